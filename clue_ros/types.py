@@ -1,0 +1,116 @@
+"""The value types that flow through the core: one way, from an image and words to a decision.
+
+All pixel coordinates refer to the ORIGINAL image that the caller gave: x to the right, y down, origin at the
+top-left corner of the top-left pixel, in pixels (float). Nothing here imports torch or ROS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+
+class ClueError(Exception):
+    """Base of every error that the core raises on purpose; its text says what to do."""
+
+
+class InvalidImageError(ClueError):
+    """The image is empty, of a wrong shape or type."""
+
+
+class InvalidExpressionError(ClueError):
+    """The instruction is empty or too long."""
+
+
+class ModelLoadError(ClueError):
+    """A model directory is missing, incomplete, corrupt or does not match; the text names the file."""
+
+
+class Cancelled(ClueError):
+    """The caller's `should_stop` returned True while the model was working."""
+
+
+class Box(NamedTuple):
+    """Axis-aligned box in pixels of the original image; x0 <= x1, y0 <= y1, half-open like array slices."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def center(self) -> Tuple[float, float]:
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.x1 - self.x0) * max(0.0, self.y1 - self.y0)
+
+
+class Outcome(str, Enum):
+    """What the robot should do next."""
+
+    FOUND = "found"  # `box` holds the target
+    ASK = "ask"  # `question` must be put to the person
+    NOT_FOUND = "not_found"  # nothing in the image fits the words
+    UNKNOWN_WORDS = "unknown_words"  # the model's vocabulary lacks words; `unknown_words` lists them
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A person's reply to a question: text, or a click / a drawn box in pixels of the original image."""
+
+    text: str = ""
+    point: Optional[Tuple[float, float]] = None
+    box: Optional[Box] = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One finished exchange of the dialogue."""
+
+    question: str
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Region:
+    """A competing region of the attention map. `box` and `peak` in pixels of the original image, `strength` in [0, 1]."""
+
+    box: Box
+    peak: Tuple[float, float]
+    strength: float
+
+
+@dataclass(frozen=True)
+class Ambiguity:
+    """The detector's reading of one instruction in one image.
+
+    probability: P(ambiguous) in [0, 1]; is_ambiguous: probability >= threshold;
+    attention_map: float32[h, w] in [0, 1], min-max normalised text-to-image attention of layer k, row 0 at the image's top;
+    regions: competing regions, strongest first.
+    """
+
+    probability: float
+    threshold: float
+    is_ambiguous: bool
+    attention_map: np.ndarray
+    regions: Tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What `Grounder.ground` returns. `confidence` in [0, 1] belongs to `box`; `latency_s` maps stage name to seconds."""
+
+    outcome: Outcome
+    expression: str
+    ambiguity: Optional[Ambiguity] = None
+    box: Optional[Box] = None
+    confidence: float = 0.0
+    question: str = ""
+    unknown_words: Tuple[str, ...] = ()
+    candidates: Tuple[Box, ...] = ()
+    latency_s: Mapping[str, float] = field(default_factory=dict)
