@@ -1,0 +1,1 @@
+"""The dialogue: a pure state machine (`session`) and the robot's words (`phrases`). No model, no ROS, no clock."""

@@ -1,0 +1,91 @@
+"""What the robot says when a dialogue ends, and how it hears that the person gives up.
+
+Pure functions from values to text; the only module that holds sentences, so that another language is one file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Optional, Sequence
+
+from clue_ros.types import Answer, Decision
+
+if TYPE_CHECKING:
+    from clue_ros.dialogue.session import End
+
+MAX_QUOTED_CHARACTERS = 80
+
+# Politeness around a give-up phrase that does not change its meaning.
+_FILLERS = frozenset(
+    "oh ok okay well please no actually sorry just hey robot then now all right thanks thank you so ah um".split()
+)
+_GIVE_UP = frozenset(
+    {
+        "never mind", "nevermind", "never mind it", "never mind that", "nvm",
+        "cancel", "cancel it", "cancel that", "cancel this",
+        "forget it", "forget that", "forget about it", "forget about that",
+        "stop", "stop it", "stop that", "stop asking", "abort",
+    }
+)  # fmt: skip
+
+
+def is_give_up(text: str) -> bool:
+    """True if `text` as a whole means "end this dialogue": "Never mind!", "oh, forget it please".
+
+    The whole utterance has to say so: "the one beside the stop sign" is an answer. Case, punctuation and polite
+    fillers do not matter.
+    """
+    words = re.sub(r"[^\w\s]", " ", text.lower().replace("'", "")).split()
+    if not words:
+        return False
+    # Both with and without fillers: "no" alone is an answer, "no, never mind" is not.
+    kept = [word for word in words if word not in _FILLERS]
+    return " ".join(words) in _GIVE_UP or " ".join(kept) in _GIVE_UP
+
+
+def closing(end: "End", expression: str, decision: Optional[Decision] = None) -> str:
+    """The robot's last sentence for the utterance topic; `decision` supplies the unknown words."""
+    from clue_ros.dialogue.session import End
+
+    thing = shorten(expression)
+    if end is End.FOUND:
+        return "I see it."
+    if end is End.NOT_FOUND:
+        return f"I do not see {thing}."
+    if end is End.UNKNOWN_WORDS:
+        return _unknown_words(decision.unknown_words if decision is not None else ())
+    if end is End.AMBIGUOUS:
+        return f"I am still not sure which one you mean by {thing}."
+    if end is End.ANSWER_TIMEOUT:
+        return "I did not get an answer, so I stop here."
+    if end is End.TIMEOUT:
+        return "I ran out of time, so I stop here."
+    if end is End.ABANDONED:
+        return "All right, never mind."
+    return "All right, I stop."
+
+
+def describe_answer(answer: Answer) -> str:
+    """An answer as a line of the transcript: its text, and where the person pointed in pixels of the image."""
+    parts = [answer.text.strip()] if answer.text.strip() else []
+    if answer.point is not None:
+        parts.append(f"(points at {answer.point[0]:.0f}, {answer.point[1]:.0f})")
+    if answer.box is not None:
+        parts.append(f"(draws a box around {answer.box.center[0]:.0f}, {answer.box.center[1]:.0f})")
+    return " ".join(parts)
+
+
+def shorten(text: str, limit: int = MAX_QUOTED_CHARACTERS) -> str:
+    """`text` on one line with at most `limit` characters; a cut is marked by an ellipsis."""
+    text = " ".join(text.split()).rstrip(".!?")
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _unknown_words(words: Sequence[str]) -> str:
+    if not words:
+        return "I do not know some of these words."
+    if len(words) == 1:
+        return f'I do not know the word "{shorten(words[0])}".'
+    shown = [f'"{shorten(word, 40)}"' for word in words[:5]]
+    more = f" and {len(words) - 5} more" if len(words) > 5 else ""
+    return "I do not know the words " + ", ".join(shown) + more + "."

@@ -1,0 +1,262 @@
+"""One dialogue about one instruction, as a pure state machine.
+
+The caller owns the model, the clock and the channels; the session owns the rules: when a question may be asked, how
+many, how long to wait, and what ends the dialogue. The loop of the CLUE paper's Algorithm 1 becomes::
+
+    session = DialogueSession("the mug", now=clock())
+    step = Continue()
+    while True:
+        if isinstance(step, Continue):
+            decision = grounder.ground(image, session.expression, session.turns, may_ask=session.may_ask)
+            step = session.on_decision(decision, clock())
+        elif isinstance(step, Ask):
+            step = session.on_answer(ask_the_person(step.question), clock())
+        elif isinstance(step, Finish):
+            return step
+
+All times are monotonic seconds that the caller passes in, so tests need no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import List, Optional, Tuple, Union
+
+from clue_ros.dialogue import phrases
+from clue_ros.types import Answer, Decision, Outcome, Turn
+
+PERSON = "person"
+ROBOT = "robot"
+
+
+class Policy(str, Enum):
+    """What to do about an ambiguous instruction; the action goal's ASK, BEST_GUESS, FAIL."""
+
+    ASK = "ask"
+    BEST_GUESS = "best_guess"
+    FAIL = "fail"
+
+
+class End(str, Enum):
+    """How a dialogue ended."""
+
+    FOUND = "found"
+    NOT_FOUND = "not_found"
+    UNKNOWN_WORDS = "unknown_words"
+    AMBIGUOUS = "ambiguous"  # policy FAIL, or the budget of questions is spent and it is still ambiguous
+    ANSWER_TIMEOUT = "answer_timeout"
+    TIMEOUT = "timeout"
+    CANCELED = "canceled"  # the client asked
+    ABANDONED = "abandoned"  # the person said "never mind"
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One line of the transcript. `speaker` is PERSON or ROBOT, `at` in the caller's monotonic seconds."""
+
+    speaker: str
+    text: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Put `question` to the person, then call `on_answer`."""
+
+    question: str
+
+
+@dataclass(frozen=True)
+class Continue:
+    """Run the grounder (again) with `session.turns` and `session.may_ask`, then call `on_decision`."""
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """The event changed nothing; `reason` is one sentence for a log or a service response."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The dialogue is over. `decision` is the last one (None if the model never answered), `words` what the robot says."""
+
+    end: End
+    decision: Optional[Decision]
+    words: str
+
+
+Step = Union[Ask, Continue, Ignored, Finish]
+
+
+class _State(Enum):
+    THINKING = "thinking"  # waiting for the caller's on_decision
+    ASKING = "asking"  # waiting for on_answer
+    FINISHED = "finished"
+
+
+class DialogueSession:
+    """The state of one dialogue. Not thread-safe: serialise the calls.
+
+    Args:
+        expression: the instruction as the person said it.
+        policy: what to do when it is ambiguous.
+        max_questions: budget under Policy.ASK, >= 0.
+        answer_timeout_s: seconds to wait for each answer; None waits for ever.
+        timeout_s: seconds for the whole dialogue, counted from `now`; None has no limit.
+        now: monotonic seconds at which the instruction was heard.
+
+    Raises:
+        ValueError: a negative budget or a limit that is not positive.
+    """
+
+    def __init__(
+        self,
+        expression: str,
+        policy: Policy = Policy.ASK,
+        max_questions: int = 3,
+        answer_timeout_s: Optional[float] = 30.0,
+        timeout_s: Optional[float] = None,
+        *,
+        now: float = 0.0,
+    ) -> None:
+        if max_questions < 0:
+            raise ValueError(f"max_questions is {max_questions}; give 0 or more")
+        for name, limit in (("answer_timeout_s", answer_timeout_s), ("timeout_s", timeout_s)):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"{name} is {limit}; give seconds above 0, or None for no limit")
+        self.expression = expression
+        self.policy = Policy(policy)
+        self.max_questions = max_questions
+        self.answer_timeout_s = answer_timeout_s
+        self.timeout_s = timeout_s
+        self.first_decision: Optional[Decision] = None
+        self.last_decision: Optional[Decision] = None
+        self._started = now
+        self._asked_at = now
+        self._state = _State.THINKING
+        self._question: Optional[str] = None
+        self._questions_asked = 0
+        self._turns: List[Turn] = []
+        self._transcript: List[Utterance] = [Utterance(PERSON, expression, now)]
+        self._finish: Optional[Finish] = None
+
+    @property
+    def turns(self) -> Tuple[Turn, ...]:
+        """Finished question-answer pairs, oldest first: what the grounder gets."""
+        return tuple(self._turns)
+
+    @property
+    def open_question(self) -> Optional[str]:
+        return self._question
+
+    @property
+    def questions_asked(self) -> int:
+        return self._questions_asked
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the next decision may be a question: policy ASK and budget left."""
+        return self.policy is Policy.ASK and self._questions_asked < self.max_questions
+
+    @property
+    def transcript(self) -> Tuple[Utterance, ...]:
+        """Everything said so far in order, the instruction first, the robot's closing words last."""
+        return tuple(self._transcript)
+
+    @property
+    def finished(self) -> Optional[Finish]:
+        """How it ended, or None while it runs."""
+        return self._finish
+
+    def on_decision(self, decision: Decision, now: float) -> Step:
+        """The grounder answered for the current `turns`: Ask or Finish (Ignored out of turn)."""
+        if self._state is _State.FINISHED:
+            return Ignored("the dialogue is over")
+        if self._state is _State.ASKING:
+            return Ignored("a question is open: a decision is of no use before its answer")
+        if self.first_decision is None:
+            self.first_decision = decision
+        self.last_decision = decision
+        if self._is_late(now):
+            return self._end(End.TIMEOUT, now)
+        if decision.outcome is Outcome.UNKNOWN_WORDS:
+            return self._end(End.UNKNOWN_WORDS, now)
+        if decision.outcome is Outcome.NOT_FOUND:
+            return self._end(End.NOT_FOUND, now)
+        if decision.outcome is Outcome.ASK:
+            # A grounder that asks although it may not is treated as "still ambiguous", never as a question too many.
+            return self._ask(decision.question, now) if self.may_ask else self._end(End.AMBIGUOUS, now)
+        if self._must_refuse_guess(decision):
+            return self._end(End.AMBIGUOUS, now)
+        return self._end(End.FOUND, now)
+
+    def on_answer(self, answer: Answer, now: float) -> Step:
+        """The person answered: Continue, Finish(ABANDONED) for "never mind", Ignored if empty or out of turn."""
+        if self._state is _State.FINISHED:
+            return Ignored("the dialogue is over")
+        text = answer.text.strip()
+        pointed = answer.point is not None or answer.box is not None
+        if not text and not pointed:
+            return Ignored("the answer is empty")
+        # "Never mind" also counts while the model is still thinking; any other words then have no question to answer.
+        if text and phrases.is_give_up(text):
+            self._say(PERSON, text, now)
+            return self._end(End.ABANDONED, now)
+        if self._state is not _State.ASKING or self._question is None:
+            return Ignored("no question is open")
+        late = self.on_time(now)
+        if late is not None:
+            return late
+        self._say(PERSON, phrases.describe_answer(answer), now)
+        self._turns.append(Turn(self._question, Answer(text, answer.point, answer.box)))
+        self._question = None
+        self._state = _State.THINKING
+        return Continue()
+
+    def on_time(self, now: float) -> Optional[Finish]:
+        """Finish(TIMEOUT or ANSWER_TIMEOUT) if a limit has passed at `now`, else None. Call it from a slow timer."""
+        if self._state is _State.FINISHED:
+            return None
+        if self._is_late(now):
+            return self._end(End.TIMEOUT, now)
+        waiting = self._state is _State.ASKING and self.answer_timeout_s is not None
+        if waiting and now - self._asked_at >= self.answer_timeout_s:
+            return self._end(End.ANSWER_TIMEOUT, now)
+        return None
+
+    def cancel(self, now: Optional[float] = None) -> Union[Finish, Ignored]:
+        """The client gives up, at any point: Finish(CANCELED), or Ignored when it is already over."""
+        if self._state is _State.FINISHED:
+            return Ignored("the dialogue is over")
+        return self._end(End.CANCELED, self._transcript[-1].at if now is None else now)
+
+    def _must_refuse_guess(self, decision: Decision) -> bool:
+        """A box for words that are still ambiguous is a guess; only BEST_GUESS, or a grounder free to ask, may give it."""
+        still_ambiguous = decision.ambiguity is not None and decision.ambiguity.is_ambiguous
+        return still_ambiguous and self.policy is not Policy.BEST_GUESS and not self.may_ask
+
+    def _is_late(self, now: float) -> bool:
+        return self.timeout_s is not None and now - self._started >= self.timeout_s
+
+    def _ask(self, question: str, now: float) -> Ask:
+        question = question.strip() or "Which one do you mean?"
+        self._question = question
+        self._questions_asked += 1
+        self._asked_at = now
+        self._state = _State.ASKING
+        self._say(ROBOT, question, now)
+        return Ask(question)
+
+    def _end(self, end: End, now: float) -> Finish:
+        words = phrases.closing(end, self.expression, self.last_decision)
+        self._say(ROBOT, words, now)
+        self._question = None
+        self._state = _State.FINISHED
+        self._finish = Finish(end, self.last_decision, words)
+        return self._finish
+
+    def _say(self, speaker: str, text: str, now: float) -> None:
+        self._transcript.append(Utterance(speaker, text, now))
