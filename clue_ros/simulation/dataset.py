@@ -1,0 +1,111 @@
+"""`clue scenes`: render a data set of tabletop scenes, seeded, in parallel, resumable.
+
+    clue scenes --output data/train --count 8000 --seed 1
+
+Layout: `scenes-NNNNN.jsonl` (one line a scene, a shard of `SHARD` scenes a file, written when the shard is complete),
+`images/ID.webp` (the camera image), `masks/ID.png` (uint8: object index + 1, 0 for the background).
+A line holds: id, width, height, intrinsics [fx, fy, cx, cy] and objects (category, color, size, box [x0, y0, x1, y1] in
+pixels or null, visibility in [0, 1], pixels, point [x, y, z] metres in the optical frame).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, List
+
+import cv2
+import numpy as np
+
+from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, sample_scene
+
+SHARD = 100
+ASPECTS = ((320, 240), (320, 240), (320, 240), (280, 280), (384, 216))  # width, height: what cameras deliver
+
+_renderer: dict = {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the data set (continued if it exists)")
+    parser.add_argument("--count", "-n", type=int, default=1000, help=f"scenes, rounded up to whole shards of {SHARD}")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+
+
+def run(args: argparse.Namespace) -> int:
+    generate(args.output, args.count, args.seed, args.workers)
+    return 0
+
+
+def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True) -> int:
+    """Render what is missing of a data set; returns the number of scenes that it now holds. Safe to interrupt."""
+    from tqdm import tqdm
+
+    output = Path(output)
+    for folder in ("images", "masks"):
+        (output / folder).mkdir(parents=True, exist_ok=True)
+    shards = range((count + SHARD - 1) // SHARD)
+    todo = [(output, seed, s) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
+    bar = tqdm(total=len(shards) * SHARD, initial=(len(shards) - len(todo)) * SHARD, unit="scene",
+               disable=not progress, file=sys.stderr)
+    os.environ.setdefault("LP_NUM_THREADS", "1" if workers > 1 else str(os.cpu_count() or 1))
+    with bar:
+        if workers > 1 and len(todo) > 1:
+            # spawn: a forked child would inherit the parent's GL state and hang.
+            with multiprocessing.get_context("spawn").Pool(min(workers, len(todo))) as pool:
+                for done in pool.imap_unordered(_shard, todo):
+                    bar.update(done)
+        else:
+            for job in todo:
+                bar.update(_shard(job))
+    return len(shards) * SHARD
+
+
+def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Scene:
+    """The scene that a data set of this seed holds at this index."""
+    return sample_scene(np.random.default_rng([seed, index]), config)
+
+
+def _shard(job) -> int:
+    from clue_ros.simulation.renderer import TabletopRenderer
+
+    output, seed, shard = job
+    width, height = ASPECTS[shard % len(ASPECTS)]
+    if (width, height) not in _renderer:
+        _renderer[width, height] = TabletopRenderer(width, height)
+    renderer = _renderer[width, height]
+    lines: List[str] = []
+    for index in range(shard * SHARD, (shard + 1) * SHARD):
+        view = renderer.render(scene_for(seed, index), depth=False)
+        name = f"{index:06d}"
+        cv2.imwrite(str(output / "images" / f"{name}.webp"), view.rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 92])
+        cv2.imwrite(str(output / "masks" / f"{name}.png"), (view.segmentation + 1).astype(np.uint8))
+        lines.append(json.dumps({
+            "id": name, "width": width, "height": height, "intrinsics": [round(v, 3) for v in view.intrinsics],
+            "objects": [object_to_dict(o, p) for o, p in zip(view.objects, view.points)],
+        }))
+    target = output / f"scenes-{shard:05d}.jsonl"
+    partial = target.with_suffix(".partial")
+    partial.write_text("\n".join(lines) + "\n")
+    partial.replace(target)
+    return SHARD
+
+
+def object_to_dict(item: SceneObject, point) -> Dict:
+    return {"category": item.category, "color": item.color, "size": item.size,
+            "box": [round(v, 1) for v in item.box] if item.box else None, "visibility": round(item.visibility, 3),
+            "pixels": item.pixels, "point": [round(float(v), 4) for v in point]}
+
+
+def read_scenes(folder: Path) -> Iterator[Dict]:
+    """The lines of a data set in order. Raises FileNotFoundError if the folder holds no finished shard."""
+    files = sorted(Path(folder).glob("scenes-*.jsonl"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no scenes-*.jsonl; make a data set with: clue scenes --output {folder}")
+    for file in files:
+        with open(file, encoding="utf-8") as lines:
+            yield from (json.loads(line) for line in lines)

@@ -1,0 +1,298 @@
+"""Renders scenes with MuJoCo: colour, metric depth, instance segmentation, boxes and visibility.
+
+One model with every (category, size) in several copies is compiled once; a scene then only moves, colours and hides
+bodies, because making a GL context and compiling shaders costs ten times more than a picture.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Dict, List, Tuple
+
+import cv2
+import numpy as np
+
+from clue_ros.simulation import shapes, textures
+from clue_ros.simulation.scene import Camera, Scene, SceneObject, with_boxes
+from clue_ros.types import Box, ClueError
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+
+COPIES = 4  # of each (category, size): the most that one scene can hold
+LABELS = 10  # printed textures: the most labelled objects that one scene can hold
+LIGHTS = 3
+HIDDEN_GROUP = 5
+TABLE_HALF = (0.45, 0.6)  # metres
+
+
+class SimulationError(ClueError):
+    """The scene cannot be rendered; the text says why."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One rendered scene.
+
+    rgb: uint8[H,W,3]; depth: float32[H,W], metres along the optical axis; segmentation: int16[H,W], index into
+    `objects` or -1; intrinsics: (fx, fy, cx, cy) in pixels; objects: the scene's, with box and visibility set;
+    points: float32[N,3], each object's base centre in the optical frame (x right, y down, z forward), metres.
+    """
+
+    rgb: np.ndarray
+    depth: np.ndarray
+    segmentation: np.ndarray
+    intrinsics: Tuple[float, float, float, float]
+    objects: Tuple[SceneObject, ...]
+    points: np.ndarray
+
+
+class TabletopRenderer:
+    """Renders scenes at one image size. Use as a context manager, or call `close`: the GL context is explicit.
+
+    Raises SimulationError where MuJoCo finds no OpenGL (install libegl1, or libosmesa6 with MUJOCO_GL=osmesa).
+    """
+
+    def __init__(self, width: int = 640, height: int = 480, shadows: int = 1024):
+        try:
+            import mujoco
+        except ImportError as error:
+            raise SimulationError(f"rendering needs the Python package mujoco ({error}): pip install mujoco") from error
+        self._mujoco = mujoco
+        self.width, self.height = width, height
+        self._slots: Dict[Tuple[str, str], List[int]] = {}
+        self._model = self._kit(shadows).compile()
+        self._data = mujoco.MjData(self._model)
+        self._find_ids()
+        try:
+            self._renderer = mujoco.Renderer(self._model, height, width, max_geom=400)
+        except Exception as error:  # MuJoCo raises bare RuntimeError, AttributeError or ImportError by platform
+            raise SimulationError(
+                f"MuJoCo could not open an OpenGL context with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}); "
+                "install libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0, or libosmesa6 and set MUJOCO_GL=osmesa"
+            ) from error
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[:] = 1
+        self._option.geomgroup[HIDDEN_GROUP] = 0
+
+    def __enter__(self) -> "TabletopRenderer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def render(self, scene: Scene, depth: bool = True) -> View:
+        """Render a scene. With depth=False the depth image is left empty (0×0), which saves a third of the time.
+
+        Raises SimulationError if the scene holds more objects of one kind than `COPIES`.
+        """
+        bodies = self._arrange(scene)
+        r, m, d = self._renderer, self._model, self._data
+        self._mujoco.mj_forward(m, d)
+        r.update_scene(d, "camera", self._option)
+        rgb = r.render().copy()
+        r.enable_segmentation_rendering()
+        r.update_scene(d, "camera", self._option)
+        geom = r.render()[..., 0]
+        r.disable_segmentation_rendering()
+        metric = np.zeros((0, 0), np.float32)
+        if depth:
+            r.enable_depth_rendering()
+            r.update_scene(d, "camera", self._option)
+            metric = r.render().astype(np.float32)
+            r.disable_depth_rendering()
+        lookup = np.full(m.ngeom + 1, -1, np.int16)
+        for index, body in enumerate(bodies):
+            lookup[:m.ngeom][m.geom_bodyid == body] = index
+        segmentation = lookup[geom]
+        f = 0.5 * self.height / np.tan(np.deg2rad(scene.camera.fovy) / 2)
+        intrinsics = (float(f), float(f), self.width / 2, self.height / 2)
+        rotation, origin = camera_pose(scene.camera)
+        points = (np.array([o.position for o in scene.objects]) - origin) @ rotation
+        return View(rgb, metric, segmentation, intrinsics,
+                    self._measure(scene, segmentation, intrinsics, rotation, origin), points.astype(np.float32))
+
+    def _kit(self, shadows: int):
+        mj = self._mujoco
+        spec = mj.MjSpec()
+        spec.visual.global_.offwidth, spec.visual.global_.offheight = self.width, self.height
+        spec.visual.quality.shadowsize = shadows
+        spec.visual.quality.offsamples = 4
+        spec.visual.headlight.ambient = [.34] * 3
+        spec.visual.headlight.diffuse = [.22] * 3
+        spec.visual.headlight.specular = [.05] * 3
+        spec.visual.map.znear, spec.visual.map.zfar = .02, 8
+
+        def material(name: str, size: int = 0, **look):
+            if size:
+                texture = spec.add_texture(name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=size, height=size,
+                                           nchannel=3)
+                texture.data = np.full(size * size * 3, 128, np.uint8).tobytes()
+            item = spec.add_material(name=name, **look)
+            if size:
+                item.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
+
+        material("table", 256, specular=.2, shininess=.4)
+        material("wall", 256, specular=.05, shininess=.1)
+        material("plain", specular=.35, shininess=.5)
+        for i in range(LABELS):
+            material(f"label{i}", 64, specular=.3, shininess=.4)
+        world, kind = spec.worldbody, mj.mjtGeom
+        world.add_geom(type=kind.mjGEOM_BOX, size=[*TABLE_HALF, .02], pos=[0, 0, -.02], material="table")
+        world.add_geom(type=kind.mjGEOM_PLANE, size=[3, 3, .1], pos=[0, 0, -.75], material="wall")
+        world.add_geom(type=kind.mjGEOM_PLANE, size=[3, 3, .1], pos=[1.5, 0, 0], quat=[.7071, 0, -.7071, 0],
+                       material="wall")
+        for i in range(LIGHTS):
+            world.add_light(name=f"light{i}", pos=[0, 0, 2], dir=[0, 0, -1], castshadow=i == 0, specular=[.3] * 3,
+                            type=mj.mjtLightType.mjLIGHT_DIRECTIONAL)
+        world.add_camera(name="camera", pos=[0, 0, 1], fovy=48)
+        for size, scale in shapes.SIZES.items():
+            for name, builder in shapes.MESHES.items():
+                vertices, faces, uv = builder()
+                mesh = spec.add_mesh(name=f"{name}_{size}", inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+                mesh.uservert = (vertices * scale).astype(np.float32).ravel()
+                mesh.userface = faces.astype(np.int32).ravel()
+                mesh.usertexcoord = uv.astype(np.float32).ravel()
+                mesh.userfacetexcoord = faces.astype(np.int32).ravel()
+            for category, shape in shapes.CATEGORIES.items():
+                for copy in range(COPIES):
+                    body = world.add_body(name=f"{category}/{size}/{copy}")
+                    for part in shape.parts:
+                        self._add_part(body, part, size, scale)
+        return spec
+
+    def _add_part(self, body, part: shapes.Part, size: str, scale: float) -> None:
+        kind = self._mujoco.mjtGeom
+        common = dict(material="plain", contype=0, conaffinity=0, group=HIDDEN_GROUP)
+        if part.mesh == "box":
+            half = np.array(part.size) * scale
+            body.add_geom(type=kind.mjGEOM_BOX, size=half, pos=[0, 0, half[2]], **common)
+        elif part.mesh == "sphere":
+            radius = part.size[0] * scale
+            body.add_geom(type=kind.mjGEOM_SPHERE, size=[radius, 0, 0], pos=[0, 0, radius], **common)
+        else:
+            body.add_geom(type=kind.mjGEOM_MESH, meshname=f"{part.mesh}_{size}", **common)
+
+    def _find_ids(self) -> None:
+        m, name = self._model, self._mujoco.mj_id2name
+        for body in range(1, m.nbody):
+            category, size, _ = name(m, self._mujoco.mjtObj.mjOBJ_BODY, body).split("/")
+            self._slots.setdefault((category, size), []).append(body)
+
+    def _arrange(self, scene: Scene) -> List[int]:
+        """Move the model into the scene's state; returns each object's body id."""
+        m = self._model
+        m.geom_group[m.geom_bodyid > 0] = HIDDEN_GROUP
+        free = {key: list(bodies) for key, bodies in self._slots.items()}
+        taken, label = [], 0
+        for item in scene.objects:
+            if not free.get((item.category, item.size)):
+                raise SimulationError(f"a scene can hold at most {COPIES} objects '{item.size} {item.category}'; "
+                                      f"known categories: {', '.join(shapes.CATEGORIES)}")
+            body = free[(item.category, item.size)].pop()
+            taken.append(body)
+            m.body_pos[body] = item.position
+            m.body_quat[body] = [np.cos(item.yaw / 2), 0, 0, np.sin(item.yaw / 2)]
+            first = m.body_geomadr[body]
+            for k, part in enumerate(shapes.CATEGORIES[item.category].parts):
+                m.geom_group[first + k] = 0
+                if part.role == "label":
+                    name = f"label{label % LABELS}"
+                    label += 1
+                    self._paint(name, textures.label(item.texture_seed, item.rgb))
+                    m.geom_matid[first + k] = m.material(name).id
+                    m.geom_rgba[first + k] = 1
+                else:
+                    m.geom_rgba[first + k] = [*item.rgb, 1] if part.role == "body" else part.role
+        self._paint("table", textures.surface(scene.table_seed))
+        self._paint("wall", textures.surface(scene.wall_seed))
+        rotation, origin = camera_pose(scene.camera)
+        m.cam_pos[0], m.cam_fovy[0] = origin, scene.camera.fovy
+        self._mujoco.mju_mat2Quat(m.cam_quat[0], (rotation * [1, -1, -1]).ravel())
+        for i in range(LIGHTS):
+            m.light_active[i] = i < len(scene.lights)
+            if i < len(scene.lights):
+                position = np.array(scene.lights[i].position)
+                m.light_pos[i], m.light_dir[i] = position, -position / np.linalg.norm(position)
+                m.light_diffuse[i] = scene.lights[i].diffuse
+        return taken
+
+    def _paint(self, name: str, image: np.ndarray) -> None:
+        texture = self._model.texture(name)
+        start = self._model.tex_adr[texture.id]
+        self._model.tex_data[start:start + image.size] = image.ravel()
+        if getattr(self, "_renderer", None) is not None:
+            if self._renderer._gl_context is not None:
+                self._renderer._gl_context.make_current()
+            self._mujoco.mjr_uploadTexture(self._model, self._renderer._mjr_context, texture.id)
+
+    def _measure(self, scene: Scene, segmentation, intrinsics, rotation, origin) -> Tuple[SceneObject, ...]:
+        boxes, visibility, pixels = [], [], []
+        for index, item in enumerate(scene.objects):
+            mask = segmentation == index
+            count = int(mask.sum())
+            box = None
+            if count:
+                rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+                box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+            full = silhouette_area(item, intrinsics, rotation, origin, self.width, self.height)
+            boxes.append(box)
+            pixels.append(count)
+            visibility.append(min(1.0, count / max(1, full)))
+        return with_boxes(scene.objects, boxes, visibility, pixels)
+
+
+def camera_pose(camera: Camera) -> Tuple[np.ndarray, np.ndarray]:
+    """(rotation float[3,3], origin float[3]) of the optical frame (x right, y down, z forward) in the table frame:
+    a table point p is (p - origin) @ rotation in the optical frame."""
+    origin, target = np.array(camera.position), np.array(camera.target)
+    forward = (target - origin) / np.linalg.norm(target - origin)
+    right = np.cross(forward, [0, 0, 1.0])
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward], 1), origin
+
+
+def silhouette_area(item: SceneObject, intrinsics, rotation, origin, width: int, height: int) -> int:
+    """Pixels that the object would cover with nothing in front of it, the part outside the image included."""
+    fx, fy, cx, cy = intrinsics
+    canvas = np.zeros((2 * height, 2 * width), np.uint8)
+    offset = np.array([cx + width / 2, cy + height / 2])
+    c, s, scale = np.cos(item.yaw), np.sin(item.yaw), shapes.SIZES[item.size]
+    turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    for rings in _silhouette_rings(item.category):
+        points = (rings * scale) @ turn + np.array(item.position) - origin
+        points = points @ rotation
+        uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + offset
+        # Two neighbouring rings span a convex frustum, so the union of their hulls is the exact silhouette.
+        for a, b in zip(uv[:-1], uv[1:]):
+            cv2.fillConvexPoly(canvas, cv2.convexHull(np.concatenate([a, b]).astype(np.float32)).astype(np.int32), 1)
+    return int(canvas.sum())
+
+
+_RINGS: Dict[str, List[np.ndarray]] = {}
+
+
+def _silhouette_rings(category: str) -> List[np.ndarray]:
+    """float[rows, ring, 3] of each part, in the object's frame at scale 1."""
+    if category not in _RINGS:
+        parts = []
+        for part in shapes.CATEGORIES[category].parts:
+            if part.mesh == "box":
+                x, y, z = part.size
+                ring = np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
+                parts.append(np.stack([np.c_[ring, np.full(4, h)] for h in (0, 2 * z)]))
+            elif part.mesh == "sphere":
+                r = part.size[0]
+                angle = np.linspace(-np.pi / 2, np.pi / 2, 13)
+                vertices, _, _ = shapes.lathe(np.c_[r * np.cos(angle), r + r * np.sin(angle)], 16)
+                parts.append(vertices.reshape(13, -1, 3))
+            else:
+                vertices, _, _ = shapes.MESHES[part.mesh]()
+                parts.append(vertices.reshape(-1, shapes.ring_size(part.mesh), 3))
+        _RINGS[category] = parts
+    return _RINGS[category]
