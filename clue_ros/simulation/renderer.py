@@ -10,12 +10,12 @@ import os
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
-import cv2
 import numpy as np
 
 from clue_ros.simulation import shapes, textures
-from clue_ros.simulation.scene import Camera, Scene, SceneObject, with_boxes
-from clue_ros.types import Box, ClueError
+from clue_ros.simulation.projection import Intrinsics, camera_pose, intrinsics_of, measure, optical_points
+from clue_ros.simulation.scene import Scene, SceneObject
+from clue_ros.types import ClueError
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 
@@ -42,7 +42,7 @@ class View:
     rgb: np.ndarray
     depth: np.ndarray
     segmentation: np.ndarray
-    intrinsics: Tuple[float, float, float, float]
+    intrinsics: Intrinsics
     objects: Tuple[SceneObject, ...]
     points: np.ndarray
 
@@ -110,12 +110,8 @@ class TabletopRenderer:
         for index, body in enumerate(bodies):
             lookup[:m.ngeom][m.geom_bodyid == body] = index
         segmentation = lookup[geom]
-        f = 0.5 * self.height / np.tan(np.deg2rad(scene.camera.fovy) / 2)
-        intrinsics = (float(f), float(f), self.width / 2, self.height / 2)
-        rotation, origin = camera_pose(scene.camera)
-        points = (np.array([o.position for o in scene.objects]) - origin) @ rotation
-        return View(rgb, metric, segmentation, intrinsics,
-                    self._measure(scene, segmentation, intrinsics, rotation, origin), points.astype(np.float32))
+        return View(rgb, metric, segmentation, intrinsics_of(scene.camera, self.width, self.height),
+                    measure(scene, segmentation), optical_points(scene))
 
     def _kit(self, shadows: int):
         mj = self._mujoco
@@ -230,69 +226,3 @@ class TabletopRenderer:
             if self._renderer._gl_context is not None:
                 self._renderer._gl_context.make_current()
             self._mujoco.mjr_uploadTexture(self._model, self._renderer._mjr_context, texture.id)
-
-    def _measure(self, scene: Scene, segmentation, intrinsics, rotation, origin) -> Tuple[SceneObject, ...]:
-        boxes, visibility, pixels = [], [], []
-        for index, item in enumerate(scene.objects):
-            mask = segmentation == index
-            count = int(mask.sum())
-            box = None
-            if count:
-                rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-                box = Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-            full = silhouette_area(item, intrinsics, rotation, origin, self.width, self.height)
-            boxes.append(box)
-            pixels.append(count)
-            visibility.append(min(1.0, count / max(1, full)))
-        return with_boxes(scene.objects, boxes, visibility, pixels)
-
-
-def camera_pose(camera: Camera) -> Tuple[np.ndarray, np.ndarray]:
-    """(rotation float[3,3], origin float[3]) of the optical frame (x right, y down, z forward) in the table frame:
-    a table point p is (p - origin) @ rotation in the optical frame."""
-    origin, target = np.array(camera.position), np.array(camera.target)
-    forward = (target - origin) / np.linalg.norm(target - origin)
-    right = np.cross(forward, [0, 0, 1.0])
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(forward, right), forward], 1), origin
-
-
-def silhouette_area(item: SceneObject, intrinsics, rotation, origin, width: int, height: int) -> int:
-    """Pixels that the object would cover with nothing in front of it, the part outside the image included."""
-    fx, fy, cx, cy = intrinsics
-    canvas = np.zeros((2 * height, 2 * width), np.uint8)
-    offset = np.array([cx + width / 2, cy + height / 2])
-    c, s, scale = np.cos(item.yaw), np.sin(item.yaw), shapes.SIZES[item.size]
-    turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
-    for rings in _silhouette_rings(item.category):
-        points = (rings * scale) @ turn + np.array(item.position) - origin
-        points = points @ rotation
-        uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + offset
-        # Two neighbouring rings span a convex frustum, so the union of their hulls is the exact silhouette.
-        for a, b in zip(uv[:-1], uv[1:]):
-            cv2.fillConvexPoly(canvas, cv2.convexHull(np.concatenate([a, b]).astype(np.float32)).astype(np.int32), 1)
-    return int(canvas.sum())
-
-
-_RINGS: Dict[str, List[np.ndarray]] = {}
-
-
-def _silhouette_rings(category: str) -> List[np.ndarray]:
-    """float[rows, ring, 3] of each part, in the object's frame at scale 1."""
-    if category not in _RINGS:
-        parts = []
-        for part in shapes.CATEGORIES[category].parts:
-            if part.mesh == "box":
-                x, y, z = part.size
-                ring = np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
-                parts.append(np.stack([np.c_[ring, np.full(4, h)] for h in (0, 2 * z)]))
-            elif part.mesh == "sphere":
-                r = part.size[0]
-                angle = np.linspace(-np.pi / 2, np.pi / 2, 13)
-                vertices, _, _ = shapes.lathe(np.c_[r * np.cos(angle), r + r * np.sin(angle)], 16)
-                parts.append(vertices.reshape(13, -1, 3))
-            else:
-                vertices, _, _ = shapes.MESHES[part.mesh]()
-                parts.append(vertices.reshape(-1, shapes.ring_size(part.mesh), 3))
-        _RINGS[category] = parts
-    return _RINGS[category]
