@@ -1,0 +1,125 @@
+"""The node's eyes: the newest camera frame, and the depth image that belongs to it.
+
+Everything is kept as a message and only converted when a goal needs it. Sensor-data QoS with depth 1: best effort
+matches both kinds of publisher, and an old frame is of no use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from clue_ros.ros.depth import depth_to_metres, intrinsics_from_info, position_of_box
+from clue_ros.ros.errors import DepthMessageError
+from clue_ros.ros.messages import stamp_to_seconds
+from clue_ros.ros.parameters import Parameters
+from clue_ros.types import Box
+
+IMAGE_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+DEPTHS_KEPT = 8  # a depth image may arrive before or after its colour image
+
+
+class Frame(NamedTuple):
+    message: "Image | CompressedImage"
+    received: float  # monotonic seconds
+
+
+class Camera:
+    """Subscriptions of one camera. All methods are for the executor's thread."""
+
+    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup) -> None:
+        self._node = node
+        self._frame: Optional[Frame] = None
+        self._info: Optional[CameraInfo] = None
+        self._depths: Deque[Frame] = deque(maxlen=DEPTHS_KEPT)
+        self._max_offset_s = parameters.max_depth_offset_s
+        self._waiting: List[Future] = []
+        self._subscriptions = []
+
+        def subscribe(kind: type, topic: str, callback: Callable) -> None:
+            self._subscriptions.append(node.create_subscription(kind, topic, callback, IMAGE_QOS, callback_group=group))
+
+        if parameters.image_transport in ("raw", "both"):
+            subscribe(Image, "image", self._on_image)
+        if parameters.image_transport in ("compressed", "both"):
+            # image_transport's convention: the topic's resolved name with /compressed, so a remap of `image` carries over.
+            subscribe(CompressedImage, node.resolve_topic_name("image") + "/compressed", self._on_image)
+        if parameters.use_depth:
+            subscribe(Image, "depth", self._on_depth)
+            subscribe(CameraInfo, "camera_info", self._on_info)
+
+    def latest(self, max_age_s: float) -> "Optional[Image | CompressedImage]":
+        """The newest frame if it is young enough, else None."""
+        if self._frame is None or self._age(self._frame) > max_age_s:
+            return None
+        return self._frame.message
+
+    def why_none(self, max_age_s: float) -> str:
+        """One sentence for NO_IMAGE."""
+        topic = self._node.resolve_topic_name("image")
+        if self._frame is None:
+            return f"no frame arrived on {topic} or {topic}/compressed: start the camera, or remap `image` to its topic"
+        age = self._age(self._frame)
+        return (
+            f"the newest frame on {topic} is {age:.2f} s old, {max_age_s:g} s are allowed: check that the camera still"
+            " publishes and that its clock and use_sim_time agree with this node"
+        )
+
+    def next(self) -> Future:
+        """A future that ends when the next frame arrives."""
+        future: Future = Future(executor=self._node.executor)
+        self._waiting.append(future)
+        return future
+
+    def position(self, box: Box, image: "Image | CompressedImage", size: Tuple[int, int]) -> "Optional[Tuple[float, ...]]":
+        """(x, y, z) in metres in the image's optical frame, or None without usable depth; `size` is (width, height)."""
+        depth = self._depth_at(stamp_to_seconds(image.header.stamp))
+        if depth is None or self._info is None:
+            return None
+        try:
+            return position_of_box(depth_to_metres(depth), box, size, intrinsics_from_info(self._info))
+        except DepthMessageError as error:
+            self._node.get_logger().warning(f"no position: {error}", throttle_duration_sec=10.0)
+            return None
+
+    def close(self) -> None:
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+        for future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
+
+    def _age(self, frame: Frame) -> float:
+        stamp = stamp_to_seconds(frame.message.header.stamp)
+        if stamp == 0.0:  # a driver that does not stamp: the time of arrival is all there is
+            return time.monotonic() - frame.received
+        return self._node.get_clock().now().nanoseconds * 1e-9 - stamp
+
+    def _depth_at(self, stamp: float) -> Optional[Image]:
+        if not self._depths:
+            return None
+        if stamp == 0.0:
+            return self._depths[-1].message
+        nearest = min(self._depths, key=lambda frame: abs(stamp_to_seconds(frame.message.header.stamp) - stamp))
+        offset = abs(stamp_to_seconds(nearest.message.header.stamp) - stamp)
+        return nearest.message if offset <= self._max_offset_s else None
+
+    def _on_image(self, message: "Image | CompressedImage") -> None:
+        self._frame = Frame(message, time.monotonic())
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            future.set_result(None)
+
+    def _on_depth(self, message: Image) -> None:
+        self._depths.append(Frame(message, time.monotonic()))
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message

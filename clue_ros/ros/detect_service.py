@@ -1,0 +1,56 @@
+"""The `detect_ambiguity` service: one reading of the model, never a dialogue."""
+
+from __future__ import annotations
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+
+from clue_ros.action import Ground
+from clue_ros.ros.conversation import Conversation
+from clue_ros.ros.conversions import is_empty, message_to_rgb
+from clue_ros.ros.errors import DialogueEnded, NoImageError, error_code
+from clue_ros.ros.grounding import Parts
+from clue_ros.ros.messages import ambiguity_to_msg
+from clue_ros.ros.parameters import read
+from clue_ros.ros.request import check_expression
+from clue_ros.srv import DetectAmbiguity
+from clue_ros.types import Ambiguity, ClueError
+
+
+class DetectService:
+    """`group` must be reentrant: the request waits for the model while the node goes on."""
+
+    def __init__(self, node: Node, parts: Parts, conversation: Conversation, group: CallbackGroup) -> None:
+        self._node = node
+        self._parts = parts
+        self._conversation = conversation
+        self._service = node.create_service(DetectAmbiguity, "detect_ambiguity", self._on_request, callback_group=group)
+
+    def close(self) -> None:
+        self._node.destroy_service(self._service)
+
+    async def _on_request(
+        self, request: DetectAmbiguity.Request, response: DetectAmbiguity.Response
+    ) -> DetectAmbiguity.Response:
+        try:
+            if not self._conversation.active:
+                raise DialogueEnded(Ground.Result.NOT_ACTIVE, "the node is not active: activate it")
+            expression = check_expression(request.expression)
+            parameters = read(self._node)
+            image = self._parts.camera.latest(parameters.max_image_age_s) if is_empty(request.image) else request.image
+            if image is None:
+                raise NoImageError(self._parts.camera.why_none(parameters.max_image_age_s))
+
+            def work(grounder, should_stop) -> Ambiguity:
+                return grounder.detect_ambiguity(
+                    message_to_rgb(image), expression, threshold=parameters.decision_threshold, should_stop=should_stop
+                )
+
+            ambiguity = await self._parts.inference.submit(work, self._node.executor).future
+        except ClueError as error:
+            response.error_code = error_code(error)
+            response.error_msg = str(error)
+            return response
+        response.success = True
+        response.ambiguity = ambiguity_to_msg(ambiguity, expression, image.header)
+        return response

@@ -1,0 +1,92 @@
+"""Typed errors of the ROS side and their translation, in one place, to the error codes of action/Ground.
+
+Every error that a client can meet is a `ClueError`; its text says what to do and becomes `error_msg`.
+"""
+
+from __future__ import annotations
+
+from clue_ros.action import Ground
+from clue_ros.dialogue.session import End
+from clue_ros.types import Cancelled, ClueError, InvalidExpressionError, InvalidImageError
+
+Code = Ground.Result
+
+
+class ImageMessageError(InvalidImageError):
+    """An image message is 0x0, shorter than height * step, or does not decode."""
+
+
+class UnsupportedEncodingError(ClueError):
+    """An image message's encoding is not known; the text names it."""
+
+
+class DepthMessageError(ClueError):
+    """A depth image or its camera_info cannot be used; the target is then published without a position."""
+
+
+class NoImageError(ClueError):
+    """No camera frame arrived in time, or the newest one is too old."""
+
+
+class ModelFailedError(ClueError):
+    """The model raised an error of its own while it worked."""
+
+
+class OutOfMemoryError(ClueError):
+    """The device ran out of memory while the model worked."""
+
+
+class DialogueEnded(ClueError):
+    """A dialogue was ended from outside with error `code`: cancel, preemption, deactivation, time."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# The first class that fits wins, so subclasses stand before their bases.
+_CODES = (
+    (UnsupportedEncodingError, Code.UNSUPPORTED_ENCODING),
+    (InvalidImageError, Code.INVALID_IMAGE),
+    (InvalidExpressionError, Code.INVALID_EXPRESSION),
+    (NoImageError, Code.NO_IMAGE),
+    (OutOfMemoryError, Code.OUT_OF_MEMORY),
+    (ModelFailedError, Code.MODEL_ERROR),
+    (Cancelled, Code.NOT_ACTIVE),  # only reached when the node itself stopped the model
+)
+
+END_CODES = {
+    End.FOUND: Code.NONE,
+    End.NOT_FOUND: Code.NOT_FOUND,
+    End.UNKNOWN_WORDS: Code.UNKNOWN_WORDS,
+    End.AMBIGUOUS: Code.AMBIGUOUS,
+    End.ANSWER_TIMEOUT: Code.ANSWER_TIMEOUT,
+    End.TIMEOUT: Code.TIMEOUT,
+    End.CANCELED: Code.CANCELED,
+    End.ABANDONED: Code.ABANDONED,
+}
+
+
+def error_code(error: BaseException) -> int:
+    """The action's error code for an exception; UNKNOWN for one that nothing above names."""
+    if isinstance(error, DialogueEnded):
+        return error.code
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return Code.UNKNOWN
+
+
+def from_model(error: Exception) -> ClueError:
+    """What a failure inside the Grounder means to a client; the original stays as `__cause__` of the caller's raise.
+
+    torch is not imported here: its OutOfMemoryError is a RuntimeError that is known by name or, for the CPU
+    allocator, by its text.
+    """
+    if isinstance(error, ClueError):
+        return error
+    text = str(error)
+    starved = type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and starved):
+        return OutOfMemoryError(f"out of memory ({text}): free the device's memory or use a smaller model")
+    return ModelFailedError(f"the model failed ({type(error).__name__}: {text}); the node's log has the traceback")

@@ -1,0 +1,91 @@
+"""The `ground` action: goals in, feedback and results out. The dialogue itself is Grounding's.
+
+A goal is refused only while the node is inactive; what is wrong with an accepted one is told by its result's
+error_code. A superseded goal is aborted with PREEMPTED; `canceled` is said only to a client that asked for it.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+
+from clue_ros.action import Ground
+from clue_ros.ros.conversation import Conversation
+from clue_ros.ros.errors import error_code
+from clue_ros.ros.grounding import Grounding
+from clue_ros.ros.messages import seconds_to_duration
+from clue_ros.ros.parameters import read
+from clue_ros.ros.request import from_goal
+from clue_ros.types import ClueError
+
+Code = Ground.Result
+
+
+class GroundAction:
+    """The action server, from configure to cleanup."""
+
+    def __init__(self, node: Node, conversation: Conversation, group: CallbackGroup) -> None:
+        self._node = node
+        self._conversation = conversation
+        self._dialogues: Dict[bytes, Grounding] = {}
+        self._server: Optional[ActionServer] = ActionServer(
+            node, Ground, "ground", self._execute, goal_callback=self._on_goal, cancel_callback=self._on_cancel,
+            callback_group=group,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Destroys the server; only when no goal is in flight, or its client never gets a result."""
+        if self._server is not None:
+            self._server.destroy()
+            self._server = None
+
+    def _on_goal(self, goal: Ground.Goal) -> GoalResponse:
+        if not self._conversation.active:
+            self._node.get_logger().warning("a goal was refused: the node is not active")
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        dialogue = self._dialogues.get(bytes(handle.goal_id.uuid))
+        if dialogue is not None:
+            dialogue.end(Code.CANCELED, "canceled by the client")
+        return CancelResponse.ACCEPT
+
+    async def _execute(self, handle: ServerGoalHandle) -> Ground.Result:
+        result = await self._ground(handle)
+        if result.error_code == Code.NONE:
+            handle.succeed()
+        elif result.error_code == Code.CANCELED and handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        return result
+
+    async def _ground(self, handle: ServerGoalHandle) -> Ground.Result:
+        if handle.is_cancel_requested:  # the cancel came before this task ran
+            return Ground.Result(error_code=Code.CANCELED, error_msg="canceled by the client")
+        if not self._conversation.active:
+            return Ground.Result(error_code=Code.NOT_ACTIVE, error_msg="the node was deactivated: activate it")
+        try:
+            request = from_goal(handle.request, read(self._node))
+        except ClueError as error:
+            return Ground.Result(error_code=error_code(error), error_msg=str(error))
+
+        def on_feedback(state: int, question: str, asked: int, elapsed: float) -> None:
+            if handle.is_active:
+                elapsed = seconds_to_duration(elapsed)
+                handle.publish_feedback(
+                    Ground.Feedback(state=state, question=question, questions_asked=asked, elapsed=elapsed)
+                )
+
+        dialogue = self._conversation.begin(request, on_feedback)
+        key = bytes(handle.goal_id.uuid)
+        self._dialogues[key] = dialogue
+        try:
+            return await self._conversation.run(dialogue)
+        finally:
+            del self._dialogues[key]

@@ -1,0 +1,271 @@
+"""One dialogue from instruction to result: waits for a frame, runs the model, asks, waits for the answer.
+
+A coroutine for the executor. It only ever awaits rclpy Futures, so no thread blocks, and everything that can end or
+move it (answer, cancel, preemption, deactivation, time) calls a plain method, which takes effect at once, also while
+the model works. All methods belong to the executor's single thread.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import Any, Callable, NamedTuple, Optional, Tuple
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.task import Future
+from std_msgs.msg import Header
+
+from clue_ros.action import Ground
+from clue_ros.dialogue.session import PERSON, ROBOT, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
+from clue_ros.ros.camera import Camera
+from clue_ros.ros.conversions import message_to_rgb
+from clue_ros.ros.errors import END_CODES, DialogueEnded, NoImageError, error_code
+from clue_ros.ros.inference import Inference, Job
+from clue_ros.ros.messages import answer_text, boxes_to_msgs, decision_to_target, turn_msg
+from clue_ros.ros.outputs import Outputs
+from clue_ros.ros.request import Request
+from clue_ros.types import Answer, ClueError, Decision
+
+State = Ground.Feedback
+Code = Ground.Result
+# Called with (state, open question, questions asked, seconds since the start).
+OnFeedback = Callable[[int, str, int, float], None]
+
+_ADVICE = {
+    Code.NOT_FOUND: "check that the object is in view, or describe it differently",
+    Code.AMBIGUOUS: "say more about it, or allow questions (policy ASK, max_questions)",
+    Code.ANSWER_TIMEOUT: "answer on `speech` or the `answer` service, or raise answer_timeout",
+    Code.TIMEOUT: "raise the goal's timeout, or leave it 0",
+}
+
+
+class Parts(NamedTuple):
+    """What a dialogue works with."""
+
+    node: Node
+    inference: Inference
+    camera: Camera
+    outputs: Outputs
+
+
+class _Finished(Exception):
+    """Carries the session's last step out of a wait."""
+
+    def __init__(self, finish: Finish) -> None:
+        super().__init__(finish.words)
+        self.finish = finish
+
+
+class Grounding:
+    """One dialogue. `await run()` once; it never raises and always gives a result."""
+
+    def __init__(self, request: Request, parts: Parts, on_feedback: OnFeedback = lambda *_: None) -> None:
+        self.request = request
+        self._parts = parts
+        self._on_feedback = on_feedback
+        self._started = time.monotonic()
+        self._session = DialogueSession(
+            request.expression, request.policy, request.max_questions, request.answer_timeout_s, request.timeout_s,
+            now=self._started,
+        )  # fmt: skip
+        self._image_deadline: Optional[float] = None
+        self._interruption: Optional[Exception] = None
+        self._gate: Optional[Future] = None
+        self._answered: Optional[Future] = None
+        self._job: Optional[Job] = None
+        self._header = Header()
+        self._rgb: Optional[np.ndarray] = None
+        self._encoded: Any = None
+        self._result = Ground.Result()
+
+    # What may happen to a dialogue while it runs.
+
+    @property
+    def open_question(self) -> Optional[str]:
+        return self._session.open_question
+
+    @property
+    def questions_asked(self) -> int:
+        return self._session.questions_asked
+
+    @property
+    def image_size(self) -> Tuple[int, int]:
+        """(width, height) of the image that an open question is about."""
+        return (0, 0) if self._rgb is None else (self._rgb.shape[1], self._rgb.shape[0])
+
+    def end(self, code: int, message: str) -> None:
+        """Ends it from outside with an error code of the action."""
+        self._interrupt(DialogueEnded(code, message))
+
+    def offer(self, answer: Answer) -> Optional[str]:
+        """The person says or points at something: None if it was taken, else why not."""
+        was_open = self._session.open_question is not None
+        step = self._session.on_answer(answer, time.monotonic())
+        if isinstance(step, Ignored):
+            return step.reason
+        late = isinstance(step, Finish) and step.end.value.endswith("timeout")
+        if not late:
+            self._note(PERSON, answer_text(answer))
+        if was_open and self._answered is not None and not isinstance(step, Finish):
+            self._answered.set_result(step)
+        else:
+            self._interrupt(_Finished(step))
+        return "the answer came too late" if late else None
+
+    def on_time(self) -> None:
+        """Called by a slow timer: applies the limits of time."""
+        now = time.monotonic()
+        finish = self._session.on_time(now)
+        if finish is not None:
+            self._interrupt(_Finished(finish))
+        elif self._image_deadline is not None and now >= self._image_deadline:
+            self._interrupt(NoImageError(self._parts.camera.why_none(self.request.max_image_age_s)))
+
+    # The dialogue itself.
+
+    async def run(self) -> Ground.Result:
+        """Plays the dialogue; the result's error_code says how it ended."""
+        try:
+            finish = await self._dialogue()
+        except _Finished as finished:
+            finish = finished.finish
+        except ClueError as error:
+            return self._fail(error)
+        except Exception as error:  # a bug on this side: the client must still get a result
+            self._parts.node.get_logger().error(f"a dialogue failed:\n{traceback.format_exc()}")
+            return self._fail(error)
+        return self._conclude(finish)
+
+    async def _dialogue(self) -> Finish:
+        self._note(PERSON, self.request.expression)
+        image = self.request.image
+        if image is None:
+            image = await self._camera_frame()
+        self._header = image.header
+        step: Step = Continue()
+        while not isinstance(step, Finish):
+            if isinstance(step, Ask):
+                step = await self._ask(step.question)
+            else:
+                first = self._session.first_decision is None
+                self._feedback(State.DETECTING_AMBIGUITY if first else State.GROUNDING)
+                decision = await self._decide(image)
+                self._parts.outputs.decision(decision, self._rgb, self._header)
+                step = self._session.on_decision(decision, time.monotonic())
+        if step.end is End.FOUND:
+            self._feedback(State.PROJECTING)
+            position = self._parts.camera.position(step.decision.box, image, self.image_size)
+            self._result.target = decision_to_target(step.decision, self.request.expression, self._header, position)
+            self._parts.outputs.target(self._result.target)
+        return step
+
+    async def _camera_frame(self):
+        """The newest frame that is young enough; waits for one until `wait_for_image_s` is over."""
+        self._image_deadline = time.monotonic() + self.request.wait_for_image_s
+        image = self._parts.camera.latest(self.request.max_image_age_s)
+        if image is None:
+            self._feedback(State.WAITING_FOR_IMAGE)
+        while image is None:
+            await self._until(self._parts.camera.next())
+            image = self._parts.camera.latest(self.request.max_image_age_s)
+        self._image_deadline = None
+        return image
+
+    async def _decide(self, image) -> Decision:
+        request, session = self.request, self._session
+        turns, may_ask = session.turns, session.may_ask
+
+        def work(grounder, should_stop) -> Decision:
+            begun = time.perf_counter()
+            try:
+                if self._encoded is None:
+                    self._rgb = message_to_rgb(image)
+                    self._encoded = grounder.encode(self._rgb)
+                return grounder.ground(
+                    self._encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
+                    candidates=request.candidates, should_stop=should_stop,
+                )  # fmt: skip
+            finally:
+                self._result.inference_time += time.perf_counter() - begun
+
+        self._job = self._parts.inference.submit(work, self._parts.node.executor)
+        return await self._until(self._job.future)
+
+    async def _ask(self, question: str) -> Step:
+        # The waiter stands before the question is out: a quick answer must find it.
+        self._answered = Future(executor=self._parts.node.executor)
+        self._feedback(State.ASKING)
+        self._note(ROBOT, question)
+        self._parts.outputs.say(question)
+        self._feedback(State.WAITING_FOR_ANSWER)
+        return await self._until(self._answered)
+
+    async def _until(self, future: Future) -> Any:
+        """The future's result, or the interruption that came first."""
+        gate = self._gate = Future(executor=self._parts.node.executor)
+
+        def open_gate(done: Future) -> None:
+            done.exception()  # looked at: an abandoned job's Cancelled is no news
+            gate.set_result(None)
+
+        future.add_done_callback(open_gate)
+        if self._interruption is None:
+            await gate
+        self._gate = None
+        if self._interruption is not None:
+            raise self._interruption
+        return future.result()
+
+    def _interrupt(self, reason: Exception) -> None:
+        if self._interruption is not None:
+            return  # the first reason stands
+        self._interruption = reason
+        if self._job is not None:
+            self._job.cancel()
+        if self._gate is not None:
+            self._gate.set_result(None)
+
+    # What comes out.
+
+    def _conclude(self, finish: Finish) -> Ground.Result:
+        code = END_CODES[finish.end]
+        result = self._describe_first_reading()
+        result.error_code = code
+        if code != Code.NONE:
+            words = finish.decision.unknown_words if finish.decision is not None else ()
+            advice = "use words of the model's card instead of: " + ", ".join(words) if words else _ADVICE.get(code)
+            result.error_msg = finish.words if advice is None else f"{finish.words.rstrip('.')}: {advice}"
+        if finish.decision is not None:
+            result.candidates = boxes_to_msgs(finish.decision.candidates)
+        self._note(ROBOT, finish.words)
+        self._parts.outputs.say(finish.words)
+        return result
+
+    def _fail(self, error: Exception) -> Ground.Result:
+        result = self._describe_first_reading()
+        result.error_code = error_code(error)
+        result.error_msg = str(error) or type(error).__name__
+        if self.request.spoken and not isinstance(error, DialogueEnded):
+            # A client reads error_msg; a person only hears.
+            words = f"I cannot do that: {result.error_msg}"
+            self._note(ROBOT, words)
+            self._parts.outputs.say(words)
+        return result
+
+    def _describe_first_reading(self) -> Ground.Result:
+        first = self._session.first_decision
+        if first is not None and first.ambiguity is not None:
+            self._result.was_ambiguous = bool(first.ambiguity.is_ambiguous)
+            self._result.ambiguity_probability = float(first.ambiguity.probability)
+        return self._result
+
+    def _note(self, speaker: str, text: str) -> None:
+        """One line of the dialogue, into the result and onto the `turn` topic."""
+        turn = turn_msg(speaker, text, self._parts.node.get_clock().now().to_msg())
+        self._result.turns.append(turn)
+        self._parts.outputs.turn(turn)
+
+    def _feedback(self, state: int) -> None:
+        elapsed = time.monotonic() - self._started
+        self._on_feedback(state, self._session.open_question or "", self._session.questions_asked, elapsed)

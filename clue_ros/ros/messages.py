@@ -1,0 +1,127 @@
+"""Core values to messages and back: pure functions, no node. The source image's header is copied, never "now"."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import Point, PointStamped
+from std_msgs.msg import Header
+
+from clue_ros.msg import Ambiguity as AmbiguityMsg
+from clue_ros.msg import Box as BoxMsg
+from clue_ros.msg import Region as RegionMsg
+from clue_ros.msg import Target, Turn
+from clue_ros.srv import Answer as AnswerSrv
+from clue_ros.types import Ambiguity, Answer, Box, ClueError, Decision
+
+MAX_ANSWER_CHARACTERS = 1000
+
+
+class InvalidAnswerError(ClueError):
+    """An answer that cannot be taken: empty, too long, or outside the image."""
+
+
+def box_to_msg(box: Box) -> BoxMsg:
+    return BoxMsg(x0=float(box.x0), y0=float(box.y0), x1=float(box.x1), y1=float(box.y1))
+
+
+def msg_to_box(msg: BoxMsg) -> Box:
+    return Box(msg.x0, msg.y0, msg.x1, msg.y1)
+
+
+def boxes_to_msgs(boxes: Sequence[Box]) -> "list[BoxMsg]":
+    return [box_to_msg(box) for box in boxes]
+
+
+def ambiguity_to_msg(ambiguity: Ambiguity, expression: str, header: Header) -> AmbiguityMsg:
+    """`ambiguity.attention_map` float32[h, w] goes out row-major."""
+    heat = np.ascontiguousarray(ambiguity.attention_map, dtype=np.float32)
+    values = array("f")
+    values.frombytes(memoryview(heat).cast("B"))
+    regions = [
+        RegionMsg(
+            box=box_to_msg(region.box), peak_x=float(region.peak[0]), peak_y=float(region.peak[1]),
+            strength=float(region.strength),
+        )
+        for region in ambiguity.regions
+    ]  # fmt: skip
+    return AmbiguityMsg(
+        header=header, expression=expression, probability=float(ambiguity.probability),
+        threshold=float(ambiguity.threshold), is_ambiguous=bool(ambiguity.is_ambiguous),
+        map_height=heat.shape[0], map_width=heat.shape[1], map=values, regions=regions,
+    )  # fmt: skip
+
+
+def msg_to_attention_map(msg: AmbiguityMsg) -> np.ndarray:
+    """The map of an Ambiguity message, float32[map_height, map_width] in [0, 1], row 0 at the image's top."""
+    return np.frombuffer(msg.map, np.float32).reshape(msg.map_height, msg.map_width)
+
+
+def decision_to_target(
+    decision: Decision, expression: str, header: Header, position: Optional[Tuple[float, float, float]] = None
+) -> Target:
+    """A decision that holds a box -> Target; `position` in metres in `header.frame_id`."""
+    target = Target(
+        header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence)
+    )
+    if position is not None:
+        x, y, z = position
+        target.has_position = True
+        target.position = PointStamped(header=header, point=Point(x=float(x), y=float(y), z=float(z)))
+    return target
+
+
+def turn_msg(speaker: str, text: str, stamp: Time) -> Turn:
+    return Turn(stamp=stamp, speaker=speaker, text=text)
+
+
+def answer_text(answer: Answer) -> str:
+    """How an answer is written in a Turn message."""
+    if answer.point is not None:
+        return "(click {:.0f} {:.0f})".format(*answer.point)
+    if answer.box is not None:
+        return "(box {:.0f} {:.0f} {:.0f} {:.0f})".format(*answer.box)
+    return answer.text
+
+
+def request_to_answer(request: AnswerSrv.Request, image_size: Tuple[int, int]) -> Answer:
+    """srv/Answer -> Answer, checked against the (width, height) of the image that the question is about.
+
+    Raises:
+        InvalidAnswerError: unknown kind, no text or too much of it, a point or box outside the image.
+    """
+    width, height = image_size
+    if request.kind == AnswerSrv.Request.TEXT:
+        text = request.text.strip()
+        if not text:
+            raise InvalidAnswerError("the answer is empty: say something, point, or say \"never mind\"")
+        if len(text) > MAX_ANSWER_CHARACTERS:
+            raise InvalidAnswerError(f"the answer has {len(text)} characters: {MAX_ANSWER_CHARACTERS} are allowed")
+        return Answer(text=text)
+    if request.kind == AnswerSrv.Request.POINT:
+        if not (0 <= request.x <= width and 0 <= request.y <= height):
+            raise InvalidAnswerError(f"point ({request.x:g}, {request.y:g}) is outside the {width}x{height} image")
+        return Answer(point=(request.x, request.y))
+    if request.kind == AnswerSrv.Request.BOX:
+        box = msg_to_box(request.box)
+        if not (0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height):
+            raise InvalidAnswerError(f"box {tuple(box)} is empty or outside the {width}x{height} image")
+        return Answer(box=box)
+    raise InvalidAnswerError(f"answer kind {request.kind} is not TEXT, POINT or BOX")
+
+
+def duration_to_seconds(duration: Duration) -> float:
+    return duration.sec + duration.nanosec * 1e-9
+
+
+def seconds_to_duration(seconds: float) -> Duration:
+    nanoseconds = max(0, round(seconds * 1e9))
+    return Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def stamp_to_seconds(stamp: Time) -> float:
+    """Seconds of a stamp; 0.0 for the zero stamp that some drivers send."""
+    return stamp.sec + stamp.nanosec * 1e-9

@@ -1,0 +1,188 @@
+"""The `clue` lifecycle node: it wires one Grounder to topics, the `ground` action and two services.
+
+    python -m clue_ros.ros.node --ros-args -r __ns:=/clue -r image:=/camera/color/image_raw
+
+configure loads the model, activate lets goals and speech in, deactivate ends what is in flight with a result, cleanup
+frees the model. With `autostart` (default) it configures and activates itself once. Spin it with a single-threaded
+executor: nothing in it blocks, and its parts rely on being called from one thread.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import Callable, List, Optional
+
+import rclpy
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from clue_ros.ros import parameters
+from clue_ros.ros.camera import Camera
+from clue_ros.ros.conversation import Conversation
+from clue_ros.ros.detect_service import DetectService
+from clue_ros.ros.ground_action import GroundAction
+from clue_ros.ros.grounding import Parts
+from clue_ros.ros.inference import GrounderFactory, Inference, load_grounder
+from clue_ros.ros.outputs import Outputs
+from clue_ros.types import ClueError
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+DRAIN_S = 5.0  # how long goals in flight may take to give their results at shutdown
+LINGER_S = 0.3  # then: how long DDS may take to send them
+
+
+class ClueNode(LifecycleNode):
+    """See the module. `factory(model, device)` makes the Grounder; tests give a scripted one."""
+
+    def __init__(self, factory: GrounderFactory = load_grounder, **kwargs) -> None:
+        super().__init__("clue", **kwargs)
+        parameters.declare(self)
+        self._inference = Inference(factory, self.get_logger())
+        # Reentrant: a service that awaits the model must not hold up an answer or a cancel.
+        self._group = ReentrantCallbackGroup()
+        self._conversation: Optional[Conversation] = None
+        self._entities: List = []  # everything with a close(), in the order of making
+
+    @property
+    def busy(self) -> bool:
+        """True until every dialogue has given its result."""
+        return self._conversation is not None and self._conversation.busy
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        settings = parameters.read(self)
+        name = settings.model or "the embedded model"
+        self.get_logger().info(f"loading {name} on {settings.device}")
+        begun = time.monotonic()
+        try:
+            self._inference.load(settings.model, settings.device)
+        except ClueError as error:
+            self.get_logger().error(f"cannot configure: {name} does not load: {error}")
+            return FAILURE
+        self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
+        outputs = Outputs(self)
+        camera = Camera(self, settings, self._group)
+        parts = Parts(self, self._inference, camera, outputs)
+        self._conversation = Conversation(parts, self._group)
+        action = GroundAction(self, self._conversation, self._group)
+        detect = DetectService(self, parts, self._conversation, self._group)
+        self._entities = [outputs, camera, self._conversation, action, detect]
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._conversation.active = True
+        result = super().on_activate(state)
+        self.get_logger().info(f"active: waiting for instructions on {self.resolve_topic_name('speech')} and goals")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop("the node was deactivated: activate it and send the goal again")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop("the node is shutting down")
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.get_logger().error("a transition failed; back to unconfigured")
+        self._stop("the node failed and was reset: configure it again")
+        self._release()
+        return SUCCESS
+
+    def stop_dialogues(self) -> None:
+        """Ends every dialogue with NOT_ACTIVE; their results go out while the executor spins on."""
+        self._stop("the node is shutting down")
+
+    def _stop(self, message: str) -> None:
+        if self._conversation is not None:
+            self._conversation.active = False
+            self._conversation.end_all(message)
+        self._inference.cancel_all()
+
+    def _release(self) -> None:
+        """Frees the model at once, and the interfaces as soon as the last result is out."""
+        self._inference.unload()
+        entities, self._entities = self._entities, []
+        conversation, self._conversation = self._conversation, None
+        if conversation is None:
+            return
+        if not conversation.busy or self.executor is None:
+            _close(entities)
+            return
+
+        def when_idle() -> None:
+            if not conversation.busy:
+                self.destroy_timer(timer)
+                _close(entities)
+
+        timer = self.create_timer(LINGER_S, when_idle, callback_group=self._group)
+
+
+def _close(entities: List) -> None:
+    for entity in reversed(entities):
+        entity.close()
+
+
+def autostart(node: ClueNode) -> bool:
+    """configure and activate; False (and a log line) if the model does not load. The node then stays unconfigured."""
+    if node.trigger_configure() != SUCCESS:
+        node.get_logger().error("autostart failed: correct the parameters, then `ros2 lifecycle set clue configure`")
+        return False
+    return node.trigger_activate() == SUCCESS
+
+
+def spin(node: ClueNode, should_stop: Callable[[], bool]) -> None:
+    """Spins until `should_stop`, then lets every goal in flight end with a result."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.get_parameter("autostart").value and not should_stop():
+            autostart(node)
+        while not should_stop():
+            executor.spin_once(timeout_sec=0.1)
+        node.stop_dialogues()
+        _spin_while(executor, lambda: node.busy, DRAIN_S)
+        _spin_while(executor, lambda: True, LINGER_S)
+        node.trigger_shutdown()
+    except ExternalShutdownException:
+        pass  # the context was shut down by somebody else: nothing can be sent any more
+    finally:
+        executor.shutdown()
+
+
+def _spin_while(executor: SingleThreadedExecutor, condition: Callable[[], bool], limit_s: float) -> None:
+    end = time.monotonic() + limit_s
+    while condition() and time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.05)
+
+
+def main(args: Optional[List[str]] = None, factory: GrounderFactory = load_grounder) -> int:
+    # rclpy's own handler would invalidate the context first, and goals in flight would get no result.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    signals: List[int] = []
+
+    def on_signal(number: int, _frame) -> None:
+        signals.append(number)
+        signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    node = ClueNode(factory)
+    try:
+        spin(node, lambda: bool(signals))
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

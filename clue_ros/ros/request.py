@@ -1,0 +1,98 @@
+"""What one dialogue is asked to do, from an action goal or from a spoken instruction: one form, defaults filled in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from sensor_msgs.msg import Image
+
+from clue_ros.action import Ground
+from clue_ros.dialogue.session import Policy
+from clue_ros.ros.conversions import is_empty
+from clue_ros.ros.messages import duration_to_seconds, msg_to_box
+from clue_ros.ros.parameters import Parameters
+from clue_ros.types import Box, ClueError, InvalidExpressionError
+
+MAX_EXPRESSION_CHARACTERS = 1000
+
+_POLICIES = {Ground.Goal.ASK: Policy.ASK, Ground.Goal.BEST_GUESS: Policy.BEST_GUESS, Ground.Goal.FAIL: Policy.FAIL}
+
+
+class InvalidGoalError(ClueError):
+    """A goal's field has a value that means nothing; the text names it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Times in seconds; `image` None: the latest camera frame; `timeout_s` None: no limit."""
+
+    expression: str
+    policy: Policy
+    max_questions: int
+    answer_timeout_s: float
+    max_image_age_s: float
+    wait_for_image_s: float
+    threshold: Optional[float]
+    timeout_s: Optional[float] = None
+    image: Optional[Image] = None
+    candidates: Tuple[Box, ...] = ()
+    spoken: bool = False
+
+
+def check_expression(expression: str) -> str:
+    """The instruction without surrounding blanks.
+
+    Raises:
+        InvalidExpressionError: empty, or longer than 1000 characters.
+    """
+    text = expression.strip()
+    if not text:
+        raise InvalidExpressionError("the expression is empty: say what to look for")
+    if len(text) > MAX_EXPRESSION_CHARACTERS:
+        raise InvalidExpressionError(
+            f"the expression has {len(text)} characters, {MAX_EXPRESSION_CHARACTERS} are allowed: say it shorter"
+        )
+    return text
+
+
+def from_goal(goal: Ground.Goal, parameters: Parameters) -> Request:
+    """Raises InvalidExpressionError, InvalidGoalError."""
+    expression = check_expression(goal.expression)
+    if goal.ambiguity_policy not in _POLICIES:
+        raise InvalidGoalError(f"ambiguity_policy is {goal.ambiguity_policy}: give ASK, BEST_GUESS or FAIL")
+    candidates = tuple(msg_to_box(box) for box in goal.candidates)
+    for box in candidates:
+        if not all(math.isfinite(value) for value in box) or box.area <= 0:
+            raise InvalidGoalError(f"candidate box {tuple(box)} is empty or not finite: give x0 < x1 and y0 < y1")
+    return Request(
+        expression=expression,
+        policy=_POLICIES[goal.ambiguity_policy],
+        max_questions=goal.max_questions if goal.max_questions > 0 else parameters.max_questions,
+        answer_timeout_s=_or(duration_to_seconds(goal.answer_timeout), parameters.answer_timeout_s),
+        max_image_age_s=_or(duration_to_seconds(goal.max_image_age), parameters.max_image_age_s),
+        wait_for_image_s=parameters.wait_for_image_s,
+        threshold=parameters.decision_threshold,
+        timeout_s=_or(duration_to_seconds(goal.timeout), None),
+        image=None if is_empty(goal.image) else goal.image,
+        candidates=candidates,
+    )
+
+
+def from_speech(text: str, parameters: Parameters) -> Request:
+    """Raises InvalidExpressionError."""
+    return Request(
+        expression=check_expression(text),
+        policy=Policy.ASK,
+        max_questions=parameters.max_questions,
+        answer_timeout_s=parameters.answer_timeout_s,
+        max_image_age_s=parameters.max_image_age_s,
+        wait_for_image_s=parameters.wait_for_image_s,
+        threshold=parameters.decision_threshold,
+        spoken=True,
+    )
+
+
+def _or(seconds: float, default: Optional[float]) -> Optional[float]:
+    return seconds if seconds > 0 else default

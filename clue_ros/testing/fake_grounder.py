@@ -1,0 +1,183 @@
+"""`ScriptedGrounder`: the Grounder's API with decisions from a script. No torch, no weights, no surprises.
+
+    grounder = ScriptedGrounder({"the mug": [Say.ask("Which mug?"), Say.found(Box(10, 20, 60, 80))]})
+
+The n-th entry of a script answers a call with n finished turns, the last one every later call. What the script does
+not name is found in the middle of the image.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from clue_ros.types import (
+    Ambiguity, Box, Cancelled, Decision, InvalidExpressionError, InvalidImageError, Outcome, Region, Turn,
+)  # fmt: skip
+
+MAP_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Say:
+    """One scripted decision; `delay_s` is worked off in small steps that look at should_stop, like a token loop."""
+
+    outcome: Outcome
+    box: Optional[Box] = None
+    question: str = ""
+    unknown_words: Tuple[str, ...] = ()
+    probability: float = 0.1
+    confidence: float = 0.9
+    delay_s: float = 0.0
+    error: Optional[Exception] = None
+    candidates: Tuple[Box, ...] = ()
+
+    @classmethod
+    def found(cls, box: Optional[Box] = None, **rest) -> "Say":
+        return cls(Outcome.FOUND, box=box, **rest)
+
+    @classmethod
+    def ask(cls, question: str = "Which one do you mean?", probability: float = 0.9, **rest) -> "Say":
+        return cls(Outcome.ASK, question=question, probability=probability, **rest)
+
+    @classmethod
+    def not_found(cls, **rest) -> "Say":
+        return cls(Outcome.NOT_FOUND, **rest)
+
+    @classmethod
+    def unknown(cls, *words: str, **rest) -> "Say":
+        return cls(Outcome.UNKNOWN_WORDS, unknown_words=words, **rest)
+
+    @classmethod
+    def failure(cls, error: Exception, **rest) -> "Say":
+        return cls(Outcome.NOT_FOUND, error=error, **rest)
+
+
+@dataclass(frozen=True)
+class ScriptedImage:
+    """What `encode` returns."""
+
+    rgb: np.ndarray
+    width: int
+    height: int
+
+
+@dataclass
+class ScriptedGrounder:
+    """Same methods and errors as clue_ros.grounder.Grounder. `calls` records (expression, turns, may_ask)."""
+
+    script: Mapping[str, Union[Say, Sequence[Say]]] = field(default_factory=dict)
+    delay_s: float = 0.0  # of decisions that name none
+    threshold: float = 0.5
+    vocabulary: Optional[frozenset] = None
+    calls: List[Tuple[str, Tuple[Turn, ...], bool]] = field(default_factory=list)
+    images: List[np.ndarray] = field(default_factory=list)
+    closed: bool = False
+    # Set as soon as a call has begun, and when a call was stopped: tests wait for them instead of sleeping.
+    working: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def encode(self, image: np.ndarray) -> ScriptedImage:
+        rgb = np.asarray(image)
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+            raise InvalidImageError(f"the image is {rgb.dtype}{rgb.shape}: give uint8[H, W, 3]")
+        self.images.append(rgb)
+        return ScriptedImage(rgb, rgb.shape[1], rgb.shape[0])
+
+    def ground(
+        self,
+        image_or_encoded,
+        expression: str,
+        turns: Sequence[Turn] = (),
+        *,
+        may_ask: bool = True,
+        threshold: Optional[float] = None,
+        candidates: Sequence[Box] = (),
+        should_stop: Optional[Callable[[], bool]] = None,
+    ) -> Decision:
+        if not expression.strip():
+            raise InvalidExpressionError("the expression is empty: say what to look for")
+        image = image_or_encoded if isinstance(image_or_encoded, ScriptedImage) else self.encode(image_or_encoded)
+        self.calls.append((expression, tuple(turns), may_ask))
+        say = self._line(expression, len(turns))
+        self._work(say.delay_s or self.delay_s, should_stop)
+        if say.error is not None:
+            raise say.error
+        box = say.box or Box(image.width * 0.4, image.height * 0.4, image.width * 0.6, image.height * 0.6)
+        outcome = say.outcome
+        if outcome is Outcome.ASK and not may_ask:
+            outcome = Outcome.FOUND
+        found = outcome is Outcome.FOUND
+        return Decision(
+            outcome=outcome,
+            expression=expression,
+            ambiguity=None if outcome is Outcome.UNKNOWN_WORDS else self._ambiguity(say, image, threshold),
+            box=(candidates[0] if candidates else box) if found else None,
+            confidence=say.confidence if found else 0.0,
+            question=say.question if outcome is Outcome.ASK else "",
+            unknown_words=say.unknown_words,
+            candidates=say.candidates or ((box,) if found else ()),
+            latency_s={"scripted": say.delay_s},
+        )
+
+    def detect_ambiguity(
+        self,
+        image_or_encoded,
+        expression: str,
+        turns: Sequence[Turn] = (),
+        *,
+        threshold: Optional[float] = None,
+        should_stop: Optional[Callable[[], bool]] = None,
+    ) -> Ambiguity:
+        image = image_or_encoded if isinstance(image_or_encoded, ScriptedImage) else self.encode(image_or_encoded)
+        say = self._line(expression, len(turns))
+        self._work(say.delay_s or self.delay_s, should_stop)
+        if say.error is not None:
+            raise say.error
+        return self._ambiguity(say, image, threshold)
+
+    def warm_up(self) -> None:
+        """Nothing to warm."""
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _line(self, expression: str, turn: int) -> Say:
+        lines = self.script.get(expression, Say.found())
+        return lines if isinstance(lines, Say) else lines[min(turn, len(lines) - 1)]
+
+    def _work(self, seconds: float, should_stop: Optional[Callable[[], bool]]) -> None:
+        self.working.set()
+        end = time.monotonic() + seconds
+        while True:
+            if should_stop is not None and should_stop():
+                self.stopped.set()
+                raise Cancelled("stopped")
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.01))
+
+    def _ambiguity(self, say: Say, image: ScriptedImage, threshold: Optional[float]) -> Ambiguity:
+        threshold = self.threshold if threshold is None else threshold
+        heat = np.zeros((MAP_SIZE, MAP_SIZE), np.float32)
+        heat[4, 4], heat[12, 12] = 1.0, 0.5
+        cell_w, cell_h = image.width / MAP_SIZE, image.height / MAP_SIZE
+        regions = tuple(
+            Region(
+                Box(column * cell_w, row * cell_h, (column + 1) * cell_w, (row + 1) * cell_h),
+                ((column + 0.5) * cell_w, (row + 0.5) * cell_h),
+                float(heat[row, column]),
+            )
+            for row, column in ((4, 4), (12, 12))
+        )
+        return Ambiguity(say.probability, threshold, say.probability >= threshold, heat, regions)
+
+
+def scripted_factory(grounder: ScriptedGrounder) -> Callable[[str, str], ScriptedGrounder]:
+    """What ClueNode takes to make its Grounder."""
+    return lambda model, device: grounder

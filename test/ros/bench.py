@@ -1,0 +1,210 @@
+"""A clue node with a scripted Grounder in one thread and a client in another, talking over real DDS."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable, List, Optional
+
+import numpy as np
+from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Duration
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header, String
+
+from clue_ros.action import Ground
+from clue_ros.msg import Ambiguity, Target, Turn
+from clue_ros.ros.conversions import array_to_image, rgb_to_image
+from clue_ros.ros.messages import seconds_to_duration
+from clue_ros.ros.node import ClueNode
+from clue_ros.srv import Answer, DetectAmbiguity
+from clue_ros.testing.fake_grounder import ScriptedGrounder
+
+TIMEOUT = 15.0
+FRAME = "camera_color_optical_frame"
+SUCCEEDED, CANCELED, ABORTED = GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = TIMEOUT, what: str = "") -> Any:
+    """The first true value of `condition`; fails after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    raise AssertionError(f"did not happen within {timeout} s: {what or condition}")
+
+
+class Spinner:
+    """An executor in a thread."""
+
+    def __init__(self, node: Node) -> None:
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(node)
+        self._stop = False
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Runs `function` in the executor's thread, where the node's own callbacks run."""
+        future = self.executor.create_task(function)
+        wait_until(future.done)
+        return future.result()
+
+    def close(self) -> None:
+        self._stop = True
+        self.executor.wake()
+        self._thread.join(5.0)
+        self.executor.shutdown()
+
+    def _spin(self) -> None:
+        try:
+            while not self._stop:
+                self.executor.spin_once(timeout_sec=0.1)
+        except ExternalShutdownException:
+            pass
+
+
+class Goal:
+    """One goal as its client sees it."""
+
+    def __init__(self, client: ActionClient, goal: Ground.Goal) -> None:
+        self.feedback: List[Ground.Feedback] = []
+        future = client.send_goal_async(goal, feedback_callback=lambda message: self.feedback.append(message.feedback))
+        wait_until(future.done, what="goal response")
+        self.handle = future.result()
+        self._result = self.handle.get_result_async() if self.handle.accepted else None
+
+    @property
+    def accepted(self) -> bool:
+        return self.handle.accepted
+
+    @property
+    def done(self) -> bool:
+        return self._result.done()
+
+    def finish(self, timeout: float = TIMEOUT) -> "tuple[int, Ground.Result]":
+        """(goal status, result)."""
+        wait_until(self._result.done, timeout, "goal result")
+        response = self._result.result()
+        return response.status, response.result
+
+    def cancel(self) -> None:
+        self.handle.cancel_goal_async()
+
+    def reached(self, state: int) -> bool:
+        return any(feedback.state == state for feedback in self.feedback)
+
+
+class Bench:
+    def __init__(
+        self, script: Optional[dict] = None, *, activate: bool = True, camera: bool = True,
+        factory: Optional[Callable] = None, grounder: Optional[Any] = None, **parameters: Any,
+    ) -> None:  # fmt: skip
+        self.grounder = grounder or ScriptedGrounder(script or {})
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.node = ClueNode(factory or (lambda model, device: self.grounder), parameter_overrides=overrides)
+        self.client = Node("client")
+        self.utterances: List[str] = []
+        self.turns: List[Turn] = []
+        self.targets: List[Target] = []
+        self.ambiguities: List[Ambiguity] = []
+        for kind, topic, keep in (
+            (String, "utterance", lambda m: self.utterances.append(m.data)), (Turn, "turn", self.turns.append),
+            (Target, "target", self.targets.append), (Ambiguity, "ambiguity", self.ambiguities.append),
+        ):  # fmt: skip
+            self.client.create_subscription(kind, topic, keep, 10)
+        self.speech = self.client.create_publisher(String, "speech", 10)
+        self.image_publisher = self.client.create_publisher(Image, "image", qos_profile_sensor_data)
+        self.depth_publisher = self.client.create_publisher(Image, "depth", qos_profile_sensor_data)
+        self.info_publisher = self.client.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
+        self.action = ActionClient(self.client, Ground, "ground")
+        self.answer_client = self.client.create_client(Answer, "answer")
+        self.detect_client = self.client.create_client(DetectAmbiguity, "detect_ambiguity")
+        self.image: Optional[Image] = None
+        self.depth: Optional[Image] = None
+        self.info: Optional[CameraInfo] = None
+        self.node_spinner = Spinner(self.node)
+        self.spinner = Spinner(self.client)
+        if camera:
+            self.start_camera()
+        if activate:
+            self.lifecycle("configure")
+            self.lifecycle("activate")
+            self.connect()
+
+    def lifecycle(self, transition: str) -> Any:
+        """configure, activate, deactivate, cleanup or shutdown."""
+        return self.node_spinner.call(getattr(self.node, f"trigger_{transition}"))
+
+    def connect(self) -> None:
+        """Waits until both sides have discovered each other."""
+        wait_until(self.action.server_is_ready, what="action server")
+        wait_until(self.answer_client.service_is_ready, what="answer service")
+        wait_until(self.detect_client.service_is_ready, what="detect service")
+        wait_until(lambda: self.speech.get_subscription_count() > 0, what="speech subscription")
+        for topic in ("utterance", "turn", "target", "ambiguity"):
+            wait_until(lambda: self.node.count_subscribers(topic) > 0, what=topic)
+            wait_until(lambda: self.client.count_publishers(topic) > 0, what=topic)
+
+    def start_camera(self, image: Optional[Image] = None) -> None:
+        self.image = image or rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header(frame_id=FRAME))
+        self.client.create_timer(0.03, self._publish_frame)
+
+    def _publish_frame(self) -> None:
+        if self.image is None:
+            return
+        stamp = self.client.get_clock().now().to_msg()
+        pairs = ((self.image_publisher, self.image), (self.depth_publisher, self.depth), (self.info_publisher, self.info))
+        for publisher, message in pairs:
+            if message is not None:
+                message.header.stamp = stamp
+                publisher.publish(message)
+
+    def goal(self, expression: str, *, timeout: float = 0.0, answer_timeout: float = 0.0, **fields: Any) -> Goal:
+        goal = Ground.Goal(expression=expression, **fields)
+        goal.timeout, goal.answer_timeout = seconds_to_duration(timeout), seconds_to_duration(answer_timeout)
+        return Goal(self.action, goal)
+
+    def ground(self, expression: str, **fields: Any) -> "tuple[int, Ground.Result]":
+        return self.goal(expression, **fields).finish()
+
+    def say(self, text: str) -> None:
+        self.speech.publish(String(data=text))
+
+    def hear(self, text: str) -> None:
+        """Waits until the robot has said `text`."""
+        wait_until(lambda: text in self.utterances, what=f"{text!r} in {self.utterances}")
+
+    def answer(self, **fields: Any) -> Answer.Response:
+        return self._call(self.answer_client, Answer.Request(**fields))
+
+    def detect(self, expression: str, **fields: Any) -> DetectAmbiguity.Response:
+        return self._call(self.detect_client, DetectAmbiguity.Request(expression=expression, **fields))
+
+    def _call(self, client: Any, request: Any) -> Any:
+        future = client.call_async(request)
+        wait_until(future.done, what="service response")
+        return future.result()
+
+    def close(self) -> None:
+        self.node_spinner.call(self.node.stop_dialogues)
+        self.node_spinner.close()
+        self.spinner.close()
+        self.node.destroy_node()
+        self.client.destroy_node()
+
+
+def depth_image(metres: np.ndarray) -> Image:
+    return array_to_image(metres.astype(np.float32), "32FC1", Header(frame_id=FRAME))
+
+
+__all__ = [
+    "ABORTED", "Bench", "CANCELED", "Duration", "FRAME", "SUCCEEDED", "depth_image", "wait_until",
+]  # fmt: skip

@@ -1,0 +1,236 @@
+"""The `ground` action over DDS: every way a goal can end."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from bench import ABORTED, CANCELED, FRAME, SUCCEEDED, depth_image, wait_until
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from clue_ros.action import Ground
+from clue_ros.msg import Box as BoxMsg
+from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.testing.fake_grounder import Say
+from clue_ros.types import Box
+
+Code, State = Ground.Result, Ground.Feedback
+MUGS = [Say.ask("Which mug, the red or the blue one?"), Say.found(Box(10, 20, 30, 40))]
+
+
+def test_success_carries_the_header_and_the_box(make_bench):
+    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40), confidence=0.75, probability=0.2)})
+    goal = bench.goal("the mug")
+    status, result = goal.finish()
+    assert (status, result.error_code, result.error_msg) == (SUCCEEDED, Code.NONE, "")
+    box = result.target.box
+    assert (box.x0, box.y0, box.x1, box.y1) == (10, 20, 30, 40)
+    assert result.target.header.frame_id == FRAME and result.target.header.stamp.sec > 0
+    assert result.target.confidence == pytest.approx(0.75)
+    assert not result.was_ambiguous and result.ambiguity_probability == pytest.approx(0.2)
+    assert [turn.speaker for turn in result.turns] == ["person", "robot"]
+    assert result.turns[0].text == "the mug"
+    assert goal.reached(State.DETECTING_AMBIGUITY) and goal.reached(State.PROJECTING)
+    wait_until(lambda: bench.targets and bench.ambiguities)
+    assert bench.targets[0] == result.target
+    assert bench.ambiguities[0].map_height == 16 and len(bench.ambiguities[0].map) == 256
+    assert bench.ambiguities[0].header == result.target.header
+
+
+def test_image_in_the_goal_is_used_instead_of_the_camera(make_bench):
+    bench = make_bench(camera=False)
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    status, result = bench.ground("the mug", image=rgb_to_image(pixels, Header(frame_id="other")))
+    assert status == SUCCEEDED and result.target.header.frame_id == "other"
+    assert np.array_equal(bench.grounder.images[0], pixels)
+
+
+def test_position_from_depth(make_bench):
+    bench = make_bench({"the mug": Say.found(Box(32, 24, 64, 48))})
+    bench.depth = depth_image(np.full((48, 64), 0.8))
+    k = [100.0, 0.0, 31.5, 0.0, 100.0, 23.5, 0.0, 0.0, 1.0]
+    bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=k)
+    wait_until(lambda: bench.ground("the mug")[1].target.has_position)
+    target = bench.ground("the mug")[1].target
+    point = target.position.point
+    assert (point.x, point.y, point.z) == pytest.approx((0.16 * 0.8, 0.12 * 0.8, 0.8), abs=1e-4)
+    assert target.position.header == target.header
+
+
+def test_candidates_are_honoured(make_bench):
+    bench = make_bench()
+    _, result = bench.ground("the mug", candidates=[BoxMsg(x0=1.0, y0=2.0, x1=3.0, y1=4.0)])
+    assert (result.target.box.x0, result.target.box.y1) == (1, 4)
+
+
+def test_question_answered_by_speech(make_bench):
+    bench = make_bench({"the mug": MUGS})
+    goal = bench.goal("the mug")
+    bench.hear("Which mug, the red or the blue one?")
+    bench.say("the red one")
+    status, result = goal.finish()
+    assert status == SUCCEEDED and result.was_ambiguous and result.ambiguity_probability == pytest.approx(0.9)
+    assert [turn.text for turn in result.turns][:3] == ["the mug", "Which mug, the red or the blue one?", "the red one"]
+    expression, turns, _ = bench.grounder.calls[-1]
+    assert expression == "the mug" and turns[0].answer.text == "the red one"
+    assert len(bench.grounder.images) == 1, "one image a dialogue is encoded once"
+    waiting = [feedback for feedback in goal.feedback if feedback.state == State.WAITING_FOR_ANSWER]
+    assert waiting[0].question == "Which mug, the red or the blue one?" and waiting[0].questions_asked == 1
+    assert goal.reached(State.ASKING) and goal.reached(State.GROUNDING)
+
+
+def test_cancel_while_waiting_for_the_answer(make_bench):
+    bench = make_bench({"the mug": MUGS})
+    goal = bench.goal("the mug")
+    bench.hear("Which mug, the red or the blue one?")
+    begun = time.monotonic()
+    goal.cancel()
+    status, result = goal.finish()
+    assert time.monotonic() - begun < 1.0
+    assert (status, result.error_code) == (CANCELED, Code.CANCELED)
+    assert bench.ground("the cup")[0] == SUCCEEDED
+
+
+def test_cancel_while_the_model_works_reaches_the_token_loop(make_bench):
+    bench = make_bench({"the mug": Say.found(delay_s=30.0)})
+    goal = bench.goal("the mug")
+    assert bench.grounder.working.wait(5)
+    goal.cancel()
+    status, result = goal.finish(3.0)
+    assert (status, result.error_code) == (CANCELED, Code.CANCELED)
+    assert bench.grounder.stopped.wait(3)
+
+
+def test_cancel_while_waiting_for_a_frame(make_bench):
+    bench = make_bench(camera=False, wait_for_image_s=30.0)
+    goal = bench.goal("the mug")
+    wait_until(lambda: goal.reached(State.WAITING_FOR_IMAGE))
+    goal.cancel()
+    assert goal.finish(3.0)[0] == CANCELED
+
+
+@pytest.mark.parametrize("delay", [0.0, 30.0], ids=["waiting for the answer", "while the model works"])
+def test_goal_timeout(make_bench, delay):
+    bench = make_bench({"the mug": Say.ask(delay_s=delay)})
+    begun = time.monotonic()
+    status, result = bench.ground("the mug", timeout=0.4)
+    assert 0.3 < time.monotonic() - begun < 3.0
+    assert (status, result.error_code) == (ABORTED, Code.TIMEOUT)
+
+
+def test_answer_timeout(make_bench):
+    bench = make_bench({"the mug": MUGS})
+    status, result = bench.ground("the mug", answer_timeout=0.3)
+    assert (status, result.error_code) == (ABORTED, Code.ANSWER_TIMEOUT)
+    assert "answer_timeout" in result.error_msg
+
+
+def test_no_camera(make_bench):
+    bench = make_bench(camera=False, wait_for_image_s=0.2)
+    status, result = bench.ground("the mug")
+    assert (status, result.error_code) == (ABORTED, Code.NO_IMAGE)
+    assert "/image" in result.error_msg
+
+
+def test_a_stale_frame_is_refused(make_bench):
+    bench = make_bench(wait_for_image_s=0.2, max_image_age_s=0.5)
+    assert bench.ground("the mug")[0] == SUCCEEDED
+    bench.image = None  # the camera stops
+    time.sleep(0.6)
+    _, result = bench.ground("the mug")
+    assert result.error_code == Code.NO_IMAGE and "old" in result.error_msg
+
+
+@pytest.mark.parametrize("expression", ["", "  \n", "mug " * 2500], ids=["empty", "blank", "10,000 characters"])
+def test_invalid_expression(make_bench, expression):
+    bench = make_bench()
+    status, result = bench.ground(expression)
+    assert (status, result.error_code) == (ABORTED, Code.INVALID_EXPRESSION)
+    assert not bench.grounder.calls
+
+
+BROKEN = {
+    "0x0 with data": (Image(encoding="rgb8", data=[1, 2, 3]), Code.INVALID_IMAGE, "0x0"),
+    "cut short": (Image(encoding="rgb8", height=2, width=2, step=6, data=[0] * 11), Code.INVALID_IMAGE, "cut short"),
+    "no data": (Image(encoding="rgb8", height=2, width=2, step=6), Code.INVALID_IMAGE, "cut short"),
+    "encoding": (Image(encoding="rgb9", height=2, width=2, step=6, data=[0] * 12), Code.UNSUPPORTED_ENCODING, "rgb9"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_image_in_the_goal(make_bench, case):
+    image, code, text = BROKEN[case]
+    bench = make_bench()
+    status, result = bench.ground("the mug", image=image)
+    assert (status, result.error_code) == (ABORTED, code)
+    assert text in result.error_msg
+
+
+def test_a_camera_that_sends_0x0_frames(make_bench):
+    bench = make_bench(camera=False)
+    bench.start_camera(Image(encoding="rgb8", header=Header(frame_id=FRAME)))
+    assert bench.ground("the mug")[1].error_code == Code.INVALID_IMAGE
+
+
+@pytest.mark.parametrize(
+    "say, code, text",
+    [
+        (Say.not_found(), Code.NOT_FOUND, "in view"),
+        (Say.unknown("zyzzyva", "gizmo"), Code.UNKNOWN_WORDS, "zyzzyva, gizmo"),
+        (Say.failure(ValueError("boom")), Code.MODEL_ERROR, "boom"),
+        (Say.failure(MemoryError("no more")), Code.OUT_OF_MEMORY, "memory"),
+        (Say.failure(RuntimeError("CUDA out of memory. Tried to allocate")), Code.OUT_OF_MEMORY, "CUDA"),
+    ],
+    ids=["not found", "unknown words", "model error", "memory", "cuda memory"],
+)
+def test_what_the_model_may_answer(make_bench, say, code, text):
+    bench = make_bench({"the mug": say})
+    status, result = bench.ground("the mug")
+    assert (status, result.error_code) == (ABORTED, code)
+    assert text in result.error_msg
+    assert bench.ground("the cup")[0] == SUCCEEDED, "the node stays up"
+
+
+def test_policies(make_bench):
+    bench = make_bench({"the mug": [Say.ask(), Say.ask()]})
+    status, result = bench.ground("the mug", ambiguity_policy=Ground.Goal.FAIL)
+    assert (status, result.error_code) == (ABORTED, Code.AMBIGUOUS) and result.was_ambiguous
+    status, result = bench.ground("the mug", ambiguity_policy=Ground.Goal.BEST_GUESS)
+    assert status == SUCCEEDED and result.was_ambiguous
+    assert not bench.utterances or "Which" not in bench.utterances[0]
+    status, result = bench.ground("the mug", ambiguity_policy=9)
+    assert (status, result.error_code) == (ABORTED, Code.UNKNOWN) and "ambiguity_policy" in result.error_msg
+
+
+def test_the_budget_of_questions(make_bench):
+    bench = make_bench({"the mug": Say.ask("Which?")})
+    goal = bench.goal("the mug", max_questions=1)
+    bench.hear("Which?")
+    bench.say("that one")
+    status, result = goal.finish()
+    assert (status, result.error_code) == (ABORTED, Code.AMBIGUOUS)
+    assert bench.utterances.count("Which?") == 1
+
+
+def test_a_newer_goal_preempts(make_bench):
+    bench = make_bench({"the mug": MUGS, "the plate": Say.found(delay_s=30.0)})
+    first = bench.goal("the mug")
+    bench.hear("Which mug, the red or the blue one?")
+    second = bench.goal("the plate")
+    status, result = first.finish()
+    assert (status, result.error_code) == (ABORTED, Code.PREEMPTED)
+    third = bench.goal("the cup")  # while the model works on the second
+    assert third.finish()[0] == SUCCEEDED
+    status, result = second.finish()
+    assert (status, result.error_code) == (ABORTED, Code.PREEMPTED)
+
+
+def test_never_mind(make_bench):
+    bench = make_bench({"the mug": MUGS})
+    goal = bench.goal("the mug")
+    bench.hear("Which mug, the red or the blue one?")
+    bench.say("never mind")
+    status, result = goal.finish()
+    assert (status, result.error_code) == (ABORTED, Code.ABANDONED)
