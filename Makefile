@@ -1,0 +1,30 @@
+# make demo | make test | make setup | make clean | make help
+#   make demo SEED=7          other scenes            make demo PERSON=me     you type instruction and answers
+#   make test ARGS="-k tap"   arguments for pytest    make setup PYTHON=python3.12
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test clean
+
+SEED ?=
+PERSON ?=
+ARGS ?=
+TESTS ?= test/core test/ros test/package
+export PYTHON
+
+help:  ## this text
+	@echo "make demo    the whole way from a camera to a question and a box (SEED=7: other scenes; PERSON=me: you are the person)"
+	@echo "make test    all tests (ARGS=\"-k tap\": arguments for pytest)"
+	@echo "make setup   environment, ROS 2 and build; demo and test do this first (PYTHON=python3.12: another interpreter)"
+	@echo "make clean   removes what setup and the programs made: .venv build install log out"
+
+setup:  ## environment, ROS 2, build: skips what is done
+	@scripts/setup.sh
+
+demo: setup  ## pictures and summary.json land in out/demo
+	@scripts/run.sh python -m clue_ros.ros.demo $(if $(SEED),--seed $(SEED)) $(if $(PERSON),--person $(PERSON))
+
+test: setup
+	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)
+
+clean:
+	rm -rf .venv build install log out .setup.lock .pytest_cache .hypothesis
