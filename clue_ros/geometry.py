@@ -1,0 +1,63 @@
+"""The one resize of the package and its inverse.
+
+PaliGemma sees every image squashed to a square, without padding or cropping; boxes therefore go back to pixels of the
+original image by a scale per axis.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Tuple
+
+import numpy as np
+
+from clue_ros.types import Box, InvalidImageError
+
+MAX_SIDE = 20_000  # pixels; more is a broken header, not a camera
+
+
+def as_rgb(image: Any) -> np.ndarray:
+    """uint8[H,W,3] RGB of an ndarray (uint8[H,W], [H,W,1], [H,W,3] or [H,W,4] RGBA) or a PIL image.
+
+    Raises InvalidImageError for an empty image, another shape or another dtype; the text names what it got.
+    """
+    if hasattr(image, "convert") and hasattr(image, "mode"):
+        image = np.asarray(image.convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise InvalidImageError(f"expected a numpy array uint8[H,W,3] or a PIL image, got {type(image).__name__}")
+    if image.dtype != np.uint8:
+        raise InvalidImageError(f"expected uint8 pixels in [0, 255], got {image.dtype}: convert the image first")
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise InvalidImageError(f"expected an image of shape [H,W,3], got {list(image.shape)}")
+    if image.shape[0] == 0 or image.shape[1] == 0:
+        raise InvalidImageError(f"the image is empty: {image.shape[1]}x{image.shape[0]} pixels")
+    if max(image.shape[:2]) > MAX_SIDE:
+        raise InvalidImageError(f"the image is too large: {image.shape[1]}x{image.shape[0]} pixels, limit {MAX_SIDE}")
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def to_square(image: np.ndarray, side: int) -> np.ndarray:
+    """uint8[side,side,3] of uint8[H,W,3]: area-averaged where it shrinks, bilinear where it grows."""
+    import cv2
+
+    height, width = image.shape[:2]
+    if (height, width) == (side, side):
+        return image
+    shrink = height >= side and width >= side
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+
+
+def clip_box(box: Box, width: float, height: float) -> Box:
+    """The part of a pixel box that lies in an image of width × height pixels."""
+    x0, x1 = sorted(min(max(v, 0.0), float(width)) for v in (box.x0, box.x1))
+    y0, y1 = sorted(min(max(v, 0.0), float(height)) for v in (box.y0, box.y1))
+    return Box(x0, y0, x1, y1)
+
+
+def scale_box(box: Box, size: Tuple[float, float], target: Tuple[float, float]) -> Box:
+    """A box of an image of `size` (width, height) in an image of `target` (width, height), pixels each."""
+    sx, sy = target[0] / size[0], target[1] / size[1]
+    return Box(box.x0 * sx, box.y0 * sy, box.x1 * sx, box.y1 * sy)

@@ -1,0 +1,60 @@
+"""The one prompt builder, used by training, evaluation and serving alike.
+
+A prefix is `detect ‖ C` (ambiguity detector) or `clarify ‖ C` (dialogue and grounding), where the context C is the
+instruction U followed by every finished turn: C(k+1) = C(k) ‖ "assistant: " ‖ R ‖ "user: " ‖ H (CLUE, Algorithm 1).
+The sequence is: image tokens, <bos>, prefix, "\\n" tokenised on its own, suffix, <eos>.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Sequence, Tuple
+
+from clue_ros.location import point_to_text
+from clue_ros.types import Answer, InvalidExpressionError, Turn
+
+DETECT, CLARIFY = "detect", "clarify"
+MAX_CHARACTERS = 1000  # of an instruction or an answer
+_SPACES = re.compile(r"\s+")
+
+
+def clean(text: str) -> str:
+    """Lower-case text on one line that cannot smuggle in a token: control characters, '<' and '>' are removed."""
+    text = unicodedata.normalize("NFKC", text).replace("’", "'")
+    text = "".join(" " if unicodedata.category(c)[0] == "C" or c in "<>" else c for c in text)
+    return _SPACES.sub(" ", text).strip().lower()
+
+
+def check_expression(expression: str) -> str:
+    """The cleaned instruction. Raises InvalidExpressionError if it is empty or longer than MAX_CHARACTERS."""
+    if not isinstance(expression, str):
+        raise InvalidExpressionError(f"expected the instruction as text, got {type(expression).__name__}")
+    if len(expression) > MAX_CHARACTERS:
+        raise InvalidExpressionError(f"the instruction has {len(expression)} characters; at most {MAX_CHARACTERS} are "
+                                     "accepted: say it shorter")
+    cleaned = clean(expression)
+    if not any(c.isalnum() for c in cleaned):
+        raise InvalidExpressionError('the instruction is empty: say what to look for, for example "the red mug"')
+    return cleaned
+
+
+def answer_text(answer: Answer, size: Tuple[float, float]) -> str:
+    """An answer as it stands in a prompt; a click or the centre of a box becomes '<locY><locX>'. size: (width, height)
+    of the original image in pixels."""
+    words = clean(answer.text[:MAX_CHARACTERS])
+    point = answer.point if answer.point is not None else (answer.box.center if answer.box is not None else None)
+    if point is None:
+        return words
+    return f"{words or 'this one'} {point_to_text(point, *size)}"
+
+
+def build_prefix(task: str, expression: str, turns: Sequence[Turn] = (), size: Tuple[float, float] = (1.0, 1.0)) -> str:
+    """The prefix text without <bos> and the closing newline. `expression` must come from `check_expression`."""
+    exchanges = [(clean(t.question), answer_text(t.answer, size)) for t in turns]
+    return linearize(task, expression, exchanges)
+
+
+def linearize(task: str, expression: str, exchanges: Sequence[Tuple[str, str]] = ()) -> str:
+    """The prefix of already cleaned texts: [(question, answer), …]."""
+    return " ".join([task, expression, *(f"assistant: {q} user: {a}" for q, a in exchanges)])

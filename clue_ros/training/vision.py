@@ -1,0 +1,76 @@
+"""Stage 1, `clue train vision`: the vision tower learns from dense labels (training/dense.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict
+
+import numpy as np
+import torch
+
+from clue_ros.simulation.language import all_words
+from clue_ros.training.dense import DenseHeads
+from clue_ros.training.loop import Run
+from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.scene_data import SceneData, augment, mirrored
+from clue_ros.training.tabletop_model import TabletopSize, build_model, build_tokenizer, location_rows
+from clue_ros.location import token
+
+
+@dataclass(frozen=True)
+class VisionSettings:
+    steps: int = 3000
+    batch: int = 16
+    lr: float = 2e-3
+    seed: int = 0
+
+
+def start(size: TabletopSize = TabletopSize(), seed: int = 0):
+    """(tokenizer, untrained model, dense heads)."""
+    tokenizer = build_tokenizer(all_words())
+    model = build_model(tokenizer, size, seed)
+    return tokenizer, model, DenseHeads(size.vision_width, size.text_width)
+
+
+def train_vision(data: SceneData, folder: Path, settings: VisionSettings = VisionSettings(),
+                 size: TabletopSize = TabletopSize()) -> Run:
+    """Train (or go on training) the vision tower; the run folder holds 'model' and 'heads'."""
+    tokenizer, model, heads = start(size, settings.seed)
+    tower = model.model.vision_tower.train()
+    optimizer = Optimizer([*tower.named_parameters(), *heads.named_parameters()], settings.lr)
+    run = Run(folder, {"model": model, "heads": heads}, optimizer, settings, settings.seed)
+    locations = location_rows(model, tokenizer.convert_tokens_to_ids(token(0))).detach()
+
+    def loss_of(step: int, rng: np.random.Generator):
+        images, patches, objects, sizes = draw_batch(data, settings.batch, rng)
+        return heads.loss(tower(images).last_hidden_state, patches, objects, sizes, locations)
+
+    run.train(settings.steps, loss_of, title="vision")
+    return run
+
+
+def draw_batch(data: SceneData, count: int, rng: np.random.Generator):
+    """(float32[B,3,S,S], int8[B,P,P], objects, sizes) of random scenes, half of them mirrored."""
+    index = np.sort(rng.choice(len(data), count, replace=False))
+    flips = rng.random(count) < .5
+    images = torch.from_numpy(augment(data.images[index], flips, rng))
+    patches = data.patches[index].copy()
+    patches[flips] = patches[flips][:, :, ::-1]
+    sizes = [data.sizes[i] for i in index]
+    objects = [mirrored(data.objects[i], s.width) if f else data.objects[i] for i, s, f in zip(index, sizes, flips)]
+    return images, patches, objects, sizes
+
+
+@torch.no_grad()
+def evaluate_vision(model, heads, data: SceneData, locations: torch.Tensor, batch: int = 25) -> Dict[str, float]:
+    """Mean readings over a whole data set, without augmentation."""
+    model.eval()
+    rows = []
+    for start_index in range(0, len(data), batch):
+        index = np.arange(start_index, min(start_index + batch, len(data)))
+        x = torch.from_numpy(np.ascontiguousarray(data.images[index].transpose(0, 3, 1, 2))).float() / 127.5 - 1
+        features = model.model.vision_tower(x).last_hidden_state
+        rows.append(heads.loss(features, data.patches[index], [data.objects[i] for i in index],
+                               [data.sizes[i] for i in index], locations)[1])
+    return {key: float(np.mean([r[key] for r in rows])) for key in rows[0]}
