@@ -29,7 +29,7 @@ _FOOT = 40 * _S  # below a panel
 
 def episode_picture(
     rgb: np.ndarray,
-    decisions: Sequence[Decision],
+    decisions: Sequence[Optional[Decision]],
     transcript: Sequence[Any],
     truth_box: Optional[Box] = None,
     title: str = "",
@@ -41,7 +41,8 @@ def episode_picture(
 
     Args:
         rgb: uint8[H, W, 3], the camera image.
-        decisions: every decision in order; the first and the last reading are shown.
+        decisions: every decision in order; the first and the last reading are shown. None stands for one that is not
+            known (the questions before a dialogue is taken up).
         transcript: `Utterance`s (or (speaker, text) pairs) in order, the instruction first. The robot's n-th line is
             taken for the n-th decision and gets its gauge.
         truth_box: where the target truly is, in pixels of `rgb`; drawn dashed, with the IoU.
@@ -52,8 +53,8 @@ def episode_picture(
     Returns: uint8[h, 1280, 3]. Raises InvalidImageError.
     """
     rgb = overlay.check_rgb(rgb)
-    decisions = list(decisions)
     lines = _lines(transcript, decisions)
+    decisions = [decision for decision in decisions if decision is not None]
     panels = _panels(rgb, decisions, truth_box, clicks, _panel_size(rgb, decisions))
     panel_height, panel_width = panels[0][1].shape[:2]
     expression = decisions[0].expression if decisions else (lines[0].text if lines else "")
@@ -85,7 +86,7 @@ def episode_picture(
     return np.asarray(page.resize(small, Image.Resampling.BOX)).copy()
 
 
-def _lines(transcript: Sequence[Any], decisions: Sequence[Decision]) -> List[Line]:
+def _lines(transcript: Sequence[Any], decisions: Sequence[Optional[Decision]]) -> List[Line]:
     """The transcript with each robot line's reading beside it."""
     lines: List[Line] = []
     remaining = iter(decisions)

@@ -1,0 +1,154 @@
+"""`clue ground PHOTO.png "the red mug"`: one decision about one photo, for people (text and a picture) or programs (JSON)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from clue_ros.cli.loading import add_model_arguments, load_grounder
+from clue_ros.cli.photos import read_photo
+from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
+
+EXAMPLES = """examples:
+  clue ground table.png "the red mug"
+  clue ground table.png "the mug" --turn "the red one or the blue one?" "the blue one"
+  clue ground table.png "the mug" --json
+  clue ground --batch instructions.jsonl -o decisions.jsonl
+     each line: {"image": "table.png", "expression": "the mug", "turns": [["which color?", "blue"]]}"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
+    parser.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="any image that Pillow reads")
+    parser.add_argument("expression", nargs="?", metavar="EXPRESSION", help='the instruction, such as "the red mug"')
+    parser.add_argument(
+        "--turn", nargs=2, action="append", default=[], metavar=("QUESTION", "ANSWER"), dest="turns",
+        help="one exchange of the dialogue so far; repeat it for more, oldest first",
+    )  # fmt: skip
+    parser.add_argument("--no-ask", action="store_true", help="never ask: the best guess or not found")
+    add_model_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="the picture (default out/ground/PHOTO's name.png)")
+    parser.add_argument("--no-picture", action="store_true", help="save no picture")
+    batch = parser.add_argument_group("many at once")
+    batch.add_argument("--batch", type=Path, metavar="FILE.jsonl", help="decide every line of a file (- for stdin)")
+    batch.add_argument("--output", "-o", type=Path, metavar="FILE.jsonl", help="results of --batch (default stdout)")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.batch is not None:
+        if args.photo is not None or args.turns or args.out:
+            raise ClueError("--batch takes photos, expressions and turns from its file: leave PHOTO, --turn and --out away")
+        from clue_ros.cli.batch import run_batch
+
+        return run_batch(args)
+    if args.photo is None or args.expression is None:
+        raise ClueError('give a photo and an instruction, as in: clue ground photo.png "the red mug" (or --batch FILE.jsonl)')
+    if args.output is not None:
+        raise ClueError("--output belongs to --batch; the picture's name is --out FILE.png")
+    rgb = read_photo(args.photo)
+    turns = [Turn(question, Answer(answer)) for question, answer in args.turns]
+    # Libraries that print while they load must not spoil the JSON on stdout.
+    with contextlib.redirect_stdout(sys.stderr):
+        grounder = load_grounder(args)
+        try:
+            began = time.perf_counter()
+            decision = grounder.ground(rgb, args.expression, turns, may_ask=not args.no_ask, threshold=args.threshold)
+            seconds = time.perf_counter() - began
+        finally:
+            grounder.close()
+    picture = None if args.no_picture else _save_picture(args, rgb, decision, turns)
+    if args.json:
+        row = {"image": str(args.photo), **decision_to_dict(decision, seconds), "picture": str(picture) if picture else None}
+        print(json.dumps(row, allow_nan=False))
+    else:
+        _print_decision(args, decision, seconds, picture)
+    return 0
+
+
+def decision_to_dict(decision: Decision, seconds: float) -> Dict[str, Any]:
+    """A decision as JSON values: boxes [x0, y0, x1, y1] in pixels of the upright photo, probabilities in [0, 1]."""
+    reading = decision.ambiguity
+    return {
+        "expression": decision.expression,
+        "outcome": decision.outcome.value,
+        "box": _numbers(decision.box) if decision.box is not None else None,
+        "confidence": round(float(decision.confidence), 4),
+        "ambiguity": round(float(reading.probability), 4) if reading is not None else None,
+        "threshold": round(float(reading.threshold), 4) if reading is not None else None,
+        "question": decision.question or None,
+        "unknown_words": list(decision.unknown_words),
+        "candidates": [_numbers(box) for box in decision.candidates],
+        "latency_s": round(seconds, 4),
+    }
+
+
+def _numbers(values: Sequence[float]) -> List[float]:
+    return [round(float(value), 2) for value in values]
+
+
+def _save_picture(args: argparse.Namespace, rgb: np.ndarray, decision: Decision, turns: Sequence[Turn]):
+    """Draw and save the picture; returns its path, or None (with a warning) if the default folder cannot be written."""
+    from PIL import Image
+
+    from clue_ros.visualization import episode_picture
+
+    path = args.out or Path("out/ground") / f"{args.photo.stem}.png"
+    transcript = [("person", decision.expression)]
+    for turn in turns:
+        transcript += [("robot", turn.question), ("person", turn.answer.text)]
+    transcript.append(("robot", robot_says(decision)))
+    picture = episode_picture(rgb, [None] * len(turns) + [decision], transcript, title=args.photo.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    except (OSError, ValueError) as error:
+        if args.out is not None:
+            raise ClueError(f"cannot save the picture as {path}: {error}") from error
+        print(f"clue: no picture: cannot write {path} ({error}); name another with --out", file=sys.stderr)
+        return None
+    return path
+
+
+def robot_says(decision: Decision) -> str:
+    """The robot's sentence for a decision: its question, or its closing words."""
+    from clue_ros.dialogue.phrases import closing
+    from clue_ros.dialogue.session import End
+
+    return decision.question if decision.outcome is Outcome.ASK else closing(End(decision.outcome.value), decision.expression, decision)
+
+
+def _print_decision(args: argparse.Namespace, decision: Decision, seconds: float, picture) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    color = {Outcome.FOUND: "green", Outcome.ASK: "dark_orange"}.get(decision.outcome, "red")
+    console = Console()
+    console.print(Text.assemble((decision.outcome.value.replace("_", " "), f"bold {color}"), "  ", robot_says(decision)))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    reading = decision.ambiguity
+    if reading is not None:
+        sense = "ambiguous" if reading.is_ambiguous else "clear"
+        table.add_row("P(ambiguous)", Text(f"{reading.probability:.2f} ({sense}; it asks from {reading.threshold:.2f})"))
+    if decision.box is not None:
+        x0, y0, x1, y1 = decision.box
+        table.add_row("box", Text(f"x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f} pixels"))
+        table.add_row("confidence", f"{decision.confidence:.2f}")
+    if decision.candidates and decision.box is None:
+        table.add_row("candidates", str(len(decision.candidates)))
+    table.add_row("time", f"{seconds:.2f} s")
+    if picture is not None:
+        table.add_row("picture", Text(str(picture)))
+    console.print(table)
+    if decision.outcome is Outcome.ASK:
+        console.print(Text(f'Answer with: --turn "{decision.question}" "YOUR ANSWER"', style="dim"), soft_wrap=True)

@@ -1,0 +1,36 @@
+"""What several verbs share: the model's arguments and loading it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clue_ros.types import ClueError
+
+
+def probability(text: str) -> float:
+    """An argparse type: a number in [0, 1]."""
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", type=Path, metavar="DIR", help="model directory (default: the tabletop model in this package)"
+    )
+    parser.add_argument("--device", default="cpu", help="torch device: cpu (default), cuda, cuda:1, ...")
+    parser.add_argument(
+        "--threshold", type=probability, metavar="T", help="P(ambiguous) from which it asks (default: the model's own)"
+    )
+
+
+def load_grounder(args: argparse.Namespace):
+    """The Grounder that `args` name. Raises ClueError (ModelLoadError, or a device that torch does not have)."""
+    from clue_ros.grounder import Grounder
+
+    try:
+        return Grounder.from_pretrained(args.model, device=args.device)
+    except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
+        raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error

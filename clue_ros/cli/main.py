@@ -1,0 +1,78 @@
+"""`clue VERB ...`: find the verb, run it, and turn expected errors into one line and an exit code.
+
+Exit codes: 0 done, 1 done with failures (a batch line, an evaluation below its bar), 2 wrong use or an expected error,
+130 interrupted. A verb's module is imported only when that verb is called, so that `clue ground --help` needs neither
+torch nor MuJoCo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import List, Optional, Sequence
+
+from clue_ros.types import ClueError
+from clue_ros.version import VERSION
+
+# verb -> (module with add_arguments(parser) and run(args) -> int, one-line help)
+VERBS = {
+    "ground": ("clue_ros.cli.ground", "find what an instruction means in a photo, or ask"),
+    "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
+    "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
+    "evaluate": ("clue_ros.cli.evaluate", "measure a model on episodes with a simulated person"),
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except (ClueError, ModuleNotFoundError) as error:
+        print(f"clue: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("clue: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (such as `head`) went away. Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def _run(arguments: List[str]) -> int:
+    parser = argparse.ArgumentParser(prog="clue", description="Interactive visual grounding that knows when to ask.")
+    parser.add_argument("--version", action="version", version=f"clue {VERSION}")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    run = None
+    for verb, (module_name, summary) in VERBS.items():
+        subparser = subparsers.add_parser(
+            verb, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=_Formatter
+        )
+        if verb == wanted:
+            module = importlib.import_module(module_name)
+            module.add_arguments(subparser)
+            run = module.run
+    parsed = parser.parse_args(arguments)
+    if run is None:
+        parser.print_help(sys.stderr)
+        return 2
+    return int(run(parsed) or 0)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of the examples at the end of a verb's help."""
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("clue_ros"):
+        return f"this verb needs a Python package that is not installed ({text}): pip install {error.name}"
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
