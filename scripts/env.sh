@@ -49,11 +49,8 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST
 export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$_clue_root/config/fastdds_shm.xml}"
 
 if [ -z "${MUJOCO_GL:-}" ]; then
-  if "$VIRTUAL_ENV/bin/python" -I -S -c 'import ctypes; ctypes.CDLL("libEGL.so.1"); ctypes.CDLL("libOpenGL.so.0")' 2>/dev/null; then
-    export MUJOCO_GL=egl
-  else
-    export MUJOCO_GL=osmesa
-  fi
+  MUJOCO_GL="$("$VIRTUAL_ENV/bin/python" -I -S -B "$_clue_root/scripts/provision/system.py" 2>/dev/null || true)"
+  export MUJOCO_GL="${MUJOCO_GL:-egl}"
 fi
 
 # Nothing is downloaded at run time.

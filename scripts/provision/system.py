@@ -1,7 +1,9 @@
-"""System packages: found by trying, installed with apt as root, otherwise named in one line."""
+"""System packages: found by trying, installed with apt as root, otherwise named in one line.
+
+    python3 scripts/provision/system.py       prints what MuJoCo can draw with: egl, osmesa or nothing
+"""
 
 import ctypes
-import ctypes.util
 import os
 import shutil
 import subprocess
@@ -9,8 +11,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from stage import Setup, SetupError, clean_environment
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from stage import Setup, SetupError, clean_environment  # noqa: E402
+
+EGL_PLATFORM_DEVICE_EXT = 0x313F
 EGL_PACKAGES = ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libopengl0")
 
 
@@ -24,9 +29,41 @@ def loads(*names: str) -> bool:
     return True
 
 
-def can_render() -> bool:
-    """EGL or OSMesa is there: MuJoCo needs one of them to draw without a display."""
-    return loads("libEGL.so.1", "libOpenGL.so.0") or loads("libOSMesa.so.8") or loads("libOSMesa.so")
+def egl_works() -> bool:
+    """One EGL device initialises, asked in the way MuJoCo asks. The library alone is not enough: it needs a driver."""
+    if not loads("libEGL.so.1", "libOpenGL.so.0"):
+        return False
+    egl = ctypes.CDLL("libEGL.so.1")
+    find = egl.eglGetProcAddress
+    find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
+    query_address, display_address = find(b"eglQueryDevicesEXT"), find(b"eglGetPlatformDisplayEXT")
+    if not query_address or not display_address:
+        return False
+    query_devices = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(query_address)
+    platform_display = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p)(display_address)
+    initialize = egl.eglInitialize
+    initialize.restype, initialize.argtypes = ctypes.c_uint, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    devices, count = (ctypes.c_void_p * 16)(), ctypes.c_int(0)
+    if not query_devices(16, devices, ctypes.byref(count)):
+        return False
+    for device in devices[:count.value]:
+        display = platform_display(EGL_PLATFORM_DEVICE_EXT, device, None)
+        if display and initialize(display, None, None):
+            return True
+    return False
+
+
+def renderer() -> str:
+    """What MuJoCo can draw with and no display: "egl", "osmesa" or "" (nothing)."""
+    if egl_works():
+        return "egl"
+    return "osmesa" if loads("libOSMesa.so.8") or loads("libOSMesa.so") else ""
+
+
+def renderer_in_use() -> str:
+    """`renderer()` in a process of its own: a graphics driver that crashes must not take the set-up along."""
+    answer = subprocess.run([sys.executable, "-I", "-S", "-B", __file__], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()
 
 
 def has_compiler() -> bool:
@@ -51,7 +88,7 @@ def missing_packages(setup: Setup) -> list:
     missing = []
     if not has_compiler():
         missing += ["g++", "make"]
-    if not can_render():
+    if not renderer_in_use():
         missing += EGL_PACKAGES
     if not has_venv(setup):
         missing.append(f"{python}-venv")
@@ -77,3 +114,7 @@ def check_packages(setup: Setup) -> None:
     still_missing = missing_packages(setup)
     if still_missing:
         raise SetupError(by_hand)
+
+
+if __name__ == "__main__":
+    print(renderer())
