@@ -1,4 +1,4 @@
-"""`clue ground --batch FILE.jsonl`: one JSON result a line, in order; a bad line gives its error and the run goes on."""
+"""`clue ground --batch FILE.jsonl`: one JSON result a line, in order; a bad line gives its error."""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ KINDS = 6  # episodes a seed
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("what", choices=["demo"], help="demo: the episodes that `make demo` plays, without ROS")
-    parser.add_argument("--seeds", type=_positive, default=50, metavar="N", help="number of seeds, 6 episodes each (default 50)")
+    parser.add_argument(
+        "--seeds", type=_positive, default=50, metavar="N", help="number of seeds, 6 episodes each (default 50)"
+    )
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds S, S+1, ... (default 0)")
     add_model_arguments(parser)
     parser.add_argument("--max-questions", type=int, default=3, metavar="N", help="questions a dialogue (default 3)")
@@ -29,10 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON with every episode; a CSV with the same rows lies beside it (default out/evaluate/demo.json)",
     )  # fmt: skip
     parser.add_argument(
-        "--pictures", choices=["none", "failures", "all"], default="none", help="also save episodes' pictures (default none)"
+        "--pictures",
+        choices=["none", "failures", "all"],
+        default="none",
+        help="also save episodes' pictures (default none)",
     )
     parser.add_argument(
-        "--at-least", type=float, metavar="RATE", help="exit with 1 if the share of successes is below RATE, such as 0.8"
+        "--at-least",
+        type=float,
+        metavar="RATE",
+        help="exit with 1 if the share of successes is below RATE, such as 0.8",
     )
 
 
@@ -57,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     complete = False
     try:
         episodes = play(
-            grounder, seeds, max_questions=args.max_questions, threshold=args.threshold, on_picture=_picture_saver(args)
+            grounder, seeds, max_questions=args.max_questions, threshold=args.threshold, on_result=_picture_saver(args)
         )
         with tqdm(total=len(seeds) * KINDS, unit="episode", file=sys.stderr, dynamic_ncols=True) as bar:
             for row in episodes:
@@ -68,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
         complete = True
         files.save(complete=True)
     except KeyboardInterrupt:
-        print(f"\nclue: interrupted after {len(rows)} of {len(seeds) * KINDS} episodes; these are kept", file=sys.stderr)
+        print(
+            f"\nclue: interrupted after {len(rows)} of {len(seeds) * KINDS} episodes; these are kept", file=sys.stderr
+        )
     finally:
         grounder.close()
     if rows:
@@ -120,13 +130,16 @@ def _picture_saver(args: argparse.Namespace):
         return None
     from PIL import Image
 
+    from clue_ros.evaluation.episode_runner import picture_of
+
     folder = args.output.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
 
-    def save(seed, index, result, draw) -> None:
+    def save(seed, index, rgb, result) -> None:
         if args.pictures == "all" or not result.success:
             verdict = "ok" if result.success else "failed"
-            Image.fromarray(draw()).save(folder / f"{seed:04d}-{index}-{result.kind}-{verdict}.png")
+            picture = picture_of(rgb, result, f"seed {seed} · {result.kind.replace('_', ' ')}")
+            Image.fromarray(picture).save(folder / f"{seed:04d}-{index}-{result.kind}-{verdict}.png")
 
     return save
 

@@ -1,4 +1,4 @@
-"""`clue ground PHOTO.png "the red mug"`: one decision about one photo, for people (text and a picture) or programs (JSON)."""
+"""`clue ground PHOTO.png "the red mug"`: one decision about one photo, as text and a picture or as JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-ask", action="store_true", help="never ask: the best guess or not found")
     add_model_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
-    parser.add_argument("--out", type=Path, metavar="FILE.png", help="the picture (default out/ground/PHOTO's name.png)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.png", help="the picture (default out/ground/PHOTO's name.png)"
+    )
     parser.add_argument("--no-picture", action="store_true", help="save no picture")
     batch = parser.add_argument_group("many at once")
     batch.add_argument("--batch", type=Path, metavar="FILE.jsonl", help="decide every line of a file (- for stdin)")
@@ -45,12 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.batch is not None:
         if args.photo is not None or args.turns or args.out:
-            raise ClueError("--batch takes photos, expressions and turns from its file: leave PHOTO, --turn and --out away")
+            raise ClueError(
+                "--batch takes photos, expressions and turns from its file: leave PHOTO, --turn and --out away"
+            )
         from clue_ros.cli.batch import run_batch
 
         return run_batch(args)
     if args.photo is None or args.expression is None:
-        raise ClueError('give a photo and an instruction, as in: clue ground photo.png "the red mug" (or --batch FILE.jsonl)')
+        raise ClueError(
+            'give a photo and an instruction, as in: clue ground photo.png "the red mug" (or --batch FILE.jsonl)'
+        )
     if args.output is not None:
         raise ClueError("--output belongs to --batch; the picture's name is --out FILE.png")
     rgb = read_photo(args.photo)
@@ -66,7 +72,11 @@ def run(args: argparse.Namespace) -> int:
             grounder.close()
     picture = None if args.no_picture else _save_picture(args, rgb, decision, turns)
     if args.json:
-        row = {"image": str(args.photo), **decision_to_dict(decision, seconds), "picture": str(picture) if picture else None}
+        row = {
+            "image": str(args.photo),
+            **decision_to_dict(decision, seconds),
+            "picture": str(picture) if picture else None,
+        }
         print(json.dumps(row, allow_nan=False))
     else:
         _print_decision(args, decision, seconds, picture)
@@ -122,7 +132,11 @@ def robot_says(decision: Decision) -> str:
     from clue_ros.dialogue.phrases import closing
     from clue_ros.dialogue.session import End
 
-    return decision.question if decision.outcome is Outcome.ASK else closing(End(decision.outcome.value), decision.expression, decision)
+    return (
+        decision.question
+        if decision.outcome is Outcome.ASK
+        else closing(End(decision.outcome.value), decision.expression, decision)
+    )
 
 
 def _print_decision(args: argparse.Namespace, decision: Decision, seconds: float, picture) -> None:
@@ -132,14 +146,18 @@ def _print_decision(args: argparse.Namespace, decision: Decision, seconds: float
 
     color = {Outcome.FOUND: "green", Outcome.ASK: "dark_orange"}.get(decision.outcome, "red")
     console = Console()
-    console.print(Text.assemble((decision.outcome.value.replace("_", " "), f"bold {color}"), "  ", robot_says(decision)))
+    console.print(
+        Text.assemble((decision.outcome.value.replace("_", " "), f"bold {color}"), "  ", robot_says(decision))
+    )
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
     reading = decision.ambiguity
     if reading is not None:
         sense = "ambiguous" if reading.is_ambiguous else "clear"
-        table.add_row("P(ambiguous)", Text(f"{reading.probability:.2f} ({sense}; it asks from {reading.threshold:.2f})"))
+        table.add_row(
+            "P(ambiguous)", Text(f"{reading.probability:.2f} ({sense}; it asks from {reading.threshold:.2f})")
+        )
     if decision.box is not None:
         x0, y0, x1, y1 = decision.box
         table.add_row("box", Text(f"x {x0:.0f} to {x1:.0f}, y {y0:.0f} to {y1:.0f} pixels"))

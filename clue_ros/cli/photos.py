@@ -33,7 +33,9 @@ def read_photo(path: Path) -> np.ndarray:
                 return _to_rgb(_upright(image))
     except _UNREADABLE as error:
         reason = " ".join(str(error).replace(str(path), "").split()) or type(error).__name__
-        raise InvalidImageError(f"{path}: cannot be read as an image ({reason}); give a PNG, JPEG or WebP file") from error
+        raise InvalidImageError(
+            f"{path}: cannot be read as an image ({reason}); give a PNG, JPEG or WebP file"
+        ) from error
 
 
 def _open(path: Path) -> Image.Image:
@@ -63,7 +65,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values to uint8: integers by 65535, floats by 1 or 255, whichever holds their peak; beyond that by the peak."""
+    """Grey values to uint8: integers by 65535, floats by 1 or 255, whichever holds the peak, else by the peak."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     peak = float(values.max(initial=0))
     scales = (1.0, 255.0) if values.dtype.kind == "f" else (65535.0,)

@@ -81,7 +81,7 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Finish:
-    """The dialogue is over. `decision` is the last one (None if the model never answered), `words` what the robot says."""
+    """The dialogue is over. `decision`: the last one, None if the model gave none; `words`: what the robot says."""
 
     end: End
     decision: Optional[Decision]
@@ -234,7 +234,7 @@ class DialogueSession:
         return self._end(End.CANCELED, self._transcript[-1].at if now is None else now)
 
     def _must_refuse_guess(self, decision: Decision) -> bool:
-        """A box for words that are still ambiguous is a guess; only BEST_GUESS, or a grounder free to ask, may give it."""
+        """A box for words still ambiguous is a guess; only BEST_GUESS, or a grounder free to ask, may give it."""
         still_ambiguous = decision.ambiguity is not None and decision.ambiguity.is_ambiguous
         return still_ambiguous and self.policy is not Policy.BEST_GUESS and not self.may_ask
 

@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from clue_ros.evaluation.episode_runner import EpisodeResult, derive_episode, person_rng, picture_of, run_episode
+import numpy as np
+
+from clue_ros.evaluation.episode_runner import EpisodeResult, derive_episode, failed_result, person_rng, run_episode
 from clue_ros.evaluation.metrics import mean, median, wilson_interval
 from clue_ros.types import ClueError
 
@@ -27,12 +29,12 @@ def play(
     size: Tuple[int, int] = (640, 480),
     max_questions: int = 3,
     threshold: Optional[float] = None,
-    on_picture: Optional[Callable[[int, int, EpisodeResult, Callable[[], Any]], None]] = None,
+    on_result: Optional[Callable[[int, int, np.ndarray, EpisodeResult], None]] = None,
 ) -> Iterator[Row]:
     """Play one episode of each kind for every seed and yield its row.
 
-    An episode in which the model raises a ClueError counts as failed with outcome 'error'. `on_picture(seed, index,
-    result, draw)` may call `draw()` for the episode's picture.
+    An episode in which the model raises a ClueError counts as failed with outcome 'error'. `on_result(seed, index,
+    rgb, result)` gets what `picture_of` needs.
     """
     from clue_ros.simulation.episodes import EpisodeKind
     from clue_ros.simulation.renderer import TabletopRenderer
@@ -48,12 +50,9 @@ def play(
                         rng=person_rng(seed, index), max_questions=max_questions, threshold=threshold,
                     )  # fmt: skip
                 except ClueError as error:
-                    kind = episode.kind.value
-                    result = EpisodeResult(
-                        kind, episode.expression, episode.truth, None, (), (), None, None, 0.0, "error", False, str(error)
-                    )
-                if on_picture is not None:
-                    on_picture(seed, index, result, lambda: picture_of(view.rgb, result, f"seed {seed} · {result.kind}"))
+                    result = failed_result(episode, str(error))
+                if on_result is not None:
+                    on_result(seed, index, view.rgb, result)
                 yield {"seed": seed, "index": index, **result.to_dict()}
 
 
@@ -81,7 +80,7 @@ def _summary(kind: str, rows: Sequence[Row]) -> Dict[str, Any]:
 
 
 class ResultFiles:
-    """Writes rows as they come: a CSV line each, and the whole JSON replaced at once, so that both are always readable."""
+    """Writes rows as they come: a CSV line each, and the whole JSON replaced at once; both are always readable."""
 
     def __init__(self, output: Path, about: Dict[str, Any]):
         """`output`: the JSON file; the CSV lies beside it. Raises ClueError if the folder cannot be written."""
@@ -94,7 +93,9 @@ class ResultFiles:
             with self.csv_path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow(COLUMNS)
         except OSError as error:
-            raise ClueError(f"cannot write results to {self.csv_path}: {error.strerror}; choose another --output") from error
+            raise ClueError(
+                f"cannot write results to {self.csv_path}: {error.strerror}; choose another --output"
+            ) from error
 
     def add(self, row: Row) -> None:
         self._rows.append(row)

@@ -21,7 +21,7 @@ FOUND_AT_IOU = 0.5  # the field's Acc@0.5: a box counts from this overlap with t
 
 @dataclass(frozen=True)
 class Score:
-    """`reason` says in a few words why an episode failed; empty on success. `iou` is None where nothing is to be found."""
+    """`reason`: why the episode failed, in a few words, empty on success; `iou`: None where nothing is to be found."""
 
     success: bool
     iou: Optional[float]
@@ -32,8 +32,8 @@ class Score:
 class EpisodeResult:
     """What happened in one episode.
 
-    kind: EpisodeKind value; truth: 'clear' | 'ambiguous' | 'absent'; probability: P(ambiguous) of the first reading, None
-    if there was none; box: pixels of the view, None if not found; iou: None where nothing was to be found;
+    kind: EpisodeKind value; truth: 'clear' | 'ambiguous' | 'absent'; probability: P(ambiguous) of the first reading,
+    None if there was none; box: pixels of the view, None if not found; iou: None where nothing was to be found;
     latency_s: seconds spent in the model, all decisions together; outcome: `End` value, or 'error'.
     """
 
@@ -56,10 +56,7 @@ class EpisodeResult:
 
     def to_dict(self) -> Dict[str, Any]:
         """The JSON row of summary.json and demo.json; without decisions (their maps are arrays)."""
-        row = {
-            name: getattr(self, name)
-            for name in "kind expression truth probability outcome success reason".split()
-        }
+        row = {name: getattr(self, name) for name in "kind expression truth probability outcome success reason".split()}
         row["questions"], row["answers"] = list(self.questions), list(self.answers)
         row["box"] = [round(float(v), 2) for v in self.box] if self.box is not None else None
         row["truth_box"] = [round(float(v), 2) for v in self.truth_box] if self.truth_box is not None else None
@@ -124,7 +121,9 @@ def run_episode(
     while not isinstance(step, Finish):
         if isinstance(step, Ask):
             step = session.on_answer(_answer(person, episode, step.question), clock())
-            if not isinstance(step, (Continue, Finish)):  # an empty answer leaves the question open: nobody else will answer
+            if not isinstance(
+                step, (Continue, Finish)
+            ):  # an empty answer leaves the question open: nobody else will answer
                 step = session.cancel(clock())
             continue
         began = clock()
@@ -169,6 +168,24 @@ def result_of(
     )
 
 
+def failed_result(episode: Any, reason: str) -> EpisodeResult:
+    """The result of an episode that broke off with an error; it counts as a failure."""
+    return EpisodeResult(
+        kind=getattr(episode.kind, "value", str(episode.kind)),
+        expression=episode.expression,
+        truth=episode.truth,
+        probability=None,
+        questions=(),
+        answers=(),
+        box=None,
+        iou=None if episode.truth == "absent" else 0.0,
+        latency_s=0.0,
+        outcome="error",
+        success=False,
+        reason=reason,
+    )
+
+
 def score_episode(
     truth: str,
     outcome: str,
@@ -182,7 +199,7 @@ def score_episode(
     """Did the episode go as it should?
 
     clear: found without a question, IoU >= 0.5. ambiguous: at least one question, then IoU >= 0.5 (and answered by a
-    click where `must_click`). absent: `not_found` and nothing boxed; "unknown words" fails, for it names the wrong reason.
+    click where `must_click`). absent: `not_found` and nothing boxed; "unknown words" fails: it is the wrong reason.
     """
     if truth == "absent":
         success = outcome == "not_found" and box is None

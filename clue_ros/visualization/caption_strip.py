@@ -54,12 +54,21 @@ def draw_strip(draw: ImageDraw.ImageDraw, lines: Sequence[Line], left: int, top:
         if line.reading is not None:
             x0, x1 = left + width - (_GAUGE - 10) * scale, left + width - 18 * scale
             reading = line.reading
-            draw_gauge(draw, x0, text_top + scale, x1, reading.probability, reading.threshold, reading.is_ambiguous, scale)
+            draw_gauge(
+                draw, x0, text_top + scale, x1, reading.probability, reading.threshold, reading.is_ambiguous, scale
+            )
         y += row_height
 
 
 def draw_gauge(
-    draw: ImageDraw.ImageDraw, x0: int, y: int, x1: int, probability: float, threshold: float, ambiguous: bool, scale: int
+    draw: ImageDraw.ImageDraw,
+    x0: int,
+    y: int,
+    x1: int,
+    probability: float,
+    threshold: float,
+    ambiguous: bool,
+    scale: int,
 ) -> None:
     """P(ambiguous) as words and a bar from 0 to 1 with a tick at the threshold, between x0 and x1, 18 px high."""
     color = palette.AMBIGUOUS if ambiguous else palette.CLEAR
@@ -78,7 +87,13 @@ def draw_gauge(
 
 
 def draw_chip(
-    draw: ImageDraw.ImageDraw, corner: Tuple[float, float], text: str, color: palette.Color, size: int, scale: int, from_right=False
+    draw: ImageDraw.ImageDraw,
+    corner: Tuple[float, float],
+    text: str,
+    color: palette.Color,
+    size: int,
+    scale: int,
+    from_right=False,
 ) -> None:
     """White bold text on a rounded ground with its top-left (or top-right) corner at `corner`."""
     face = font(size, bold=True)

@@ -71,6 +71,8 @@ def _letter(picture: np.ndarray, text: str, color: palette.Color) -> np.ndarray:
     bar = max(4, size // 3)
     draw.rectangle((0, 0, bar - 1, band), fill=color)
     face = lettering.font(size)
-    draw.text((2 * bar, band / 2), lettering.fit(text, face, width - 3 * bar), font=face, fill=(255, 255, 255), anchor="lm")
+    draw.text(
+        (2 * bar, band / 2), lettering.fit(text, face, width - 3 * bar), font=face, fill=(255, 255, 255), anchor="lm"
+    )
     picture[height - band :] = np.asarray(strip)
     return picture

@@ -71,7 +71,12 @@ def episode_picture(
     left = (WIDTH * _S - len(panels) * panel_width - (len(panels) - 1) * _GAP) // 2
     for number, (label, image, reading, note) in enumerate(panels):
         x = left + number * (panel_width + _GAP)
-        draw.text((x, panels_top + 10 * _S), fit(label, font(15 * _S, bold=True), panel_width), font=font(15 * _S, bold=True), fill=palette.INK)
+        draw.text(
+            (x, panels_top + 10 * _S),
+            fit(label, font(15 * _S, bold=True), panel_width),
+            font=font(15 * _S, bold=True),
+            fill=palette.INK,
+        )
         y = panels_top + _LABEL
         page.paste(Image.fromarray(image), (x, y))
         draw.rectangle((x, y, x + panel_width - 1, y + panel_height - 1), outline=palette.LINE, width=_S)
@@ -170,7 +175,9 @@ def _draw_result(picture: np.ndarray, decision: Decision, truth_box: Optional[Bo
     else:
         overlay.draw_box(picture, overlay.scale_box(decision.box, *scale), palette.CLEAR, 3 * _S)
     if truth_box is not None:
-        overlay.draw_dashed_box(picture, overlay.scale_box(truth_box, *scale), palette.TRUTH, _S, shadow=decision.box is None)
+        overlay.draw_dashed_box(
+            picture, overlay.scale_box(truth_box, *scale), palette.TRUTH, _S, shadow=decision.box is None
+        )
     if decision.box is not None:
         note = f"confidence {decision.confidence:.2f}"
         return note + (f" · IoU {box_iou(decision.box, truth_box):.2f} with the truth (dashed)" if truth_box else "")

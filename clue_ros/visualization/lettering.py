@@ -25,7 +25,7 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def clean(text: str) -> str:
     """`text` on one line, without control characters, cut to what can be measured quickly."""
-    text = " ".join(str(text)[:MAX_CHARACTERS * 2].split())
+    text = " ".join(str(text)[: MAX_CHARACTERS * 2].split())
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS].rstrip() + ELLIPSIS
 
@@ -85,6 +85,10 @@ def _pieces(text: str, face: ImageFont.FreeTypeFont, width: float) -> List[str]:
 @lru_cache(maxsize=4)
 def _font_file(name: str) -> Optional[Path]:
     found = importlib.util.find_spec("matplotlib")
-    folders = [Path(place) / "mpl-data" / "fonts" / "ttf" for place in (found.submodule_search_locations or [])] if found else []
+    folders = (
+        [Path(place) / "mpl-data" / "fonts" / "ttf" for place in (found.submodule_search_locations or [])]
+        if found
+        else []
+    )
     folders.append(Path("/usr/share/fonts/truetype/dejavu"))
     return next((folder / name for folder in folders if (folder / name).is_file()), None)

@@ -13,7 +13,7 @@ from clue_ros.visualization.palette import Color
 
 
 def check_rgb(rgb: np.ndarray) -> np.ndarray:
-    """The image as a C-contiguous uint8[H, W, 3]. Raises InvalidImageError for any other shape, type or an empty one."""
+    """The image as C-contiguous uint8[H, W, 3]. Raises InvalidImageError for another shape or type, or an empty one."""
     rgb = np.asarray(rgb)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
         raise InvalidImageError(f"a picture needs uint8[H, W, 3] RGB; this image is {rgb.dtype}{list(rgb.shape)}")
@@ -96,7 +96,9 @@ def _dashes(start: int, end: int, dash: int) -> Iterable[Tuple[int, int]]:
     return ((place, min(place + dash, end)) for place in range(start, end, 2 * dash))
 
 
-def _dash(rgb: np.ndarray, start: Tuple[int, int], end: Tuple[int, int], color: Color, width: int, shadow: bool) -> None:
+def _dash(
+    rgb: np.ndarray, start: Tuple[int, int], end: Tuple[int, int], color: Color, width: int, shadow: bool
+) -> None:
     if shadow:
         cv2.line(rgb, start, end, palette.SHADOW, width + 2)
     cv2.line(rgb, start, end, color, width)

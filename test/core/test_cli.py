@@ -90,7 +90,11 @@ def test_json_is_exactly_one_object(grounder, photo, capsys):
 
 @pytest.mark.parametrize(
     "expression, outcome, question, ambiguity",
-    [("the mug", "ask", "which color?", 0.9), ("the red pen", "not_found", None, 0.1), ("the gizmo", "unknown_words", None, None)],
+    [
+        ("the mug", "ask", "which color?", 0.9),
+        ("the red pen", "not_found", None, 0.1),
+        ("the gizmo", "unknown_words", None, None),
+    ],
 )
 def test_json_of_every_other_outcome(grounder, photo, capsys, expression, outcome, question, ambiguity):
     assert run("ground", photo, expression, "--json") == 0
@@ -234,7 +238,9 @@ def test_help_needs_no_heavy_imports():
         "heavy = {'torch', 'transformers', 'mujoco', 'rclpy'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
     # A fresh interpreter, with the path of this one so that it finds the same installed package.
-    result = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
     assert "--batch" in result.stdout
 

@@ -70,7 +70,17 @@ def test_empty_answer_is_ignored_and_the_question_stays_open(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["never mind", "Never mind!", "nevermind", "cancel", "Forget it.", "stop", "oh, forget it please", "no, never mind", "STOP!"],
+    [
+        "never mind",
+        "Never mind!",
+        "nevermind",
+        "cancel",
+        "Forget it.",
+        "stop",
+        "oh, forget it please",
+        "no, never mind",
+        "STOP!",
+    ],
 )
 def test_give_up_ends_the_dialogue(text):
     session = DialogueSession("the mug", now=0.0)
@@ -79,7 +89,9 @@ def test_give_up_ends_the_dialogue(text):
     assert step.end is End.ABANDONED and session.open_question is None
 
 
-@pytest.mark.parametrize("text", ["no", "the one near the stop sign", "not the cancel button", "please", "ok", "I forget", "yes"])
+@pytest.mark.parametrize(
+    "text", ["no", "the one near the stop sign", "not the cancel button", "please", "ok", "I forget", "yes"]
+)
 def test_other_words_do_not_give_up(text):
     assert not phrases.is_give_up(text)
 
@@ -166,7 +178,12 @@ def test_cancel_once():
 
 
 def test_bad_arguments():
-    for arguments in ({"max_questions": -1}, {"answer_timeout_s": 0.0}, {"timeout_s": -1.0}, {"timeout_s": float("nan")}):
+    for arguments in (
+        {"max_questions": -1},
+        {"answer_timeout_s": 0.0},
+        {"timeout_s": -1.0},
+        {"timeout_s": float("nan")},
+    ):
         with pytest.raises(ValueError):
             DialogueSession("x", **arguments, now=0.0)
 

@@ -1,4 +1,4 @@
-"""Metrics, the score of an episode, the episode runner and `clue evaluate demo`, with a scripted grounder and no renderer."""
+"""Metrics, the score of an episode, the episode runner and `clue evaluate demo`, with a scripted grounder."""
 
 import csv
 import json
@@ -107,7 +107,9 @@ class ScriptedPerson:
 def _episode(truth="ambiguous", click=False):
     target = None if truth == "absent" else 0
     kind = types.SimpleNamespace(value="click" if click else truth)
-    return types.SimpleNamespace(kind=kind, expression="the mug", truth=truth, target_index=target, answer_by_click=click, scene=None)
+    return types.SimpleNamespace(
+        kind=kind, expression="the mug", truth=truth, target_index=target, answer_by_click=click, scene=None
+    )
 
 
 VIEW = types.SimpleNamespace(rgb=np.full((48, 64, 3), 99, np.uint8), objects=(types.SimpleNamespace(box=TRUTH),))
@@ -120,7 +122,9 @@ def test_run_an_ambiguous_episode():
     assert result.questions == ("which color?",) and result.answers == ("the red one",)
     assert grounder.seen[1][0].answer.text == "the red one" and len(result.decisions) == 2
     row = json.loads(json.dumps(result.to_dict()))
-    assert {"expression", "truth", "probability", "questions", "answers", "box", "iou", "latency_s", "outcome"} <= set(row)
+    assert {"expression", "truth", "probability", "questions", "answers", "box", "iou", "latency_s", "outcome"} <= set(
+        row
+    )
     assert row["box"] == [10, 10, 30, 30] and row["transcript"][-1] == {"speaker": "robot", "text": "I see it."}
     assert picture_of(VIEW.rgb, result, "a title").shape[1] == 1280
 
@@ -149,7 +153,11 @@ def _result(kind, success, questions=(), iou=1.0, outcome="found"):
 
 
 def test_summary_by_kind():
-    rows = [_result("clear", True).to_dict(), _result("clear", False, ("q",), 0.2).to_dict(), _result("absent", True, iou=None).to_dict()]
+    rows = [
+        _result("clear", True).to_dict(),
+        _result("clear", False, ("q",), 0.2).to_dict(),
+        _result("absent", True, iou=None).to_dict(),
+    ]
     clear, absent, everything = demo.summarise(rows)
     assert (clear["kind"], clear["episodes"], clear["success_rate"], clear["asked_rate"]) == ("clear", 2, 0.5, 0.5)
     assert clear["mean_iou"] == pytest.approx(0.6) and clear["mean_questions"] == 0.5
@@ -170,7 +178,11 @@ def fake_demo(monkeypatch, tmp_path):
             for number in range(6 * len(seeds)):
                 if number == interrupt_after:
                     raise KeyboardInterrupt
-                yield {"seed": number // 6, "index": number % 6, **_result(f"kind{number % 6}", number % 6 > 0).to_dict()}
+                yield {
+                    "seed": number // 6,
+                    "index": number % 6,
+                    **_result(f"kind{number % 6}", number % 6 > 0).to_dict(),
+                }
 
         monkeypatch.setattr(demo, "play", play)
         return grounder

@@ -49,7 +49,8 @@ def test_overlay_without_a_map_or_with_nan():
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((0, 0, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))]
+    "bad",
+    [np.zeros((0, 0, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))],
 )
 def test_wrong_images_are_refused(bad):
     for draw in (lambda: draw_debug(bad), lambda: episode_picture(bad, [FOUND], TALK)):
