@@ -64,9 +64,12 @@ class _Decider:
             began = time.perf_counter()
             encoded = self._encode(self._folder / request["image"])
             decision = self._grounder.ground(
-                encoded, request["expression"], request["turns"],
-                may_ask=not self._args.no_ask, threshold=self._args.threshold,
-            )  # fmt: skip
+                encoded,
+                request["expression"],
+                request["turns"],
+                may_ask=not self._args.no_ask,
+                threshold=self._args.threshold,
+            )
             return {**about, **decision_to_dict(decision, time.perf_counter() - began)}
         except (ClueError, OSError, ValueError, RuntimeError, MemoryError) as error:
             # RuntimeError and MemoryError: one image too large for the device must not lose the other lines.

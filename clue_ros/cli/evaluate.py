@@ -27,9 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--max-questions", type=int, default=3, metavar="N", help="questions a dialogue (default 3)")
     parser.add_argument(
-        "--output", "-o", type=Path, default=Path("out/evaluate/demo.json"), metavar="FILE.json",
+        "--output",
+        "-o",
+        type=Path,
+        default=Path("out/evaluate/demo.json"),
+        metavar="FILE.json",
         help="JSON with every episode; a CSV with the same rows lies beside it (default out/evaluate/demo.json)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--pictures",
         choices=["none", "failures", "all"],

@@ -29,9 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="any image that Pillow reads")
     parser.add_argument("expression", nargs="?", metavar="EXPRESSION", help='the instruction, such as "the red mug"')
     parser.add_argument(
-        "--turn", nargs=2, action="append", default=[], metavar=("QUESTION", "ANSWER"), dest="turns",
+        "--turn",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("QUESTION", "ANSWER"),
+        dest="turns",
         help="one exchange of the dialogue so far; repeat it for more, oldest first",
-    )  # fmt: skip
+    )
     parser.add_argument("--no-ask", action="store_true", help="never ask: the best guess or not found")
     add_model_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")

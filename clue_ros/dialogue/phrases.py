@@ -21,12 +21,26 @@ _FILLERS = frozenset(
 )
 _GIVE_UP = frozenset(
     {
-        "never mind", "nevermind", "never mind it", "never mind that", "nvm",
-        "cancel", "cancel it", "cancel that", "cancel this",
-        "forget it", "forget that", "forget about it", "forget about that",
-        "stop", "stop it", "stop that", "stop asking", "abort",
+        "never mind",
+        "nevermind",
+        "never mind it",
+        "never mind that",
+        "nvm",
+        "cancel",
+        "cancel it",
+        "cancel that",
+        "cancel this",
+        "forget it",
+        "forget that",
+        "forget about it",
+        "forget about that",
+        "stop",
+        "stop it",
+        "stop that",
+        "stop asking",
+        "abort",
     }
-)  # fmt: skip
+)
 
 
 def is_give_up(text: str) -> bool:
@@ -47,15 +61,15 @@ def closing(end: "End", expression: str, decision: Optional[Decision] = None) ->
     """The robot's last sentence for the utterance topic; `decision` supplies the unknown words."""
     from clue_ros.dialogue.session import End
 
-    thing = shorten(expression)
     if end is End.FOUND:
         return "I see it."
     if end is End.NOT_FOUND:
-        return f"I do not see {thing}."
+        thing = named_thing(expression)
+        return f"I do not see {thing}." if thing else f"I see nothing that fits “{shorten(expression)}”."
     if end is End.UNKNOWN_WORDS:
         return _unknown_words(decision.unknown_words if decision is not None else ())
     if end is End.AMBIGUOUS:
-        return f"I am still not sure which one you mean by {thing}."
+        return "I am still not sure which one you mean."
     if end is End.ANSWER_TIMEOUT:
         return "I did not get an answer, so I stop here."
     if end is End.TIMEOUT:
@@ -63,6 +77,17 @@ def closing(end: "End", expression: str, decision: Optional[Decision] = None) ->
     if end is End.ABANDONED:
         return "All right, never mind."
     return "All right, I stop."
+
+
+def named_thing(expression: str) -> str:
+    """The noun phrase of an instruction, from its first article on: "hand me the mug please" -> "the mug".
+
+    Empty if there is no article to cut at. Good enough to speak of the thing; the model always gets the whole instruction.
+    """
+    found = re.search(r"\b(?:the|a|an|my|that|this|those|these)\s+\S.*", shorten(expression), flags=re.IGNORECASE)
+    if found is None:
+        return ""
+    return re.sub(r"[\s,]+(?:please|thanks|thank you|now)$", "", found[0], flags=re.IGNORECASE).rstrip(" ,")
 
 
 def describe_answer(answer: Answer) -> str:

@@ -15,9 +15,20 @@ from clue_ros.evaluation.metrics import mean, median, wilson_interval
 from clue_ros.types import ClueError
 
 COLUMNS = (
-    "seed", "index", "kind", "expression", "truth", "outcome", "success", "reason", "probability", "questions_asked",
-    "box", "iou", "latency_s",
-)  # fmt: skip
+    "seed",
+    "index",
+    "kind",
+    "expression",
+    "truth",
+    "outcome",
+    "success",
+    "reason",
+    "probability",
+    "questions_asked",
+    "box",
+    "iou",
+    "latency_s",
+)
 
 Row = Dict[str, Any]
 
@@ -46,9 +57,13 @@ def play(
                 view = renderer.render(episode.scene)
                 try:
                     result = run_episode(
-                        grounder, view, episode,
-                        rng=person_rng(seed, index), max_questions=max_questions, threshold=threshold,
-                    )  # fmt: skip
+                        grounder,
+                        view,
+                        episode,
+                        rng=person_rng(seed, index),
+                        max_questions=max_questions,
+                        threshold=threshold,
+                    )
                 except ClueError as error:
                     result = failed_result(episode, str(error))
                 if on_result is not None:

@@ -144,9 +144,14 @@ def result_of(
     box = decisions[-1].box if decisions and outcome == "found" else None
     clicks = tuple(turn.answer.point for turn in session.turns if turn.answer.point is not None)
     score = score_episode(
-        episode.truth, outcome, session.questions_asked, box, truth_box,
-        must_click=bool(episode.answer_by_click), clicked=bool(clicks),
-    )  # fmt: skip
+        episode.truth,
+        outcome,
+        session.questions_asked,
+        box,
+        truth_box,
+        must_click=bool(episode.answer_by_click),
+        clicked=bool(clicks),
+    )
     first = decisions[0].ambiguity if decisions else None
     return EpisodeResult(
         kind=getattr(episode.kind, "value", str(episode.kind)),
@@ -226,9 +231,14 @@ def picture_of(rgb: np.ndarray, result: EpisodeResult, title: str = "") -> np.nd
 
     last = result.decisions[-1].outcome.value if result.decisions else ""
     return episode_picture(
-        rgb, result.decisions, result.transcript, result.truth_box, title, clicks=result.clicks,
+        rgb,
+        result.decisions,
+        result.transcript,
+        result.truth_box,
+        title or result.kind.replace("_", " "),
+        clicks=result.clicks,
         outcome="" if result.outcome == last else result.outcome,
-    )  # fmt: skip
+    )
 
 
 def _person(view: Any, episode: Any, rng: Optional[np.random.Generator]) -> Any:

@@ -188,6 +188,20 @@ def test_bad_arguments():
             DialogueSession("x", **arguments, now=0.0)
 
 
+@pytest.mark.parametrize(
+    "expression, words",
+    [
+        ("look for the yellow tin", "I do not see the yellow tin."),
+        ("hey robot , give me the mug on the left , please", "I do not see the mug on the left."),
+        ("Can you see a pen?", "I do not see a pen."),
+        ("red mug", "I see nothing that fits “red mug”."),
+        ("the", "I see nothing that fits “the”."),
+    ],
+)
+def test_not_found_names_the_thing_and_not_the_command(expression, words):
+    assert phrases.closing(End.NOT_FOUND, expression) == words
+
+
 def test_every_end_has_words():
     for end in End:
         words = phrases.closing(end, "the mug " * 300, UNKNOWN)
