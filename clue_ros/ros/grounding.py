@@ -27,6 +27,7 @@ from clue_ros.ros.outputs import Outputs
 from clue_ros.ros.request import Request
 from clue_ros.types import Answer, ClueError, Decision
 
+REFUSAL = "I cannot do that:"  # the robot's first words where it failed for a reason that is not the dialogue's
 State = Ground.Feedback
 Code = Ground.Result
 # Called with (state, open question, questions asked, seconds since the start).
@@ -248,7 +249,7 @@ class Grounding:
         result.error_msg = str(error) or type(error).__name__
         if self.request.spoken and not isinstance(error, DialogueEnded):
             # A client reads error_msg; a person only hears.
-            words = f"I cannot do that: {result.error_msg}"
+            words = f"{REFUSAL} {result.error_msg}"
             self._note(ROBOT, words)
             self._parts.outputs.say(words)
         return result

@@ -9,18 +9,16 @@ executor: nothing in it blocks, and its parts rely on being called from one thre
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from typing import Callable, List, Optional
+from typing import List, Optional
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 
-from clue_ros.ros import parameters
+from clue_ros.ros import parameters, spinning
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
@@ -139,46 +137,24 @@ def autostart(node: ClueNode) -> bool:
     return node.trigger_activate() == SUCCESS
 
 
-def spin(node: ClueNode, should_stop: Callable[[], bool]) -> None:
-    """Spins until `should_stop`, then lets every goal in flight end with a result."""
+def main(args: Optional[List[str]] = None, factory: GrounderFactory = load_grounder) -> int:
+    """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result."""
+    stop = spinning.init(args)
+    node = ClueNode(factory)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        if node.get_parameter("autostart").value and not should_stop():
+        if node.get_parameter("autostart").value:
             autostart(node)
-        while not should_stop():
-            executor.spin_once(timeout_sec=0.1)
+        spinning.spin_while(executor, lambda: not stop)
         node.stop_dialogues()
-        _spin_while(executor, lambda: node.busy, DRAIN_S)
-        _spin_while(executor, lambda: True, LINGER_S)
+        spinning.spin_while(executor, lambda: node.busy, DRAIN_S)
+        spinning.spin_while(executor, lambda: True, LINGER_S)
         node.trigger_shutdown()
     except ExternalShutdownException:
         pass  # the context was shut down by somebody else: nothing can be sent any more
     finally:
         executor.shutdown()
-
-
-def _spin_while(executor: SingleThreadedExecutor, condition: Callable[[], bool], limit_s: float) -> None:
-    end = time.monotonic() + limit_s
-    while condition() and time.monotonic() < end:
-        executor.spin_once(timeout_sec=0.05)
-
-
-def main(args: Optional[List[str]] = None, factory: GrounderFactory = load_grounder) -> int:
-    # rclpy's own handler would invalidate the context first, and goals in flight would get no result.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    signals: List[int] = []
-
-    def on_signal(number: int, _frame) -> None:
-        signals.append(number)
-        signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    node = ClueNode(factory)
-    try:
-        spin(node, lambda: bool(signals))
-    finally:
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -1,0 +1,172 @@
+"""The person of the demo: says what the robot should find, and answers its questions.
+
+    python -m clue_ros.ros.person --ros-args -p seed:=0              the scripted person
+    python -m clue_ros.ros.person --ros-args -p mode:=me             you: type the instruction and the answers
+
+Speaks on `speech`, listens to `utterance`. The scripted one knows the scene from (seed, index), as the camera does, and
+answers truthfully by text, or by a click through the `answer` service where the episode says so. The topic `scene`
+tells when the camera shows a new one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from typing import Any, Callable, List, Optional
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from std_msgs.msg import String, UInt32
+
+from clue_ros.ros import spinning
+from clue_ros.ros.scripted_scene import LATCHED, closing_of, render_episode
+from clue_ros.srv import Answer
+
+THINKING_S = 0.4  # before the instruction, so that the robot has seen the new scene, and before an answer
+_CLICK = re.compile(r"\(?\s*click\s+(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)\s*\)?", re.IGNORECASE)
+
+
+class Person(Node):
+    """What both persons share: mouth, ears and finger."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("person", **kwargs)
+        describe = ParameterDescriptor
+        self.seed = self.declare_parameter("seed", 0, describe(description="Seed of the episodes.")).value
+        self.mode = self.declare_parameter("mode", "scripted", describe(description="scripted or me.")).value
+        if self.mode not in ("scripted", "me"):
+            raise ValueError(f"mode is {self.mode!r}: give scripted or me")
+        self.done = False
+        self.expression = ""  # of the open dialogue; empty: none is open
+        self._speech = self.create_publisher(String, "speech", 10)
+        self._answer = self.create_client(Answer, "answer")
+        self._mind: Any = Typist(self) if self.mode == "me" else Script(self)
+        self.create_subscription(UInt32, "scene", lambda message: self._mind.on_scene(message.data), LATCHED)
+        self.create_subscription(String, "utterance", self._on_utterance, 10)
+
+    def instruct(self, expression: str) -> None:
+        self.expression = expression
+        self.say(expression)
+
+    def say(self, text: str) -> None:
+        self._speech.publish(String(data=text))
+
+    def click(self, x: float, y: float) -> None:
+        request = Answer.Request(kind=Answer.Request.POINT, x=float(x), y=float(y))
+        self._answer.call_async(request).add_done_callback(self._after_click)
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Does it once, after a moment of thought."""
+
+        def once() -> None:
+            self.destroy_timer(timer)
+            action()
+
+        timer = self.create_timer(THINKING_S, once)
+
+    def close(self) -> None:
+        self._mind.close()
+
+    def _after_click(self, future) -> None:
+        response = future.result()
+        if not response.accepted:
+            self.get_logger().warning(f"the click was not taken: {response.message}")
+
+    def _on_utterance(self, message: String) -> None:
+        if not self.expression:
+            return
+        if closing_of(message.data, self.expression) is not None:
+            self.expression = ""
+            self._mind.on_end()
+        else:
+            self._mind.on_question(message.data)
+
+
+class Script:
+    """Has one object in mind and answers from the scene's truth."""
+
+    def __init__(self, person: Person) -> None:
+        self._person = person
+        self._episode: Any = None
+        self._simulated: Any = None
+
+    def on_scene(self, index: int) -> None:
+        from clue_ros.evaluation.episode_runner import person_rng
+        from clue_ros.simulation.person import SimulatedPerson
+
+        self._episode, view = render_episode(self._person.seed, index)
+        rng = person_rng(self._person.seed, index)
+        self._simulated = SimulatedPerson(view.objects, self._episode.target_index, rng)
+        self._person.later(lambda: self._person.instruct(self._episode.expression))
+
+    def on_question(self, question: str) -> None:
+        if self._episode.answer_by_click:
+            self._person.later(lambda: self._person.click(*self._simulated.click()))
+        else:
+            self._person.later(lambda: self._person.say(self._simulated.answer(question)))
+
+    def on_end(self) -> None:
+        """Nothing left to say."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Typist:
+    """Somebody at the terminal. One thread reads it, so that the node goes on listening meanwhile."""
+
+    def __init__(self, person: Person) -> None:
+        self._person = person
+        self._prompt: Optional[str] = None
+        self._asked = threading.Condition()
+        threading.Thread(target=self._read, name="terminal", daemon=True).start()
+
+    def on_scene(self, index: int) -> None:
+        self._person.later(lambda: self._ask("What shall I find? (\"quit\" ends) > "))
+
+    def on_question(self, question: str) -> None:
+        # The demo prints the robot's line; the pause keeps the prompt below it.
+        self._person.later(lambda: self._ask("Your answer (words, \"click X Y\" or \"never mind\") > "))
+
+    def on_end(self) -> None:
+        with self._asked:
+            self._prompt = None
+
+    def close(self) -> None:
+        """The thread is a daemon: it cannot be waited for while it waits for a key."""
+
+    def _ask(self, prompt: str) -> None:
+        with self._asked:
+            self._prompt = prompt
+            self._asked.notify()
+
+    def _read(self) -> None:
+        while True:
+            with self._asked:
+                self._asked.wait_for(lambda: self._prompt is not None)
+                prompt, self._prompt = self._prompt, None
+            try:
+                text = input(prompt).strip()
+            except (EOFError, UnicodeDecodeError):
+                text = "quit"
+            if text.lower() in ("quit", "exit", "q"):
+                self._person.done = True
+                return
+            click = _CLICK.fullmatch(text)
+            if not text:
+                self._ask(prompt)
+            elif not self._person.expression:
+                self._person.instruct(text)
+            elif click is not None:
+                self._person.click(float(click[1]), float(click[2]))
+            else:
+                self._person.say(text)
+
+
+def main(args: Optional[List[str]] = None) -> int:
+    return spinning.run(Person, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What the demo's processes agree on: which episode is played, and which of the robot's words end a dialogue.
+
+Camera, person and demo each derive the same episode from (seed, index), so no scene ever travels. The demo announces
+the index on `episode` (latched); the camera repeats it on `scene` once its frames show that scene.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from clue_ros.dialogue import phrases
+from clue_ros.dialogue.session import End
+from clue_ros.ros.grounding import REFUSAL
+
+WIDTH, HEIGHT = 640, 480
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def render_episode(seed: int, index: int) -> "tuple[Any, Any]":
+    """(Episode, View) at 640x480. Raises SimulationError without OpenGL."""
+    from clue_ros.evaluation.episode_runner import derive_episode
+    from clue_ros.simulation.renderer import TabletopRenderer
+
+    episode = derive_episode(seed, index)
+    with TabletopRenderer(WIDTH, HEIGHT) as renderer:
+        return episode, renderer.render(episode.scene)
+
+
+def closing_of(words: str, expression: str) -> Optional[str]:
+    """The outcome that the robot's words announce ('found', 'not_found', ..., 'error'); None: they are a question."""
+    if words.startswith(REFUSAL):
+        return "error"
+    if words.startswith("I do not know the word"):
+        return End.UNKNOWN_WORDS.value
+    for end in End:
+        if words == phrases.closing(end, expression, None):
+            return end.value
+    return None

@@ -1,0 +1,67 @@
+"""Spin a node until a signal, so that it can still talk while it shuts down.
+
+rclpy's own handler invalidates the context first: nothing can be sent any more, and goals in flight get no result.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Callable, List, Optional
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+
+class StopSignals:
+    """Notes SIGINT and SIGTERM; the second one of a kind ends the process at once."""
+
+    def __init__(self) -> None:
+        self.received: List[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def __bool__(self) -> bool:
+        return bool(self.received)
+
+    def _on_signal(self, number: int, _frame) -> None:
+        self.received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+
+def init(args: Optional[List[str]] = None) -> StopSignals:
+    """rclpy.init without rclpy's signal handlers, and ours instead."""
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    return StopSignals()
+
+
+def spin_while(executor: SingleThreadedExecutor, condition: Callable[[], bool], limit_s: Optional[float] = None) -> bool:
+    """Spins while `condition` holds, for at most `limit_s` seconds; True if the condition ended it."""
+    end = None if limit_s is None else time.monotonic() + limit_s
+    while condition():
+        if end is not None and time.monotonic() >= end:
+            return False
+        executor.spin_once(timeout_sec=0.05)
+    return True
+
+
+def run(make_node: Callable[[], Node], args: Optional[List[str]] = None) -> int:
+    """main() of a plain node: spins until a signal, or until the node's `done` attribute is true."""
+    stop = init(args)
+    node = make_node()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        spin_while(executor, lambda: not stop and not getattr(node, "done", False))
+    except ExternalShutdownException:
+        pass  # somebody else shut the context down: there is nothing left to spin
+    finally:
+        close = getattr(node, "close", None)
+        if close is not None:
+            close()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
