@@ -82,7 +82,7 @@ def closing(end: "End", expression: str, decision: Optional[Decision] = None) ->
 def named_thing(expression: str) -> str:
     """The noun phrase of an instruction, from its first article on: "hand me the mug please" -> "the mug".
 
-    Empty if there is no article to cut at. Good enough to speak of the thing; the model always gets the whole instruction.
+    Empty if there is no article to cut at. Good enough to speak of it; the model gets the whole instruction.
     """
     found = re.search(r"\b(?:the|a|an|my|that|this|those|these)\s+\S.*", shorten(expression), flags=re.IGNORECASE)
     if found is None:
