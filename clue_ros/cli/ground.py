@@ -102,6 +102,7 @@ def decision_to_dict(decision: Decision, seconds: float) -> Dict[str, Any]:
         "unknown_words": list(decision.unknown_words),
         "candidates": [_numbers(box) for box in decision.candidates],
         "latency_s": round(seconds, 4),
+        "stages_s": {name: round(float(value), 4) for name, value in decision.latency_s.items()},
     }
 
 

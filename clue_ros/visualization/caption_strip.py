@@ -117,4 +117,5 @@ def _shown(lines: Sequence[Line]) -> List[Line]:
     if len(lines) <= MAX_LINES:
         return list(lines)
     left_out = len(lines) - MAX_LINES + 1
-    return [*lines[: MAX_LINES // 2], Line("", f"… {left_out} more lines …"), *lines[len(lines) - MAX_LINES // 2 + 1 :]]
+    first, last = lines[: MAX_LINES // 2], lines[len(lines) - MAX_LINES // 2 + 1 :]
+    return [*first, Line("", f"… {left_out} more lines …"), *last]

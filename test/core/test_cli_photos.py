@@ -68,3 +68,24 @@ def test_damaged_and_foreign_files_name_themselves(tmp_path):
         with pytest.raises(InvalidImageError, match=name) as caught:
             read_photo(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_random_damage_is_read_or_refused_and_nothing_else(tmp_path, form):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.effect_noise((40, 40), 60).convert("RGB").save(
+        path, form, **({} if form in ("GIF", "BMP") else {"exif": exif})
+    )
+    whole = path.read_bytes()
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(0, min(len(data), 300), size=4):
+            data[place] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            assert read_photo(path).dtype == np.uint8
+        except InvalidImageError as error:
+            assert "damaged" in str(error)
