@@ -1,0 +1,94 @@
+"""package.xml, setup.py and the version agree with each other and with what the code imports."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+catkin_package = pytest.importorskip("catkin_pkg.package")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Import name -> dependency of package.xml, where they differ.
+DEPENDENCY_OF = {"cv2": "python3-opencv", "numpy": "python3-numpy", "PIL": "python3-pil", "yaml": "python3-yaml",
+                 "rich": "python3-rich", "tqdm": "python3-tqdm", "matplotlib": "python3-matplotlib", "torch": "python3-torch",
+                 "transformers": "python3-transformers-pip", "peft": "python3-peft-pip",
+                 "safetensors": "python3-safetensors-pip", "tokenizers": "python3-tokenizers-pip",
+                 "mujoco": "python3-mujoco-pip"}
+# Used where they are importable, and only there (DESIGN: "Optional").
+OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_ros", "tf2_geometry_msgs", "rosbags", "mcap_ros2"}
+# Come with one of the dependencies.
+BROUGHT_ALONG = {"rosidl_runtime_py": "rclpy", "rpyutils": "rclpy", "OpenGL": "python3-mujoco-pip", "huggingface_hub": "python3-transformers-pip"}
+
+
+@pytest.fixture(scope="module")
+def package():
+    return catkin_package.parse_package(str(ROOT / "package.xml"))
+
+
+def imported_names():
+    """Top-level names that the package and its launch files import, with one place of use each."""
+    found = {}
+    for path in [*sorted((ROOT / "clue_ros").rglob("*.py")), *sorted((ROOT / "launch").glob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module]
+            for name in names:
+                found.setdefault(name.split(".")[0], path.relative_to(ROOT))
+    return found
+
+
+def test_package_is_an_interface_package_built_by_ament_cmake(package):
+    assert package.name == "clue_ros"
+    assert package.get_build_type() == "ament_cmake"
+    assert "rosidl_interface_packages" in [group.name for group in package.member_of_groups]
+    assert package.licenses == ["Apache-2.0"]
+
+
+def test_every_import_is_a_declared_dependency(package):
+    declared = {dependency.name for dependency in [*package.exec_depends, *package.build_depends]}
+    missing = {}
+    for name, place in imported_names().items():
+        if name in sys.stdlib_module_names or name in OPTIONAL or name == "clue_ros":
+            continue
+        if DEPENDENCY_OF.get(name, BROUGHT_ALONG.get(name, name)) not in declared:
+            missing[name] = str(place)
+    assert not missing, f"package.xml does not name what these files import: {missing}"
+
+
+def test_interface_packages_are_depended_on(package):
+    used = set()
+    for pattern in ("msg/*.msg", "srv/*.srv", "action/*.action"):
+        for path in ROOT.glob(pattern):
+            used |= set(re.findall(r"^([a-z][a-z0-9_]*)/[A-Z]", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    declared = {dependency.name for dependency in package.build_depends} | {"clue_ros"}
+    assert used <= declared, f"package.xml lacks <depend> for {sorted(used - declared)}"
+
+
+def test_version_is_the_same_everywhere(package):
+    from clue_ros.version import VERSION
+
+    setup_cfg = re.search(r"^version = (\S+)", (ROOT / "setup.cfg").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert package.version == setup_cfg.group(1) == VERSION
+
+
+def test_no_path_of_one_machine_in_a_tracked_file():
+    """A path of the machine that a file was written on would break every other one."""
+    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    private = re.compile(r"(?<![\w.])/(?:work/(?:main|shared)|root/|home/\w+/|opt/wheels)")
+    offenders = []
+    for name in listing.stdout.splitlines():
+        path = ROOT / name
+        if path == Path(__file__).resolve() or path.suffix in {".safetensors", ".png", ".webp", ".jpg"} or not path.is_file():
+            continue
+        if private.search(path.read_text(encoding="utf-8", errors="ignore")):
+            offenders.append(name)
+    assert not offenders, f"paths of one machine in {offenders}"
