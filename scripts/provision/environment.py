@@ -7,7 +7,7 @@ import subprocess
 import sys
 from glob import glob
 
-from stage import Setup, SetupError, Stage, clean_environment, file_digest, run_logged
+from stage import Setup, SetupError, Stage, clean_environment, file_digest, lines_of, run_logged
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PACKAGE_HINT = ("If the network was the reason: the same command goes on where it stopped. pip's own settings "
@@ -100,12 +100,6 @@ def pip_install(setup: Setup, arguments: list, log_name: str) -> None:
     run_logged(setup, [setup.python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off",
                        "-c", setup.requirements / "constraints.txt", *arguments],
                log_name, PACKAGE_HINT, env=clean_environment())
-
-
-def lines_of(path) -> list:
-    """The lines of a requirements file without comments and blank lines."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def constraint_lines(setup: Setup) -> list:

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from stage import Setup, SetupError, Stage, clean_environment, file_digest, run_logged
+from stage import Setup, SetupError, Stage, clean_environment, file_digest, lines_of, run_logged
 
 BUILD_INPUTS = ("package.xml", "CMakeLists.txt", "scripts/executable.py.in", "msg/*", "srv/*", "action/*")
 INSTALLED_TREES = ("clue_ros", "launch", "config")
@@ -47,8 +47,10 @@ def build(setup: Setup) -> None:
     names = sorted(str(path.relative_to(setup.root)) for tree in INSTALLED_TREES
                    for path in (setup.root / tree).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     install = setup.root / "install"
-    before = setup.keys["packages"] if setup.ros_distro else setup.keys["ros-cmake"]
-    configuration = (before, setup.ros_distro, str(setup.root), os.environ.get("AMENT_PREFIX_PATH") if setup.ros_distro else None)
+    # What CMake's cache remembers: where things are, and which ROS and numpy. Another pin elsewhere is no reason to compile.
+    numpy_pins = [line for line in lines_of(setup.requirements / "core.txt") if line.startswith("numpy==")]
+    ros_source = os.environ.get("AMENT_PREFIX_PATH") if setup.ros_distro else lines_of(setup.requirements / "ros-kilted.txt")
+    configuration = (setup.keys["environment"], str(setup.root), setup.ros_distro, ros_source, numpy_pins)
     stage = Stage(setup, "build", install, (configuration, file_digest(definitions), names),
                   "colcon build of clue_ros (messages and package)")
     configured = Stage(setup, "configuration", setup.root / "build", configuration)

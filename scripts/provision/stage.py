@@ -88,6 +88,12 @@ def file_digest(paths) -> str:
     return digest.hexdigest()
 
 
+def lines_of(path) -> list:
+    """The lines of a requirements file without comments and blank lines."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def clean_environment(**changes: str) -> dict:
     """This process's environment without what another Python environment may have left in it.
 
