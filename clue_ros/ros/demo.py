@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from rich.console import Console
+from rich.markup import escape
 
 from clue_ros.types import ClueError
 
@@ -63,7 +64,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         console.print("\n[yellow]stopped[/]")
         return 130
     except (ClueError, OSError) as error:
-        console.print(f"[bold red]the demo failed:[/] {error}", markup=True, soft_wrap=True)
+        console.print(f"[bold red]the demo failed:[/] {escape(str(error))}", soft_wrap=True)
         return 1
 
 
@@ -174,12 +175,11 @@ class Demo:
         return True
 
     def _print(self, line: Any) -> None:
-        from rich.markup import escape
-
         from clue_ros.dialogue.session import PERSON
 
         if line.speaker == PERSON:
-            self._console.print(f"  [cyan]person[/] {escape(line.text)}")
+            if self._scripted:  # who sits at the terminal sees what she typed
+                self._console.print(f"  [cyan]person[/] {escape(line.text)}")
             return
         reading = ""
         if line.ambiguity is not None:
@@ -191,7 +191,7 @@ class Demo:
         path = self._options.output / f"scene_{index + 1}.png"
         _write_png(path, view.rgb)
         things = ", ".join(f"{item.color} {item.category}" for item in view.objects)
-        self._console.print(f"  [dim]on the table: {things} · picture: {path}[/]")
+        self._console.print(f"  [dim]on the table: {things} · picture: {path}[/]", soft_wrap=True)
 
     def _keep(self, index: int, result: Any, view: Any, label: str) -> None:
         """The picture, the summary and the line below the transcript."""
@@ -207,9 +207,9 @@ class Demo:
         if result.iou is not None:
             parts.insert(1, f"IoU {result.iou:.2f} with the truth")
         if self._scripted:
-            verdict = "[green]as it should be[/]" if result.success else f"[red]not as it should be: {result.reason}[/]"
+            verdict = "[green]as it should be[/]" if result.success else f"[red]not as it should be: {escape(result.reason)}[/]"
             parts.append(verdict)
-        self._console.print(f"  [dim]→[/] {' · '.join(parts)}\n  [dim]{path}[/]")
+        self._console.print(f"  [dim]→[/] {' · '.join(parts)}\n  [dim]{path}[/]", soft_wrap=True)
 
     def _report(self) -> int:
         missing = sum(row["outcome"] == "no_result" for row in self._rows)

@@ -10,7 +10,10 @@ tells when the camera shows a new one.
 
 from __future__ import annotations
 
+import os
+import queue
 import re
+import select
 import sys
 import threading
 from typing import Any, Callable, List, Optional
@@ -118,50 +121,64 @@ class Typist:
 
     def __init__(self, person: Person) -> None:
         self._person = person
-        self._prompt: Optional[str] = None
-        self._asked = threading.Condition()
-        threading.Thread(target=self._read, name="terminal", daemon=True).start()
+        self._closed = False
+        self._pending = b""
+        self._prompts: "queue.Queue[str]" = queue.Queue()
+        self._thread = threading.Thread(target=self._serve, name="terminal", daemon=True)
+        self._thread.start()
 
     def on_scene(self, index: int) -> None:
-        self._person.later(lambda: self._ask("What shall I find? (\"quit\" ends) > "))
+        self._person.later(lambda: self._prompts.put('What shall I find? ("quit" ends) > '))
 
     def on_question(self, question: str) -> None:
         # The demo prints the robot's line; the pause keeps the prompt below it.
-        self._person.later(lambda: self._ask("Your answer (words, \"click X Y\" or \"never mind\") > "))
+        self._person.later(lambda: self._prompts.put('Your answer (words, "click X Y" or "never mind") > '))
 
     def on_end(self) -> None:
-        with self._asked:
-            self._prompt = None
+        """The next scene brings the next prompt."""
 
     def close(self) -> None:
-        """The thread is a daemon: it cannot be waited for while it waits for a key."""
+        self._closed = True
+        self._thread.join(2.0)
 
-    def _ask(self, prompt: str) -> None:
-        with self._asked:
-            self._prompt = prompt
-            self._asked.notify()
-
-    def _read(self) -> None:
-        while True:
-            with self._asked:
-                self._asked.wait_for(lambda: self._prompt is not None)
-                prompt, self._prompt = self._prompt, None
+    def _serve(self) -> None:
+        while not self._closed:
             try:
-                text = input(prompt).strip()
-            except (EOFError, UnicodeDecodeError):
-                text = "quit"
-            if text.lower() in ("quit", "exit", "q"):
-                self._person.done = True
-                return
-            click = _CLICK.fullmatch(text)
-            if not text:
-                self._ask(prompt)
-            elif not self._person.expression:
-                self._person.instruct(text)
-            elif click is not None:
-                self._person.click(float(click[1]), float(click[2]))
-            else:
-                self._person.say(text)
+                prompt = self._prompts.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            text = ""
+            while not text:
+                print(prompt, end="", flush=True)
+                line = self._read_line()
+                if line is None or line.lower() in ("quit", "exit", "q"):
+                    self._person.done = True
+                    return
+                text = line
+            self._take(text)
+
+    def _take(self, text: str) -> None:
+        click = _CLICK.fullmatch(text)
+        if not self._person.expression:
+            self._person.instruct(text)
+        elif click is not None:
+            self._person.click(float(click[1]), float(click[2]))
+        else:
+            self._person.say(text)
+
+    def _read_line(self) -> Optional[str]:
+        """One line of the terminal, None at its end. Not input(): a thread inside that one cannot be ended."""
+        while b"\n" not in self._pending:
+            if self._closed:
+                return None
+            if not select.select([sys.stdin.fileno()], [], [], 0.2)[0]:
+                continue
+            data = os.read(sys.stdin.fileno(), 4096)
+            if not data:
+                return None
+            self._pending += data
+        line, self._pending = self._pending.split(b"\n", 1)
+        return line.decode("utf-8", errors="replace").strip()
 
 
 def main(args: Optional[List[str]] = None) -> int:

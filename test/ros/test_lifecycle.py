@@ -1,0 +1,151 @@
+"""The life of the node: transitions, models that do not load, parameters, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from bench import ABORTED, SUCCEEDED, wait_until
+from conftest import HERE, REPOSITORY
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from clue_ros.action import Ground
+from clue_ros.ros import parameters
+from clue_ros.ros.node import ClueNode, autostart
+from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
+from clue_ros.types import ModelLoadError
+
+Code = Ground.Result
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+def test_every_transition(make_bench):
+    made = []
+
+    def factory(model, device):
+        made.append(ScriptedGrounder())
+        return made[-1]
+
+    bench = make_bench(activate=False, factory=factory)
+    assert not bench.action.server_is_ready()
+    for _ in range(2):
+        assert bench.lifecycle("configure") == SUCCESS
+        wait_until(bench.action.server_is_ready)
+        assert not bench.goal("the mug").accepted, "inactive: goals are refused"
+        assert bench.lifecycle("activate") == SUCCESS
+        wait_until(lambda: bench.ground("the mug")[0] == SUCCEEDED)
+        assert bench.lifecycle("deactivate") == SUCCESS
+        assert bench.lifecycle("cleanup") == SUCCESS
+        assert made[-1].closed, "cleanup frees the model"
+        wait_until(lambda: not bench.action.server_is_ready())
+    assert len(made) == 2, "configure loads the model anew"
+    assert bench.lifecycle("shutdown") == SUCCESS
+
+
+def test_shutdown_during_a_goal_gives_a_result(make_bench):
+    bench = make_bench({"the mug": Say.ask("Which?")})
+    goal = bench.goal("the mug")
+    bench.hear("Which?")
+    assert bench.lifecycle("shutdown") == SUCCESS
+    status, result = goal.finish(5.0)
+    assert (status, result.error_code) == (ABORTED, Code.NOT_ACTIVE)
+
+
+@pytest.mark.parametrize(
+    "error", [ModelLoadError("/models/x/model.safetensors is cut short"), ValueError("garbage"), OSError("no such file")]
+)
+def test_a_model_that_does_not_load_fails_configure(make_bench, error):
+    working = []
+
+    def factory(model, device):
+        if not working:
+            raise error
+        return ScriptedGrounder()
+
+    bench = make_bench(activate=False, factory=factory, model="/models/x")
+    assert bench.lifecycle("configure") == FAILURE
+    assert bench.node._state_machine.current_state[1] == "unconfigured"
+    assert not bench.node_spinner.call(lambda: autostart(bench.node))
+    working.append(True)  # the operator corrects it
+    assert bench.lifecycle("configure") == SUCCESS
+
+
+def test_a_corrupt_checkpoint_fails_configure(domain, tmp_path, capfd):
+    pytest.importorskip("torch", reason="the real Grounder needs torch")
+    pytest.importorskip("clue_ros.grounder", reason="the Grounder is not there yet")
+    (tmp_path / "config.json").write_text("{ not json")
+    (tmp_path / "model.safetensors").write_bytes(b"\x00" * 64)
+    for path in (tmp_path, tmp_path / "missing"):
+        node = ClueNode(parameter_overrides=[Parameter("model", value=str(path))])
+        try:
+            assert node.trigger_configure() == FAILURE
+        finally:
+            node.destroy_node()
+        assert str(path) in capfd.readouterr().err
+
+
+def test_parameters_have_ranges_and_refuse_nonsense(make_bench):
+    bench = make_bench()
+    set_one = lambda name, value: bench.node.set_parameters([Parameter(name, value=value)])[0]  # noqa: E731
+    for name in parameters._DECLARATIONS:
+        assert bench.node.describe_parameter(name).description
+    for name, value in (
+        ("threshold", 1.5), ("max_questions", -1), ("answer_timeout_s", 0.0), ("image_transport", "theora"), ("device", ""),
+        ("threshold", "high"),
+    ):  # fmt: skip
+        outcome = set_one(name, value)
+        assert not outcome.successful and outcome.reason, name
+    assert set_one("max_questions", 1).successful
+
+
+def test_a_changed_threshold_reaches_the_next_goal(make_bench):
+    bench = make_bench({"the mug": Say.found(probability=0.6)})
+    assert bench.ground("the mug")[1].error_code in (Code.NONE, Code.AMBIGUOUS)
+    bench.node.set_parameters([Parameter("threshold", value=0.9)])
+    bench.ground("the mug")
+    wait_until(lambda: len(bench.ambiguities) == 2)
+    assert [round(message.threshold, 3) for message in bench.ambiguities] == [0.5, 0.9]
+
+
+def test_config_file_documents_every_parameter():
+    import yaml
+
+    text = (REPOSITORY / "config" / "clue.yaml").read_text()
+    documented = yaml.safe_load(text)["/**"]["ros__parameters"]
+    assert documented == {name: default for name, (default, _, _) in parameters._DECLARATIONS.items()}
+    docs = (REPOSITORY / "docs" / "interfaces.md").read_text()
+    for name in documented:
+        assert f"`{name}`" in docs, f"docs/interfaces.md does not name {name}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_goals_with_a_result(make_bench, number, tmp_path):
+    """The node in a process of its own, as launched; the goal waits for an answer when the signal comes."""
+    (tmp_path / "asking_node.py").write_text(
+        "import sys\n"
+        "from clue_ros.ros.node import main\n"
+        "from clue_ros.testing.fake_grounder import Say, ScriptedGrounder\n"
+        "sys.exit(main(factory=lambda model, device: ScriptedGrounder({'the mug': Say.ask('Which?')})))\n"
+    )
+    bench = make_bench(activate=False)  # only its client and camera are used
+    paths = os.pathsep.join([str(tmp_path), str(HERE), *sys.path])
+    process = subprocess.Popen([sys.executable, "-m", "asking_node"], env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path)
+    try:
+        wait_until(bench.action.server_is_ready, 30.0)
+        wait_until(lambda: bench.client.count_publishers("utterance") > 0)
+        goal = wait_until(lambda: (lambda g: g if g.accepted else None)(bench.goal("the mug")))
+        bench.hear("Which?")
+        begun = time.monotonic()
+        process.send_signal(number)
+        status, result = goal.finish(5.0)
+        assert (status, result.error_code) == (ABORTED, Code.NOT_ACTIVE)
+        assert process.wait(10.0) == 0
+        assert time.monotonic() - begun < 5.0
+    finally:
+        process.kill()
+        process.wait()
