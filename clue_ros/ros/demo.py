@@ -95,8 +95,10 @@ class Demo:
 
         from clue_ros.ros import spinning
         from clue_ros.ros.demo_watch import Watcher
+        from clue_ros.ros.scripted_scene import Stage
 
         self._stop = spinning.init()
+        self._stage = Stage(self._options.seed)
         self._executor = SingleThreadedExecutor()
         try:
             self._watcher = Watcher(NAMESPACE)
@@ -107,6 +109,7 @@ class Demo:
                     break
             self._watcher.destroy_node()
         finally:
+            self._stage.close()
             self._executor.shutdown()
             rclpy.try_shutdown()
         return self._report()
@@ -150,9 +153,7 @@ class Demo:
 
     def _play(self, index: int) -> bool:
         """One episode; False if the person at the terminal has left."""
-        from clue_ros.ros.scripted_scene import render_episode
-
-        episode, view = render_episode(self._options.seed, index)
+        episode, view = self._stage.render(index)
         label = episode.kind.value.replace("_", " ") if self._scripted else "your turn"
         self._console.print(f"\n[bold]Episode {index + 1}/{self._options.episodes}[/] · {label}")
         if not self._scripted:

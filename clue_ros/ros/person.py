@@ -23,7 +23,7 @@ from rclpy.node import Node
 from std_msgs.msg import String, UInt32
 
 from clue_ros.ros import spinning
-from clue_ros.ros.scripted_scene import LATCHED, closing_of, render_episode
+from clue_ros.ros.scripted_scene import LATCHED, Stage, closing_of
 from clue_ros.srv import Answer
 
 THINKING_S = 0.4  # before the instruction, so that the robot has seen the new scene, and before an answer
@@ -91,6 +91,7 @@ class Script:
 
     def __init__(self, person: Person) -> None:
         self._person = person
+        self._stage = Stage(person.seed)
         self._episode: Any = None
         self._simulated: Any = None
 
@@ -98,7 +99,7 @@ class Script:
         from clue_ros.evaluation.episode_runner import person_rng
         from clue_ros.simulation.person import SimulatedPerson
 
-        self._episode, view = render_episode(self._person.seed, index)
+        self._episode, view = self._stage.render(index)
         rng = person_rng(self._person.seed, index)
         self._simulated = SimulatedPerson(view.objects, self._episode.target_index, rng)
         self._person.later(lambda: self._person.instruct(self._episode.expression))
@@ -113,7 +114,7 @@ class Script:
         """Nothing left to say."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        self._stage.close()
 
 
 class Typist:

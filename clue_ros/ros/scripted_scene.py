@@ -18,14 +18,27 @@ WIDTH, HEIGHT = 640, 480
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def render_episode(seed: int, index: int) -> "tuple[Any, Any]":
-    """(Episode, View) at 640x480. Raises SimulationError without OpenGL."""
-    from clue_ros.evaluation.episode_runner import derive_episode
-    from clue_ros.simulation.renderer import TabletopRenderer
+class Stage:
+    """Renders the episodes of one seed at 640x480. The GL context is opened once, in the thread that renders first."""
 
-    episode = derive_episode(seed, index)
-    with TabletopRenderer(WIDTH, HEIGHT) as renderer:
-        return episode, renderer.render(episode.scene)
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._renderer: Any = None
+
+    def render(self, index: int) -> "tuple[Any, Any]":
+        """(Episode, View) of an episode. Raises SimulationError without OpenGL."""
+        from clue_ros.evaluation.episode_runner import derive_episode
+        from clue_ros.simulation.renderer import TabletopRenderer
+
+        if self._renderer is None:
+            self._renderer = TabletopRenderer(WIDTH, HEIGHT)
+        episode = derive_episode(self._seed, index)
+        return episode, self._renderer.render(episode.scene)
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
 
 
 def closing_of(words: str, expression: str) -> Optional[str]:

@@ -19,7 +19,7 @@ from std_msgs.msg import Header, UInt32
 
 from clue_ros.ros import spinning
 from clue_ros.ros.conversions import array_to_image, rgb_to_image
-from clue_ros.ros.scripted_scene import LATCHED, render_episode
+from clue_ros.ros.scripted_scene import LATCHED, Stage
 
 FRAME = "camera_color_optical_frame"
 
@@ -36,6 +36,7 @@ class TabletopCamera(Node):
         descriptor = ParameterDescriptor(description="Frames a second.")
         descriptor.floating_point_range = [FloatingPointRange(from_value=0.1, to_value=120.0)]
         rate = self.declare_parameter("rate_hz", 15.0, descriptor).value
+        self._stage = Stage(self._seed)
         self._shown: Optional[int] = None
         self._messages: List = []
         self._image = self.create_publisher(Image, "image", qos_profile_sensor_data)
@@ -47,10 +48,13 @@ class TabletopCamera(Node):
         if first >= 0:
             self._show(first)
 
+    def close(self) -> None:
+        self._stage.close()
+
     def _show(self, index: int) -> None:
         if index == self._shown:
             return
-        episode, view = render_episode(self._seed, index)
+        episode, view = self._stage.render(index)
         header = Header(frame_id=FRAME)
         self._messages = [
             (self._image, rgb_to_image(view.rgb, header)),

@@ -6,7 +6,7 @@ The demo's test runs it in place of the real node, so that it needs no model.
 import sys
 
 from clue_ros.ros.node import main
-from clue_ros.ros.scripted_scene import render_episode
+from clue_ros.ros.scripted_scene import Stage
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 
 SEED = 0
@@ -15,9 +15,9 @@ SEED = 0
 def make_grounder(model: str, device: str) -> ScriptedGrounder:
     if model.endswith("broken"):
         raise ValueError("a model that does not load")
-    script = {}
+    script, stage = {}, Stage(SEED)
     for index in range(6):
-        episode, view = render_episode(SEED, index)
+        episode, view = stage.render(index)
         if episode.target_index is None:
             script[episode.expression] = Say.not_found(delay_s=0.05)
             continue
@@ -25,6 +25,7 @@ def make_grounder(model: str, device: str) -> ScriptedGrounder:
         ask = Say.ask(f"Which {view.objects[episode.target_index].category}?", delay_s=0.05)
         questions = {"clear": 0, "two_questions": 2}.get(episode.kind.value, 1)
         script[episode.expression] = [ask] * questions + [found]
+    stage.close()
     return ScriptedGrounder(script)
 
 
