@@ -1,0 +1,85 @@
+"""Set-up: stamps tell finished from interrupted, CMake files are adapted once, missing packages are named in one line."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+PROVISION = Path(__file__).resolve().parents[2] / "scripts" / "provision"
+
+
+@pytest.fixture
+def provision(monkeypatch):
+    """Imports a module of scripts/provision by name; the folder is a program, not a package."""
+    monkeypatch.syspath_prepend(str(PROVISION))
+    yield importlib.import_module
+    for name in ("stage", "system", "environment", "ros"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def setup(provision, tmp_path):
+    return provision("stage").Setup(root=tmp_path, venv=tmp_path / "venv", ros_distro=None)
+
+
+def test_stage_is_done_only_after_an_undisturbed_run_with_the_same_inputs(provision, setup, tmp_path):
+    Stage = provision("stage").Stage
+    first = Stage(setup, "torch", tmp_path / "venv", ("2.13.0", "CPU"))
+    assert not first.is_done()
+    with pytest.raises(KeyboardInterrupt):
+        with first:
+            raise KeyboardInterrupt
+    assert not first.is_done()
+    with first:
+        pass
+    assert Stage(setup, "torch", tmp_path / "venv", ("2.13.0", "CPU")).is_done()
+    assert not Stage(setup, "torch", tmp_path / "venv", ("2.13.0", "CUDA")).is_done()
+
+
+def test_interrupting_a_repeated_stage_forgets_the_earlier_success(provision, setup, tmp_path):
+    Stage = provision("stage").Stage
+    with Stage(setup, "packages", tmp_path / "venv", ("one",)):
+        pass
+    with pytest.raises(ValueError):
+        with Stage(setup, "packages", tmp_path / "venv", ("two",)):
+            raise ValueError
+    assert not Stage(setup, "packages", tmp_path / "venv", ("one",)).is_done()
+
+
+@pytest.mark.parametrize("tag", ["cp310-cp310", "cp313-cp313"])
+def test_include_folders_of_the_build_machine_are_recognised(provision, tag):
+    ros = provision("ros")
+    version = f"{tag[2]}.{tag[3:5]}"
+    text = (f'"/opt/python/{tag}/include/python{version};'
+            f'/opt/python/{tag}/lib/python{version}/site-packages/numpy/_core/include"')
+    fitted = ros.BUILD_MACHINE_PYTHON.sub("PY", ros.BUILD_MACHINE_NUMPY.sub("NP", text))
+    assert fitted == '"PY;NP"'
+
+
+def test_missing_packages_are_one_line_to_type(provision, setup, monkeypatch):
+    system, stage = provision("system"), provision("stage")
+    monkeypatch.setattr(system, "has_compiler", lambda: False)
+    monkeypatch.setattr(system, "renderer_in_use", lambda: "")
+    monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
+    with pytest.raises(stage.SetupError) as error:
+        system.check_packages(setup)
+    assert "\n" not in str(error.value)
+    assert "sudo apt-get install -y --no-install-recommends g++ make libegl1" in str(error.value)
+
+
+def test_failed_command_shows_its_last_lines_and_what_to_do(provision, setup):
+    stage = provision("stage")
+    with pytest.raises(stage.SetupError) as error:
+        stage.run_logged(setup, [sys.executable, "-c", "import sys; print('the reason'); sys.exit(3)"], "step", "Do this.")
+    assert "the reason" in str(error.value) and "Do this." in str(error.value) and "exit status 3" in str(error.value)
+
+
+def test_environment_of_another_python_does_not_leak_in(provision, monkeypatch):
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "1")
+    clean = provision("stage").clean_environment
+    assert "PYTHONPATH" not in clean() and "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in clean()
+    monkeypatch.setenv("ROS_DISTRO", "kilted")
+    assert clean()["PYTHONPATH"] == "/somewhere"
