@@ -43,6 +43,8 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     chosen = parser.parse_args(argv)
     if chosen.seed < 0 or chosen.episodes < 1:
         parser.error("--seed must be 0 or more and --episodes 1 or more")
+    if chosen.domain is not None and not 0 <= chosen.domain <= 101:
+        parser.error("--domain must be 0 to 101")
     return chosen
 
 
@@ -56,6 +58,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
         os.environ.update(processes.environment(domain))
         options.output.mkdir(parents=True, exist_ok=True)
+        for old in [*options.output.glob("episode_*.png"), *options.output.glob("scene_*.png"), options.output / "summary.json"]:
+            old.unlink(missing_ok=True)  # what lies there afterwards is this run's
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
             _start(children, options)
             console.print(f"[dim]ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in {options.output}/logs[/]")

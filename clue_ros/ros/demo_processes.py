@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -55,15 +56,13 @@ def environment(domain: int) -> Dict[str, str]:
     """What every process of the demo runs in, this one included: traffic on this machine only, and large messages."""
     variables = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "PYTHONUNBUFFERED": "1"}
     profile = profile_path()
-    if profile is not None:
+    if profile is not None and "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ:
         variables["FASTDDS_DEFAULT_PROFILES_FILE"] = str(profile)
     return variables
 
 
 def parameters(values: Dict[str, object]) -> List[str]:
     """-p name:=value for the command line of a node; JSON scalars are YAML, so strings keep their type."""
-    import json
-
     arguments: List[str] = []
     for name, value in values.items():
         arguments += ["-p", f"{name}:={json.dumps(value)}"]

@@ -115,6 +115,7 @@ class Inference:
         if self._thread.is_alive():
             self._logger.error(f"the model did not stop within {timeout_s:g} s; its memory is not freed yet")
         self._thread = None
+        self._jobs.clear()  # they hold encoded images, which may lie in the device's memory
 
     def _serve(self, model: str, device: str, ready: ThreadFuture, jobs: "queue.Queue[Optional[Job]]") -> None:
         try:

@@ -13,7 +13,7 @@ from std_msgs.msg import Header, String
 from clue_ros.msg import Ambiguity, Target, Turn
 from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.messages import ambiguity_to_msg
-from clue_ros.types import Decision
+from clue_ros.types import ClueError, Decision
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -45,7 +45,12 @@ class Outputs:
         if rgb is not None and self._debug_image.get_subscription_count() > 0:
             from clue_ros.visualization import draw_debug
 
-            self._debug_image.publish(rgb_to_image(draw_debug(rgb, decision), header))
+            try:
+                picture = draw_debug(rgb, decision)
+            except ClueError as error:  # a picture for the developer must never fail a goal
+                self._node.get_logger().warning(f"no debug image: {error}", throttle_duration_sec=10.0)
+                return
+            self._debug_image.publish(rgb_to_image(picture, header))
 
     def close(self) -> None:
         for publisher in (self._utterance, self._turn, self._target, self._ambiguity, self._debug_image):
