@@ -61,10 +61,11 @@ def build(setup: Setup) -> None:
             # A cache made with another environment or ROS names folders that may be gone.
             for folder in (setup.root / "build", install):
                 shutil.rmtree(folder, ignore_errors=True)
+            # From here on the cache fits: a build that fails or is interrupted goes on where it stopped.
+            configured.write()
         remove_dead_links(install)
-        with configured:
-            run_logged(setup, colcon_command(setup), "colcon", "The compiler's messages stand in log/latest_build.",
-                       env=build_environment(setup))
+        run_logged(setup, colcon_command(setup), "colcon", f"The compiler's messages stand in {setup.root / 'log' / 'latest_build'}.",
+                   env=build_environment(setup))
 
 
 def colcon_command(setup: Setup) -> list:

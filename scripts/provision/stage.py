@@ -70,12 +70,16 @@ class Stage:
 
     def __exit__(self, kind, error, trace):
         if kind is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.stamp.with_suffix(".new")
-            temporary.write_text(self.key, encoding="utf-8")
-            temporary.replace(self.stamp)
+            self.write()
             print(f"setup: {self.name} done in {time.monotonic() - self.started:.0f} s", flush=True)
         return False
+
+    def write(self):
+        """Writes the stamp, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.stamp.with_suffix(".new")
+        temporary.write_text(self.key, encoding="utf-8")
+        temporary.replace(self.stamp)
 
 
 def file_digest(paths) -> str:
