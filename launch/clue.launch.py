@@ -28,7 +28,10 @@ ARGUMENTS = {
     "speech": ("speech", "What the person says, std_msgs/String"),
     "utterance": ("utterance", "What the robot should say, std_msgs/String"),
     "params_file": ("", "Parameter file, see config/clue.yaml"),
-    "autostart": ("", "true: the node configures and activates itself; false: it waits for a lifecycle client; empty: true"),
+    "autostart": (
+        "",
+        "true: the node configures and activates itself; false: it waits for a lifecycle client; empty: true",
+    ),
     "use_sim_time": ("false", "Take the time from /clock"),
 }
 
@@ -39,9 +42,13 @@ def _node(context):
 
     parameters = [given("params_file")] if given("params_file") else []
     # Later entries win, so only what was given may stand behind the file.
-    parameters += [{name: ParameterValue(LaunchConfiguration(name), value_type=str)} for name in ("model", "device") if given(name)]
     parameters += [
-        {name: ParameterValue(LaunchConfiguration(name), value_type=bool)} for name in ("autostart", "use_sim_time") if given(name)
+        {name: ParameterValue(LaunchConfiguration(name), value_type=str)} for name in ("model", "device") if given(name)
+    ]
+    parameters += [
+        {name: ParameterValue(LaunchConfiguration(name), value_type=bool)}
+        for name in ("autostart", "use_sim_time")
+        if given(name)
     ]
     node = LifecycleNode(
         package="clue_ros",

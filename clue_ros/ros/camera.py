@@ -49,7 +49,7 @@ class Camera:
         if parameters.image_transport in ("raw", "both"):
             subscribe(Image, "image", self._on_image)
         if parameters.image_transport in ("compressed", "both"):
-            # image_transport's convention: the topic's resolved name with /compressed, so a remap of `image` carries over.
+            # image_transport's convention: the resolved name with /compressed, so a remap of `image` carries over.
             subscribe(CompressedImage, node.resolve_topic_name("image") + "/compressed", self._on_image)
         if parameters.use_depth:
             subscribe(Image, "depth", self._on_depth)
@@ -78,7 +78,9 @@ class Camera:
         self._waiting.append(future)
         return future
 
-    def position(self, box: Box, image: "Image | CompressedImage", size: Tuple[int, int]) -> "Optional[Tuple[float, ...]]":
+    def position(
+        self, box: Box, image: "Image | CompressedImage", size: Tuple[int, int]
+    ) -> "Optional[Tuple[float, ...]]":
         """(x, y, z) in metres in the image's optical frame, or None without usable depth; `size` is (width, height)."""
         depth = self._depth_at(stamp_to_seconds(image.header.stamp))
         if depth is None or self._info is None:

@@ -51,7 +51,9 @@ class Conversation:
     def begin(self, request: Request, on_feedback: OnFeedback = lambda *_: None) -> Grounding:
         """A new dialogue, which supersedes the open one; `run` plays it."""
         if self._current is not None:
-            self._current.end(Code.PREEMPTED, "a newer goal or instruction took over: send this one again if it still holds")
+            self._current.end(
+                Code.PREEMPTED, "a newer goal or instruction took over: send this one again if it still holds"
+            )
         self._current = Grounding(request, self._parts, on_feedback)
         self._running.add(self._current)
         self._timer.reset()
@@ -89,7 +91,9 @@ class Conversation:
             self._instruct(text)
             return
         if len(text) > MAX_ANSWER_CHARACTERS:
-            self._node.get_logger().warning(f"an answer of {len(text)} characters was ignored", throttle_duration_sec=5.0)
+            self._node.get_logger().warning(
+                f"an answer of {len(text)} characters was ignored", throttle_duration_sec=5.0
+            )
             return
         reason = current.offer(Answer(text=text))
         if reason is None:
@@ -110,7 +114,7 @@ class Conversation:
     async def _play(self, grounding: Grounding) -> None:
         result = await self.run(grounding)
         self._node.get_logger().info(
-            f"spoken instruction {grounding.request.expression[:80]!r} ended with {result.error_code} {result.error_msg}"
+            f"instruction {grounding.request.expression[:80]!r} ended with {result.error_code} {result.error_msg}"
         )
 
     def _on_answer(self, request: AnswerSrv.Request, response: AnswerSrv.Response) -> AnswerSrv.Response:

@@ -105,7 +105,7 @@ def image_to_samples(msg: Image, channels: int, dtype: type) -> np.ndarray:
         raise ImageMessageError(f"step {step} is shorter than a row of {width} {msg.encoding} pixels ({row} bytes)")
     if len(msg.data) < height * step:
         raise ImageMessageError(
-            f"the image holds {len(msg.data)} bytes, height * step is {height} * {step} = {height * step}: it was cut short"
+            f"the image holds {len(msg.data)} bytes instead of height * step = {height} * {step}: it was cut short"
         )
     rows = np.frombuffer(msg.data, np.uint8, count=height * step).reshape(height, step)[:, :row]
     if sample > 1:

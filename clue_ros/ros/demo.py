@@ -31,7 +31,9 @@ class Interrupted(Exception):
 
 
 def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seed", type=int, default=0, help="other scenes and instructions (0 or more)")
     parser.add_argument("--person", choices=("scripted", "me"), default="scripted", help="who talks to the robot")
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder for pictures and summary.json")
@@ -58,7 +60,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
         os.environ.update(processes.environment(domain))
         options.output.mkdir(parents=True, exist_ok=True)
-        for old in [*options.output.glob("episode_*.png"), *options.output.glob("scene_*.png"), options.output / "summary.json"]:
+        for old in [
+            *options.output.glob("episode_*.png"),
+            *options.output.glob("scene_*.png"),
+            options.output / "summary.json",
+        ]:
             old.unlink(missing_ok=True)  # what lies there afterwards is this run's
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
             _start(children, options)
@@ -152,7 +158,7 @@ class Demo:
         if label != "active":
             raise ClueError(f"the clue node is {label}, not active:\n{self._children.tail('clue_node')}")
         if not self._wait(lambda: self._watcher.everybody_is_here, 30.0):
-            raise ClueError("the nodes did not find each other within 30 s: is local UDP multicast or shared memory blocked?")
+            raise ClueError("the nodes did not find each other within 30 s: is UDP on the loopback interface blocked?")
         self._console.print(f"[dim]model loaded, nodes connected after {time.monotonic() - begun:.1f} s[/]")
 
     def _play(self, index: int) -> bool:
@@ -212,7 +218,11 @@ class Demo:
         if result.iou is not None:
             parts.insert(1, f"IoU {result.iou:.2f} with the truth")
         if self._scripted:
-            verdict = "[green]as it should be[/]" if result.success else f"[red]not as it should be: {escape(result.reason)}[/]"
+            verdict = (
+                "[green]as it should be[/]"
+                if result.success
+                else f"[red]not as it should be: {escape(result.reason)}[/]"
+            )
             parts.append(verdict)
         self._console.print(f"  [dim]→[/] {' · '.join(parts)}\n  [dim]{path}[/]", soft_wrap=True)
 

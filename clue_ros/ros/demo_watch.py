@@ -77,7 +77,9 @@ class Dialogue:
         """The node's decisions, as far as the topics tell."""
         decided = []
         for line in self.lines:
-            if line.speaker != ROBOT or (line.closing is not None and line.closing not in _FINAL and line.ambiguity is None):
+            if line.speaker != ROBOT or (
+                line.closing is not None and line.closing not in _FINAL and line.ambiguity is None
+            ):
                 continue
             outcome = Outcome.ASK if line.closing is None else _FINAL.get(line.closing, Outcome.ASK)
             found = outcome is Outcome.FOUND and self.target is not None
@@ -130,7 +132,7 @@ class Dialogue:
         )
 
     def _match(self) -> None:
-        """The n-th reading belongs to the n-th line of the robot; unknown words and time-outs have none and come last."""
+        """The n-th reading belongs to the robot's n-th line; unknown words and time-outs have none and come last."""
         spoken = [line for line in self.lines if line.speaker == ROBOT]
         for line, reading in zip(spoken, self.readings):
             if line.ambiguity is None and (line.closing in (None, "found", "not_found", "ambiguous")):
@@ -183,6 +185,3 @@ def _click(text: str) -> Optional[Tuple[float, float]]:
     """The point of a "(click x y)" line."""
     words = text.strip("()").split()
     return (float(words[1]), float(words[2])) if len(words) == 3 and words[0] == "click" else None
-
-
-

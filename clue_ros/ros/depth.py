@@ -14,12 +14,12 @@ from clue_ros.ros.conversions import image_to_samples
 from clue_ros.ros.errors import DepthMessageError
 from clue_ros.types import Box, InvalidImageError
 
-CORE = 0.5  # the part of the box's width and height that is looked at first: its middle is on the object, its rim may not be
+CORE = 0.5  # of the box's width and height, looked at first: the middle is on the object, the rim may not be
 MIN_VALID_FRACTION = 0.1  # of the looked-at pixels; below it the median would be noise
 
 
 class Intrinsics(NamedTuple):
-    """A pinhole camera in pixels of an image of `width` x `height`; integer coordinates are pixel centres, as in ROS."""
+    """A pinhole camera, in pixels of an image of `width` x `height`; integers are pixel centres, as in ROS."""
 
     fx: float
     fy: float
@@ -79,7 +79,9 @@ def position_of_box(
     z = None
     for fraction in (CORE, 1.0):
         half_w, half_h = (box.x1 - box.x0) * fraction / 2, (box.y1 - box.y0) * fraction / 2
-        z = _median(depth, (u - half_w) * scale_x, (v - half_h) * scale_y, (u + half_w) * scale_x, (v + half_h) * scale_y)
+        z = _median(
+            depth, (u - half_w) * scale_x, (v - half_h) * scale_y, (u + half_w) * scale_x, (v + half_h) * scale_y
+        )
         if z is not None:
             break
     if z is None:

@@ -97,7 +97,7 @@ def request_to_answer(request: AnswerSrv.Request, image_size: Tuple[int, int]) -
     if request.kind == AnswerSrv.Request.TEXT:
         text = request.text.strip()
         if not text:
-            raise InvalidAnswerError("the answer is empty: say something, point, or say \"never mind\"")
+            raise InvalidAnswerError('the answer is empty: say something, point, or say "never mind"')
         if len(text) > MAX_ANSWER_CHARACTERS:
             raise InvalidAnswerError(f"the answer has {len(text)} characters: {MAX_ANSWER_CHARACTERS} are allowed")
         return Answer(text=text)

@@ -43,7 +43,11 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
     "max_questions": (3, "Questions that one dialogue may ask, unless the goal says otherwise.", (0, 20)),
     "answer_timeout_s": (30.0, "Seconds to wait for each answer, unless the goal says otherwise.", (0.1, 3600.0)),
-    "max_image_age_s": (1.0, "Camera frames older than this are refused, unless the goal says otherwise.", (0.01, 3600.0)),
+    "max_image_age_s": (
+        1.0,
+        "Camera frames older than this are refused, unless the goal says otherwise.",
+        (0.01, 3600.0),
+    ),
     "wait_for_image_s": (2.0, "Seconds to wait for a camera frame that is fresh enough.", (0.0, 600.0)),
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),

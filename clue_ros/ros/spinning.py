@@ -37,7 +37,9 @@ def init(args: Optional[List[str]] = None) -> StopSignals:
     return StopSignals()
 
 
-def spin_while(executor: SingleThreadedExecutor, condition: Callable[[], bool], limit_s: Optional[float] = None) -> bool:
+def spin_while(
+    executor: SingleThreadedExecutor, condition: Callable[[], bool], limit_s: Optional[float] = None
+) -> bool:
     """Spins while `condition` holds, for at most `limit_s` seconds; True if the condition ended it."""
     end = None if limit_s is None else time.monotonic() + limit_s
     while condition():

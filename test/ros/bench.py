@@ -150,8 +150,8 @@ class Bench:
         wait_until(self.detect_client.service_is_ready, what="detect service")
         wait_until(lambda: self.speech.get_subscription_count() > 0, what="speech subscription")
         for topic in ("utterance", "turn", "target", "ambiguity"):
-            wait_until(lambda: self.node.count_subscribers(topic) > 0, what=topic)
-            wait_until(lambda: self.client.count_publishers(topic) > 0, what=topic)
+            wait_until(lambda topic=topic: self.node.count_subscribers(topic) > 0, what=topic)
+            wait_until(lambda topic=topic: self.client.count_publishers(topic) > 0, what=topic)
 
     def start_camera(self, image: Optional[Image] = None) -> None:
         self.image = image or rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header(frame_id=FRAME))
@@ -161,7 +161,11 @@ class Bench:
         if self.image is None:
             return
         stamp = self.client.get_clock().now().to_msg()
-        pairs = ((self.image_publisher, self.image), (self.depth_publisher, self.depth), (self.info_publisher, self.info))
+        pairs = (
+            (self.image_publisher, self.image),
+            (self.depth_publisher, self.depth),
+            (self.info_publisher, self.info),
+        )
         for publisher, message in pairs:
             if message is not None:
                 message.header.stamp = stamp

@@ -132,7 +132,9 @@ def test_detect_ambiguity(make_bench):
     assert [region.strength for region in response.ambiguity.regions] == [1.0, 0.5]
     assert not bench.utterances, "it never starts a dialogue"
     assert bench.detect(" ").error_code == Code.INVALID_EXPRESSION
-    assert bench.detect("the mug", image=Image(encoding="xyz", height=1, width=1)).error_code == Code.UNSUPPORTED_ENCODING
+    assert (
+        bench.detect("the mug", image=Image(encoding="xyz", height=1, width=1)).error_code == Code.UNSUPPORTED_ENCODING
+    )
 
 
 def test_detect_ambiguity_while_a_question_is_open(make_bench):

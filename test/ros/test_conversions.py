@@ -73,7 +73,9 @@ def test_grey(encoding, padding):
     assert np.array_equal(image_to_rgb(message(encode(ramp, encoding), encoding, padding)), ramp)
 
 
-@pytest.mark.parametrize("encoding, order", [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")])
+@pytest.mark.parametrize(
+    "encoding, order", [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")]
+)
 def test_yuv(encoding, order):
     # BT.601 limited range: red is Y 81, U 90, V 240.
     y, u, v = 81, 90, 240

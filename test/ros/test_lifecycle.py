@@ -57,7 +57,8 @@ def test_shutdown_during_a_goal_gives_a_result(make_bench):
 
 
 @pytest.mark.parametrize(
-    "error", [ModelLoadError("/models/x/model.safetensors is cut short"), ValueError("garbage"), OSError("no such file")]
+    "error",
+    [ModelLoadError("/models/x/model.safetensors is cut short"), ValueError("garbage"), OSError("no such file")],
 )
 def test_a_model_that_does_not_load_fails_configure(make_bench, error):
     working = []
@@ -95,8 +96,8 @@ def test_parameters_have_ranges_and_refuse_nonsense(make_bench):
     for name in parameters._DECLARATIONS:
         assert bench.node.describe_parameter(name).description
     for name, value in (
-        ("threshold", 1.5), ("max_questions", -1), ("answer_timeout_s", 0.0), ("image_transport", "theora"), ("device", ""),
-        ("threshold", "high"),
+        ("threshold", 1.5), ("max_questions", -1), ("answer_timeout_s", 0.0), ("image_transport", "theora"),
+        ("device", ""), ("threshold", "high"),
     ):  # fmt: skip
         outcome = set_one(name, value)
         assert not outcome.successful and outcome.reason, name
@@ -134,7 +135,9 @@ def test_a_signal_ends_goals_with_a_result(make_bench, number, tmp_path):
     )
     bench = make_bench(activate=False)  # only its client and camera are used
     paths = os.pathsep.join([str(tmp_path), str(HERE), *sys.path])
-    process = subprocess.Popen([sys.executable, "-m", "asking_node"], env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asking_node"], env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path
+    )
     try:
         wait_until(bench.action.server_is_ready, 30.0)
         wait_until(lambda: bench.client.count_publishers("utterance") > 0)
