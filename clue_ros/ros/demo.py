@@ -139,7 +139,7 @@ class Demo:
         return True
 
     def _wait_for_the_node(self) -> None:
-        """Until the node is active. Its services answer only after autostart, so the first answer tells how that went."""
+        """Until the node is active. Its services answer only after autostart: the first answer tells how that went."""
         state: List[Any] = []
 
         def answered() -> bool:
