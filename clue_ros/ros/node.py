@@ -44,6 +44,7 @@ class ClueNode(LifecycleNode):
         self._group = ReentrantCallbackGroup()
         self._conversation: Optional[Conversation] = None
         self._entities: List = []  # everything with a close(), in the order of making
+        self._leaving: List = []  # of a cleanup that waits for the last results
 
     @property
     def busy(self) -> bool:
@@ -95,6 +96,14 @@ class ClueNode(LifecycleNode):
         self._release()
         return SUCCESS
 
+    def destroy_node(self) -> None:
+        """Also destroys the action server: rclpy does not, and it would keep the DDS participant and its memory alive."""
+        self._inference.unload()
+        self._conversation = None
+        for entities in (self._entities, self._leaving):
+            _close(entities)
+        super().destroy_node()
+
     def stop_dialogues(self) -> None:
         """Ends every dialogue with NOT_ACTIVE; their results go out while the executor spins on."""
         self._stop("the node is shutting down")
@@ -108,25 +117,27 @@ class ClueNode(LifecycleNode):
     def _release(self) -> None:
         """Frees the model at once, and the interfaces as soon as the last result is out."""
         self._inference.unload()
-        entities, self._entities = self._entities, []
         conversation, self._conversation = self._conversation, None
         if conversation is None:
             return
         if not conversation.busy or self.executor is None:
-            _close(entities)
+            _close(self._entities)
             return
+        _close(self._leaving)  # of an earlier cleanup that is not over yet
+        self._entities, self._leaving = [], self._entities
 
         def when_idle() -> None:
             if not conversation.busy:
                 self.destroy_timer(timer)
-                _close(entities)
+                _close(self._leaving)
 
         timer = self.create_timer(LINGER_S, when_idle, callback_group=self._group)
 
 
 def _close(entities: List) -> None:
-    for entity in reversed(entities):
-        entity.close()
+    """Closes them, the last made first, and empties the list."""
+    while entities:
+        entities.pop().close()
 
 
 def autostart(node: ClueNode) -> bool:

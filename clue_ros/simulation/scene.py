@@ -16,6 +16,9 @@ from clue_ros.simulation.shapes import CATEGORIES, COLORS, NATURAL_COLORS, SIZES
 from clue_ros.types import Box
 
 
+MAX_OF_A_KIND = 4  # objects of one category in a random scene
+
+
 @dataclass(frozen=True)
 class SceneObject:
     """One object. `box`, `visibility` and `pixels` are set by the renderer, from the segmentation.
@@ -153,7 +156,9 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
         if rng.random() < config.duplicate_probability:
             categories += [str(rng.choice(config.categories))] * (3 if count > 3 and rng.random() < .35 else 2)
         while len(categories) < count:
-            categories.append(str(rng.choice(config.categories)))
+            drawn = str(rng.choice(config.categories))
+            if categories.count(drawn) < MAX_OF_A_KIND:
+                categories.append(drawn)
         objects = [draw_object(rng, c, config) for c in categories]
         # Two of a kind in one colour: only a position can tell them apart.
         if len(objects) > 1 and objects[0].category == objects[1].category and rng.random() < .4:

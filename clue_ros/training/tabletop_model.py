@@ -19,6 +19,7 @@ from clue_ros.location import BINS, token
 
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "\n")
 IMAGE_TOKEN = "<image>"
+SEGMENTS = 128  # <segNNN> tokens of PaliGemma, so that its own processor finds what it expects
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,17 @@ class TabletopSize:
     vision_width: int = 256
     vision_layers: int = 6
     vision_mlp: int = 512
-    text_width: int = 256
-    text_layers: int = 6
-    text_mlp: int = 512
-    heads: int = 4
-    kv_heads: int = 4
+    vision_heads: int = 4
+    text_width: int = 192
+    text_layers: int = 5
+    text_mlp: int = 384
+    text_heads: int = 3
+    text_kv_heads: int = 3
     head_dim: int = 64
+
+    @property
+    def image_tokens(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
 
 
 def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -48,6 +54,7 @@ def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
         pre_tokenizers.Split(Regex(r"[^\w'\n]"), "isolated")])
     inner.add_special_tokens([AddedToken(IMAGE_TOKEN, normalized=False, special=True)])
     inner.add_tokens([AddedToken(token(i), normalized=False) for i in range(BINS)])
+    inner.add_tokens([AddedToken(f"<seg{i:03d}>", normalized=False) for i in range(SEGMENTS)])
     return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
                                    unk_token="<unk>", padding_side="left")
 
@@ -58,12 +65,12 @@ def build_model(tokenizer: PreTrainedTokenizerFast, size: TabletopSize = Tableto
     torch.manual_seed(seed)
     vocabulary = len(tokenizer)
     vision = SiglipVisionConfig(
-        hidden_size=size.vision_width, num_hidden_layers=size.vision_layers, num_attention_heads=size.heads,
+        hidden_size=size.vision_width, num_hidden_layers=size.vision_layers, num_attention_heads=size.vision_heads,
         intermediate_size=size.vision_mlp, image_size=size.image_size, patch_size=size.patch_size,
         vision_use_head=False, projection_dim=size.text_width)
     text = Gemma2Config(
         vocab_size=vocabulary, hidden_size=size.text_width, num_hidden_layers=size.text_layers,
-        num_attention_heads=size.heads, num_key_value_heads=size.kv_heads, head_dim=size.head_dim,
+        num_attention_heads=size.text_heads, num_key_value_heads=size.text_kv_heads, head_dim=size.head_dim,
         intermediate_size=size.text_mlp, query_pre_attn_scalar=size.head_dim, attn_logit_softcapping=None,
         final_logit_softcapping=30.0, sliding_window=4096, pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id)
@@ -106,7 +113,8 @@ def _start_language(model, first_location: int) -> None:
     width = language.config.hidden_size
     embedding = language.embed_tokens.weight
     embedding.normal_(0, .06)
-    count = min(24, width // 4)
+    # Four coordinates of an object must fit into one image token's width beside what and which colour it is.
+    count = min(16, width // 8)
     code, frequency = _fourier(torch.arange(BINS) / (BINS - 1), .5, 48., count)
     amplitude = frequency ** -.35
     code = code * torch.cat([amplitude, amplitude])

@@ -35,11 +35,11 @@ def start(size: TabletopSize = TabletopSize(), seed: int = 0):
 
 def train_vision(data: SceneData, folder: Path, settings: VisionSettings = VisionSettings(),
                  size: TabletopSize = TabletopSize()) -> Run:
-    """Train (or go on training) the vision tower; the run folder holds 'model' and 'heads'."""
+    """Train (or go on training) the vision tower; the run folder holds 'tower' and 'heads'."""
     tokenizer, model, heads = start(size, settings.seed)
     tower = model.model.vision_tower.train()
     optimizer = Optimizer([*tower.named_parameters(), *heads.named_parameters()], settings.lr)
-    run = Run(folder, {"model": model, "heads": heads}, optimizer, settings, settings.seed)
+    run = Run(folder, {"tower": tower, "heads": heads}, optimizer, settings, settings.seed)
     locations = location_rows(model, tokenizer.convert_tokens_to_ids(token(0))).detach()
 
     def loss_of(step: int, rng: np.random.Generator):

@@ -1,0 +1,1 @@
+"""When to ask: from the attention map to P(ambiguous)."""

@@ -1,0 +1,60 @@
+"""Frozen dataclasses from JSON or YAML mappings, checked at load: every problem is reported at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from typing import Any, List, Mapping, Type, TypeVar
+
+T = TypeVar("T")
+
+
+class ConfigurationError(ValueError):
+    """Unknown keys or values of the wrong type; the text lists all of them."""
+
+
+def from_mapping(cls: Type[T], values: Any, where: str = "") -> T:
+    """An instance of a (possibly nested) dataclass. Lists become tuples, whole numbers pass as floats.
+
+    Raises ConfigurationError listing every unknown key (with the nearest known name) and every wrong type.
+    """
+    problems: List[str] = []
+    result = _build(cls, values, where, problems)
+    if problems:
+        raise ConfigurationError("; ".join(problems))
+    return result
+
+
+def _build(cls, values, where: str, problems: List[str]):
+    if not isinstance(values, Mapping):
+        problems.append(f"{where or 'the file'} must be a mapping of names to values, got {type(values).__name__}")
+        return None
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    arguments = {}
+    for key, value in values.items():
+        path = f"{where}.{key}" if where else str(key)
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, 1)
+            problems.append(f"unknown key '{path}'" + (f", did you mean '{near[0]}'?" if near else ""))
+        elif dataclasses.is_dataclass(hints[key]):
+            arguments[key] = _build(hints[key], value, path, problems)
+        else:
+            arguments[key] = _value(hints[key], value, path, problems)
+    return None if problems else cls(**arguments)
+
+
+def _value(kind, value, path: str, problems: List[str]):
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, (list, tuple)):
+            inner = typing.get_args(kind)[0]
+            return tuple(_value(inner, v, path, problems) for v in value)
+        problems.append(f"'{path}' must be a list, got {value!r}")
+    elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    else:
+        problems.append(f"'{path}' must be {getattr(kind, '__name__', kind)}, got {value!r}")
+    return None

@@ -1,0 +1,68 @@
+"""LoRA adapters through peft, with the paper's settings (CLUE, section III): r = 16, alpha = 32, dropout 0.05 on
+q, k, v, o, gate, up and down of the decoder; vision tower, projector and tokenizer stay frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save_file
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    r: int = 16
+    alpha: int = 32
+    dropout: float = .05
+
+
+def add_adapter(model, name: str, layers: Optional[Sequence[int]] = None,
+                settings: LoraSettings = LoraSettings()) -> List[torch.nn.Parameter]:
+    """Add a trainable adapter on the decoder's layers (None: all) and freeze everything else; returns its parameters.
+
+    At the start it changes nothing: LoRA's second factor is zero.
+    """
+    count = model.config.get_text_config().num_hidden_layers
+    chosen = range(count) if layers is None else layers
+    names = "|".join(str(i) for i in chosen)
+    pattern = rf".*language_model\.layers\.({names})\..*\.({'|'.join(TARGETS)})"
+    model.add_adapter(LoraConfig(r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout,
+                                 target_modules=pattern), adapter_name=name)
+    parameters = []
+    for key, parameter in model.named_parameters():
+        own = f".{name}." in key and "lora_" in key
+        parameter.requires_grad_(own)
+        if own:
+            parameters.append(parameter)
+    return parameters
+
+
+def named_adapter_parameters(model, name: str) -> List[Tuple[str, torch.nn.Parameter]]:
+    return [(k, p) for k, p in model.named_parameters() if f".{name}." in k and "lora_" in k]
+
+
+def save_adapter(model, name: str, folder: Path) -> None:
+    """Write `adapter_config.json` and `adapter_model.safetensors` in peft's own format."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = model.peft_config[name]
+    config.inference_mode = True
+    config.base_model_name_or_path = None
+    config.save_pretrained(str(folder))
+    state = {f"base_model.model.{k}": v.detach().contiguous().clone()
+             for k, v in get_peft_model_state_dict(model, adapter_name=name).items()}
+    save_file(state, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
+class NamedParameters(torch.nn.Module):
+    """A module that holds given parameters under safe names, so that a run can save an adapter on its own."""
+
+    def __init__(self, named: List[Tuple[str, torch.nn.Parameter]]):
+        super().__init__()
+        for name, parameter in named:
+            self.register_parameter(name.replace(".", "/"), parameter)

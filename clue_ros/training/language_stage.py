@@ -1,0 +1,128 @@
+"""Stage 2, `clue train language`: the decoder learns to look and to speak, on packed queries over a frozen tower.
+
+Loss: cross-entropy of the suffix (smoothed over neighbouring bins for locations) + attention supervision: the row that
+closes the prefix should look at every object that matches (layer `tap`), a row about one object at that object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from clue_ros.location import BINS
+from clue_ros.training.dense import location_loss
+from clue_ros.training.features import compute_features
+from clue_ros.training.loop import Run, load_modules
+from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.packing import IGNORE, Pack, Packer, location_targets
+from clue_ros.training.queries import scene_queries
+from clue_ros.training.scene_data import SceneData
+from clue_ros.training.tabletop_model import TabletopSize
+from clue_ros.training.vision import start
+from clue_ros.vlm.decoder import attention_scores, logits_of, run_layers
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    steps: int = 2000
+    batch: int = 16
+    queries: int = 12
+    length: int = 176  # rows of text an image
+    lr: float = 3e-3
+    sigma: float = 4.0  # of the location smoothing, bins
+    attention_weight: float = .3
+    tap: int = 2  # the layer whose map the detector will read
+    look: Tuple[int, ...] = (3, 4)  # layers whose rows look at the one object that the next token is about
+    seed: int = 0
+
+
+def train_language(data: SceneData, vision_folder: Path, folder: Path,
+                   settings: LanguageSettings = LanguageSettings(), size: TabletopSize = TabletopSize()) -> Run:
+    """Train (or go on training) the decoder from a vision run; the run folder holds 'model'."""
+    tokenizer, model, _ = start(size, settings.seed)
+    load_modules(vision_folder, {"tower": model.model.vision_tower})
+    source = compute_features(model.model.vision_tower, data, folder, settings.seed)
+    model.train()
+    model.model.vision_tower.requires_grad_(False)
+    optimizer = Optimizer(((n, p) for n, p in model.named_parameters() if p.requires_grad), settings.lr)
+    run = Run(folder, {"model": model}, optimizer, settings, settings.seed)
+    packer = Packer(tokenizer, size.image_tokens)
+    _freeze_locations(model.model.language_model.embed_tokens.weight, packer.first_location)
+
+    def loss_of(step: int, rng: np.random.Generator):
+        features, patches, objects, sizes = source.draw(settings.batch, rng)
+        pack = packer.pack([scene_queries(o, s, rng, settings.queries) for o, s in zip(objects, sizes)], patches,
+                           settings.length)
+        return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, settings)
+
+    run.train(settings.steps, loss_of, title="language", report_every=25)
+    return run
+
+
+def _freeze_locations(embedding: torch.Tensor, first: int) -> None:
+    """Keep the Fourier rows of the <loc> tokens as they are."""
+    def hook(gradient: torch.Tensor) -> torch.Tensor:
+        gradient = gradient.clone()
+        gradient[first:first + BINS] = 0
+        return gradient
+
+    embedding.register_hook(hook)
+
+
+def pack_loss(model, embedded: torch.Tensor, pack: Pack, first_location: int,
+              settings: LanguageSettings) -> Tuple[torch.Tensor, Dict[str, float]]:
+    """Loss and readings of one pack. embedded: float[B,N,W], projected image features."""
+    language = model.model.language_model
+    count, tokens = embedded.shape[:2]
+    image_positions = torch.arange(1, tokens + 1)[None].expand(count, -1)
+    image = run_layers(language, embedded, image_positions, keys_only_last=True)
+    recorded = tuple(sorted({settings.tap, *settings.look}))
+    text = run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=image.cache, mask=pack.mask,
+                      record=recorded)
+    chosen = pack.targets != IGNORE
+    logits, target, weight = logits_of(model, text.hidden[chosen]), pack.targets[chosen], pack.weights[chosen]
+    located = location_targets(pack, first_location)[chosen]
+    losses = torch.zeros_like(weight)
+    if located.any():
+        losses[located] = location_loss(logits[located], target[located] - first_location, settings.sigma, first_location)
+    losses[~located] = F.cross_entropy(logits[~located], target[~located], reduction="none")
+    loss = (losses * weight).sum() / weight.sum()
+    looking, mass = _attention_loss(language, text.queries, image.cache, pack, settings)
+    readings = _readings(logits, target, located, losses, pack, first_location)
+    readings.update(attention=float(looking.detach()), mass=mass)
+    return loss + settings.attention_weight * looking, readings
+
+
+def _attention_loss(language, queries, cache, pack: Pack, settings: LanguageSettings):
+    total, mass = [], 0.0
+    jobs = [(settings.tap, pack.set_rows, pack.set_maps)]
+    jobs += [(layer, pack.one_rows, pack.one_maps) for layer in settings.look]
+    for layer, rows, maps in jobs:
+        if not len(rows):
+            continue
+        scores = attention_scores(language.layers[layer].self_attn, queries[layer], cache[layer][0])
+        looks = scores.transpose(1, 2)[rows[:, 0], rows[:, 1]].softmax(-1).mean(1)
+        total.append(-(maps * (looks + 1e-6).log()).sum(-1).mean())
+        if rows is pack.set_rows:
+            there = maps.amax(-1) > 1.5 / maps.shape[-1]  # absent targets have nowhere to look
+            mass = float((looks * (maps > 0)).sum(-1)[there].mean().detach())
+    return torch.stack(total).mean(), mass
+
+
+@torch.no_grad()
+def _readings(logits, target, located, losses, pack: Pack, first_location: int) -> Dict[str, float]:
+    guess = logits.argmax(-1)
+    error = (guess - target)[located].abs().float()
+    first = torch.zeros_like(pack.targets, dtype=torch.bool)
+    first[pack.closing[:, 0], pack.closing[:, 1]] = True
+    first = first[pack.targets != IGNORE]
+    is_location = (guess >= first_location) & (guess < first_location + BINS)
+    right = torch.where(located, is_location, guess == target)
+    return {"location": float(losses[located].mean()), "word": float(losses[~located].mean()),
+            "word_accuracy": float((guess == target)[~located].float().mean()),
+            "bins_off": float(error.median()), "branch": float(right[first].float().mean())}

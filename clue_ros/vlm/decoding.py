@@ -1,0 +1,108 @@
+"""Constrained decoding: the first token chooses the branch, the rest must complete it.
+
+Branches: a box (exactly four <loc> tokens), a question (text that ends with '?'), or nothing (<eos> at once: no object
+fits). Probabilities come from the unmasked logits, so that they say what the model believes and not what was allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Dict, FrozenSet, List, Optional, Tuple
+
+import torch
+
+from clue_ros.location import BINS
+
+NEIGHBOURHOOD = 12  # bins: a coordinate is as sure as the mass within 1.2 % of the image side
+
+
+class Branch(str, Enum):
+    BOX = "box"
+    QUESTION = "question"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token ids that the constraints need. `banned`: never generated as text (padding, image, segmentation tokens)."""
+
+    first_location: int
+    eos: int
+    question_marks: FrozenSet[int]
+    banned: FrozenSet[int]
+
+
+class ConstrainedSequence:
+    """One sequence being decoded: feed logits, get tokens, until `finished`.
+
+    allowed: the branches that may be taken (not empty); limit: most tokens of a question.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, allowed: FrozenSet[Branch], limit: int = 48):
+        if not allowed:
+            raise ValueError("at least one branch must be allowed")
+        self._vocabulary, self._allowed, self._limit = vocabulary, allowed, limit
+        self._text_mask: Optional[torch.Tensor] = None
+        self.branch: Optional[Branch] = None
+        self.branch_probability: Dict[Branch, float] = {}
+        self.tokens: List[int] = []
+        self._certainty: List[float] = []
+        self.finished = False
+
+    def feed(self, logits: torch.Tensor) -> int:
+        """logits: float32[V] of the next token; returns the token that was chosen (<eos> when nothing is there)."""
+        if self.finished:
+            raise ValueError("the sequence is already finished")
+        v = self._vocabulary
+        locations = logits[v.first_location:v.first_location + BINS]
+        if self.branch is None:
+            self._choose(logits)
+            if self.branch is Branch.NOTHING:
+                self.finished = True
+                return v.eos
+        if self.branch is Branch.BOX:
+            probability = locations.softmax(-1)
+            index = int(locations.argmax())
+            low = max(0, index - NEIGHBOURHOOD)
+            self._certainty.append(float(probability[low:index + NEIGHBOURHOOD + 1].sum()))
+            token = v.first_location + index
+            self.finished = len(self.tokens) == 3
+        else:
+            token = int(logits.masked_fill(self._not_text(logits), float("-inf")).argmax())
+            self.finished = token in v.question_marks or len(self.tokens) + 1 >= self._limit
+        self.tokens.append(token)
+        return token
+
+    @property
+    def bins(self) -> Tuple[int, ...]:
+        """The four location bins of a finished box."""
+        return tuple(t - self._vocabulary.first_location for t in self.tokens) if self.branch is Branch.BOX else ()
+
+    @property
+    def confidence(self) -> float:
+        """Of a finished box, in [0, 1]: P(a box rather than nothing) × geometric mean of the coordinates' certainties."""
+        if self.branch is not Branch.BOX or not self._certainty:
+            return 0.0
+        there, not_there = self.branch_probability[Branch.BOX], self.branch_probability[Branch.NOTHING]
+        product = 1.0
+        for value in self._certainty:
+            product *= value
+        return there / max(there + not_there, 1e-9) * product ** (1 / len(self._certainty))
+
+    def _choose(self, logits: torch.Tensor) -> None:
+        v = self._vocabulary
+        probability = logits.softmax(-1)
+        box = float(probability[v.first_location:v.first_location + BINS].sum())
+        nothing = float(probability[v.eos])
+        self.branch_probability = {Branch.BOX: box, Branch.NOTHING: nothing,
+                                   Branch.QUESTION: max(0.0, 1.0 - box - nothing)}
+        self.branch = max(self._allowed, key=lambda b: (self.branch_probability[b], b.value))
+
+    def _not_text(self, logits: torch.Tensor) -> torch.Tensor:
+        if self._text_mask is None:
+            mask = torch.zeros_like(logits, dtype=torch.bool)
+            mask[self._vocabulary.first_location:self._vocabulary.first_location + BINS] = True
+            mask[sorted(self._vocabulary.banned | {self._vocabulary.eos})] = True
+            self._text_mask = mask
+        return self._text_mask

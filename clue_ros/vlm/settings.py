@@ -1,0 +1,72 @@
+"""`clue.json`: what a model directory adds to a plain PaliGemma checkpoint.
+
+A directory holds the checkpoint (config.json, *.safetensors, tokenizer and processor files), `clue.json`,
+`ambiguity.safetensors` (the CNN) and `adapters/detector`, `adapters/dialogue` (peft, safetensors). Without `clue.json`
+the paper's settings for PaliGemma 2 are used, with the tap layer scaled to the model's depth.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import List, Tuple
+
+from clue_ros.configuration import ConfigurationError, from_mapping
+from clue_ros.types import ModelLoadError
+
+FILE = "clue.json"
+PAPER_TAP, PAPER_LAYERS = 14, 26  # PaliGemma 2 3B (CLUE, section III-B.1)
+
+
+@dataclass(frozen=True)
+class ClueSettings:
+    """prefix_attention: 'full' (PaliGemma's own) or 'image_blind' (vlm/decoder.py); tap_layer: decoder layer whose
+    text-to-image attention is read, counted from 0; tap_rows: 'all' text rows (the paper; right where the prefix is
+    bidirectional) or 'last' (with causal text only the closing row has read everything); threshold: P(ambiguous) from
+    which the robot asks; detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
+    closed_vocabulary: words outside the tokenizer are reported instead of guessed."""
+
+    prefix_attention: str = "full"
+    tap_layer: int = PAPER_TAP
+    tap_rows: str = "all"
+    threshold: float = 0.5
+    detector_channels: Tuple[int, int, int] = (16, 32, 64)
+    detector_adapter: str = "detector"
+    dialogue_adapter: str = "dialogue"
+    closed_vocabulary: bool = False
+    name: str = ""
+
+    def problems(self, layers: int) -> List[str]:
+        found = []
+        if self.prefix_attention not in ("full", "image_blind"):
+            found.append(f"prefix_attention is '{self.prefix_attention}', must be 'full' or 'image_blind'")
+        if self.tap_rows not in ("all", "last"):
+            found.append(f"tap_rows is '{self.tap_rows}', must be 'all' or 'last'")
+        if not 0 <= self.tap_layer < layers:
+            found.append(f"tap_layer is {self.tap_layer}, the model has layers 0 to {layers - 1}")
+        if not 0 <= self.threshold <= 1:
+            found.append(f"threshold is {self.threshold}, must lie in [0, 1]")
+        return found
+
+    def save(self, folder: Path) -> None:
+        (Path(folder) / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, layers: int) -> "ClueSettings":
+        """Read and check clue.json. Raises ModelLoadError listing every problem at once."""
+        file = Path(folder) / FILE
+        if not file.is_file():
+            return cls(tap_layer=min(layers - 1, round(PAPER_TAP / PAPER_LAYERS * layers)))
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ModelLoadError(f"{file} cannot be read: {error}") from error
+        try:
+            settings = from_mapping(cls, values)
+        except ConfigurationError as error:
+            raise ModelLoadError(f"{file}: {error}") from error
+        problems = settings.problems(layers)
+        if problems:
+            raise ModelLoadError(f"{file}: " + "; ".join(problems))
+        return settings
