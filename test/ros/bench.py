@@ -202,6 +202,7 @@ class Bench:
         self.node_spinner.close()
         self.spinner.close()
         self.node.destroy_node()
+        self.action.destroy()
         self.client.destroy_node()
 
 
