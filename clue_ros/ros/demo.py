@@ -110,15 +110,16 @@ class Demo:
         self._stop = spinning.init()
         self._stage = Stage(self._options.seed)
         self._executor = SingleThreadedExecutor()
+        self._watcher = Watcher(NAMESPACE)
+        self._executor.add_node(self._watcher)
         try:
-            self._watcher = Watcher(NAMESPACE)
-            self._executor.add_node(self._watcher)
             self._wait_for_the_node()
             for index in range(self._options.episodes):
                 if not self._play(index):
                     break
-            self._watcher.destroy_node()
         finally:
+            # Also after Ctrl-C: a participant that is not destroyed leaves its shared memory behind.
+            self._watcher.destroy_node()
             self._stage.close()
             self._executor.shutdown()
             rclpy.try_shutdown()
