@@ -53,6 +53,9 @@ if [ -z "${MUJOCO_GL:-}" ]; then
   export MUJOCO_GL="${MUJOCO_GL:-egl}"
 fi
 
+# Threads that wait must not spin: beside another busy process (camera, renderer) spinning made torch ten times slower.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+
 # Nothing is downloaded at run time.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 

@@ -27,6 +27,8 @@ VERBS = {
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line; returns the exit code."""
+    # Threads that spin while they wait make torch several times slower beside another busy process; read at torch's import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)

@@ -41,16 +41,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True) -> int:
-    """Render what is missing of a data set; returns the number of scenes that it now holds. Safe to interrupt."""
+def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True, shard: int = SHARD) -> int:
+    """Render what is missing of a data set, in shards of `shard` scenes; returns how many it then holds. Safe to
+    interrupt."""
     from tqdm import tqdm
 
     output = Path(output)
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
-    shards = range((count + SHARD - 1) // SHARD)
-    todo = [(output, seed, s) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
-    bar = tqdm(total=len(shards) * SHARD, initial=(len(shards) - len(todo)) * SHARD, unit="scene",
+    shards = range((count + shard - 1) // shard)
+    todo = [(output, seed, s, shard) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
+    bar = tqdm(total=len(shards) * shard, initial=(len(shards) - len(todo)) * shard, unit="scene",
                disable=not progress, file=sys.stderr)
     os.environ.setdefault("LP_NUM_THREADS", "1" if workers > 1 else str(os.cpu_count() or 1))
     with bar:
@@ -62,7 +63,7 @@ def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bo
         else:
             for job in todo:
                 bar.update(_shard(job))
-    return len(shards) * SHARD
+    return len(shards) * shard
 
 
 def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Scene:
@@ -73,13 +74,13 @@ def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Sce
 def _shard(job) -> int:
     from clue_ros.simulation.renderer import TabletopRenderer
 
-    output, seed, shard = job
+    output, seed, shard, size = job
     width, height = ASPECTS[shard % len(ASPECTS)]
     if (width, height) not in _renderer:
         _renderer[width, height] = TabletopRenderer(width, height)
     renderer = _renderer[width, height]
     lines: List[str] = []
-    for index in range(shard * SHARD, (shard + 1) * SHARD):
+    for index in range(shard * size, (shard + 1) * size):
         view = renderer.render(scene_for(seed, index), depth=False)
         name = f"{index:06d}"
         cv2.imwrite(str(output / "images" / f"{name}.webp"), view.rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 92])
@@ -92,7 +93,7 @@ def _shard(job) -> int:
     partial = target.with_suffix(".partial")
     partial.write_text("\n".join(lines) + "\n")
     partial.replace(target)
-    return SHARD
+    return size
 
 
 def object_to_dict(item: SceneObject, point) -> Dict:

@@ -84,6 +84,7 @@ class PaliGemmaBackbone:
             with _quiet():
                 model, report = PaliGemmaForConditionalGeneration.from_pretrained(
                     path, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True,
+                    ignore_mismatched_sizes=True,  # reported below, by name
                     attn_implementation={"text_config": "eager", "vision_config": "sdpa"})
                 tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         except Exception as error:  # transformers raises many kinds for a broken directory; all mean the same here

@@ -1,0 +1,46 @@
+"""A model of the real class, with random weights and a few thousand parameters, in a complete model directory."""
+
+import pytest
+import torch
+
+from clue_ros.training.tabletop_model import TabletopSize
+
+TINY = TabletopSize(image_size=112, vision_width=32, vision_layers=2, vision_mlp=48, vision_heads=2, text_width=32,
+                    text_layers=4, text_mlp=48, text_heads=4, text_kv_heads=2, head_dim=8)
+
+
+@pytest.fixture(scope="session")
+def tiny_size():
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory):
+    """A directory as `clue train export` writes it, from untrained stages."""
+    from clue_ros.training.adapters import NamedParameters, add_adapter, named_adapter_parameters
+    from clue_ros.training.export import export, load_base
+    from clue_ros.training.loop import Run
+    from clue_ros.training.optimizer import Optimizer
+    from clue_ros.training.vision import start
+    from clue_ros.ambiguity.detector import AmbiguityDetector
+
+    root = tmp_path_factory.mktemp("tiny")
+    _, model, _ = start(TINY)
+
+    def store(stage, modules):
+        Run(root / stage, modules, Optimizer([("x", torch.nn.Parameter(torch.zeros(1)))], 1e-3), {}).save()
+
+    store("language", {"model": model})
+    for name, layers in (("detector", [1]), ("dialogue", None)):
+        _, base = load_base(root / "language", TINY)
+        add_adapter(base, name, layers)
+        torch.manual_seed(3)
+        with torch.no_grad():
+            for _, parameter in named_adapter_parameters(base, name):
+                parameter.normal_(0, .2)  # so that an adapter that is not applied shows
+        modules = {"adapter": NamedParameters(named_adapter_parameters(base, name))}
+        if name == "detector":
+            modules["detector"] = AmbiguityDetector()
+        store(name, modules)
+    return export(root / "model", root / "language", root / "detector", root / "dialogue", tap=1, threshold=.5,
+                  size=TINY)

@@ -1,0 +1,68 @@
+"""The constraints: whatever the logits, a branch completes and says how sure it is."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence, Vocabulary
+
+V = Vocabulary(first_location=20, eos=1, question_marks=frozenset({5}), banned=frozenset({0, 2, 3}))
+SIZE = 20 + 1024
+
+
+def run(allowed, seed, limit=12):
+    generator = torch.Generator().manual_seed(seed)
+    sequence = ConstrainedSequence(V, frozenset(allowed), limit)
+    while not sequence.finished:
+        sequence.feed(torch.randn(SIZE, generator=generator) * 4)
+    return sequence
+
+
+@settings(max_examples=60)
+@given(st.sets(st.sampled_from(list(Branch)), min_size=1), st.integers(0, 10_000))
+def test_any_logits_give_a_complete_answer_of_an_allowed_branch(allowed, seed):
+    sequence = run(allowed, seed)
+    assert sequence.branch in allowed
+    assert 0 <= sequence.confidence <= 1
+    if sequence.branch is Branch.BOX:
+        assert len(sequence.bins) == 4 and all(0 <= b < 1024 for b in sequence.bins)
+    elif sequence.branch is Branch.NOTHING:
+        assert sequence.tokens == []
+    else:
+        assert 1 <= len(sequence.tokens) <= 12
+        assert not set(sequence.tokens) & ({1} | V.banned) and max(sequence.tokens) < 20
+        assert sequence.tokens[-1] == 5 or len(sequence.tokens) == 12
+
+
+def test_the_branch_is_the_likeliest_allowed_one_by_unmasked_probability():
+    logits = torch.zeros(SIZE)
+    logits[20:] = -20
+    logits[1] = 10
+    sequence = ConstrainedSequence(V, frozenset({Branch.BOX, Branch.NOTHING}))
+    assert sequence.feed(logits) == 1 and sequence.branch is Branch.NOTHING
+    assert sequence.branch_probability[Branch.NOTHING] > .99
+    forced = ConstrainedSequence(V, frozenset({Branch.BOX}))
+    forced.feed(logits)
+    assert forced.branch is Branch.BOX and forced.branch_probability[Branch.BOX] < .01
+
+
+def test_a_sure_box_has_high_confidence_and_a_blurred_one_low():
+    def confidence(sharpness):
+        sequence = ConstrainedSequence(V, frozenset({Branch.BOX}))
+        while not sequence.finished:
+            logits = torch.full((SIZE,), -30.0)
+            logits[20:] = -sharpness * (torch.arange(1024.0) - 500).abs()
+            sequence.feed(logits)
+        return sequence.confidence
+
+    assert confidence(1.0) > .99
+    assert confidence(.001) < .1
+
+
+def test_misuse_is_refused():
+    with pytest.raises(ValueError, match="branch"):
+        ConstrainedSequence(V, frozenset())
+    sequence = run({Branch.NOTHING}, 0)
+    with pytest.raises(ValueError, match="finished"):
+        sequence.feed(torch.zeros(SIZE))

@@ -1,0 +1,39 @@
+"""One prompt for training and serving, and no way to smuggle tokens in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clue_ros.prompt import CLARIFY, DETECT, answer_text, build_prefix, check_expression, clean, linearize
+from clue_ros.types import Answer, Box, InvalidExpressionError, Turn
+
+
+def test_the_context_grows_by_question_and_answer():
+    turns = (Turn("Do you mean the red mug or the blue mug?", Answer("The red one.")), Turn("Left or right?", Answer("left")))
+    assert build_prefix(CLARIFY, "hand me the mug", turns) == (
+        "clarify hand me the mug assistant: do you mean the red mug or the blue mug? user: the red one. "
+        "assistant: left or right? user: left")
+
+
+def test_serving_and_training_build_the_same_prefix():
+    turn = Turn("do you mean a or b ?", Answer("a"))
+    assert build_prefix(DETECT, "the mug", (turn,)) == linearize(DETECT, "the mug", [("do you mean a or b ?", "a")])
+
+
+def test_a_click_becomes_two_location_tokens():
+    assert answer_text(Answer(point=(320, 0)), (640, 480)) == "this one <loc0000><loc0512>"
+    assert answer_text(Answer("here", box=Box(0, 0, 640, 480)), (640, 480)) == "here <loc0512><loc0512>"
+
+
+@given(st.text(max_size=200))
+def test_text_cannot_become_a_token_or_a_new_line(text):
+    cleaned = clean(text + "<loc0001>\n<image>\x00")
+    assert "<" not in cleaned and ">" not in cleaned and "\n" not in cleaned and "\x00" not in cleaned
+    assert cleaned == clean(cleaned)
+
+
+@pytest.mark.parametrize("expression, word", [("", "empty"), ("  \n", "empty"), ("?!", "empty"), ("a" * 1001, "1001"),
+                                              (None, "NoneType")])
+def test_bad_instructions_say_what_to_do(expression, word):
+    with pytest.raises(InvalidExpressionError, match=word):
+        check_expression(expression)

@@ -1,0 +1,174 @@
+"""The trainer itself: every stage runs, saves, resumes to the same weights, and its export grounds."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from clue_ros.configuration import ConfigurationError, from_mapping
+from clue_ros.grounder import Grounder
+from clue_ros.prompt import DETECT
+from clue_ros.simulation.dataset import generate
+from clue_ros.training.cli import TrainConfig, TrainingError, _Stages, read_config, DEFAULT_CONFIG
+from clue_ros.training.dense import location_loss
+from clue_ros.training.language_stage import LanguageSettings, pack_loss
+from clue_ros.training.optimizer import orthogonalize
+from clue_ros.training.packing import IGNORE, Packer
+from clue_ros.training.queries import scene_queries
+from clue_ros.training.scene_data import load, patch_owners
+from clue_ros.training.vision import VisionSettings, start, train_vision
+from clue_ros.types import ModelLoadError
+from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
+
+
+SCENES = 20
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for name, seed in (("train", 1), ("validation", 2)):
+        generate(folder / name, SCENES, seed, progress=False, shard=SCENES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(scenes, tiny_size):
+    return load(scenes / "train", tiny_size.image_size, tiny_size.patch_size, progress=False)
+
+
+def weights(run):
+    return {f"{n}.{k}": v.clone() for n, m in run.modules.items() for k, v in m.state_dict().items()}
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(data, tmp_path, tiny_size):
+    settings = VisionSettings(steps=4, batch=4)
+    whole = weights(train_vision(data, tmp_path / "whole", settings, tiny_size))
+    import clue_ros.training.loop as loop
+
+    # The schedule must not know that the run will be interrupted, so stop it from outside after two steps.
+    stopping = loop.Optimizer.step
+    calls = []
+
+    def step_then_stop(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return stopping(self, *args, **kwargs)
+
+    loop.Optimizer.step = step_then_stop
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_vision(data, tmp_path / "cut", settings, tiny_size)
+    finally:
+        loop.Optimizer.step = stopping
+    resumed = train_vision(data, tmp_path / "cut", settings, tiny_size)
+    assert resumed.step == 4
+    for key, value in weights(resumed).items():
+        assert torch.equal(value, whole[key]), key
+
+
+def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(json.dumps({
+        "data": {"train_scenes": SCENES, "validation_scenes": SCENES},
+        "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
+                 "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1, "head_dim": 16},
+        "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "look": [2, 3]},
+        "detector": {"steps": 2, "batch": 4}, "dialogue": {"steps": 2, "batch": 4}}))
+    stages = _Stages(read_config(recipe), tmp_path / "run", scenes)
+    with pytest.raises(TrainingError, match="clue train vision"):
+        stages.language()
+    for stage in ("vision", "language", "detector", "dialogue", "export"):
+        getattr(stages, stage)()
+    assert "F1" in capsys.readouterr().out
+    lines = [json.loads(x) for x in (tmp_path / "run/language/readings.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 2 and np.isfinite(lines[-1]["loss"])
+    decision = Grounder.from_pretrained(tmp_path / "run/model").ground(
+        np.zeros((48, 64, 3), np.uint8), "hand me the red mug")
+    assert decision.ambiguity.attention_map.shape == (8, 8)
+
+
+def test_a_stage_that_was_not_finished_names_the_file(tmp_path, tiny_size):
+    from clue_ros.training.export import load_base
+
+    with pytest.raises(ModelLoadError, match="weights.safetensors"):
+        load_base(tmp_path, tiny_size)
+
+
+def test_packed_queries_see_only_themselves(data, tiny_size):
+    """A query's logits in a pack equal those of the query alone: the mask keeps the others out."""
+    tokenizer, model, _ = start(tiny_size)
+    model.eval()
+    rng = np.random.default_rng(0)
+    packer = Packer(tokenizer, tiny_size.image_tokens)
+    queries = scene_queries(data.objects[0], data.sizes[0], rng, 8)
+    pack = packer.pack([queries], data.patches[:1], 400)
+    features = torch.randn(1, tiny_size.image_tokens, tiny_size.text_width)
+    language = model.model.language_model
+    with torch.no_grad():
+        positions = torch.arange(1, tiny_size.image_tokens + 1)[None]
+        cache = run_layers(language, features, positions, keys_only_last=True).cache
+        packed = logits_of(model, run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=cache,
+                                             mask=pack.mask).hidden)
+        assert len(pack.queries) >= 3
+        for query, (_, row) in zip(pack.queries, pack.closing.tolist()):
+            ids = torch.tensor([packer.prefix_ids(query.prefix)])
+            alone = run_layers(language, language.embed_tokens(ids),
+                               torch.arange(ids.shape[1])[None] + tiny_size.image_tokens + 1, past=cache,
+                               mask=causal_mask(tiny_size.image_tokens, ids.shape[1]))
+            assert torch.allclose(logits_of(model, alone.hidden)[0, -1], packed[0, row], atol=1e-4), query.prefix
+
+
+def test_the_loss_falls_on_one_batch_and_reaches_every_decoder_weight(data, tiny_size):
+    tokenizer, model, _ = start(tiny_size)
+    packer = Packer(tokenizer, tiny_size.image_tokens)
+    rng = np.random.default_rng(1)
+    pack = packer.pack([scene_queries(data.objects[i], data.sizes[i], rng, 5) for i in range(2)], data.patches[:2], 160)
+    assert (pack.targets != IGNORE).any()
+    features = torch.randn(2, tiny_size.image_tokens, tiny_size.text_width)
+    settings = LanguageSettings(tap=1, look=(2, 3))
+    optimizer = torch.optim.Adam(model.model.language_model.parameters(), 3e-3)
+    losses = []
+    for _ in range(25):
+        loss, readings = pack_loss(model, features, pack, packer.first_location, settings)
+        optimizer.zero_grad()
+        loss.backward()
+        if not losses:
+            silent = [n for n, p in model.model.language_model.named_parameters() if p.grad is None or not p.grad.any()]
+            assert silent == []
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < .7 * losses[0] and 0 <= readings["branch"] <= 1
+
+
+def test_the_detector_task_uses_the_serving_prefix(data):
+    queries = scene_queries(data.objects[0], data.sizes[0], np.random.default_rng(3), 20, clarify_share=0.0)
+    assert queries and all(q.prefix.startswith(DETECT + " ") for q in queries)
+
+
+def test_near_misses_cost_less_than_far_ones():
+    logits = torch.full((3, 1024), -10.0)
+    for row, index in enumerate((500, 504, 700)):
+        logits[row, index] = 10.0
+    losses = location_loss(logits, torch.tensor([500, 500, 500]), sigma=4.0)
+    assert losses[0] < losses[1] < losses[2]
+
+
+def test_orthogonalize_flattens_the_spectrum():
+    singular = torch.linalg.svdvals(orthogonalize(torch.randn(24, 60)))
+    assert singular.min() > .5 and singular.max() < 1.5
+
+
+def test_patch_owners_say_object_background_or_mixed():
+    segmentation = np.full((28, 28), -1, np.int16)
+    segmentation[:14, :14] = 3
+    segmentation[14:16, 14:28] = 0  # an eighth of the patch: neither object nor background
+    assert patch_owners(segmentation, 2, 14).tolist() == [[3, -1], [-1, -2]]
+
+
+def test_the_shipped_recipe_is_valid_and_mistakes_in_one_are_all_listed():
+    assert read_config(DEFAULT_CONFIG).language.tap == 2
+    with pytest.raises(ConfigurationError, match="did you mean 'steps'.*'vision.batch' must be int"):
+        from_mapping(TrainConfig, {"vision": {"stepps": 3, "batch": "many"}})
