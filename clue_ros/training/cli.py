@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from clue_ros.configuration import ConfigurationError, from_mapping
@@ -20,9 +21,11 @@ from clue_ros.training.export import (best_threshold, detector_report, detector_
                                       write_report)
 from clue_ros.training.features import compute_features
 from clue_ros.training.language_stage import LanguageSettings, train_language
+from clue_ros.training.loop import load_modules
+from clue_ros.training.parallel import launch
 from clue_ros.training.scene_data import SceneData, load
 from clue_ros.training.tabletop_model import TabletopSize
-from clue_ros.training.vision import VisionSettings, train_vision
+from clue_ros.training.vision import VisionSettings, start, train_vision
 from clue_ros.types import ClueError
 
 STAGES = ("vision", "language", "detector", "dialogue", "export")
@@ -60,18 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="YAML recipe (default: the shipped model's)")
     parser.add_argument("--data", type=Path, help="folder of the rendered scenes (default: OUTPUT/data)")
     parser.add_argument("--steps", type=int, help="overrides the stage's number of steps")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of torch (default: all cores)")
+    parser.add_argument("--processes", type=int, default=1,
+                        help="share each batch among CPU processes of one thread each (default: one, with all threads)")
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
-
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    config = read_config(args.config)
-    trainer = _Stages(config, args.output, args.data or args.output / "data", args.steps)
+    stages = _Stages(read_config(args.config), args.output, args.data or args.output / "data", args.steps)
     for stage in STAGES if args.stage == "all" else (args.stage,):
-        getattr(trainer, stage)()
+        if args.processes > 1 and stage in ("vision", "language", "dialogue"):
+            stages.prepare(stage)
+            launch(args.processes, partial(getattr(stages, stage)))
+        else:
+            getattr(stages, stage)()
     return 0
 
 
@@ -89,6 +92,15 @@ def read_config(file: Path) -> TrainConfig:
 class _Stages:
     def __init__(self, config: TrainConfig, output: Path, data: Path, steps=None):
         self._config, self._output, self._data, self._steps = config, Path(output), Path(data), steps
+
+    def prepare(self, stage: str) -> None:
+        """What must exist before several processes share a stage: they would all make it at once."""
+        scenes = self._scenes()
+        if stage == "language":
+            self._need("vision")
+            _, model, _ = start(self._config.size, self._config.language.seed)
+            load_modules(self._output / "vision", {"tower": model.model.vision_tower})
+            compute_features(model.model.vision_tower, scenes, self._output / "language", self._config.language.seed)
 
     def vision(self) -> None:
         train_vision(self._scenes(), self._output / "vision", self._with_steps(self._config.vision), self._config.size)

@@ -17,6 +17,7 @@ from clue_ros.training.language_stage import LanguageSettings, pack_loss
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packing import Packer
+from clue_ros.training.parallel import world
 from clue_ros.training.queries import query_of, scene_states
 
 NAME = "dialogue"
@@ -46,7 +47,7 @@ def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language
     loss_settings = replace(language, length=settings.length)
 
     def loss_of(step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
-        features, patches, objects, sizes = source.draw(settings.batch, rng)
+        features, patches, objects, sizes = source.draw(settings.batch // world(), rng)
         per_image = []
         for o, z in zip(objects, sizes):
             states = [s for s in scene_states(o, z, rng, settings.queries + 2)

@@ -19,6 +19,7 @@ from clue_ros.training.dense import location_loss
 from clue_ros.training.features import compute_features
 from clue_ros.training.loop import Run, load_modules
 from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.parallel import world
 from clue_ros.training.packing import IGNORE, Pack, Packer, location_targets
 from clue_ros.training.queries import scene_queries
 from clue_ros.training.scene_data import SceneData
@@ -55,7 +56,7 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
     _freeze_locations(model.model.language_model.embed_tokens.weight, packer.first_location)
 
     def loss_of(step: int, rng: np.random.Generator):
-        features, patches, objects, sizes = source.draw(settings.batch, rng)
+        features, patches, objects, sizes = source.draw(settings.batch // world(), rng)
         pack = packer.pack([scene_queries(o, s, rng, settings.queries) for o, s in zip(objects, sizes)], patches,
                            settings.length)
         return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, settings)

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from clue_ros.training.optimizer import Optimizer, cosine
+from clue_ros.training.parallel import average_gradients, rank, world
 from clue_ros.types import ModelLoadError
 
 LossFunction = Callable[[int, np.random.Generator], Tuple[torch.Tensor, Dict[str, float]]]
@@ -51,10 +52,13 @@ class Run:
         gathered: Dict[str, list] = {}
         saved = time.monotonic()
         try:
-            with tqdm(total=steps, initial=self.step, desc=title, unit="step", file=sys.stderr, mininterval=5) as bar:
-                while self.step < steps and not stop:
-                    loss, readings = loss_of(self.step, np.random.default_rng([self.seed, self.step]))
+            with tqdm(total=steps, initial=self.step, desc=title, unit="step", file=sys.stderr, mininterval=5,
+                      disable=rank() > 0) as bar:
+                stopped = False
+                while self.step < steps and not stopped:
+                    loss, readings = loss_of(self.step, np.random.default_rng(self._seeds()))
                     loss.backward()
+                    stopped = average_gradients(self.optimizer.parameters, bool(stop))
                     readings["gradient"] = self.optimizer.step(cosine(self.step, steps, warmup))
                     readings["loss"] = float(loss.detach())
                     self.step += 1
@@ -71,10 +75,15 @@ class Run:
             if previous is not None:
                 signal.signal(signal.SIGINT, previous)
         self.save()
-        if stop:
+        if stopped:
             raise KeyboardInterrupt
 
+    def _seeds(self) -> list:
+        return [self.seed, self.step] + ([rank()] if world() > 1 else [])
+
     def save(self) -> None:
+        if rank() > 0:
+            return
         tensors = {f"{name}.{key}": value.detach().contiguous().clone()
                    for name, module in self.modules.items() for key, value in _unique(module).items()}
         _replace(self.folder / "weights.safetensors", tensors)
@@ -100,6 +109,8 @@ class Run:
 
     def _report(self, gathered: Dict[str, list], bar) -> None:
         line = {k: round(float(np.mean(v)), 5) for k, v in gathered.items()}
+        if rank() > 0:
+            return
         bar.set_postfix({k: f"{v:.3g}" for k, v in line.items()})
         with open(self.folder / "readings.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps({"step": self.step, "at": round(time.time(), 1), **line}) + "\n")

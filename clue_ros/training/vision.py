@@ -13,6 +13,7 @@ from clue_ros.simulation.language import all_words
 from clue_ros.training.dense import DenseHeads
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.parallel import world
 from clue_ros.training.scene_data import SceneData, augment, mirrored
 from clue_ros.training.tabletop_model import TabletopSize, build_model, build_tokenizer, location_rows
 from clue_ros.location import token
@@ -43,7 +44,7 @@ def train_vision(data: SceneData, folder: Path, settings: VisionSettings = Visio
     locations = location_rows(model, tokenizer.convert_tokens_to_ids(token(0))).detach()
 
     def loss_of(step: int, rng: np.random.Generator):
-        images, patches, objects, sizes = draw_batch(data, settings.batch, rng)
+        images, patches, objects, sizes = draw_batch(data, settings.batch // world(), rng)
         return heads.loss(tower(images).last_hidden_state, patches, objects, sizes, locations)
 
     run.train(settings.steps, loss_of, title="vision")

@@ -172,3 +172,19 @@ def test_the_shipped_recipe_is_valid_and_mistakes_in_one_are_all_listed():
     assert read_config(DEFAULT_CONFIG).language.tap == 2
     with pytest.raises(ConfigurationError, match="did you mean 'steps'.*'vision.batch' must be int"):
         from_mapping(TrainConfig, {"vision": {"stepps": 3, "batch": "many"}})
+
+
+def test_two_processes_share_a_batch_and_stay_in_step(scenes, tmp_path):
+    from clue_ros.cli.main import main
+
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(json.dumps({
+        "data": {"train_scenes": SCENES}, "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1,
+                                                   "vision_mlp": 32, "vision_heads": 2, "text_width": 32},
+        "vision": {"steps": 3, "batch": 4}}))
+    command = ["train", "vision", "--output", str(tmp_path), "--data", str(scenes), "--config", str(recipe)]
+    assert main([*command, "--processes", "2"]) == 0
+    state = json.loads((tmp_path / "vision/state.json").read_text())
+    assert state["step"] == 3
+    assert main([*command, "--steps", "4"]) == 0  # goes on in one process
+    assert json.loads((tmp_path / "vision/state.json").read_text())["step"] == 4
