@@ -5,9 +5,9 @@
     decision = grounder.ground(image, "hand me the mug")     # uint8[H,W,3] RGB
     decision.outcome, decision.question, decision.box
 
-The steps are those of CLUE: `detect ‖ C` through adapter A gives an attention map and P(ambiguous); that probability
-decides whether `clarify ‖ C` through adapter B may ask or must answer with a box; adapter B says itself when nothing
-fits.
+The steps are those of CLUE: `detect ‖ C` through adapter A gives an attention map, the CNN reads it; P(ambiguous) (the
+map's reading, for some checkpoints combined with the dialogue adapter's first token, ambiguity/gate.py) decides whether
+`clarify ‖ C` through adapter B may ask or must answer with a box; adapter B says itself when nothing fits.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import numpy as np
 import torch
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.ambiguity.gate import Gate, speech_logit
 from clue_ros.ambiguity.regions import competing_regions
 from clue_ros.geometry import as_rgb, clip_box
 from clue_ros.location import bins_to_box
 from clue_ros.prompt import CLARIFY, DETECT, build_prefix, check_expression, clean
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
 from clue_ros.vlm.decoding import Branch
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone, stop_if
+from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone, Prefill, stop_if
 
 EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
 
@@ -39,6 +40,7 @@ class Grounder:
 
     def __init__(self, backbone: PaliGemmaBackbone, detector: AmbiguityDetector):
         self._backbone, self._detector = backbone, detector
+        self._gate = Gate.from_weights(backbone.settings.gate)
 
     @classmethod
     def from_pretrained(cls, path: Union[str, Path, None] = None, device: str = "cpu",
@@ -84,7 +86,16 @@ class Grounder:
         known = self._backbone.without_unknown(words)
         if not known:
             raise InvalidExpressionError(f"the model knows none of the words in '{expression}'")
-        return self._detect(encoded, known, self._known_turns(turns)[0], threshold)
+        known_turns = self._known_turns(turns)[0]
+        start = self._backbone.prefill(encoded, self._prefix(CLARIFY, encoded, known, known_turns))
+        return self._detect(encoded, known, known_turns, start, threshold)
+
+    def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
+        """(P(ambiguous) by the map alone, log-odds of a question by the first token): what the gate combines."""
+        encoded, words = self.encode(image), self._backbone.without_unknown(check_expression(expression))
+        start = self._backbone.prefill(encoded, self._prefix(CLARIFY, encoded, words, turns))
+        attention = self._backbone.attention_map(encoded, self._prefix(DETECT, encoded, words, turns))
+        return self._detector.probability(attention), speech_logit(start.branches)
 
     def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
                threshold: Optional[float] = None, candidates: Sequence[Box] = (),
@@ -106,12 +117,14 @@ class Grounder:
         if unknown or unknown_answer:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=unknown or unknown_answer, latency_s=times)
         words = self._backbone.without_unknown(words)
-        ambiguity = _timed(times, "detect", lambda: self._detect(encoded, words, turns, threshold))
+        prefix = self._prefix(CLARIFY, encoded, words, turns)
+        start = _timed(times, "prefill", lambda: self._backbone.prefill(encoded, prefix))
+        stop_if(should_stop)
+        ambiguity = _timed(times, "detect", lambda: self._detect(encoded, words, turns, start, threshold))
         stop_if(should_stop)
         ask = ambiguity.is_ambiguous and may_ask
         allowed = frozenset({Branch.QUESTION if ask else Branch.BOX, Branch.NOTHING})
-        prefix = build_prefix(CLARIFY, words, turns, (encoded.width, encoded.height))
-        said = _timed(times, "generate", lambda: self._backbone.generate(encoded, prefix, allowed, should_stop))
+        said = _timed(times, "generate", lambda: self._backbone.generate(start, allowed, should_stop))
         common = dict(expression=expression, ambiguity=ambiguity, latency_s=times,
                       candidates=tuple(candidates) or tuple(r.box for r in ambiguity.regions))
         if said.branch is Branch.NOTHING:
@@ -137,11 +150,14 @@ class Grounder:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], threshold: Optional[float]) -> Ambiguity:
+    def _prefix(self, task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:
+        return build_prefix(task, words, turns, (image.width, image.height))
+
+    def _detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Prefill,
+                threshold: Optional[float]) -> Ambiguity:
         limit = self.threshold if threshold is None else float(threshold)
-        prefix = build_prefix(DETECT, words, turns, (image.width, image.height))
-        attention = self._backbone.attention_map(image, prefix)
-        probability = self._detector.probability(attention)
+        attention = self._backbone.attention_map(image, self._prefix(DETECT, image, words, turns))
+        probability = self._gate.probability(self._detector.probability(attention), start.branches)
         grid = attention.float().cpu().numpy().astype(np.float32)
         return Ambiguity(probability, limit, probability >= limit, grid,
                          competing_regions(grid, image.width, image.height))

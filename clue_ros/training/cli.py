@@ -15,6 +15,7 @@ from pathlib import Path
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.training.adapters import LoraSettings
+from clue_ros.training.calibrate import calibrate
 from clue_ros.training.detector_stage import DetectorSettings, DetectorTrainer
 from clue_ros.training.dialogue_stage import DialogueSettings, train_dialogue
 from clue_ros.training.export import (best_threshold, detector_report, detector_scores, export, load_base,
@@ -28,7 +29,7 @@ from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.vision import VisionSettings, start, train_vision
 from clue_ros.types import ClueError
 
-STAGES = ("vision", "language", "detector", "dialogue", "export")
+STAGES = ("vision", "language", "detector", "dialogue", "export", "calibrate")
 DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 
 
@@ -137,6 +138,17 @@ class _Stages:
                         self._output / "dialogue", self._config.language.tap, threshold, self._config.size,
                         self._config.lora)
         print(f"model directory: {folder} — try: clue evaluate demo --model {folder}")
+
+    def calibrate(self) -> None:
+        if not (self._output / "model" / "clue.json").exists():
+            raise TrainingError(f"{self._output / 'model'} is no model directory: run first "
+                                f"clue train export --output {self._output}")
+        data = self._scenes(True)
+        report = calibrate(self._output / "model", data, len(data))
+        for name in ("map alone", "first token alone", "gate"):
+            row = report[name]
+            print(f"ambiguous or not, {name}: F1 {row['f1']:.3f}, accuracy {row['accuracy']:.3f} "
+                  f"({row['count']} held-out expressions)")
 
     def _detector_trainer(self, validation: bool) -> DetectorTrainer:
         self._need("language")

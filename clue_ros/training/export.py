@@ -11,6 +11,7 @@ import torch
 from transformers import SiglipImageProcessorPil
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.simulation.language import FILLERS
 from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, named_adapter_parameters,
                                         save_adapter)
 from clue_ros.training.detector_stage import DetectorTrainer
@@ -47,7 +48,7 @@ def export(output: Path, language_folder: Path, detector_folder: Path, dialogue_
     load_modules(detector_folder, {"detector": detector})
     detector.save(output)
     ClueSettings(prefix_attention="image_blind", tap_layer=tap, tap_rows="last", threshold=round(threshold, 3),
-                 closed_vocabulary=True, name="clue-tabletop").save(output)
+                 closed_vocabulary=True, ignored_words=FILLERS, name="clue-tabletop").save(output)
     return output
 
 

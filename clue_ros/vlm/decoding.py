@@ -33,6 +33,14 @@ class Vocabulary:
     banned: FrozenSet[int]
 
 
+def branch_probability(vocabulary: Vocabulary, logits: torch.Tensor) -> Dict[Branch, float]:
+    """Probability of each branch by the first token's unmasked logits float32[V]."""
+    probability = logits.softmax(-1)
+    box = float(probability[vocabulary.first_location:vocabulary.first_location + BINS].sum())
+    nothing = float(probability[vocabulary.eos])
+    return {Branch.BOX: box, Branch.NOTHING: nothing, Branch.QUESTION: max(0.0, 1.0 - box - nothing)}
+
+
 class ConstrainedSequence:
     """One sequence being decoded: feed logits, get tokens, until `finished`.
 
@@ -91,12 +99,7 @@ class ConstrainedSequence:
         return there / max(there + not_there, 1e-9) * product ** (1 / len(self._certainty))
 
     def _choose(self, logits: torch.Tensor) -> None:
-        v = self._vocabulary
-        probability = logits.softmax(-1)
-        box = float(probability[v.first_location:v.first_location + BINS].sum())
-        nothing = float(probability[v.eos])
-        self.branch_probability = {Branch.BOX: box, Branch.NOTHING: nothing,
-                                   Branch.QUESTION: max(0.0, 1.0 - box - nothing)}
+        self.branch_probability = branch_probability(self._vocabulary, logits)
         self.branch = max(self._allowed, key=lambda b: (self.branch_probability[b], b.value))
 
     def _not_text(self, logits: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from clue_ros.location import token
 from clue_ros.types import Cancelled, ModelLoadError
 from clue_ros.vlm.attention import attention_vector, to_map
 from clue_ros.vlm.decoder import KeyValue, causal_mask, image_keys, logits_of, run_layers, text_queries
-from clue_ros.vlm.decoding import Branch, ConstrainedSequence, Vocabulary
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence, Vocabulary, branch_probability
 from clue_ros.vlm.settings import ClueSettings
 
 StopTest = Optional[Callable[[], bool]]
@@ -40,6 +40,17 @@ class EncodedImage:
     keys: Dict[str, List[KeyValue]] = field(default_factory=dict)
     tap_keys: Optional[torch.Tensor] = None
     tap_cache: Optional[List[KeyValue]] = None
+
+
+@dataclass
+class Prefill:
+    """logits: float32[V] of the first suffix token; cache: keys and values so far; position: of the last prefix token,
+    from 1; branches: what the logits want to say, a probability each."""
+
+    logits: torch.Tensor
+    cache: List[KeyValue]
+    position: int
+    branches: Dict[Branch, float]
 
 
 class PaliGemmaBackbone:
@@ -138,15 +149,12 @@ class PaliGemmaBackbone:
         return to_map(vector, self.grid, self.grid)[0]
 
     @torch.inference_mode()
-    def generate(self, image: EncodedImage, prefix: str, allowed: FrozenSet[Branch],
-                 should_stop: StopTest = None) -> ConstrainedSequence:
-        """Decode a suffix greedily under the constraints. `should_stop` is asked before every token; raises Cancelled."""
+    def prefill(self, image: EncodedImage, prefix: str) -> Prefill:
+        """Run a prefix through the dialogue adapter, up to the logits of the first suffix token."""
         ids, _ = self._prefix(prefix)
         count = image.features.shape[1]
-        sequence = ConstrainedSequence(self.vocabulary, allowed)
         name = self.settings.dialogue_adapter
         with self._adapter(name):
-            stop_if(should_stop)
             text = self._language.embed_tokens(ids)
             if self.settings.prefix_attention == "image_blind":
                 if name not in image.keys:
@@ -157,15 +165,24 @@ class PaliGemmaBackbone:
             else:
                 hidden = torch.cat([image.features, text.to(image.features.dtype)], 1)
                 done = run_layers(self._language, hidden, self._positions(1, hidden.shape[1]))
-            position = count + ids.shape[1]
+            logits = logits_of(self.model, done.hidden[:, -1])[0]
+        return Prefill(logits, done.cache, count + ids.shape[1], branch_probability(self.vocabulary, logits))
+
+    @torch.inference_mode()
+    def generate(self, start: Prefill, allowed: FrozenSet[Branch], should_stop: StopTest = None) -> ConstrainedSequence:
+        """Decode a suffix greedily under the constraints. `should_stop` is asked before every token; raises Cancelled."""
+        sequence = ConstrainedSequence(self.vocabulary, allowed)
+        logits, cache, position = start.logits, start.cache, start.position
+        with self._adapter(self.settings.dialogue_adapter):
             while True:
-                chosen = sequence.feed(logits_of(self.model, done.hidden[:, -1])[0])
+                chosen = sequence.feed(logits)
                 if sequence.finished:
                     return sequence
                 stop_if(should_stop)
                 position += 1
                 step = self._language.embed_tokens(torch.tensor([[chosen]], device=self.device))
-                done = run_layers(self._language, step, self._positions(position, 1), past=done.cache)
+                done = run_layers(self._language, step, self._positions(position, 1), past=cache)
+                cache, logits = done.cache, logits_of(self.model, done.hidden[:, -1])[0]
 
     def text_of(self, sequence: ConstrainedSequence) -> str:
         return self.tokenizer.decode(sequence.tokens, skip_special_tokens=True).strip()
@@ -176,7 +193,7 @@ class PaliGemmaBackbone:
             return ()
         inner = self.tokenizer.backend_tokenizer
         pieces = inner.pre_tokenizer.pre_tokenize_str(inner.normalizer.normalize_str(text))
-        known = self.tokenizer.get_vocab()
+        known = {*self.tokenizer.get_vocab(), *self.settings.ignored_words}
         words = [w for w, _ in pieces if w not in known and any(c.isalnum() for c in w)]
         return tuple(dict.fromkeys(words))
 

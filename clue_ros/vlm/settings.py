@@ -24,17 +24,21 @@ class ClueSettings:
     """prefix_attention: 'full' (PaliGemma's own) or 'image_blind' (vlm/decoder.py); tap_layer: decoder layer whose
     text-to-image attention is read, counted from 0; tap_rows: 'all' text rows (the paper; right where the prefix is
     bidirectional) or 'last' (with causal text only the closing row has read everything); threshold: P(ambiguous) from
-    which the robot asks; detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
-    closed_vocabulary: words outside the tokenizer are reported instead of guessed."""
+    which the robot asks; gate: weights of map, speech and bias (ambiguity/gate.py), empty for the map alone;
+    detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
+    closed_vocabulary: words outside the tokenizer are reported instead of guessed, except ignored_words, which are
+    skipped."""
 
     prefix_attention: str = "full"
     tap_layer: int = PAPER_TAP
     tap_rows: str = "all"
     threshold: float = 0.5
+    gate: Tuple[float, ...] = ()
     detector_channels: Tuple[int, int, int] = (16, 32, 64)
     detector_adapter: str = "detector"
     dialogue_adapter: str = "dialogue"
     closed_vocabulary: bool = False
+    ignored_words: Tuple[str, ...] = ()
     name: str = ""
 
     def problems(self, layers: int) -> List[str]:
@@ -47,6 +51,8 @@ class ClueSettings:
             found.append(f"tap_layer is {self.tap_layer}, the model has layers 0 to {layers - 1}")
         if not 0 <= self.threshold <= 1:
             found.append(f"threshold is {self.threshold}, must lie in [0, 1]")
+        if len(self.gate) not in (0, 3):
+            found.append(f"gate has {len(self.gate)} numbers, must have 3 (map, speech, bias) or none")
         return found
 
     def save(self, folder: Path) -> None:

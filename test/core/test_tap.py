@@ -75,7 +75,7 @@ def test_every_decoded_token_sees_the_logits_of_the_full_forward(tiny_size, monk
     monkeypatch.setattr(ConstrainedSequence, "feed", lambda self, logits: (seen.append(logits), feed(self, logits))[1])
     with torch.inference_mode():
         encoded = b.encode(SCENE)
-        sequence = b.generate(encoded, PREFIX, frozenset({branch}))
+        sequence = b.generate(b.prefill(encoded, PREFIX), frozenset({branch}))
         words = b.tokenizer.encode(PREFIX, add_special_tokens=False)
         prefix = [b.tokenizer.bos_token_id, *words, b.tokenizer.convert_tokens_to_ids("\n")]
         logits, _ = reference_forward(b, encoded, torch.tensor([prefix + sequence.tokens]), mode, len(prefix))
@@ -99,14 +99,14 @@ def test_adapters_apply_where_they_belong_and_switch_back(tiny_model_dir):
     assert b.adapters == {"detector", "dialogue"}
     encoded = b.encode(SCENE)
     with_detector = b.attention_map(encoded, PREFIX)
-    box = b.generate(encoded, PREFIX, frozenset({Branch.BOX})).bins
+    box = b.generate(b.prefill(encoded, PREFIX), frozenset({Branch.BOX})).bins
     again = b.attention_map(b.encode(SCENE), PREFIX)
     b.adapters = frozenset()
     b.model.disable_adapters()
     plain = b.encode(SCENE)
     assert torch.equal(with_detector, again)
     assert not torch.allclose(with_detector, b.attention_map(plain, PREFIX), atol=1e-3)
-    assert box != b.generate(plain, PREFIX, frozenset({Branch.BOX})).bins
+    assert box != b.generate(b.prefill(plain, PREFIX), frozenset({Branch.BOX})).bins
 
 
 def test_an_adapter_at_its_start_changes_nothing(tiny_size):
