@@ -22,6 +22,7 @@ import torch
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.ambiguity.gate import Gate, speech_logit
 from clue_ros.ambiguity.regions import competing_regions
+from clue_ros.dialogue.questions import misleading_words
 from clue_ros.geometry import as_rgb, clip_box
 from clue_ros.location import bins_to_box
 from clue_ros.prompt import CLARIFY, DETECT, build_prefix, check_expression, clean
@@ -130,7 +131,8 @@ class Grounder:
         if said.branch is Branch.NOTHING:
             return Decision(Outcome.NOT_FOUND, **common)
         if said.branch is Branch.QUESTION:
-            return Decision(Outcome.ASK, question=tidy(self._backbone.text_of(said)), **common)
+            question = _timed(times, "rephrase", lambda: self._sensible(self._backbone.text_of(said), start, should_stop))
+            return Decision(Outcome.ASK, question=tidy(question), **common)
         box = clip_box(bins_to_box(said.bins, encoded.width, encoded.height), encoded.width, encoded.height)
         if candidates:
             box = nearest_candidate(box, candidates)
@@ -161,6 +163,14 @@ class Grounder:
         grid = attention.float().cpu().numpy().astype(np.float32)
         return Ambiguity(probability, limit, probability >= limit, grid,
                          competing_regions(grid, image.width, image.height))
+
+    def _sensible(self, question: str, start: Prefill, should_stop: StopTest) -> str:
+        """The question, or a second attempt without the word that it offers twice as if it told things apart."""
+        useless = misleading_words(question)
+        if not useless:
+            return question
+        again = self._backbone.text_of(self._backbone.generate(start, frozenset({Branch.QUESTION}), should_stop, useless))
+        return question if misleading_words(again) else again
 
     def _known_turns(self, turns: Sequence[Turn]) -> Tuple[Tuple[Turn, ...], Tuple[str, ...]]:
         """The turns without words that the model lacks, and the words of an answer that left nothing to go by."""

@@ -152,6 +152,7 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
     """A random scene; most hold two or three objects of one category, so that both labels occur in one image."""
     while True:
         count = int(rng.integers(config.min_objects, config.max_objects + 1))
+        count = min(count, MAX_OF_A_KIND * len(config.categories))
         categories: list = []
         if rng.random() < config.duplicate_probability:
             categories += [str(rng.choice(config.categories))] * (3 if count > 3 and rng.random() < .35 else 2)

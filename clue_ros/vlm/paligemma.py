@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 
@@ -169,9 +169,13 @@ class PaliGemmaBackbone:
         return Prefill(logits, done.cache, count + ids.shape[1], branch_probability(self.vocabulary, logits))
 
     @torch.inference_mode()
-    def generate(self, start: Prefill, allowed: FrozenSet[Branch], should_stop: StopTest = None) -> ConstrainedSequence:
-        """Decode a suffix greedily under the constraints. `should_stop` is asked before every token; raises Cancelled."""
-        sequence = ConstrainedSequence(self.vocabulary, allowed)
+    def generate(self, start: Prefill, allowed: FrozenSet[Branch], should_stop: StopTest = None,
+                 without: Tuple[str, ...] = ()) -> ConstrainedSequence:
+        """Decode a suffix greedily under the constraints, without the words `without`. `should_stop` is asked before
+        every token; raises Cancelled."""
+        banned = frozenset(i for w in without for i in self.tokenizer.encode(w, add_special_tokens=False))
+        vocabulary = replace(self.vocabulary, banned=self.vocabulary.banned | banned)
+        sequence = ConstrainedSequence(vocabulary, allowed)
         logits, cache, position = start.logits, start.cache, start.position
         with self._adapter(self.settings.dialogue_adapter):
             while True:

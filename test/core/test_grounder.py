@@ -1,12 +1,13 @@
 """The Grounder's contract, on the real class with random weights; its quality is tested with the embedded model below."""
 
-import time
-
 import numpy as np
 import pytest
 
+from clue_ros.dialogue.questions import misleading_words
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder, nearest_candidate, tidy
 from clue_ros.types import (Answer, Box, Cancelled, InvalidExpressionError, InvalidImageError, Outcome, Turn)
+from clue_ros.vlm.decoding import Branch
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
 
@@ -61,7 +62,7 @@ def test_given_candidates_the_box_is_one_of_them(grounder):
 
 
 def test_unknown_words_are_named_and_not_guessed(grounder):
-    decision = grounder.ground(IMAGE, "hand me the Zyzzyva and the quux!")
+    decision = grounder.ground(IMAGE, "hand me the Zyzzyva, the quux!")
     assert decision.outcome is Outcome.UNKNOWN_WORDS
     assert decision.unknown_words == ("zyzzyva", "quux")
     assert decision.box is None and decision.ambiguity is None
@@ -98,16 +99,21 @@ def test_extreme_image_shapes_work(grounder):
         assert box is None or (0 <= box.x0 <= box.x1 <= shape[1] and 0 <= box.y0 <= box.y1 <= shape[0])
 
 
-def test_cancelling_stops_within_a_token(grounder):
+def test_cancelling_stops_between_the_steps(grounder):
     calls = []
-
-    def stop():
-        calls.append(time.monotonic())
-        return len(calls) >= 4
-
     with pytest.raises(Cancelled):
-        grounder.ground(IMAGE, "the mug", threshold=0.0, should_stop=stop)
-    assert len(calls) == 4
+        grounder.ground(IMAGE, "the mug", should_stop=lambda: calls.append(1) or len(calls) >= 3)
+    assert len(calls) == 3
+
+
+def test_cancelling_stops_within_a_token(tiny_model_dir):
+    backbone = PaliGemmaBackbone.from_pretrained(tiny_model_dir)
+    start = backbone.prefill(backbone.encode(IMAGE), "clarify the mug")
+    whole = len(backbone.generate(start, frozenset({Branch.BOX})).tokens)
+    calls = []
+    with pytest.raises(Cancelled):
+        backbone.generate(start, frozenset({Branch.BOX}), lambda: calls.append(1) or len(calls) >= 2)
+    assert len(calls) == 2 < whole == 4
 
 
 def test_generated_words_become_a_sentence():
@@ -130,4 +136,5 @@ def test_the_embedded_model_asks_understands_the_answer_and_finds(tmp_path):
                 episode = derive_episode(seed, index)
                 results.append(run_episode(grounder, renderer.render(episode.scene), episode,
                                            rng=person_rng(seed, index)))
+    assert not any(misleading_words(q) for r in results for q in r.questions)
     assert sum(r.success for r in results) >= 8, [(r.kind, r.reason) for r in results if not r.success]

@@ -80,7 +80,7 @@ def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_
     stages = _Stages(read_config(recipe), tmp_path / "run", scenes)
     with pytest.raises(TrainingError, match="clue train vision"):
         stages.language()
-    for stage in ("vision", "language", "detector", "dialogue", "export"):
+    for stage in ("vision", "language", "detector", "dialogue", "export", "calibrate"):
         getattr(stages, stage)()
     assert "F1" in capsys.readouterr().out
     lines = [json.loads(x) for x in (tmp_path / "run/language/readings.jsonl").read_text().splitlines()]

@@ -1,0 +1,21 @@
+"""A question that offers the same thing twice tells nothing apart."""
+
+import pytest
+
+from clue_ros.dialogue.questions import misleading_words, options
+
+
+@pytest.mark.parametrize("question, expected", [
+    ("Do you mean the red mug or the blue mug?", ("the red mug", "the blue mug")),
+    ("do you mean the left can , the middle can or the right can ?", ("the left can", "the middle can", "the right can")),
+    ("Which one?", ())])
+def test_options_of_a_question(question, expected):
+    assert options(question) == expected
+
+
+@pytest.mark.parametrize("question, expected", [
+    ("do you mean the yellow banana or the yellow banana ?", ("yellow",)),
+    ("do you mean the red mug, the blue mug or the red mug?", ("red",)),
+    ("do you mean the red mug or the blue mug ?", ()), ("do you mean the box or the box ?", ()), ("which one ?", ())])
+def test_repeated_options_are_found(question, expected):
+    assert misleading_words(question) == expected
