@@ -180,7 +180,8 @@ def test_two_processes_share_a_batch_and_stay_in_step(scenes, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({
         "data": {"train_scenes": SCENES}, "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1,
-                                                   "vision_mlp": 32, "vision_heads": 2, "text_width": 32},
+                                                   "vision_mlp": 32, "vision_heads": 2, "text_width": 32, "text_heads": 2,
+                                                   "text_kv_heads": 2},
         "vision": {"steps": 3, "batch": 4}}))
     command = ["train", "vision", "--output", str(tmp_path), "--data", str(scenes), "--config", str(recipe)]
     assert main([*command, "--processes", "2"]) == 0
