@@ -33,6 +33,7 @@ if [ -z "${ROS_DISTRO:-}" ]; then
 fi
 _clue_prepend AMENT_PREFIX_PATH "$_clue_install"
 _clue_prepend CMAKE_PREFIX_PATH "$_clue_install"
+_clue_prepend PATH "$_clue_install/lib/clue_ros"  # clue, clue_node, tabletop_camera, person, demo
 _clue_prepend LD_LIBRARY_PATH "$_clue_install/lib"
 for _clue_packages in "$_clue_install/lib/$_clue_python/site-packages" "$_clue_install/local/lib/$_clue_python/dist-packages"; do
   # ROS from Debian packages installs to local/.../dist-packages.
