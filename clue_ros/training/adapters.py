@@ -3,6 +3,7 @@ q, k, v, o, gate, up and down of the decoder; vision tower, projector and tokeni
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
@@ -31,8 +32,11 @@ def add_adapter(model, name: str, layers: Optional[Sequence[int]] = None,
     chosen = range(count) if layers is None else layers
     names = "|".join(str(i) for i in chosen)
     pattern = rf".*language_model\.layers\.({names})\..*\.({'|'.join(TARGETS)})"
-    model.add_adapter(LoraConfig(r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout,
-                                 target_modules=pattern), adapter_name=name)
+    with warnings.catch_warnings():
+        # peft warns of a second adapter in one model, which is what is meant here.
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+        model.add_adapter(LoraConfig(r=settings.r, lora_alpha=settings.alpha, lora_dropout=settings.dropout,
+                                     target_modules=pattern), adapter_name=name)
     parameters = []
     for key, parameter in model.named_parameters():
         own = f".{name}." in key and "lora_" in key

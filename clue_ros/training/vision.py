@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict
 
 import numpy as np
 import torch
@@ -61,17 +60,3 @@ def draw_batch(data: SceneData, count: int, rng: np.random.Generator):
     sizes = [data.sizes[i] for i in index]
     objects = [mirrored(data.objects[i], s.width) if f else data.objects[i] for i, s, f in zip(index, sizes, flips)]
     return images, patches, objects, sizes
-
-
-@torch.no_grad()
-def evaluate_vision(model, heads, data: SceneData, locations: torch.Tensor, batch: int = 25) -> Dict[str, float]:
-    """Mean readings over a whole data set, without augmentation."""
-    model.eval()
-    rows = []
-    for start_index in range(0, len(data), batch):
-        index = np.arange(start_index, min(start_index + batch, len(data)))
-        x = torch.from_numpy(np.ascontiguousarray(data.images[index].transpose(0, 3, 1, 2))).float() / 127.5 - 1
-        features = model.model.vision_tower(x).last_hidden_state
-        rows.append(heads.loss(features, data.patches[index], [data.objects[i] for i in index],
-                               [data.sizes[i] for i in index], locations)[1])
-    return {key: float(np.mean([r[key] for r in rows])) for key in rows[0]}
