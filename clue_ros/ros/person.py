@@ -16,6 +16,7 @@ import re
 import select
 import sys
 import threading
+import time
 from typing import Any, Callable, List, Optional
 
 from rcl_interfaces.msg import ParameterDescriptor
@@ -27,6 +28,7 @@ from clue_ros.ros.scripted_scene import LATCHED, Stage, closing_of
 from clue_ros.srv import Answer
 
 THINKING_S = 0.4  # before the instruction, so that the robot has seen the new scene, and before an answer
+MATCHING_S = 10.0  # for DDS to match the person with the node
 _CLICK = re.compile(r"\(?\s*click\s+(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)\s*\)?", re.IGNORECASE)
 
 
@@ -53,7 +55,23 @@ class Person(Node):
         self.say(expression)
 
     def say(self, text: str) -> None:
-        self._speech.publish(String(data=text))
+        """Speaks as soon as the node listens: what is published before DDS has matched both ends is lost."""
+        begun = time.monotonic()
+        if self._heard():
+            self._speech.publish(String(data=text))
+            return
+
+        def again() -> None:
+            if self._heard() or time.monotonic() - begun > MATCHING_S:
+                self.destroy_timer(timer)
+                self._speech.publish(String(data=text))
+
+        timer = self.create_timer(0.1, again)
+
+    def _heard(self) -> bool:
+        listeners = self.count_subscribers("speech")
+        return (listeners > 0 and self._speech.get_subscription_count() >= listeners
+                and self.count_publishers("utterance") > 0 and self._answer.service_is_ready())
 
     def click(self, x: float, y: float) -> None:
         request = Answer.Request(kind=Answer.Request.POINT, x=float(x), y=float(y))
