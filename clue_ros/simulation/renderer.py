@@ -1,7 +1,7 @@
 """Renders scenes with MuJoCo: colour, metric depth, instance segmentation, boxes and visibility.
 
 One model with every (category, size) in several copies is compiled once; a scene then only moves, colours and hides
-bodies, because making a GL context and compiling shaders costs ten times more than a picture.
+bodies, because making a GL context and compiling shaders costs several times a picture.
 """
 
 from __future__ import annotations
