@@ -6,28 +6,31 @@
     decision.outcome, decision.question, decision.box
 
 The steps are those of CLUE: `detect ‖ C` through adapter A gives an attention map, the CNN reads it; P(ambiguous) (the
-map's reading, for some checkpoints combined with the dialogue adapter's first token, ambiguity/gate.py) decides whether
-`clarify ‖ C` through adapter B may ask or must answer with a box; adapter B says itself when nothing fits.
+detector's reading, for some checkpoints combined with the dialogue adapter's first token, ambiguity/gate.py) decides
+whether `clarify ‖ C` through adapter B may ask or must answer with a box; adapter B says itself when nothing fits. A
+checkpoint may read ambiguity in other ways (ambiguity/readers.py), among them the one-pass form, where the map comes from
+the very prefill that goes on to speak. A plain PaliGemma 2 download, without adapters, is driven by stock/.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, FrozenSet, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 
-from clue_ros.ambiguity.detector import AmbiguityDetector
-from clue_ros.ambiguity.gate import Gate, speech_logit
+from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
+from clue_ros.ambiguity.readers import AmbiguityReader, Reading
 from clue_ros.ambiguity.regions import competing_regions
 from clue_ros.dialogue.questions import misleading_words
 from clue_ros.geometry import as_rgb, clip_box
 from clue_ros.location import bins_to_box
-from clue_ros.prompt import CLARIFY, DETECT, build_prefix, check_expression, clean
+from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
-from clue_ros.vlm.decoding import Branch
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence
+from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone, Prefill, stop_if
 
 EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
@@ -39,22 +42,29 @@ StopTest = Optional[Callable[[], bool]]
 class Grounder:
     """Owns the model. Not thread-safe: one caller at a time."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, detector: AmbiguityDetector):
-        self._backbone, self._detector = backbone, detector
+    def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader):
+        self._backbone, self._reader = backbone, reader
         self._gate = Gate.from_weights(backbone.settings.gate)
 
     @classmethod
-    def from_pretrained(cls, path: Union[str, Path, None] = None, device: str = "cpu",
-                        dtype: Optional[torch.dtype] = None) -> "Grounder":
+    def from_pretrained(cls, path: Union[str, Path, None] = None, device: str = "cpu", dtype: Optional[torch.dtype] = None,
+                        *, quantization: str = "none", merge: str = "auto"):
         """Load a model directory; None: the embedded tabletop model.
 
-        dtype: None for float32 on CPU and bfloat16 on a GPU. Raises ModelLoadError naming what is wrong.
+        A directory without adapters and detector (a plain PaliGemma 2 download) gives a `StockGrounder` (stock/), which has
+        the same methods. dtype: None for float32 on CPU and bfloat16 on a GPU; quantization: 'none', 'int8', 'int4' (of the
+        weights); merge: adapters into the weights, 'auto', 'yes', 'no'.
+        Raises ModelLoadError naming what is wrong, OutOfMemoryError.
         """
         folder = Path(path) if path else EMBEDDED_MODEL
         if not folder.is_dir():
             raise ModelLoadError(f"the model directory {folder} does not exist")
-        backbone = PaliGemmaBackbone.from_pretrained(folder, device, dtype)
-        return cls(backbone, AmbiguityDetector.load(folder, backbone.settings.detector_channels, device))
+        backbone = PaliGemmaBackbone.from_pretrained(folder, device, dtype, quantization=quantization, merge=merge)
+        if is_stock(folder):
+            from clue_ros.stock.grounder import StockGrounder
+
+            return StockGrounder(backbone)
+        return cls(backbone, AmbiguityReader.load(folder, backbone))
 
     @property
     def threshold(self) -> float:
@@ -73,7 +83,19 @@ class Grounder:
 
         image: uint8[H,W,3] RGB or a PIL image. Raises InvalidImageError.
         """
-        return image if isinstance(image, EncodedImage) else self._backbone.encode(as_rgb(image))
+        if isinstance(image, EncodedImage):
+            return image
+        rgb = as_rgb(image)
+        with memory_guard("encoding an image"):
+            return self._backbone.encode(rgb)
+
+    def look(self, image: Image) -> EncodedImage:
+        """`encode`, and everything else that can be done before anybody speaks: with query-blind checkpoints a later
+        instruction, answer or adapter then costs its own few tokens only. The decisions are the same."""
+        encoded = self.encode(image)
+        with memory_guard("looking ahead"):
+            self._backbone.look(encoded)
+        return encoded
 
     def detect_ambiguity(self, image: Image, expression: str, turns: Sequence[Turn] = (), *,
                          threshold: Optional[float] = None, should_stop: StopTest = None) -> Ambiguity:
@@ -88,26 +110,27 @@ class Grounder:
         if not known:
             raise InvalidExpressionError(f"the model knows none of the words in '{expression}'")
         known_turns = self._known_turns(turns)[0]
-        start = self._backbone.prefill(encoded, self._prefix(CLARIFY, encoded, known, known_turns))
-        return self._detect(encoded, known, known_turns, start, threshold)
+        with memory_guard("detecting ambiguity"):
+            start = self._prefill(encoded, known, known_turns)
+            return self._detect(encoded, known, known_turns, start, threshold)
 
     def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
-        """(P(ambiguous) by the map alone, log-odds of a question by the first token): what the gate combines."""
+        """(P(ambiguous) by the detector alone, log-odds of a question by the first token): what the gate combines."""
         encoded, words = self.encode(image), self._backbone.without_unknown(check_expression(expression))
-        start = self._backbone.prefill(encoded, self._prefix(CLARIFY, encoded, words, turns))
-        attention = self._backbone.attention_map(encoded, self._prefix(DETECT, encoded, words, turns))
-        return self._detector.probability(attention), speech_logit(start.branches)
+        start = self._prefill(encoded, words, turns)
+        return self._read(encoded, words, turns, start).probability, speech_logit(start.branches)
 
     def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
-               threshold: Optional[float] = None, candidates: Sequence[Box] = (),
+               threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
                should_stop: StopTest = None) -> Decision:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS.
 
         image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first, clicks
         in pixels of the image; may_ask: False gives the best guess instead of a question; threshold: P(ambiguous) from
         which to ask, None for the checkpoint's own; candidates: detections of another system in pixels, of which the box
-        is then one; should_stop: asked between steps and before every token.
-        Raises InvalidImageError, InvalidExpressionError, Cancelled.
+        is then one; min_confidence: with may_ask, a box that is less sure than this is asked about instead; should_stop: asked
+        between steps and before every token.
+        Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled.
         """
         times: Dict[str, float] = {}
         words = check_expression(expression)
@@ -118,25 +141,33 @@ class Grounder:
         if unknown or unknown_answer:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=unknown or unknown_answer, latency_s=times)
         words = self._backbone.without_unknown(words)
-        prefix = self._prefix(CLARIFY, encoded, words, turns)
-        start = _timed(times, "prefill", lambda: self._backbone.prefill(encoded, prefix))
-        stop_if(should_stop)
-        ambiguity = _timed(times, "detect", lambda: self._detect(encoded, words, turns, start, threshold))
-        stop_if(should_stop)
-        ask = ambiguity.is_ambiguous and may_ask
-        allowed = frozenset({Branch.QUESTION if ask else Branch.BOX, Branch.NOTHING})
-        said = _timed(times, "generate", lambda: self._backbone.generate(start, allowed, should_stop))
-        common = dict(expression=expression, ambiguity=ambiguity, latency_s=times,
-                      candidates=tuple(candidates) or tuple(r.box for r in ambiguity.regions))
+        with memory_guard("grounding an instruction"):
+            return self._decide(encoded, words, turns, _Options(expression, may_ask, threshold, tuple(candidates),
+                                                                min_confidence, should_stop), times)
+
+    def _decide(self, image: EncodedImage, words: str, turns: Sequence[Turn], options: "_Options",
+                times: Dict[str, float]) -> Decision:
+        start = _timed(times, "prefill", lambda: self._prefill(image, words, turns))
+        stop_if(options.should_stop)
+        ambiguity = _timed(times, "detect", lambda: self._detect(image, words, turns, start, options.threshold))
+        stop_if(options.should_stop)
+        say = lambda branch: self._backbone.generate(start, frozenset({branch, Branch.NOTHING}), options.should_stop)  # noqa: E731
+        ask = ambiguity.is_ambiguous and options.may_ask
+        said = _timed(times, "generate", lambda: say(Branch.QUESTION if ask else Branch.BOX))
+        if said.branch is Branch.BOX and options.may_ask and self._confidence(said) < options.min_confidence:
+            said = _timed(times, "doubt", lambda: say(Branch.QUESTION))
+        common = dict(expression=options.expression, ambiguity=ambiguity, latency_s=times,
+                      candidates=options.candidates or tuple(r.box for r in ambiguity.regions))
         if said.branch is Branch.NOTHING:
             return Decision(Outcome.NOT_FOUND, **common)
         if said.branch is Branch.QUESTION:
-            question = _timed(times, "rephrase", lambda: self._sensible(self._backbone.text_of(said), start, should_stop))
+            question = _timed(times, "rephrase", lambda: self._sensible(self._backbone.text_of(said), start,
+                                                                        options.should_stop))
             return Decision(Outcome.ASK, question=tidy(question), **common)
-        box = clip_box(bins_to_box(said.bins, encoded.width, encoded.height), encoded.width, encoded.height)
-        if candidates:
-            box = nearest_candidate(box, candidates)
-        return Decision(Outcome.FOUND, box=box, confidence=said.confidence, **common)
+        box = clip_box(bins_to_box(said.bins, image.width, image.height), image.width, image.height)
+        if options.candidates:
+            box = nearest_candidate(box, options.candidates)
+        return Decision(Outcome.FOUND, box=box, confidence=self._confidence(said), **common)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""
@@ -148,21 +179,29 @@ class Grounder:
 
     def close(self) -> None:
         """Free the model's memory. The Grounder cannot be used afterwards."""
-        del self._backbone, self._detector
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        del self._backbone, self._reader
+        release()
 
     def _prefix(self, task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:
         return build_prefix(task, words, turns, (image.width, image.height))
 
+    def _prefill(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Prefill:
+        return self._backbone.prefill(image, self._prefix(CLARIFY, image, words, turns), tap=self._reader.tapped)
+
+    def _read(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Prefill) -> Reading:
+        return self._reader.read(image, lambda task: self._prefix(task, image, words, turns), start)
+
     def _detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Prefill,
                 threshold: Optional[float]) -> Ambiguity:
         limit = self.threshold if threshold is None else float(threshold)
-        attention = self._backbone.attention_map(image, self._prefix(DETECT, image, words, turns))
-        probability = self._gate.probability(self._detector.probability(attention), start.branches)
-        grid = attention.float().cpu().numpy().astype(np.float32)
+        reading = self._read(image, words, turns, start)
+        probability = self._gate.probability(reading.probability, start.branches)
+        grid = reading.attention_map.float().cpu().numpy().astype(np.float32)
         return Ambiguity(probability, limit, probability >= limit, grid,
                          competing_regions(grid, image.width, image.height))
+
+    def _confidence(self, said: ConstrainedSequence) -> float:
+        return calibrated(said.confidence, self._backbone.settings.confidence)
 
     def _sensible(self, question: str, start: Prefill, should_stop: StopTest) -> str:
         """The question, or a second attempt without the word that it offers twice as if it told things apart."""
@@ -183,6 +222,26 @@ class Grounder:
             kept.append(Turn(self._backbone.without_unknown(clean(turn.question)),
                              Answer(text, answer.point, answer.box)))
         return tuple(kept), ()
+
+
+class _Options(NamedTuple):
+    """How `ground` was called, past the checks."""
+
+    expression: str
+    may_ask: bool
+    threshold: Optional[float]
+    candidates: Tuple[Box, ...]
+    min_confidence: float
+    should_stop: StopTest
+
+
+def is_stock(folder: Path) -> bool:
+    """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that names one."""
+    folder = Path(folder)
+    if (folder / "ambiguity.safetensors").exists() or (folder / "adapters").is_dir():
+        return False
+    file = folder / "clue.json"
+    return not file.is_file() or '"detector"' not in file.read_text(encoding="utf-8")
 
 
 def tidy(text: str) -> str:

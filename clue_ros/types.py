@@ -29,6 +29,10 @@ class ModelLoadError(ClueError):
     """A model directory is missing, incomplete, corrupt or does not match; the text names the file."""
 
 
+class OutOfMemoryError(ClueError):
+    """Device or host memory ran out while the model was loading or working; a loaded model stays usable."""
+
+
 class Cancelled(ClueError):
     """The caller's `should_stop` returned True while the model was working."""
 

@@ -43,6 +43,12 @@ def speech_logit(branches: Mapping[Branch, float]) -> float:
     return logit((question + 1e-6) / (question + box + 2e-6))
 
 
+def calibrated(confidence: float, fit: Tuple[float, ...]) -> float:
+    """A confidence in [0, 1] with its log-odds scaled and shifted as fitted on held-out data (Platt scaling; the scale is the
+    inverse of a temperature). fit: (scale, bias), or empty for no change."""
+    return sigmoid(fit[0] * logit(confidence) + fit[1]) if fit else confidence
+
+
 def logit(p: float) -> float:
     p = min(max(p, 1e-4), 1 - 1e-4)
     return math.log(p / (1 - p))

@@ -1,7 +1,7 @@
 """The attention tap: text-to-image attention of one decoder layer as a spatial map (CLUE, Eqs. 1 and 2).
 
 Per-head L1 renormalisation over the image keys equals a softmax over the image keys alone, so only the queries of the
-text rows and the keys of the image rows of that layer are computed; its values, output and MLP, and all later layers,
+text rows and the keys of the image rows of that layer are needed; its values, output and MLP, and all later layers, need
 never run.
 """
 
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import torch
 
-from clue_ros.vlm.decoder import attention_scores
 
-
-def attention_vector(attention, queries: torch.Tensor, keys: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+def attention_vector(scores: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """float32[B,N]: mean over heads and rows of the attention renormalised over the image.
 
-    attention: the layer's self_attn; queries: float[B,H,T,D]; keys: float[B,Hkv,N,D] of the image tokens; rows: bool[B,T],
-    the text rows that count (at least one each).
+    scores: float32[B,H,T,N], the logits of text rows against image keys; rows: bool[B,T], the rows that count (at least one
+    each).
     """
-    weights = attention_scores(attention, queries, keys).softmax(-1).mean(1)
+    weights = scores.softmax(-1).mean(1)
     chosen = rows.to(weights.dtype)
     return (weights * chosen[..., None]).sum(1) / chosen.sum(1, keepdim=True).clamp_min(1)
 

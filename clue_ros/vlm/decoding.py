@@ -58,12 +58,19 @@ class ConstrainedSequence:
         self._certainty: List[float] = []
         self.finished = False
 
+    @property
+    def wanted(self) -> Optional[Tuple[int, int]]:
+        """(first, count) of the only tokens that may come next, so that no other logits need be computed; None for all."""
+        return (self._vocabulary.first_location, BINS) if self.branch is Branch.BOX else None
+
     def feed(self, logits: torch.Tensor) -> int:
-        """logits: float32[V] of the next token; returns the token that was chosen (<eos> when nothing is there)."""
+        """logits: float32[V] of the next token, or of the `wanted` ones alone; returns the token that was chosen (<eos>
+        when nothing is there)."""
         if self.finished:
             raise ValueError("the sequence is already finished")
         v = self._vocabulary
-        locations = logits[v.first_location:v.first_location + BINS]
+        partial = self.wanted is not None and logits.shape[-1] == BINS
+        locations = logits if partial else logits[v.first_location:v.first_location + BINS]
         if self.branch is None:
             self._choose(logits)
             if self.branch is Branch.NOTHING:
@@ -109,3 +116,25 @@ class ConstrainedSequence:
             mask[sorted(self._vocabulary.banned | {self._vocabulary.eos})] = True
             self._text_mask = mask
         return self._text_mask
+
+
+class FreeSequence:
+    """Unconstrained greedy text until <eos> or `limit` tokens, with the probability of each chosen token."""
+
+    def __init__(self, eos: int, limit: int):
+        self._eos, self._limit = eos, limit
+        self.tokens: List[int] = []
+        self.certainty: List[float] = []
+        self.finished = False
+        self.wanted: Optional[Tuple[int, int]] = None
+
+    def feed(self, logits: torch.Tensor) -> int:
+        """logits: float32[V] of the next token; returns the most likely one."""
+        token = int(logits.argmax())
+        if token == self._eos:
+            self.finished = True
+            return token
+        self.tokens.append(token)
+        self.certainty.append(float(logits.softmax(-1)[token]))
+        self.finished = len(self.tokens) >= self._limit
+        return token

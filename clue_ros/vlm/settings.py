@@ -1,7 +1,7 @@
 """`clue.json`: what a model directory adds to a plain PaliGemma checkpoint.
 
 A directory holds the checkpoint (config.json, *.safetensors, tokenizer and processor files), `clue.json`,
-`ambiguity.safetensors` (the CNN) and `adapters/detector`, `adapters/dialogue` (peft, safetensors). Without `clue.json`
+`ambiguity.safetensors` (the CNN, where one is used) and `adapters/detector`, `adapters/dialogue` (peft, safetensors). Without `clue.json`
 the paper's settings for PaliGemma 2 are used, with the tap layer scaled to the model's depth.
 """
 
@@ -16,15 +16,22 @@ from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.types import ModelLoadError
 
 FILE = "clue.json"
+DETECTORS = ("cnn", "autoregressive", "joint")
+PREFIXES = ("detect", "disambiguate")
+DEPTHS = ("half", "full")
 PAPER_TAP, PAPER_LAYERS = 14, 26  # PaliGemma 2 3B (CLUE, section III-B.1)
 
 
 @dataclass(frozen=True)
 class ClueSettings:
     """prefix_attention: 'full' (PaliGemma's own) or 'image_blind' (vlm/decoder.py); tap_layer: decoder layer whose
-    text-to-image attention is read, counted from 0; tap_rows: 'all' text rows (the paper; right where the prefix is
+    text-to-image attention is read, counted from 0 (the paper's k); tap_rows: 'all' text rows (the paper; right where the prefix is
     bidirectional) or 'last' (with causal text only the closing row has read everything); threshold: P(ambiguous) from
-    which the robot asks; gate: weights of map, speech and bias (ambiguity/gate.py), empty for the map alone;
+    which the robot asks; gate: weights of the detector's reading, speech and bias (ambiguity/gate.py), empty for the
+    detector alone; confidence: scale and bias of the box confidence's log-odds, fitted on held-out data, empty for raw;
+    detector: how ambiguity is read (ambiguity/readers.py), with the conditioning word detector_prefix at detector_depth:
+    'cnn' (the map of layer k), 'autoregressive' (a yes or no after layer k, or after all), 'joint' (the map of the very
+    prefill that goes on to speak);
     detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
     closed_vocabulary: words outside the tokenizer are reported instead of guessed, except ignored_words, which are
     skipped."""
@@ -34,6 +41,10 @@ class ClueSettings:
     tap_rows: str = "all"
     threshold: float = 0.5
     gate: Tuple[float, ...] = ()
+    confidence: Tuple[float, ...] = ()
+    detector: str = "cnn"
+    detector_prefix: str = "detect"
+    detector_depth: str = "half"
     detector_channels: Tuple[int, int, int] = (16, 32, 64)
     detector_adapter: str = "detector"
     dialogue_adapter: str = "dialogue"
@@ -53,7 +64,17 @@ class ClueSettings:
             found.append(f"threshold is {self.threshold}, must lie in [0, 1]")
         if len(self.gate) not in (0, 3):
             found.append(f"gate has {len(self.gate)} numbers, must have 3 (map, speech, bias) or none")
+        if len(self.confidence) not in (0, 2):
+            found.append(f"confidence has {len(self.confidence)} numbers, must have 2 (scale, bias) or none")
+        for name, allowed in (("detector", DETECTORS), ("detector_prefix", PREFIXES), ("detector_depth", DEPTHS)):
+            if getattr(self, name) not in allowed:
+                found.append(f"{name} is '{getattr(self, name)}', must be one of {', '.join(allowed)}")
         return found
+
+    @property
+    def adapter_names(self) -> Tuple[str, ...]:
+        """Folders under adapters/ that this detector and the dialogue use."""
+        return (self.dialogue_adapter,) if self.detector == "joint" else (self.detector_adapter, self.dialogue_adapter)
 
     def save(self, folder: Path) -> None:
         (Path(folder) / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

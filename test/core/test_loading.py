@@ -67,11 +67,6 @@ def test_a_plain_directory_with_a_detector_grounds_and_knows_any_word(real_layou
     assert decision.outcome in (Outcome.FOUND, Outcome.NOT_FOUND) and decision.unknown_words == ()
 
 
-def test_without_a_detector_the_error_says_how_to_get_one(real_layout):
-    with pytest.raises(ModelLoadError, match="ambiguity.safetensors is missing"):
-        Grounder.from_pretrained(real_layout)
-
-
 def test_a_missing_directory_is_named(tmp_path):
     with pytest.raises(ModelLoadError, match="nowhere"):
         Grounder.from_pretrained(tmp_path / "nowhere")

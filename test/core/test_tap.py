@@ -81,8 +81,13 @@ def test_every_decoded_token_sees_the_logits_of_the_full_forward(tiny_size, monk
         logits, _ = reference_forward(b, encoded, torch.tensor([prefix + sequence.tokens]), mode, len(prefix))
     start_row = encoded.features.shape[1] + len(prefix) - 1
     assert len(seen) == len(sequence.tokens) >= (4 if branch is Branch.BOX else 2)
+    first = b.vocabulary.first_location
     for step, own in enumerate(seen):
-        assert torch.allclose(own, logits[start_row + step], atol=2e-4), f"token {step}"
+        expected = logits[start_row + step]
+        if len(own) < len(expected):  # within a box only the locations' logits are computed
+            assert branch is Branch.BOX and step > 0
+            expected = expected[first:first + 1024]
+        assert torch.allclose(own, expected, atol=2e-4), f"token {step}"
 
 
 def test_the_features_are_those_of_the_model_from_pixels(tiny_size):
@@ -101,22 +106,10 @@ def test_adapters_apply_where_they_belong_and_switch_back(tiny_model_dir):
     with_detector = b.attention_map(encoded, PREFIX)
     box = b.generate(b.prefill(encoded, PREFIX), frozenset({Branch.BOX})).bins
     again = b.attention_map(b.encode(SCENE), PREFIX)
-    b.adapters = frozenset()
-    b.model.disable_adapters()
-    plain = b.encode(SCENE)
+    plain = PaliGemmaBackbone(b.model, b.tokenizer, b.settings)
     assert torch.equal(with_detector, again)
-    assert not torch.allclose(with_detector, b.attention_map(plain, PREFIX), atol=1e-3)
-    assert box != b.generate(b.prefill(plain, PREFIX), frozenset({Branch.BOX})).bins
-
-
-def test_an_adapter_at_its_start_changes_nothing(tiny_size):
-    from clue_ros.training.adapters import add_adapter
-
-    b = backbone(tiny_size, "image_blind")
-    before = b.attention_map(b.encode(SCENE), PREFIX)
-    add_adapter(b.model, "fresh", None)
-    b.model.eval()
-    assert torch.allclose(before, b.attention_map(b.encode(SCENE), PREFIX), atol=1e-6)
+    assert not torch.allclose(with_detector, plain.attention_map(plain.encode(SCENE), PREFIX), atol=1e-3)
+    assert box != plain.generate(plain.prefill(plain.encode(SCENE), PREFIX), frozenset({Branch.BOX})).bins
 
 
 def test_the_tokenizer_keeps_newline_and_locations_apart():

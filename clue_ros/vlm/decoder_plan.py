@@ -1,0 +1,217 @@
+"""The decoder as serving runs it: fused weights, a preallocated cache, the attention tap on the way.
+
+It computes what `decoder.run_layers` (training) and transformers compute, to rounding (tested), with about a third of
+the operations: q, k, v are one product, gate and up are one, adapters are merged or two skinny products beside them,
+1 + w of every norm and the rotary tables are made once, and keys and values are written into their buffer instead of
+being copied together for every token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Mapping, NamedTuple, Optional
+
+import torch
+import torch.nn.functional as F
+
+from clue_ros.vlm.attention import attention_vector
+from clue_ros.vlm.cache import KeyValueCache, Placement, Rotation
+from clue_ros.vlm.dense import Dense, LowRank, Precision, Scratch, stacked
+
+LayerAdapters = Mapping[str, LowRank]  # projection name -> factors
+
+
+class Tap(NamedTuple):
+    """What the detector reads on the way. layer: k; rows: bool[B,T] of the chunk; image: number of image tokens;
+    in_chunk: the image stands at the beginning of this chunk (full attention) instead of in the cache."""
+
+    layer: int
+    rows: torch.Tensor
+    image: int
+    in_chunk: bool
+
+
+@dataclass
+class Run:
+    """hidden: float[B,T,W], the input of layer `stop`, or after the final norm; attention: float32[B,N] of the tap."""
+
+    hidden: torch.Tensor
+    attention: Optional[torch.Tensor] = None
+
+
+@dataclass
+class _Layer:
+    qkv: Dense
+    out: Dense
+    gate_up: Dense
+    down: Dense
+    norms: List[torch.Tensor]  # 1 + w in float32: before and after attention, before and after the MLP
+
+
+class DecoderPlan:
+    """The layers of one Gemma 2 decoder under one adapter. Plans of several adapters share what they do not change."""
+
+    def __init__(self, layers: List[_Layer], language, head: Dense, precision: Precision):
+        first = language.layers[0].self_attn
+        config = language.config
+        self._layers, self.head, self.precision = layers, head, precision
+        self._embedding = language.embed_tokens
+        self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self._head_dim, self._scaling = first.head_dim, first.scaling
+        self._softcap = first.attn_logit_softcapping
+        self._final_cap = config.final_logit_softcapping
+        self._eps = config.rms_norm_eps
+        self._final_norm = 1.0 + language.norm.weight.float()
+        device = language.embed_tokens.weight.device
+        self._rotation = Rotation(language.rotary_emb, precision.compute, device)
+        self.device = device
+
+    @classmethod
+    def build(cls, language, head_weight: torch.Tensor, precision: Precision, scratch: Scratch) -> "DecoderPlan":
+        """Fuse a Gemma2Model's weights. The modules keep working: their weights become views of the fused ones, so that
+        nothing is held twice."""
+        layers = []
+        for module in language.layers:
+            attention, mlp = module.self_attn, module.mlp
+            fuse = lambda parts: Dense(_fused(parts), None, precision, scratch)  # noqa: E731
+            norms = [1.0 + getattr(module, n).weight.float() for n in (
+                "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")]
+            layers.append(_Layer(fuse([attention.q_proj, attention.k_proj, attention.v_proj]), fuse([attention.o_proj]),
+                                 fuse([mlp.gate_proj, mlp.up_proj]), fuse([mlp.down_proj]), norms))
+        return cls(layers, language, Dense(head_weight, None, precision, scratch), precision)
+
+    def adapted(self, adapters: Mapping[int, LayerAdapters], language, merge: bool, in_place: bool = False) -> "DecoderPlan":
+        """This plan under an adapter: its factors by layer index and projection name. merge: into copies of the weights, or
+        (in_place) into the weights themselves, which changes this plan too."""
+        put = lambda dense, factors: dense.with_low_rank(factors, merge, in_place)  # noqa: E731
+        layers = []
+        for index, layer in enumerate(self._layers):
+            own = adapters.get(index, {})
+            module = language.layers[index]
+            q, k, v = (own.get(n) for n in ("q_proj", "k_proj", "v_proj"))
+            width = self._kv_heads * self._head_dim
+            qkv = stacked([q, k, v], [self._heads * self._head_dim, width, width])
+            hidden = module.mlp.down_proj.in_features
+            gate_up = stacked([own.get("gate_proj"), own.get("up_proj")], [hidden, hidden])
+            layers.append(_Layer(put(layer.qkv, qkv), put(layer.out, own.get("o_proj")), put(layer.gate_up, gate_up),
+                                 put(layer.down, own.get("down_proj")), layer.norms))
+        return DecoderPlan(layers, language, self.head, self.precision)
+
+    @property
+    def depth(self) -> int:
+        return len(self._layers)
+
+    def matrices(self) -> List[Dense]:
+        """Every layer's weight matrices, to quantise or to count."""
+        return [d for layer in self._layers for d in (layer.qkv, layer.out, layer.gate_up, layer.down)]
+
+    def new_cache(self, capacity: int, batch: int = 1, layers: Optional[int] = None) -> KeyValueCache:
+        return KeyValueCache(layers or self.depth, self._kv_heads, self._head_dim, capacity, self.precision.compute, self.device,
+                             batch)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """float[B,T,W] of int64[B,T]."""
+        return self._embedding(ids).to(self.precision.compute)
+
+    def place(self, first: int, count: int) -> Placement:
+        return self._rotation.chunk(first, count)
+
+    def place_scattered(self, positions: torch.Tensor, length: int) -> Placement:
+        return self._rotation.scattered(positions, length)
+
+    def run(self, hidden: torch.Tensor, place: Placement, cache: Optional[KeyValueCache], *,
+            mask: Optional[torch.Tensor] = None, stop: Optional[int] = None, tap: Optional[Tap] = None,
+            keys_only_last: bool = False) -> Run:
+        """Run layers 0 … stop-1 (all if None) over a chunk float[B,T,W] of embedded tokens.
+
+        cache: None if nothing stands before the chunk and nothing will come after it. mask: bool[B or 1,1,T,S], True
+        where a row may look, None for everywhere in the part of the cache in use. tap: its layer may be `stop`, whose
+        values, output and MLP then never run. keys_only_last: the last layer only writes its keys and values.
+        """
+        count = self.depth if stop is None else stop
+        attention = None
+        for index in range(count):
+            layer = self._layers[index]
+            last = keys_only_last and index == count - 1
+            q, k, v = self._project(layer, hidden, place)
+            if cache is not None:
+                k, v = place.write(cache.keys[index], k), place.write(cache.values[index], v)
+            if last:
+                return Run(hidden, attention)
+            if tap is not None and tap.layer == index:
+                attention = self._read(tap, q, k)
+            mixed = self._attend(q, k, v, mask)
+            hidden = hidden + self._norm(layer.out(mixed), layer.norms[1])
+            gate, up = layer.gate_up(self._norm(hidden, layer.norms[2])).chunk(2, -1)
+            inner = layer.down(F.gelu(gate, approximate="tanh").mul_(up))
+            hidden = hidden + self._norm(inner, layer.norms[3])
+        if tap is not None and tap.layer == count:
+            # Of the first layer that does not run only q and k count; its v comes along in the fused product.
+            q, k, _ = self._project(self._layers[count], hidden, place)
+            attention = self._read(tap, q, k if tap.in_chunk else cache.keys[count])
+        return Run(self.final(hidden) if stop is None else hidden, attention)
+
+    def final(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The final norm, for float[…,W] that left the last layer in use."""
+        return self._norm(hidden, self._final_norm)
+
+    def logits(self, hidden: torch.Tensor, first: int = 0, count: Optional[int] = None) -> torch.Tensor:
+        """float32[…,V] of final hidden states, or of `count` tokens of the vocabulary from `first` on."""
+        raw = (self.head(hidden) if count is None else self.head.rows(hidden, first, count)).float()
+        return self._final_cap * torch.tanh(raw / self._final_cap) if self._final_cap else raw
+
+    def _project(self, layer: _Layer, hidden: torch.Tensor, place: Placement):
+        """Rotated q float[B,H,T,D] and k, and v float[B,Hkv,T,D]."""
+        fused = layer.qkv(self._norm(hidden, layer.norms[0])).unflatten(-1, (-1, self._head_dim))
+        turned = place.rotate(fused[:, :, :self._heads + self._kv_heads])
+        q, k = turned.split([self._heads, self._kv_heads], 2)
+        return q.transpose(1, 2), k.transpose(1, 2), fused[:, :, self._heads + self._kv_heads:].transpose(1, 2)
+
+    def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: Optional[torch.Tensor]) -> torch.Tensor:
+        """float[B,T,H·D]."""
+        if not self._softcap:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=self._scaling,
+                                                   enable_gqa=self._heads != self._kv_heads)
+            return mixed.transpose(1, 2).flatten(2)
+        batch, _, rows, width = q.shape
+        scores = self._scores(q, k, q.dtype)
+        if mask is not None:
+            scores = scores.unflatten(2, (-1, rows)).masked_fill_(~mask[:, :, None], torch.finfo(scores.dtype).min).flatten(2, 3)
+        mixed = torch.matmul(scores.softmax(-1).to(v.dtype), v)
+        return mixed.unflatten(2, (-1, rows)).permute(0, 3, 1, 2, 4).flatten(2)
+
+    def _scores(self, q: torch.Tensor, k: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """float32[B,Hkv,G·T,S]: scaled, soft-capped logits; the heads of a group stand below each other, so that no key
+        is copied for them. The product is taken in `dtype`."""
+        grouped = q.unflatten(1, (self._kv_heads, -1)).flatten(2, 3)
+        scores = torch.matmul(grouped.to(dtype), k.to(dtype).transpose(2, 3)).float()
+        if not self._softcap:
+            return scores.mul_(self._scaling)
+        return scores.mul_(self._scaling / self._softcap).tanh_().mul_(self._softcap)
+
+    def _read(self, tap: Tap, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        """float32[B,N]: Eqs. 1 and 2 of the paper from the chunk's rotated queries and keys that begin with the image's.
+        In float32 throughout: the map's min-max step would amplify a narrower type's rounding."""
+        skipped = tap.image if tap.in_chunk else 0
+        rows = tap.rows[:, skipped:]
+        scores = self._scores(q[:, :, skipped:], k[:, :, :tap.image], torch.float32)
+        return attention_vector(scores.unflatten(2, (-1, rows.shape[1])).flatten(1, 2), rows)
+
+    def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        if x.dtype == torch.float32:
+            return F.rms_norm(x, weight.shape, weight, self._eps)
+        return F.rms_norm(x.float(), weight.shape, weight, self._eps).to(x.dtype)
+
+
+def _fused(parts) -> torch.Tensor:
+    """The weights of several Linear modules below each other; the modules' own become views of it."""
+    plain = [getattr(p, "base_layer", p) for p in parts]
+    if len(plain) == 1:
+        return plain[0].weight.detach()
+    weight = torch.cat([p.weight.detach() for p in plain])
+    at = 0
+    for module in plain:
+        rows = module.weight.shape[0]
+        module.weight.data = weight[at:at + rows]
+        at += rows
+    return weight

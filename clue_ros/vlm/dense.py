@@ -1,0 +1,127 @@
+"""One weight matrix as serving wants it: fused, in the precision that the machine multiplies fastest, with its adapter.
+
+y = x Wᵀ + b + (x Aᵀ) Bᵀ, where A and B are the LoRA factors of everything that is fused into W (Hu et al. 2022), B with
+the scale alpha / r folded in. Merged adapters are part of W, and A and B are None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+
+FEW_ROWS = 8  # up to here a product is bound by reading the weights, so they are read in their narrow type
+LowRank = Tuple[torch.Tensor, torch.Tensor]  # A float[r,in], B float[out,r] with the scale in it
+
+
+@dataclass(frozen=True)
+class Precision:
+    """storage: dtype of the weights; compute: dtype of activations and, for many rows, of the products.
+
+    They differ on processors without bfloat16 units: those emulate a bfloat16 product at a quarter of float32's rate
+    (docs/results.md), so a weight is widened into a scratch buffer just before it is used and memory stays that of bfloat16.
+    """
+
+    storage: torch.dtype
+    compute: torch.dtype
+
+    @classmethod
+    def choose(cls, device: str, dtype: Optional[torch.dtype] = None) -> "Precision":
+        """dtype: of the weights; None for float32 on a CPU and bfloat16 elsewhere."""
+        on_cpu = torch.device(device).type == "cpu"
+        storage = dtype or (torch.float32 if on_cpu else torch.bfloat16)
+        native = not on_cpu or storage == torch.float32 or (storage == torch.bfloat16 and _has_bfloat16_units())
+        return cls(storage, storage if native else torch.float32)
+
+
+class Scratch:
+    """Buffers for widened weights, shared by all matrices of a model: they are used one at a time."""
+
+    def __init__(self) -> None:
+        self._buffers: Dict[torch.dtype, torch.Tensor] = {}
+
+    def widened(self, weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """`weight` in another dtype; valid until the next call."""
+        buffer = self._buffers.get(dtype)
+        if buffer is None or buffer.numel() < weight.numel():
+            self._buffers[dtype] = buffer = torch.empty(weight.numel(), dtype=dtype, device=weight.device)
+        view = buffer[:weight.numel()].view(weight.shape)
+        view.copy_(weight)
+        return view
+
+    def clear(self) -> None:
+        self._buffers.clear()
+
+
+class Dense:
+    """A callable linear map; `weight`: float[out,in] in the storage dtype, or quantised (vlm/quantization.py)."""
+
+    def __init__(self, weight: torch.Tensor, bias: Optional[torch.Tensor], precision: Precision, scratch: Scratch,
+                 low_rank: Optional[LowRank] = None):
+        self.weight, self.low_rank = weight, low_rank
+        self.bias = None if bias is None else bias.to(precision.compute)
+        self._precision, self._scratch = precision, scratch
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """x: float[…,in] -> float[…,out] in the compute dtype."""
+        y = self._product(x, self.weight)
+        if self.low_rank is not None:
+            down, up = self.low_rank
+            y += F.linear(F.linear(x, down), up)
+        return y
+
+    def rows(self, x: torch.Tensor, first: int, count: int) -> torch.Tensor:
+        """Only the outputs first … first+count-1: a box needs 1,024 of a vocabulary's 257,216 logits."""
+        return self._product(x, self.weight[first:first + count])
+
+    def with_low_rank(self, low_rank: Optional[LowRank], merge: bool, in_place: bool = False) -> "Dense":
+        """This map with an adapter on it: beside it (the weight is shared), or merged into a copy of the weight, or into the
+        weight itself."""
+        if low_rank is None:
+            return self
+        if not merge:
+            down, up = (t.to(self._precision.compute) for t in low_rank)
+            return Dense(self.weight, self.bias, self._precision, self._scratch, (down, up))
+        weight = merged(self.weight, low_rank)
+        return Dense(self.weight.copy_(weight) if in_place else weight, self.bias, self._precision, self._scratch)
+
+    def _product(self, x: torch.Tensor, weight) -> torch.Tensor:
+        if not isinstance(weight, torch.Tensor):
+            y = weight.product(x, self._scratch)
+            return y if self.bias is None else y + self.bias
+        if weight.dtype == x.dtype:  # a quantised tensor on a GPU says the dtype that it stands for
+            return F.linear(x, weight, self.bias)
+        if x.numel() // x.shape[-1] <= FEW_ROWS:
+            y = F.linear(x.to(weight.dtype), weight).to(x.dtype)
+            return y if self.bias is None else y + self.bias
+        return F.linear(x, self._scratch.widened(weight, x.dtype), self.bias)
+
+
+def merged(weight: torch.Tensor, low_rank: LowRank) -> torch.Tensor:
+    """float[out,in]: W + B A, summed in float32."""
+    down, up = low_rank
+    return (weight.float() + up.float() @ down.float()).to(weight.dtype)
+
+
+def stacked(parts: Sequence[Optional[LowRank]], widths: Sequence[int]) -> Optional[LowRank]:
+    """The factors of several maps of one input, for the matrix that has them below each other: A stacked, B block
+    diagonal, so that an adapter on q, k and v costs two products instead of six. widths: outputs of each map."""
+    present = [p for p in parts if p is not None]
+    if not present:
+        return None
+    down = torch.cat([p[0] for p in present])
+    up = down.new_zeros(sum(widths), down.shape[0])
+    row = column = 0
+    for part, width in zip(parts, widths):
+        if part is not None:
+            rank = part[0].shape[0]
+            up[row:row + width, column:column + rank] = part[1]
+            column += rank
+        row += width
+    return down, up
+
+
+def _has_bfloat16_units() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

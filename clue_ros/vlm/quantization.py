@@ -1,0 +1,125 @@
+"""Weight-only quantisation for boards with 8 GB: int8 (one scale an output row) or int4 (scale and zero for every 32 inputs).
+
+Only the matrices of the decoder's and the tower's layers are quantised, after merging; embeddings, norms, the projector and
+what the attention tap computes in float32 stay as they are. On a CPU the products are torch's own kernels for few rows; for
+many rows int8 weights are widened like bfloat16 ones. On a GPU torchao rounds and multiplies. torchao is not used on a CPU:
+its int8 product of one float32 row took 38 ms where this takes 3, and installed it adds seconds to every start, because transformers
+imports it (docs/results.md).
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List
+
+import torch
+import torch.nn.functional as F
+
+from clue_ros.types import ModelLoadError
+from clue_ros.vlm.dense import FEW_ROWS, Dense, Scratch
+from clue_ros.vlm.quiet import quiet
+
+KINDS = ("none", "int8", "int4")
+GROUP = 32  # inputs that share a scale in int4
+PACKED_OUTPUTS = 16  # torch's int4 kernel wants a multiple of so many output rows
+
+
+class Int8Weight:
+    """int8[out,in] with a scale an output row: |w| <= 127 · scale."""
+
+    def __init__(self, weight: torch.Tensor):
+        wide = weight.float()
+        self.scale = wide.abs().amax(1).clamp_min(1e-12) / 127
+        self.values = (wide / self.scale[:, None]).round_().to(torch.int8).contiguous()
+        self._narrow_scale = self.scale.bfloat16()
+        self.shape = self.values.shape
+
+    @property
+    def bytes(self) -> int:
+        return self.values.numel() + 4 * self.scale.numel()
+
+    def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+        """float[…,in] -> float[…,out]."""
+        if x.numel() // x.shape[-1] <= FEW_ROWS:
+            rows = x.reshape(-1, x.shape[-1]).bfloat16()  # the kernel for narrower inputs is the fast one
+            y = torch._weight_int8pack_mm(rows, self.values, self._narrow_scale)
+            return y.to(x.dtype).reshape(*x.shape[:-1], -1)
+        return F.linear(x, scratch.widened(self.values, x.dtype)) * self.scale.to(x.dtype)
+
+
+class Int4Weight:
+    """float[out,in] as 4-bit numbers q in [0, 15]: w ≈ (q - 8) · scale + zero, both per output and group of inputs."""
+
+    def __init__(self, weight: torch.Tensor):
+        groups = weight.float().unflatten(1, (-1, GROUP))
+        low, high = groups.amin(2), groups.amax(2)
+        scale = ((high - low) / 15).clamp_min(1e-9)
+        q = ((groups - low[..., None]) / scale[..., None]).round_().clamp_(0, 15).flatten(1).to(torch.int32)
+        self._packed = torch._convert_weight_to_int4pack_for_cpu(q, 1)
+        self._scale_zero = torch.stack([scale, low + 8 * scale], 2).transpose(0, 1).contiguous().bfloat16()
+        self.shape = weight.shape
+
+    @property
+    def bytes(self) -> int:
+        return self._packed.numel() * self._packed.element_size() + 2 * self._scale_zero.numel()
+
+    def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+        """float[…,in] -> float[…,out]; the kernel is made for bfloat16 inputs."""
+        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        y = torch._weight_int4pack_mm_for_cpu(rows, self._packed, GROUP, self._scale_zero)
+        return y.to(x.dtype).reshape(*x.shape[:-1], -1)
+
+
+def check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ModelLoadError(f"quantization is '{kind}', must be one of {', '.join(KINDS)}")
+
+
+def quantize(matrices: Iterable[Dense], kind: str, device) -> None:
+    """Replace the matrices' weights in place, each weight once though several may share it, and free it as soon as it is
+    done. Under int4 a matrix whose sides do not fit the kernel stays as it is.
+
+    Raises ModelLoadError for an unknown kind, or where this device cannot do it.
+    """
+    check_kind(kind)
+    groups: Dict[int, List[Dense]] = {}
+    for matrix in matrices:
+        groups.setdefault(id(matrix.weight), []).append(matrix)
+    while groups and kind != "none":
+        sharing = groups.pop(next(iter(groups)))
+        weight = _quantized(sharing[0].weight, kind, device)
+        for matrix in sharing:
+            matrix.weight = weight
+
+
+def release_modules(model) -> None:
+    """Let go of the weights that the transformers modules of a model still point at; the model then runs through its plans only."""
+    for part in (model.model.language_model.layers, model.model.vision_tower.encoder.layers):
+        for module in part.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.weight.data = module.weight.data.new_empty(0)
+
+
+def _quantized(weight: torch.Tensor, kind: str, device):
+    if kind == "int4" and (weight.shape[1] % GROUP or weight.shape[0] % PACKED_OUTPUTS):
+        return weight
+    if torch.device(device).type == "cpu":
+        return Int8Weight(weight) if kind == "int8" else Int4Weight(weight)
+    return _by_torchao(weight, kind, device)
+
+
+def _by_torchao(weight: torch.Tensor, kind: str, device) -> torch.Tensor:
+    try:
+        with quiet():
+            from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+    except ImportError as error:
+        raise ModelLoadError(f"quantization '{kind}' on {device} needs torchao: pip install torchao ({error})") from error
+    configuration = Int8WeightOnlyConfig() if kind == "int8" else \
+        Int4WeightOnlyConfig(group_size=GROUP, int4_packing_format="tile_packed_to_4d")
+    holder = torch.nn.Linear(1, 1, bias=False)
+    holder.weight = torch.nn.Parameter(weight, requires_grad=False)
+    holder.out_features, holder.in_features = weight.shape
+    try:
+        quantize_(holder, configuration)
+    except (RuntimeError, NotImplementedError, AssertionError, ValueError, ImportError) as error:
+        raise ModelLoadError(f"torchao cannot quantise to {kind} on {device}: {error}") from error
+    return holder.weight.data

@@ -1,0 +1,80 @@
+"""Words to token ids for the serving model: prefixes, the rows that the tap reads, the closed vocabulary."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Tuple
+
+import torch
+
+from clue_ros.location import token
+from clue_ros.types import ModelLoadError
+from clue_ros.vlm.decoding import Vocabulary
+from clue_ros.vlm.settings import ClueSettings
+
+
+class Prefix(NamedTuple):
+    """ids: int64[1,T], <bos> … newline; rows: bool[1,T], what the tap reads."""
+
+    ids: torch.Tensor
+    rows: torch.Tensor
+
+
+class PromptTokens:
+    """A tokenizer with what CLUE needs to know about it. `outputs`: size of the model's head.
+
+    Raises ModelLoadError if it is not a PaliGemma tokenizer."""
+
+    def __init__(self, tokenizer, settings: ClueSettings, image_token: int, outputs: int, device):
+        self.tokenizer, self._settings, self._device = tokenizer, settings, device
+        self._bos, self._newline = tokenizer.bos_token_id, self._encode("\n")[-1]
+        first = tokenizer.convert_tokens_to_ids(token(0))
+        last = tokenizer.convert_tokens_to_ids(token(1023))
+        if first is None or first == tokenizer.unk_token_id or last != first + 1023:
+            raise ModelLoadError("the tokenizer has no <loc0000> … <loc1023> tokens in a row: not a PaliGemma tokenizer")
+        special = {i for t, i in tokenizer.get_added_vocab().items() if not t.startswith("<loc")}
+        marks = {i for i in range(len(tokenizer)) if _ends_question(tokenizer.convert_ids_to_tokens(i))}
+        banned = frozenset(special | {image_token, self._newline, tokenizer.unk_token_id or 0,
+                                      tokenizer.pad_token_id or 0, self._bos} - {tokenizer.eos_token_id})
+        self.vocabulary = Vocabulary(first, tokenizer.eos_token_id, frozenset(marks),
+                                     frozenset(i for i in banned if i < outputs))
+
+    def prefix(self, text: str) -> Prefix:
+        """The token ids of a prefix and the rows of `tap_rows`."""
+        words = self._encode(text)
+        ids = [self._bos, *words, self._newline]
+        conditioning = len(self._encode(text.split(" ", 1)[0]))
+        rows = torch.zeros(1, len(ids), dtype=torch.bool)
+        if self._settings.tap_rows == "last" or len(words) <= conditioning:
+            rows[0, -1] = True
+        else:
+            rows[0, 1 + conditioning:-1] = True
+        return Prefix(torch.tensor([ids], device=self._device), rows.to(self._device))
+
+    def ids_of_words(self, words: Tuple[str, ...]) -> frozenset:
+        return frozenset(i for w in words for i in self._encode(w))
+
+    def unknown_words(self, text: str) -> Tuple[str, ...]:
+        """Words of a text that a closed vocabulary lacks, in order; always empty for an open one."""
+        if not self._settings.closed_vocabulary:
+            return ()
+        known = {*self.tokenizer.get_vocab(), *self._settings.ignored_words}
+        words = [w for w in self._pieces(text) if w not in known and any(c.isalnum() for c in w)]
+        return tuple(dict.fromkeys(words))
+
+    def without_unknown(self, text: str) -> str:
+        """The text without the pieces (words, signs) that a closed vocabulary lacks."""
+        if not self._settings.closed_vocabulary:
+            return text
+        known = self.tokenizer.get_vocab()
+        return " ".join(w for w in self._pieces(text) if w in known)
+
+    def _pieces(self, text: str) -> Tuple[str, ...]:
+        inner = self.tokenizer.backend_tokenizer
+        return tuple(w for w, _ in inner.pre_tokenizer.pre_tokenize_str(inner.normalizer.normalize_str(text)))
+
+    def _encode(self, text: str):
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+
+def _ends_question(piece: Optional[str]) -> bool:
+    return bool(piece) and piece.endswith("?")

@@ -1,0 +1,73 @@
+"""The SigLIP tower and the projector as serving runs them: one product for q, k and v, weights widened where that is faster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List
+
+import torch
+import torch.nn.functional as F
+
+from clue_ros.vlm.dense import Dense, Precision, Scratch
+
+
+@dataclass
+class _Layer:
+    norm1: torch.nn.LayerNorm
+    norm2: torch.nn.LayerNorm
+    qkv: Dense
+    out: Dense
+    up: Dense
+    down: Dense
+
+
+class VisionPlan:
+    """Pixels float[1,3,S,S] in [-1, 1] -> projected features float[1,N,W]; equals the modules to rounding (tested)."""
+
+    def __init__(self, model, precision: Precision, scratch: Scratch):
+        tower = model.model.vision_tower
+        config = model.config.vision_config
+        dense = lambda m: Dense(m.weight.detach(), m.bias.detach() if m.bias is not None else None, precision, scratch)  # noqa: E731
+        self._precision = precision
+        self._heads, self._eps, self._patch = config.num_attention_heads, config.layer_norm_eps, config.patch_size
+        embeddings = tower.embeddings
+        kernel = embeddings.patch_embedding
+        self._patches = Dense(kernel.weight.detach().flatten(1), kernel.bias.detach(), precision, scratch)
+        self._positions = embeddings.position_embedding.weight.detach()
+        self._layers: List[_Layer] = []
+        for block in tower.encoder.layers:
+            a = block.self_attn
+            parts = (a.q_proj, a.k_proj, a.v_proj)
+            weight = torch.cat([p.weight.detach() for p in parts])
+            for n, part in enumerate(parts):
+                rows = part.weight.shape[0]
+                part.weight.data = weight[n * rows:(n + 1) * rows]
+            qkv = Dense(weight, torch.cat([p.bias.detach() for p in parts]), precision, scratch)
+            self._layers.append(_Layer(block.layer_norm1, block.layer_norm2, qkv, dense(a.out_proj), dense(block.mlp.fc1),
+                                       dense(block.mlp.fc2)))
+        self._last = tower.post_layernorm
+        self._projector = dense(model.model.multi_modal_projector.linear)
+
+    def matrices(self) -> List[Dense]:
+        """Every layer's weight matrices, to quantise or to count."""
+        return [d for layer in self._layers for d in (layer.qkv, layer.out, layer.up, layer.down)]
+
+    def run(self, pixels: torch.Tensor) -> torch.Tensor:
+        x = self._cut(pixels.to(self._precision.compute))
+        x = self._patches(x) + self._positions.to(x.dtype)
+        for layer in self._layers:
+            qkv = layer.qkv(self._norm(layer.norm1, x)).unflatten(-1, (3, self._heads, -1))
+            q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
+            x = x + layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+            x = x + layer.down(F.gelu(layer.up(self._norm(layer.norm2, x)), approximate="tanh"))
+        return self._projector(self._norm(self._last, x))
+
+    def _cut(self, pixels: torch.Tensor) -> torch.Tensor:
+        """float[1,3,S,S] -> float[1,N,3·p·p], each row one patch as the convolution's kernel lies in memory."""
+        p = self._patch
+        side = pixels.shape[-1] // p * p
+        cells = pixels[..., :side, :side].unflatten(3, (-1, p)).unflatten(2, (-1, p))  # [1,3,rows,p,columns,p]
+        return cells.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+    def _norm(self, module: torch.nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
+        return F.layer_norm(x, module.normalized_shape, module.weight.to(x.dtype), module.bias.to(x.dtype), self._eps)
