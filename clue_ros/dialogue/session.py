@@ -7,7 +7,8 @@ many, how long to wait, and what ends the dialogue. The loop of the CLUE paper's
     step = Continue()
     while True:
         if isinstance(step, Continue):
-            decision = grounder.ground(image, session.expression, session.turns, may_ask=session.may_ask)
+            decision = grounder.ground(image, session.expression, session.turns,
+                                       may_ask=session.may_ask, min_confidence=session.min_confidence)
             step = session.on_decision(decision, clock())
         elif isinstance(step, Ask):
             step = session.on_answer(ask_the_person(step.question), clock())
@@ -19,76 +20,18 @@ All times are monotonic seconds that the caller passes in, so tests need no cloc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import List, Optional, Tuple, Union
 
 from clue_ros.dialogue import phrases
+from clue_ros.dialogue.steps import (
+    PERSON, ROBOT, Ask, Continue, End, Finish, Ignored, Policy, Step, Utterance,
+)  # fmt: skip
 from clue_ros.types import Answer, Decision, Outcome, Turn
 
-PERSON = "person"
-ROBOT = "robot"
-
-
-class Policy(str, Enum):
-    """What to do about an ambiguous instruction; the action goal's ASK, BEST_GUESS, FAIL."""
-
-    ASK = "ask"
-    BEST_GUESS = "best_guess"
-    FAIL = "fail"
-
-
-class End(str, Enum):
-    """How a dialogue ended."""
-
-    FOUND = "found"
-    NOT_FOUND = "not_found"
-    UNKNOWN_WORDS = "unknown_words"
-    AMBIGUOUS = "ambiguous"  # policy FAIL, or the budget of questions is spent and it is still ambiguous
-    ANSWER_TIMEOUT = "answer_timeout"
-    TIMEOUT = "timeout"
-    CANCELED = "canceled"  # the client asked
-    ABANDONED = "abandoned"  # the person said "never mind"
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One line of the transcript. `speaker` is PERSON or ROBOT, `at` in the caller's monotonic seconds."""
-
-    speaker: str
-    text: str
-    at: float
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Put `question` to the person, then call `on_answer`."""
-
-    question: str
-
-
-@dataclass(frozen=True)
-class Continue:
-    """Run the grounder (again) with `session.turns` and `session.may_ask`, then call `on_decision`."""
-
-
-@dataclass(frozen=True)
-class Ignored:
-    """The event changed nothing; `reason` is one sentence for a log or a service response."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finish:
-    """The dialogue is over. `decision`: the last one, None if the model gave none; `words`: what the robot says."""
-
-    end: End
-    decision: Optional[Decision]
-    words: str
-
-
-Step = Union[Ask, Continue, Ignored, Finish]
+__all__ = [
+    "PERSON", "ROBOT", "Ask", "Continue", "DialogueSession", "End", "Finish", "Ignored", "Policy", "Step", "Utterance",
+]  # fmt: skip
 
 
 class _State(Enum):
@@ -103,13 +46,15 @@ class DialogueSession:
     Args:
         expression: the instruction as the person said it.
         policy: what to do when it is ambiguous.
-        max_questions: budget under Policy.ASK, >= 0.
+        max_questions: budget of the policies that ask, >= 0.
         answer_timeout_s: seconds to wait for each answer; None waits for ever.
         timeout_s: seconds for the whole dialogue, counted from `now`; None has no limit.
         now: monotonic seconds at which the instruction was heard.
+        min_confidence: under Policy.ASK_UNTIL_CONFIDENT a box below it is asked about, in [0, 1]. With the budget spent
+            the best box is given, whatever its confidence: the caller reads it there.
 
     Raises:
-        ValueError: a negative budget or a limit that is not positive.
+        ValueError: a negative budget, a limit that is not positive, a confidence outside [0, 1].
     """
 
     def __init__(
@@ -121,7 +66,10 @@ class DialogueSession:
         timeout_s: Optional[float] = None,
         *,
         now: float = 0.0,
+        min_confidence: float = 0.5,
     ) -> None:
+        if not 0 <= min_confidence <= 1:
+            raise ValueError(f"min_confidence is {min_confidence}; give 0 to 1")
         if max_questions < 0:
             raise ValueError(f"max_questions is {max_questions}; give 0 or more")
         for name, limit in (("answer_timeout_s", answer_timeout_s), ("timeout_s", timeout_s)):
@@ -134,6 +82,7 @@ class DialogueSession:
         self.timeout_s = timeout_s
         self.first_decision: Optional[Decision] = None
         self.last_decision: Optional[Decision] = None
+        self._min_confidence = min_confidence
         self._started = now
         self._asked_at = now
         self._state = _State.THINKING
@@ -158,8 +107,13 @@ class DialogueSession:
 
     @property
     def may_ask(self) -> bool:
-        """Whether the next decision may be a question: policy ASK and budget left."""
-        return self.policy is Policy.ASK and self._questions_asked < self.max_questions
+        """Whether the next decision may be a question: a policy that asks, and budget left."""
+        return self.policy.asks and self._questions_asked < self.max_questions
+
+    @property
+    def min_confidence(self) -> float:
+        """Below it the next decision's box is asked about instead; 0 unless the policy is ASK_UNTIL_CONFIDENT."""
+        return self._min_confidence if self.policy is Policy.ASK_UNTIL_CONFIDENT and self.may_ask else 0.0
 
     @property
     def transcript(self) -> Tuple[Utterance, ...]:
@@ -234,9 +188,9 @@ class DialogueSession:
         return self._end(End.CANCELED, self._transcript[-1].at if now is None else now)
 
     def _must_refuse_guess(self, decision: Decision) -> bool:
-        """A box for words still ambiguous is a guess; only BEST_GUESS, or a grounder free to ask, may give it."""
+        """A box for words still ambiguous is a guess: policies that promise a box, or a grounder free to ask, give it."""
         still_ambiguous = decision.ambiguity is not None and decision.ambiguity.is_ambiguous
-        return still_ambiguous and self.policy is not Policy.BEST_GUESS and not self.may_ask
+        return still_ambiguous and self.policy in (Policy.ASK, Policy.FAIL) and not self.may_ask
 
     def _is_late(self, now: float) -> bool:
         return self.timeout_s is not None and now - self._started >= self.timeout_s

@@ -133,6 +133,28 @@ def test_policies():
     assert DialogueSession("x", "fail", now=0.0).policy is Policy.FAIL
 
 
+def test_ask_until_confident_passes_its_limit_while_it_may_ask():
+    session = DialogueSession("x", Policy.ASK_UNTIL_CONFIDENT, max_questions=1, now=0.0, min_confidence=0.7)
+    assert session.may_ask and session.min_confidence == 0.7
+    assert session.on_decision(ASK, 0.1) == Ask("Which colour?")
+    assert session.on_answer(Answer("red"), 0.2) == Continue()
+    assert not session.may_ask and session.min_confidence == 0.0, "no question left: the best box, not a refusal"
+    assert session.on_decision(GUESS, 0.3).end is End.FOUND
+    assert session.finished.decision.confidence == 0.8
+
+
+@pytest.mark.parametrize("policy", [Policy.ASK, Policy.BEST_GUESS, Policy.FAIL])
+def test_other_policies_do_not_mind_low_confidence(policy):
+    assert DialogueSession("x", policy, now=0.0, min_confidence=0.7).min_confidence == 0.0
+
+
+def test_ask_until_confident_still_ends_with_nothing_there():
+    session = DialogueSession("x", Policy.ASK_UNTIL_CONFIDENT, now=0.0)
+    session.on_decision(ASK, 0.1)
+    session.on_answer(Answer("green"), 0.2)
+    assert session.on_decision(NOT_FOUND, 0.3).end is End.NOT_FOUND
+
+
 def test_not_found_and_unknown_words():
     step = DialogueSession("the red pen.", now=0.0).on_decision(NOT_FOUND, 0.1)
     assert step.end is End.NOT_FOUND and step.words == "I do not see the red pen."
@@ -183,6 +205,8 @@ def test_bad_arguments():
         {"answer_timeout_s": 0.0},
         {"timeout_s": -1.0},
         {"timeout_s": float("nan")},
+        {"min_confidence": 1.5},
+        {"min_confidence": float("nan")},
     ):
         with pytest.raises(ValueError):
             DialogueSession("x", **arguments, now=0.0)

@@ -62,7 +62,8 @@ def test_any_sequence_keeps_the_rules(session, events):
         # The rules that hold after every event.
         assert finishes <= 1 and (session.finished is not None) == (finishes == 1)
         assert asks == session.questions_asked <= session.max_questions
-        assert session.policy is Policy.ASK or asks == 0
+        assert session.policy.asks or asks == 0
+        assert session.min_confidence == 0 or (session.may_ask and session.policy is Policy.ASK_UNTIL_CONFIDENT)
         assert len(session.turns) in (asks, asks - 1) or asks == 0
         assert (session.open_question is not None) <= (session.finished is None)
         if isinstance(step, Continue):
