@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 import torch
-from peft import LoraConfig, get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from clue_ros.types import ModelLoadError
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -61,6 +64,22 @@ def save_adapter(model, name: str, folder: Path) -> None:
     state = {f"base_model.model.{k}": v.detach().contiguous().clone()
              for k, v in get_peft_model_state_dict(model, adapter_name=name).items()}
     save_file(state, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
+def load_adapter_weights(model, name: str, folder: Path) -> None:
+    """Put the weights of an adapter folder into an adapter that is there already. Raises ModelLoadError if the file is
+    missing, corrupt, or of another rank or other layers."""
+    file = Path(folder) / "adapter_model.safetensors"
+    try:
+        tensors = {k.removeprefix("base_model.model."): v.float() for k, v in load_file(str(file)).items()}
+    except (OSError, SafetensorError) as error:
+        raise ModelLoadError(f"{file} cannot be read: {error}") from error
+    own = get_peft_model_state_dict(model, adapter_name=name)
+    wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
+    if wrong:
+        raise ModelLoadError(f"{file} does not fit this run's adapter: {len(wrong)} tensors are missing or of another shape, "
+                             f"for example {wrong[0]}; use the same rank and layers, or start_from: ''")
+    set_peft_model_state_dict(model, {k: tensors[k] for k in own}, adapter_name=name)
 
 
 class NamedParameters(torch.nn.Module):

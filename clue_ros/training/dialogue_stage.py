@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Dict, Tuple
 
@@ -31,6 +31,10 @@ class DialogueSettings:
     length: int = 200
     lr: float = 1e-3
     seed: int = 0
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    warmup: int = 50
+    weight_decay: float = 1e-4
 
 
 def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language: LanguageSettings,
@@ -42,8 +46,9 @@ def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language
     for _, parameter in named:
         parameter.requires_grad_(True)
     packer = Packer(tokenizer, source.features.shape[1])
-    run = Run(folder, {"adapter": NamedParameters(named)}, Optimizer(((k.replace("layers", "decoder"), p) for k, p in named),
-                                                                 settings.lr), settings, settings.seed)
+    optimizer = Optimizer(named, settings.lr, settings.weight_decay, settings.optimizer)
+    run = Run(folder, {"adapter": NamedParameters(named)}, optimizer,
+              {"stage": NAME, **asdict(settings), "lora": asdict(lora)}, settings.seed)
     loss_settings = replace(language, length=settings.length)
 
     def loss_of(step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
@@ -57,6 +62,7 @@ def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language
         return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, loss_settings)
 
     model.train()
-    run.train(settings.steps, loss_of, title="dialogue", report_every=25)
+    run.train(settings.steps, loss_of, title="dialogue", report_every=25, warmup=settings.warmup,
+              schedule=settings.schedule)
     model.eval()
     return run

@@ -1,24 +1,31 @@
-"""Assemble a model directory from the stages' run folders, and fit the detector's threshold on held-out scenes."""
+"""Assemble a model directory: from the stages of a model trained from nothing, or from a base directory and one run."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict
 
 import numpy as np
-import torch
 from transformers import SiglipImageProcessorPil
 
+from clue_ros.ambiguity.detector import FILE as CNN_FILE
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.simulation.language import FILLERS
 from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, named_adapter_parameters,
                                         save_adapter)
-from clue_ros.training.detector_stage import DetectorTrainer
+from clue_ros.training.base import open_base
+from clue_ros.training.detector_stage import DetectorSettings
 from clue_ros.training.loop import load_modules
 from clue_ros.training.tabletop_model import TabletopSize
+from clue_ros.training.variants import adapted_layers
 from clue_ros.training.vision import start
+from clue_ros.types import ModelLoadError
 from clue_ros.vlm.settings import ClueSettings
+
+REPORT = "report.json"  # of a run folder: what it measured on held-out scenes
 
 
 def load_base(language_folder: Path, size: TabletopSize = TabletopSize(), seed: int = 0):
@@ -29,42 +36,93 @@ def load_base(language_folder: Path, size: TabletopSize = TabletopSize(), seed: 
     return tokenizer, model.eval()
 
 
-def export(output: Path, language_folder: Path, detector_folder: Path, dialogue_folder: Path, tap: int,
-           threshold: float, size: TabletopSize = TabletopSize(), lora: LoraSettings = LoraSettings()) -> Path:
-    """Write a complete model directory (vlm/settings.py), weights in float16 to halve the download."""
+def export(output: Path, language_folder: Path, detector_folder: Path, dialogue_folder: Path,
+           size: TabletopSize = TabletopSize()) -> Path:
+    """Write a complete model directory (vlm/settings.py) from the run folders of a model trained from nothing, weights in
+    float16 to halve the download."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     tokenizer, model = load_base(language_folder, size)
     model.half().save_pretrained(output)
     tokenizer.save_pretrained(output)
     SiglipImageProcessorPil(size={"height": size.image_size, "width": size.image_size}, image_mean=[.5] * 3,
-                         image_std=[.5] * 3).save_pretrained(output)
-    tokenizer, model = load_base(language_folder, size)
-    for name, folder, layers in (("detector", detector_folder, [tap]), ("dialogue", dialogue_folder, None)):
-        add_adapter(model, name, layers, lora)
-        load_modules(folder, {"adapter": NamedParameters(named_adapter_parameters(model, name))})
-        save_adapter(model, name, output / "adapters" / name)
-    detector = AmbiguityDetector()
-    load_modules(detector_folder, {"detector": detector})
-    detector.save(output)
-    ClueSettings(prefix_attention="image_blind", tap_layer=tap, tap_rows="last", threshold=round(threshold, 3),
-                 closed_vocabulary=True, ignored_words=FILLERS, name="clue-tabletop").save(output)
+                            image_std=[.5] * 3).save_pretrained(output)
+    ClueSettings(prefix_attention="image_blind", tap_rows="last", closed_vocabulary=True, ignored_words=FILLERS,
+                 tap_layer=run_settings(detector_folder)["tap"], name="clue-tabletop").save(output)
+    for folder in (dialogue_folder, detector_folder):
+        export_variant(output, folder, output)
     return output
 
 
-@torch.no_grad()
-def detector_scores(trainer: DetectorTrainer, batches: int, seed: int = 1) -> Tuple[np.ndarray, np.ndarray, list]:
-    """(probability float64[Q], label bool[Q], expression type[Q]) on the trainer's source."""
-    trainer.model.eval()
-    trainer.detector.eval()
-    probability, label, kinds = [], [], []
-    for n in range(batches):
-        rng = np.random.default_rng([seed, n])
-        pack, maps = trainer.maps(*trainer.source.draw(trainer.settings.batch, rng), rng=rng)
-        probability += trainer.detector(maps).sigmoid().tolist()
-        label += [q.ambiguous for q in pack.queries]
-        kinds += [q.kind for q in pack.queries]
-    return np.array(probability), np.array(label), kinds
+def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
+    """Write a complete model directory: the base's checkpoint with what one run folder trained.
+
+    A detector run replaces the base's detector (adapter and CNN) and keeps its dialogue adapter; a dialogue run the other
+    way round; a joint run brings its one adapter, `adapters/dialogue`, and its CNN, and nothing else.
+    Raises ModelLoadError if the run is not finished, UnsupportedBaseError as `open_base` does.
+    """
+    base_dir, run_folder, output = Path(base_dir), Path(run_folder), Path(output)
+    run, report = run_settings(run_folder), {}
+    if (run_folder / REPORT).is_file():
+        report = json.loads((run_folder / REPORT).read_text(encoding="utf-8"))
+    base = open_base(base_dir)
+    stage, layers = run["stage"], None
+    folder = "detector" if stage == "detector" else "dialogue"
+    if base_dir.resolve() != output.resolve():
+        output.mkdir(parents=True, exist_ok=True)
+        copy_checkpoint(base_dir, output)
+        base.tokenizer.save_pretrained(output)
+        for name in ("detector", "dialogue"):
+            shutil.rmtree(output / "adapters" / name, ignore_errors=True)
+            if (base_dir / "adapters" / name).is_dir():
+                shutil.copytree(base_dir / "adapters" / name, output / "adapters" / name)
+    if stage == "joint":
+        shutil.rmtree(output / "adapters" / "detector", ignore_errors=True)
+    if stage == "detector":
+        layers = adapted_layers(DetectorSettings(**{k: v for k, v in run.items() if k not in ("stage", "lora")}),
+                                base.model.config.get_text_config().num_hidden_layers)
+    add_adapter(base.model, folder, layers, LoraSettings(**run["lora"]))
+    load_modules(run_folder, {"adapter": NamedParameters(named_adapter_parameters(base.model, folder))})
+    save_adapter(base.model, folder, output / "adapters" / folder)
+    if stage == "joint" or run.get("reading") == "cnn":
+        detector = AmbiguityDetector()
+        load_modules(run_folder, {"detector": detector})
+        detector.save(output)
+    elif stage == "detector":
+        (output / CNN_FILE).unlink(missing_ok=True)
+    replace(base.settings, **_clue_settings(run, report)).save(output)
+    return output
+
+
+def _clue_settings(run: Dict, report: Dict) -> Dict:
+    """The fields of clue.json that a run decides. The gate is the detector alone until `clue train calibrate` fits it."""
+    if run["stage"] == "dialogue":
+        return {"dialogue_adapter": "dialogue"}
+    common = {"threshold": report.get("threshold", .5), "gate": (), "tap_layer": run["tap"], "dialogue_adapter": "dialogue"}
+    if run["stage"] == "joint":
+        return {**common, "detector": "joint", "detector_prefix": "detect", "detector_depth": "half", "detector_adapter": ""}
+    return {**common, "detector": run["reading"], "detector_prefix": run["prefix"], "detector_depth": run["depth"],
+            "detector_adapter": "detector"}
+
+
+def copy_checkpoint(source: Path, output: Path) -> None:
+    """Copy a model directory's checkpoint, and its CNN if it has one; not adapters, clue.json, figures or card."""
+    for file in sorted(Path(source).iterdir()):
+        if file.is_file() and file.name not in ("clue.json", "calibration.json") and \
+                file.suffix in (".json", ".safetensors", ".model", ".jinja"):
+            shutil.copy2(file, Path(output) / file.name)
+
+
+def run_settings(run_folder: Path) -> Dict:
+    """The settings that a run folder was trained with. Raises ModelLoadError if it holds no finished run."""
+    file = Path(run_folder) / "state.json"
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelLoadError(f"{file} cannot be read ({error}): {run_folder} holds no finished run of clue train") from error
+    if settings.get("stage") not in ("detector", "dialogue", "joint"):
+        raise ModelLoadError(f"{file} is of stage '{settings.get('stage')}', which has nothing to add to a model directory")
+    return settings
 
 
 def best_threshold(probability: np.ndarray, label: np.ndarray) -> float:
@@ -88,8 +146,19 @@ def detector_report(probability: np.ndarray, label: np.ndarray, kinds: list, thr
         by_kind[kind] = {"count": int(here.sum()), "accuracy": round(float((guess == label)[here].mean()), 3)}
     return {"threshold": round(threshold, 3), "count": len(label), "accuracy": round(float((guess == label).mean()), 3),
             "precision": round(hit / max(1.0, float(guess.sum())), 3), "recall": round(hit / max(1., label.sum()), 3),
-            "f1": round(f1_score(guess, label), 3), "by_kind": by_kind}
+            "f1": round(f1_score(guess, label), 3), "auc": round(area_under_curve(probability, label), 4),
+            "by_kind": by_kind}
 
 
-def write_report(folder: Path, name: str, report: Dict) -> None:
-    (Path(folder) / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+def area_under_curve(probability: np.ndarray, label: np.ndarray) -> float:
+    """Area under the ROC curve in [0, 1], ties counted half (Mann-Whitney); nan if one class is missing."""
+    positive, negative = int(label.sum()), int((~label).sum())
+    if not positive or not negative:
+        return float("nan")
+    _, place, count = np.unique(probability, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    return float((ranks[label].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def write_report(run_folder: Path, report: Dict) -> None:
+    (Path(run_folder) / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

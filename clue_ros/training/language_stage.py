@@ -20,12 +20,13 @@ from clue_ros.training.features import compute_features
 from clue_ros.training.loop import Run, load_modules
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.parallel import world
+from clue_ros.training.packed import pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer, location_targets
 from clue_ros.training.queries import scene_queries
 from clue_ros.training.scene_data import SceneData
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.vision import start
-from clue_ros.vlm.decoder import attention_scores, logits_of, run_layers
+from clue_ros.vlm.decoder import Pass, attention_scores, logits_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class LanguageSettings:
     tap: int = 2  # the layer whose map the detector will read
     look: Tuple[int, ...] = (3, 4)  # layers whose rows look at the one object that the next token is about
     seed: int = 0
+    optimizer: str = "muon"
+    schedule: str = "cosine"
+    warmup: int = 50
+    weight_decay: float = .02
 
 
 def train_language(data: SceneData, vision_folder: Path, folder: Path,
@@ -50,7 +55,8 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
     source = compute_features(model.model.vision_tower, data, folder, settings.seed)
     model.train()
     model.model.vision_tower.requires_grad_(False)
-    optimizer = Optimizer(((n, p) for n, p in model.named_parameters() if p.requires_grad), settings.lr)
+    optimizer = Optimizer(((n, p) for n, p in model.named_parameters() if p.requires_grad), settings.lr,
+                          settings.weight_decay, settings.optimizer)
     run = Run(folder, {"model": model}, optimizer, settings, settings.seed)
     packer = Packer(tokenizer, size.image_tokens)
     _freeze_locations(model.model.language_model.embed_tokens.weight, packer.first_location)
@@ -61,7 +67,8 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
                            settings.length)
         return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, settings)
 
-    run.train(settings.steps, loss_of, title="language", report_every=25)
+    run.train(settings.steps, loss_of, title="language", report_every=25, warmup=settings.warmup,
+              schedule=settings.schedule)
     return run
 
 
@@ -78,13 +85,14 @@ def _freeze_locations(embedding: torch.Tensor, first: int) -> None:
 def pack_loss(model, embedded: torch.Tensor, pack: Pack, first_location: int,
               settings: LanguageSettings) -> Tuple[torch.Tensor, Dict[str, float]]:
     """Loss and readings of one pack. embedded: float[B,N,W], projected image features."""
-    language = model.model.language_model
-    count, tokens = embedded.shape[:2]
-    image_positions = torch.arange(1, tokens + 1)[None].expand(count, -1)
-    image = run_layers(language, embedded, image_positions, keys_only_last=True)
-    recorded = tuple(sorted({settings.tap, *settings.look}))
-    text = run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=image.cache, mask=pack.mask,
-                      record=recorded)
+    image, text = pack_pass(model.model.language_model, embedded, pack, None, sorted({settings.tap, *settings.look}))
+    return suffix_loss(model, image, text, pack, first_location, settings)
+
+
+def suffix_loss(model, image: Pass, text: Pass, pack: Pack, first_location: int,
+                settings: LanguageSettings) -> Tuple[torch.Tensor, Dict[str, float]]:
+    """Loss and readings of a pack's passes, which recorded the queries of `settings.tap` and `settings.look`; the
+    cross-entropy is of the suffix only."""
     chosen = pack.targets != IGNORE
     logits, target, weight = logits_of(model, text.hidden[chosen]), pack.targets[chosen], pack.weights[chosen]
     located = location_targets(pack, first_location)[chosen]
@@ -93,7 +101,7 @@ def pack_loss(model, embedded: torch.Tensor, pack: Pack, first_location: int,
         losses[located] = location_loss(logits[located], target[located] - first_location, settings.sigma, first_location)
     losses[~located] = F.cross_entropy(logits[~located], target[~located], reduction="none")
     loss = (losses * weight).sum() / weight.sum()
-    looking, mass = _attention_loss(language, text.queries, image.cache, pack, settings)
+    looking, mass = _attention_loss(model.model.language_model, text.queries, image.cache, pack, settings)
     readings = _readings(logits, target, located, losses, pack, first_location)
     readings.update(attention=float(looking.detach()), mass=mass)
     return loss + settings.attention_weight * looking, readings

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from clue_ros.training.optimizer import Optimizer, cosine
+from clue_ros.training.optimizer import SCHEDULES, Optimizer
 from clue_ros.training.parallel import average_gradients, rank, world
 from clue_ros.types import ModelLoadError
 
@@ -40,8 +40,10 @@ class Run:
             self._resume()
 
     def train(self, steps: int, loss_of: LossFunction, *, warmup: int = 50, save_every_s: float = 120.0,
-              report_every: int = 50, title: str = "") -> None:
-        """Train up to `steps` steps in all. SIGINT saves and raises KeyboardInterrupt; the next call goes on."""
+              report_every: int = 50, title: str = "", schedule: str = "cosine") -> None:
+        """Train up to `steps` steps in all; schedule: 'cosine' or 'linear' after `warmup` steps.
+
+        SIGINT saves and raises KeyboardInterrupt; the next call goes on."""
         from tqdm import tqdm
 
         stop = []
@@ -59,7 +61,7 @@ class Run:
                     loss, readings = loss_of(self.step, np.random.default_rng(self._seeds()))
                     loss.backward()
                     stopped = average_gradients(self.optimizer.parameters, bool(stop))
-                    readings["gradient"] = self.optimizer.step(cosine(self.step, steps, warmup))
+                    readings["gradient"] = self.optimizer.step(SCHEDULES[schedule](self.step, steps, warmup))
                     readings["loss"] = float(loss.detach())
                     self.step += 1
                     bar.update()

@@ -8,9 +8,11 @@ update scaled to AdamW's root mean square as in Liu et al. 2025, so that both pa
 from __future__ import annotations
 
 import math
-from typing import Iterable, List, Tuple
+from typing import Callable, Dict, Iterable, List, Tuple
 
 import torch
+
+KINDS = ("muon", "adamw")
 
 
 class Muon(torch.optim.Optimizer):
@@ -44,28 +46,48 @@ def orthogonalize(gradient: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
 
 class Optimizer:
-    """Named parameters sorted into Muon (2-D weights of layers) and AdamW (embeddings, norms, biases, heads)."""
+    """Named parameters with one or more learning rates behind one schedule.
 
-    def __init__(self, named: Iterable[Tuple[str, torch.nn.Parameter]], lr: float, weight_decay: float = .02):
-        matrices, others, seen = [], [], set()
+    kind 'muon': 2-D weights of layers by Muon, the rest (embeddings, norms, biases, heads) by AdamW without decay;
+    'adamw': everything by AdamW, as the paper trains its adapters and its CNN.
+    """
+
+    def __init__(self, named: Iterable[Tuple[str, torch.nn.Parameter]] = (), lr: float = 1e-3, weight_decay: float = .02,
+                 kind: str = "muon"):
+        self.parameters: List[torch.nn.Parameter] = []
+        self._parts: List[torch.optim.Optimizer] = []
+        self._rates: List[float] = []
+        self.add(named, lr, weight_decay, kind)
+
+    def add(self, named: Iterable[Tuple[str, torch.nn.Parameter]], lr: float, weight_decay: float = .02,
+            kind: str = "muon") -> None:
+        """Add parameters with a learning rate of their own; those that need no gradient are left out."""
+        if kind not in KINDS:
+            raise ValueError(f"optimizer kind '{kind}' must be one of {', '.join(KINDS)}")
+        matrices, others, seen = [], [], {id(p) for p in self.parameters}
         for name, p in named:
             if not p.requires_grad or id(p) in seen:
                 continue
             seen.add(id(p))
-            hidden = p.ndim == 2 and "layers." in name
-            (matrices if hidden else others).append(p)
-        self.lr = lr
-        self.parameters: List[torch.nn.Parameter] = matrices + others
-        self._parts = [torch.optim.AdamW(others, lr=lr, betas=(.9, .98), weight_decay=0.0)]
+            (matrices if kind == "muon" and p.ndim == 2 and "layers." in name else others).append(p)
+        self.parameters += matrices + others
+        if others and kind == "adamw":
+            self._append(torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay), lr)
+        elif others:
+            self._append(torch.optim.AdamW(others, lr=lr, betas=(.9, .98), weight_decay=0.0), lr)
         if matrices:
-            self._parts.append(Muon(matrices, lr=lr, weight_decay=weight_decay))
+            self._append(Muon(matrices, lr=lr, weight_decay=weight_decay), lr)
+
+    def _append(self, part: torch.optim.Optimizer, lr: float) -> None:
+        self._parts.append(part)
+        self._rates.append(lr)
 
     def step(self, scale: float, clip: float = 1.0) -> float:
-        """Apply the gradients at lr × scale and clear them; returns the gradient norm before clipping."""
+        """Apply the gradients at each rate × scale and clear them; returns the gradient norm before clipping."""
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, clip))
-        for part in self._parts:
+        for part, rate in zip(self._parts, self._rates):
             for group in part.param_groups:
-                group["lr"] = self.lr * scale
+                group["lr"] = rate * scale
             part.step()
             part.zero_grad(set_to_none=True)
         return norm
@@ -84,3 +106,13 @@ def cosine(step: int, total: int, warmup: int = 50, floor: float = .02) -> float
         return (step + 1) / warmup
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return floor + (1 - floor) * .5 * (1 + math.cos(math.pi * progress))
+
+
+def linear(step: int, total: int, warmup: int = 50) -> float:
+    """Learning-rate factor in [0, 1]: linear warm-up, then a straight line down to 0 after the last step (the paper)."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return max(0.0, 1 - (step - warmup) / max(1, total - warmup))
+
+
+SCHEDULES: Dict[str, Callable[..., float]] = {"cosine": cosine, "linear": linear}

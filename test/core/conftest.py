@@ -1,5 +1,7 @@
 """A model of the real class, with random weights and a few thousand parameters, in a complete model directory."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -17,7 +19,8 @@ def tiny_size():
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory):
     """A directory as `clue train export` writes it, from untrained stages."""
-    from clue_ros.training.adapters import NamedParameters, add_adapter, named_adapter_parameters
+    from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters
+    from clue_ros.training.detector_stage import DetectorSettings
     from clue_ros.training.export import export, load_base
     from clue_ros.training.loop import Run
     from clue_ros.training.optimizer import Optimizer
@@ -27,8 +30,9 @@ def tiny_model_dir(tmp_path_factory):
     root = tmp_path_factory.mktemp("tiny")
     _, model, _ = start(TINY)
 
-    def store(stage, modules):
-        Run(root / stage, modules, Optimizer([("x", torch.nn.Parameter(torch.zeros(1)))], 1e-3), {}).save()
+    def store(stage, modules, settings=None):
+        run = {"stage": stage, **(asdict(settings) if settings else {}), "lora": asdict(LoraSettings())}
+        Run(root / stage, modules, Optimizer([("x", torch.nn.Parameter(torch.zeros(1)))], 1e-3), run).save()
 
     store("language", {"model": model})
     for name, layers in (("detector", [1]), ("dialogue", None)):
@@ -41,6 +45,5 @@ def tiny_model_dir(tmp_path_factory):
         modules = {"adapter": NamedParameters(named_adapter_parameters(base, name))}
         if name == "detector":
             modules["detector"] = AmbiguityDetector()
-        store(name, modules)
-    return export(root / "model", root / "language", root / "detector", root / "dialogue", tap=1, threshold=.5,
-                  size=TINY)
+        store(name, modules, DetectorSettings(tap=1) if name == "detector" else None)
+    return export(root / "model", root / "language", root / "detector", root / "dialogue", TINY)

@@ -10,13 +10,15 @@ from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.grounder import Grounder
 from clue_ros.prompt import DETECT
 from clue_ros.simulation.dataset import generate
-from clue_ros.training.cli import TrainConfig, TrainingError, _Stages, read_config, DEFAULT_CONFIG
+from clue_ros.training.cli import DEFAULT_CONFIG
 from clue_ros.training.dense import location_loss
 from clue_ros.training.language_stage import LanguageSettings, pack_loss
 from clue_ros.training.optimizer import orthogonalize
 from clue_ros.training.packing import IGNORE, Packer
 from clue_ros.training.queries import scene_queries
+from clue_ros.training.recipe import TrainConfig, TrainingError, read_config
 from clue_ros.training.scene_data import load, patch_owners
+from clue_ros.training.stages import STAGES, Stages
 from clue_ros.training.vision import VisionSettings, start, train_vision
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
@@ -77,11 +79,11 @@ def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1, "head_dim": 16},
         "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "look": [2, 3]},
         "detector": {"steps": 2, "batch": 4}, "dialogue": {"steps": 2, "batch": 4}}))
-    stages = _Stages(read_config(recipe), tmp_path / "run", scenes)
+    stages = Stages(read_config(recipe), tmp_path / "run", scenes)
     with pytest.raises(TrainingError, match="clue train vision"):
         stages.language()
-    for stage in ("vision", "language", "detector", "dialogue", "export", "calibrate"):
-        getattr(stages, stage)()
+    for stage in STAGES:
+        stages.run(stage)
     assert "F1" in capsys.readouterr().out
     lines = [json.loads(x) for x in (tmp_path / "run/language/readings.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 2 and np.isfinite(lines[-1]["loss"])

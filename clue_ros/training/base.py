@@ -1,0 +1,105 @@
+"""What a training run starts from: a model directory, with its weights in float32 and without its adapters.
+
+    clue train joint --base clue_ros/models/tabletop --output runs/joint
+
+Any directory that this package wrote, or that somebody downloaded, can be the base. The packed trainer needs image tokens
+that do not see the text (`prefix_attention: image_blind`); PaliGemma's own bidirectional prefix is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PaliGemmaForConditionalGeneration, PreTrainedTokenizerFast
+
+from clue_ros.types import ClueError, ModelLoadError
+from clue_ros.vlm.answers import PRIVATE
+from clue_ros.vlm.settings import ClueSettings
+
+NEW_WORDS = ("disambiguate", *PRIVATE)
+_SPARE = re.compile(r"<unused\d+>")
+
+
+class UnsupportedBaseError(ClueError):
+    """The model directory is sound, but this trainer cannot start from it; the text says why."""
+
+
+@dataclass
+class Base:
+    """tokenizer; model: PaliGemmaForConditionalGeneration, float32 on the CPU, in evaluation mode; settings: of the
+    directory; folder: None for a run folder of the language stage."""
+
+    tokenizer: PreTrainedTokenizerFast
+    model: PaliGemmaForConditionalGeneration
+    settings: Optional[ClueSettings] = None
+    folder: Optional[Path] = None
+
+    @property
+    def side(self) -> int:
+        return self.model.config.vision_config.image_size
+
+    @property
+    def patch(self) -> int:
+        return self.model.config.vision_config.patch_size
+
+
+def open_base(folder: Path) -> Base:
+    """Load a model directory as the start of a run. Its adapters and detector are left where they are.
+
+    Raises ModelLoadError if it is no model directory, UnsupportedBaseError if its attention is not image_blind.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelLoadError(f"{folder / 'config.json'} is missing: {folder} is not a model directory")
+    try:
+        layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["text_config"]["num_hidden_layers"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelLoadError(f"{folder / 'config.json'} is not the configuration of a PaliGemma model: {error}") from error
+    settings = ClueSettings.load(folder, layers)
+    if settings.prefix_attention != "image_blind":
+        raise UnsupportedBaseError(
+            f"{folder}: training on a checkpoint with prefix_attention '{settings.prefix_attention}' is not supported yet; "
+            "the packed trainer needs 'image_blind', as the embedded model has (clue_ros/models/tabletop)")
+    try:
+        model = PaliGemmaForConditionalGeneration.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True,
+            attn_implementation={"text_config": "eager", "vision_config": "sdpa"})
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # transformers raises many kinds for a broken directory; all mean the same here
+        raise ModelLoadError(f"{folder} cannot be loaded as PaliGemma: {error}") from error
+    model.requires_grad_(False)
+    return Base(name_spare_tokens(tokenizer)[0], model.eval(), settings, folder)
+
+
+def name_spare_tokens(tokenizer: PreTrainedTokenizerFast,
+                      words: Sequence[str] = NEW_WORDS) -> Tuple[PreTrainedTokenizerFast, List[str]]:
+    """(tokenizer, new names): spare rows `<unusedNN>` of a closed, word-level vocabulary renamed to words that it lacks.
+
+    The rows were never trained, so a word named here is new to the model, as the paper's "disambiguate" is; ids and
+    weights stay. The tokenizer itself is returned if nothing is missing or its vocabulary is open (a word then is made of
+    pieces). Raises UnsupportedBaseError if too few spare rows are left.
+    """
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    if content["model"].get("type") != "WordLevel":
+        return tokenizer, []
+    vocabulary = content["model"]["vocab"]
+    missing = [w for w in words if w not in vocabulary]
+    if not missing:
+        return tokenizer, []
+    spare = sorted((w for w in vocabulary if _SPARE.fullmatch(w)), key=vocabulary.get)
+    if len(spare) < len(missing):
+        raise UnsupportedBaseError(f"the tokenizer lacks {', '.join(missing)} and has only {len(spare)} spare <unusedNN> "
+                                   "tokens to give these names to")
+    for word, row in zip(missing, spare):
+        vocabulary[word] = vocabulary.pop(row)
+    content["model"]["vocab"] = dict(sorted(vocabulary.items(), key=lambda item: item[1]))
+    renamed = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(content)), padding_side=tokenizer.padding_side,
+        **{k: v for k, v in tokenizer.special_tokens_map.items() if isinstance(v, str)})
+    return renamed, missing

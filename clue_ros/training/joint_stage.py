@@ -1,0 +1,153 @@
+"""`clue train joint`: one-pass CLUE, one adapter that speaks and whose own attention says when to ask.
+
+    clue train joint --base clue_ros/models/tabletop --output runs/joint
+
+The paper runs two prefixes through two adapters. Here one adapter on all layers is trained on the dialogue pairs
+(`clarify ‖ C`, loss on the suffix only) plus an auxiliary loss: the CNN reads the map of layer k of that very pass, from
+the closing row, and its binary cross-entropy, weighted by `ambiguity_weight`, reaches the adapter too. At serving time the
+tap then costs nothing beyond the prefill that goes on to generate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from clue_ros.ambiguity.detector import FILE as CNN_FILE
+from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.prompt import CLARIFY
+from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, load_adapter_weights,
+                                        named_adapter_parameters)
+from clue_ros.training.detector_stage import shaken, verdict_readings
+from clue_ros.training.features import FeatureData
+from clue_ros.training.language_stage import LanguageSettings, suffix_loss
+from clue_ros.training.loop import Run
+from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.packed import closing_maps, pack_pass
+from clue_ros.training.packing import IGNORE, Pack, Packer
+from clue_ros.training.parallel import world
+from clue_ros.training.queries import Query, query_of, scene_states
+
+NAME = "dialogue"  # the folder under adapters/: one adapter does both
+
+
+@dataclass(frozen=True)
+class JointSettings:
+    """lr: of the adapter; cnn_lr: of the CNN; ambiguity_weight: of the auxiliary loss; tap: layer whose map is read;
+    start_from: an adapter folder of the base (adapters/NAME) to start from, with the base's CNN if it has one (a map of
+    another layer is still a map); empty for fresh ones."""
+
+    steps: int = 500
+    batch: int = 12
+    queries: int = 8
+    length: int = 200
+    lr: float = 1e-3
+    cnn_lr: float = 2e-3
+    tap: int = 3
+    ambiguity_weight: float = .5
+    start_from: str = "dialogue"
+    seed: int = 0
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    warmup: int = 25
+    weight_decay: float = 1e-4
+
+
+class JointTrainer:
+    """One adapter on all layers and the CNN on a base model whose own weights stay as they are.
+
+    base_folder: where `start_from` is looked for, None for no model directory.
+    """
+
+    def __init__(self, model, tokenizer, source: FeatureData, folder: Path, language: LanguageSettings,
+                 settings: JointSettings = JointSettings(), lora: LoraSettings = LoraSettings(),
+                 base_folder: "Path | None" = None):
+        self.model, self.source, self.settings = model, source, settings
+        add_adapter(model, NAME, None, lora)
+        start = Path(base_folder) / "adapters" / settings.start_from if base_folder and settings.start_from else None
+        self.detector = AmbiguityDetector()
+        if start is not None and start.is_dir():
+            load_adapter_weights(model, NAME, start)
+            if (Path(base_folder) / CNN_FILE).is_file():
+                self.detector = AmbiguityDetector.load(base_folder)
+        named = named_adapter_parameters(model, NAME)
+        self.packer = Packer(tokenizer, source.features.shape[1])
+        self._speech = replace(language, length=settings.length, tap=settings.tap)
+        optimizer = Optimizer(named, settings.lr, settings.weight_decay, settings.optimizer)
+        optimizer.add(self.detector.named_parameters(), settings.cnn_lr, settings.weight_decay, "adamw")
+        self.run = Run(folder, {"adapter": NamedParameters(named), "detector": self.detector}, optimizer,
+                       {"stage": "joint", **asdict(settings), "lora": asdict(lora)}, settings.seed)
+
+    def train(self) -> Run:
+        self.model.train()
+        self.detector.train()
+        s = self.settings
+        self.run.train(s.steps, self._loss, title="joint", report_every=25, warmup=s.warmup, schedule=s.schedule)
+        self.model.eval()
+        self.detector.eval()
+        return self.run
+
+    def _loss(self, step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
+        features, pack = self.draw(self.settings.batch // world(), rng)
+        language, tap = self.model.model.language_model, self.settings.tap
+        embedded = self.model.model.multi_modal_projector(features)
+        image, text = pack_pass(language, embedded, pack, None, sorted({tap, *self._speech.look}))
+        loss, readings = suffix_loss(self.model, image, text, pack, self.packer.first_location, self._speech)
+        maps = closing_maps(language, tap, text.queries[tap], image.cache[tap][0], pack)
+        label = torch.tensor([float(q.ambiguous) for q in pack.queries])
+        logits = self.detector(shaken(maps, rng))
+        auxiliary = F.binary_cross_entropy_with_logits(logits, label)
+        readings.update(ambiguity=float(auxiliary.detach()), **verdict_readings(logits.detach(), label))
+        return loss + self.settings.ambiguity_weight * auxiliary, readings
+
+    def draw(self, count: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Pack]:
+        """(features float32[B,N,D], pack of `clarify` pairs) of random scenes."""
+        s = self.settings
+        features, patches, objects, sizes = self.source.draw(count, rng)
+        return features, clarify_pack(self.packer, objects, sizes, patches, s.queries, s.length, rng)
+
+    @torch.no_grad()
+    def scores(self, batches: int, seed: int = 1) -> Tuple[np.ndarray, np.ndarray, list]:
+        """(probability by the map float64[Q], label bool[Q], expression type[Q]) on batches drawn from the source."""
+        self.model.eval()
+        self.detector.eval()
+        probability, label, kinds = [], [], []
+        language, tap = self.model.model.language_model, self.settings.tap
+        for n in range(batches):
+            features, pack = self.draw(self.settings.batch, np.random.default_rng([seed, n]))
+            image, text = pack_pass(language, self.model.model.multi_modal_projector(features), pack, tap + 1, (tap,))
+            maps = closing_maps(language, tap, text.queries[tap], image.cache[tap][0], pack)
+            probability += self.detector(maps).sigmoid().tolist()
+            label += [q.ambiguous for q in pack.queries]
+            kinds += [q.kind for q in pack.queries]
+        return np.array(probability), np.array(label), kinds
+
+
+def clarify_pack(packer: Packer, objects: Sequence, sizes: Sequence, patches: np.ndarray, queries: int, length: int,
+                 rng: np.random.Generator) -> Pack:
+    """The dialogue pairs of some scenes, ambiguous states that no question resolves included.
+
+    Of those only the first token is a target: that a question must follow is certain, which one is not.
+    """
+    per_image: List[List[Query]] = []
+    for o, z in zip(objects, sizes):
+        own = []
+        for state in scene_states(o, z, rng, queries):
+            query = query_of(state, CLARIFY, o, z, rng)
+            if len(state.step.remaining) > 1 and state.step.question is None:
+                query = replace(query, segments=((QUESTION_START, ()),))
+            own.append(query)
+        per_image.append(own)
+    pack = packer.pack(per_image, patches, length)
+    for (b, row), query in zip(pack.closing.tolist(), pack.queries):
+        if query.segments == ((QUESTION_START, ()),):
+            pack.targets[b, row + 1] = IGNORE
+    return pack
+
+
+QUESTION_START = "do"  # the first word of every question of the teacher

@@ -1,0 +1,198 @@
+"""The stages of `clue train`, each in its own run folder under one output folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+from clue_ros.training.base import Base, open_base
+from clue_ros.training.detector_stage import DetectorTrainer
+from clue_ros.training.dialogue_stage import train_dialogue
+from clue_ros.training.export import (best_threshold, detector_report, export, export_variant, load_base, write_report)
+from clue_ros.training.features import FeatureData, compute_features
+from clue_ros.training.joint_stage import JointTrainer
+from clue_ros.training.language_stage import train_language
+from clue_ros.training.loop import load_modules
+from clue_ros.training.parallel import launch
+from clue_ros.training.recipe import TrainConfig, TrainingError
+from clue_ros.training.scene_data import SceneData, load
+from clue_ros.training.sweep import LayerSweep, write_sweep
+from clue_ros.training.variants import variant_name
+from clue_ros.training.vision import start, train_vision
+
+STAGES = ("vision", "language", "detector", "dialogue", "export", "calibrate")  # of a model from nothing, in order
+ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model directory
+VALIDATION_BATCHES = 20
+
+
+class Stages:
+    """base: model directory to start from; None: the language stage's run folder in `output`."""
+
+    def __init__(self, config: TrainConfig, output: Path, data: Path, steps: Optional[int] = None,
+                 base: Optional[Path] = None, processes: int = 1):
+        self._config, self._output, self._data, self._steps = config, Path(output), Path(data), steps
+        self._base = Path(base) if base else None
+        self._processes = processes
+
+    def run(self, stage: str) -> None:
+        """Run one stage, in several processes where that is wanted and possible."""
+        if stage in ("joint", "dialogue"):
+            self._train_in_processes(stage)
+            getattr(self, f"_after_{stage}")()
+        elif self._processes > 1 and stage in ("vision", "language"):
+            self._prepare(stage)
+            launch(self._processes, partial(getattr(self, stage)))
+        else:
+            getattr(self, stage)()
+
+    def vision(self) -> None:
+        train_vision(self._scenes(), self._output / "vision", self._with_steps(self._config.vision), self._config.size)
+
+    def language(self) -> None:
+        self._need("vision")
+        train_language(self._scenes(), self._output / "vision", self._output / "language",
+                       self._with_steps(self._config.language), self._config.size)
+
+    def detector(self) -> None:
+        trainer = self._detector_trainer(validation=False)
+        trainer.train()
+        self._report_detector(self._detector_trainer(validation=True), variant_name(self._config.detector))
+        self._export_run("detector")
+
+    def dialogue(self) -> None:
+        base = self._open_base()
+        train_dialogue(base.model, base.tokenizer, self._features(base), self._output / "dialogue", self._config.language,
+                       self._with_steps(self._config.dialogue), self._config.lora)
+
+    def joint(self) -> None:
+        self._joint_trainer(validation=False).train()
+
+    def sweep(self) -> None:
+        base = self._open_base()
+        sweep = LayerSweep(base.model, base.tokenizer, self._features(base), self._output / "sweep",
+                           self._with_steps(self._config.sweep))
+        sweep.train()
+        rows = sweep.report(self._features(base, validation=True))
+        folder = write_sweep(self._output / "sweep", rows, {
+            "what": "F1 of a CNN on the map of each decoder layer, everything else frozen", "base": str(self._base or ""),
+            "prefix": self._config.sweep.prefix, "steps": sweep.run.step})
+        print(f"{'layer':>5}  {'F1':>6}  {'accuracy':>8}  {'AUC':>6}   ({rows[0]['count']} held-out expressions)")
+        for row in rows:
+            print(f"{row['layer']:>5}  {row['f1']:6.3f}  {row['accuracy']:8.3f}  {row['auc']:6.3f}")
+        print(f"sweep: {folder / 'sweep.json'}, sweep.csv and sweep.png beside it")
+
+    def export(self) -> None:
+        if self._base:
+            trained = [s for s in ("joint", "detector", "dialogue") if (self._output / s / "state.json").exists()]
+            if not trained:
+                raise TrainingError(f"{self._output} holds no finished run: run first clue train joint (or detector, or "
+                                    f"dialogue) --base {self._base} --output {self._output}")
+            base = self._base
+            for stage in trained[:1] if trained[0] == "joint" else trained:
+                base = export_variant(base, self._output / stage, self._output / "model")
+            print(f"model directory: {self._output / 'model'} ({', '.join(trained)})")
+            return
+        for stage in ("language", "detector", "dialogue"):
+            self._need(stage)
+        folder = export(self._output / "model", self._output / "language", self._output / "detector",
+                        self._output / "dialogue", self._config.size)
+        print(f"model directory: {folder} — try: clue evaluate demo --model {folder}")
+
+    def calibrate(self) -> None:
+        from clue_ros.training.calibrate import calibrate
+
+        if not (self._output / "model" / "clue.json").exists():
+            raise TrainingError(f"{self._output / 'model'} is no model directory: run first "
+                                f"clue train export --output {self._output}")
+        data = self._scenes(True)
+        report = calibrate(self._output / "model", data, len(data))
+        for name in ("map alone", "first token alone", "gate"):
+            if name in report:
+                row = report[name]
+                print(f"ambiguous or not, {name}: F1 {row['f1']:.3f}, accuracy {row['accuracy']:.3f} "
+                      f"({row['count']} held-out expressions)")
+
+    def _train_in_processes(self, stage: str) -> None:
+        if self._processes > 1:
+            self._prepare(stage)
+            launch(self._processes, partial(getattr(self, stage)))
+        else:
+            getattr(self, stage)()
+
+    def _after_dialogue(self) -> None:
+        self._export_run("dialogue")
+
+    def _after_joint(self) -> None:
+        self._report_detector(self._joint_trainer(validation=True), "joint")
+        self._export_run("joint")
+
+    def _report_detector(self, trainer, name: str) -> None:
+        probability, label, kinds = trainer.scores(VALIDATION_BATCHES)
+        report = {"variant": name, **detector_report(probability, label, kinds, best_threshold(probability, label))}
+        write_report(trainer.run.folder, report)
+        print(f"{name} on {report['count']} held-out expressions: F1 {report['f1']:.3f}, accuracy "
+              f"{report['accuracy']:.3f}, AUC {report['auc']:.3f} at threshold {report['threshold']:.2f}")
+
+    def _export_run(self, stage: str) -> None:
+        if self._base:
+            folder = export_variant(self._base, self._output / stage, self._output / "model")
+            print(f"model directory: {folder}")
+
+    def _prepare(self, stage: str) -> None:
+        """What must exist before several processes share a stage: they would all make it at once."""
+        if stage == "vision":
+            self._scenes()
+        elif stage == "language":
+            self._need("vision")
+            scenes = self._scenes()
+            _, model, _ = start(self._config.size, self._config.language.seed)
+            load_modules(self._output / "vision", {"tower": model.model.vision_tower})
+            compute_features(model.model.vision_tower, scenes, self._output / "language", self._config.language.seed)
+        else:
+            self._features(self._open_base())
+
+    def _detector_trainer(self, validation: bool) -> DetectorTrainer:
+        base = self._open_base()
+        return DetectorTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "detector",
+                               self._with_steps(self._config.detector), self._config.lora)
+
+    def _joint_trainer(self, validation: bool) -> JointTrainer:
+        base = self._open_base()
+        return JointTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "joint",
+                            self._config.language, self._with_steps(self._config.joint), self._config.lora, base.folder)
+
+    def _open_base(self) -> Base:
+        if self._base:
+            return open_base(self._base)
+        self._need("language")
+        tokenizer, model = load_base(self._output / "language", self._config.size)
+        return Base(tokenizer, model)
+
+    def _features(self, base: Base, validation: bool = False) -> FeatureData:
+        """The frozen tower's features, in OUTPUT/validation, OUTPUT/features or, without a base, OUTPUT/language."""
+        tower, scenes = base.model.model.vision_tower, self._scenes(validation, base)
+        if validation:
+            return compute_features(tower, scenes, self._output / "validation", mirror=False)
+        return compute_features(tower, scenes, self._output / ("features" if self._base else "language"),
+                                self._config.language.seed)
+
+    def _scenes(self, validation: bool = False, base: Optional[Base] = None) -> SceneData:
+        from clue_ros.simulation.dataset import generate
+
+        d = self._config.data
+        folder = self._data / ("validation" if validation else "train")
+        count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
+        generate(folder, count, seed, os.cpu_count() or 1)
+        size = self._config.size
+        return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)
+
+    def _need(self, stage: str) -> None:
+        if not (self._output / stage / "state.json").exists():
+            raise TrainingError(f"{self._output / stage} holds no finished stage: run first "
+                                f"clue train {stage} --output {self._output}, or start from a model directory with --base DIR")
+
+    def _with_steps(self, settings):
+        return replace(settings, steps=self._steps) if self._steps else settings
