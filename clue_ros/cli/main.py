@@ -20,7 +20,9 @@ from clue_ros.version import VERSION
 VERBS = {
     "ground": ("clue_ros.cli.ground", "find what an instruction means in a photo, or ask"),
     "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
+    "data": ("clue_ros.cli.data", "check a data set, or turn it into our format"),
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
+    "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
     "evaluate": ("clue_ros.cli.evaluate", "measure a model on episodes with a simulated person"),
 }
 

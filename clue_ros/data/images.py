@@ -1,0 +1,164 @@
+"""Image files of data sets that strangers made: names that must stay in their folder, and files that may be damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from clue_ros.data.problems import BrokenImageError, MissingDataError, UnsafePathError
+from clue_ros.data.sample import ImageFile
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no format whose decoder starts other programs
+MAX_PIXELS = 80_000_000  # below the size at which Pillow starts to warn
+_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
+# What Pillow's decoders raise for damaged files of these formats.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
+           struct.error, zlib.error, Image.DecompressionBombError)
+
+
+class ImageRoot:
+    """A folder that image names of a data set are relative to, and must not leave."""
+
+    def __init__(self, folder: Path):
+        """The folder itself may be a link: its user named it. Raises MissingDataError if it does not exist."""
+        self.folder = Path(folder)
+        self._real = os.path.realpath(self.folder)
+        if not os.path.isdir(self._real):
+            raise MissingDataError(f"{folder}: there is no such folder of images")
+
+    def locate(self, name: object, basename: bool = False) -> Path:
+        """The path of a file name; it need not exist. basename: where the name does not exist under the folder, take
+        its last part (for conversions that wrote other people's folders before the file's name).
+
+        Raises UnsafePathError for '..', for an absolute name outside the folder, and for links that lead out of it.
+        """
+        path = self.folder / self._relative(name)
+        if basename and not path.is_file():
+            path = self.folder / path.name
+        return self.inside(path)
+
+    def inside(self, path: Path) -> Path:
+        """`path` itself, if it leads to a place in the folder with all links followed. Raises UnsafePathError."""
+        real = os.path.realpath(path)
+        if real != self._real and not real.startswith(self._real.rstrip(os.sep) + os.sep):
+            raise UnsafePathError(f"'{path}' leads out of {self.folder}; if you trust that place, name it with --images")
+        return path
+
+    def name_of(self, path: Path) -> str:
+        """The name of a path relative to the folder, with '/'."""
+        return Path(os.path.relpath(path, self.folder)).as_posix()
+
+    def _relative(self, name: object) -> str:
+        if not isinstance(name, str) or not name.strip() or len(name) > 4096:
+            raise UnsafePathError(f"the image's name must be text, got {str(name)[:60]!r}")
+        if any(ord(c) < 32 for c in name):
+            raise UnsafePathError(f"the image's name holds control characters: {name[:60]!r}")
+        if "://" in name:
+            raise UnsafePathError(f"'{name[:60]}' is an address, not a file: download the images first")
+        name = name.replace("\\", "/")  # lists made on Windows
+        if ".." in name.split("/"):
+            raise UnsafePathError(f"'{name[:60]}' leads out of the image folder")
+        return name
+
+
+def image_file(roots: Sequence[ImageRoot], name: object, size: Optional[Tuple[int, int]] = None,
+               basename: bool = False) -> ImageFile:
+    """The image of a name, in the first of the folders that holds it (else in the first). Without `size` its header is
+    read. Raises UnsafePathError, and BrokenImageError where the header was wanted."""
+    found, unsafe = None, None
+    for root in roots:
+        try:
+            path = root.locate(name, basename)
+        except UnsafePathError as error:  # an absolute name may lie in another of the folders
+            unsafe = unsafe or error
+            continue
+        if found is None or path.is_file():
+            found = (path, root)
+            if len(roots) == 1 or path.is_file():
+                break
+    if found is None:
+        raise unsafe
+    path, root = found
+    return ImageFile(path, root.name_of(path), size if size is not None else header_size(path))
+
+
+def size_of(width: object, height: object) -> Tuple[int, int]:
+    """Raises ValueError if these are not the sides of an image in pixels."""
+    for side in (width, height):
+        if isinstance(side, bool) or not isinstance(side, (int, float)) or side != side or int(side) != side or side < 1:
+            raise ValueError(f"width and height must be whole numbers above 0, got {width!r} and {height!r}")
+    return int(width), int(height)
+
+
+def header_size(path: Path) -> Tuple[int, int]:
+    """(width, height) of the upright image, from its header. Raises BrokenImageError."""
+    with _opened(path) as image:
+        return _upright_size(image)
+
+
+def read_image(path: Path, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
+    """uint8[H,W,3] RGB of an image of the stated size.
+
+    Annotations were drawn either on the pixels as stored or on the image as EXIF turns it; the stated size tells which.
+    Without a size the image comes upright. Raises BrokenImageError, also where the size is neither.
+    """
+    with _opened(path) as image:
+        upright = size is None or (image.size != tuple(size) and _upright_size(image) == tuple(size))
+        if not upright and image.size != tuple(size):
+            raise BrokenImageError(f"{path}: is {image.size[0]}x{image.size[1]}, the data set says {size[0]}x{size[1]}")
+        try:
+            image.load()
+            if upright:
+                image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip
+                grey = (np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=2)
+            return np.array(image.convert("RGB"))
+        except _DAMAGE as error:
+            raise _broken(path, error) from error
+
+
+def digest(path: Path) -> bytes:
+    """16 bytes that tell file contents apart (BLAKE2b). Raises BrokenImageError if the file cannot be read."""
+    state = hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                state.update(block)
+    except OSError as error:
+        raise _broken(path, error) from error
+    return state.digest()
+
+
+def _opened(path: Path) -> Image.Image:
+    if not os.path.isfile(path):  # also keeps from waiting for a pipe or a device
+        raise BrokenImageError(f"{path}: there is no such image file")
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except _DAMAGE as error:
+        raise _broken(path, error) from error
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        text = f"{path}: {image.size[0]}x{image.size[1]} pixels are more than the limit of {MAX_PIXELS}"
+        image.close()
+        raise BrokenImageError(text)
+    return image
+
+
+def _upright_size(image: Image.Image) -> Tuple[int, int]:
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except _DAMAGE:  # damaged EXIF says nothing about the pixels
+        turned = False
+    return (image.size[1], image.size[0]) if turned else image.size
+
+
+def _broken(path: Path, error: BaseException) -> BrokenImageError:
+    reason = " ".join(str(error).replace(str(path), "").split()) or type(error).__name__
+    return BrokenImageError(f"{path}: cannot be read as a JPEG, PNG, WebP or BMP image ({reason})")

@@ -1,0 +1,162 @@
+"""Our own format: one JSON object a line, able to hold everything that a Sample holds (fields: docs/data.md).
+
+    {"image": "images/7.jpg", "expression": "the mug", "boxes": [[10, 20, 60, 80]], "label": "ambiguous",
+     "turns": [{"question": "which one?", "answer": "the red one"}], "size": [640, 480], "split": "train"}
+
+Only `image` and `expression` (or `instruction`) are needed. `clue data convert` writes it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+from clue_ros.data.images import ImageRoot, image_file, size_of
+from clue_ros.data.problems import MissingDataError, Place, Problems
+from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of
+from clue_ros.data.source import Record, Source, expression_of, field_of, reporting, split_in, split_name, texts_of
+from clue_ros.data.table import label_of
+from clue_ros.data.textfiles import count_lines, json_object, read_lines
+from clue_ros.prompt import MAX_CHARACTERS
+from clue_ros.types import Answer, Box, Turn
+
+FIELDS = ("image", "expression", "instruction", "size", "width", "height", "turns", "boxes", "point", "label", "split",
+          "objects", "question_candidates", "answer_candidates", "id")
+
+
+class JsonLinesSource(Source):
+    name = "jsonl"
+
+    def __init__(self, path: Path, images: Optional[Path] = None):
+        """path: a file, or a folder of such files (train.jsonl, …); image names are relative to the file's folder or to
+        `images`. Raises MissingDataError."""
+        self._root = path if path.is_dir() else path.parent
+        files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        if not files:
+            raise MissingDataError(f"{path} holds no .jsonl file")
+        base = ImageRoot(self._root)
+        self._files = [base.inside(f) for f in files]
+        self.roots = (ImageRoot(images) if images is not None else base,)
+        self._fixed = {f: split_in(f.name) for f in self._files}
+        found = [s for f in self._files for s in ([self._fixed[f]] if self._fixed[f] else _splits(f))]
+        self.splits = tuple(dict.fromkeys(found))
+
+    def records(self, split: Optional[str] = None) -> Iterator[Record]:
+        wanted = self.wanted(split)
+        for file in self._files:
+            own, name = self._fixed[file], file.relative_to(self._root).as_posix()
+            if own and wanted not in (None, own):
+                continue
+            for number, line in read_lines(file):
+                of_line = own or _split_of(line)
+                if wanted in (None, of_line):
+                    yield Record(Place(name, number), of_line, line)
+
+    def count(self, split: Optional[str] = None) -> int:
+        wanted = self.wanted(split)
+        if wanted is None or all(self._fixed.values()):
+            return sum(count_lines(f) for f in self._files if wanted in (None, self._fixed[f]))
+        return sum(1 for _ in self.records(split))
+
+    def parse(self, record: Record, problems: Problems) -> Iterator[Sample]:
+        with reporting(problems, record.place):
+            entry = json_object(record.content)
+            for key in entry:
+                near = difflib.get_close_matches(key, FIELDS, 1, .8) if key not in FIELDS else []
+                if near:
+                    raise ValueError(f"unknown field '{key}', did you mean '{near[0]}'?")
+            yield sample_of(entry, str(entry.get("id", record.place)), record.split, self.roots)
+
+
+def _split_of(line: bytes) -> str:
+    if b'"split"' not in line:
+        return ""
+    try:
+        return split_name(str(json_object(line).get("split", "")))
+    except ValueError:
+        return ""  # reported when it is parsed
+
+
+def _splits(file: Path) -> Tuple[str, ...]:
+    return tuple(dict.fromkeys(s for _, line in read_lines(file) if (s := _split_of(line))))
+
+
+def sample_of(entry: Dict[str, Any], source_id: str, split: str, roots: Tuple[ImageRoot, ...]) -> Sample:
+    """Raises ValueError, InvalidExpressionError, UnsafePathError or BrokenImageError."""
+    size = None
+    if "size" in entry:
+        if not isinstance(entry["size"], list) or len(entry["size"]) != 2:
+            raise ValueError("'size' must be [width, height]")
+        size = size_of(*entry["size"])
+    elif "width" in entry or "height" in entry:
+        size = size_of(entry.get("width"), entry.get("height"))
+    turns = entry.get("turns", [])
+    if not isinstance(turns, list):
+        raise ValueError("'turns' must be a list")
+    return Sample(
+        source_id, image_file(roots, field_of(entry, "image"), size),
+        expression_of(field_of(entry, "expression", "instruction")), tuple(_turn(t) for t in turns),
+        boxes=None if entry.get("boxes") is None else boxes_of(entry["boxes"]),
+        point=None if entry.get("point") is None else point_of(entry["point"]),
+        label=label_of(entry["label"]) if entry.get("label") is not None else Label.UNKNOWN, split=split,
+        objects=boxes_of(entry.get("objects", [])),
+        question_candidates=_candidates(entry, "question_candidates"),
+        answer_candidates=_candidates(entry, "answer_candidates"))
+
+
+def _turn(value: Any) -> Turn:
+    if not isinstance(value, dict):
+        raise ValueError("a turn must be an object with 'question' and 'answer'")
+    question, answer = field_of(value, "question"), field_of(value, "answer")
+    if isinstance(answer, str):
+        answer = {"text": answer}
+    if not isinstance(answer, dict):
+        raise ValueError("an answer must be text or an object with 'text', 'point' or 'box'")
+    texts_of([question, answer.get("text", "")], "turns")
+    return Turn(question, Answer(answer.get("text", ""),
+                                 None if answer.get("point") is None else point_of(answer["point"]),
+                                 None if answer.get("box") is None else box_of(answer["box"])))
+
+
+def _candidates(entry: dict, key: str) -> Tuple[Tuple[str, ...], ...]:
+    values = entry.get(key, [])
+    if not isinstance(values, list):
+        raise ValueError(f"'{key}' must be a list of lists of texts")
+    return tuple(tuple(texts_of(v, key)) for v in values)
+
+
+def to_line(sample: Sample, image_name: Optional[str] = None) -> str:
+    """A sample as one line of this format, without line end; what is empty is left out. image_name: in place of
+    `sample.image.name`."""
+    entry: Dict[str, Any] = {"id": sample.source_id, "image": image_name or sample.image.name,
+                             "size": list(sample.size), "expression": sample.expression[:MAX_CHARACTERS]}
+    if sample.turns:
+        entry["turns"] = [{"question": t.question, "answer": _answer(t.answer)} for t in sample.turns]
+    if sample.boxes is not None:
+        entry["boxes"] = [_numbers(b) for b in sample.boxes]
+    if sample.point is not None:
+        entry["point"] = _numbers(sample.point)
+    if sample.label is not Label.UNKNOWN:
+        entry["label"] = sample.label.value
+    if sample.split:
+        entry["split"] = sample.split
+    if sample.objects:
+        entry["objects"] = [_numbers(b) for b in sample.objects]
+    for key in ("question_candidates", "answer_candidates"):
+        if getattr(sample, key):
+            entry[key] = [list(c) for c in getattr(sample, key)]
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False)
+
+
+def _answer(answer: Answer) -> Any:
+    if answer.point is None and answer.box is None:
+        return answer.text
+    fields = {"text": answer.text, "point": answer.point and _numbers(answer.point),
+              "box": answer.box and _numbers(answer.box)}
+    return {k: v for k, v in fields.items() if v}
+
+
+def _numbers(values: Box) -> list:
+    return [int(v) if v == int(v) else v for v in values]

@@ -1,0 +1,113 @@
+"""Scenes rendered by `clue scenes` as samples: instructions, dialogues and labels come from the scene's own grammar.
+
+For each scene `per_scene` ambiguous instructions (with a dialogue where words can tell the things apart), as many clear
+ones, and one for something that is not there. The same seed gives the same samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from clue_ros.data.images import ImageRoot, image_file, size_of
+from clue_ros.data.problems import MissingDataError, Place, Problems
+from clue_ros.data.sample import Label, Sample, is_empty
+from clue_ros.data.source import Record, Source, reporting, split_in
+from clue_ros.data.textfiles import count_lines, json_object, read_lines
+from clue_ros.simulation import language
+from clue_ros.simulation.referring import ImageSize, Reference, absent_references, enumerate_references
+from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.teacher import sample_dialogue
+from clue_ros.types import Answer, Box, Turn
+
+PATTERN = "scenes-*.jsonl"
+
+
+class ScenesSource(Source):
+    name = "scenes"
+
+    def __init__(self, path: Path, seed: int = 0, per_scene: int = 2):
+        """path: a folder made by `clue scenes`, or a folder of such folders named train, valid, test. Raises
+        MissingDataError."""
+        folders = [path] if any(path.glob(PATTERN)) else sorted({f.parent for f in path.glob(f"*/{PATTERN}")})
+        if not folders:
+            raise MissingDataError(f"{path} holds no {PATTERN}; make scenes with: clue scenes --output {path}")
+        self._root, self._seed, self._per_scene = path, seed, per_scene
+        self._folders = [(ImageRoot(f), split_in(f.name)) for f in folders]
+        self.roots = (ImageRoot(path),)
+        self.splits = tuple(dict.fromkeys(s for _, s in self._folders if s))
+
+    def records(self, split: Optional[str] = None) -> Iterator[Record]:
+        wanted = self.wanted(split)
+        for root, own in self._folders:
+            if wanted in (None, own):
+                for file in sorted(root.folder.glob(PATTERN)):
+                    name = file.relative_to(self._root).as_posix()
+                    for number, line in read_lines(root.inside(file)):
+                        yield Record(Place(name, number), own, (root, line))
+
+    def count(self, split: Optional[str] = None) -> int:
+        wanted = self.wanted(split)
+        return sum(count_lines(f) for r, own in self._folders if wanted in (None, own) for f in r.folder.glob(PATTERN))
+
+    def parse(self, record: Record, problems: Problems) -> Iterator[Sample]:
+        root, line = record.content
+        samples: List[Sample] = []
+        with reporting(problems, record.place):
+            scene = json_object(line)
+            try:
+                key, size = str(scene["id"]), size_of(scene["width"], scene["height"])
+                objects = tuple(_object(o) for o in scene["objects"])
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"is not a scene ({type(error).__name__}: {error})") from error
+            image = image_file([root], f"images/{key}.webp", size)
+            image = replace(image, name=self.roots[0].name_of(image.path))
+            folder = root.folder.name
+            rng = np.random.default_rng([self._seed, *f"{folder}/{key}".encode()])
+            for n, sample in enumerate(scene_samples(objects, ImageSize(*size), rng, self._per_scene)):
+                samples.append(replace(sample, image=image, source_id=f"{folder}/{key}/{n}", split=record.split))
+        yield from samples
+
+
+def scene_samples(objects: Tuple[SceneObject, ...], image: ImageSize, rng: np.random.Generator,
+                  per_scene: int) -> List[Sample]:
+    """Samples of one scene, still without image, id and split."""
+    several, one = [], []
+    for reference, matches in enumerate_references(objects, image):
+        (several if len(matches) > 1 else one).append((reference, matches))
+    samples = []
+    for pool in (several, one):
+        for index in rng.permutation(len(pool))[:per_scene]:
+            samples.append(_sample(*pool[index], objects, image, rng))
+    for reference in absent_references(objects, rng, 1):
+        samples.append(Sample("", None, language.instruction(reference, rng), boxes=(), label=Label.CLEAR))
+    return samples
+
+
+def _sample(reference: Reference, matches: Tuple[int, ...], objects, image: ImageSize,
+            rng: np.random.Generator) -> Sample:
+    text = language.instruction(reference, rng)
+    things = tuple(o.box for o in objects if o.box is not None)
+    if len(matches) == 1:
+        return Sample("", None, text, boxes=(objects[matches[0]].box,), label=Label.CLEAR, objects=things)
+    steps = sample_dialogue(text, matches, objects, image, rng)
+    if not steps:  # words do not tell them apart: every one of them may be meant
+        return Sample("", None, text, boxes=tuple(objects[i].box for i in matches), label=Label.AMBIGUOUS,
+                      objects=things)
+    last = steps[-1]
+    turns = [Turn(q, Answer(a)) for q, a in last.exchanges]
+    if last.click is not None:
+        turns[-1] = replace(turns[-1], answer=replace(turns[-1].answer, point=objects[last.click].box.center))
+    return Sample("", None, text, tuple(turns), tuple(objects[i].box for i in last.remaining), label=Label.AMBIGUOUS,
+                  objects=things)
+
+
+def _object(item: dict) -> SceneObject:
+    box = Box(*(float(v) for v in item["box"])) if item["box"] else None
+    if box is not None and is_empty(box):
+        raise ValueError(f"the box of a {item['category']} is empty: {list(box)}")
+    return SceneObject(item["category"], item["color"], item["size"], tuple(item["point"]), 0.0, (0.0, 0.0, 0.0),
+                       box=box, visibility=float(item["visibility"]), pixels=int(item["pixels"]))
