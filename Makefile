@@ -1,9 +1,9 @@
-# make demo | make test | make setup | make clean | make help
+# make demo | make test | make bench | make setup | make clean | make help
 #   make demo SEED=7          other scenes            make demo PERSON=me     you type instruction and answers
 #   make test ARGS="-k tap"   arguments for pytest    make setup PYTHON=python3.12
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clean
+.PHONY: help setup demo test bench clean
 
 SEED ?=
 PERSON ?=
@@ -14,6 +14,7 @@ export PYTHON
 help:  ## this text
 	@echo "make demo    the whole way from a camera to a question and a box (SEED=7: other scenes; PERSON=me: you are the person)"
 	@echo "make test    all tests (ARGS=\"-k tap\": arguments for pytest)"
+	@echo "make bench   speed and memory beside plain transformers and the machine's limits (ARGS=\"--models embedded\")"
 	@echo "make setup   environment, ROS 2 and build; demo and test do this first (PYTHON=python3.12: another interpreter)"
 	@echo "make clean   removes what setup and the programs made: .venv build install log out"
 
@@ -25,6 +26,9 @@ demo: setup  ## pictures and summary.json land in out/demo
 
 test: setup
 	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)
+
+bench: setup  ## table on the terminal, out/bench.json and out/bench.csv
+	@scripts/run.sh clue bench --json out/bench.json $(ARGS)
 
 clean:
 	rm -rf .venv build install log out .setup.lock .pytest_cache .hypothesis

@@ -1,0 +1,105 @@
+"""The architecture of google/paligemma2-3b-mix-448 with random weights: right for speed and memory, useless for answers.
+
+SigLIP So400m/14 at 448 px, a linear projector and Gemma 2 2B: 3,033,127,152 parameters, which are the 3,032,979,696 that
+KerasHub states for pali_gemma2_mix_3b_448 and 64 rows that pad the vocabulary from 257,152 to 257,216. The tokenizer is a
+stand-in of the real one's layout: <loc0000> is 256000, <seg000> is 257024, <image> is 257152, and every word is one token.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+
+NAME = "PaliGemma 2 3B, 448 px, random weights"
+FIRST_LOCATION, IMAGE_TOKEN_ID, VOCABULARY = 256_000, 257_152, 257_216
+PATTERN = 1_000_003  # numbers of the random pattern that is repeated over the weights; prime, so that no two rows are alike
+SPREAD = 0.02  # standard deviation
+
+
+def configuration():
+    """The PaliGemmaConfig."""
+    from transformers import Gemma2Config, PaliGemmaConfig, SiglipVisionConfig
+
+    vision = SiglipVisionConfig(hidden_size=1152, num_hidden_layers=27, num_attention_heads=16, intermediate_size=4304,
+                                image_size=448, patch_size=14, projection_dim=2304, vision_use_head=False)
+    text = Gemma2Config(vocab_size=VOCABULARY, hidden_size=2304, num_hidden_layers=26, num_attention_heads=8,
+                        num_key_value_heads=4, head_dim=256, intermediate_size=9216, query_pre_attn_scalar=256,
+                        attn_logit_softcapping=50.0, final_logit_softcapping=30.0, sliding_window=4096,
+                        pad_token_id=0, eos_token_id=1, bos_token_id=2)
+    config = PaliGemmaConfig(text_config=text, vision_config=vision, projection_dim=2304, image_token_index=IMAGE_TOKEN_ID,
+                             vocab_size=VOCABULARY - 64)
+    config._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
+    return config
+
+
+def build(config, dtype: torch.dtype, device: str = "cpu", seed: int = 0):
+    """A model of this configuration in evaluation mode, its weights allocated once and in `dtype` from the start."""
+    from transformers import PaliGemmaForConditionalGeneration
+
+    with torch.device("meta"):
+        model = PaliGemmaForConditionalGeneration(config)
+    model = model.to(dtype).to_empty(device=device)
+    model.tie_weights()
+    _fill_buffers(model, device)
+    pattern = torch.randn(PATTERN, generator=torch.Generator().manual_seed(seed)).mul_(SPREAD).to(device=device, dtype=dtype)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                _repeat(pattern, parameter)
+            else:
+                # Gemma multiplies by 1 + w, LayerNorm by w; biases are 0.
+                parameter.fill_(1.0 if "norm" in name and name.endswith("weight") and "vision" in name else 0.0)
+    return model.eval().requires_grad_(False)
+
+
+def build_tokenizer(words: Sequence[str]):
+    """The stand-in tokenizer, which knows `words` (one token each) beside PaliGemma's special tokens."""
+    from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from clue_ros.location import BINS, token
+
+    listed = list(dict.fromkeys(["<pad>", "<eos>", "<bos>", "<unk>", "\n", "yes", "no", "?", *words]))
+    # Positions are the ids: everything up to the first location is filled with names that no text can contain.
+    listed += [f"<unused{i}>" for i in range(FIRST_LOCATION - len(listed))]
+    listed += [token(i) for i in range(BINS)] + [f"<seg{i:03d}>" for i in range(IMAGE_TOKEN_ID - FIRST_LOCATION - BINS)]
+    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(listed)}, unk_token="<unk>"))
+    inner.normalizer = normalizers.Lowercase()
+    inner.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed"),
+        pre_tokenizers.Split(Regex(r"[^\w'\n]"), "isolated")])
+    inner.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
+    inner.add_tokens([AddedToken(token(i), normalized=False) for i in range(BINS)])
+    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
+                                   unk_token="<unk>", padding_side="left")
+
+
+def parameter_count(config) -> int:
+    """Parameters of a configuration, tied ones once, without allocating any."""
+    from transformers import PaliGemmaForConditionalGeneration
+
+    with torch.device("meta"):
+        model = PaliGemmaForConditionalGeneration(config)
+    model.tie_weights()
+    return sum(p.numel() for p in model.parameters())
+
+
+def _repeat(pattern: torch.Tensor, parameter: torch.Tensor) -> None:
+    flat = parameter.data.view(-1)
+    whole = flat.numel() // pattern.numel() * pattern.numel()
+    flat[:whole].view(-1, pattern.numel()).copy_(pattern)
+    flat[whole:].copy_(pattern[:flat.numel() - whole])
+
+
+def _fill_buffers(model, device: str) -> None:
+    """Buffers are not in a checkpoint either; they are made again from the configuration."""
+    language = model.model.language_model
+    language.rotary_emb = type(language.rotary_emb)(config=language.config).to(device)
+    for name, buffer in model.named_buffers():
+        if name.endswith("position_ids"):
+            buffer.copy_(torch.arange(buffer.shape[-1], device=device).expand_as(buffer))
+        elif name.endswith("embed_scale"):
+            buffer.fill_(language.config.hidden_size ** 0.5)
+        elif "rotary_emb" not in name:
+            raise RuntimeError(f"the buffer {name} of this transformers version is not known here")
