@@ -1,0 +1,241 @@
+"""The serving runtime against transformers, token by token, and its own forms (merged, quantised, batched) against each other."""
+
+import numpy as np
+import pytest
+import torch
+
+from clue_ros.training.vision import start
+from clue_ros.vlm.adapters import load_adapters, projection_shapes, read_adapter
+from clue_ros.vlm.batch import Request, generate_batch
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence
+from clue_ros.vlm.dense import Precision
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.settings import ClueSettings
+
+PREFIXES = ["detect the red mug", "clarify hand me the red mug assistant: left or right ? user: <loc0100><loc0900> left",
+            "clarify bowl", "clarify could you please give me the leftmost blue can"]
+RNG = np.random.default_rng(0)
+SCENES = [RNG.integers(0, 255, (60, 90, 3), dtype=np.uint8) for _ in PREFIXES]
+
+
+def sharp(size, softcap, seed=1):
+    """(tokenizer, model) with attention sharp enough that a wrong mask or position shows."""
+    tokenizer, model, _ = start(size)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.model.language_model.layers.parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(0, .25)
+    model.config.get_text_config().attn_logit_softcapping = softcap
+    for block in model.model.language_model.layers:
+        block.self_attn.attn_logit_softcapping = softcap
+    return tokenizer, model.eval()
+
+
+def write_adapter(model, folder, name="dialogue", seed=5):
+    """A peft adapter that changes something, saved by peft, and left out of the model again."""
+    from clue_ros.training.adapters import add_adapter, named_adapter_parameters, save_adapter
+
+    add_adapter(model, name, None)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for _, parameter in named_adapter_parameters(model, name):
+            parameter.normal_(0, .1)
+    save_adapter(model, name, folder / "adapters" / name)
+
+
+def settings(mode="full", **changes):
+    return ClueSettings(mode, 2, "last" if mode == "image_blind" else "all", closed_vocabulary=True,
+                        **{"detector_adapter": "", "dialogue_adapter": "", **changes})
+
+
+def inputs_of(b, prefixes, images):
+    """What a user would give transformers' generate: left-padded ids with image tokens, pixels, token types."""
+    from clue_ros.geometry import to_square
+
+    rows = []
+    for prefix in prefixes:
+        ids = b.tokens.prefix(prefix).ids[0].tolist()
+        rows.append([b.model.config.image_token_id] * (b.grid ** 2) + ids)
+    width = max(map(len, rows))
+    pad = b.tokenizer.pad_token_id
+    ids = torch.tensor([[pad] * (width - len(r)) + r for r in rows])
+    there = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows])
+    pixels = torch.stack([torch.from_numpy(to_square(i, b.side)).permute(2, 0, 1).float() / 127.5 - 1 for i in images])
+    return dict(input_ids=ids, attention_mask=there, token_type_ids=torch.zeros_like(ids), pixel_values=pixels)
+
+
+def transformers_text(model, inputs, eos, limit):
+    with torch.inference_mode():
+        out = model.generate(**inputs, do_sample=False, max_new_tokens=limit, eos_token_id=eos)
+    new = out[:, inputs["input_ids"].shape[1]:].tolist()
+    return [row[:row.index(eos)] if eos in row else row for row in new]
+
+
+@pytest.mark.parametrize("softcap", [None, 8.0])
+@pytest.mark.parametrize("adapted", [False, True])
+def test_the_loop_gives_the_tokens_of_generate(tiny_size, tmp_path, softcap, adapted):
+    tokenizer, model = sharp(tiny_size, softcap)
+    adapters = {}
+    if adapted:
+        write_adapter(model, tmp_path)
+        reference = model.eval()  # with the layers of peft, as a user would run it; they come in training mode
+        reference.set_adapter("dialogue")
+        tokenizer, model = sharp(tiny_size, softcap)
+        adapters = load_adapters(model.model.language_model, tmp_path, ["dialogue"])
+    else:
+        reference = sharp(tiny_size, softcap)[1]
+    b = PaliGemmaBackbone(model, tokenizer, settings(dialogue_adapter="dialogue" if adapted else ""), adapters, merge="no")
+    for prefix, image in zip(PREFIXES, SCENES):
+        expected = transformers_text(reference, inputs_of(b, [prefix], [image]), b.vocabulary.eos, 24)[0]
+        got = b.complete(b.encode(image), prefix, limit=24, adapter=b.settings.dialogue_adapter)
+        assert list(got.tokens) == expected and len(expected) > 3
+        assert len(got.certainty) == len(expected) and all(0 < c <= 1 for c in got.certainty)
+    if adapted:
+        plain = b.complete(b.encode(SCENES[1]), PREFIXES[1], limit=24)
+        with_it = b.complete(b.encode(SCENES[1]), PREFIXES[1], limit=24, adapter="dialogue")
+        assert plain.tokens != with_it.tokens, "the adapter changed nothing, so this test shows nothing"
+
+
+@pytest.mark.parametrize("mode, softcap", [("full", None), ("full", 8.0), ("image_blind", None), ("image_blind", 8.0)])
+def test_a_batch_of_mixed_lengths_gives_what_each_gives_alone(tiny_size, mode, softcap):
+    tokenizer, model = sharp(tiny_size, softcap)
+    b = PaliGemmaBackbone(model, tokenizer, settings(mode))
+    images = [b.encode(s) for s in SCENES]
+    alone = [b.complete(i, p, limit=20).tokens for i, p in zip(images, PREFIXES)]
+    together = generate_batch(b, [Request(i, p, FreeSequence(b.vocabulary.eos, 20)) for i, p in zip(images, PREFIXES)])
+    assert [tuple(s.tokens) for s in together] == alone
+    assert len({len(b.tokens.prefix(p).ids[0]) for p in PREFIXES}) == 4
+    if mode == "full":
+        assert [list(a) for a in alone] == transformers_text(sharp(tiny_size, softcap)[1], inputs_of(b, PREFIXES, SCENES),
+                                                             b.vocabulary.eos, 20)
+
+
+def test_a_constrained_batch_ends_each_sequence_in_its_own_branch(tiny_size):
+    tokenizer, model = sharp(tiny_size, None)
+    b = PaliGemmaBackbone(model, tokenizer, settings("image_blind"))
+    branches = [Branch.BOX, Branch.QUESTION, Branch.BOX, Branch.QUESTION]
+    images = [b.encode(s) for s in SCENES]
+    alone = [b.generate(b.prefill(i, p), frozenset({w})) for i, p, w in zip(images, PREFIXES, branches)]
+    together = generate_batch(b, [Request(i, p, ConstrainedSequence(b.vocabulary, frozenset({w})))
+                                  for i, p, w in zip(images, PREFIXES, branches)])
+    assert [s.tokens for s in together] == [s.tokens for s in alone]
+    assert [s.branch for s in together] == branches
+    assert together[0].confidence == pytest.approx(alone[0].confidence, abs=1e-4)
+    assert generate_batch(b, []) == []
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny_size, tmp_path_factory):
+    """(folder with an adapter, function making a backbone with it)."""
+    folder = tmp_path_factory.mktemp("adapted")
+    write_adapter(sharp(tiny_size, None)[1], folder)
+
+    def make(mode="full", **how):
+        tokenizer, model = sharp(tiny_size, None)
+        adapters = load_adapters(model.model.language_model, folder, ["dialogue"])
+        return PaliGemmaBackbone(model, tokenizer, settings(mode, dialogue_adapter="dialogue"), adapters, **how)
+
+    return folder, make
+
+
+def test_our_reading_of_an_adapter_is_pefts(adapted, tiny_size):
+    folder, _ = adapted
+    _, model = sharp(tiny_size, None)
+    shapes = projection_shapes(model.model.language_model)
+    factors = read_adapter(folder / "adapters" / "dialogue", shapes)
+    model.load_adapter(str(folder / "adapters" / "dialogue"), adapter_name="dialogue")
+    assert len(shapes) == 7 * len(model.model.language_model.layers) == sum(len(v) for v in factors.values())
+    for index, layer in enumerate(model.model.language_model.layers):
+        for name, module in layer.named_modules():
+            if hasattr(module, "get_delta_weight"):
+                down, up = factors[index][name.rsplit(".", 1)[-1]]
+                assert torch.allclose(up @ down, module.get_delta_weight("dialogue"), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["full", "image_blind"])
+def test_merged_equals_unmerged(adapted, mode):
+    beside, merged = adapted[1](mode, merge="no"), adapted[1](mode, merge="yes")
+    assert beside.plan_of("dialogue").matrices()[0].low_rank and not merged.plan_of("dialogue").matrices()[0].low_rank
+    for prefix, image in zip(PREFIXES, SCENES):
+        one, other = (b.prefill(b.encode(image), prefix, tap=True) for b in (beside, merged))
+        assert torch.allclose(one.logits, other.logits, atol=2e-4)
+        assert torch.allclose(one.attention_map, other.attention_map, atol=1e-3)
+        assert beside.generate(one, frozenset({Branch.BOX})).tokens == merged.generate(other, frozenset({Branch.BOX})).tokens
+
+
+def test_an_adapter_at_its_start_changes_nothing(tiny_size, tmp_path):
+    from clue_ros.training.adapters import add_adapter, save_adapter
+
+    _, model = sharp(tiny_size, None)
+    add_adapter(model, "dialogue", None)
+    save_adapter(model, "dialogue", tmp_path / "adapters" / "dialogue")
+    tokenizer, model = sharp(tiny_size, None)
+    adapters = load_adapters(model.model.language_model, tmp_path, ["dialogue"])
+    b = PaliGemmaBackbone(model, tokenizer, settings(dialogue_adapter="dialogue"), adapters, merge="no")
+    assert b.adapters == {"dialogue"}
+    image = b.encode(SCENES[0])
+    with_it = b.prefill(image, PREFIXES[0]).logits.clone()
+    assert torch.equal(with_it, b.prefill(image, PREFIXES[0], adapter="").logits)
+
+
+@pytest.mark.parametrize("kind, bound", [("int8", .05), ("int4", .5)])
+def test_quantised_differs_by_a_bounded_amount(kind, bound):
+    """On the shipped model: the logits' distance relative to their spread, and the boxes of plain expressions."""
+    from clue_ros.grounder import EMBEDDED_MODEL
+
+    plain = PaliGemmaBackbone.from_pretrained(EMBEDDED_MODEL)
+    small = PaliGemmaBackbone.from_pretrained(EMBEDDED_MODEL, quantization=kind)
+    assert all(not isinstance(m.weight, torch.Tensor) for m in small.plan.matrices())
+    scene = np.full((224, 224, 3), 180, np.uint8)
+    scene[90:140, 40:90] = (200, 30, 30)
+    for prefix in ("clarify the red box", "clarify hand me the box please"):
+        a, b = plain.prefill(plain.encode(scene), prefix), small.prefill(small.encode(scene), prefix)
+        difference = float((a.logits - b.logits).norm() / a.logits.norm())
+        assert 0 < difference < bound, f"{kind}: {difference}"
+        # The kernels for one row and for many are different ones; both must stand for the same weights.
+        first = small.generate(b, frozenset({Branch.BOX}))
+        assert len(first.bins) == 4
+
+
+def test_bfloat16_weights_give_float32_results_where_there_are_no_bfloat16_units(tiny_size):
+    tokenizer, model = sharp(tiny_size, None)
+    reference = PaliGemmaBackbone(model, tokenizer, settings())
+    tokenizer, narrow = sharp(tiny_size, None)
+    b = PaliGemmaBackbone(narrow.to(torch.bfloat16), tokenizer, settings(), precision=Precision(torch.bfloat16, torch.float32))
+    assert b.plan.matrices()[0].weight.dtype == torch.bfloat16
+    a, c = (x.attention_map(x.encode(SCENES[0]), PREFIXES[0]) for x in (reference, b))
+    assert c.dtype == torch.float32 and float((a - c).abs().mean()) < .05
+    assert len(b.generate(b.prefill(b.encode(SCENES[0]), PREFIXES[0]), frozenset({Branch.BOX})).bins) == 4
+
+
+def test_looking_ahead_gives_the_same_tokens_and_the_same_map(tiny_model_dir):
+    b = PaliGemmaBackbone.from_pretrained(tiny_model_dir)
+    for prefix, scene in zip(PREFIXES, SCENES):
+        direct, ahead = b.encode(scene), b.encode(scene)
+        b.look(ahead)
+        seen = dict(ahead.caches)
+        assert set(seen) == {"detector", "dialogue"}
+        assert torch.equal(b.attention_map(direct, prefix), b.attention_map(ahead, prefix))
+        one, other = b.prefill(direct, prefix), b.prefill(ahead, prefix)
+        assert torch.equal(one.logits, other.logits)
+        for branch in (Branch.BOX, Branch.QUESTION):
+            assert b.generate(one, frozenset({branch})).tokens == b.generate(other, frozenset({branch})).tokens
+        assert all(ahead.caches[k][0] is seen[k][0] for k in seen), "the image was run again"
+
+
+def test_a_long_dialogue_outgrows_the_cache_and_changes_nothing(tiny_model_dir):
+    b = PaliGemmaBackbone.from_pretrained(tiny_model_dir)
+    prefix = "clarify the mug " + "assistant: left or right ? user: the red one " * 40
+    ahead = b.encode(SCENES[0])
+    b.look(ahead)
+    assert torch.equal(b.prefill(ahead, prefix).logits, b.prefill(b.encode(SCENES[0]), prefix).logits)
+
+
+def test_a_prefill_whose_tokens_are_gone_is_refused(tiny_model_dir):
+    b = PaliGemmaBackbone.from_pretrained(tiny_model_dir)
+    image = b.encode(SCENES[0])
+    old = b.prefill(image, PREFIXES[0])
+    b.prefill(image, PREFIXES[1])
+    with pytest.raises(ValueError, match="overwritten"):
+        b.generate(old, frozenset({Branch.BOX}))
