@@ -16,7 +16,8 @@ from clue_ros.data.problems import BrokenImageError, MissingDataError, UnsafePat
 from clue_ros.data.sample import ImageFile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no format whose decoder starts other programs
-MAX_PIXELS = 80_000_000  # below the size at which Pillow starts to warn
+MAX_SIDE = 1_000_000  # of a stated size
+MAX_PIXELS = 80_000_000  # of a file; below the size at which Pillow starts to warn
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
 # What Pillow's decoders raise for damaged files of these formats.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
@@ -40,7 +41,7 @@ class ImageRoot:
         Raises UnsafePathError for '..', for an absolute name outside the folder, and for links that lead out of it.
         """
         path = self.folder / self._relative(name)
-        if basename and not path.is_file():
+        if basename and not os.path.isfile(path):
             path = self.folder / path.name
         return self.inside(path)
 
@@ -58,7 +59,7 @@ class ImageRoot:
     def _relative(self, name: object) -> str:
         if not isinstance(name, str) or not name.strip() or len(name) > 4096:
             raise UnsafePathError(f"the image's name must be text, got {str(name)[:60]!r}")
-        if any(ord(c) < 32 for c in name):
+        if any(c < " " or "\ud800" <= c <= "\udfff" for c in name):
             raise UnsafePathError(f"the image's name holds control characters: {name[:60]!r}")
         if "://" in name:
             raise UnsafePathError(f"'{name[:60]}' is an address, not a file: download the images first")
@@ -79,10 +80,11 @@ def image_file(roots: Sequence[ImageRoot], name: object, size: Optional[Tuple[in
         except UnsafePathError as error:  # an absolute name may lie in another of the folders
             unsafe = unsafe or error
             continue
-        if found is None or path.is_file():
+        exists = len(roots) == 1 or os.path.isfile(path)
+        if found is None or exists:
             found = (path, root)
-            if len(roots) == 1 or path.is_file():
-                break
+        if exists:
+            break
     if found is None:
         raise unsafe
     path, root = found
@@ -92,8 +94,9 @@ def image_file(roots: Sequence[ImageRoot], name: object, size: Optional[Tuple[in
 def size_of(width: object, height: object) -> Tuple[int, int]:
     """Raises ValueError if these are not the sides of an image in pixels."""
     for side in (width, height):
-        if isinstance(side, bool) or not isinstance(side, (int, float)) or side != side or int(side) != side or side < 1:
-            raise ValueError(f"width and height must be whole numbers above 0, got {width!r} and {height!r}")
+        if type(side) not in (int, float) or not 1 <= side <= MAX_SIDE or side != int(side):
+            raise ValueError(f"width and height must be whole numbers from 1 to {MAX_SIDE}, got {str(width)[:20]} and "
+                             f"{str(height)[:20]}")
     return int(width), int(height)
 
 

@@ -10,13 +10,12 @@ as the split 'test' where they exist. A record is one image with all its command
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from clue_ros.data.images import ImageRoot, image_file
 from clue_ros.data.problems import Kind, MissingDataError, Place, Problems, UnsafePathError
-from clue_ros.data.sample import ImageFile, Label, Sample
+from clue_ros.data.sample import ImageFile, Label, Sample, point_of
 from clue_ros.data.source import Record, Source, expression_of, reporting
 from clue_ros.data.textfiles import read_lines, text_of
 from clue_ros.prompt import clean
@@ -91,10 +90,8 @@ class It2pSource(Source):
                 parts = line.split(None, 2)
                 if len(parts) < 3:
                     raise ValueError(f"expected 'x y command', got '{line[:60]}'")
-                x, y = float(parts[0]), float(parts[1])
-                if not (math.isfinite(x) and math.isfinite(y)):
-                    raise ValueError("the point is not finite")
-                found.append((number, expression_of(parts[2]), (x, y)))
+                point = point_of([float(parts[0]), float(parts[1])])
+                found.append((number, expression_of(parts[2]), point))
         return found
 
     def _lines(self, name: str, problems: Problems, commands: bool = True) -> List[Tuple[int, str]]:

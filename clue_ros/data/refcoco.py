@@ -49,6 +49,9 @@ class RefCocoSource(Source):
                 raise PickleRefusedError(f"{path} holds the pickled references only: {ADVICE}")
             raise MissingDataError(f"{path}: found none of {', '.join(PATTERNS)}" + (f" of {subset}" if subset else ""))
         self._files = [ImageRoot(self._root).inside(f) for f in files]
+        for file in self._files:
+            if file.suffix == ".json" and "refs" in file.name and not (file.parent / "instances.json").is_file():
+                raise MissingDataError(f"{file.parent / 'instances.json'} is missing: it holds the boxes of {file.name}")
         folder = images or first_folder([self._root / name for name in IMAGE_FOLDERS])
         if folder is None:
             raise MissingDataError(f"the images of COCO are missing (looked for {', '.join(IMAGE_FOLDERS)} in "
@@ -129,6 +132,8 @@ class RefCocoSource(Source):
         return field_of(entry, "image", "file_name"), size, boxes, _label(boxes)
 
     def _reference(self, entry: dict, file: Path) -> Tuple[Any, Tuple[int, int], Tuple[Box, ...], Label]:
+        if file.suffix == ".jsonl":
+            raise ValueError("neither 'bbox' nor 'anns' is there")
         instances = self._instances(file, file.parent / "instances.json")
         identifiers = field_of(entry, "ann_id")
         identifiers = identifiers if isinstance(identifiers, list) else [identifiers]
@@ -145,8 +150,6 @@ class RefCocoSource(Source):
 
     def _instances(self, file: Path, source: Path) -> "_Instances":
         if file not in self._boxes:
-            if not source.is_file():
-                raise MissingDataError(f"{source} is missing: it holds the boxes of {file.name}")
             self._boxes[file] = _Instances(ImageRoot(self._root).inside(source))
         return self._boxes[file]
 

@@ -15,6 +15,8 @@ import numpy as np
 
 from clue_ros.types import Box, Turn
 
+_NUMBER_TYPES = frozenset((int, float))  # not bool
+MAX_COORDINATE = 1e9  # pixels
 OUTSIDE_TOLERANCE = 1.0  # pixels; OpenImages' normalised boxes end up to a pixel beyond the border
 
 
@@ -94,11 +96,8 @@ class Sample:
 
 def box_of(values: Any, form: str = "xyxy") -> Box:
     """A Box of four numbers, `form` 'xyxy' or 'xywh' (COCO). Raises ValueError if they are not four finite numbers."""
-    numbers = _numbers(values, 4, "a box")
-    if form == "xywh":
-        x, y, w, h = numbers
-        return Box(x, y, x + w, y + h)
-    return Box(*numbers)
+    x, y, third, fourth = _numbers(values, 4, "a box")
+    return Box(x, y, x + third, y + fourth) if form == "xywh" else Box(x, y, third, fourth)
 
 
 def point_of(values: Any) -> Tuple[float, float]:
@@ -111,19 +110,20 @@ def boxes_of(values: Any, form: str = "xyxy") -> Tuple[Box, ...]:
     """Boxes of a list of boxes, or of one bare box."""
     if not isinstance(values, (list, tuple)):
         raise ValueError(f"boxes must be a list, got {type(values).__name__}")
-    if len(values) == 4 and not any(isinstance(v, (list, tuple)) for v in values):
+    if len(values) == 4 and not isinstance(values[0], (list, tuple)):
         return (box_of(values, form),)
     return tuple(box_of(v, form) for v in values)
 
 
 def _numbers(values: Any, count: int, what: str) -> Tuple[float, ...]:
-    if not isinstance(values, (list, tuple)) or len(values) != count:
+    if not isinstance(values, (list, tuple)) or len(values) != count or not _NUMBER_TYPES.issuperset(map(type, values)):
         raise ValueError(f"{what} must be {count} numbers, got {str(values)[:80]}")
-    if any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
-        raise ValueError(f"{what} must be {count} numbers, got {str(values)[:80]}")
-    numbers = tuple(float(v) for v in values)
-    if not all(math.isfinite(v) for v in numbers):
-        raise ValueError(f"{what} has a coordinate that is not finite: {str(values)[:80]}")
+    try:
+        numbers = tuple(map(float, values))
+    except OverflowError:
+        numbers = (math.inf,)
+    if not all(abs(v) <= MAX_COORDINATE for v in numbers):  # NaN compares false
+        raise ValueError(f"{what} has a coordinate that is not finite or absurd: {str(values)[:80]}")
     return numbers
 
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from clue_ros.data.images import ImageRoot, image_file, size_of
 from clue_ros.data.problems import MissingDataError, Place, Problems
-from clue_ros.data.sample import Label, Sample, is_empty
-from clue_ros.data.source import Record, Source, reporting, split_in
+from clue_ros.data.sample import Label, Sample, box_of, is_empty, point_of
+from clue_ros.data.source import Record, Source, reporting, split_in, texts_of
 from clue_ros.data.textfiles import count_lines, json_object, read_lines
 from clue_ros.simulation import language
 from clue_ros.simulation.referring import ImageSize, Reference, absent_references, enumerate_references
 from clue_ros.simulation.scene import SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
-from clue_ros.types import Answer, Box, Turn
+from clue_ros.types import Answer, Turn
 
 PATTERN = "scenes-*.jsonl"
 
@@ -63,12 +63,18 @@ class ScenesSource(Source):
                 objects = tuple(_object(o) for o in scene["objects"])
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"is not a scene ({type(error).__name__}: {error})") from error
+            if any(o.box is None and o.pixels > 0 for o in objects):
+                raise ValueError("holds a thing that is seen but has no box")
             image = image_file([root], f"images/{key}.webp", size)
             image = replace(image, name=self.roots[0].name_of(image.path))
             folder = root.folder.name
             rng = np.random.default_rng([self._seed, *f"{folder}/{key}".encode()])
-            for n, sample in enumerate(scene_samples(objects, ImageSize(*size), rng, self._per_scene)):
-                samples.append(replace(sample, image=image, source_id=f"{folder}/{key}/{n}", split=record.split))
+            try:
+                made = scene_samples(objects, ImageSize(*size), rng, self._per_scene)
+            except KeyError as error:
+                raise ValueError(f"the grammar has no words for {error}") from error
+            samples = [replace(sample, image=image, source_id=f"{folder}/{key}/{n}", split=record.split)
+                       for n, sample in enumerate(made)]
         yield from samples
 
 
@@ -106,8 +112,11 @@ def _sample(reference: Reference, matches: Tuple[int, ...], objects, image: Imag
 
 
 def _object(item: dict) -> SceneObject:
-    box = Box(*(float(v) for v in item["box"])) if item["box"] else None
+    """Raises ValueError, KeyError or TypeError for what is no object of a scene."""
+    category, color, size = texts_of([item["category"], item["color"], item["size"]], "category, color, size")
+    box = None if item["box"] is None else box_of(item["box"])
     if box is not None and is_empty(box):
-        raise ValueError(f"the box of a {item['category']} is empty: {list(box)}")
-    return SceneObject(item["category"], item["color"], item["size"], tuple(item["point"]), 0.0, (0.0, 0.0, 0.0),
-                       box=box, visibility=float(item["visibility"]), pixels=int(item["pixels"]))
+        raise ValueError(f"the box of a {category} is empty: {list(box)}")
+    pixels, visibility = point_of([item["pixels"], item["visibility"]])
+    return SceneObject(category, color, size, tuple(item["point"]), 0.0, (0.0, 0.0, 0.0), box=box,
+                       visibility=visibility, pixels=int(pixels))

@@ -112,6 +112,8 @@ def expression_of(text: Any) -> str:
     if not isinstance(text, str):
         raise ValueError(f"the instruction must be text, got {type(text).__name__}")
     check_expression(text)
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("the instruction holds half a surrogate pair, which is no character")
     return text.strip()
 
 
