@@ -18,9 +18,10 @@ MAX_OPTIONS = 4  # offered in one question; more are counted instead of listed
 MAX_CAPTION_WORDS = 6
 _USELESS = frozenset("unanswerable unknown unsure none nothing yes no n/a na".split())
 _REFUSAL = re.compile(r"\b(?:sorry|not trained|base vlm|cannot|can't|as an ai)\b")
-_CAPTION_END = re.compile(r"\s+(?:on|in|at|against|next to|beside|near|behind|in front of|sitting|standing|lying|placed|is|are|"
-                          r"that|which|isolated|over|from)\b.*$")
-_ARTICLE = re.compile(r"^(?:a|an|the|some|there is a|this is a|a close up of a|close up of a|a picture of a|a photo of a)\s+")
+_CAPTION_END = re.compile(r"\s+(?:on|in|at|against|next to|beside|near|behind|in front of|sitting|standing|lying|"
+                          r"placed|is|are|that|which|isolated|over|from)\b.*$")
+_ARTICLE = re.compile(r"^(?:a|an|the|some|there is a|this is a|a close up of a|close up of a|a picture of a|a photo of "
+                      r"a)\s+")
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Option:
 
 
 def attribute_of(answer: str) -> str:
-    """The usable part of the answer to "what color is the mug?": 'Red.' -> 'red', 'red and white' stays; '' for a refusal,
-    for locations, for yes and no, and for more than three words."""
+    """The usable part of the answer to "what color is the mug?": 'Red.' -> 'red', 'red and white' stays; '' for a
+    refusal, for locations, for yes and no, and for more than three words."""
     if "<" in answer:
         return ""
     words = re.sub(r"[^\w\s-]", " ", clean(answer)).split()
@@ -43,8 +44,8 @@ def attribute_of(answer: str) -> str:
 
 
 def caption_of(answer: str) -> str:
-    """The thing in a short caption, without article and surroundings: 'A white coffee cup sitting on a table.' -> 'white
-    coffee cup'; '' where that leaves nothing or too much."""
+    """The thing in a short caption, without article and surroundings: 'A white coffee cup sitting on a table.' ->
+    'white coffee cup'; '' where that leaves nothing or too much."""
     if "<" in answer:
         return ""
     words = re.sub(r"[^\w\s'-]", " ", re.split(r"[.;\n]", clean(answer))[0] if answer else "").strip()
@@ -155,6 +156,7 @@ def describing_words(color: str, caption: str) -> frozenset:
 
 
 def known_attributes(request: Request) -> Tuple[str, ...]:
-    """The words of a reply that can be compared with descriptions: attributes, and a noun that is an attribute ("red")."""
+    """The words of a reply that can be compared with descriptions: attributes, and a noun that is an attribute
+    ("red")."""
     extra = (request.noun,) if request.noun in ATTRIBUTES else ()
     return tuple(dict.fromkeys(w for w in (*request.attributes, *extra) if w != "and"))

@@ -4,19 +4,19 @@
     grounder = Grounder.from_pretrained("paligemma2-3b-mix-448")     # no adapters, no detector: a StockGrounder
     decision = grounder.ground(grounder.encode(image), "hand me the mug")
 
-Candidates come from `detect mug`; several that survive non-maximum suppression make an instruction ambiguous; the question
-offers what tells them apart (colour, short caption, position, asked about a crop of each); the reply is resolved by
-geometry, by those descriptions, or by a refined `detect red mug`. Positions in the instruction ("the left mug") are
-decided by geometry, not by the model.
+Candidates come from `detect mug`; several that survive non-maximum suppression make an instruction ambiguous; the
+question offers what tells them apart (colour, short caption, position, asked about a crop of each); the reply is
+resolved by geometry, by those descriptions, or by a refined `detect red mug`. Positions in the instruction ("the left
+mug") are decided by geometry, not by the model.
 
 **Never run on the real checkpoint.** No pretrained weights were available while this was written: prompts and answer
-formats follow Google's documentation, and behaviour was tested with scripted answers and, for everything but colours and
-captions, with the embedded model's base without its adapters (test/core/test_stock_grounder.py).
+formats follow Google's documentation, and behaviour was tested with scripted answers and, for everything but colours
+and captions, with the embedded model's base without its adapters (test/core/test_stock_grounder.py).
 
-What a decision costs: one `detect` (prefill of the whole prefix, 6 to 8 tokens a box) and one pass over the layers below
-the tap for the map; a question about n things adds n crops, each a vision pass, a prefill and a few tokens (twice the
-prefills if colours do not suffice), at most MAX_DESCRIBED of them, none where positions are asked for. Everything is kept with the
-encoded image: pass on what `encode` returned, or each turn of a dialogue pays again.
+What a decision costs: one `detect` (prefill of the whole prefix, 6 to 8 tokens a box) and one pass over the layers
+below the tap for the map; a question about n things adds n crops, each a vision pass, a prefill and a few tokens (twice
+the prefills if colours do not suffice), at most MAX_DESCRIBED of them, none where positions are asked for. Everything
+is kept with the encoded image: pass on what `encode` returned, or each turn of a dialogue pays again.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class StockGrounder:
         return frozenset(w for w in self._backbone.tokenizer.get_vocab() if w[:1].isalpha())
 
     def encode(self, image: Image) -> StockImage:
-        """The part of the work that depends on the image only, with room for the answers about it; pass the result instead
-        of the image for later turns. image: uint8[H,W,3] RGB or a PIL image. Raises InvalidImageError."""
+        """The part of the work that depends on the image only, with room for the answers about it; pass the result
+        instead of the image for later turns. image: uint8[H,W,3] RGB or a PIL image. Raises InvalidImageError."""
         if isinstance(image, StockImage):
             return image
         rgb = as_rgb(image)
@@ -75,7 +75,8 @@ class StockGrounder:
 
     def detect_ambiguity(self, image: Image, expression: str, turns: Sequence[Turn] = (), *,
                          threshold: Optional[float] = None, should_stop: StopTest = None) -> Ambiguity:
-        """P(ambiguous) (candidates.py: probability_ambiguous), the attention map of `detect` and the candidates as regions.
+        """P(ambiguous) (candidates.py: probability_ambiguous), the attention map of `detect` and the candidates as
+        regions.
 
         Raises InvalidImageError, InvalidExpressionError, Cancelled.
         """
@@ -91,14 +92,14 @@ class StockGrounder:
     def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
                threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
                should_stop: StopTest = None) -> Decision:
-        """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS (closed
-        vocabularies only).
+        """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS
+        (closed vocabularies only).
 
-        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first, clicks in
-        pixels of the image; may_ask: False gives the surest candidate instead of a question; threshold: P(ambiguous) from
-        which to ask, None for the checkpoint's own; candidates: detections of another system in pixels, of which the box
-        is then one; min_confidence: with may_ask, a box that is less sure is offered for a yes or no first, unless the
-        person has already chosen it; should_stop: asked between steps and before every token.
+        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first,
+        clicks in pixels of the image; may_ask: False gives the surest candidate instead of a question; threshold:
+        P(ambiguous) from which to ask, None for the checkpoint's own; candidates: detections of another system in
+        pixels, of which the box is then one; min_confidence: with may_ask, a box that is less sure is offered for a yes
+        or no first, unless the person has already chosen it; should_stop: asked between steps and before every token.
         The decision's candidates are those still in question (or the ones that were given).
         latency_s: image, detect, describe (crops), map. Raises InvalidImageError, InvalidExpressionError, Cancelled.
         """
@@ -108,7 +109,8 @@ class StockGrounder:
             encoded = self.encode(image)
         stop_if(should_stop)
         with memory_guard("deciding"):
-            return self._decide(encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times, should_stop)
+            return self._decide(encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times,
+                                should_stop)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""
@@ -125,7 +127,8 @@ class StockGrounder:
         del self._backbone, self._see, self._dialogue
         release()
 
-    def _decide(self, image: StockImage, expression: str, turns: Sequence[Turn], may_ask: bool, threshold: Optional[float],
+    def _decide(self, image: StockImage, expression: str, turns: Sequence[Turn], may_ask: bool,
+                threshold: Optional[float],
                 given: Sequence[Box], min_confidence: float, times: Times, should_stop: StopTest) -> Decision:
         state = self._dialogue.understand(image, expression, turns, given, times, should_stop)
         if state.unknown:
@@ -136,7 +139,8 @@ class StockGrounder:
             state = self._dialogue.by_color(image, state, times, should_stop)
             asks = wants_to_ask(state, limit, min_confidence)
         ambiguity = self._ambiguity(image, state, threshold, times, should_stop)
-        common = dict(expression=expression, ambiguity=ambiguity, latency_s=times, candidates=tuple(given) or state.boxes)
+        common = dict(expression=expression, ambiguity=ambiguity, latency_s=times,
+                      candidates=tuple(given) or state.boxes)
         if not state.candidates:
             return Decision(Outcome.NOT_FOUND, **common)
         if asks:

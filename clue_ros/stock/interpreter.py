@@ -1,7 +1,7 @@
 """What an instruction and the replies so far leave in question, and what to ask next.
 
-The dialogue is replayed from its turns at every decision, so that nothing but the image's answers is kept between calls:
-the state is a value, a reply leads to the next one, and a question follows from a state alone.
+The dialogue is replayed from its turns at every decision, so that nothing but the image's answers is kept between
+calls: the state is a value, a reply leads to the next one, and a question follows from a state alone.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from clue_ros.types import Box, Turn
 from clue_ros.vlm.paligemma import EncodedImage, StopTest
 
 MAX_DESCRIBED = 5  # crops asked about for one question; among more candidates positions and pointing have to do
-PATIENCE = 2  # useless replies until things are offered one by one (1 where positions were asked for in the first place)
+# useless replies until things are offered one by one (1 where positions were asked for in the first place)
+PATIENCE = 2
 
 Times = Dict[str, float]
 
 
 @dataclass(frozen=True)
 class Understanding:
-    """Where a dialogue stands: the candidates still in question, surest first; confirmed: the person chose, ask no more;
-    useless: replies so far that decided nothing; unknown: words that a closed vocabulary lacks, if that ended it."""
+    """Where a dialogue stands: the candidates still in question, surest first; confirmed: the person chose, ask no
+    more; useless: replies so far that decided nothing; unknown: words that a closed vocabulary lacks, if that ended
+    it."""
 
     request: Request
     candidates: Tuple[Candidate, ...]
@@ -108,8 +110,9 @@ class Interpreter:
 
     def _refined(self, image: StockImage, state: Understanding, reading: Reading, given: Sequence[Box], times: Times,
                  should_stop: StopTest) -> Understanding:
-        """Ask `detect` for the reply's own words: what it finds among the candidates is kept, with its new confidence; what
-        it finds elsewhere replaces them (the first `detect` missed it, or the person corrected the kind of thing)."""
+        """Ask `detect` for the reply's own words: what it finds among the candidates is kept, with its new confidence;
+        what it finds elsewhere replaces them (the first `detect` missed it, or the person corrected the kind of
+        thing)."""
         unknown = self._see.unknown_words(reading.phrase)
         if unknown:
             return replace(state, unknown=unknown)
@@ -130,7 +133,8 @@ class Interpreter:
         return replace(state, candidates=found, useless=state.useless + same)
 
     def by_color(self, image: StockImage, state: Understanding, times: Times, should_stop: StopTest) -> Understanding:
-        """Of several candidates for "the red mug", those that are red when asked about one by one; all if none or all are."""
+        """Of several candidates for "the red mug", those that are red when asked about one by one; all if none or all
+        are."""
         wanted = [a for a in state.request.attributes if a in COLORS]
         if not wanted or len(state.candidates) < 2:
             return state

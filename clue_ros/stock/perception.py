@@ -28,8 +28,8 @@ CAPTION = "caption en"
 
 @dataclass
 class StockImage:
-    """rgb: uint8[H,W,3], kept for crops; encoded: the vision features; the rest: answers that were already got about this
-    image, by phrase or by (box, noun). Not shared between threads."""
+    """rgb: uint8[H,W,3], kept for crops; encoded: the vision features; the rest: answers that were already got about
+    this image, by phrase or by (box, noun). Not shared between threads."""
 
     rgb: np.ndarray
     encoded: EncodedImage
@@ -69,8 +69,8 @@ class Perception:
                otherwise: str = "") -> Tuple[Candidate, ...]:
         """Candidates for a phrase after non-maximum suppression, surest first; empty if the model sees none.
 
-        otherwise: a wording to try once more if the model answers the first one in words, neither with a box nor with an
-        immediate end. Raises Cancelled.
+        otherwise: a wording to try once more if the model answers the first one in words, neither with a box nor with
+        an immediate end. Raises Cancelled.
         """
         if phrase not in image.detections:
             found, other = self._detect(image, phrase, should_stop)
@@ -89,8 +89,8 @@ class Perception:
 
     def colors(self, image: StockImage, boxes: Sequence[Box], noun: str, should_stop: StopTest = None,
                crops: Optional[Dict[Box, EncodedImage]] = None) -> Tuple[str, ...]:
-        """The colour of the thing in each box in words, '' where the model gives none. One vision pass, one prefill and a
-        few tokens a box that was not asked about before. Raises Cancelled."""
+        """The colour of the thing in each box in words, '' where the model gives none. One vision pass, one prefill and
+        a few tokens a box that was not asked about before. Raises Cancelled."""
         question = COLOR_QUESTION.format(noun=noun)
         for box in boxes:
             if (box, noun) not in image.colors:
@@ -101,7 +101,8 @@ class Perception:
 
     def captions(self, image: StockImage, boxes: Sequence[Box], should_stop: StopTest = None,
                  crops: Optional[Dict[Box, EncodedImage]] = None) -> Tuple[str, ...]:
-        """A few words on the thing in each box, '' where the model gives none; cost as for `colors`. Raises Cancelled."""
+        """A few words on the thing in each box, '' where the model gives none; cost as for `colors`. Raises
+        Cancelled."""
         for box in boxes:
             if box not in image.captions:
                 stop_if(should_stop)
@@ -126,9 +127,12 @@ class Perception:
 
 
 def crop(rgb: np.ndarray, box: Box, margin: float = CROP_MARGIN) -> np.ndarray:
-    """uint8[h,w,3] of a box in uint8[H,W,3] with `margin` of its sides around, cut at the image's edge; at least 1 × 1."""
+    """uint8[h,w,3] of a box in uint8[H,W,3] with `margin` of its sides around, cut at the image's edge; at least
+    1 × 1 pixel."""
     height, width = rgb.shape[:2]
     dx, dy = (box.x1 - box.x0) * margin, (box.y1 - box.y0) * margin
-    x0, y0 = (int(min(max(0, np.floor(v)), n - 1)) for v, n in ((box.x0 - dx, width), (box.y0 - dy, height)))
-    x1, y1 = (int(min(max(low + 1, np.ceil(v)), n)) for v, low, n in ((box.x1 + dx, x0, width), (box.y1 + dy, y0, height)))
+    x0 = int(min(max(0, np.floor(box.x0 - dx)), width - 1))
+    y0 = int(min(max(0, np.floor(box.y0 - dy)), height - 1))
+    x1 = int(min(max(x0 + 1, np.ceil(box.x1 + dx)), width))
+    y1 = int(min(max(y0 + 1, np.ceil(box.y1 + dy)), height))
     return np.ascontiguousarray(rgb[y0:y1, x0:x1])

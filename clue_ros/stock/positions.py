@@ -1,7 +1,8 @@
 """Where a thing stands among its rivals, in words: reading them, choosing by them, and saying them.
 
-Positions are meant as the camera sees them: left and right by the box centre's x, front and back by the box's lower edge
-(the nearer a thing stands on a table, the lower it ends in the image), top and bottom by the centre's y. Pure functions.
+Positions are meant as the camera sees them: left and right by the box centre's x, front and back by the box's lower
+edge (the nearer a thing stands on a table, the lower it ends in the image), top and bottom by the centre's y. Pure
+functions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _SAME = {
 }
 DIRECTION_OF = {word: name for name, words in _SAME.items() for word in words.split()}
 _SIZE_OF = {word: name for name, words in {
-    "big": "big bigger biggest large larger largest huge", "small": "small smaller smallest little littlest tiny tiniest",
+    "big": "big bigger biggest large larger largest huge",
+    "small": "small smaller smallest little littlest tiny tiniest",
     "tall": "tall taller tallest", "short": "short shorter shortest"}.items() for word in words.split()}
 _RANKS = {word: n for n, words in enumerate(
     ("", "first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth 6th", "seventh 7th", "eighth 8th"))
@@ -40,8 +42,10 @@ _RANK = "(" + "|".join(sorted(_RANKS, key=len, reverse=True)) + ")"
 _RANK_FROM = re.compile(rf"\b{_RANK}\b((?: (?!from\b)[\w'-]+){{0,3}}) from (?:the )?({_DIRECTION})\b")
 _NUMBER = re.compile(r"\bnumber (" + "|".join(_NUMBERS) + r")\b")
 _RANK_BARE = re.compile(rf"\b{_RANK}\b(?! aid\b)")
-_TO_ME = re.compile(r"\b(?:nearest|closest|nearer|closer) to (?:me|you|us|(?:the |your |my )?(?:camera|robot|viewer))\b")
-_FROM_ME = re.compile(r"\b(?:farthest|furthest|farther|further) (?:away )?from (?:me|you|us|(?:the |your )?(?:camera|robot))\b")
+_TO_ME = re.compile(r"\b(?:nearest|closest|nearer|closer) to (?:me|you|us|(?:the |your |my )?(?:camera|robot|"
+                    r"viewer))\b")
+_FROM_ME = re.compile(r"\b(?:farthest|furthest|farther|further) (?:away )?from (?:me|you|us|(?:the |your )?(?:camera|"
+                      r"robot))\b")
 _PREPOSITION = re.compile(rf"\b(?:on|to|at|in|toward|towards) (?:the |your |my )?(?:far |very )?{_ONE_OR_TWO}"
                           rf"(?: hand)?(?: (?:side|end|edge|corner|part|row))?{_SCENE}(?! of\b)(?![\w-])")
 _ADJECTIVE = re.compile(rf"(?<![\w-]){_ONE_OR_TWO}(?: hand)?(?: side)?(?! of\b)(?![\w-])")
@@ -51,8 +55,8 @@ _NOT_PLACES = re.compile(r"\b(?:right (?:now|away|here|there)|all right|alright|
 
 @dataclass(frozen=True)
 class Place:
-    """directions: 'left', 'right', 'middle', 'front', 'back', 'top', 'bottom', at most two; rank: the n-th from the first
-    direction (from the left without one), -1 the last, 0 none; size: 'big', 'small', 'tall', 'short' or ''."""
+    """directions: 'left', 'right', 'middle', 'front', 'back', 'top', 'bottom', at most two; rank: the n-th from the
+    first direction (from the left without one), -1 the last, 0 none; size: 'big', 'small', 'tall', 'short' or ''."""
 
     directions: Tuple[str, ...] = ()
     rank: int = 0
@@ -128,8 +132,8 @@ def ordered(direction: str, indices: Sequence[int], boxes: Sequence[Box]) -> Lis
 def position_names(boxes: Sequence[Box], size: Tuple[float, float]) -> Tuple[str, ...]:
     """A different position word for each box, such as 'left' and 'right', in the order of the boxes.
 
-    Across where the boxes lie apart that way, else both ways ('front left'), else in depth; empty where no words tell them
-    apart (boxes on top of each other) and for fewer than two boxes.
+    Across where the boxes lie apart that way, else both ways ('front left'), else in depth; empty where no words tell
+    them apart (boxes on top of each other) and for fewer than two boxes.
     """
     count = len(boxes)
     if count < 2:

@@ -38,7 +38,8 @@ def _stands(kind: str, box: Box, other: Box) -> bool:
 
 
 def _distance(box: Box, other: Box, size: Tuple[float, float]) -> float:
-    """Between the boxes' edges in shares of the image's side, plus a little of the centres' so that touching ones differ."""
+    """Between the boxes' edges in shares of the image's side, plus a little of the centres' so that touching ones
+    differ."""
     dx = max(0.0, box.x0 - other.x1, other.x0 - box.x1) / size[0]
     dy = max(0.0, box.y0 - other.y1, other.y0 - box.y1) / size[1]
     (x, y), (ox, oy) = box.center, other.center

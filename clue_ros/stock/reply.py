@@ -19,23 +19,31 @@ from clue_ros.stock.phrase import GENERIC_NOUN, Request, parse_description
 from clue_ros.stock.positions import Place, choose
 from clue_ros.types import Box
 
-_YES = frozenset("yes yeah yep yup sure correct right exactly indeed okay ok true absolutely definitely affirmative".split())
-_YES_PHRASES = frozenset(("that one", "this one", "that is it", "that's it", "that is the one", "that's the one", "that's right",
-                          "of course", "i do", "i mean that one", "that is right", "yes i do", "go ahead", "it is", "yes it is"))
+_YES = frozenset("yes yeah yep yup sure correct right exactly indeed okay ok true absolutely definitely "
+                 "affirmative".split())
+_YES_PHRASES = frozenset((
+    "that one", "this one", "that is it", "that's it", "that is the one", "that's the one", "that's right", "of course",
+    "i do", "i mean that one", "that is right", "yes i do", "go ahead", "it is", "yes it is"))
 _NO = frozenset("no nope nah wrong neither none".split())
-_NO_PHRASES = frozenset(("none of them", "none of these", "none of those", "neither of them", "neither one", "neither of these",
-                         "not that one", "not this one", "not that", "not those", "no i don't", "i don't", "it is not", "it isn't",
-                         "not at all", "neither of those", "the wrong one"))
-_ANY = re.compile(r"^(?:(?:any|either|whichever|whatever)(?: (?:one|of them|of these|you like|is fine|will do|works|of the two))*"
-                  r"|(?:i )?(?:do not|don't) (?:care|mind)|(?:it )?does(?: not|n't) matter(?: to me)?|no preference|you choose|"
-                  r"your choice|you decide)$")
-_LOST = re.compile(r"^(?:i )?(?:(?:do not|don't|dunno) ?(?:know|remember|understand)?|am not sure|have no idea)$|^no idea$|"
-                   r"^not sure$|^(?:i'm|i am) not sure$|^what$|^huh$|^hm+$|^maybe$|^dunno$|^pardon$")
+_NO_PHRASES = frozenset((
+    "none of them", "none of these", "none of those", "neither of them", "neither one", "neither of these",
+    "neither of those", "not that one", "not this one", "not that", "not those", "no i don't", "i don't", "it is not",
+    "it isn't", "not at all", "the wrong one"))
+_ANY = re.compile(
+    r"^(?:(?:any|either|whichever|whatever)(?: (?:one|of them|of these|you like|is fine|will do|works|of the two))*|"
+    r"(?:i )?(?:do not|don't) (?:care|mind)|(?:it )?does(?: not|n't) matter(?: to me)?|no preference|you choose|"
+    r"your choice|you decide)$")
+_LOST = re.compile(r"^(?:i )?(?:(?:do not|don't|dunno) ?(?:know|remember|understand)?|am not sure|have no idea)$|^no "
+                   r"idea$|^not sure$|^(?:i'm|i am) not sure$|^what$|^huh$|^hm+$|^maybe$|^dunno$|^pardon$")
 _OTHER = re.compile(r"^(?:the |that |my )?(?:other|opposite|remaining)(?: one| thing)?$")
 _BOTH = re.compile(r"^(?:both|all)(?: of (?:them|these|those))?$")
-_NEGATIVE = re.compile(r"^(?:no |and )?(?:(?:i )?(?:do not|don't) (?:mean|want|need|like)|definitely not|certainly not|(?:it is|it's|that "
-                       r"is|that's) not|isn't|not|without|except|but not|(?:anything|everything|all) but|never|neither|nor|no)\b")
-_POLITE = re.compile(r"\b(?:please|thanks|thank you|robot|sorry|oh|uh|um|well|actually|hm+|mm+|i think|i guess|i said)\b")
+_NEGATIVE = re.compile(
+    r"^(?:no |and )?(?:(?:i )?(?:do not|don't) (?:mean|want|need|like)|definitely not|certainly not|"
+    r"(?:it is|it's|that is|that's) not|isn't|not|without|except|but not|(?:anything|everything|all) but|never|neither|"
+    r"nor|no)\b")
+_CLAUSE = re.compile(r"[,.;!?]|(?<!anything )(?<!everything )(?<!all )\bbut\b(?! not\b)")
+_POLITE = re.compile(r"\b(?:please|thanks|thank you|robot|sorry|oh|uh|um|well|actually|hm+|mm+|i think|i guess|i "
+                     r"said)\b")
 _NUMBER_ONLY = re.compile(r"^(?:number )?(\d|one|two|three|four|five|six)$")
 
 
@@ -52,8 +60,8 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True)
 class Reading:
-    """kept: indices of the candidates that remain; for REFINE: `phrase` to detect, `place` to choose by among what it finds,
-    and `negative` if that is what the person does not mean; refused: the person said "no" or "neither"."""
+    """kept: indices of the candidates that remain; for REFINE: `phrase` to detect, `place` to choose by among what it
+    finds, and `negative` if that is what the person does not mean; refused: the person said "no" or "neither"."""
 
     verdict: Verdict
     kept: Tuple[int, ...]
@@ -67,13 +75,13 @@ def read_reply(text: str, question: str, request: Request, boxes: Sequence[Box],
                words: Sequence[FrozenSet[str]], offered: Sequence[Tuple[str, Tuple[int, ...]]] = ()) -> Reading:
     """What a reply means.
 
-    text: the reply; question: what was asked; request: of the instruction; boxes: of the candidates in pixels of an image
-    of `size` (width, height); words: what is known of each candidate (may be empty sets); offered: the options of the
-    question as (words, indices), where they are known.
+    text: the reply; question: what was asked; request: of the instruction; boxes: of the candidates in pixels of an
+    image of `size` (width, height); words: what is known of each candidate (may be empty sets); offered: the options of
+    the question as (words, indices), where they are known.
     """
     everything = tuple(range(len(boxes)))
     said = " ".join(re.sub(r"[^\w\s',.;!?-]", " ", clean(text)).split())
-    clauses = [" ".join(_POLITE.sub(" ", c).split()) for c in re.split(r"[,.;!?]|(?<!anything )(?<!everything )(?<!all )\bbut\b(?! not\b)", said)]
+    clauses = [" ".join(_POLITE.sub(" ", c).split()) for c in _CLAUSE.split(said)]
     clauses = [c for c in clauses if c]
     known = list(offered) or [(o, _described(o, request, boxes, size, words)) for o in offered_in(question)]
     kept: Optional[Tuple[int, ...]] = None
@@ -131,9 +139,11 @@ def read_reply(text: str, question: str, request: Request, boxes: Sequence[Box],
     return Reading(Verdict.CONFIRMED if confirmed else Verdict.KEEP, left, refused=refused)
 
 
-def _meant(text: str, request: Request, boxes: Sequence[Box], size: Tuple[float, float], words: Sequence[FrozenSet[str]],
+def _meant(text: str, request: Request, boxes: Sequence[Box], size: Tuple[float, float],
+           words: Sequence[FrozenSet[str]],
            known: Sequence[Tuple[str, Tuple[int, ...]]]) -> Tuple[Optional[Tuple[int, ...]], Optional[Request]]:
-    """(indices that a description keeps, None), or (None, what to ask `detect` for), or (None, None): it says nothing."""
+    """(indices that a description keeps, None), or (None, what to ask `detect` for), or (None, None): it says
+    nothing."""
     everything = tuple(range(len(boxes)))
     number = _NUMBER_ONLY.match(text)
     if number:
