@@ -121,12 +121,13 @@ class DecoderPlan:
 
     def run(self, hidden: torch.Tensor, place: Placement, cache: Optional[KeyValueCache], *,
             mask: Optional[torch.Tensor] = None, stop: Optional[int] = None, tap: Optional[Tap] = None,
-            keys_only_last: bool = False) -> Run:
+            keys_only_last: bool = False, closing_only: bool = False) -> Run:
         """Run layers 0 … stop-1 (all if None) over a chunk float[B,T,W] of embedded tokens.
 
         cache: None if nothing stands before the chunk and nothing will come after it. mask: bool[B or 1,1,T,S], True
         where a row may look, None for everywhere in the part of the cache in use. tap: its layer may be `stop`, whose
-        values, output and MLP then never run. keys_only_last: the last layer only writes its keys and values.
+        values, output and MLP then never run. keys_only_last: the last layer only writes its keys and values; closing_only: it
+        is finished for the last row alone, float[B,1,W], which is all that the next token needs.
         """
         count = self.depth if stop is None else stop
         attention = None
@@ -140,6 +141,8 @@ class DecoderPlan:
                 return Run(hidden, attention)
             if tap is not None and tap.layer == index:
                 attention = self._read(tap, q, k)
+            if closing_only and index == count - 1:
+                q, hidden, mask = q[:, :, -1:], hidden[:, -1:], None if mask is None else mask[:, :, -1:]
             mixed = self._attend(q, k, v, mask)
             hidden = hidden + self._norm(layer.out(mixed), layer.norms[1])
             gate, up = layer.gate_up(self._norm(hidden, layer.norms[2])).chunk(2, -1)

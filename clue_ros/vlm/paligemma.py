@@ -223,18 +223,19 @@ class PaliGemmaBackbone:
         count, length = image.features.shape[1], ids.shape[1]
         text = plan.embed(ids)
         layers = plan.depth if stop is None else stop
+        closing = not (tapped and self.settings.tap_layer >= layers)  # the tap of a layer above needs every row
         if self._blind:
             tap = Tap(self.settings.tap_layer, rows, count, False) if tapped else None
             need = max(layers, self.settings.tap_layer + 1) if tapped else layers
             cache = self._image_cache(image, adapter, need, count + length + SUFFIX_ROOM)
             done = plan.run(text, plan.place(count + 1, length), cache, stop=stop, tap=tap,
-                            mask=causal_mask(count, length, self.device))
+                            mask=causal_mask(count, length, self.device), closing_only=closing)
             return _Done(done, plan, cache, count + length)
         everywhere = torch.cat([torch.zeros(1, count, dtype=torch.bool, device=self.device), rows], 1)
         tap = Tap(self.settings.tap_layer, everywhere, count, True) if tapped else None
         cache = self._full_cache(plan, count + length) if keep else None
         hidden = torch.cat([image.features, text], 1)
-        done = plan.run(hidden, plan.place(1, count + length), cache, stop=stop, tap=tap)
+        done = plan.run(hidden, plan.place(1, count + length), cache, stop=stop, tap=tap, closing_only=closing)
         return _Done(done, plan, cache, count + length)
 
     def _map(self, done: "_Done") -> torch.Tensor:

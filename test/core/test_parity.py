@@ -65,6 +65,29 @@ def inputs_of(b, prefixes, images):
     return dict(input_ids=ids, attention_mask=there, token_type_ids=torch.zeros_like(ids), pixel_values=pixels)
 
 
+@pytest.fixture
+def gaps(monkeypatch):
+    """Distance of the two best logits of every free token so far. Where it is tiny, rounding (which depends on how the
+    machine shares its threads out) may choose either, and what follows differs rightly."""
+    seen = []
+    feed = FreeSequence.feed
+
+    def recorded(self, logits):
+        best, second = logits.topk(2).values.tolist()
+        seen.append(best - second)
+        return feed(self, logits)
+
+    monkeypatch.setattr(FreeSequence, "feed", recorded)
+    return seen
+
+
+def agree(got, expected, gaps):
+    """Assert equal tokens up to the first tie, and that this is not at the beginning."""
+    sure = next((n for n, gap in enumerate(gaps) if gap < 1e-3), len(gaps))
+    assert sure >= 5, "too close to a tie to show anything: choose another seed"
+    assert list(got)[:sure] == list(expected)[:sure]
+
+
 def transformers_text(model, inputs, eos, limit):
     with torch.inference_mode():
         out = model.generate(**inputs, do_sample=False, max_new_tokens=limit, eos_token_id=eos)
@@ -74,7 +97,7 @@ def transformers_text(model, inputs, eos, limit):
 
 @pytest.mark.parametrize("softcap", [None, 8.0])
 @pytest.mark.parametrize("adapted", [False, True])
-def test_the_loop_gives_the_tokens_of_generate(tiny_size, tmp_path, softcap, adapted):
+def test_the_loop_gives_the_tokens_of_generate(tiny_size, tmp_path, softcap, adapted, gaps):
     tokenizer, model = sharp(tiny_size, softcap)
     adapters = {}
     if adapted:
@@ -88,8 +111,9 @@ def test_the_loop_gives_the_tokens_of_generate(tiny_size, tmp_path, softcap, ada
     b = PaliGemmaBackbone(model, tokenizer, settings(dialogue_adapter="dialogue" if adapted else ""), adapters, merge="no")
     for prefix, image in zip(PREFIXES, SCENES):
         expected = transformers_text(reference, inputs_of(b, [prefix], [image]), b.vocabulary.eos, 24)[0]
+        gaps.clear()
         got = b.complete(b.encode(image), prefix, limit=24, adapter=b.settings.dialogue_adapter)
-        assert list(got.tokens) == expected and len(expected) > 3
+        agree(got.tokens, expected, gaps)
         assert len(got.certainty) == len(expected) and all(0 < c <= 1 for c in got.certainty)
     if adapted:
         plain = b.complete(b.encode(SCENES[1]), PREFIXES[1], limit=24)
@@ -98,17 +122,23 @@ def test_the_loop_gives_the_tokens_of_generate(tiny_size, tmp_path, softcap, ada
 
 
 @pytest.mark.parametrize("mode, softcap", [("full", None), ("full", 8.0), ("image_blind", None), ("image_blind", 8.0)])
-def test_a_batch_of_mixed_lengths_gives_what_each_gives_alone(tiny_size, mode, softcap):
+def test_a_batch_of_mixed_lengths_gives_what_each_gives_alone(tiny_size, mode, softcap, gaps):
     tokenizer, model = sharp(tiny_size, softcap)
     b = PaliGemmaBackbone(model, tokenizer, settings(mode))
     images = [b.encode(s) for s in SCENES]
-    alone = [b.complete(i, p, limit=20).tokens for i, p in zip(images, PREFIXES)]
+    alone, margins = [], []
+    for image, prefix in zip(images, PREFIXES):
+        gaps.clear()
+        alone.append(b.complete(image, prefix, limit=20).tokens)
+        margins.append(list(gaps))
     together = generate_batch(b, [Request(i, p, FreeSequence(b.vocabulary.eos, 20)) for i, p in zip(images, PREFIXES)])
-    assert [tuple(s.tokens) for s in together] == alone
+    for own, other, margin in zip(alone, together, margins):
+        agree(other.tokens, own, margin)
     assert len({len(b.tokens.prefix(p).ids[0]) for p in PREFIXES}) == 4
     if mode == "full":
-        assert [list(a) for a in alone] == transformers_text(sharp(tiny_size, softcap)[1], inputs_of(b, PREFIXES, SCENES),
-                                                             b.vocabulary.eos, 20)
+        texts = transformers_text(sharp(tiny_size, softcap)[1], inputs_of(b, PREFIXES, SCENES), b.vocabulary.eos, 20)
+        for own, other, margin in zip(alone, texts, margins):
+            agree(own, other, margin)
 
 
 def test_a_constrained_batch_ends_each_sequence_in_its_own_branch(tiny_size):
