@@ -188,7 +188,7 @@ class DialogueSession:
         return self._end(End.CANCELED, self._transcript[-1].at if now is None else now)
 
     def _must_refuse_guess(self, decision: Decision) -> bool:
-        """A box for words still ambiguous is a guess: policies that promise a box, or a grounder free to ask, give it."""
+        """A box for ambiguous words is a guess: policies that promise a box, or a grounder free to ask, give it."""
         still_ambiguous = decision.ambiguity is not None and decision.ambiguity.is_ambiguous
         return still_ambiguous and self.policy in (Policy.ASK, Policy.FAIL) and not self.may_ask
 

@@ -41,6 +41,7 @@ class Camera:
         self._depths: Deque[Frame] = deque(maxlen=DEPTHS_KEPT)
         self._max_offset_s = parameters.max_depth_offset_s
         self._waiting: List[Future] = []
+        self.on_frame: "Optional[Callable[[Image | CompressedImage], None]]" = None  # called with every new frame
         self._subscriptions = []
 
         def subscribe(kind: type, topic: str, callback: Callable) -> None:
@@ -60,6 +61,10 @@ class Camera:
         if self._frame is None or self._age(self._frame) > max_age_s:
             return None
         return self._frame.message
+
+    def taken(self) -> float:
+        """Monotonic seconds at which the newest frame was taken, as far as its stamp tells; now if there is none."""
+        return time.monotonic() - (self._age(self._frame) if self._frame is not None else 0.0)
 
     def why_none(self, max_age_s: float) -> str:
         """One sentence for NO_IMAGE."""
@@ -119,6 +124,8 @@ class Camera:
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             future.set_result(None)
+        if self.on_frame is not None:
+            self.on_frame(message)
 
     def _on_depth(self, message: Image) -> None:
         self._depths.append(Frame(message, time.monotonic()))

@@ -14,10 +14,11 @@ from rclpy.clock import Clock, ClockType
 from std_msgs.msg import String
 
 from clue_ros.action import Ground
-from clue_ros.ros.grounding import Grounding, OnFeedback, Parts
+from clue_ros.ros.grounding import Grounding, Parts
 from clue_ros.ros.messages import MAX_ANSWER_CHARACTERS, InvalidAnswerError, request_to_answer
 from clue_ros.ros.outputs import RELIABLE
 from clue_ros.ros.parameters import read
+from clue_ros.ros.report import OnFeedback
 from clue_ros.ros.request import Request, from_speech
 from clue_ros.srv import Answer as AnswerSrv
 from clue_ros.types import Answer, InvalidExpressionError
@@ -114,7 +115,8 @@ class Conversation:
     async def _play(self, grounding: Grounding) -> None:
         result = await self.run(grounding)
         self._node.get_logger().info(
-            f"instruction {grounding.request.expression[:80]!r} ended with {result.error_code} {result.error_msg}"
+            f"instruction {grounding.request.expression[:80]!r} ended with {result.error_code} {result.error_msg};"
+            f" decided {result.response_time * 1e3:.0f} ms after the last word"
         )
 
     def _on_answer(self, request: AnswerSrv.Request, response: AnswerSrv.Response) -> AnswerSrv.Response:

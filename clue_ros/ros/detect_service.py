@@ -10,11 +10,12 @@ from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.conversions import is_empty, message_to_rgb
 from clue_ros.ros.errors import DialogueEnded, NoImageError, error_code
 from clue_ros.ros.grounding import Parts
+from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.messages import ambiguity_to_msg
 from clue_ros.ros.parameters import read
 from clue_ros.ros.request import check_expression
 from clue_ros.srv import DetectAmbiguity
-from clue_ros.types import Ambiguity, ClueError
+from clue_ros.types import Ambiguity, ClueError, OutOfMemoryError
 
 
 class DetectService:
@@ -37,17 +38,28 @@ class DetectService:
                 raise DialogueEnded(Ground.Result.NOT_ACTIVE, "the node is not active: activate it")
             expression = check_expression(request.expression)
             parameters = read(self._node)
-            image = self._parts.camera.latest(parameters.max_image_age_s) if is_empty(request.image) else request.image
+            camera, tolerance, max_age_s = self._parts.camera, parameters.sight_tolerance, parameters.max_image_age_s
+            own = not is_empty(request.image)
+            image = request.image if own else camera.latest(max_age_s)
             if image is None:
-                raise NoImageError(self._parts.camera.why_none(parameters.max_image_age_s))
+                raise NoImageError(camera.why_none(max_age_s))
+            taken = camera.taken()
 
             def work(grounder, should_stop) -> Ambiguity:
+                if own or tolerance is None:
+                    picture = message_to_rgb(image)
+                else:
+                    picture = self._parts.sight.view(grounder, image, taken, tolerance, max_age_s).encoded
                 return grounder.detect_ambiguity(
-                    message_to_rgb(image), expression, threshold=parameters.decision_threshold, should_stop=should_stop
+                    picture, expression, threshold=parameters.decision_threshold, should_stop=should_stop
                 )
 
-            ambiguity = await self._parts.inference.submit(work, self._node.executor).future
+            # rclpy does not say which client asks; cameras are what can be told apart.
+            job = self._parts.inference.submit(work, self._node.executor, Lane.REQUEST, image.header.frame_id)
+            ambiguity = await job.future
         except ClueError as error:
+            if isinstance(error, OutOfMemoryError):
+                self._parts.sight.clear()  # what can be given back is given back
             response.error_code = error_code(error)
             response.error_msg = str(error)
             return response

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from clue_ros.action import Ground
 from clue_ros.dialogue.session import End
-from clue_ros.types import Cancelled, ClueError, InvalidExpressionError, InvalidImageError
+from clue_ros.types import (
+    Cancelled, ClueError, InvalidExpressionError, InvalidImageError, ModelLoadError, OutOfMemoryError,
+)  # fmt: skip
 
 Code = Ground.Result
 
@@ -30,10 +32,6 @@ class NoImageError(ClueError):
 
 class ModelFailedError(ClueError):
     """The model raised an error of its own while it worked."""
-
-
-class OutOfMemoryError(ClueError):
-    """The device ran out of memory while the model worked."""
 
 
 class DialogueEnded(ClueError):
@@ -78,15 +76,28 @@ def error_code(error: BaseException) -> int:
 
 
 def from_model(error: Exception) -> ClueError:
-    """What a failure inside the Grounder means to a client; the original stays as `__cause__` of the caller's raise.
-
-    torch is not imported here: its OutOfMemoryError is a RuntimeError that is known by name or, for the CPU
-    allocator, by its text.
-    """
+    """What a failure inside the Grounder means to a client; the original stays as `__cause__` of the caller's raise."""
     if isinstance(error, ClueError):
         return error
+    if _starved(error):
+        return OutOfMemoryError(f"out of memory ({error}): free the device's memory or use a smaller model")
+    return ModelFailedError(f"the model failed ({type(error).__name__}: {error}); the node's log has the traceback")
+
+
+def from_load(error: Exception, name: str) -> ClueError:
+    """The same for a model that did not load; `name` says which."""
+    if isinstance(error, ClueError):
+        return error
+    if _starved(error):
+        return OutOfMemoryError(
+            f"{name} does not fit into the memory ({error}): free it, set the parameter quantization to int8 or"
+            " int4, or take a smaller model"
+        )
+    return ModelLoadError(f"{name}: {type(error).__name__}: {error}")
+
+
+def _starved(error: Exception) -> bool:
+    """torch is not imported here: its OutOfMemoryError is a RuntimeError known by name or, on the CPU, by its text."""
     text = str(error)
-    starved = type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and starved):
-        return OutOfMemoryError(f"out of memory ({text}): free the device's memory or use a smaller model")
-    return ModelFailedError(f"the model failed ({type(error).__name__}: {text}); the node's log has the traceback")
+    named = type(error).__name__ == "OutOfMemoryError" or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and named)

@@ -9,36 +9,27 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.task import Future
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
-from clue_ros.dialogue.session import PERSON, ROBOT, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
+from clue_ros.dialogue.session import PERSON, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.conversions import message_to_rgb
-from clue_ros.ros.errors import END_CODES, DialogueEnded, NoImageError, error_code
+from clue_ros.ros.errors import DialogueEnded, NoImageError
 from clue_ros.ros.inference import Inference, Job
-from clue_ros.ros.messages import answer_text, boxes_to_msgs, decision_to_target, turn_msg
+from clue_ros.ros.job_queue import Lane
+from clue_ros.ros.messages import answer_text, decision_to_target
 from clue_ros.ros.outputs import Outputs
+from clue_ros.ros.report import OnFeedback, Report
 from clue_ros.ros.request import Request
-from clue_ros.types import Answer, ClueError, Decision
+from clue_ros.ros.sight import Sight, View
+from clue_ros.types import Answer, ClueError, Decision, OutOfMemoryError
 
-REFUSAL = "I cannot do that:"  # the robot's first words where it failed for a reason that is not the dialogue's
 State = Ground.Feedback
-Code = Ground.Result
-# Called with (state, open question, questions asked, seconds since the start).
-OnFeedback = Callable[[int, str, int, float], None]
-
-_ADVICE = {
-    Code.NOT_FOUND: "check that the object is in view, or describe it differently",
-    Code.AMBIGUOUS: "say more about it, or allow questions (policy ASK, max_questions)",
-    Code.ANSWER_TIMEOUT: "answer on `speech` or the `answer` service, or raise answer_timeout",
-    Code.TIMEOUT: "raise the goal's timeout, or leave it 0",
-}
 
 
 class Parts(NamedTuple):
@@ -47,6 +38,7 @@ class Parts(NamedTuple):
     node: Node
     inference: Inference
     camera: Camera
+    sight: Sight
     outputs: Outputs
 
 
@@ -64,21 +56,21 @@ class Grounding:
     def __init__(self, request: Request, parts: Parts, on_feedback: OnFeedback = lambda *_: None) -> None:
         self.request = request
         self._parts = parts
-        self._on_feedback = on_feedback
-        self._started = time.monotonic()
+        started = time.monotonic()
         self._session = DialogueSession(
             request.expression, request.policy, request.max_questions, request.answer_timeout_s, request.timeout_s,
-            now=self._started,
+            now=started, min_confidence=request.min_confidence,
         )  # fmt: skip
+        self._report = Report(parts.node, parts.outputs, self._session, on_feedback, started)
+        self._last_word = started
         self._image_deadline: Optional[float] = None
         self._interruption: Optional[Exception] = None
         self._gate: Optional[Future] = None
         self._answered: Optional[Future] = None
         self._job: Optional[Job] = None
         self._header = Header()
-        self._rgb: Optional[np.ndarray] = None
-        self._encoded: Any = None
-        self._result = Ground.Result()
+        self._taken: Optional[float] = None  # of a camera frame; None: the image came with the goal
+        self._view: Optional[View] = None
 
     # What may happen to a dialogue while it runs.
 
@@ -93,7 +85,7 @@ class Grounding:
     @property
     def image_size(self) -> Tuple[int, int]:
         """(width, height) of the image that an open question is about."""
-        return (0, 0) if self._rgb is None else (self._rgb.shape[1], self._rgb.shape[0])
+        return (0, 0) if self._view is None else (self._view.rgb.shape[1], self._view.rgb.shape[0])
 
     def end(self, code: int, message: str) -> None:
         """Ends it from outside with an error code of the action."""
@@ -107,7 +99,8 @@ class Grounding:
             return step.reason
         late = isinstance(step, Finish) and step.end.value.endswith("timeout")
         if not late:
-            self._note(PERSON, answer_text(answer))
+            self._last_word = time.monotonic()
+            self._report.note(PERSON, answer_text(answer))
         if was_open and self._answered is not None and not isinstance(step, Finish):
             self._answered.set_result(step)
         else:
@@ -132,14 +125,16 @@ class Grounding:
         except _Finished as finished:
             finish = finished.finish
         except ClueError as error:
-            return self._fail(error)
+            if isinstance(error, OutOfMemoryError):
+                self._parts.sight.clear()  # what can be given back is given back
+            return self._report.fail(error, self.request.spoken)
         except Exception as error:  # a bug on this side: the client must still get a result
             self._parts.node.get_logger().error(f"a dialogue failed:\n{traceback.format_exc()}")
-            return self._fail(error)
-        return self._conclude(finish)
+            return self._report.fail(error, self.request.spoken)
+        return self._report.conclude(finish)
 
     async def _dialogue(self) -> Finish:
-        self._note(PERSON, self.request.expression)
+        self._report.note(PERSON, self.request.expression)
         image = self.request.image
         if image is None:
             image = await self._camera_frame()
@@ -150,15 +145,17 @@ class Grounding:
                 step = await self._ask(step.question)
             else:
                 first = self._session.first_decision is None
-                self._feedback(State.DETECTING_AMBIGUITY if first else State.GROUNDING)
+                self._report.feedback(State.DETECTING_AMBIGUITY if first else State.GROUNDING)
                 decision = await self._decide(image)
-                self._parts.outputs.decision(decision, self._rgb, self._header)
+                self._report.result.response_time = time.monotonic() - self._last_word
+                self._parts.outputs.decision(decision, self._view.rgb, self._header)
                 step = self._session.on_decision(decision, time.monotonic())
         if step.end is End.FOUND:
-            self._feedback(State.PROJECTING)
+            self._report.feedback(State.PROJECTING)
             position = self._parts.camera.position(step.decision.box, image, self.image_size)
-            self._result.target = decision_to_target(step.decision, self.request.expression, self._header, position)
-            self._parts.outputs.target(self._result.target)
+            target = decision_to_target(step.decision, self.request.expression, self._header, position)
+            self._report.result.target = target
+            self._parts.outputs.target(target)
         return step
 
     async def _camera_frame(self):
@@ -166,40 +163,51 @@ class Grounding:
         self._image_deadline = time.monotonic() + self.request.wait_for_image_s
         image = self._parts.camera.latest(self.request.max_image_age_s)
         if image is None:
-            self._feedback(State.WAITING_FOR_IMAGE)
+            self._report.feedback(State.WAITING_FOR_IMAGE)
         while image is None:
             await self._until(self._parts.camera.next())
             image = self._parts.camera.latest(self.request.max_image_age_s)
         self._image_deadline = None
+        self._taken = self._parts.camera.taken()
         return image
 
     async def _decide(self, image) -> Decision:
         request, session = self.request, self._session
-        turns, may_ask = session.turns, session.may_ask
+        turns, may_ask, min_confidence = session.turns, session.may_ask, session.min_confidence
 
         def work(grounder, should_stop) -> Decision:
             begun = time.perf_counter()
             try:
-                if self._encoded is None:
-                    self._rgb = message_to_rgb(image)
-                    self._encoded = grounder.encode(self._rgb)
+                if self._view is None:
+                    self._view = self._see(grounder, image)
                 return grounder.ground(
-                    self._encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
-                    candidates=request.candidates, should_stop=should_stop,
+                    self._view.encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
+                    candidates=request.candidates, min_confidence=min_confidence, should_stop=should_stop,
                 )  # fmt: skip
             finally:
-                self._result.inference_time += time.perf_counter() - begun
+                self._report.result.inference_time += time.perf_counter() - begun
 
-        self._job = self._parts.inference.submit(work, self._parts.node.executor)
+        self._job = self._parts.inference.submit(work, self._parts.node.executor, Lane.DIALOGUE)
         return await self._until(self._job.future)
+
+    def _see(self, grounder: Any, image) -> View:
+        """In the worker. The image is encoded once a dialogue, and a camera frame that was seen before not at all."""
+        request = self.request
+        if self._taken is None or request.sight_tolerance is None:
+            rgb = message_to_rgb(image)
+            return View(rgb, grounder.encode(rgb), False)
+        view = self._parts.sight.view(
+            grounder, image, self._taken, request.sight_tolerance, request.max_image_age_s
+        )
+        self._report.result.seen_ahead = view.ahead
+        return view
 
     async def _ask(self, question: str) -> Step:
         # The waiter stands before the question is out: a quick answer must find it.
         self._answered = Future(executor=self._parts.node.executor)
-        self._feedback(State.ASKING)
-        self._note(ROBOT, question)
-        self._parts.outputs.say(question)
-        self._feedback(State.WAITING_FOR_ANSWER)
+        self._report.feedback(State.ASKING)
+        self._report.say(question)
+        self._report.feedback(State.WAITING_FOR_ANSWER)
         return await self._until(self._answered)
 
     async def _until(self, future: Future) -> Any:
@@ -226,47 +234,3 @@ class Grounding:
             self._job.cancel()
         if self._gate is not None:
             self._gate.set_result(None)
-
-    # What comes out.
-
-    def _conclude(self, finish: Finish) -> Ground.Result:
-        code = END_CODES[finish.end]
-        result = self._describe_first_reading()
-        result.error_code = code
-        if code != Code.NONE:
-            words = finish.decision.unknown_words if finish.decision is not None else ()
-            advice = "use words of the model's card instead of: " + ", ".join(words) if words else _ADVICE.get(code)
-            result.error_msg = finish.words if advice is None else f"{finish.words.rstrip('.')}: {advice}"
-        if finish.decision is not None:
-            result.candidates = boxes_to_msgs(finish.decision.candidates)
-        self._note(ROBOT, finish.words)
-        self._parts.outputs.say(finish.words)
-        return result
-
-    def _fail(self, error: Exception) -> Ground.Result:
-        result = self._describe_first_reading()
-        result.error_code = error_code(error)
-        result.error_msg = str(error) or type(error).__name__
-        if self.request.spoken and not isinstance(error, DialogueEnded):
-            # A client reads error_msg; a person only hears.
-            words = f"{REFUSAL} {result.error_msg}"
-            self._note(ROBOT, words)
-            self._parts.outputs.say(words)
-        return result
-
-    def _describe_first_reading(self) -> Ground.Result:
-        first = self._session.first_decision
-        if first is not None and first.ambiguity is not None:
-            self._result.was_ambiguous = bool(first.ambiguity.is_ambiguous)
-            self._result.ambiguity_probability = float(first.ambiguity.probability)
-        return self._result
-
-    def _note(self, speaker: str, text: str) -> None:
-        """One line of the dialogue, into the result and onto the `turn` topic."""
-        turn = turn_msg(speaker, text, self._parts.node.get_clock().now().to_msg())
-        self._result.turns.append(turn)
-        self._parts.outputs.turn(turn)
-
-    def _feedback(self, state: int) -> None:
-        elapsed = time.monotonic() - self._started
-        self._on_feedback(state, self._session.open_question or "", self._session.questions_asked, elapsed)

@@ -15,6 +15,7 @@ from typing import List, Optional
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
@@ -24,8 +25,11 @@ from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
 from clue_ros.ros.ground_action import GroundAction
 from clue_ros.ros.grounding import Parts
-from clue_ros.ros.inference import GrounderFactory, Inference, load_grounder
+from clue_ros.ros.inference import Inference
+from clue_ros.ros.loading import GrounderFactory, load_grounder
+from clue_ros.ros.look_ahead import LookAhead
 from clue_ros.ros.outputs import Outputs
+from clue_ros.ros.sight import Sight
 from clue_ros.types import ClueError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -34,17 +38,18 @@ LINGER_S = 0.3  # then: how long DDS may take to send them
 
 
 class ClueNode(LifecycleNode):
-    """See the module. `factory(model, device)` makes the Grounder; tests give a scripted one."""
+    """See the module. `factory(ModelSettings)` makes the Grounder; tests give a scripted one."""
 
     def __init__(self, factory: GrounderFactory = load_grounder, **kwargs) -> None:
         super().__init__("clue", **kwargs)
-        parameters.declare(self)
         self._inference = Inference(factory, self.get_logger())
         # Reentrant: a service that awaits the model must not hold up an answer or a cancel.
         self._group = ReentrantCallbackGroup()
         self._conversation: Optional[Conversation] = None
+        self._look_ahead: Optional[LookAhead] = None
         self._entities: List = []  # everything with a close(), in the order of making
         self._leaving: List = []  # of a cleanup that waits for the last results
+        parameters.declare(self)  # last: it may raise, and then destroy_node is called
 
     @property
     def busy(self) -> bool:
@@ -53,26 +58,29 @@ class ClueNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         settings = parameters.read(self)
-        name = settings.model or "the embedded model"
+        name = settings.model_settings.name
         self.get_logger().info(f"loading {name} on {settings.device}")
         begun = time.monotonic()
         try:
-            self._inference.load(settings.model, settings.device)
+            self._inference.load(settings.model_settings)
         except ClueError as error:
             self.get_logger().error(f"cannot configure: {name} does not load: {error}")
             return FAILURE
         self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
         outputs = Outputs(self)
         camera = Camera(self, settings, self._group)
-        parts = Parts(self, self._inference, camera, outputs)
+        sight = Sight()
+        parts = Parts(self, self._inference, camera, sight, outputs)
         self._conversation = Conversation(parts, self._group)
+        self._look_ahead = LookAhead(self, camera, self._inference, sight, self._conversation, self._group)
         action = GroundAction(self, self._conversation, self._group)
         detect = DetectService(self, parts, self._conversation, self._group)
-        self._entities = [outputs, camera, self._conversation, action, detect]
+        self._entities = [outputs, camera, self._conversation, self._look_ahead, action, detect]
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._conversation.active = True
+        self._look_ahead.start()
         result = super().on_activate(state)
         self.get_logger().info(f"active: waiting for instructions on {self.resolve_topic_name('speech')} and goals")
         return result
@@ -99,7 +107,7 @@ class ClueNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Also destroys the action server: rclpy does not, and it would keep the DDS participant and its memory alive."""
         self._inference.unload()
-        self._conversation = None
+        self._conversation = self._look_ahead = None
         for entities in (self._entities, self._leaving):
             _close(entities)
         super().destroy_node()
@@ -113,11 +121,14 @@ class ClueNode(LifecycleNode):
             self._conversation.active = False
             self._conversation.end_all(message)
         self._inference.cancel_all()
+        if self._look_ahead is not None:
+            self._look_ahead.stop()
 
     def _release(self) -> None:
         """Frees the model at once, and the interfaces as soon as the last result is out."""
         self._inference.unload()
         conversation, self._conversation = self._conversation, None
+        self._look_ahead = None
         if conversation is None:
             return
         if not conversation.busy or self.executor is None:
@@ -149,9 +160,14 @@ def autostart(node: ClueNode) -> bool:
 
 
 def main(args: Optional[List[str]] = None, factory: GrounderFactory = load_grounder) -> int:
-    """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result."""
+    """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result; 2 for bad parameters."""
     stop = spinning.init(args)
-    node = ClueNode(factory)
+    try:
+        node = ClueNode(factory)
+    except ParameterException as error:
+        print(f"clue: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

@@ -6,12 +6,17 @@ config/clue.yaml and docs/interfaces.md document the same list; a test compares 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
 
 TRANSPORTS = ("raw", "compressed", "both")
+TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
+_CHOICES = {"image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES}
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,10 @@ class Parameters:
 
     model: str
     device: str
+    quantization: str
+    merge_adapters: str
     threshold: float
+    min_confidence: float
     max_questions: int
     answer_timeout_s: float
     max_image_age_s: float
@@ -28,6 +36,9 @@ class Parameters:
     image_transport: str
     use_depth: bool
     max_depth_offset_s: float
+    look_ahead: bool
+    look_ahead_rate: float
+    look_ahead_tolerance: float
     autostart: bool
 
     @property
@@ -35,12 +46,24 @@ class Parameters:
         """None: the model's own."""
         return self.threshold or None
 
+    @property
+    def sight_tolerance(self) -> Optional[float]:
+        """`look_ahead_tolerance`; None with look_ahead off."""
+        return self.look_ahead_tolerance if self.look_ahead else None
+
+    @property
+    def model_settings(self) -> ModelSettings:
+        return ModelSettings(self.model, self.device, self.quantization, self.merge_adapters)
+
 
 # name: (default, description, (lowest, highest) or None)
 _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "model": ("", "Model directory; empty: the embedded tabletop model. Read by configure.", None),
     "device": ("cpu", "torch device of the model: cpu, cuda, cuda:1. Read by configure.", None),
+    "quantization": ("none", "Weight-only quantization: none, int8 or int4. Read by configure.", None),
+    "merge_adapters": ("auto", 'Fold adapters into the weights: auto, "yes" or "no". Read by configure.', None),
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
+    "min_confidence": (0.5, "A box below it is asked about under the policy ASK_UNTIL_CONFIDENT.", (0.0, 1.0)),
     "max_questions": (3, "Questions that one dialogue may ask, unless the goal says otherwise.", (0, 20)),
     "answer_timeout_s": (30.0, "Seconds to wait for each answer, unless the goal says otherwise.", (0.1, 3600.0)),
     "max_image_age_s": (
@@ -52,30 +75,51 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
     "max_depth_offset_s": (0.1, "Largest difference of stamp between the image and its depth image.", (0.0, 10.0)),
+    "look_ahead": (True, "Run camera frames ahead of any words while the node is idle.", None),
+    "look_ahead_rate": (2.0, "At most so many frames a second are run ahead.", (0.1, 30.0)),
+    "look_ahead_tolerance": (
+        TOLERANCE,
+        "Largest difference to the seen frame that still counts as the same picture: grey levels, mean over the worst"
+        " of 8 x 8 tiles; 0: only the very frame.",
+        (0.0, 255.0),
+    ),
     "autostart": (True, "Configure and activate at start, without a lifecycle client. Read once.", None),
 }
 
 
 def declare(node: Node) -> None:
-    """Declares every parameter and refuses values that cannot work, with the reason."""
+    """Declares every parameter; values that cannot work are refused with the reason, also those given at start.
+
+    Raises:
+        rclpy.exceptions.ParameterException: a value given at start is of a wrong type or makes no sense.
+    """
+    node.add_on_set_parameters_callback(_check)
     for name, (default, description, limits) in _DECLARATIONS.items():
         descriptor = ParameterDescriptor(description=description)
+        # In YAML an unquoted yes or no is a truth value: taken, and read as the word.
+        descriptor.dynamic_typing = name == "merge_adapters"
         if limits is not None and isinstance(default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1])]
         elif limits is not None:
             descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=1)]
         node.declare_parameter(name, default, descriptor)
-    node.add_on_set_parameters_callback(_check)
 
 
 def read(node: Node) -> Parameters:
-    return Parameters(**{field.name: node.get_parameter(field.name).value for field in fields(Parameters)})
+    return Parameters(**{field.name: _word(node.get_parameter(field.name)) for field in fields(Parameters)})
 
 
-def _check(parameters) -> SetParametersResult:
+def _word(parameter: Parameter) -> Any:
+    if parameter.name == "merge_adapters" and isinstance(parameter.value, bool):
+        return "yes" if parameter.value else "no"
+    return parameter.value
+
+
+def _check(parameters: Sequence[Parameter]) -> SetParametersResult:
     for parameter in parameters:
-        if parameter.name == "image_transport" and parameter.value not in TRANSPORTS:
-            reason = f"image_transport is {parameter.value!r}: give one of {', '.join(TRANSPORTS)}"
+        choices = _CHOICES.get(parameter.name)
+        if choices is not None and _word(parameter) not in choices:
+            reason = f"{parameter.name} is {parameter.value!r}: give one of {', '.join(choices)}"
             return SetParametersResult(successful=False, reason=reason)
         if parameter.name == "device" and not str(parameter.value).strip():
             return SetParametersResult(successful=False, reason="device is empty: give cpu or cuda")

@@ -17,7 +17,10 @@ from clue_ros.types import Box, ClueError, InvalidExpressionError
 
 MAX_EXPRESSION_CHARACTERS = 1000
 
-_POLICIES = {Ground.Goal.ASK: Policy.ASK, Ground.Goal.BEST_GUESS: Policy.BEST_GUESS, Ground.Goal.FAIL: Policy.FAIL}
+_POLICIES = {
+    Ground.Goal.ASK: Policy.ASK, Ground.Goal.BEST_GUESS: Policy.BEST_GUESS, Ground.Goal.FAIL: Policy.FAIL,
+    Ground.Goal.ASK_UNTIL_CONFIDENT: Policy.ASK_UNTIL_CONFIDENT,
+}  # fmt: skip
 
 
 class InvalidGoalError(ClueError):
@@ -26,7 +29,10 @@ class InvalidGoalError(ClueError):
 
 @dataclass(frozen=True)
 class Request:
-    """Times in seconds; `image` None: the latest camera frame; `timeout_s` None: no limit."""
+    """Times in seconds; `image` None: the latest camera frame; `timeout_s` None: no limit.
+
+    sight_tolerance: how different a frame may be from the seen one and still count as the same; None: none is taken.
+    """
 
     expression: str
     policy: Policy
@@ -35,6 +41,8 @@ class Request:
     max_image_age_s: float
     wait_for_image_s: float
     threshold: Optional[float]
+    min_confidence: float
+    sight_tolerance: Optional[float]
     timeout_s: Optional[float] = None
     image: Optional[Image] = None
     candidates: Tuple[Box, ...] = ()
@@ -61,7 +69,8 @@ def from_goal(goal: Ground.Goal, parameters: Parameters) -> Request:
     """Raises InvalidExpressionError, InvalidGoalError."""
     expression = check_expression(goal.expression)
     if goal.ambiguity_policy not in _POLICIES:
-        raise InvalidGoalError(f"ambiguity_policy is {goal.ambiguity_policy}: give ASK, BEST_GUESS or FAIL")
+        names = "ASK, BEST_GUESS, FAIL or ASK_UNTIL_CONFIDENT"
+        raise InvalidGoalError(f"ambiguity_policy is {goal.ambiguity_policy}: give {names}")
     candidates = tuple(msg_to_box(box) for box in goal.candidates)
     for box in candidates:
         if not all(math.isfinite(value) for value in box) or box.area <= 0:
@@ -74,6 +83,8 @@ def from_goal(goal: Ground.Goal, parameters: Parameters) -> Request:
         max_image_age_s=_or(duration_to_seconds(goal.max_image_age), parameters.max_image_age_s),
         wait_for_image_s=parameters.wait_for_image_s,
         threshold=parameters.decision_threshold,
+        min_confidence=parameters.min_confidence,
+        sight_tolerance=parameters.sight_tolerance,
         timeout_s=_or(duration_to_seconds(goal.timeout), None),
         image=None if is_empty(goal.image) else goal.image,
         candidates=candidates,
@@ -90,6 +101,8 @@ def from_speech(text: str, parameters: Parameters) -> Request:
         max_image_age_s=parameters.max_image_age_s,
         wait_for_image_s=parameters.wait_for_image_s,
         threshold=parameters.decision_threshold,
+        min_confidence=parameters.min_confidence,
+        sight_tolerance=parameters.sight_tolerance,
         spoken=True,
     )
 

@@ -12,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from clue_ros.dialogue import phrases
 from clue_ros.dialogue.session import End
-from clue_ros.ros.grounding import REFUSAL
+from clue_ros.ros.report import REFUSAL
 
 WIDTH, HEIGHT = 640, 480
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

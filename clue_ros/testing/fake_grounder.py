@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class Say:
 
 @dataclass(frozen=True)
 class ScriptedImage:
-    """What `encode` returns."""
+    """What `encode` and `look` return."""
 
     rgb: np.ndarray
     width: int
@@ -68,18 +68,28 @@ class ScriptedImage:
 
 @dataclass
 class ScriptedGrounder:
-    """Same methods and errors as clue_ros.grounder.Grounder. `calls` records (expression, turns, may_ask)."""
+    """Same methods and errors as clue_ros.grounder.Grounder.
+
+    `calls` records (expression, turns, may_ask), `used` the image of each call, `images` what was encoded, `looks` what
+    was run ahead, `limits` the min_confidence of each call.
+    """
 
     script: Mapping[str, Union[Say, Sequence[Say]]] = field(default_factory=dict)
     delay_s: float = 0.0  # of decisions that name none
+    look_s: float = 0.0  # how long `look` takes
+    look_error: Optional[Exception] = None
     threshold: float = 0.5
     vocabulary: Optional[frozenset] = None
     calls: List[Tuple[str, Tuple[Turn, ...], bool]] = field(default_factory=list)
+    limits: List[float] = field(default_factory=list)
+    used: List[np.ndarray] = field(default_factory=list)
     images: List[np.ndarray] = field(default_factory=list)
+    looks: List[np.ndarray] = field(default_factory=list)
     closed: bool = False
     # Set as soon as a call has begun, and when a call was stopped: tests wait for them instead of sleeping.
     working: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
+    looking: threading.Event = field(default_factory=threading.Event)
 
     def encode(self, image: np.ndarray) -> ScriptedImage:
         rgb = np.asarray(image)
@@ -87,6 +97,15 @@ class ScriptedGrounder:
             raise InvalidImageError(f"the image is {rgb.dtype}{rgb.shape}: give uint8[H, W, 3]")
         self.images.append(rgb)
         return ScriptedImage(rgb, rgb.shape[1], rgb.shape[0])
+
+    def look(self, image_or_encoded) -> ScriptedImage:
+        image = self._encoded(image_or_encoded)
+        self.looking.set()
+        self.looks.append(image.rgb)
+        self._work(self.look_s, None)
+        if self.look_error is not None:
+            raise self.look_error
+        return image
 
     def ground(
         self,
@@ -97,13 +116,17 @@ class ScriptedGrounder:
         may_ask: bool = True,
         threshold: Optional[float] = None,
         candidates: Sequence[Box] = (),
+        min_confidence: float = 0.0,
         should_stop: Optional[Callable[[], bool]] = None,
     ) -> Decision:
         if not expression.strip():
             raise InvalidExpressionError("the expression is empty: say what to look for")
-        image = image_or_encoded if isinstance(image_or_encoded, ScriptedImage) else self.encode(image_or_encoded)
+        image = self._encoded(image_or_encoded)
         self.calls.append((expression, tuple(turns), may_ask))
+        self.limits.append(min_confidence)
+        self.used.append(image.rgb)
         say = self._line(expression, len(turns))
+        self.working.set()
         self._work(say.delay_s or self.delay_s, should_stop)
         if say.error is not None:
             raise say.error
@@ -111,6 +134,8 @@ class ScriptedGrounder:
         outcome = say.outcome
         if outcome is Outcome.ASK and not may_ask:
             outcome = Outcome.FOUND
+        if outcome is Outcome.FOUND and may_ask and say.confidence < min_confidence:
+            outcome = Outcome.ASK
         found = outcome is Outcome.FOUND
         return Decision(
             outcome=outcome,
@@ -118,7 +143,7 @@ class ScriptedGrounder:
             ambiguity=None if outcome is Outcome.UNKNOWN_WORDS else self._ambiguity(say, image, threshold),
             box=(candidates[0] if candidates else box) if found else None,
             confidence=say.confidence if found else 0.0,
-            question=say.question if outcome is Outcome.ASK else "",
+            question=(say.question or "Is it this one?") if outcome is Outcome.ASK else "",
             unknown_words=say.unknown_words,
             candidates=say.candidates or ((box,) if found else ()),
             latency_s={"scripted": say.delay_s},
@@ -133,8 +158,10 @@ class ScriptedGrounder:
         threshold: Optional[float] = None,
         should_stop: Optional[Callable[[], bool]] = None,
     ) -> Ambiguity:
-        image = image_or_encoded if isinstance(image_or_encoded, ScriptedImage) else self.encode(image_or_encoded)
+        image = self._encoded(image_or_encoded)
+        self.used.append(image.rgb)
         say = self._line(expression, len(turns))
+        self.working.set()
         self._work(say.delay_s or self.delay_s, should_stop)
         if say.error is not None:
             raise say.error
@@ -146,12 +173,14 @@ class ScriptedGrounder:
     def close(self) -> None:
         self.closed = True
 
+    def _encoded(self, image: Union[np.ndarray, ScriptedImage]) -> ScriptedImage:
+        return image if isinstance(image, ScriptedImage) else self.encode(image)
+
     def _line(self, expression: str, turn: int) -> Say:
         lines = self.script.get(expression, Say.found())
         return lines if isinstance(lines, Say) else lines[min(turn, len(lines) - 1)]
 
     def _work(self, seconds: float, should_stop: Optional[Callable[[], bool]]) -> None:
-        self.working.set()
         end = time.monotonic() + seconds
         while True:
             if should_stop is not None and should_stop():
@@ -178,6 +207,6 @@ class ScriptedGrounder:
         return Ambiguity(say.probability, threshold, say.probability >= threshold, heat, regions)
 
 
-def scripted_factory(grounder: ScriptedGrounder) -> Callable[[str, str], ScriptedGrounder]:
-    """What ClueNode takes to make its Grounder."""
-    return lambda model, device: grounder
+def scripted_factory(grounder: ScriptedGrounder) -> Callable[[Any], ScriptedGrounder]:
+    """What ClueNode takes to make its Grounder, whatever its ModelSettings say."""
+    return lambda settings: grounder

@@ -54,7 +54,7 @@ class Spinner:
     def call(self, function: Callable[[], Any]) -> Any:
         """Runs `function` in the executor's thread, where the node's own callbacks run."""
         future = self.executor.create_task(function)
-        wait_until(future.done)
+        wait_until(future.done, 60.0)  # on a busy machine a model takes its time to load
         return future.result()
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Bench:
     ) -> None:  # fmt: skip
         self.grounder = grounder or ScriptedGrounder(script or {})
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = ClueNode(factory or (lambda model, device: self.grounder), parameter_overrides=overrides)
+        self.node = ClueNode(factory or (lambda settings: self.grounder), parameter_overrides=overrides)
         self.client = Node("client")
         self.utterances: List[str] = []
         self.turns: List[Turn] = []

@@ -5,6 +5,7 @@ The demo's test runs it in place of the real node, so that it needs no model.
 
 import sys
 
+from clue_ros.ros.loading import ModelSettings
 from clue_ros.ros.node import main
 from clue_ros.ros.scripted_scene import Stage
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
@@ -12,8 +13,8 @@ from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 SEED = 0
 
 
-def make_grounder(model: str, device: str) -> ScriptedGrounder:
-    if model.endswith("broken"):
+def make_grounder(settings: ModelSettings) -> ScriptedGrounder:
+    if settings.model.endswith("broken"):
         raise ValueError("a model that does not load")
     script, stage = {}, Stage(SEED)
     for index in range(6):

@@ -35,7 +35,7 @@ def stage():
 def test_embedded_model(domain, stage):
     from clue_ros.evaluation.metrics import box_iou
     from clue_ros.evaluation.episode_runner import truth_box_of
-    from clue_ros.ros.inference import load_grounder
+    from clue_ros.ros.loading import load_grounder
     from clue_ros.ros.messages import msg_to_box
 
     bench = Bench(factory=load_grounder, camera=False)

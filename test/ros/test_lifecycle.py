@@ -16,9 +16,10 @@ from rclpy.parameter import Parameter
 
 from clue_ros.action import Ground
 from clue_ros.ros import parameters
+from clue_ros.ros.loading import ModelSettings
 from clue_ros.ros.node import ClueNode, autostart
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
-from clue_ros.types import ModelLoadError
+from clue_ros.types import ModelLoadError, OutOfMemoryError
 
 Code = Ground.Result
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -27,7 +28,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 def test_every_transition(make_bench):
     made = []
 
-    def factory(model, device):
+    def factory(settings):
         made.append(ScriptedGrounder())
         return made[-1]
 
@@ -63,7 +64,7 @@ def test_shutdown_during_a_goal_gives_a_result(make_bench):
 def test_a_model_that_does_not_load_fails_configure(make_bench, error):
     working = []
 
-    def factory(model, device):
+    def factory(settings):
         if not working:
             raise error
         return ScriptedGrounder()
@@ -97,11 +98,57 @@ def test_parameters_have_ranges_and_refuse_nonsense(make_bench):
         assert bench.node.describe_parameter(name).description
     for name, value in (
         ("threshold", 1.5), ("max_questions", -1), ("answer_timeout_s", 0.0), ("image_transport", "theora"),
-        ("device", ""), ("threshold", "high"),
+        ("device", ""), ("threshold", "high"), ("quantization", "int3"), ("merge_adapters", "perhaps"),
+        ("merge_adapters", 1), ("look_ahead_rate", 0.0), ("look_ahead_tolerance", -1.0), ("min_confidence", 1.1),
     ):  # fmt: skip
         outcome = set_one(name, value)
         assert not outcome.successful and outcome.reason, name
     assert set_one("max_questions", 1).successful
+    for value, word in (("yes", "yes"), (True, "yes"), (False, "no"), ("auto", "auto")):  # YAML's yes is a truth value
+        assert set_one("merge_adapters", value).successful
+        assert parameters.read(bench.node).merge_adapters == word
+
+
+def test_the_models_settings_reach_the_factory(make_bench):
+    seen = []
+
+    def factory(settings):
+        seen.append(settings)
+        return ScriptedGrounder()
+
+    bench = make_bench(
+        activate=False, factory=factory, model="/models/x", device="cuda:1", quantization="int8", merge_adapters=False
+    )
+    assert bench.lifecycle("configure") == SUCCESS
+    assert seen == [ModelSettings("/models/x", "cuda:1", "int8", "no")]
+
+
+@pytest.mark.parametrize("where", ["load", "warm_up"])
+@pytest.mark.parametrize("error", [OutOfMemoryError("the weights need 6 GB"), MemoryError("std::bad_alloc")])
+def test_too_little_memory_fails_configure(make_bench, capfd, where, error):
+    class Starved(ScriptedGrounder):
+        def warm_up(self):
+            raise error
+
+    def factory(settings):
+        if where == "load":
+            raise error
+        return Starved()
+
+    bench = make_bench(activate=False, factory=factory)
+    assert bench.lifecycle("configure") == FAILURE
+    log = capfd.readouterr().err
+    assert str(error) in log and "cannot configure" in log
+    assert isinstance(error, OutOfMemoryError) or "quantization" in log
+
+
+def test_bad_parameters_at_start_end_the_node_with_the_reason(domain):
+    for argument, text in (("quantization:=int3", "none, int8, int4"), ("max_questions:=-1", "max_questions")):
+        done = subprocess.run(
+            [sys.executable, "-m", "clue_ros.ros.node", "--ros-args", "-p", argument], capture_output=True, text=True,
+            timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 2 and text in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_changed_threshold_reaches_the_next_goal(make_bench):
@@ -131,7 +178,7 @@ def test_a_signal_ends_goals_with_a_result(make_bench, number, tmp_path):
         "import sys\n"
         "from clue_ros.ros.node import main\n"
         "from clue_ros.testing.fake_grounder import Say, ScriptedGrounder\n"
-        "sys.exit(main(factory=lambda model, device: ScriptedGrounder({'the mug': Say.ask('Which?')})))\n"
+        "sys.exit(main(factory=lambda settings: ScriptedGrounder({'the mug': Say.ask('Which?')})))\n"
     )
     bench = make_bench(activate=False)  # only its client and camera are used
     paths = os.pathsep.join([str(tmp_path), str(HERE), *sys.path])
