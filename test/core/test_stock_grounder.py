@@ -1,12 +1,12 @@
 """StockGrounder: with scripted answers (what a mix checkpoint is documented to say), and with the embedded model's base
-without its adapters, which can detect several things but knows neither colours questions nor captions."""
+without its adapters, which can detect several things but knows neither colour questions nor captions."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clue_ros.evaluation.metrics import box_iou
@@ -220,6 +220,7 @@ def test_an_answer_in_words_is_tried_again_with_the_whole_instruction():
     assert same(grounder.ground(IMAGE, "get the mug").box, RED)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-1, 1023), surenesses), max_size=40))
 def test_any_answer_gives_boxes_in_the_image(tokens):
     found = parse_detections([b for b, _ in tokens], [c for _, c in tokens], 640, 480)
@@ -235,6 +236,7 @@ def test_a_later_box_is_as_sure_as_the_word_that_announced_it():
     assert [round(c.confidence, 3) for c in found] == [.5, .2]
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(Candidate, boxes, surenesses), max_size=12))
 def test_suppression_keeps_the_surest_of_what_overlaps(candidates):
     kept = suppress(candidates)
@@ -245,6 +247,7 @@ def test_suppression_keeps_the_surest_of_what_overlaps(candidates):
         assert any(k.confidence >= c.confidence and (k == c or box_iou(k.box, c.box) >= .5) for k in kept)
 
 
+@settings(deadline=None)
 @given(st.lists(surenesses, max_size=8))
 def test_probability_is_one_and_grows_with_rivals(confidences):
     p = probability_ambiguous(confidences)
@@ -257,6 +260,7 @@ def test_one_strong_and_one_weak_box_is_not_ambiguous():
     assert probability_ambiguous([.03, .03]) == pytest.approx(.9) == probability_ambiguous([0, 0])
 
 
+@settings(deadline=None)
 @given(boxes, st.floats(0, 1))
 def test_a_crop_holds_the_box(box, margin):
     part = crop(IMAGE, box, margin)

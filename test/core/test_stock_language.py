@@ -1,7 +1,7 @@
 """Stock-checkpoint mode, the pure parts about words: instructions, positions, descriptions, questions, replies."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clue_ros.simulation.language import INSTRUCTIONS, NOUNS, POSITION_PHRASES
@@ -90,6 +90,7 @@ def test_every_instruction_of_the_simulator_is_understood():
                     assert (request.phrase, request.place.directions) == (noun, (position,)), template.format(n=words)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_gives_a_phrase_without_markup(text):
     request = parse_instruction("x " + text)
@@ -97,6 +98,7 @@ def test_any_text_gives_a_phrase_without_markup(text):
     parse_description(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("the a red left mug one on to of from and second please not me bowl big in front back "
                                 ", with "
                                 "that is hand put".split()), max_size=14))
@@ -128,6 +130,7 @@ boxes = st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), st.integers(0, 560
                   st.integers(10, 80))
 
 
+@settings(deadline=None)
 @given(st.lists(boxes, max_size=7))
 def test_position_names_differ_and_lead_back_to_their_box(found):
     names = position_names(found, SIZE)
@@ -140,6 +143,7 @@ def test_position_names_differ_and_lead_back_to_their_box(found):
             assert choose(place, found, SIZE) == (n,), name
 
 
+@settings(deadline=None)
 @given(st.lists(boxes, min_size=1, max_size=6),
        st.sampled_from(["left", "right", "front", "back", "middle", "top", "bottom"]))
 def test_choosing_keeps_at_least_one(found, direction):
@@ -273,6 +277,7 @@ def test_without_descriptions_a_colour_is_put_to_detect_with_its_position():
     assert (reading.phrase, reading.place) == ("red mug", Place(("left",)))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from([LEFT_OR_RIGHT, RED_OR_BLUE, "", "What?"]),
        st.lists(boxes, min_size=1, max_size=5))
 def test_any_reply_has_a_reading(text, question, found):
