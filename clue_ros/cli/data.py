@@ -51,7 +51,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", metavar="NAME", help="train, valid, test, ... (default: all)")
     parser.add_argument("--fractions", type=float, nargs=3, metavar=("TRAIN", "VALID", "TEST"),
-                        help="make splits by the images' names where the data set has none; the paper's: 70 15 15")
+                        help="make splits by image name where there is none or one; the paper's: 70 15 15")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,7 +87,8 @@ def _print_report(report, path: Path) -> None:
     console = _console()
     table = Table(title=f"{escape(str(path))}: {report.form}, {report.records} records", title_justify="left")
     table.add_column("split")
-    columns = ("samples", "images", "ambiguous", "clear", "unknown", "dialogues", "questions", "boxes", "points", "absent")
+    columns = ("samples", "images", "ambiguous", "clear", "unknown", "dialogues", "questions", "boxes", "points",
+               "absent")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, counts in report.splits.items():
@@ -146,7 +147,8 @@ def _show(args: argparse.Namespace, source) -> int:
 def _bar(total: Optional[int], unit: str) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True, disable=None)  # None: off unless on a terminal
+    # None: off unless on a terminal
+    return tqdm(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True, disable=None)
 
 
 def _console() -> Any:

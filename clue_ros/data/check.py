@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from clue_ros.data.images import digest, header_size, read_image
+from clue_ros.data.images import digest, header_size, verify_image
 from clue_ros.data.problems import BrokenDataError, BrokenImageError, Kind, Place, Problems
 from clue_ros.data.sample import Sample, is_empty, is_outside
 from clue_ros.data.source import Source
 from clue_ros.data.stream import target_problem
 from clue_ros.prompt import clean
 
-DEPTHS = ("full", "header", "none")
 _BATCH = 256  # samples whose images are decoded side by side
 
 
@@ -125,7 +124,7 @@ class _Images:
         path, size = sample.image.path, sample.size
         try:
             if self._depth == "full":
-                read_image(path, size)
+                verify_image(path, size)
                 return digest(path), ""
             if self._depth == "header" and header_size(path) not in (size, size[::-1]):
                 return None, f"{path}: is not of the stated size {size[0]}x{size[1]}"

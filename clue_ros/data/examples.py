@@ -1,4 +1,4 @@
-"""Small data sets in the formats of the real ones, with drawn images: for tests, and to see what a format looks like."""
+"""Small data sets in the formats of the real ones, with drawn images: for tests, and to see a format."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def make_it2p(root: Path) -> Path:
 
 
 def make_refcoco(root: Path) -> Path:
-    """refs(unc).json and instances.json; the reference's file name carries the annotation's number, as in the original."""
+    """refs(unc).json, instances.json; a reference's file name carries the annotation's number, as in the original."""
     for n in (1, 2):
         draw(root / "train2014" / f"COCO_train2014_{n:012d}.jpg", n)
     sentence = {"tokens": [], "sent_id": 0}

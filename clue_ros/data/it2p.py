@@ -65,7 +65,7 @@ class It2pSource(Source):
             image = image_file([root], _image(root, stem) or f"{stem}.jpg")
         if image is None:
             return
-        clear = self._clear(record.split, stem, problems)
+        clear = self._clear(record.split, image, stem, problems)
         ambiguous = self._lines(f"{AMBIGUOUS}/{stem}.txt", problems)
         both = {clean(text) for _, text, _ in clear} & {clean(text) for _, text in ambiguous}
         yield from self._samples(record.split, stem, image, clear, ambiguous, both)
@@ -82,16 +82,22 @@ class It2pSource(Source):
                 seen.add(clean(text))
                 yield Sample(f"it2p/{split}/{stem}/ambiguous/{number}", image, text, label=Label.AMBIGUOUS, split=split)
 
-    def _clear(self, split: str, stem: str, problems: Problems) -> List[Tuple[int, str, Tuple[float, float]]]:
+    def _clear(self, split: str, image: ImageFile, stem: str,
+               problems: Problems) -> List[Tuple[int, str, Tuple[float, float]]]:
         name = f"{split}_script/{stem}.txt"
-        found = []
+        (width, height), found = image.size, []
         for number, line in self._lines(name, problems, commands=False):
             with reporting(problems, Place(name, number)):
                 parts = line.split(None, 2)
                 if len(parts) < 3:
                     raise ValueError(f"expected 'x y command', got '{line[:60]}'")
                 point = point_of([float(parts[0]), float(parts[1])])
-                found.append((number, expression_of(parts[2]), point))
+                text = expression_of(parts[2])
+                if 0 <= point[0] < width and 0 <= point[1] < height:
+                    found.append((number, text, point))
+                else:
+                    problems.add(Kind.OUTSIDE, Place(name, number),
+                                 f"the point ({point[0]:g}, {point[1]:g}) in an image of {width}x{height}")
         return found
 
     def _lines(self, name: str, problems: Problems, commands: bool = True) -> List[Tuple[int, str]]:

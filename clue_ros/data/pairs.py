@@ -2,8 +2,8 @@
 
     U -> R1;   U ‖ R1 H1 -> R2;   …;   U ‖ R1 H1 … Rn Hn -> G
 
-with the instruction U, the robot's questions R, the person's answers H, and the location tokens G. The prefix comes from
-the package's one prompt builder.
+with the instruction U, the robot's questions R, the person's answers H, and the location tokens G. The prefix comes
+from the package's one prompt builder.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ def revealing_pairs(sample: Sample, task: str = CLARIFY, several: bool = False) 
     annotated as a box, and for an ambiguous instruction that nobody asked about: there grounding would be wrong.
     """
     expression = check_expression(sample.expression)
-    pairs = [RevealingPair(build_prefix(task, expression, sample.turns[:n], sample.size), clean(turn.question), n, False)
-             for n, turn in enumerate(sample.turns) if clean(turn.question)]
+    pairs = []
+    for n, turn in enumerate(sample.turns):
+        if clean(turn.question):
+            prefix = build_prefix(task, expression, sample.turns[:n], sample.size)
+            pairs.append(RevealingPair(prefix, clean(turn.question), n, False))
     suffix = target_text(sample, several)
     if suffix is not None and (sample.turns or sample.label is not Label.AMBIGUOUS):
         prefix = build_prefix(task, expression, sample.turns, sample.size)

@@ -2,7 +2,7 @@
 
 | file | what an element holds | box |
 |---|---|---|
-| `refs(unc).json` + `instances.json` | ref_id, ann_id, image_id, split, sentences; boxes and file names by COCO ids | xywh |
+| `refs(unc).json` + `instances.json` | ref_id, ann_id, image_id, split, sentences; boxes by COCO ids | xywh |
 | `finetune_refcoco_train.json` (MDETR) | `images` with a caption each, `annotations` by image_id | xywh |
 | `refcoco_val.jsonl` (Qwen-VL, InternVL) | image, sent, bbox, width, height | xyxy |
 | `refcoco_testa.jsonl` (ReCLIP) | file_name, sentences, anns, ann_id, width, height | xywh |
@@ -51,7 +51,7 @@ class RefCocoSource(Source):
         self._files = [ImageRoot(self._root).inside(f) for f in files]
         for file in self._files:
             if file.suffix == ".json" and "refs" in file.name and not (file.parent / "instances.json").is_file():
-                raise MissingDataError(f"{file.parent / 'instances.json'} is missing: it holds the boxes of {file.name}")
+                raise MissingDataError(f"{file.parent}/instances.json is missing: it holds the boxes of {file.name}")
         folder = images or first_folder([self._root / name for name in IMAGE_FOLDERS])
         if folder is None:
             raise MissingDataError(f"the images of COCO are missing (looked for {', '.join(IMAGE_FOLDERS)} in "

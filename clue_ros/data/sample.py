@@ -65,7 +65,8 @@ class Sample:
 
     source_id: unique in its data set, such as 'invig21k/train/17' or 'refcoco/49/142';
     turns: the finished exchanges, in order (empty: none took place);
-    boxes: what is meant once the turns are over: () nothing in the image fits, one box, or several; None: not annotated;
+    boxes: what is meant once the turns are over: () nothing in the image fits, one box, or several; None: not
+    annotated;
     point: (x, y) on the target where a data set has points instead of boxes;
     objects: boxes of further things in the image, whatever they are (candidates for a ranking);
     question_candidates, answer_candidates: for each turn, wrong alternatives (InViG: 30) that a model has to rank

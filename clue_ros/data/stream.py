@@ -17,12 +17,12 @@ class SampleStream:
     """An endless or a single pass over a source's samples; holds `buffer` unparsed records in memory and no more.
 
     A stream's order depends only on source, split, seed, epoch, rank, world and buffer. Records are dealt out in turn
-    (record i goes to rank i mod world), then shuffled through a buffer: each new record takes the place of a random one,
-    which comes out. A record that cannot be used is counted in `problems` and left out; samples whose target lies wholly
-    outside the image count too.
+    (record i goes to rank i mod world), then shuffled through a buffer: each new record takes the place of a random
+    one, which comes out. A record that cannot be used is counted in `problems` and left out; samples whose target lies
+    wholly outside the image count too.
 
-    `state()` is where the stream stands; a stream made with `resume=state` and otherwise the same arguments goes on with
-    the very next sample.
+    `state()` is where the stream stands; a stream made with `resume=state` and otherwise the same arguments goes on
+    with the very next sample.
     """
 
     def __init__(self, source: Source, split: Optional[str] = None, *, buffer: int = 0, seed: int = 0, rank: int = 0,
@@ -30,7 +30,7 @@ class SampleStream:
                  strict: bool = False, resume: Optional[Dict[str, int]] = None):
         """split: 'train', 'valid', 'test', …, None for all; buffer: records to shuffle among, 0 keeps the order;
         rank, world: which share of how many; repeat: start a new, newly shuffled epoch at the end, for ever;
-        fractions: (train, valid, test) for a source without splits of its own, by hash of the image's name;
+        fractions: (train, valid, test) for a source without splits of its own or with one, by hash of the image's name;
         strict: raise the first problem as BrokenDataError.
 
         Raises DataError for arguments that make no sense, MissingDataError for a split that is not there.
@@ -39,7 +39,7 @@ class SampleStream:
             raise DataError(f"rank {rank} of {world} workers: ranks go from 0 to {world - 1}")
         if buffer < 0 or (fractions is not None and (len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0)):
             raise DataError("buffer must be 0 or more; fractions must be three numbers for train, valid and test")
-        if fractions is not None and source.splits:
+        if fractions is not None and len(source.splits) > 1:
             raise DataError(f"this {source.name} data set has splits of its own ({', '.join(source.splits)}): leave "
                             "fractions out")
         self.source, self.problems = source, Problems(strict)

@@ -16,7 +16,7 @@ from clue_ros.data.check import check
 from clue_ros.data.convert import convert
 from clue_ros.data.examples import (draw, invig_entry, make_invig, make_it2p, make_refcoco, make_scenes, scene_line,
                                     write_lines)
-from clue_ros.data.images import ImageRoot, read_image
+from clue_ros.data.images import ImageRoot, read_image, verify_image
 from clue_ros.data.jsonl import to_line
 from clue_ros.data.problems import Kind
 
@@ -133,6 +133,17 @@ def test_a_misspelt_field_is_named(tmp_path):
     report = check(open_data(tmp_path / "x.jsonl"))
     assert report.problems.counts == {Kind.LINE: 7, Kind.PATH: 1}
     assert "did you mean 'boxes'" in report.problems.first[0].text
+
+
+def test_a_photo_cut_anywhere_is_broken_for_check_and_reader_alike(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.random.default_rng(0).integers(0, 255, (256, 320, 3), np.uint8))
+    whole = (tmp_path / "a.jpg").read_bytes()
+    verify_image(tmp_path / "a.jpg", (320, 256))
+    for share in (.05, .3, .6, .9, .97):
+        (tmp_path / "b.jpg").write_bytes(whole[:int(len(whole) * share)])
+        for look in (verify_image, read_image):
+            with pytest.raises(BrokenImageError):
+                look(tmp_path / "b.jpg", (320, 256))
 
 
 # Names that lead out of the data set, files that are not what they say

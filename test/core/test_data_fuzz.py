@@ -11,11 +11,13 @@ from clue_ros.data import SampleStream, open_data, revealing_pairs
 from clue_ros.data.examples import draw, invig_entry, make_refcoco, scene_line, with_candidates, write_lines
 from clue_ros.data.jsonl import to_line
 
-ODD = [None, True, 0, -1, 1.5, 10**400, 1e308, math.inf, math.nan, "", "x", "../x", "\u0000", "\ud800", [], {}, [[]], [None],
-       [1, 2, 3, 4], [[1, 2, 3, 4]], ["a"], {"a": 1}, [[1, 2], [3]], "9" * 3000]
-OURS = {"image": "0001.jpg", "expression": "it", "size": [64, 48], "boxes": [[1, 2, 3, 4]], "label": "yes", "point": [1, 2],
-        "objects": [[0, 0, 5, 5]], "split": "train", "id": "x", "question_candidates": [["a"]], "answer_candidates": [["b"]],
-        "turns": [{"question": "which?", "answer": "this"}, {"question": "which?", "answer": {"text": "t", "point": [1, 2]}}]}
+ODD = [None, True, 0, -1, 1.5, 10**400, 1e308, math.inf, math.nan, "", "x", "../x", "\u0000", "\ud800", [], {}, [[]],
+       [None], [1, 2, 3, 4], [[1, 2, 3, 4]], ["a"], {"a": 1}, [[1, 2], [3]], "9" * 3000]
+OURS = {"image": "0001.jpg", "expression": "it", "size": [64, 48], "boxes": [[1, 2, 3, 4]], "label": "yes",
+        "point": [1, 2], "objects": [[0, 0, 5, 5]], "split": "train", "id": "x",
+        "question_candidates": [["a"]], "answer_candidates": [["b"]],
+        "turns": [{"question": "which?", "answer": "this"},
+                  {"question": "which?", "answer": {"text": "t", "point": [1, 2]}}]}
 QWEN = {"image": "0001.jpg", "sent": "it", "bbox": [1, 2, 3, 4], "width": 64, "height": 48}
 RECLIP = {"file_name": "0001.jpg", "sentences": [{"raw": "it"}], "anns": [{"id": 1, "bbox": [1, 2, 3, 4]}], "ann_id": 1,
           "width": 64, "height": 48}

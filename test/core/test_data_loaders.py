@@ -1,8 +1,11 @@
 """Every loader on a small data set in the real one's format, and what it says when something is not there."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+
 from clue_ros.data import (Label, MissingDataError, PickleRefusedError, Problems, SampleStream, open_data,
                            revealing_pairs)
 from clue_ros.data.examples import (draw, invig_entry, make_invig, make_it2p, make_refcoco, make_scenes,
@@ -276,3 +279,19 @@ def test_problems_are_counted_and_the_first_ones_kept(tmp_path):
     assert len(list(stream)) == 1 and isinstance(stream.problems, Problems)
     assert stream.problems.total == 50 and len(stream.problems.first) == 20
     assert str(stream.problems.first[1]).startswith("invig21k_anns/invig21k_train_anns.jsonl:2: broken line")
+
+
+def test_the_examples_in_the_documentation_are_read(tmp_path):
+    text = (Path(__file__).resolve().parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```((?:jsonl|text|csv)(?: \w+)?)\n(.*?)```", text, re.S))
+    draw(tmp_path / "images/0001.jpg")
+    draw(tmp_path / "images/COCO_train2014_000000000001.jpg")
+    for block, name in (("jsonl invig", "invig21k_train_anns.jsonl"), ("jsonl refcoco", "refcoco_val.jsonl"),
+                        ("jsonl ours", "ours.jsonl"), ("csv", "sets.csv")):
+        (tmp_path / name).write_text(blocks[block])
+        images = tmp_path if name in ("ours.jsonl", "sets.csv") else tmp_path / "images"
+        samples = read(tmp_path / name, images=images)
+        assert samples and all(s.pixels() is not None for s in samples)
+    make_it2p(tmp_path / "it2p")
+    (tmp_path / "it2p/train_script/0001.txt").write_text(blocks["text it2p"])
+    assert "pick up the red block" in [s.expression for s in read(tmp_path / "it2p")]

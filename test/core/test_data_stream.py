@@ -106,6 +106,12 @@ def test_targets_that_teach_nothing_are_left_out(tmp_path):
             {"file": "x.jsonl", "line": 4, "text": "target [[20.0, 10.0, 5.0, 20.0]] in an image of 64x48"}]}}
 
 
+def test_a_single_split_is_divided(tmp_path):
+    source = open_data(make_it2p(tmp_path))
+    parts = [names(SampleStream(source, s, fractions=(50, 25, 25))) for s in ("train", "valid", "test")]
+    assert sorted(sum(parts, [])) == sorted(names(SampleStream(source))) and max(map(len, parts)) < 5
+
+
 def test_splits_by_hash_keep_an_image_together(tmp_path):
     for n in range(60):
         draw(tmp_path / f"{n}.png", n)
@@ -127,7 +133,8 @@ def test_arguments_that_make_no_sense(numbers, tmp_path):
     for options in ({"rank": 2, "world": 2}, {"rank": -1}, {"buffer": -1}, {"fractions": (1, 2)}):
         with pytest.raises(DataError):
             SampleStream(source, **options)
-    make_scenes(tmp_path / "train")
+    for split in ("train", "test"):
+        make_scenes(tmp_path / split)
     with pytest.raises(DataError, match="splits of its own"):
         SampleStream(open_data(tmp_path), fractions=(1, 1, 1))
 
@@ -161,7 +168,8 @@ def test_memory_stays_small_however_long_the_file(tmp_path):
 def test_json_arrays_are_read_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr("clue_ros.data.textfiles._CHUNK", 3)
     file = tmp_path / "x.json"
-    file.write_text(' {"info": {"a": [1, 2]}, "n": 12345, "images": [{"id": 1}, {"id": "}]"}], "none": [] , "x": [1.5,20]}')
+    file.write_text(' {"info": {"a": [1, 2]}, "n": 12345, "images": [{"id": 1}, {"id": "}]"}], "none": [] ,'
+                    '"x": [1.5,20]}')
     assert list(read_json_arrays(file)) == [("images", 1, {"id": 1}), ("images", 2, {"id": "}]"}), ("x", 1, 1.5),
                                             ("x", 2, 20)]
     file.write_text('[{"a": 1}, {"a": 2}, {"a": ')
