@@ -6,7 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional, TextIO
 
 from clue_ros.data.jsonl import to_line
 from clue_ros.data.problems import BrokenImageError, Kind, Place, Problems
@@ -33,22 +33,30 @@ def convert(stream: SampleStream, output: Path, copy_images: bool = False,
     output.parent.mkdir(parents=True, exist_ok=True)
     base = Path(os.path.commonpath([os.path.abspath(root.folder) for root in stream.source.roots]))
     partial = output.with_name(output.name + ".partial")
-    written = 0
-    with open(partial, "w", encoding="utf-8") as file:
-        for sample in stream:
-            name = Path(os.path.relpath(os.path.abspath(sample.image.path), base)).as_posix()
-            if copy_images:
-                try:
-                    _copy(sample.image.path, output.parent / "images" / name)
-                except BrokenImageError as error:
-                    stream.problems.add(Kind.IMAGE, Place(sample.source_id, 0), error)
-                    continue
-                name = f"images/{name}"
-            file.write(to_line(sample, name) + "\n")
-            written += 1
-            progress(1)
-    partial.replace(output)
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            written = _write(stream, file, base, output.parent / "images" if copy_images else None, progress)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
     return Conversion(written, output.parent if copy_images else base, stream.problems)
+
+
+def _write(stream: SampleStream, file: TextIO, base: Path, copies: Optional[Path], progress) -> int:
+    written = 0
+    for sample in stream:
+        name = Path(os.path.relpath(os.path.abspath(sample.image.path), base)).as_posix()
+        if copies is not None:
+            try:
+                _copy(sample.image.path, copies / name)
+            except BrokenImageError as error:
+                stream.problems.add(Kind.IMAGE, Place(sample.source_id, 0), error)
+                continue
+            name = f"images/{name}"
+        file.write(to_line(sample, name) + "\n")
+        written += 1
+        progress(1)
+    return written
 
 
 def _copy(source: Path, target: Path) -> None:
