@@ -62,10 +62,6 @@ class Camera:
             return None
         return self._frame.message
 
-    def taken(self) -> float:
-        """Monotonic seconds at which the newest frame was taken, as far as its stamp tells; now if there is none."""
-        return time.monotonic() - (self._age(self._frame) if self._frame is not None else 0.0)
-
     def why_none(self, max_age_s: float) -> str:
         """One sentence for NO_IMAGE."""
         topic = self._node.resolve_topic_name("image")

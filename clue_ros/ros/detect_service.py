@@ -43,13 +43,12 @@ class DetectService:
             image = request.image if own else camera.latest(max_age_s)
             if image is None:
                 raise NoImageError(camera.why_none(max_age_s))
-            taken = camera.taken()
 
             def work(grounder, should_stop) -> Ambiguity:
                 if own or tolerance is None:
                     picture = message_to_rgb(image)
                 else:
-                    picture = self._parts.sight.view(grounder, image, taken, tolerance, max_age_s).encoded
+                    picture = self._parts.sight.view(grounder, image, tolerance).encoded
                 return grounder.detect_ambiguity(
                     picture, expression, threshold=parameters.decision_threshold, should_stop=should_stop
                 )

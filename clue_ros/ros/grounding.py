@@ -69,7 +69,6 @@ class Grounding:
         self._answered: Optional[Future] = None
         self._job: Optional[Job] = None
         self._header = Header()
-        self._taken: Optional[float] = None  # of a camera frame; None: the image came with the goal
         self._view: Optional[View] = None
 
     # What may happen to a dialogue while it runs.
@@ -168,7 +167,6 @@ class Grounding:
             await self._until(self._parts.camera.next())
             image = self._parts.camera.latest(self.request.max_image_age_s)
         self._image_deadline = None
-        self._taken = self._parts.camera.taken()
         return image
 
     async def _decide(self, image) -> Decision:
@@ -193,12 +191,10 @@ class Grounding:
     def _see(self, grounder: Any, image) -> View:
         """In the worker. The image is encoded once a dialogue, and a camera frame that was seen before not at all."""
         request = self.request
-        if self._taken is None or request.sight_tolerance is None:
+        if request.image is not None or request.sight_tolerance is None:
             rgb = message_to_rgb(image)
             return View(rgb, grounder.encode(rgb), False)
-        view = self._parts.sight.view(
-            grounder, image, self._taken, request.sight_tolerance, request.max_image_age_s
-        )
+        view = self._parts.sight.view(grounder, image, request.sight_tolerance)
         self._report.result.seen_ahead = view.ahead
         return view
 

@@ -105,7 +105,7 @@ class ClueNode(LifecycleNode):
         return SUCCESS
 
     def destroy_node(self) -> None:
-        """Also destroys the action server: rclpy does not, and it would keep the DDS participant and its memory alive."""
+        """Also destroys the action server: rclpy does not, and it would keep the DDS participant in memory."""
         self._inference.unload()
         self._conversation = self._look_ahead = None
         for entities in (self._entities, self._leaving):

@@ -36,7 +36,7 @@ class _Seen(NamedTuple):
     rgb: np.ndarray
     thumbnail: np.ndarray
     encoded: Any
-    taken: float  # monotonic seconds
+    since: float  # monotonic seconds
     ahead: bool
 
 
@@ -47,6 +47,7 @@ class Sight:
         self._lock = threading.Lock()
         self._open = False
         self._seen: Optional[_Seen] = None
+        self._glimpse: Optional[np.ndarray] = None  # the thumbnail of the frame that `look` got last
 
     def open(self) -> None:
         """From now on what is seen is kept."""
@@ -57,44 +58,48 @@ class Sight:
         """Frees the seen frame; nothing is kept until `open`, also not by a look that runs right now."""
         with self._lock:
             self._open = False
-            self._seen = None
+            self._seen = self._glimpse = None
 
     def clear(self) -> None:
         """Frees the seen frame only."""
         self._keep(None)
 
-    def view(
-        self, grounder: Any, message: "Image | CompressedImage", taken: float, tolerance: float, max_age_s: float
-    ) -> View:
-        """The frame encoded: as seen if its picture is the same and was taken at most `max_age_s` ago, else anew.
+    def view(self, grounder: Any, message: "Image | CompressedImage", tolerance: float) -> View:
+        """The frame encoded: as seen if its picture is the same, else anew.
 
-        taken: monotonic seconds at which the frame was taken. Raises what message_to_rgb and Grounder.encode raise.
+        tolerance: see `difference`; 0: only the very message counts. Raises what message_to_rgb and Grounder.encode do.
         """
         seen = self._seen
         if seen is not None and seen.message is message:
             return View(seen.rgb, seen.encoded, seen.ahead)
         rgb = message_to_rgb(message)
         small = thumbnail(rgb)
-        if seen is not None and _holds(seen, rgb, small, tolerance, max_age_s):
+        if seen is not None and _same(seen, rgb, small, tolerance):
             return View(rgb, seen.encoded, seen.ahead)
         del seen
-        return self._encode(grounder, message, rgb, small, taken)
+        return self._encode(grounder, message, rgb, small)
 
     def look(
-        self, grounder: Any, message: "Image | CompressedImage", taken: float, tolerance: float, max_age_s: float,
+        self, grounder: Any, message: "Image | CompressedImage", tolerance: float, renew_s: float,
         should_stop: Callable[[], bool],
     ) -> bool:  # fmt: skip
-        """Runs the frame ahead unless its picture was seen less than `max_age_s` ago; True if the model had to work.
+        """Runs the frame ahead if its picture is new and at rest; True if the model had to work.
 
-        Stops between encoding and running ahead. Raises as `view`, and what Grounder.look raises.
+        New: not the seen one, or that is older than `renew_s`. At rest: the same as the frame before it, for while
+        something moves a seen frame is of no use to the next words. Stops between encoding and running ahead. Raises as
+        `view`, and what Grounder.look raises.
         """
         seen = self._seen
         if seen is None or seen.message is not message:
             rgb = message_to_rgb(message)
             small = thumbnail(rgb)
-            if seen is None or not _holds(seen, rgb, small, tolerance, max_age_s):
+            before, self._glimpse = self._glimpse, small
+            young = seen is not None and time.monotonic() - seen.since <= renew_s
+            if not (young and _same(seen, rgb, small, tolerance)):
+                if before is not None and 0 < tolerance < difference(before, small):
+                    return False
                 del seen
-                self._encode(grounder, message, rgb, small, taken)
+                self._encode(grounder, message, rgb, small)
                 seen = self._seen
         if seen is None or seen.ahead:
             return seen is None
@@ -103,11 +108,11 @@ class Sight:
         return True
 
     def _encode(
-        self, grounder: Any, message: "Image | CompressedImage", rgb: np.ndarray, small: np.ndarray, taken: float
+        self, grounder: Any, message: "Image | CompressedImage", rgb: np.ndarray, small: np.ndarray
     ) -> View:
         self._keep(None)  # before the new one is made: never two in the device's memory
         encoded = grounder.encode(rgb)
-        self._keep(_Seen(message, rgb, small, encoded, taken, False))
+        self._keep(_Seen(message, rgb, small, encoded, time.monotonic(), False))
         return View(rgb, encoded, False)
 
     def _keep(self, seen: Optional[_Seen]) -> None:
@@ -129,7 +134,5 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(tiles.mean(axis=(1, 3)).max())
 
 
-def _holds(seen: _Seen, rgb: np.ndarray, small: np.ndarray, tolerance: float, max_age_s: float) -> bool:
-    if tolerance <= 0 or seen.rgb.shape != rgb.shape or time.monotonic() - seen.taken > max_age_s:
-        return False
-    return difference(seen.thumbnail, small) <= tolerance
+def _same(seen: _Seen, rgb: np.ndarray, small: np.ndarray, tolerance: float) -> bool:
+    return tolerance > 0 and seen.rgb.shape == rgb.shape and difference(seen.thumbnail, small) <= tolerance
