@@ -60,13 +60,17 @@ class _Run:
 
     def all(self) -> None:
         rows = [r for r in rows_of(self._subject) if not self._only or r.id in self._only]
-        wanted = {r.id for r in rows}
+        if not rows:
+            known = ", ".join(r.id for r in rows_of(self._subject))
+            self._emit({"event": "skip", "reason": f"it has no rows {', '.join(self._only)}; its rows are {known}"})
+            return
         first = rows[0]
         samples = self._first_call(first)
         self._slow = samples.seconds[0] > SLOW
         if self._slow:
-            rows = [r for r in rows_of(self._subject, slow=True) if r.id in wanted]
+            rows = [r for r in rows if r.light]
             self._plain.share(rows)
+            self._subject.keep_looks()
         rounds = self._rounds or (1 if self._slow else None)
         self._emit({"event": "plan", "rows": len(rows), "rounds": rounds, "slow": self._slow})
         # The first call of a slow model counts: a warm-up would cost as much as the whole row.
@@ -80,13 +84,16 @@ class _Run:
         tokens = row.way.answered()
         self._tick(row, "ours")
         used, weights = peak(self._device), self._subject.weight_bytes
-        self._emit({"event": "row", **self._facts("memory", f"peak memory, loading and {row.title}"), "peak_bytes": used,
+        name = "memory" if row.id == "box" else f"memory_{row.id}"
+        self._emit({"event": "row", **self._facts(name, f"peak memory, loading and {row.title}"), "peak_bytes": used,
                     "weight_bytes": weights, "times_weights": used / weights, "ours": _spread([]), "plain": None,
                     "note": "interpreter and libraries included" if self._device == "cpu" else "allocated on the GPU"})
         row.way.said.extend([tokens] if tokens else [])
         return samples
 
     def _row(self, row: Row, rounds: Optional[int], samples: Optional[Samples]) -> Event:
+        if not self._slow:
+            self._warm_up(row)
         ours, plain, began = samples or Samples(), [], time.perf_counter()
         done, tokens, plain_peak = 0, 0, None
         while self._more(rounds, done, began):
@@ -95,13 +102,19 @@ class _Run:
                 self._tick(row, "ours")
             tokens = row.way.answered() or tokens
             if row.plain is not None and (row.plain_when_slow or not self._slow):
+                _ = row.plain.way.plain  # making it is neither timed nor part of its peak
                 clean = reset_peak(self._device) if done == 0 else False
-                plain.append(self._plain.seconds(row.plain, tokens if row.speaks else bool(row.plain.speak) * 1, done,
-                                                 self._subject.order))
+                plain.append(self._plain.seconds(row.plain, _tokens(row, tokens), done, self._subject.order))
                 plain_peak = peak(self._device) if clean else plain_peak
                 self._tick(row, "plain")
             done += 1
         return self._event(row, ours, plain, tokens, plain_peak)
+
+    def _warm_up(self, row: Row) -> None:
+        """One call of each that does not count."""
+        self._ours(row, Samples())
+        if row.plain is not None:
+            self._plain.seconds(row.plain, _tokens(row, row.way.answered()), 0, self._subject.order)
 
     def _more(self, rounds: Optional[int], done: int, began: float) -> bool:
         if rounds is not None:
@@ -168,9 +181,14 @@ class _PlainRuns:
         return None
 
 
+def _tokens(row: Row, said: int) -> int:
+    """How many tokens the plain path is to say: as many as ours, or the first if only its odds were read, or none."""
+    return said if row.speaks else int(bool(row.plain.speak))
+
+
 def _timed_features(run: PlainRun, device: str) -> float:
-    samples = Samples()
-    samples.time(lambda: run.way.plain.features(run.rgb), device)
+    samples, plain = Samples(), run.way.plain
+    samples.time(lambda: plain.features(run.rgb), device)
     return samples.seconds[0]
 
 

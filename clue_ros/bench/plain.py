@@ -166,7 +166,8 @@ def _widening(module, precision: Precision, scratch: Scratch):
         def linear(x: torch.Tensor) -> torch.Tensor:
             bias = None if module.bias is None else module.bias.to(wide)
             if x.numel() // x.shape[-1] <= FEW_ROWS:
-                y = F.linear(x.to(narrow), module.weight).to(wide)
+                # As a matrix: a three-dimensional input of one row makes torch copy the whole weight.
+                y = F.linear(x.reshape(-1, x.shape[-1]).to(narrow), module.weight).to(wide).view(*x.shape[:-1], -1)
                 return y if bias is None else y + bias
             return F.linear(x.to(wide), scratch.widened(module.weight, wide), bias)
         return linear

@@ -124,16 +124,15 @@ def query_blind(subject: Subject) -> List[Row]:
 ROW_PROVIDERS: List[RowProvider] = [standard, other_passes, seen_beforehand, query_blind]
 
 
-def rows_of(subject: Subject, slow: bool = False) -> List[Row]:
-    """All rows of a subject; slow: without those that a machine on which a call takes half a minute can do without."""
-    rows = [row for provider in ROW_PROVIDERS for row in provider(subject)]
-    return [row for row in rows if row.light or not slow]
+def rows_of(subject: Subject) -> List[Row]:
+    """All rows of a subject."""
+    return [row for provider in ROW_PROVIDERS for row in provider(subject)]
 
 
 def _seen(way: Way, kind: str, note: str) -> List[Row]:
     show = way.show
     prefix, what = (f"{kind}seen", "query-blind, image seen: " if kind else "image seen: ")
-    ahead = lambda rgb: (lambda: way.look(rgb))  # noqa: E731
+    ahead = lambda rgb: (lambda: way.subject.looked(way, rgb))  # noqa: E731
     # Where only the features are kept, a box or question costs what the second turn costs.
     return [
         Row(f"{kind}look", f"{'query-blind: ' if kind else ''}seeing ahead", way, lambda _: way.look(show.vague_image),
@@ -151,7 +150,7 @@ def _seen(way: Way, kind: str, note: str) -> List[Row]:
 
 def _after_first_turn(way: Way):
     """The picture as the first turn leaves it: seen, and once decided about."""
-    image = way.look(way.show.vague_image)
+    image = way.subject.looked(way, way.show.vague_image)
     if way.blind:
         way.decision(image, way.show.vague)
     return image

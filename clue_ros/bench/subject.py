@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, FrozenSet, List, Optional, Sequence
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.bench import floor, paligemma2_3b
 from clue_ros.bench.order import THREE_B, Order
 from clue_ros.bench.plain import PlainPath
+from clue_ros.bench.random_adapters import put_beside, random_adapters
 from clue_ros.bench.scene import Show, noise, rendered
 from clue_ros.grounder import Grounder
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression
 from clue_ros.types import Decision, Turn
+from clue_ros.vlm.adapters import Adapter
 from clue_ros.vlm.decoding import Branch
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
@@ -50,6 +52,8 @@ class Subject:
         self.config = backbone.model.config
         self._detector = detector
         self._plain: Optional[PlainPath] = None
+        self._looks: Optional[Dict[Any, EncodedImage]] = None
+        self._ways: Dict[ClueSettings, "Way"] = {}
 
     @classmethod
     def load(cls, order: Order) -> "Subject":
@@ -66,12 +70,13 @@ class Subject:
 
     @classmethod
     def _random(cls, order: Order) -> "Subject":
-        show = noise()
+        show, settings, config = noise(), ClueSettings(), order.configuration()
         with memory_guard("building the 3B architecture"):
-            model = paligemma2_3b.build(order.configuration(), order.precision.storage, order.device)
-            backbone = PaliGemmaBackbone(model, paligemma2_3b.build_tokenizer(show.words),
-                                         ClueSettings(detector_adapter="", dialogue_adapter=""), precision=order.precision,
-                                         quantization=order.quantization)
+            adapters = {name: _moved(factors, order.device)
+                        for name, factors in random_adapters(config, settings.tap_layer).items()}
+            model = paligemma2_3b.build(config, order.precision.storage, order.device)
+            backbone = PaliGemmaBackbone(model, paligemma2_3b.build_tokenizer(show.words), settings, adapters,
+                                         precision=order.precision, quantization=order.quantization)
         backbone.vocabulary = replace(backbone.vocabulary, question_marks=EndsAfter(QUESTION_TOKENS))
         return cls(order, backbone, AmbiguityDetector().eval().to(order.device), show)
 
@@ -79,9 +84,12 @@ class Subject:
     def plain(self) -> PlainPath:
         """Made when it is first asked for, so that it weighs nothing before."""
         if self._plain is None:
-            model = self._plain_model()
-            found = load_peft(model, self.order.folder, self.backbone.adapters)
-            self._plain = PlainPath(model, self.backbone.tokenizer, self.backbone.settings, found, self.backbone.precision,
+            model, names = self._plain_model(), self.backbone.adapters
+            if self.order.model == THREE_B:
+                put_beside(model, random_adapters(self.config, self.backbone.settings.tap_layer))
+            else:
+                load_peft(model, self.order.folder, names)
+            self._plain = PlainPath(model, self.backbone.tokenizer, self.backbone.settings, names, self.backbone.precision,
                                     self.order.all_logits)
         return self._plain
 
@@ -96,13 +104,29 @@ class Subject:
     def weight_bytes(self) -> int:
         return sum(p.numel() * p.element_size() for p in self.backbone.model.parameters())
 
+    def keep_looks(self) -> None:
+        """Look at a picture once for all rows that want it seen beforehand, where a look takes a minute. What is kept of it
+        does not depend on words, so later rows gain nothing by earlier ones."""
+        self._looks = {}
+
+    def looked(self, way: "Way", rgb: np.ndarray) -> EncodedImage:
+        """A picture with everything done that can be done before anybody speaks."""
+        if self._looks is None:
+            return way.look(rgb)
+        key = (way.settings, id(rgb))
+        if key not in self._looks:
+            self._looks[key] = way.look(rgb)
+        return self._looks[key]
+
     def way(self, **changes: Any) -> "Way":
         """The model under other settings, for example prefix_attention='image_blind'. Answers may then be nonsense; the
         work is that of a checkpoint trained so."""
         settings = replace(self.backbone.settings, **changes)
         if settings.detector == "joint":
             settings = replace(settings, detector_adapter=settings.dialogue_adapter)  # for the map on its own
-        return Way(self, under(self.backbone, settings), self._detector)
+        if settings not in self._ways:
+            self._ways[settings] = Way(self, under(self.backbone, settings), self._detector)
+        return self._ways[settings]
 
 
 class Way:
@@ -213,16 +237,19 @@ def under(backbone: PaliGemmaBackbone, settings: ClueSettings) -> PaliGemmaBackb
     return twin
 
 
-def load_peft(model, folder: Path, names: FrozenSet[str]) -> FrozenSet[str]:
+def _moved(adapter: Adapter, device: str) -> Adapter:
+    return {layer: {name: (down.to(device), up.to(device)) for name, (down, up) in parts.items()}
+            for layer, parts in adapter.items()}
+
+
+def load_peft(model, folder: Path, names: FrozenSet[str]) -> None:
     """Put the adapters of a directory beside a transformers model's weights, as a user of peft would."""
     from clue_ros.vlm.quiet import quiet
 
     for name in sorted(names):
         with quiet():
             model.load_adapter(str(folder / "adapters" / name), adapter_name=name)
-    if names:
-        model.eval()
-    return names
+    model.eval()
 
 
 def weight_bytes(order: Order, config) -> int:

@@ -47,8 +47,8 @@ def footnotes(subject: Dict[str, Any]) -> List[str]:
         lines.append(f"Weights are kept in {subject['storage']}, and this processor has no units for it: both paths widen them to "
                      f"{subject['compute']} for products of many rows (the plain path would be several times slower without).")
     if subject["model"] == "3b":
-        lines.append("Weights are random, the tokenizer is a stand-in with one token a word, questions have 12 tokens: times and "
-                     "memory mean something, answers do not.")
+        lines.append("Weights and adapters (LoRA r 16: detector on layer 14, dialogue on all) are random, the tokenizer is a stand-in "
+                     "with one token a word, questions have 12 tokens: times and memory mean something, answers do not.")
     if not subject["peak_is_clean"]:
         lines.append("This system does not let a process reset its high-water mark: peak memory includes measuring the rates.")
     return lines
@@ -72,7 +72,7 @@ def _table(subject: Dict[str, Any], rows: Iterable[Row]) -> Table:
 
 
 def _cells(row: Row) -> List[str]:
-    if row["id"] == "memory":
+    if "peak_bytes" in row:
         return [f"{row['peak_bytes'] / 1e9:.2f} GB", "", f"{row['weight_bytes'] / 1e9:.2f} GB", "weights",
                 f"{row['times_weights']:.2f}", "", ""]
     plain = row.get("plain") or {}

@@ -21,11 +21,13 @@ class Target:
     models: Sequence[str] = ()
     device: str = ""
     other: str = ""
+    detector: str = ""
     note: str = ""
 
     def concerns(self, row: Mapping[str, Any]) -> bool:
         return (self.row == row["id"] and (not self.models or row["model"] in self.models)
-                and (not self.device or row["device"].startswith(self.device)))
+                and (not self.device or row["device"].startswith(self.device))
+                and (not self.detector or row.get("detector") == self.detector))
 
     def text(self) -> str:
         what = {PLAIN: f"≤ {self.limit:.2f} × plain", FLOOR: f"≤ {self.limit:.1f} × floor",
@@ -41,7 +43,9 @@ TARGETS: List[Target] = [
     Target("box", PLAIN, 0.60, (EMBEDDED, THREE_B)),
     Target("box", SECONDS, 0.150, (EMBEDDED,), "cpu", note="2 cores"),
     Target("box", SECONDS, 0.035, (THREE_B,), "cuda", note="H200, bf16"),
+    Target("box", PLAIN, 0.45, (EMBEDDED, THREE_B), detector="joint"),
     Target("box_one_pass", PLAIN, 0.45, (EMBEDDED, THREE_B)),
+    Target("box_two_pass", PLAIN, 0.60, (EMBEDDED, THREE_B)),
     Target("question", SECONDS, 0.060, (THREE_B,), "cuda", note="H200, bf16"),
     Target("second_turn", ROW, 0.80, (EMBEDDED, THREE_B), other="box"),
     Target("decision", SECONDS, 0.060, (EMBEDDED,), "cpu", note="2 cores"),

@@ -73,7 +73,7 @@ def _show(bar, order, event) -> None:
     if kind == "plan":
         bar.total = bar.n + event["rows"]
         bar.refresh()
-    elif kind == "row" and event["id"] != "memory":
+    elif kind == "row" and "peak_bytes" not in event:
         bar.update()
     elif kind == "tick":
         bar.set_postfix_str(f"{order.model} on {order.device}: {event['row']}, {event['who']}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,12 +16,14 @@ from clue_ros.bench.machine import Rates, matmul_rate, read_bandwidth
 from clue_ros.bench.memory import peak, reset_peak
 from clue_ros.bench.order import Order, busy
 from clue_ros.bench.plain import PlainPath, computing_in
+from clue_ros.bench.random_adapters import put_beside, random_adapters
 from clue_ros.bench.subject import EndsAfter, Subject, memory_needed
 from clue_ros.bench.targets import TARGETS, judge
 from clue_ros.bench.timing import Samples, percentile
 from clue_ros.cli.main import main
 from clue_ros.training.vision import start
 from clue_ros.vlm.dense import Precision, Scratch
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
@@ -33,8 +36,15 @@ def model(tiny_size):
 
 
 @pytest.fixture(scope="module")
-def subject(tiny_model_dir):
+def loaded(tiny_model_dir):
     return Subject.load(Order(str(tiny_model_dir)))
+
+
+@pytest.fixture
+def subject(loaded):
+    """Without what another test left in it."""
+    loaded._looks = None
+    return loaded
 
 
 def counted(work) -> int:
@@ -166,6 +176,28 @@ def test_widened_modules_compute_what_float32_ones_do(tiny_size, model):
     assert all("forward" not in module.__dict__ for module in narrow.modules())
 
 
+def test_random_adapters_do_the_same_on_both_sides(tiny_size):
+    """As bare factors in ours, through peft in the plain path."""
+    tokenizer, model, _ = start(tiny_size)
+    settings = ClueSettings("full", 2, "all", closed_vocabulary=True)
+    adapters = random_adapters(model.config, 2)
+    with torch.no_grad():
+        for factors in adapters.values():
+            for parts in factors.values():
+                for down, _ in parts.values():
+                    down.mul_(30)  # so that they show in a model of this size
+    backbone = PaliGemmaBackbone(model.eval(), tokenizer, settings, adapters, merge="no")
+    prefix = "clarify the red mug"
+    image = backbone.encode(PICTURE)
+    bare = backbone.complete(image, prefix, limit=5, adapter="")
+    ours = backbone.complete(image, prefix, limit=5, adapter="dialogue")
+    detected = backbone.attention_map(image, "detect the red mug")
+    put_beside(model, adapters)
+    plain = PlainPath(model, tokenizer, settings, backbone.adapters, backbone.precision)
+    assert plain.generate(PICTURE, prefix, len(ours.tokens)) == ours.tokens != bare.tokens
+    assert torch.allclose(plain.attention_map(PICTURE, "detect the red mug"), detected, atol=1e-3)
+
+
 def test_a_random_model_ends_its_question():
     ends = EndsAfter(3)
     assert [0 in ends for _ in range(6)] == [False, False, True, False, False, True]
@@ -197,6 +229,33 @@ def test_too_little_memory_is_a_reason_and_not_a_crash(monkeypatch):
     measure.measure(Order("3b"), 1, events.append)
     (event,) = events
     assert event["event"] == "skip" and "memory is short" in event["reason"] and "2.0 GB are free" in event["reason"]
+
+
+def test_a_slow_model_is_timed_once_and_shares_its_looks(subject, monkeypatch):
+    monkeypatch.setattr(measure, "SLOW", 0.0)
+    events = []
+    measure._Run(subject, Rates("float32", 1e9, 1e9, 1e9, 1e9, 1e9), events.append, None, []).all()
+    found = {e["id"]: e for e in events if e["event"] == "row"}
+    assert {"box", "detection", "question", "second_turn", "seen_decision"} <= set(found) and "look" not in found
+    assert all(len(row["ours"]["seconds"]) == 1 for row in found.values() if row["id"] != "memory")
+    assert found["box"]["tokens"] == 4 or found["box"]["outcome"] == "not_found"
+    assert found["second_turn"]["plain"] is None and found["question"]["plain"]["p50"] > 0
+    events.clear()
+    measure._Run(subject, Rates("float32", 1e9, 1e9, 1e9, 1e9, 1e9), events.append, None, ["nonsense"]).all()
+    assert [e["event"] for e in events] == ["skip"] and "its rows are box, vision" in events[0]["reason"]
+
+
+def test_a_one_pass_checkpoint_is_timed_in_its_own_way(subject, monkeypatch):
+    settings = replace(subject.backbone.settings, detector="joint")
+    monkeypatch.setattr(subject.backbone, "settings", settings)
+    found = {row.id: row for row in rows.rows_of(subject)}
+    assert "box_two_pass" in found and "box_one_pass" not in found
+    way = found["box"].way
+    assert way.detect_task == "clarify" and 0 <= way.detection(PICTURE, "the red mug") <= 1
+    joint, cold = way.decision(PICTURE, "the red mug"), way.decision(way.look(PICTURE), "the red mug")
+    assert joint == pytest.approx(cold, abs=1e-4)
+    two, words = found["box_two_pass"].way, subject.show.clear
+    assert floor.total(way.outcome_floor(words, 4)).flops < floor.total(two.outcome_floor(words, 4)).flops
 
 
 def test_a_directory_without_a_model_is_named(tmp_path, capsys):
@@ -236,6 +295,7 @@ def test_targets_say_whether_they_hold():
     assert judge(row, [row]) == [{"target": "≤ 0.80 × box", "value": None, "holds": None}]
     assert judge(row, [row, first])[0]["holds"] is True
     assert [v["holds"] for v in judge(first, [first])] == [False, True]  # against plain, in milliseconds
+    assert [v["holds"] for v in judge({**first, "detector": "joint"}, [first])] == [False, True, False]  # one pass: <= 0.45
     assert judge({**first, "model": "elsewhere"}, []) == []
     assert {t.row for t in TARGETS} >= {"detection", "box", "box_one_pass", "second_turn", "memory", "blind_seen_decision"}
 
