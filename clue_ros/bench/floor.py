@@ -2,8 +2,9 @@
 
 Pure functions of a PaliGemmaConfig; nothing is run. Counted are the products of the vision tower, the projector, the
 decoder's projections and attention, and the head: 2·m·n·k operations each, as torch.utils.flop_counter counts them (the
-tests compare the two). Bytes are those of the weights, once a phase, and of the keys and values that a decode step reads.
-Norms, activations, softmax and intermediate results cost nothing here, so the real lower bound lies above this one.
+tests compare the two). Bytes are those of the weights, once a phase, and of the keys and values that a decode step
+reads. Norms, activations, softmax and intermediate results cost nothing here, so the real lower bound lies above this
+one.
 """
 
 from __future__ import annotations

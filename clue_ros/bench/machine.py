@@ -19,9 +19,9 @@ READ_BYTES = {"cpu": 1 << 29, "cuda": 1 << 32}  # far more than any cache
 
 @dataclass(frozen=True)
 class Rates:
-    """square, vision, decoder: FLOP/s of a large square product and of the model's own widest ones; read, reread: B/s of a
-    large array, and of one as large as the model's weights again and again (small ones stay in the processor's cache);
-    dtype: in which the products were taken, that is, in which the model computes."""
+    """square, vision, decoder: FLOP/s of a large square product and of the model's own widest ones; read, reread: B/s
+    of a large array, and of one as large as the model's weights again and again (small ones stay in the processor's
+    cache); dtype: in which the products were taken, that is, in which the model computes."""
 
     dtype: str
     square: float
@@ -65,8 +65,8 @@ def matmul_rate(rows: int, inner: int, columns: int, device: str, dtype: torch.d
 
 
 def read_bandwidth(size: int, device: str, seconds: float = 0.6) -> float:
-    """B/s of reading an array of `size` bytes again and again (a sum, or a matrix-vector product where that is faster); less
-    where memory is short, and never more than READ_BYTES."""
+    """B/s of reading an array of `size` bytes again and again (a sum, or a matrix-vector product where that is faster);
+    less where memory is short, and never more than READ_BYTES."""
     free = available_memory(device)
     largest = READ_BYTES.get(torch.device(device).type, READ_BYTES["cpu"])
     rows = max(1, min(size, largest, free // 16 if free else largest) // (4 * 1024))
@@ -95,8 +95,8 @@ def available_memory(device: str) -> Optional[int]:
 
 def describe(device: str) -> Dict[str, Any]:
     """What a reader must know of the machine to place the figures."""
-    about: Dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(), "torch_threads": torch.get_num_threads(),
-                             "torch": torch.__version__, "python": platform.python_version()}
+    about: Dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(),
+                             "torch_threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version()}
     if torch.device(device).type == "cuda":
         about.update(gpu=torch.cuda.get_device_name(device), cuda=torch.version.cuda)
     return about

@@ -130,7 +130,8 @@ class _Run:
     def _event(self, row: Row, ours: Samples, plain: List[float], tokens: int, plain_peak: Optional[int]) -> Event:
         event = {**self._facts(row.id, row.title), "detector": row.way.settings.detector, "tokens": tokens or None,
                  "note": row.note, "ours": _spread(ours.seconds), "plain": _spread(plain) if plain else None,
-                 "plain_peak_bytes": plain_peak, "outcome": getattr(getattr(ours.result, "outcome", None), "value", None)}
+                 "plain_peak_bytes": plain_peak,
+                 "outcome": getattr(getattr(ours.result, "outcome", None), "value", None)}
         if plain:
             event["ratio"] = event["ours"]["p50"] / event["plain"]["p50"]
         if row.phases is not None:
@@ -149,8 +150,8 @@ class _Run:
 
 
 class _PlainRuns:
-    """Times plain runs. Where one takes a minute, runs that do the same work up to their tokens are one run: the longest
-    of them, whose clock was read on the way."""
+    """Times plain runs. Where one takes a minute, runs that do the same work up to their tokens are one run: the
+    longest of them, whose clock was read on the way."""
 
     def __init__(self) -> None:
         self._longest: Dict[Any, PlainRun] = {}
@@ -208,9 +209,11 @@ def _about(subject: Subject, rates: Rates, libraries: Optional[int], clean: bool
     order, precision = subject.order, subject.order.precision
     name = lambda dtype: str(dtype).replace("torch.", "")  # noqa: E731
     return {"model": order.model, "device": order.device, "storage": name(precision.storage),
-            "compute": name(precision.compute), "quantization": order.quantization, "adapters": sorted(subject.backbone.adapters),
+            "compute": name(precision.compute), "quantization": order.quantization,
+            "adapters": sorted(subject.backbone.adapters),
             "weight_bytes": subject.weight_bytes, "libraries_bytes": libraries, "peak_is_clean": clean,
             "pictures": subject.show.source, "rates": rates.to_dict(), "dtype_rates": dtype_rates(order.device),
-            "settings": {k: getattr(subject.backbone.settings, k) for k in ("prefix_attention", "tap_layer", "detector")},
+            "settings": {k: getattr(subject.backbone.settings, k)
+                         for k in ("prefix_attention", "tap_layer", "detector")},
             "plain_computes_all_logits": order.all_logits,
             "plain_is_widened": precision.storage != precision.compute, "machine": describe(order.device)}

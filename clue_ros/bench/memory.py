@@ -25,7 +25,8 @@ def reset_peak(device: str) -> bool:
 
 
 def peak(device: str) -> int:
-    """Bytes since `reset_peak`: all that is resident of this process (interpreter and libraries included), or on the GPU."""
+    """Bytes since `reset_peak`: all that is resident of this process (interpreter and libraries included), or on the
+    GPU."""
     if torch.device(device).type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,4 +1,5 @@
-"""What to bench: a model on a device, and whether now is a good time. Light, so that the command line starts at once."""
+"""What to bench: a model on a device, and whether now is a good time. Light, so that the command line starts at
+once."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ EMBEDDED_MODEL = Path(__file__).resolve().parents[1] / "models" / "tabletop"
 
 @dataclass(frozen=True)
 class Order:
-    """model: 'embedded', '3b' (random weights) or a model directory; dtype: of the weights, None for float32 on a CPU and
-    bfloat16 on a GPU and for 3b; quantization: of our weights; all_logits: plain.PlainPath."""
+    """model: 'embedded', '3b' (random weights) or a model directory; dtype: of the weights, None for float32 on a CPU
+    and bfloat16 on a GPU and for 3b; quantization: of our weights; all_logits: plain.PlainPath."""
 
     model: str
     device: str = "cpu"

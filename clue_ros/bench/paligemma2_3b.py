@@ -1,8 +1,10 @@
-"""The architecture of google/paligemma2-3b-mix-448 with random weights: right for speed and memory, useless for answers.
+"""The architecture of google/paligemma2-3b-mix-448 with random weights: right for speed and memory, useless for
+answers.
 
-SigLIP So400m/14 at 448 px, a linear projector and Gemma 2 2B: 3,033,127,152 parameters, which are the 3,032,979,696 that
-KerasHub states for pali_gemma2_mix_3b_448 and 64 rows that pad the vocabulary from 257,152 to 257,216. The tokenizer is a
-stand-in of the real one's layout: <loc0000> is 256000, <seg000> is 257024, <image> is 257152, and every word is one token.
+SigLIP So400m/14 at 448 px, a linear projector and Gemma 2 2B: 3,033,127,152 parameters, which are the 3,032,979,696
+that KerasHub states for pali_gemma2_mix_3b_448 and 64 rows that pad the vocabulary from 257,152 to 257,216. The
+tokenizer is a stand-in of the real one's layout: <loc0000> is 256000, <seg000> is 257024, <image> is 257152, and every
+word is one token.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 
 NAME = "PaliGemma 2 3B, 448 px, random weights"
 FIRST_LOCATION, IMAGE_TOKEN_ID, VOCABULARY = 256_000, 257_152, 257_216
-PATTERN = 1_000_003  # numbers of the random pattern that is repeated over the weights; prime, so that no two rows are alike
+PATTERN = 1_000_003  # length of the random pattern that is repeated over the weights; prime: no two rows are alike
 SPREAD = 0.02  # standard deviation
 
 
@@ -27,8 +29,8 @@ def configuration():
                         num_key_value_heads=4, head_dim=256, intermediate_size=9216, query_pre_attn_scalar=256,
                         attn_logit_softcapping=50.0, final_logit_softcapping=30.0, sliding_window=4096,
                         pad_token_id=0, eos_token_id=1, bos_token_id=2)
-    config = PaliGemmaConfig(text_config=text, vision_config=vision, projection_dim=2304, image_token_index=IMAGE_TOKEN_ID,
-                             vocab_size=VOCABULARY - 64)
+    config = PaliGemmaConfig(text_config=text, vision_config=vision, projection_dim=2304,
+                             image_token_index=IMAGE_TOKEN_ID, vocab_size=VOCABULARY - 64)
     config._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
     return config
 
@@ -42,7 +44,8 @@ def build(config, dtype: torch.dtype, device: str = "cpu", seed: int = 0):
     model = model.to(dtype).to_empty(device=device)
     model.tie_weights()
     _fill_buffers(model, device)
-    pattern = torch.randn(PATTERN, generator=torch.Generator().manual_seed(seed)).mul_(SPREAD).to(device=device, dtype=dtype)
+    pattern = torch.randn(PATTERN, generator=torch.Generator().manual_seed(seed)).mul_(SPREAD)
+    pattern = pattern.to(device=device, dtype=dtype)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:

@@ -64,7 +64,8 @@ class PlainPath:
             return self._model.get_image_features(self._pixels(rgb)).pooler_output
 
     def run(self, rgb: np.ndarray, detect: str = "", speak: str = "", tokens: int = 0) -> Marks:
-        """Map of the prefix `detect` and, if tokens > 0, that many tokens after the prefix `speak`, both from pixels."""
+        """Map of the prefix `detect` and, if tokens > 0, that many tokens after the prefix `speak`, both from
+        pixels."""
         marks = Marks()
         start = time.perf_counter()
         with computing_in(self._precision, self._model, self._scratch):
@@ -112,7 +113,8 @@ class PlainPath:
         words = self._tokenizer.encode(prefix, add_special_tokens=False)
         newline = self._tokenizer.encode("\n", add_special_tokens=False)[-1]
         count = self._grid ** 2
-        ids = torch.tensor([[self._model.config.image_token_id] * count + [self._tokenizer.bos_token_id, *words, newline]])
+        picture = [self._model.config.image_token_id] * count
+        ids = torch.tensor([[*picture, self._tokenizer.bos_token_id, *words, newline]])
         types = torch.zeros_like(ids)
         if self._settings.prefix_attention == "image_blind":
             types[:, count:] = 1
@@ -175,8 +177,8 @@ def _widening(module, precision: Precision, scratch: Scratch):
         return lambda x: F.layer_norm(x.to(wide), module.normalized_shape, module.weight.to(wide), module.bias.to(wide),
                                       module.eps)
     if isinstance(module, torch.nn.Conv2d):
-        return lambda x: F.conv2d(x.to(wide), module.weight.to(wide), None if module.bias is None else module.bias.to(wide),
-                                  module.stride, module.padding)
+        return lambda x: F.conv2d(x.to(wide), module.weight.to(wide),
+                                  None if module.bias is None else module.bias.to(wide), module.stride, module.padding)
     if isinstance(module, torch.nn.Embedding):
         original = module.forward
         return lambda ids: original(ids).to(wide)

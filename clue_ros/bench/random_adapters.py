@@ -1,7 +1,7 @@
 """LoRA adapters of the paper's size with random numbers, for ours as bare factors and for the plain path through peft.
 
-The detector's stands on layer k only (Half-Last-Detect, the paper's best), the dialogue's on every layer; r = 16, alpha = 32,
-on q, k, v, o, gate, up and down.
+The detector's stands on layer k only (Half-Last-Detect, the paper's best), the dialogue's on every layer; r = 16, alpha
+= 32, on q, k, v, o, gate, up and down.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def random_adapters(config, tap_layer: int, seed: int = 0) -> Dict[str, Adapter]
     """{name: factors}; B carries alpha / r, as serving wants it."""
     generator = torch.Generator().manual_seed(seed)
     layers = {DETECTOR: [tap_layer], DIALOGUE: range(config.text_config.num_hidden_layers)}
-    return {name: {layer: _factors(config.text_config, generator) for layer in chosen} for name, chosen in layers.items()}
+    return {name: {layer: _factors(config.text_config, generator) for layer in chosen}
+            for name, chosen in layers.items()}
 
 
 def put_beside(model, adapters: Mapping[str, Adapter]) -> None:

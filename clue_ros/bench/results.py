@@ -12,8 +12,9 @@ from clue_ros.bench.targets import judge
 from clue_ros.types import ClueError
 
 Row = Dict[str, Any]
-COLUMNS = ("model", "device", "id", "title", "ours_p50_ms", "ours_p95_ms", "plain_p50_ms", "plain_p95_ms", "ratio", "floor_ms",
-           "times_floor", "gflop", "read_mb", "tokens", "rounds", "peak_mb", "plain_peak_mb", "times_weights", "targets", "note")
+COLUMNS = ("model", "device", "id", "title", "ours_p50_ms", "ours_p95_ms", "plain_p50_ms", "plain_p95_ms", "ratio",
+           "floor_ms", "times_floor", "gflop", "read_mb", "tokens", "rounds", "peak_mb", "plain_peak_mb", "times_weights",
+           "targets", "note")
 
 
 class Results:
@@ -30,7 +31,8 @@ class Results:
             self.json_path.parent.mkdir(parents=True, exist_ok=True)
             self.save(complete=False)
         except OSError as error:
-            raise ClueError(f"cannot write results to {self.json_path}: {error.strerror}; choose another --json") from error
+            raise ClueError(
+                f"cannot write results to {self.json_path}: {error.strerror}; choose another --json") from error
 
     def add(self, row: Row) -> None:
         """Judge and keep a row. Rows that compare with one that came later are judged again."""
@@ -40,7 +42,8 @@ class Results:
         self.save(complete=False)
 
     def save(self, complete: bool) -> None:
-        content = {**self._about, "complete": complete, "subjects": self.subjects, "skipped": self.skipped, "rows": self.rows}
+        content = {**self._about, "complete": complete, "subjects": self.subjects, "skipped": self.skipped,
+                   "rows": self.rows}
         _replace(self.json_path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         partial = self.csv_path.with_name(self.csv_path.name + ".part")
         with partial.open("w", newline="", encoding="utf-8") as file:

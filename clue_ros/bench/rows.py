@@ -34,9 +34,9 @@ class PlainRun:
 
 @dataclass(frozen=True)
 class Row:
-    """ours: the timed call, given what `prepare` (not timed) returned; phases: its counted cost, given the tokens that it
-    produced; plain: None where there is no such thing; way: the settings it runs under; light: worth its time even where
-    one call takes half a minute; plain_when_slow: so is the plain path beside it."""
+    """ours: the timed call, given what `prepare` (not timed) returned; phases: its counted cost, given the tokens that
+    it produced; plain: None where there is no such thing; way: the settings it runs under; light: worth its time even
+    where one call takes half a minute; plain_when_slow: so is the plain path beside it."""
 
     id: str
     title: str
@@ -93,17 +93,18 @@ def other_passes(subject: Subject) -> List[Row]:
     if own.settings.detector == "autoregressive":
         return []
     joint = own.settings.detector == "joint"
-    way = subject.way(detector="cnn", detector_adapter=own.settings.dialogue_adapter) if joint else subject.way(detector="joint")
+    way = (subject.way(detector="cnn", detector_adapter=own.settings.dialogue_adapter) if joint
+           else subject.way(detector="joint"))
     name, title = ("box_two_pass", "box, two passes") if joint else ("box_one_pass", "box, one pass")
     plain = PlainRun(own, show.clear_image, own.prefix(own.detect_task, show.clear), own.prefix(CLARIFY, show.clear))
     return [Row(name, title, way, lambda _: way.box(show.clear_image, show.clear),
-                lambda n: floor.see(subject.config) + way.outcome_floor(show.clear, n, outputs=BINS), plain, speaks=True,
-                note="time only: not the way this checkpoint was trained")]
+                lambda n: floor.see(subject.config) + way.outcome_floor(show.clear, n, outputs=BINS), plain,
+                speaks=True, note="time only: not the way this checkpoint was trained")]
 
 
 def seen_beforehand(subject: Subject) -> List[Row]:
-    """From the last word, with everything done that could be done before: query-blind image tokens have passed the decoder,
-    otherwise only the vision features are there."""
+    """From the last word, with everything done that could be done before: query-blind image tokens have passed the
+    decoder, otherwise only the vision features are there."""
     way = subject.way()
     return _seen(way, "", "" if way.blind else "only the features can be seen ahead")
 

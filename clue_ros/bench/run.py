@@ -37,7 +37,8 @@ def events_of(order: Order, rounds: Optional[int], only: Sequence[str] = ()) -> 
     path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
         process = subprocess.Popen([sys.executable, "-m", "clue_ros.bench.worker", request], stdout=subprocess.PIPE,
-                                   stderr=complaints, text=True, encoding="utf-8", env={**os.environ, "PYTHONPATH": path})
+                                   stderr=complaints, text=True, encoding="utf-8",
+                                   env={**os.environ, "PYTHONPATH": path})
         try:
             for line in process.stdout:
                 yield json.loads(line)

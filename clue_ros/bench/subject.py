@@ -27,7 +27,7 @@ from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
 
-QUESTION_TOKENS = 12  # of a question that random weights "ask": "do you mean the left one or the right one ?" and a colour
+QUESTION_TOKENS = 12  # of a question that random weights "ask", as many as a real one has
 EXAMPLE_PREFIX = 24  # tokens of a prefix for the estimate of the memory; the exact number hardly matters
 
 
@@ -89,8 +89,8 @@ class Subject:
                 put_beside(model, random_adapters(self.config, self.backbone.settings.tap_layer))
             else:
                 load_peft(model, self.order.folder, names)
-            self._plain = PlainPath(model, self.backbone.tokenizer, self.backbone.settings, names, self.backbone.precision,
-                                    self.order.all_logits)
+            self._plain = PlainPath(model, self.backbone.tokenizer, self.backbone.settings, names,
+                                    self.backbone.precision, self.order.all_logits)
         return self._plain
 
     def _plain_model(self):
@@ -105,8 +105,8 @@ class Subject:
         return sum(p.numel() * p.element_size() for p in self.backbone.model.parameters())
 
     def keep_looks(self) -> None:
-        """Look at a picture once for all rows that want it seen beforehand, where a look takes a minute. What is kept of it
-        does not depend on words, so later rows gain nothing by earlier ones."""
+        """Look at a picture once for all rows that want it seen beforehand, where a look takes a minute. What is kept
+        of it does not depend on words, so later rows gain nothing by earlier ones."""
         self._looks = {}
 
     def looked(self, way: "Way", rgb: np.ndarray) -> EncodedImage:
@@ -213,7 +213,8 @@ class Way:
         return speech if self.settings.detector == "joint" else self.detection_floor(words, turns, seen) + speech
 
     def answered(self) -> int:
-        """Tokens of the first sequence since the last call (a question may be said again in other words); 0 without any."""
+        """Tokens of the first sequence since the last call (a question may be said again in other words); 0 without
+        any."""
         said, self.said[:] = list(self.said), []
         return said[0] if said else 0
 
@@ -257,8 +258,8 @@ def weight_bytes(order: Order, config) -> int:
 
 
 def memory_needed(order: Order, config) -> int:
-    """Bytes that loading and both paths take at most, roughly: weights, one matrix widened, the plain path's attentions of
-    every layer, and the libraries."""
+    """Bytes that loading and both paths take at most, roughly: weights, one matrix widened, the plain path's attentions
+    of every layer, and the libraries."""
     t = config.text_config
     wide = order.precision.compute.itemsize
     length = floor.image_tokens(config) + EXAMPLE_PREFIX

@@ -75,6 +75,7 @@ def _verdict(target: Target, row: Mapping[str, Any], rows: Sequence[Mapping[str,
 
 def _relative(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], other: str) -> Optional[float]:
     for candidate in rows:
-        if all(candidate[k] == row[k] for k in ("model", "device")) and candidate["id"] == other and candidate["ours"]["p50"]:
+        alike = all(candidate[k] == row[k] for k in ("model", "device"))
+        if alike and candidate["id"] == other and candidate["ours"]["p50"]:
             return row["ours"]["p50"] / candidate["ours"]["p50"]
     return None

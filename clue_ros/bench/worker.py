@@ -1,7 +1,7 @@
 """`python -m clue_ros.bench.worker ORDER`: measure one subject in a fresh process, events as JSON lines on stdout.
 
-A process of its own makes the peak of memory that of one model, and lets the rest of the bench go on when the system ends
-a process for lack of memory.
+A process of its own makes the peak of memory that of one model, and lets the rest of the bench go on when the system
+ends a process for lack of memory.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ EXAMPLES = """examples:
   clue bench --models my-model/                  a model directory
 
 Every row is timed in turns with what a user would write with transformers, in the same run, and stands beside the
-floor that the machine's own measured speed allows. The 3B architecture has random weights and needs about 11 GB of memory;
-on two cores without bfloat16 units it takes about 12 minutes."""
+floor that the machine's own measured speed allows. The 3B architecture has random weights and needs about 10 GB of
+memory; on two cores without bfloat16 units it takes about 12 minutes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", nargs="+", default=[], metavar="DEVICE", dest="devices",
                         help="cpu, cuda, cuda:1 ... (default: the CPU, and a GPU if there is one)")
     parser.add_argument("--rounds", type=_positive, metavar="N", help="calls a row (default: by the machine's speed)")
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="only these rows, such as: vision detection")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW",
+                        help="only these rows, such as: vision detection")
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"), metavar="FILE.json",
                         help="results, with a CSV beside it, written after every row (default out/bench.json)")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"],
                         help="of the weights (default: float32 on a CPU, bfloat16 on a GPU and for 3b)")
-    parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none", help="of our weights (default none)")
+    parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none",
+                        help="of our weights (default none)")
     parser.add_argument("--all-logits", action="store_true",
                         help="the plain map's pass computes the logits of every row, as transformers does unasked")
 
@@ -82,7 +84,8 @@ def _show(bar, order, event) -> None:
 
 
 def _nothing(skipped: List[dict]) -> int:
-    raise ClueError("nothing could be measured: " + "; ".join(f"{s['model']} on {s['device']}: {s['reason']}" for s in skipped))
+    reasons = "; ".join(f"{s['model']} on {s['device']}: {s['reason']}" for s in skipped)
+    raise ClueError(f"nothing could be measured: {reasons}")
 
 
 def _positive(text: str) -> int:
