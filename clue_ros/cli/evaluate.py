@@ -1,4 +1,5 @@
-"""`clue evaluate demo --seeds 50`: play the demo's six kinds of episode on many seeds and print how many succeed."""
+"""`clue evaluate demo --seeds 50`: play the demo's six kinds of episode on many seeds and print how many succeed.
+`clue evaluate detectors --models A B`: model directories side by side on held-out scenes."""
 
 from __future__ import annotations
 
@@ -12,14 +13,27 @@ from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
   clue evaluate demo --seeds 50
-  clue evaluate demo --seeds 20 --first-seed 1000 --pictures failures -o out/evaluate/check.json"""
+  clue evaluate demo --seeds 20 --first-seed 1000 --pictures failures -o out/evaluate/check.json
+  clue evaluate detectors --models clue_ros/models/tabletop runs/joint/model --scenes 100"""
 
 KINDS = 6  # episodes a seed
+HELD_OUT_SEED = 12  # of the scenes of `detectors`: training has 1, calibration 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("what", choices=["demo"], help="demo: the episodes that `make demo` plays, without ROS")
+    parser.add_argument(
+        "what",
+        choices=["demo", "detectors"],
+        help="demo: the episodes that `make demo` plays, without ROS; detectors: models side by side on scenes",
+    )
+    parser.add_argument(
+        "--models", nargs="+", type=Path, metavar="DIR", help="detectors: model directories (default: that of --model)"
+    )
+    parser.add_argument(
+        "--scenes", type=_positive, default=100, metavar="N", help="detectors: scenes, 8 questions each (default 100)"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="detectors: folder of the scenes (default: rendered)")
     parser.add_argument(
         "--seeds", type=_positive, default=50, metavar="N", help="number of seeds, 6 episodes each (default 50)"
     )
@@ -30,9 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         "-o",
         type=Path,
-        default=Path("out/evaluate/demo.json"),
         metavar="FILE.json",
-        help="JSON with every episode; a CSV with the same rows lies beside it (default out/evaluate/demo.json)",
+        help="JSON with every episode; a CSV with the same rows lies beside it (default out/evaluate/WHAT.json)",
     )
     parser.add_argument(
         "--pictures",
@@ -49,6 +62,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    args.output = args.output or Path("out/evaluate") / f"{args.what}.json"
+    return run_demo(args) if args.what == "demo" else run_detectors(args)
+
+
+def run_detectors(args: argparse.Namespace) -> int:
+    """Score model directories on held-out scenes and print their table."""
+    import os
+
+    from tqdm import tqdm
+
+    from clue_ros.evaluation.detector_suite import evaluate, held_out_scenes, save
+    from clue_ros.grounder import EMBEDDED_MODEL
+    from clue_ros.simulation.dataset import generate
+
+    folder = args.data or Path("out/evaluate/scenes")
+    generate(folder, args.scenes, HELD_OUT_SEED, os.cpu_count() or 1)
+    scenes = held_out_scenes(folder, args.scenes)
+    models = args.models or [args.model or EMBEDDED_MODEL]
+    with tqdm(total=len(models) * len(scenes), unit="scene", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def on_model(name: str):
+            bar.set_postfix_str(name)
+            return bar.update
+
+        rows = evaluate(models, scenes, args.device, on_model=on_model)
+    written = save(rows, args.output, {"what": "detectors", "scenes": len(scenes), "data": str(folder)})
+    print_detectors(rows)
+    print(f"results: {written[0]} and {written[1]}")
+    return 0
+
+
+def print_detectors(rows: Sequence[Dict[str, Any]]) -> None:
+    """Print one line a model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"Ambiguous or not on {rows[0]['count']} held-out expressions, boxes of {rows[0]['clear']} clear ones"
+    table = Table(title=title, title_justify="left")
+    table.add_column("model")
+    table.add_column("detector")
+    for column in ("F1", "acc.", "prec.", "recall", "AUC", "Acc@0.5", "decision", "cold", "turn"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["model"],
+            row["detector"],
+            *(_number(row[key], "{:.3f}") for key in ("f1", "accuracy", "precision", "recall", "auc", "acc_at_50")),
+            *(_milliseconds(row[key]) for key in ("decision_s", "cold_s", "turn_s")),
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(table)
+
+
+def _milliseconds(seconds: Optional[float]) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Play the demo's episodes and print their table."""
     from tqdm import tqdm
 
     from clue_ros.evaluation.demo import ResultFiles, play, summarise

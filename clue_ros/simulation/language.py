@@ -44,7 +44,7 @@ ONE_PHRASES: Dict[str, str] = {"left": "the left {n}", "right": "the right {n}",
 DONT_KNOW = ("i do not know", "i am not sure", "no idea", "i don't know")
 CLICK_WORDS = ("this one", "that one", "here", "this")
 SIGNS_AND_ROLES = ("?", ",", ":", ";", "assistant", "user", "detect", "clarify", "disambiguate")
-# What the autoregressive detectors say (vlm/answers.py): names that no text can reach, so that a person's "no" stays a word.
+# What the autoregressive detectors say (vlm/answers.py): no text can reach these names, so a person's "no" stays a word.
 DETECTOR_ANSWERS = ("<yes>", "<no>")
 # Words that carry no meaning for finding a thing: a person may say them, the model never learnt them, they are skipped.
 FILLERS = ("actually", "an", "colored", "coloured", "from", "hello", "hi", "i'd", "i'll", "just", "kindly", "let", "my", "ok",
@@ -116,7 +116,8 @@ def answer(reference: Reference, rng: np.random.Generator, other: Optional[str] 
 def all_words() -> Tuple[str, ...]:
     """Every word of the grammar, sorted: the vocabulary of the embedded model."""
     text = [*INSTRUCTIONS, *(p for ps in POSITION_PHRASES.values() for p in ps), *ANY_NOUN, *DONT_KNOW, *CLICK_WORDS,
-            *SIGNS_AND_ROLES, *DETECTOR_ANSWERS, *(n for ns in NOUNS.values() for n in ns), *(c for cs in COLOR_WORDS.values() for c in cs),
+            *SIGNS_AND_ROLES, *DETECTOR_ANSWERS, *(n for ns in NOUNS.values() for n in ns),
+            *(c for cs in COLOR_WORDS.values() for c in cs),
             *ONE_PHRASES.values(), "do you mean or , i mean the one please not no in on at front back middle left right",
             *CATEGORIES]
     return tuple(sorted({w for t in text for w in t.replace("{n}", " ").split()}))

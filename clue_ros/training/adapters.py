@@ -77,8 +77,8 @@ def load_adapter_weights(model, name: str, folder: Path) -> None:
     own = get_peft_model_state_dict(model, adapter_name=name)
     wrong = [k for k in own if k not in tensors or tensors[k].shape != own[k].shape]
     if wrong:
-        raise ModelLoadError(f"{file} does not fit this run's adapter: {len(wrong)} tensors are missing or of another shape, "
-                             f"for example {wrong[0]}; use the same rank and layers, or start_from: ''")
+        raise ModelLoadError(f"{file} does not fit this run's adapter: {len(wrong)} tensors are missing or of another "
+                             f"shape, for example {wrong[0]}; use the same rank and layers, or start_from: ''")
     set_peft_model_state_dict(model, {k: tensors[k] for k in own}, adapter_name=name)
 
 

@@ -2,8 +2,8 @@
 
     clue train joint --base clue_ros/models/tabletop --output runs/joint
 
-Any directory that this package wrote, or that somebody downloaded, can be the base. The packed trainer needs image tokens
-that do not see the text (`prefix_attention: image_blind`); PaliGemma's own bidirectional prefix is refused by name.
+Any directory that this package wrote, or that somebody downloaded, can be the base. The packed trainer needs image
+tokens that do not see the text (`prefix_attention: image_blind`); PaliGemma's own bidirectional prefix is refused.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def open_base(folder: Path) -> Base:
     try:
         layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["text_config"]["num_hidden_layers"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelLoadError(f"{folder / 'config.json'} is not the configuration of a PaliGemma model: {error}") from error
+        raise ModelLoadError(f"{folder / 'config.json'} is no configuration of a PaliGemma model: {error}") from error
     settings = ClueSettings.load(folder, layers)
     if settings.prefix_attention != "image_blind":
         raise UnsupportedBaseError(
-            f"{folder}: training on a checkpoint with prefix_attention '{settings.prefix_attention}' is not supported yet; "
-            "the packed trainer needs 'image_blind', as the embedded model has (clue_ros/models/tabletop)")
+            f"{folder}: training on a checkpoint with prefix_attention '{settings.prefix_attention}' is not supported "
+            "yet; the packed trainer needs 'image_blind', as the embedded model has (clue_ros/models/tabletop)")
     try:
         model = PaliGemmaForConditionalGeneration.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True,
@@ -79,11 +79,11 @@ def open_base(folder: Path) -> Base:
 
 def name_spare_tokens(tokenizer: PreTrainedTokenizerFast,
                       words: Sequence[str] = NEW_WORDS) -> Tuple[PreTrainedTokenizerFast, List[str]]:
-    """(tokenizer, new names): spare rows `<unusedNN>` of a closed, word-level vocabulary renamed to words that it lacks.
+    """(tokenizer, new names): spare rows `<unusedNN>` of a closed, word-level vocabulary get the words that it lacks.
 
     The rows were never trained, so a word named here is new to the model, as the paper's "disambiguate" is; ids and
-    weights stay. The tokenizer itself is returned if nothing is missing or its vocabulary is open (a word then is made of
-    pieces). Raises UnsupportedBaseError if too few spare rows are left.
+    weights stay. The tokenizer itself is returned if nothing is missing or its vocabulary is open (a word then is made
+    of pieces). Raises UnsupportedBaseError if too few spare rows are left.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     if content["model"].get("type") != "WordLevel":
@@ -94,8 +94,8 @@ def name_spare_tokens(tokenizer: PreTrainedTokenizerFast,
         return tokenizer, []
     spare = sorted((w for w in vocabulary if _SPARE.fullmatch(w)), key=vocabulary.get)
     if len(spare) < len(missing):
-        raise UnsupportedBaseError(f"the tokenizer lacks {', '.join(missing)} and has only {len(spare)} spare <unusedNN> "
-                                   "tokens to give these names to")
+        raise UnsupportedBaseError(f"the tokenizer lacks {', '.join(missing)} and has only {len(spare)} spare "
+                                   "<unusedNN> tokens to give these names to")
     for word, row in zip(missing, spare):
         vocabulary[word] = vocabulary.pop(row)
     content["model"]["vocab"] = dict(sorted(vocabulary.items(), key=lambda item: item[1]))

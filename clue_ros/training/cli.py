@@ -6,8 +6,8 @@
     clue train detector --base DIR --variant half-full-disambig-ar --output runs/hfd
     clue train detector --base DIR --sweep-layers --output runs/sweep         # which layer's map tells most
 
-Each stage has a run folder; an interrupted stage resumes with the same command. With --base, the model directory with what
-was trained is written to OUTPUT/model.
+Each stage has a run folder; an interrupted stage resumes with the same command. With --base, the model directory with
+what was trained is written to OUTPUT/model.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", choices=("all", *STAGES[:-2], "joint", *STAGES[-2:]), help="one stage, or all of them")
     parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the runs; a stage resumes in it")
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="YAML recipe (default: the shipped model's)")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG,
+                        help="YAML recipe (default: the shipped model's)")
     parser.add_argument("--base", type=Path, metavar="DIR",
-                        help="model directory to start from (detector, dialogue, joint, export; default: the language run "
-                             "in OUTPUT)")
+                        help="model directory to start from (detector, dialogue, joint, export; default: the language "
+                             "run in OUTPUT)")
     parser.add_argument("--variant", choices=tuple(VARIANTS), help="detector: a variant of the paper by name")
     parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
     parser.add_argument("--sweep-layers", action="store_true",
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     if args.variant:
         config = replace(config, detector=with_variant(config.detector, args.variant))
     if args.tap is not None:
-        config = replace(config, detector=replace(config.detector, tap=args.tap), joint=replace(config.joint, tap=args.tap))
+        config = replace(config, detector=replace(config.detector, tap=args.tap),
+                         joint=replace(config.joint, tap=args.tap))
     stages = Stages(config, args.output, args.data or args.output / "data", args.steps, args.base, args.processes)
     for stage in STAGES if args.stage == "all" else (args.stage,):
         stages.run("sweep" if args.sweep_layers else stage)

@@ -1,4 +1,4 @@
-"""Stage 3, `clue train detector`: adapter A, and the CNN that reads its map or the answer that it gives, on ambiguous or not.
+"""Stage 3, `clue train detector`: adapter A, and the CNN that reads its map or the answer it gives: ambiguous or not.
 
     clue train detector --base clue_ros/models/tabletop --variant half-full-disambig-ar --output runs/hfd
 
@@ -31,9 +31,9 @@ NAME = "detector"
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """reading, prefix, depth, finetune: the variant (training/variants.py); lr: of the CNN; adapter_lr: of adapter A below
-    a CNN; answer_lr: of adapter A where it answers itself. The paper's rates, 1e-4 and 5e-6 with AdamW, weight decay 1e-4
-    and a linear schedule (paper.yaml), belong to a pretrained model of 3 billion parameters."""
+    """reading, prefix, depth, finetune: the variant (training/variants.py); lr: of the CNN; adapter_lr: of adapter A
+    below a CNN; answer_lr: of adapter A where it answers itself. The paper's rates, 1e-4 and 5e-6 with AdamW, weight
+    decay 1e-4 and a linear schedule (paper.yaml), belong to a pretrained model of 3 billion parameters."""
 
     steps: int = 400
     batch: int = 16

@@ -38,8 +38,8 @@ def load_base(language_folder: Path, size: TabletopSize = TabletopSize(), seed: 
 
 def export(output: Path, language_folder: Path, detector_folder: Path, dialogue_folder: Path,
            size: TabletopSize = TabletopSize()) -> Path:
-    """Write a complete model directory (vlm/settings.py) from the run folders of a model trained from nothing, weights in
-    float16 to halve the download."""
+    """Write a complete model directory (vlm/settings.py) from the run folders of a model trained from nothing, weights
+    in float16 to halve the download."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     tokenizer, model = load_base(language_folder, size)
@@ -57,8 +57,8 @@ def export(output: Path, language_folder: Path, detector_folder: Path, dialogue_
 def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
     """Write a complete model directory: the base's checkpoint with what one run folder trained.
 
-    A detector run replaces the base's detector (adapter and CNN) and keeps its dialogue adapter; a dialogue run the other
-    way round; a joint run brings its one adapter, `adapters/dialogue`, and its CNN, and nothing else.
+    A detector run replaces the base's detector (adapter and CNN) and keeps its dialogue adapter; a dialogue run the
+    other way round; a joint run brings its one adapter, `adapters/dialogue`, and its CNN, and nothing else.
     Raises ModelLoadError if the run is not finished, UnsupportedBaseError as `open_base` does.
     """
     base_dir, run_folder, output = Path(base_dir), Path(run_folder), Path(output)
@@ -95,12 +95,14 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
 
 
 def _clue_settings(run: Dict, report: Dict) -> Dict:
-    """The fields of clue.json that a run decides. The gate is the detector alone until `clue train calibrate` fits it."""
+    """The fields of clue.json that a run decides; the detector decides alone until `clue train calibrate`."""
     if run["stage"] == "dialogue":
         return {"dialogue_adapter": "dialogue"}
-    common = {"threshold": report.get("threshold", .5), "gate": (), "tap_layer": run["tap"], "dialogue_adapter": "dialogue"}
+    common = {"threshold": report.get("threshold", .5), "gate": (), "tap_layer": run["tap"],
+              "dialogue_adapter": "dialogue"}
     if run["stage"] == "joint":
-        return {**common, "detector": "joint", "detector_prefix": "detect", "detector_depth": "half", "detector_adapter": ""}
+        return {**common, "detector": "joint", "detector_prefix": "detect", "detector_depth": "half",
+                "detector_adapter": ""}
     return {**common, "detector": run["reading"], "detector_prefix": run["prefix"], "detector_depth": run["depth"],
             "detector_adapter": "detector"}
 
@@ -119,9 +121,9 @@ def run_settings(run_folder: Path) -> Dict:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError) as error:
-        raise ModelLoadError(f"{file} cannot be read ({error}): {run_folder} holds no finished run of clue train") from error
+        raise ModelLoadError(f"{file} cannot be read ({error}): {run_folder} holds no finished run") from error
     if settings.get("stage") not in ("detector", "dialogue", "joint"):
-        raise ModelLoadError(f"{file} is of stage '{settings.get('stage')}', which has nothing to add to a model directory")
+        raise ModelLoadError(f"{file} is of stage '{settings.get('stage')}', which adds nothing to a model directory")
     return settings
 
 

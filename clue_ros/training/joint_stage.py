@@ -3,9 +3,9 @@
     clue train joint --base clue_ros/models/tabletop --output runs/joint
 
 The paper runs two prefixes through two adapters. Here one adapter on all layers is trained on the dialogue pairs
-(`clarify ‖ C`, loss on the suffix only) plus an auxiliary loss: the CNN reads the map of layer k of that very pass, from
-the closing row, and its binary cross-entropy, weighted by `ambiguity_weight`, reaches the adapter too. At serving time the
-tap then costs nothing beyond the prefill that goes on to generate.
+(`clarify ‖ C`, loss on the suffix only) plus an auxiliary loss: the CNN reads the map of layer k of that very pass,
+from the closing row, and its binary cross-entropy, weighted by `ambiguity_weight`, reaches the adapter too. At serving
+time the tap then costs nothing beyond the prefill that goes on to generate.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def suffix_loss(model, image: Pass, text: Pass, pack: Pack, first_location: int,
     located = location_targets(pack, first_location)[chosen]
     losses = torch.zeros_like(weight)
     if located.any():
-        losses[located] = location_loss(logits[located], target[located] - first_location, settings.sigma, first_location)
+        losses[located] = location_loss(logits[located], target[located] - first_location, settings.sigma,
+                                        first_location)
     losses[~located] = F.cross_entropy(logits[~located], target[~located], reduction="none")
     loss = (losses * weight).sum() / weight.sum()
     looking, mass = _attention_loss(model.model.language_model, text.queries, image.cache, pack, settings)

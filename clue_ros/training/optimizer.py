@@ -52,8 +52,8 @@ class Optimizer:
     'adamw': everything by AdamW, as the paper trains its adapters and its CNN.
     """
 
-    def __init__(self, named: Iterable[Tuple[str, torch.nn.Parameter]] = (), lr: float = 1e-3, weight_decay: float = .02,
-                 kind: str = "muon"):
+    def __init__(self, named: Iterable[Tuple[str, torch.nn.Parameter]] = (), lr: float = 1e-3,
+                 weight_decay: float = .02, kind: str = "muon"):
         self.parameters: List[torch.nn.Parameter] = []
         self._parts: List[torch.optim.Optimizer] = []
         self._rates: List[float] = []
@@ -109,7 +109,7 @@ def cosine(step: int, total: int, warmup: int = 50, floor: float = .02) -> float
 
 
 def linear(step: int, total: int, warmup: int = 50) -> float:
-    """Learning-rate factor in [0, 1]: linear warm-up, then a straight line down to 0 after the last step (the paper)."""
+    """Learning-rate factor in [0, 1]: linear warm-up, then a straight line to 0 after the last step (the paper)."""
     if step < warmup:
         return (step + 1) / warmup
     return max(0.0, 1 - (step - warmup) / max(1, total - warmup))

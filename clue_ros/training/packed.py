@@ -1,10 +1,10 @@
 """Forward passes over packs (training/packing.py): the maps and the answers of all queries of a batch at once.
 
 Which LoRA weights a loss reaches follows from what is run. A map of layer k depends on layer k through its queries and
-keys alone: with `finetune: last` only q_proj and k_proj of that layer receive a gradient (v, o, gate, up and down of it do
-not, and stay at their start); with `all`, also every weight of the layers below. An answer is read after the last layer in
-use, so all seven projections of every adapted layer are reached.
-Frozen layers below the first adapted one keep nothing for the backward pass, because nothing in them asks for a gradient.
+keys alone: with `finetune: last` only q_proj and k_proj of that layer receive a gradient (v, o, gate, up and down of it
+do not, and stay at their start); with `all`, also every weight of the layers below. An answer is read after the last
+layer in use, so all seven projections of every adapted layer are reached.
+Frozen layers below the first adapted one keep nothing for the backward pass: nothing in them asks for a gradient.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def closing_maps(language, layer: int, queries: torch.Tensor, keys: torch.Tensor
 
 
 def packed_logits(model, features: torch.Tensor, pack: Pack, stop: Optional[int] = None) -> torch.Tensor:
-    """float32[Q,V]: what the closing row of every packed query would say after layers 0 … stop-1 (None: all), through the
-    model's final norm and head."""
+    """float32[Q,V]: what the closing row of every packed query would say after layers 0 … stop-1 (None: all), through
+    the model's final norm and head."""
     language = model.model.language_model
     embedded = model.model.multi_modal_projector(features)
     hidden = pack_pass(language, embedded, pack, stop)[1].hidden[pack.closing[:, 0], pack.closing[:, 1]]

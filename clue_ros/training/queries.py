@@ -14,6 +14,7 @@ from clue_ros.simulation.referring import (ImageSize, Reference, absent_referenc
                                            enumerate_references)
 from clue_ros.simulation.scene import SceneObject
 from clue_ros.simulation.teacher import Step, sample_dialogue
+from clue_ros.types import Answer, Turn
 
 SEPARATOR = ";"
 
@@ -92,6 +93,15 @@ def query_of(state: State, task: str, objects: Sequence[SceneObject], image: Ima
             segments += [(SEPARATOR, ())] if n else []
             segments.append((box_to_text(objects[i].box, image.width, image.height), (i,)))
     return Query(prefix, tuple(segments), step.remaining, state.kind)
+
+
+def turns_of(state: State, objects: Sequence[SceneObject]) -> List[Turn]:
+    """The dialogue of a state as serving takes it; a click is at the middle of the box, in pixels of the render."""
+    turns = [Turn(question, Answer(answer)) for question, answer in state.step.exchanges]
+    if state.step.click is not None:
+        box = objects[state.step.click].box
+        turns[-1] = Turn(turns[-1].question, Answer(turns[-1].answer.text, point=box.center))
+    return turns
 
 
 def question_segments(step: Step) -> List[Tuple[str, Tuple[int, ...]]]:

@@ -64,8 +64,8 @@ class Stages:
 
     def dialogue(self) -> None:
         base = self._open_base()
-        train_dialogue(base.model, base.tokenizer, self._features(base), self._output / "dialogue", self._config.language,
-                       self._with_steps(self._config.dialogue), self._config.lora)
+        train_dialogue(base.model, base.tokenizer, self._features(base), self._output / "dialogue",
+                       self._config.language, self._with_steps(self._config.dialogue), self._config.lora)
 
     def joint(self) -> None:
         self._joint_trainer(validation=False).train()
@@ -77,8 +77,8 @@ class Stages:
         sweep.train()
         rows = sweep.report(self._features(base, validation=True))
         folder = write_sweep(self._output / "sweep", rows, {
-            "what": "F1 of a CNN on the map of each decoder layer, everything else frozen", "base": str(self._base or ""),
-            "prefix": self._config.sweep.prefix, "steps": sweep.run.step})
+            "what": "F1 of a CNN on the map of each decoder layer, everything else frozen",
+            "base": str(self._base or ""), "prefix": self._config.sweep.prefix, "steps": sweep.run.step})
         print(f"{'layer':>5}  {'F1':>6}  {'accuracy':>8}  {'AUC':>6}   ({rows[0]['count']} held-out expressions)")
         for row in rows:
             print(f"{row['layer']:>5}  {row['f1']:6.3f}  {row['accuracy']:8.3f}  {row['auc']:6.3f}")
@@ -88,8 +88,8 @@ class Stages:
         if self._base:
             trained = [s for s in ("joint", "detector", "dialogue") if (self._output / s / "state.json").exists()]
             if not trained:
-                raise TrainingError(f"{self._output} holds no finished run: run first clue train joint (or detector, or "
-                                    f"dialogue) --base {self._base} --output {self._output}")
+                raise TrainingError(f"{self._output} holds no finished run: run first clue train joint (or detector, "
+                                    f"or dialogue) --base {self._base} --output {self._output}")
             base = self._base
             for stage in trained[:1] if trained[0] == "joint" else trained:
                 base = export_variant(base, self._output / stage, self._output / "model")
@@ -109,11 +109,15 @@ class Stages:
                                 f"clue train export --output {self._output}")
         data = self._scenes(True)
         report = calibrate(self._output / "model", data, len(data))
-        for name in ("map alone", "first token alone", "gate"):
+        for name in ("map alone", "answer alone", "first token alone", "gate"):
             if name in report:
                 row = report[name]
                 print(f"ambiguous or not, {name}: F1 {row['f1']:.3f}, accuracy {row['accuracy']:.3f} "
                       f"({row['count']} held-out expressions)")
+        if report["confidence"]["fit"]:
+            row = report["confidence"]
+            print(f"box confidence: calibration error {row['error_before']:.3f} before, {row['error_after']:.3f} after "
+                  f"({row['count']} boxes)")
 
     def _train_in_processes(self, stage: str) -> None:
         if self._processes > 1:
@@ -192,7 +196,8 @@ class Stages:
     def _need(self, stage: str) -> None:
         if not (self._output / stage / "state.json").exists():
             raise TrainingError(f"{self._output / stage} holds no finished stage: run first "
-                                f"clue train {stage} --output {self._output}, or start from a model directory with --base DIR")
+                                f"clue train {stage} --output {self._output}, or start from a model directory "
+                                "with --base DIR")
 
     def _with_steps(self, settings):
         return replace(settings, steps=self._steps) if self._steps else settings

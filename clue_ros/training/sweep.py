@@ -1,7 +1,7 @@
 """`clue train detector --sweep-layers`: which layer's map tells most (CLUE, Fig. 7).
 
-Everything but the CNN is frozen, adapters included; one CNN a layer is trained on the maps of that layer, all of them on
-the same batches of one pass. Writes sweep.json, sweep.csv and sweep.png and returns the rows of the table.
+Everything but the CNN is frozen, without adapters; one CNN a layer is trained on the maps of that layer, all of them
+on the same batches of one pass. Writes sweep.json, sweep.csv and sweep.png and returns the rows of the table.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from clue_ros.training.detector_stage import shaken
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """lr: of the CNNs; validation_batches: of held-out scenes, for the threshold (first half) and the figures (second)."""
+    """lr: of the CNNs; validation_batches: of held-out scenes, half for the threshold and half for the figures."""
 
     steps: int = 300
     batch: int = 16
@@ -49,7 +49,7 @@ class LayerSweep:
     """One CNN for each decoder layer of a frozen model."""
 
     def __init__(self, model, tokenizer, source: FeatureData, folder: Path, settings: SweepSettings = SweepSettings()):
-        self.model, self.source, self.settings, self.folder = model.requires_grad_(False).eval(), source, settings, folder
+        self.model, self.source, self.settings = model.requires_grad_(False).eval(), source, settings
         self.layers = list(range(model.config.get_text_config().num_hidden_layers))
         torch.manual_seed(settings.seed)
         self.detectors = torch.nn.ModuleList([AmbiguityDetector() for _ in self.layers])

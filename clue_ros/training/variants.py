@@ -54,7 +54,7 @@ def setting_problems(settings, where: str) -> List[str]:
         if value not in choices:
             found.append(f"'{where}.{name}' is '{value}', must be one of {', '.join(choices)}")
     if getattr(settings, "reading", "") == "cnn" and getattr(settings, "depth", "half") == "full":
-        found.append(f"'{where}.depth' is 'full' with reading 'cnn': a map is read at the tap layer, so depth must be half")
+        found.append(f"'{where}.depth' is 'full' with reading 'cnn': a map is read at the tap, so it must be half")
     for name in ("steps", "batch", "queries", "length"):
         if getattr(settings, name, 1) < 1:
             found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be 1 or more")

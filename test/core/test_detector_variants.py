@@ -1,4 +1,4 @@
-"""Every detector variant and the joint mode: from a model directory and configuration alone to a directory that loads."""
+"""Every detector variant and the joint mode: from a model directory and configuration alone to one that decides."""
 
 import argparse
 import copy
@@ -14,7 +14,8 @@ from clue_ros.cli.main import main
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
 from clue_ros.simulation.dataset import generate
 from clue_ros.simulation.scene import SceneObject
-from clue_ros.training.adapters import LoraSettings, add_adapter, load_adapter_weights, named_adapter_parameters
+from clue_ros.training.adapters import (TARGETS, LoraSettings, add_adapter, load_adapter_weights,
+                                        named_adapter_parameters)
 from clue_ros.training.base import UnsupportedBaseError, name_spare_tokens, open_base
 from clue_ros.training.cli import DEFAULT_CONFIG, add_arguments, run
 from clue_ros.training.detector_stage import DetectorSettings, DetectorTrainer
@@ -100,7 +101,8 @@ def test_a_variant_trains_from_a_directory_and_its_export_says_what_it_is(name, 
 
 @pytest.mark.parametrize("name", [*VARIANTS, JOINT])
 def test_an_exported_variant_decides(name, trained):
-    decision = Grounder.from_pretrained(trained(name) / "model").ground(np.full((48, 64, 3), 90, np.uint8), "the red mug")
+    grounder = Grounder.from_pretrained(trained(name) / "model")
+    decision = grounder.ground(np.full((48, 64, 3), 90, np.uint8), "the red mug")
     assert 0 <= decision.ambiguity.probability <= 1 and decision.ambiguity.attention_map.shape == (8, 8)
 
 
@@ -144,7 +146,7 @@ def test_only_queries_and_keys_of_the_tap_learn_from_a_map_unless_all_layers_are
                  for k, p in named_adapter_parameters(fresh.model, "detector") if p.grad is not None and p.grad.any()}
         if expected is None:
             expected = {(2, "q_proj"), (2, "k_proj")} | {
-                (n, m) for n in (0, 1) for m in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")}
+                (n, m) for n in (0, 1) for m in TARGETS}
         assert moved == expected
 
 
@@ -171,7 +173,8 @@ def test_half_depth_reads_the_answer_after_the_tap(batch):
 def test_an_ambiguity_that_no_question_resolves_teaches_only_that_a_question_follows(batch):
     base, _, patches, objects, sizes = batch
     five = tuple(SceneObject("mug", "red", "small", (0.0, 0.0), 0.0, (0.0, 0.0, 0.0),
-                             box=Box(20 + 60 * i, 100, 60 + 60 * i, 150), visibility=1.0, pixels=1500) for i in range(5))
+                             box=Box(20 + 60 * i, 100, 60 + 60 * i, 150), visibility=1.0, pixels=1500)
+                 for i in range(5))
     packer = Packer(base.tokenizer, 64)
     pack = clarify_pack(packer, [five], sizes[:1], patches[:1], 8, 300, np.random.default_rng(0))
     alone = [n for n, q in enumerate(pack.queries) if q.segments == (("do", ()),)]
@@ -195,7 +198,8 @@ def test_the_joint_loss_trains_the_adapter_through_the_map(trained, batch, recip
     rest, _ = JointTrainer._loss(_without_auxiliary(trainer), 0, np.random.default_rng(0))
     assert float((loss - rest).detach()) == pytest.approx(config.joint.ambiguity_weight * readings["ambiguity"], rel=.2)
     (loss - rest).backward()
-    keys = [k for k, p in named_adapter_parameters(fresh.model, "dialogue") if p.grad is not None and p.grad.abs().max() > 1e-7]
+    keys = [k for k, p in named_adapter_parameters(fresh.model, "dialogue")
+            if p.grad is not None and p.grad.abs().max() > 1e-7]
     assert any("layers.2" in k and "q_proj" in k for k in keys) and any("layers.0" in k and "v_proj" in k for k in keys)
 
 
@@ -206,8 +210,8 @@ def _without_auxiliary(trainer):
 
 
 def test_the_sweep_writes_a_row_for_every_layer(tiny_model_dir, scenes, recipe, tmp_path, capsys):
-    assert main(["train", "detector", "--sweep-layers", "--base", str(tiny_model_dir), "--config", str(recipe), "--data",
-                 str(scenes), "--output", str(tmp_path)]) == 0
+    assert main(["train", "detector", "--sweep-layers", "--base", str(tiny_model_dir), "--config", str(recipe),
+                 "--data", str(scenes), "--output", str(tmp_path)]) == 0
     rows = json.loads((tmp_path / "sweep/sweep.json").read_text())["layers"]
     assert [r["layer"] for r in rows] == [0, 1, 2, 3] and "accuracy" in capsys.readouterr().out
     assert len((tmp_path / "sweep/sweep.csv").read_text().splitlines()) == 5
@@ -235,8 +239,8 @@ def test_spare_tokens_get_names_and_everything_else_stays(tiny_model_dir):
     words = content["model"]["vocab"]
     for n, word in enumerate(("disambiguate", *PRIVATE)):
         words[f"<unused{n:02d}>"] = words.pop(word)
-    old = type(tokenizer)(tokenizer_object=Tokenizer.from_str(json.dumps(content)), pad_token="<pad>", eos_token="<eos>",
-                          bos_token="<bos>", unk_token="<unk>", padding_side="left")
+    old = type(tokenizer)(tokenizer_object=Tokenizer.from_str(json.dumps(content)), pad_token="<pad>",
+                          eos_token="<eos>", bos_token="<bos>", unk_token="<unk>", padding_side="left")
     new, named = name_spare_tokens(old)
     assert named == ["disambiguate", *PRIVATE] and len(new) == len(old)
     text = "detect the red mug on the left <loc0100> ?"
