@@ -18,8 +18,10 @@ class KeyValueCache:
     def __init__(self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: torch.dtype, device,
                  batch: int = 1):
         shape = (batch, kv_heads, capacity, head_dim)
-        self.keys: List[torch.Tensor] = [torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values: List[torch.Tensor] = [torch.empty(shape, dtype=dtype, device=device) for _ in range(layers)]
+        # Sequences of mixed length look past their own end, with weight 0; what happens to lie there must not be NaN.
+        make = torch.zeros if batch > 1 else torch.empty
+        self.keys: List[torch.Tensor] = [make(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.values: List[torch.Tensor] = [make(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.capacity, self.batch = capacity, batch
         self.writer: Optional[object] = None
 
