@@ -114,6 +114,15 @@ def test_the_joint_model_has_one_adapter_and_a_cnn(trained):
     assert clue["detector"] == "joint" and clue["detector_adapter"] == "" and clue["tap_layer"] == 2
 
 
+def test_a_dialogue_run_on_a_directory_leaves_its_detector_alone(tiny_model_dir, scenes, recipe, tmp_path):
+    assert main(["train", "dialogue", "--base", str(tiny_model_dir), "--config", str(recipe), "--data", str(scenes),
+                 "--steps", "2", "--output", str(tmp_path)]) == 0
+    for same in ("ambiguity.safetensors", "adapters/detector/adapter_model.safetensors"):
+        assert (tmp_path / "model" / same).read_bytes() == (tiny_model_dir / same).read_bytes()
+    assert json.loads((tmp_path / "model/adapters/dialogue/adapter_config.json").read_text())["r"] == 4
+    assert ClueSettings.load(tmp_path / "model", 4) == ClueSettings.load(tiny_model_dir, 4)
+
+
 @pytest.mark.parametrize("name", ["half-last-disambig-ar", "full-full-disambig-ar"])
 def test_serving_gives_the_answer_odds_of_training(name, trained, batch):
     """The exported directory, run as the robot runs it, says yes as often as the packed trainer does."""
