@@ -111,7 +111,9 @@ class Grounder:
             raise InvalidExpressionError(f"the model knows none of the words in '{expression}'")
         known_turns = self._known_turns(turns)[0]
         with memory_guard("detecting ambiguity"):
-            start = self._prefill(encoded, known, known_turns)
+            # A detector on its own pass needs nothing of the layers above it.
+            alone = not self._reader.tapped and not self._gate.speech_weight
+            start = None if alone else self._prefill(encoded, known, known_turns)
             return self._detect(encoded, known, known_turns, start, threshold)
 
     def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
@@ -188,14 +190,14 @@ class Grounder:
     def _prefill(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Prefill:
         return self._backbone.prefill(image, self._prefix(CLARIFY, image, words, turns), tap=self._reader.tapped)
 
-    def _read(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Prefill) -> Reading:
+    def _read(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill]) -> Reading:
         return self._reader.read(image, lambda task: self._prefix(task, image, words, turns), start)
 
-    def _detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Prefill,
+    def _detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill],
                 threshold: Optional[float]) -> Ambiguity:
         limit = self.threshold if threshold is None else float(threshold)
         reading = self._read(image, words, turns, start)
-        probability = self._gate.probability(reading.probability, start.branches)
+        probability = self._gate.probability(reading.probability, start.branches if start else {})
         grid = reading.attention_map.float().cpu().numpy().astype(np.float32)
         return Ambiguity(probability, limit, probability >= limit, grid,
                          competing_regions(grid, image.width, image.height))

@@ -31,7 +31,8 @@ class Gate:
         return cls(*weights) if weights else cls()
 
     def probability(self, map_probability: float, branches: Mapping[Branch, float]) -> float:
-        """P(ambiguous) in [0, 1]. branches: probability of each branch for the first token of `clarify`."""
+        """P(ambiguous) in [0, 1]. branches: probability of each branch for the first token of `clarify`, unused
+        without a speech weight."""
         if not self.speech_weight:
             return sigmoid(self.map_weight * logit(map_probability) + self.bias)
         return sigmoid(self.map_weight * logit(map_probability) + self.speech_weight * speech_logit(branches) + self.bias)

@@ -50,8 +50,8 @@ class AmbiguityReader:
                                  "reads the map through it")
         return cls(backbone, AmbiguityDetector.load(folder, settings.detector_channels, backbone.device))
 
-    def read(self, image: EncodedImage, prefix_of: PrefixOf, start: Prefill) -> Reading:
-        """start: the dialogue's prefill, with its map where `tapped`."""
+    def read(self, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]) -> Reading:
+        """start: the dialogue's prefill with its map, where `tapped`."""
         if self._settings.detector == "autoregressive":
             return Reading(*self._backbone.answer_odds(image, prefix_of(self._settings.detector_prefix)))
         if self.tapped:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence
@@ -125,7 +124,7 @@ class Subject:
         if settings.detector == "joint":
             settings = replace(settings, detector_adapter=settings.dialogue_adapter)  # for the map on its own
         if settings not in self._ways:
-            self._ways[settings] = Way(self, under(self.backbone, settings), self._detector)
+            self._ways[settings] = Way(self, self.backbone.with_settings(settings), self._detector)
         return self._ways[settings]
 
 
@@ -227,15 +226,6 @@ class Way:
             return sequence
 
         self.backbone.generate = counted
-
-
-def under(backbone: PaliGemmaBackbone, settings: ClueSettings) -> PaliGemmaBackbone:
-    """The same weights under other settings."""
-    twin = copy.copy(backbone)
-    twin.settings, twin._blind = settings, settings.prefix_attention == "image_blind"
-    twin.tokens = copy.copy(backbone.tokens)
-    twin.tokens._settings = settings
-    return twin
 
 
 def _moved(adapter: Adapter, device: str) -> Adapter:

@@ -18,10 +18,9 @@ class KeyValueCache:
     def __init__(self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: torch.dtype, device,
                  batch: int = 1):
         shape = (batch, kv_heads, capacity, head_dim)
-        # Sequences of mixed length look past their own end, with weight 0; what happens to lie there must not be NaN.
-        make = torch.zeros if batch > 1 else torch.empty
-        self.keys: List[torch.Tensor] = [make(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values: List[torch.Tensor] = [make(shape, dtype=dtype, device=device) for _ in range(layers)]
+        # Sequences of mixed length and steps of fixed size look past the end, with weight 0; what lies there must not be NaN.
+        self.keys: List[torch.Tensor] = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.values: List[torch.Tensor] = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.capacity, self.batch = capacity, batch
         self.writer: Optional[object] = None
 
@@ -29,12 +28,16 @@ class KeyValueCache:
     def bytes(self) -> int:
         return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))
 
+    def take(self, other: "KeyValueCache", count: int) -> None:
+        """Copy the first `count` tokens of another cache of the same model."""
+        for mine, theirs in zip((*self.keys, *self.values), (*other.keys, *other.values)):
+            mine[:, :, :count] = theirs[:, :, :count]
+
     def grown(self, capacity: int, kept: int) -> "KeyValueCache":
         """A larger cache with the first `kept` tokens of this one."""
         first = self.keys[0]
         other = KeyValueCache(len(self.keys), first.shape[1], first.shape[3], capacity, first.dtype, first.device, self.batch)
-        for mine, theirs in zip((*self.keys, *self.values), (*other.keys, *other.values)):
-            theirs[:, :, :kept] = mine[:, :, :kept]
+        other.take(self, kept)
         return other
 
 

@@ -77,10 +77,8 @@ class ConstrainedSequence:
                 self.finished = True
                 return v.eos
         if self.branch is Branch.BOX:
-            probability = locations.softmax(-1)
             index = int(locations.argmax())
-            low = max(0, index - NEIGHBOURHOOD)
-            self._certainty.append(float(probability[low:index + NEIGHBOURHOOD + 1].sum()))
+            self._certainty.append(mass_around(locations, index))
             token = v.first_location + index
             self.finished = len(self.tokens) == 3
         else:
@@ -119,22 +117,35 @@ class ConstrainedSequence:
 
 
 class FreeSequence:
-    """Unconstrained greedy text until <eos> or `limit` tokens, with the probability of each chosen token."""
+    """Unconstrained greedy text until <eos> or `limit` tokens. certainty: probability of each token; of a location, the mass
+    around its bin among the locations; ending: P(<eos>) of the step after the last token, 0 if the limit cut it off."""
 
-    def __init__(self, eos: int, limit: int):
-        self._eos, self._limit = eos, limit
+    def __init__(self, vocabulary: Vocabulary, limit: int):
+        self._vocabulary, self._limit = vocabulary, limit
         self.tokens: List[int] = []
         self.certainty: List[float] = []
+        self.ending = 0.0
         self.finished = False
         self.wanted: Optional[Tuple[int, int]] = None
 
     def feed(self, logits: torch.Tensor) -> int:
         """logits: float32[V] of the next token; returns the most likely one."""
-        token = int(logits.argmax())
-        if token == self._eos:
+        token, v = int(logits.argmax()), self._vocabulary
+        if token == v.eos:
+            self.ending = float(logits.softmax(-1)[token])
             self.finished = True
             return token
         self.tokens.append(token)
-        self.certainty.append(float(logits.softmax(-1)[token]))
+        index = token - v.first_location
+        if 0 <= index < BINS:
+            self.certainty.append(mass_around(logits[v.first_location:v.first_location + BINS], index))
+        else:
+            self.certainty.append(float(logits.softmax(-1)[token]))
         self.finished = len(self.tokens) >= self._limit
         return token
+
+
+def mass_around(locations: torch.Tensor, index: int) -> float:
+    """Probability within NEIGHBOURHOOD bins of one of float32[1024] location logits."""
+    low = max(0, index - NEIGHBOURHOOD)
+    return float(locations.softmax(-1)[low:index + NEIGHBOURHOOD + 1].sum())

@@ -7,6 +7,7 @@ has spoken (`look`): an instruction, an answer or a second adapter then costs it
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Union
@@ -28,6 +29,7 @@ from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.quantization import check_kind, quantize, release_modules
 from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.step_graph import StepGraphs
 from clue_ros.vlm.tokens import PromptTokens
 from clue_ros.vlm.vision_plan import VisionPlan
 
@@ -61,11 +63,13 @@ class Prefill:
 
 
 class Completion(NamedTuple):
-    """Free text: `text` keeps <loc….> tokens, `certainty` is the probability of each token, in [0, 1]."""
+    """Free text: `text` keeps <loc….> tokens; certainty: of each token, in [0, 1] (of a location, the mass around its bin);
+    ending: P(<eos>) where the text ended, in [0, 1], low if it was about to go on."""
 
     text: str
     tokens: Tuple[int, ...]
     certainty: Tuple[float, ...]
+    ending: float = 1.0
 
 
 class _Done(NamedTuple):
@@ -94,6 +98,7 @@ class PaliGemmaBackbone:
         self.vocabulary = self.tokens.vocabulary
         self._blind = settings.prefix_attention == "image_blind"
         self._workspace: Optional[KeyValueCache] = None
+        self._graphs: Optional[StepGraphs] = None
         with torch.inference_mode():
             scratch = Scratch()
             self._vision = VisionPlan(model, self.precision, scratch)
@@ -114,6 +119,13 @@ class PaliGemmaBackbone:
         loaded = load_directory(path, device, precision)
         with memory_guard(f"preparing {path}"):
             return cls(*loaded, precision=precision, quantization=quantization, merge=merge)
+
+    def with_settings(self, settings: ClueSettings) -> "PaliGemmaBackbone":
+        """The same weights read in another way; answers of a checkpoint that was not trained so mean nothing."""
+        other = copy.copy(self)
+        other.settings, other._blind = settings, settings.prefix_attention == "image_blind"
+        other.tokens = self.tokens.with_settings(settings)
+        return other
 
     @property
     def plan(self) -> DecoderPlan:
@@ -181,9 +193,9 @@ class PaliGemmaBackbone:
         """Free greedy text after a prefix, at most `limit` tokens, without an adapter unless one is named. Raises
         Cancelled."""
         start = self.prefill(image, prefix, adapter or "")
-        sequence = self._decode(start, FreeSequence(self.vocabulary.eos, limit), should_stop)
+        sequence = self._decode(start, FreeSequence(self.vocabulary, limit), should_stop)
         text = self.tokenizer.decode(sequence.tokens, skip_special_tokens=False).strip()
-        return Completion(text, tuple(sequence.tokens), tuple(sequence.certainty))
+        return Completion(text, tuple(sequence.tokens), tuple(sequence.certainty), sequence.ending)
 
     def text_of(self, sequence: ConstrainedSequence) -> str:
         return self.tokenizer.decode(sequence.tokens, skip_special_tokens=True).strip()
@@ -204,6 +216,7 @@ class PaliGemmaBackbone:
         if start.cache.writer is not start:
             raise ValueError("this prefill's tokens have been overwritten by a later one on the same image: prefill again")
         plan, cache, logits, position = self.plan_of(start.adapter), start.cache, start.logits, start.position
+        graphs = self._step_graphs(start)
         while True:
             chosen = sequence.feed(logits)
             if sequence.finished:
@@ -212,9 +225,25 @@ class PaliGemmaBackbone:
             position += 1
             if position > cache.capacity:
                 raise ValueError(f"the sequence is longer than its cache of {cache.capacity} tokens")
-            step = plan.embed(torch.tensor([[chosen]], device=self.device))
-            hidden = plan.run(step, plan.place(position, 1), cache).hidden[:, -1]
-            logits = plan.logits(hidden, *(sequence.wanted or ()))[0]
+            if graphs is not None:
+                logits = graphs.step(plan, chosen, position, sequence.wanted)
+            else:
+                step = plan.embed(torch.tensor([[chosen]], device=self.device))
+                hidden = plan.run(step, plan.place(position, 1), cache).hidden[:, -1]
+                logits = plan.logits(hidden, *(sequence.wanted or ()))[0]
+
+    def _step_graphs(self, start: Prefill) -> Optional[StepGraphs]:
+        """Captured decode steps (on a GPU only), with the prefill's tokens in their cache; None where they do not fit."""
+        if self.device.type != "cuda":
+            return None
+        if self._graphs is None:
+            self._graphs = StepGraphs(self._full_cache(self.plan, self.grid ** 2))
+        cache = self._graphs.cache
+        if start.position + SUFFIX_ROOM > cache.capacity:
+            return None
+        if start.cache is not cache:
+            cache.take(start.cache, start.position)
+        return self._graphs
 
     def _run(self, image: EncodedImage, prefix: str, adapter: str, *, stop: Optional[int] = None, tapped: bool = False,
              keep: bool = True) -> "_Done":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple, Optional, Tuple
 
 import torch
@@ -37,6 +38,11 @@ class PromptTokens:
                                       tokenizer.pad_token_id or 0, self._bos} - {tokenizer.eos_token_id})
         self.vocabulary = Vocabulary(first, tokenizer.eos_token_id, frozenset(marks),
                                      frozenset(i for i in banned if i < outputs))
+
+    def with_settings(self, settings: ClueSettings) -> "PromptTokens":
+        other = copy.copy(self)
+        other._settings = settings
+        return other
 
     def prefix(self, text: str) -> Prefix:
         """The token ids of a prefix and the rows of `tap_rows`."""

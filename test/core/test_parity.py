@@ -137,7 +137,7 @@ def test_a_batch_of_mixed_lengths_gives_what_each_gives_alone(tiny_size, mode, s
         gaps.clear()
         alone.append(b.complete(image, prefix, limit=20).tokens)
         margins.append(list(gaps))
-    together = generate_batch(b, [Request(i, p, FreeSequence(b.vocabulary.eos, 20)) for i, p in zip(images, PREFIXES)])
+    together = generate_batch(b, [Request(i, p, FreeSequence(b.vocabulary, 20)) for i, p in zip(images, PREFIXES)])
     assert sum(agree(other.tokens, own, margin) for own, other, margin in zip(alone, together, margins)) >= 20
     assert len({len(b.tokens.prefix(p).ids[0]) for p in PREFIXES}) == 4
     if mode == "full":
@@ -274,3 +274,35 @@ def test_a_prefill_whose_tokens_are_gone_is_refused(tiny_model_dir):
     b.prefill(image, PREFIXES[1])
     with pytest.raises(ValueError, match="overwritten"):
         b.generate(old, frozenset({Branch.BOX}))
+
+
+@pytest.mark.parametrize("mode, softcap", [("full", 8.0), ("image_blind", None)])
+def test_the_step_of_fixed_shapes_gives_the_logits_of_the_ordinary_one(tiny_size, mode, softcap):
+    """What a GPU captures as a graph, run without one."""
+    from clue_ros.vlm.step_graph import StaticStep
+
+    tokenizer, model = sharp(tiny_size, softcap)
+    b = PaliGemmaBackbone(model, tokenizer, settings(mode))
+    with torch.inference_mode():
+        start = b.prefill(b.encode(SCENES[1]), PREFIXES[1])
+        wide = b.plan.new_cache(start.cache.capacity + 40)
+        wide.take(start.cache, start.position)
+        steps = {None: StaticStep(b.plan, wide), (100, 50): StaticStep(b.plan, wide, (100, 50))}
+        for n, token in enumerate((5, 300, 17)):
+            position = start.position + 1 + n
+            ordinary = b.plan.run(b.plan.embed(torch.tensor([[token]])), b.plan.place(position, 1), start.cache).hidden[:, -1]
+            for outputs, step in steps.items():
+                step.set(token, position)
+                assert torch.allclose(step.run(), b.plan.logits(ordinary, *(outputs or ()))[0], atol=2e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU: the captured decode step against the CPU's tokens")
+def test_a_gpu_gives_the_boxes_of_the_cpu():
+    from clue_ros.grounder import EMBEDDED_MODEL
+
+    on_cpu = PaliGemmaBackbone.from_pretrained(EMBEDDED_MODEL)
+    on_gpu = PaliGemmaBackbone.from_pretrained(EMBEDDED_MODEL, "cuda", torch.float32)
+    for scene in SCENES:
+        boxes = [b.generate(b.prefill(b.encode(scene), "clarify the red mug"), frozenset({Branch.BOX})).bins
+                 for b in (on_cpu, on_gpu)]
+        assert np.abs(np.subtract(*boxes)).max() <= 2

@@ -19,7 +19,8 @@ DEPENDENCY_OF = {"cv2": "python3-opencv", "numpy": "python3-numpy", "PIL": "pyth
                  "safetensors": "python3-safetensors-pip", "tokenizers": "python3-tokenizers-pip",
                  "mujoco": "python3-mujoco-pip"}
 # Used where they are importable, and only there (DESIGN: "Optional").
-OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_ros", "tf2_geometry_msgs", "rosbags", "mcap_ros2"}
+OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_ros", "tf2_geometry_msgs", "rosbags", "mcap_ros2",
+            "torchao"}
 # Come with one of the dependencies.
 BROUGHT_ALONG = {"rosidl_runtime_py": "rclpy", "rpyutils": "rclpy", "OpenGL": "python3-mujoco-pip", "huggingface_hub": "python3-transformers-pip"}
 
