@@ -31,7 +31,8 @@ from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.memory import memory_guard, release
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone, Prefill, stop_if
+from clue_ros.vlm.paligemma import PaliGemmaBackbone, stop_if
+from clue_ros.vlm.passes import EncodedImage, Prefill
 
 EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
 

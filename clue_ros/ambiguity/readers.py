@@ -18,7 +18,8 @@ import torch
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.answers import answer_tokens
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone, Prefill
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.passes import EncodedImage, Prefill
 
 PrefixOf = Callable[[str], str]  # conditioning word -> the whole prefix
 

@@ -32,7 +32,8 @@ from clue_ros.stock.perception import Perception, StockImage
 from clue_ros.stock.phrase import GENERIC_NOUN
 from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Region, Turn
 from clue_ros.vlm.memory import memory_guard, release
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.passes import EncodedImage
 
 Image = Union[np.ndarray, StockImage, Any]
 

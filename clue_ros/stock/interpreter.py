@@ -20,7 +20,8 @@ from clue_ros.stock.positions import choose, position_names
 from clue_ros.stock.relations import related
 from clue_ros.stock.reply import Reading, Verdict, read_reply
 from clue_ros.types import Box, Turn
-from clue_ros.vlm.paligemma import EncodedImage, StopTest
+from clue_ros.vlm.paligemma import StopTest
+from clue_ros.vlm.passes import EncodedImage
 
 MAX_DESCRIBED = 5  # crops asked about for one question; among more candidates positions and pointing have to do
 # useless replies until things are offered one by one (1 where positions were asked for in the first place)

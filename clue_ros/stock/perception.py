@@ -16,7 +16,8 @@ from clue_ros.prompt import DETECT
 from clue_ros.stock.candidates import Candidate, parse_detections, says_something_else, suppress
 from clue_ros.stock.describe import attribute_of, caption_of
 from clue_ros.types import Box
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.passes import EncodedImage
 
 DETECT_TOKENS = 96  # a box with its label and separator takes 6 to 8: about a dozen boxes
 ANSWER_TOKENS, CAPTION_TOKENS = 8, 24

@@ -14,7 +14,8 @@ from clue_ros.vlm.cache import KeyValueCache
 from clue_ros.vlm.decoder import causal_mask
 from clue_ros.vlm.decoder_plan import DecoderPlan
 from clue_ros.vlm.decoding import ConstrainedSequence, FreeSequence
-from clue_ros.vlm.paligemma import SUFFIX_ROOM, EncodedImage, PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.paligemma import SUFFIX_ROOM, PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.passes import EncodedImage
 
 Suffix = Union[ConstrainedSequence, FreeSequence]
 

@@ -8,7 +8,7 @@ has spoken (`look`): an instruction, an answer or a second adapter then costs it
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Union
 
@@ -27,6 +27,7 @@ from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, bra
 from clue_ros.vlm.dense import Precision, Scratch
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
+from clue_ros.vlm.passes import Completion, EncodedImage, Prefill
 from clue_ros.vlm.quantization import check_kind, quantize, release_modules
 from clue_ros.vlm.settings import ClueSettings
 from clue_ros.vlm.step_graph import StepGraphs
@@ -36,40 +37,6 @@ from clue_ros.vlm.vision_plan import VisionPlan
 StopTest = Optional[Callable[[], bool]]
 TEXT_ROOM = 192  # tokens of prefix and suffix for which a new cache has room; a longer dialogue makes it grow
 SUFFIX_ROOM = 64
-
-
-@dataclass
-class EncodedImage:
-    """features: float[1,N,W], projected; width, height: of the original image in pixels; caches: the image's keys and
-    values by adapter (query-blind checkpoints), with how many layers of them have been computed."""
-
-    features: torch.Tensor
-    width: int
-    height: int
-    caches: Dict[str, Tuple[KeyValueCache, int]] = field(default_factory=dict)
-
-
-@dataclass
-class Prefill:
-    """logits: float32[V] of the first suffix token; position: of the last prefix token, from 1; branches: what the
-    logits want to say, a probability each; attention_map: float32[g,g] if the tap was read."""
-
-    logits: torch.Tensor
-    position: int
-    adapter: str
-    cache: KeyValueCache
-    branches: Dict[Branch, float]
-    attention_map: Optional[torch.Tensor] = None
-
-
-class Completion(NamedTuple):
-    """Free text: `text` keeps <loc….> tokens; certainty: of each token, in [0, 1] (of a location, the mass around its bin);
-    ending: P(<eos>) where the text ended, in [0, 1], low if it was about to go on."""
-
-    text: str
-    tokens: Tuple[int, ...]
-    certainty: Tuple[float, ...]
-    ending: float = 1.0
 
 
 class _Done(NamedTuple):

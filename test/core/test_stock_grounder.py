@@ -18,7 +18,7 @@ from clue_ros.stock.candidates import (Candidate, matching, parse_detections, po
 from clue_ros.stock.grounder import StockGrounder
 from clue_ros.stock.perception import crop
 from clue_ros.types import Answer, Box, Cancelled, InvalidExpressionError, InvalidImageError, Outcome, Turn
-from clue_ros.vlm.paligemma import Completion, EncodedImage
+from clue_ros.vlm.passes import Completion, EncodedImage
 from clue_ros.vlm.settings import ClueSettings
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)

@@ -1,0 +1,45 @@
+"""What the steps of a backbone hand to each other: an image that has been seen, a prefix that has been read, free text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, NamedTuple, Optional, Tuple
+
+import torch
+
+from clue_ros.vlm.cache import KeyValueCache
+from clue_ros.vlm.decoding import Branch
+
+
+@dataclass
+class EncodedImage:
+    """features: float[1,N,W], projected; width, height: of the original image in pixels; caches: the image's keys and
+    values by adapter (query-blind checkpoints), with how many layers of them have been computed."""
+
+    features: torch.Tensor
+    width: int
+    height: int
+    caches: Dict[str, Tuple[KeyValueCache, int]] = field(default_factory=dict)
+
+
+@dataclass
+class Prefill:
+    """logits: float32[V] of the first suffix token; position: of the last prefix token, from 1; branches: what the
+    logits want to say, a probability each; attention_map: float32[g,g] if the tap was read."""
+
+    logits: torch.Tensor
+    position: int
+    adapter: str
+    cache: KeyValueCache
+    branches: Dict[Branch, float]
+    attention_map: Optional[torch.Tensor] = None
+
+
+class Completion(NamedTuple):
+    """Free text: `text` keeps <loc….> tokens; certainty: of each token, in [0, 1] (of a location, the mass around its bin);
+    ending: P(<eos>) where the text ended, in [0, 1], low if it was about to go on."""
+
+    text: str
+    tokens: Tuple[int, ...]
+    certainty: Tuple[float, ...]
+    ending: float = 1.0
