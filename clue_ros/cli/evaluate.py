@@ -1,5 +1,6 @@
 """`clue evaluate demo --seeds 50`: play the demo's six kinds of episode on many seeds and print how many succeed.
-`clue evaluate detectors --models A B`: model directories side by side on held-out scenes."""
+`clue evaluate detectors --models A B`: model directories side by side on held-out scenes.
+`clue evaluate bag BAG`: a recorded bag, offline, as the node would have decided."""
 
 from __future__ import annotations
 
@@ -8,13 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
+from clue_ros.cli import evaluate_bag
 from clue_ros.cli.loading import add_model_arguments, load_grounder
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
   clue evaluate demo --seeds 50
   clue evaluate demo --seeds 20 --first-seed 1000 --pictures failures -o out/evaluate/check.json
-  clue evaluate detectors --models clue_ros/models/tabletop runs/joint/model --scenes 100"""
+  clue evaluate detectors --models clue_ros/models/tabletop runs/joint/model --scenes 100
+""" + evaluate_bag.EXAMPLES
 
 KINDS = 6  # episodes a seed
 HELD_OUT_SEED = 12  # of the scenes of `detectors`: training has 1, calibration 2
@@ -24,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
         "what",
-        choices=["demo", "detectors"],
-        help="demo: the episodes that `make demo` plays, without ROS; detectors: models side by side on scenes",
+        choices=["demo", "detectors", "bag"],
+        help="demo: the episodes that `make demo` plays, without ROS; detectors: models side by side on scenes;"
+        " bag: a recorded bag through the model and the node's dialogue",
     )
+    evaluate_bag.add_arguments(parser)
     parser.add_argument(
         "--models", nargs="+", type=Path, metavar="DIR", help="detectors: model directories (default: that of --model)"
     )
@@ -63,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     args.output = args.output or Path("out/evaluate") / f"{args.what}.json"
+    if args.what == "bag":
+        return evaluate_bag.run(args)
     return run_demo(args) if args.what == "demo" else run_detectors(args)
 
 

@@ -20,6 +20,7 @@ from clue_ros.version import VERSION
 VERBS = {
     "ground": ("clue_ros.cli.ground", "find what an instruction means in a photo, or ask"),
     "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
+    "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
     "data": ("clue_ros.cli.data", "check a data set, or turn it into our format"),
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),

@@ -1,0 +1,4 @@
+"""Recorded bags without ROS: read them, replay them through the Grounder and the node's dialogue, score, record new ones.
+
+`rosbags` reads and writes MCAP and sqlite3; nothing here imports rclpy. Start with replay.py; docs/bags.md is the manual.
+"""

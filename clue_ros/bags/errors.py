@@ -1,0 +1,25 @@
+"""What can be wrong with a bag. Every text says what to do."""
+
+from __future__ import annotations
+
+from clue_ros.types import ClueError, InvalidImageError
+
+
+class BagError(ClueError):
+    """A bag cannot be read or written; the text names the file and the reason."""
+
+
+class MissingTopicError(BagError):
+    """A topic that is needed is not in the bag, or is of another type; the text lists what is there."""
+
+
+class TruthError(BagError):
+    """A truth message or line makes no sense; the text says which one and why."""
+
+
+class BrokenImageError(InvalidImageError):
+    """An image message is 0x0, shorter than height * step, or does not decode."""
+
+
+class UnsupportedEncodingError(ClueError):
+    """An image message's encoding is not known; the text names it."""

@@ -1,0 +1,225 @@
+"""A recorded bag as a stream of messages in the order in which they were recorded. MCAP and sqlite3.
+
+    with Bag("recordings/kitchen") as bag:
+        topics = choose_topics(bag, TopicNames())
+        for message in bag.messages(topics.all):
+            bag.decode(message)
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from clue_ros.bags.errors import BagError, MissingTopicError
+
+IMAGE, COMPRESSED, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
+STORAGE_SUFFIXES = (".mcap", ".db3")
+# Parts of a name that say that a topic is not the camera's picture, or not what a person said.
+_NOT_A_PICTURE = ("depth", "mask", "debug", "infra", "disparity")
+_NOT_SPEECH = ("utterance", "truth")
+
+
+class Message(NamedTuple):
+    """time: ns since the epoch at which the recorder got it; data: as it was on the wire (CDR)."""
+
+    time: int
+    topic: str
+    type: str
+    data: bytes
+
+
+class Topic(NamedTuple):
+    type: str
+    count: int
+
+
+@functools.lru_cache(maxsize=1)
+def typestore():
+    """The standard messages. The three that are read have the same fields in every ROS 2 distribution."""
+    try:
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError as error:
+        raise BagError(f"bags need the Python package rosbags ({error}): pip install rosbags") from error
+    return get_typestore(Stores.ROS2_KILTED)
+
+
+class Bag:
+    """An open bag: a folder with metadata.yaml, or one .mcap or .db3 file. A context manager.
+
+    Raises BagError: not there, not a bag, empty, cut short; the text says what to do.
+    """
+
+    def __init__(self, path: Union[str, Path]):
+        self.path = Path(path)
+        typestore()  # says what to install before anything else
+        from rosbags.rosbag2 import Reader
+
+        file = _storage_of(self.path)
+        _check_length(file)
+        self._reader: Any = None
+        try:
+            self._reader = Reader(file)
+            self._reader.open()
+        except Exception as error:  # foreign code over a file that may be garbage: struct, sqlite3, zstd, yaml errors
+            raise BagError(f"{file} does not open as a bag ({_text(error)}): {_ADVICE}") from error
+        self.topics: Dict[str, Topic] = {
+            name: Topic(info.msgtype or "several types", info.msgcount) for name, info in self._reader.topics.items()
+        }
+        if not self._reader.message_count:
+            self.close()
+            raise BagError(f"{file} is empty: it holds no message; check that the recorder was given topics that publish")
+        self.start: int = self._reader.start_time
+
+    def __enter__(self) -> "Bag":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._reader is not None and self._reader.is_open:
+            self._reader.close()
+
+    def messages(self, topics: Sequence[str]) -> Iterator[Message]:
+        """The messages of these topics, earliest first. Raises BagError where the file is damaged."""
+        wanted = [connection for connection in self._reader.connections if connection.topic in topics]
+        if not wanted:
+            return
+        try:
+            for connection, time, data in self._reader.messages(connections=wanted):
+                yield Message(time, connection.topic, connection.msgtype, bytes(data))
+        except Exception as error:  # as above, and only of the reader: what a consumer raises does not pass here
+            raise BagError(f"{self.path} is damaged ({_text(error)}): {_ADVICE}") from error
+
+    def decode(self, message: Message) -> Any:
+        """The message with its fields as attributes, arrays as numpy. Raises BagError if its bytes do not fit its type."""
+        try:
+            return typestore().deserialize_cdr(message.data, message.type)
+        except Exception as error:  # generated code over bytes that may be garbage: struct, Unicode, index errors
+            raise BagError(
+                f"a message on {message.topic} is not a valid {message.type} of {len(message.data)} bytes ({_text(error)})"
+            ) from error
+
+
+@dataclass(frozen=True)
+class TopicNames:
+    """What the user said; None: found by name and type."""
+
+    image: Optional[str] = None
+    speech: Optional[str] = None
+    truth: Optional[str] = None
+
+
+class Topics(NamedTuple):
+    """images: of one camera, raw and compressed; truth: None if there is none."""
+
+    images: Tuple[str, ...]
+    speech: str
+    truth: Optional[str]
+
+    @property
+    def all(self) -> Tuple[str, ...]:
+        return (*self.images, self.speech) + ((self.truth,) if self.truth else ())
+
+
+def choose_topics(bag: Bag, names: TopicNames) -> Topics:
+    """The camera, the speech and the truth: as named, else by the node's own names, else the only one that fits.
+
+    A camera is `NAME`, `NAME/compressed` or both, as the node subscribes. Raises MissingTopicError, which lists what is there.
+    """
+    cameras = [name for name, topic in bag.topics.items() if topic.type in (IMAGE, COMPRESSED)]
+    if names.image is not None:
+        base = _base(names.image)
+        _require(bag, (base, base + "/compressed"), (IMAGE, COMPRESSED), names.image, "--image-topic")
+    else:
+        pictures = [name for name in cameras if not any(word in name.lower() for word in _NOT_A_PICTURE)]
+        base = _only(bag, sorted({_base(name) for name in pictures}), "image", "camera image", "--image-topic")
+    images = tuple(name for name in cameras if name in (base, base + "/compressed"))
+    strings = [name for name, topic in bag.topics.items() if topic.type == STRING]
+    if names.speech is not None:
+        speech = _require(bag, (names.speech,), (STRING,), names.speech, "--speech-topic")
+    else:
+        heard = [name for name in strings if not name.rsplit("/", 1)[-1].startswith(_NOT_SPEECH)]
+        speech = _only(bag, heard, "speech", "speech (std_msgs/String)", "--speech-topic")
+    if names.truth is not None:
+        truth: Optional[str] = _require(bag, (names.truth,), (STRING,), names.truth, "--truth-topic")
+    else:
+        truth = next((name for name in strings if name.rsplit("/", 1)[-1] == "truth"), None)
+    return Topics(images, speech, truth)
+
+
+def _require(bag: Bag, accepted: Sequence[str], types: Sequence[str], asked: str, option: str) -> str:
+    there = [name for name in accepted if name in bag.topics]
+    if not there:
+        raise MissingTopicError(f"the bag has no topic {asked} ({option}); {_listing(bag)}")
+    for name in there:
+        if bag.topics[name].type in types:
+            return name
+    raise MissingTopicError(
+        f"{there[0]} ({option}) is of type {bag.topics[there[0]].type}, it must be {' or '.join(types)}; {_listing(bag)}"
+    )
+
+
+def _only(bag: Bag, candidates: List[str], usual: str, what: str, option: str) -> str:
+    """The candidate with the node's own name, else the only one."""
+    named = [name for name in candidates if name == "/" + usual] or [
+        name for name in candidates if name.endswith("/" + usual)
+    ]
+    found = named if len(named) == 1 else candidates
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise MissingTopicError(f"the bag has no {what}: record it, or name it with {option}; {_listing(bag)}")
+    raise MissingTopicError(f"the bag has {len(found)} topics that may be the {what}: name one with {option}; {_listing(bag)}")
+
+
+def _base(name: str) -> str:
+    return name[: -len("/compressed")] if name.endswith("/compressed") else name
+
+
+def _listing(bag: Bag) -> str:
+    rows = ", ".join(f"{name} ({topic.type}, {topic.count})" for name, topic in sorted(bag.topics.items()))
+    return f"it holds {rows}"
+
+
+def _storage_of(path: Path) -> Path:
+    """What the reader opens: the folder, or its one storage file if a killed recorder left no metadata.yaml."""
+    if not path.exists():
+        raise BagError(f"the bag {path} does not exist: give a bag's folder, or a .mcap or .db3 file")
+    if path.is_file():
+        if path.suffix == ".bag":
+            raise BagError(f"{path} is a ROS 1 bag: rosbags-convert --src {path} --dst {path.stem}")
+        if path.suffix not in STORAGE_SUFFIXES:
+            raise BagError(f"{path} is not a bag: give a bag's folder, or a .mcap or .db3 file")
+        return path
+    if (path / "metadata.yaml").is_file():
+        return path
+    files = sorted(file for file in path.iterdir() if file.suffix in STORAGE_SUFFIXES)
+    if len(files) == 1:
+        return files[0]
+    raise BagError(
+        f"{path} is not a bag: it has no metadata.yaml and {len(files)} .mcap or .db3 files (`ros2 bag reindex` makes one)"
+    )
+
+
+def _check_length(path: Path) -> None:
+    """SQLite itself opens a database that has lost its end, and misses it only where a query comes that far."""
+    for file in sorted(path.glob("*.db3")) if path.is_dir() else [path]:
+        if file.suffix != ".db3":
+            continue
+        with file.open("rb") as stream:
+            header = stream.read(32)
+        page = int.from_bytes(header[16:18], "big")
+        expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+        if len(header) == 32 and file.stat().st_size < expected:
+            raise BagError(f"{file} has {file.stat().st_size} bytes, its header says {expected}: {_ADVICE}")
+
+
+_ADVICE = "it was cut short or is not a bag; `mcap recover FILE` or `ros2 bag reindex FOLDER` save what can be saved"
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,130 @@
+"""`clue evaluate bag BAG`: a recorded bag through the model, offline; the same decisions every time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+from clue_ros.cli.loading import load_grounder
+from clue_ros.types import ClueError
+
+EXAMPLES = """  clue evaluate bag recordings/kitchen
+  clue evaluate bag recordings/kitchen --image-topic /camera/color/image_raw --truth truth.jsonl"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The bag and its options; the verb adds those of the model and --output."""
+    parser.add_argument("bag", nargs="?", type=Path, metavar="BAG", help="its folder, or one .mcap or .db3 file")
+    group = parser.add_argument_group("which topics, and the limits of the node")
+    group.add_argument("--image-topic", metavar="TOPIC", help="default: image, else the only camera")
+    group.add_argument("--speech-topic", metavar="TOPIC", help="default: speech, else the only std_msgs/String")
+    group.add_argument("--truth-topic", metavar="TOPIC", help="default: truth, if there is one")
+    group.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="the truth of a bag that has none (docs/bags.md)")
+    group.add_argument("--max-image-age", type=float, default=1.0, metavar="S", help="as the node's (default 1)")
+    group.add_argument("--wait-for-image", type=float, default=2.0, metavar="S", help="as the node's (default 2)")
+    group.add_argument("--answer-timeout", type=float, default=30.0, metavar="S", help="as the node's (default 30)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from clue_ros.bags.reading import Bag, TopicNames, choose_topics
+    from clue_ros.bags.replay import ReplaySettings
+    from clue_ros.bags.suite import evaluate_bag, save, summarise
+
+    if args.bag is None:
+        raise ClueError("give a bag, as in: clue evaluate bag recordings/kitchen")
+    settings = ReplaySettings(
+        args.threshold, args.max_questions, args.answer_timeout, args.max_image_age, args.wait_for_image
+    )
+    names = TopicNames(args.image_topic, args.speech_topic, args.truth_topic)
+    with Bag(args.bag) as bag:  # what is wrong with it is said before a large model loads
+        choose_topics(bag, names)
+    told: Dict[str, bool] = {}
+
+    def on_row(row: Dict[str, Any]) -> None:
+        if row["outcome"] in ("unsupported_encoding", "invalid_image", "error", "no_image"):
+            if not told.setdefault(row["reason"], False):
+                told[row["reason"]] = True
+                print(f"clue: {row['expression']!r}: {row['reason']}", file=sys.stderr)
+
+    grounder = load_grounder(args)
+    try:
+        result = evaluate_bag(
+            grounder, args.bag, names=names, settings=settings, truth_file=args.truth, on_row=on_row
+        )
+    finally:
+        grounder.close()
+    about = {"what": "bag", "bag": str(args.bag), "model": str(args.model or "tabletop")}
+    written = save(result, args.output, about, settings)
+    print_rows(result.rows)
+    summaries = summarise(result.rows)
+    if summaries:
+        print_summary(summaries)
+    for item in result.not_taken:
+        print(f"clue: not taken at {item['time_s']:.1f} s: {item['text']!r}: {item['reason']}", file=sys.stderr)
+    for expression in result.unsaid:
+        print(f"clue: nobody says {expression!r}, which has a truth", file=sys.stderr)
+    print(f"images {' and '.join(result.topics.images)}, speech {result.topics.speech}, decisions {result.digest}")
+    print(f"results: {written[0]} and {written[1]}")
+    if args.at_least is None:
+        return 0
+    if not summaries:
+        raise ClueError("--at-least needs truths: the bag has none, and no --truth was given")
+    return int(summaries[-1]["success_rate"] < args.at_least)
+
+
+def print_rows(rows: List[Dict[str, Any]]) -> None:
+    """One line a dialogue."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    scored = any(row["success"] is not None for row in rows)
+    table = Table(title=f"{len(rows)} instructions", title_justify="left")
+    for column in ("at", "instruction", "outcome", "box", "P(amb.)", "dialogue") + (("truth", "") if scored else ()):
+        table.add_column(column, no_wrap=column in ("at", "outcome", "P(amb.)", ""))
+    for row in rows:
+        said = [f"{q} – {a}" for q, a in zip(row["questions"], [*row["answers"], "…"])]
+        cells = [
+            f"{row['time_s']:.1f} s",
+            row["expression"],
+            row["outcome"].replace("_", " "),
+            "" if row["box"] is None else " ".join(f"{value:.0f}" for value in row["box"]),
+            "" if row["probability"] is None else f"{row['probability']:.2f}",
+            "\n".join(said),
+        ]
+        if scored:
+            verdict = {None: "", True: "ok"}.get(row["success"], row["reason"][:60])
+            cells += [row["truth"] or "not an instruction", verdict]
+        table.add_row(*(Text(cell) for cell in cells))
+    _console().print(table)
+
+
+def print_summary(summaries: List[Dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(title="Against the truth, with 95 % Wilson intervals", title_justify="left")
+    table.add_column("kind")
+    for column in ("episodes", "success", "asked", "questions", "mean IoU"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for summary in summaries:
+        if summary["kind"] == "all":
+            table.add_section()
+        low, high = summary["success_interval"]
+        table.add_row(
+            summary["kind"].replace("_", " "),
+            str(summary["episodes"]),
+            f"{summary['success_rate']:.0%} ({low:.0%}–{high:.0%})",
+            f"{summary['asked_rate']:.0%}",
+            f"{summary['mean_questions']:.2f}",
+            "-" if summary["mean_iou"] is None else f"{summary['mean_iou']:.2f}",
+        )
+    _console().print(table)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)

@@ -1,0 +1,479 @@
+"""Bags without ROS: made here, broken on purpose, replayed with a scripted Grounder and with the embedded model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+import clue_ros
+from clue_ros.bags.errors import BagError, BrokenImageError, MissingTopicError, TruthError, UnsupportedEncodingError
+from clue_ros.bags.pixels import SUPPORTED_ENCODINGS, message_to_rgb
+from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics, typestore
+from clue_ros.bags.replay import NS, Frame, Heard, Replay, ReplaySettings
+from clue_ros.bags.suite import evaluate_bag, header_stamp, save
+from clue_ros.bags.truth import Truth, assign, parse_truth, read_truths
+from clue_ros.cli.main import main
+from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
+from clue_ros.types import Box, ClueError
+
+MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
+rosbag2 = pytest.importorskip("rosbags.rosbag2")
+
+START = 1_767_225_600 * NS
+GREY = np.full((24, 32, 3), 90, np.uint8)
+MUG = Box(4, 4, 12, 12)
+ASKS = {"the mug": [Say.ask("The red one or the blue one?"), Say.found(MUG)], "the ball": Say.found(MUG)}
+
+
+# Bags by hand.
+
+
+def image(rgb=GREY, seconds=0.0, encoding="rgb8", stamped=True):
+    types, stamp = typestore().types, START + int(seconds * NS)
+    sec, nanosec = divmod(stamp, NS) if stamped else (0, 0)
+    header = types["std_msgs/msg/Header"](
+        stamp=types["builtin_interfaces/msg/Time"](sec=sec, nanosec=nanosec), frame_id="camera"
+    )
+    height, width = rgb.shape[:2]
+    return types[IMAGE](
+        header=header, height=height, width=width, encoding=encoding, is_bigendian=0, step=rgb.nbytes // height,
+        data=rgb.reshape(-1),
+    )  # fmt: skip
+
+
+def jpeg(seconds=0.0, form="rgb8; jpeg compressed bgr8", data=None):
+    message = image(seconds=seconds)
+    data = cv2.imencode(".jpg", GREY)[1].reshape(-1) if data is None else data
+    return typestore().types[COMPRESSED](header=message.header, format=form, data=data)
+
+
+def say(text):
+    return typestore().types[STRING](data=text)
+
+
+def write(folder: Path, lines, storage="mcap"):
+    """lines: (seconds, topic, message)."""
+    plugin = rosbag2.StoragePlugin.MCAP if storage == "mcap" else rosbag2.StoragePlugin.SQLITE3
+    store, connections = typestore(), {}
+    with rosbag2.Writer(folder, version=9, storage_plugin=plugin) as writer:
+        for seconds, topic, message in lines:
+            kind = message.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=store)
+            writer.write(connections[topic], START + int(seconds * NS), store.serialize_cdr(message, kind))
+    return folder
+
+
+def dialogue(message=image):
+    """A question, its answer, and an instruction that is clear."""
+    frames = [(t, "/image" if message is image else "/image/compressed", message(seconds=t - 0.01)) for t in (0, 0.5, 1, 6)]
+    words = [(1.1, "the mug"), (4.0, "the red one"), (6.2, "the ball")]
+    return sorted(frames + [(t, "/speech", say(text)) for t, text in words], key=lambda line: line[0])
+
+
+def truth_line(**fields):
+    row = {"expression": "the mug", "truth": "ambiguous", "box": list(MUG), "kind": "color"}
+    return json.dumps({**row, **fields})
+
+
+@pytest.fixture
+def grounder():
+    return ScriptedGrounder(ASKS)
+
+
+# The replay's rules, on events.
+
+
+def play(grounder, events, **settings):
+    replay = Replay(grounder, ReplaySettings(**settings))
+    ordered = [
+        Frame(START + int(t * NS), stamp if stamp is None else START + int(stamp * NS), lambda rgb=rgb: rgb)
+        if kind == "frame" else Heard(START + int(t * NS), rgb, stamp)
+        for kind, t, stamp, rgb in events
+    ]  # fmt: skip
+    return list(replay.run(ordered)), replay.not_taken
+
+
+def frame(t, stamp=None, rgb=GREY):
+    return "frame", t, t if stamp is None else stamp, rgb
+
+
+def heard(t, text, index=0):
+    return "heard", t, index, text
+
+
+def test_an_answer_reaches_the_question_about_the_same_image(grounder):
+    red = np.zeros_like(GREY)
+    events = [frame(0), heard(0.5, "the mug"), frame(1, rgb=red), heard(3, " the red one "), heard(4, "the ball")]
+    played, not_taken = play(grounder, events, max_image_age_s=5.0)
+    assert [p.outcome for p in played] == ["found", "found"] and not not_taken
+    assert played[0].session.turns[0].answer.text == "the red one" and played[0].box == MUG
+    assert len(grounder.images) == 2, "encoded once a dialogue"
+    assert [call[2] for call in grounder.calls] == [True, True, True]
+    assert np.array_equal(grounder.used[1], GREY) and np.array_equal(grounder.used[2], red)
+
+
+def test_the_newest_frame_by_its_stamp_or_by_its_arrival(grounder):
+    old = play(grounder, [frame(5.0, stamp=1.0), heard(5.1, "the ball")])[0][0]
+    assert old.outcome == "no_image" and "4.10 s old" in old.reason
+    unstamped = [("frame", 5.0, -START / NS, GREY), heard(5.1, "the ball")]
+    assert play(grounder, unstamped)[0][0].outcome == "found"
+    assert play(grounder, [heard(1, "the ball")])[0][0].outcome == "no_image"
+
+
+def test_it_waits_for_a_frame_as_the_node_does(grounder):
+    assert play(grounder, [heard(1, "the ball"), frame(2.9)])[0][0].outcome == "found"
+    assert play(grounder, [heard(1, "the ball"), frame(3.1)])[0][0].outcome == "no_image"
+    assert play(grounder, [heard(1, "the ball"), frame(2, stamp=0), frame(2.5)])[0][0].outcome == "found"
+    played, _ = play(grounder, [heard(1, "the mug"), heard(2, "the ball", 1), frame(2.5)])
+    assert [(p.outcome, p.index) for p in played] == [("preempted", 0), ("found", 1)]
+    assert play(grounder, [heard(1, "the mug"), heard(2, "never mind"), frame(2.5)])[0][0].outcome == "abandoned"
+
+
+def test_time_ends_a_question_also_behind_the_last_message(grounder):
+    events = [frame(0), heard(0.1, "the mug")]
+    assert play(grounder, events)[0][0].outcome == "answer_timeout"
+    played, _ = play(grounder, [*events, frame(30.5), heard(31, "the ball", 1)])
+    assert [p.outcome for p in played] == ["answer_timeout", "found"]
+    swallowed, _ = play(grounder, [*events, frame(29), heard(29.5, "the ball", 1)])
+    assert len(swallowed) == 1 and swallowed[0].session.turns[0].answer.text == "the ball"
+
+
+def test_the_budget_and_words_that_come_to_nothing():
+    stubborn = ScriptedGrounder({"the mug": Say.ask("Which?")})
+    events = [frame(0), heard(0.1, "the mug"), heard(1, "that"), heard(2, "that")]
+    assert play(stubborn, events, max_questions=2)[0][0].outcome in ("found", "ambiguous")
+    played, not_taken = play(stubborn, [frame(0), heard(0.1, "  "), heard(0.2, "x" * 1001)])
+    assert not played and len(not_taken) == 2
+
+
+def test_a_model_that_fails_costs_one_dialogue():
+    failing = ScriptedGrounder({"the mug": Say.failure(ClueError("no luck")), "the ball": Say.found(MUG)})
+    played, _ = play(failing, [frame(0), heard(0.1, "the mug"), heard(0.2, "the ball", 1)])
+    assert [(p.outcome, p.reason) for p in played] == [("error", "no luck"), ("found", "")]
+
+
+def test_no_limit_that_the_node_does_not_have():
+    """The defaults are the node's; test/ros compares them with its parameters."""
+    assert ReplaySettings() == ReplaySettings(None, 3, 30.0, 1.0, 2.0)
+
+
+# Bags on disk.
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("message", [image, jpeg])
+def test_both_storages_and_both_kinds_of_image(tmp_path, grounder, storage, message):
+    result = evaluate_bag(grounder, write(tmp_path / "bag", dialogue(message), storage))
+    assert [row["outcome"] for row in result.rows] == ["found", "found"]
+    assert result.rows[0]["answers"] == ["the red one"] and result.rows[0]["box"] == [4.0, 4.0, 12.0, 12.0]
+    assert not result.has_truth and result.rows[0]["success"] is None
+    assert result.rows[0]["image_time_s"] == pytest.approx(0.99)
+    assert grounder.used[0].shape == GREY.shape and abs(int(grounder.used[0].mean()) - 90) <= 1
+
+
+def test_a_single_file_and_a_folder_without_metadata(tmp_path, grounder):
+    folder = write(tmp_path / "bag", dialogue())
+    whole = evaluate_bag(grounder, folder).digest
+    assert evaluate_bag(grounder, folder / "bag.mcap").digest == whole
+    (folder / "metadata.yaml").unlink()
+    assert evaluate_bag(grounder, folder).digest == whole
+
+
+def test_topics_by_name_by_type_and_by_option(tmp_path, grounder):
+    extra = [(0, "/cam/depth/image_raw", image()), (0, "/clue/utterance", say("hello"))]
+    lines = [(t, {"/image": "/cam/color/image_raw", "/speech": "/clue/speech"}[n], m) for t, n, m in dialogue()]
+    folder = write(tmp_path / "bag", extra + lines)
+    with Bag(folder) as bag:
+        topics = choose_topics(bag, TopicNames())
+        assert topics == (("/cam/color/image_raw",), "/clue/speech", None)
+        assert choose_topics(bag, TopicNames(image="/cam/depth/image_raw")).images == ("/cam/depth/image_raw",)
+        with pytest.raises(MissingTopicError, match=r"no topic /speak .*/clue/speech \(std_msgs/msg/String, 3\)"):
+            choose_topics(bag, TopicNames(speech="/speak"))
+        with pytest.raises(MissingTopicError, match="is of type sensor_msgs/msg/Image, it must be std_msgs/msg/String"):
+            choose_topics(bag, TopicNames(truth="/cam/color/image_raw"))
+    two = write(tmp_path / "two", [*dialogue(), (9, "/other", say("x")), (9, "/a/image_raw", image())])
+    with Bag(two) as bag:
+        assert choose_topics(bag, TopicNames())[:2] == (("/image",), "/speech"), "the node's own names win"
+    two = write(tmp_path / "three", [(0, "/a", say("x")), (0, "/b", say("x")), (0, "/image", image())])
+    with Bag(two) as bag, pytest.raises(MissingTopicError, match="2 topics that may be the speech"):
+        choose_topics(bag, TopicNames())
+
+
+def test_raw_and_compressed_of_one_camera_are_one_stream(tmp_path, grounder):
+    lines = [(0, "/image", image()), (0.5, "/image/compressed", jpeg(0.5)), (0.6, "/speech", say("the ball"))]
+    row = evaluate_bag(grounder, write(tmp_path / "bag", lines)).rows[0]
+    assert row["image_time_s"] == 0.5
+
+
+def test_missing_topics_are_listed(tmp_path, grounder):
+    with pytest.raises(MissingTopicError, match=r"no camera image.*holds /speech \(std_msgs/msg/String, 1\)"):
+        evaluate_bag(grounder, write(tmp_path / "a", [(0, "/speech", say("the mug"))]))
+    with pytest.raises(MissingTopicError, match="no speech"):
+        evaluate_bag(grounder, write(tmp_path / "b", [(0, "/image", image())]))
+
+
+def test_a_topic_of_an_unknown_type(tmp_path, grounder):
+    folder = tmp_path / "bag"
+    with rosbag2.Writer(folder, version=9, storage_plugin=rosbag2.StoragePlugin.MCAP) as writer:
+        odd = writer.add_connection("/image", "my_msgs/msg/Odd", msgdef="int32 x\n", rihs01="RIHS01_" + "0" * 64)
+        writer.write(odd, START, b"\x00\x01\x00\x00\x01\x00\x00\x00")
+    with pytest.raises(MissingTopicError, match="my_msgs/msg/Odd"):
+        evaluate_bag(grounder, folder, names=TopicNames(image="/image"))
+    with pytest.raises(MissingTopicError, match="no camera image"):
+        evaluate_bag(grounder, folder)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_cut_short(tmp_path, grounder, storage):
+    folder = write(tmp_path / "bag", dialogue(), storage)
+    file = next(f for f in folder.iterdir() if f.suffix in (".mcap", ".db3"))
+    whole = file.read_bytes()
+    for size in (0, 3, 100, len(whole) // 2, len(whole) - 20):
+        file.write_bytes(whole[:size])
+        with pytest.raises(BagError, match=r"(cut short|empty)"):
+            evaluate_bag(grounder, folder)
+
+
+def test_damaged_in_the_middle(tmp_path, grounder):
+    folder = write(tmp_path / "bag", dialogue())
+    file = folder / "bag.mcap"
+    data = bytearray(file.read_bytes())
+    data[300:2000] = bytes(255 - b for b in data[300:2000])
+    file.write_bytes(data)
+    with pytest.raises(BagError):
+        evaluate_bag(grounder, folder)
+
+
+def test_not_bags(tmp_path, grounder):
+    with pytest.raises(BagError, match="does not exist"):
+        Bag(tmp_path / "nothing")
+    (tmp_path / "photo.png").write_bytes(b"x")
+    with pytest.raises(BagError, match="not a bag"):
+        Bag(tmp_path / "photo.png")
+    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0")
+    with pytest.raises(BagError, match="rosbags-convert"):
+        Bag(tmp_path / "old.bag")
+    with pytest.raises(BagError, match="no metadata.yaml"):
+        Bag(tmp_path)
+    with pytest.raises(BagError, match="empty"):
+        Bag(write(tmp_path / "empty", []))
+    quiet = write(tmp_path / "quiet", [(0, "/image", image()), (0, "/speech", say(""))])
+    assert evaluate_bag(grounder, quiet).rows == []
+
+
+def test_an_encoding_that_is_not_known_is_one_failed_episode(tmp_path, grounder, capsys):
+    """The same words, then a good frame: it goes on, and names the encoding once."""
+    odd = image(encoding="rgb565")
+    lines = [
+        (0, "/image", odd), (0.1, "/speech", say("the ball")), (0.2, "/speech", say("the ball")),
+        (0.3, "/image", image(seconds=0.3)), (0.4, "/speech", say("the ball")),
+    ]  # fmt: skip
+    rows = evaluate_bag(grounder, write(tmp_path / "bag", lines)).rows
+    assert [row["outcome"] for row in rows] == ["unsupported_encoding", "unsupported_encoding", "found"]
+    assert "rgb565" in rows[0]["reason"]
+
+
+def test_images_that_do_not_decode(tmp_path, grounder):
+    short = image(seconds=1)
+    short.data = short.data[:-1]
+    lines = [
+        (0, "/image/compressed", jpeg(0, data=np.zeros(10, np.uint8))), (0.1, "/speech", say("the ball")),
+        (0.2, "/image/compressed", jpeg(0.2, form="h264", data=np.zeros(10, np.uint8))), (0.3, "/speech", say("the ball")),
+        (1, "/image", short), (1.1, "/speech", say("the ball")),
+    ]  # fmt: skip
+    rows = evaluate_bag(grounder, write(tmp_path / "bag", lines)).rows
+    assert [row["outcome"] for row in rows] == ["invalid_image", "unsupported_encoding", "invalid_image"]
+
+
+def test_row_padding():
+    wide = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    padded = np.zeros((4, 32), np.uint8)
+    padded[:, :15] = wide.reshape(4, 15)
+    message = SimpleNamespace(encoding="rgb8", height=4, width=5, step=32, is_bigendian=0, data=padded.reshape(-1))
+    assert np.array_equal(message_to_rgb(message), wide)
+    message.step = 10
+    with pytest.raises(BrokenImageError, match="shorter than a row"):
+        message_to_rgb(message)
+    message.encoding = "nv12"
+    with pytest.raises(UnsupportedEncodingError, match="nv12"):
+        message_to_rgb(message)
+    assert len(SUPPORTED_ENCODINGS) >= 20
+
+
+def test_the_stamp_without_decoding():
+    store = typestore()
+    message = image(seconds=2.5)
+    for big in (False, True):
+        data = bytes(store.serialize_cdr(message, IMAGE, little_endian=not big))
+        assert header_stamp(data) == START + 5 * NS // 2
+    assert header_stamp(b"\x00\x01") == 0
+
+
+# Truth.
+
+
+def test_truth_on_a_topic_scores_what_was_decided(tmp_path, grounder):
+    lines = dialogue() + [
+        (1.05, "/truth", say(truth_line())),
+        (6.1, "/truth", say(truth_line(expression="the ball", truth="absent", box=None, kind="absent"))),
+        (6.3, "/truth", say(truth_line(expression="the spoon"))),
+    ]
+    result = evaluate_bag(grounder, write(tmp_path / "bag", sorted(lines, key=lambda line: line[0])))
+    assert [(row["kind"], row["success"]) for row in result.rows] == [("color", True), ("absent", False)]
+    assert result.rows[0]["iou"] == 1.0 and result.unsaid == ["the spoon"]
+    assert result.rows[1]["reason"] == "found instead of not found"
+
+
+def test_truth_in_a_file_and_an_instruction_that_was_swallowed(tmp_path, grounder):
+    lines = [(0, "/image", image()), (0.1, "/speech", say("the mug")), (5, "/speech", say("the ball"))]
+    file = tmp_path / "truth.jsonl"
+    file.write_text(truth_line() + "\n\n" + truth_line(expression="the ball", truth="clear") + "\n")
+    result = evaluate_bag(grounder, write(tmp_path / "bag", lines), truth_file=file)
+    assert [row["outcome"] for row in result.rows] == ["found", "not_begun"]
+    assert result.rows[1]["success"] is False and "still open" in result.rows[1]["reason"]
+
+
+def test_which_words_a_truth_is_about():
+    said = [(10, "the mug"), (20, "the red one"), (30, "the mug")]
+    first, second = Truth("the mug", "clear", MUG, "a"), Truth("the mug", "clear", MUG, "b")
+    assert assign([first, second], said)[0] == {0: first, 2: second}
+    late = Truth("the mug", "clear", MUG, "c", time=15)
+    assert assign([late], said)[0] == {2: late}
+    assert assign([first, late, second], said)[1] == [second]
+
+
+@pytest.mark.parametrize(
+    "line, wrong",
+    [
+        ("{", "not JSON"), ("[1]", "must be an object"), (truth_line(expression=""), "expression"),
+        (truth_line(truth="maybe"), "clear, ambiguous, absent"), (truth_line(box=[1, 2, 3]), "box"),
+        (truth_line(box=[5, 5, 1, 9]), "x0 < x1"), (truth_line(box=None), "box"), (truth_line(kind=3), "kind"),
+        (truth_line(truth="absent"), "no box"), (truth_line(box=[float("nan"), 0, 1, 1]), "box"),
+    ],
+)  # fmt: skip
+def test_truths_that_make_no_sense(line, wrong, tmp_path):
+    with pytest.raises(TruthError, match=wrong):
+        parse_truth(line, "line 3")
+    (tmp_path / "truth.jsonl").write_text("\n" + line)
+    with pytest.raises(TruthError, match="truth.jsonl line 2"):
+        read_truths(tmp_path / "truth.jsonl")
+
+
+# Files, and the command line with the embedded model.
+
+
+def test_results_are_the_same_bytes_twice(tmp_path, grounder):
+    folder = write(tmp_path / "bag", dialogue())
+    files = []
+    for name in ("a", "b"):
+        result = evaluate_bag(ScriptedGrounder(ASKS), folder)
+        files.append(save(result, tmp_path / f"{name}.json", {"what": "bag"}, ReplaySettings()))
+    (json_a, csv_a), (json_b, csv_b) = files
+    assert csv_a.read_bytes() == csv_b.read_bytes()
+    one, other = json.loads(json_a.read_text()), json.loads(json_b.read_text())
+    assert one.pop("timing") and other.pop("timing")
+    assert json.dumps(one) == json.dumps(other)
+    rows = list(csv.DictReader(csv_a.open()))
+    assert json.loads(rows[0]["answers"]) == ["the red one"] and rows[1]["expression"] == "the ball"
+    with pytest.raises(BagError, match="cannot write"):
+        save(result, csv_a / "x.json", {}, ReplaySettings())
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Five episodes made by `clue record`, jpeg in MCAP."""
+    from clue_ros.bags.recording import RecordSettings, record
+    from clue_ros.simulation.renderer import SimulationError
+
+    folder = tmp_path_factory.mktemp("recorded") / "table"
+    try:
+        record(folder, RecordSettings(episodes=5, width=320, height=240, rate_hz=2.0))
+    except SimulationError as error:
+        pytest.skip(str(error))
+    return folder
+
+
+def messages(folder):
+    with Bag(folder) as bag:
+        return [(m.time, m.topic, m.type, m.data) for m in bag.messages(list(bag.topics))]
+
+
+def test_a_recording_is_what_its_seed_says(recorded, tmp_path):
+    from clue_ros.bags.recording import RecordSettings, record
+
+    settings = dict(episodes=5, width=320, height=240, rate_hz=2.0)
+    record(tmp_path / "again", RecordSettings(**settings, storage="sqlite3"))
+    first = messages(recorded)
+    assert first == messages(tmp_path / "again"), "the storage changes nothing"
+    record(tmp_path / "table", RecordSettings(**settings))
+    assert (tmp_path / "table" / "table.mcap").read_bytes() == (recorded / "table.mcap").read_bytes()
+    record(tmp_path / "other", RecordSettings(**{**settings, "episodes": 1}, seed=1))
+    assert messages(tmp_path / "other") != first[: len(messages(tmp_path / "other"))]
+    with pytest.raises(BagError, match="exists already"):
+        record(recorded, RecordSettings())
+    with pytest.raises(BagError, match="rate_hz"):
+        record(tmp_path / "wrong", RecordSettings(rate_hz=0.1))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again", "other", "table"], "nothing half written is left"
+
+
+def test_a_recording_is_plausible(recorded):
+    with Bag(recorded) as bag:
+        topics = {name: topic.type for name, topic in bag.topics.items()}
+        assert topics == {
+            "/image/compressed": COMPRESSED, "/camera_info": "sensor_msgs/msg/CameraInfo", "/depth": IMAGE,
+            "/speech": STRING, "/truth": STRING,
+        }  # fmt: skip
+        kinds, last = [], 0
+        for message in bag.messages(list(bag.topics)):
+            assert message.time >= last
+            last = message.time
+            content = bag.decode(message)
+            if message.topic in ("/image/compressed", "/depth", "/camera_info"):
+                assert 0.005 < (message.time - header_stamp(message.data)) / NS < 0.05
+            if message.topic == "/truth":
+                kinds.append(parse_truth(content.data, "truth").kind)
+            if message.topic == "/depth":
+                metres = content.data.view("<u2") / 1000
+                assert content.encoding == "16UC1" and 0.3 < np.median(metres) < 3.0
+    assert kinds == ["clear", "ambiguous_color", "ambiguous_position", "two_questions", "absent"]
+
+
+def test_the_embedded_model_decides_the_same_twice(recorded, tmp_path, capsys):
+    if not any(MODEL.glob("*.safetensors")):
+        pytest.skip("the embedded model is not there")
+    outputs = []
+    for name in ("one", "two"):
+        assert main(["evaluate", "bag", str(recorded), "-o", str(tmp_path / f"{name}.json")]) == 0
+        outputs.append(json.loads((tmp_path / f"{name}.json").read_text()))
+    for output in outputs:
+        output.pop("timing")
+    assert outputs[0] == outputs[1]
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    printed = capsys.readouterr().out
+    assert outputs[0]["digest"] in printed and "Against the truth" in printed
+    scored = [row for row in outputs[0]["episodes"] if row["success"] is not None]
+    assert len(scored) == 5 and sum(row["success"] for row in scored) >= 2
+
+
+def test_the_example_bag_replays():
+    example = Path(__file__).resolve().parents[2] / "clue_ros" / "examples" / "tabletop.mcap"
+    with Bag(example) as bag:
+        topics = choose_topics(bag, TopicNames())
+        assert topics.truth == "/truth" and topics.images == ("/image/compressed",)
+    result = evaluate_bag(ScriptedGrounder(), example)
+    assert sum(row["success"] is not None for row in result.rows) >= 5 and not result.unsaid
+
+
+def test_wrong_use_is_one_line(tmp_path, capsys):
+    assert main(["evaluate", "bag"]) == 2
+    assert main(["evaluate", "bag", str(tmp_path / "none")]) == 2
+    assert main(["record", "-o", str(tmp_path)]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3 and all(line.startswith("clue: ") for line in lines), lines

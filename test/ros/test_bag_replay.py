@@ -1,0 +1,198 @@
+"""A bag replayed offline and the live node fed by the same bag over DDS decide the same.
+
+The bag's own bytes go out of rclpy publishers at the bag's clock (`/clock`, use_sim_time), as `ros2 bag play --clock`
+sends them, but no faster than the node works: the next message waits until the last one was taken.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import rclpy.serialization
+from bench import Bench, wait_until
+from builtin_interfaces.msg import Time
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+
+import clue_ros
+from clue_ros.bags import pixels
+from clue_ros.bags.reading import COMPRESSED, Bag, TopicNames, choose_topics
+from clue_ros.bags.replay import NS, ReplaySettings
+from clue_ros.bags.suite import evaluate_bag, header_stamp
+from clue_ros.ros import conversions, parameters
+from clue_ros.ros.messages import stamp_to_seconds
+from clue_ros.types import ClueError
+
+MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
+ANSWER_TIMEOUT_S = 2.0  # of the live node, whose patience counts real time; the bag's pauses are longer than its own limit
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    from clue_ros.bags.recording import RecordSettings, record
+
+    folder = tmp_path_factory.mktemp("bags") / "table"
+    try:
+        record(folder, RecordSettings(episodes=5, seed=4, rate_hz=2.0, depth=False))
+    except ClueError as error:
+        pytest.skip(str(error))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def offline(recorded):
+    from clue_ros.grounder import Grounder
+
+    if not any(MODEL.glob("*.safetensors")):
+        pytest.skip(f"the embedded model is not in {MODEL} yet")
+    grounder = Grounder.from_pretrained()
+    try:
+        return evaluate_bag(grounder, recorded).rows
+    finally:
+        grounder.close()
+
+
+@pytest.mark.parametrize("look_ahead", [False, True])
+def test_the_live_node_decides_the_same(domain, recorded, offline, look_ahead):
+    live = play_live(recorded, look_ahead)
+    assert len(live) == len(offline)
+    for row, seen in zip(offline, live):
+        assert seen.expression == row["expression"]
+        assert seen.questions == row["questions"] and seen.answers == row["answers"], row["expression"]
+        assert seen.probabilities == pytest.approx(
+            [d["probability"] for d in row["decisions"] if d["probability"] is not None], abs=1e-4
+        )
+        assert (seen.box is None) == (row["box"] is None), (row["expression"], seen.closing)
+        if row["box"] is not None:
+            assert seen.box == pytest.approx(row["box"], abs=2e-3)  # float32 in the message, 3 digits in the row
+            assert seen.confidence == pytest.approx(row["confidence"], abs=1e-4)
+            assert seen.image_stamp == pytest.approx(row["image_time_s"], abs=2e-3)
+
+
+def play_live(folder, look_ahead):
+    """The dialogues of the node: expression, questions, answers, closing, probabilities, box, confidence, image_stamp."""
+    from clue_ros.ros.loading import load_grounder
+
+    bench = Bench(
+        factory=load_grounder, camera=False, use_sim_time=True, use_depth=False, look_ahead=look_ahead,
+        answer_timeout_s=ANSWER_TIMEOUT_S,
+    )  # fmt: skip
+    try:
+        with Bag(folder) as bag:
+            return _feed(bench, bag)
+    finally:
+        bench.close()
+
+
+def _feed(bench, bag):
+    topics = choose_topics(bag, TopicNames())
+    clock = bench.client.create_publisher(Clock, "/clock", 10)
+    reliable = QoSProfile(depth=10)
+    publishers = {
+        topic: bench.client.create_publisher(
+            CompressedImage if bag.topics[topic].type == COMPRESSED else Image, topic, reliable
+        )
+        for topic in topics.images
+    }
+    publishers[topics.speech] = bench.speech
+    wait_until(lambda: clock.get_subscription_count() > 0, what="clock subscription")
+    for publisher in publishers.values():
+        wait_until(lambda publisher=publisher: publisher.get_subscription_count() > 0, what="subscriptions")
+    dialogues, last = [], 0
+    for message in bag.messages((*topics.images, topics.speech)):
+        if last and message.time - last > 30 * NS:
+            wait_until(lambda: not bench.node.busy, what="the end of an open question")
+        last = message.time
+        clock.publish(Clock(clock=Time(sec=message.time // NS, nanosec=message.time % NS)))
+        wait_until(lambda: bench.node.get_clock().now().nanoseconds == message.time, what="the bag's time in the node")
+        begins = not bench.node.busy
+        lines = len(bench.turns)
+        publishers[message.topic].publish(message.data)
+        if message.topic != topics.speech:
+            stamp = header_stamp(message.data) * 1e-9
+            wait_until(lambda: _newest(bench.node) == pytest.approx(stamp, abs=1e-6), what="the frame in the node")
+            continue
+        if begins:
+            dialogues.append(_Log(bench))
+        # The person's line, and then the robot's: a question or the closing words.
+        wait_until(lambda: len(bench.turns) >= lines + 2, 60.0, "the robot's reply")
+        wait_until(lambda: not bench.node.busy or _asks(bench.node), what="the end, or an open question")
+        time.sleep(0.05)  # what was published with it
+    wait_until(lambda: not bench.node.busy, what="the end of the last dialogue")
+    time.sleep(0.1)
+    ends = [*dialogues[1:], _Log(bench)]
+    return [log.read(bag, until) for log, until in zip(dialogues, ends)]
+
+
+class _Log:
+    """Where a dialogue begins in what the bench has collected."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.turns, self.targets, self.ambiguities = len(bench.turns), len(bench.targets), len(bench.ambiguities)
+
+    def read(self, bag, until):
+        turns = self.bench.turns[self.turns : until.turns]
+        targets = self.bench.targets[self.targets : until.targets]
+        readings = self.bench.ambiguities[self.ambiguities : until.ambiguities]
+        robot = [turn.text for turn in turns if turn.speaker == "robot"]
+        person = [turn.text for turn in turns if turn.speaker == "person"]
+        box = targets[0].box if targets else None
+        return SimpleNamespace(
+            expression=person[0], answers=person[1:], questions=robot[:-1], closing=robot[-1],
+            probabilities=[reading.probability for reading in readings],
+            box=None if box is None else [box.x0, box.y0, box.x1, box.y1],
+            confidence=targets[0].confidence if targets else None,
+            image_stamp=stamp_to_seconds(targets[0].header.stamp) - bag.start / NS if targets else None,
+        )  # fmt: skip
+
+
+def _asks(node):
+    current = node._conversation._current
+    return current is not None and current.open_question is not None
+
+
+def _newest(node):
+    """Stamp of the frame that a goal would take now, seconds."""
+    camera = node._conversation._parts.camera
+    return 0.0 if camera._frame is None else stamp_to_seconds(camera._frame.message.header.stamp)
+
+
+def test_the_defaults_are_the_nodes():
+    default = {name: value for name, (value, _, _) in parameters._DECLARATIONS.items()}
+    assert ReplaySettings() == ReplaySettings(
+        default["threshold"] or None, default["max_questions"], default["answer_timeout_s"],
+        default["max_image_age_s"], default["wait_for_image_s"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", pixels.SUPPORTED_ENCODINGS)
+def test_pixels_are_the_nodes(encoding):
+    assert pixels.SUPPORTED_ENCODINGS == conversions.SUPPORTED_ENCODINGS
+    layout = pixels._LAYOUTS[encoding]
+    row = 6 * layout.channels * np.dtype(layout.dtype).itemsize
+    rng = np.random.default_rng(0)
+    for step, big in ((row, 0), (row + 5, 1)):
+        data = rng.integers(0, 256, 4 * step, np.uint8)
+        message = Image(height=4, width=6, encoding=encoding, is_bigendian=big, step=step, data=data.tobytes())
+        assert np.array_equal(pixels.message_to_rgb(message), conversions.message_to_rgb(message))
+
+
+def test_a_recorded_message_is_the_wires(recorded):
+    """rosbags' bytes are read by rclpy, with the same fields."""
+    with Bag(recorded) as bag:
+        for message in bag.messages(["/image/compressed", "/speech"]):
+            kind = CompressedImage if message.type == COMPRESSED else String
+            native = rclpy.serialization.deserialize_message(message.data, kind)
+            own = bag.decode(message)
+            if kind is String:
+                assert native.data == own.data
+            else:
+                assert bytes(native.data) == own.data.tobytes() and native.format == own.format
+                assert np.array_equal(pixels.message_to_rgb(native), pixels.message_to_rgb(own))
