@@ -1,6 +1,7 @@
 """`clue evaluate demo --seeds 50`: play the demo's six kinds of episode on many seeds and print how many succeed.
 `clue evaluate detectors --models A B`: model directories side by side on held-out scenes.
-`clue evaluate bag BAG`: a recorded bag, offline, as the node would have decided."""
+`clue evaluate bag BAG`: a recorded bag, offline, as the node would have decided.
+`clue evaluate tabletop | ambiguity | grounding | dialogue | interactive`: see evaluate_suites.py and docs/evaluation.md."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from clue_ros.cli import evaluate_bag
+from clue_ros.cli import evaluate_bag, evaluate_suites
 from clue_ros.cli.loading import add_model_arguments, load_grounder
 from clue_ros.types import ClueError
 
@@ -17,7 +18,7 @@ EXAMPLES = """examples:
   clue evaluate demo --seeds 50
   clue evaluate demo --seeds 20 --first-seed 1000 --pictures failures -o out/evaluate/check.json
   clue evaluate detectors --models clue_ros/models/tabletop runs/joint/model --scenes 100
-""" + evaluate_bag.EXAMPLES
+""" + "\n".join((evaluate_suites.EXAMPLES, evaluate_bag.EXAMPLES))
 
 KINDS = 6  # episodes a seed
 HELD_OUT_SEED = 12  # of the scenes of `detectors`: training has 1, calibration 2
@@ -25,24 +26,34 @@ HELD_OUT_SEED = 12  # of the scenes of `detectors`: training has 1, calibration 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument(
-        "what",
-        choices=["demo", "detectors", "bag"],
-        help="demo: the episodes that `make demo` plays, without ROS; detectors: models side by side on scenes;"
-        " bag: a recorded bag through the model and the node's dialogue",
-    )
-    evaluate_bag.add_arguments(parser)
-    parser.add_argument(
-        "--models", nargs="+", type=Path, metavar="DIR", help="detectors: model directories (default: that of --model)"
-    )
-    parser.add_argument(
-        "--scenes", type=_positive, default=100, metavar="N", help="detectors: scenes, 8 questions each (default 100)"
-    )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="detectors: folder of the scenes (default: rendered)")
-    parser.add_argument(
+    suites = parser.add_subparsers(dest="what", metavar="SUITE", required=True)
+    evaluate_suites.add_parsers(suites)
+    demo = suites.add_parser("demo", help="the episodes that `make demo` plays, without ROS")
+    demo.add_argument(
         "--seeds", type=_positive, default=50, metavar="N", help="number of seeds, 6 episodes each (default 50)"
     )
-    parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds S, S+1, ... (default 0)")
+    demo.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds S, S+1, ... (default 0)")
+    demo.add_argument(
+        "--pictures",
+        choices=["none", "failures", "all"],
+        default="none",
+        help="also save episodes' pictures (default none)",
+    )
+    detectors = suites.add_parser("detectors", help="models side by side on scenes")
+    detectors.add_argument(
+        "--models", nargs="+", type=Path, metavar="DIR", help="model directories (default: that of --model)"
+    )
+    detectors.add_argument(
+        "--scenes", type=_positive, default=100, metavar="N", help="scenes, 8 questions each (default 100)"
+    )
+    detectors.add_argument("--data", type=Path, metavar="DIR", help="folder of the scenes (default: rendered)")
+    bag = suites.add_parser("bag", help="a recorded bag through the model and the node's dialogue")
+    evaluate_bag.add_arguments(bag)
+    for suite in (demo, detectors, bag):
+        _add_shared(suite)
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--max-questions", type=int, default=3, metavar="N", help="questions a dialogue (default 3)")
     parser.add_argument(
@@ -50,13 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         type=Path,
         metavar="FILE.json",
-        help="JSON with every episode; a CSV with the same rows lies beside it (default out/evaluate/WHAT.json)",
-    )
-    parser.add_argument(
-        "--pictures",
-        choices=["none", "failures", "all"],
-        default="none",
-        help="also save episodes' pictures (default none)",
+        help="JSON with every episode; a CSV with the same rows lies beside it (default out/evaluate/SUITE.json)",
     )
     parser.add_argument(
         "--at-least",
@@ -67,6 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.what in evaluate_suites.SUITES:
+        return evaluate_suites.run(args)
     args.output = args.output or Path("out/evaluate") / f"{args.what}.json"
     if args.what == "bag":
         return evaluate_bag.run(args)

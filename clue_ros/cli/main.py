@@ -24,7 +24,8 @@ VERBS = {
     "data": ("clue_ros.cli.data", "check a data set, or turn it into our format"),
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
-    "evaluate": ("clue_ros.cli.evaluate", "measure a model on episodes with a simulated person"),
+    "evaluate": ("clue_ros.cli.evaluate", "measure a model: suites over data sets, scenes and recorded bags"),
+    "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),
 }
 
 

@@ -1,0 +1,180 @@
+"""`clue evaluate grounding|dialogue|ambiguity|interactive DATA` and `clue evaluate tabletop`: what they share is the
+output folder (results.json, summary.csv, rows.csv, plots, pictures), which a second run of the same goes on with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+from clue_ros.cli.loading import add_model_arguments
+from clue_ros.types import ClueError
+
+EXAMPLES = """  clue evaluate tabletop --scenes 500
+  clue evaluate ambiguity dataset1.csv --split test --model DIR
+  clue evaluate grounding /data/invig --split test --model DIR --against out/evaluate/other
+  clue evaluate interactive /data/invig --model DIR --oracle-model /models/paligemma2-3b-mix-448"""
+SUITES = {
+    "tabletop": "the model card's table, on rendered scenes of fixed test seeds",
+    "ambiguity": "ambiguous or not, on data with labels: F1, ROC, reliability, by expression type",
+    "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
+    "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
+    "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
+}
+FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "scenes")  # those of clue_ros.data.formats
+ORACLES = ("auto", "scene", "model", "recorded")  # those of clue_ros.evaluation.oracle
+
+
+def add_parsers(suites: Any) -> None:
+    """One sub-parser a suite."""
+    for name, summary in SUITES.items():
+        parser = suites.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name != "tabletop":
+            _add_data(parser)
+        add_model_arguments(parser)
+        parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none", help="of the weights")
+        parser.add_argument("--output", "-o", type=Path, metavar="FOLDER", help=f"default out/evaluate/{name}")
+        parser.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")
+        parser.add_argument("--against", type=Path, metavar="FOLDER",
+                            help="compare with this run of another model on the same items, pairwise")
+        parser.add_argument("--pictures", type=_count, default=6, metavar="N",
+                            help="keep pictures of N successes and N failures (default 6)")
+        if name == "tabletop":
+            parser.add_argument("--scenes", type=_positive, default=500, metavar="N", help="default 500")
+        if name in ("tabletop", "interactive"):
+            parser.add_argument("--max-questions", type=_count, default=3, metavar="N", help="a dialogue (default 3)")
+        if name == "interactive":
+            parser.add_argument("--oracle", choices=ORACLES, default="auto",
+                                help="who answers: the scene, a model's `answer` prompt, or the recorded answers in "
+                                     "order (default: scenes answer for themselves, else the model)")
+            parser.add_argument("--oracle-model", type=Path, metavar="DIR",
+                                help="the model that answers, if not the same")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, metavar="DATA", help="folder or file of a data set (docs/data.md)")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out from the files' names")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
+    parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
+    parser.add_argument("--split", metavar="NAME", help="default: test where there is one, else everything")
+    parser.add_argument("--fractions", type=float, nargs=3, metavar=("TRAIN", "VALID", "TEST"),
+                        help="make splits by image name where there is none or one; the paper's: 70 15 15")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many samples")
+    parser.add_argument("--shuffle", type=int, metavar="SEED", help="any samples instead of the first ones")
+    parser.add_argument("--seed", type=int, default=0, help="of what a scene's grammar says (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from clue_ros.evaluation.suite import run_suite
+
+    folder = args.output or Path("out/evaluate") / args.what
+    selection = None if args.what == "tabletop" else _selection(args)
+    subject = _load(args.model, args)
+    other = None
+    try:
+        if getattr(args, "oracle_model", None) is not None:
+            other = _load(args.oracle_model, args)
+        suite = _suite(args, subject, selection, other)
+        with tqdm(total=suite.total(), unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
+            results = run_suite(suite, folder, fresh=args.fresh, gallery=args.pictures, against=args.against,
+                                progress=bar.update)
+    except KeyboardInterrupt:
+        print(f"\nclue: interrupted; the same command goes on where it stopped: {folder}", file=sys.stderr)
+        return 130
+    finally:
+        subject.close()
+        if other is not None:
+            other.close()
+    print_results(results)
+    print(f"results: {folder} (results.json, summary.csv, rows.csv, plots); a page of it: clue report {folder}")
+    return 0
+
+
+def _selection(args: argparse.Namespace):
+    from clue_ros.evaluation.samples import Selection
+
+    return Selection(args.path, args.format, args.images, args.subset, args.split, args.fractions, args.limit,
+                     args.shuffle, args.seed)
+
+
+def _load(model: Optional[Path], args: argparse.Namespace):
+    from clue_ros.evaluation.subject import Subject
+
+    try:
+        return Subject.load(model, args.device, args.quantization)
+    except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
+        raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
+
+
+def _suite(args: argparse.Namespace, subject, selection, other):
+    if args.what == "tabletop":
+        from clue_ros.evaluation.tabletop_suite import TabletopSuite
+
+        return TabletopSuite(subject, args.scenes, threshold=args.threshold, max_questions=args.max_questions)
+    if args.what == "ambiguity":
+        from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
+
+        return AmbiguitySuite(subject, selection, args.threshold)
+    if args.what == "grounding":
+        from clue_ros.evaluation.grounding_suite import GroundingSuite
+
+        return GroundingSuite(subject, selection)
+    if args.what == "dialogue":
+        from clue_ros.evaluation.dialogue_suite import DialogueSuite
+
+        return DialogueSuite(subject, selection)
+    from clue_ros.evaluation.interactive_suite import InteractiveSuite
+    from clue_ros.evaluation.oracle import choose_oracle
+
+    oracle = choose_oracle(args.oracle, subject, args.path, selection.source.name, args.seed, other)
+    return InteractiveSuite(subject, selection, oracle, max_questions=args.max_questions, threshold=args.threshold,
+                            oracle_name=str(args.oracle_model) if other is not None else "")
+
+
+def print_results(results: Any) -> None:
+    """The headline figures, then every table, with 95 % intervals in brackets."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from clue_ros.evaluation.results import goal_text, shown
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=140)  # piped output keeps whole lines
+    title = f"{results.title}: {results.about['model']}" + ("" if results.complete else " (incomplete)")
+    head = Table(title=escape(title), title_justify="left")
+    conditions = any(m.column for m in results.measures)
+    for column in ("figure", *(("condition",) if conditions else ()), "value (95 %)", "count", "goal", ""):
+        head.add_column(column, justify="right" if column in ("value (95 %)", "count", "goal") else "left")
+    for m in results.measures:
+        mark = {True: "[green]reached[/]", False: "[red]not reached[/]", None: ""}[m.reached]
+        cells = (escape(m.label), *((escape(m.column),) if conditions else ()), shown(m.estimate, m.form),
+                 str(m.estimate.count), goal_text(m), mark)
+        head.add_row(*cells)
+    console.print(head)
+    for table in results.tables:
+        drawn = Table(title=escape(table.title), title_justify="left")
+        for number, column in enumerate(table.columns):
+            drawn.add_column(escape(column), justify="right" if number else "left")
+        for row in table.rows:
+            drawn.add_row(*(escape(shown(cell, table.form)) for cell in row))
+        console.print(drawn)
+    for note in results.notes:
+        console.print(f"note: {escape(note)}")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return value

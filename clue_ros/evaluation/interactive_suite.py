@@ -1,0 +1,96 @@
+"""`clue evaluate interactive`: whole dialogues with a simulated person (InViG's I-VG), over any data set with boxes.
+
+    clue evaluate interactive out/scenes/test                              # the scene answers
+    clue evaluate interactive /data/invig --model DIR --oracle-model /models/paligemma2-3b-mix-448
+
+The recorded turns of a sample are not shown to the robot: it starts from the instruction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Container, Dict, Iterator, Optional, Sequence, Tuple
+
+from clue_ros.data.problems import BrokenImageError
+from clue_ros.data.sample import Label, Sample
+from clue_ros.evaluation import interaction
+from clue_ros.evaluation.episode_runner import picture_of
+from clue_ros.evaluation.grounding_suite import notes_of
+from clue_ros.evaluation.oracle import Oracle
+from clue_ros.evaluation.results import Results
+from clue_ros.evaluation.rows import Row
+from clue_ros.evaluation.samples import Selection, expression_type
+from clue_ros.evaluation.subject import Subject
+from clue_ros.evaluation.suite import Judged
+from clue_ros.types import InvalidExpressionError
+
+
+class InteractiveSuite:
+    name, title = "interactive", "Dialogues with a simulated person"
+
+    def __init__(self, subject: Subject, selection: Selection, oracle: Oracle, *, max_questions: int = 3,
+                 threshold: Optional[float] = None, oracle_name: str = ""):
+        """oracle_name: the folder of the model that answers, where it is not the subject."""
+        self._subject, self._selection, self._oracle = subject, selection, oracle
+        self._max_questions, self._threshold = max_questions, threshold
+        self._oracle_name = oracle_name or oracle.kind
+
+    def about(self) -> Dict[str, Any]:
+        return {"suite": self.name, **self._subject.about(), **self._selection.about(), "oracle": self._oracle_name,
+                "max_questions": self._max_questions, "threshold": self._threshold}
+
+    def total(self) -> Optional[int]:
+        return self._selection.limit
+
+    def judged(self, done: Container[str]) -> Iterator[Judged]:
+        last: Tuple[Optional[str], Any, Any] = (None, None, None)
+        for sample in self._selection:
+            if sample.source_id in done:
+                continue
+            base = {"image": sample.image.name, "type": expression_type(sample.expression)}
+            reason = _unusable(sample)
+            if reason:
+                yield Judged(sample.source_id, [{**base, "expression": sample.expression, "skipped": reason}])
+                continue
+            try:
+                if last[0] != sample.image.name or not sample.image.name:
+                    rgb = sample.pixels()
+                    last = sample.image.name, rgb, self._subject.look(rgb)
+                _, rgb, image = last
+                row, result = interaction.play(
+                    self._subject.grounder, image, sample.expression, truth_of(sample), sample.boxes or (),
+                    self._oracle.person(sample, rgb), max_questions=self._max_questions, threshold=self._threshold)
+            except (BrokenImageError, InvalidExpressionError) as error:
+                yield Judged(sample.source_id, [{**base, "expression": sample.expression, "skipped": str(error)}])
+                continue
+            yield Judged(sample.source_id, [{**base, **row}], f"{row['truth']}: {sample.expression}", row["success"],
+                         lambda: picture_of(rgb, result, f"{sample.source_id}, {row['truth']}"))
+
+    def terms(self, rows: Sequence[Row]) -> Dict[str, Any]:
+        return interaction.terms(rows)
+
+    def summarise(self, rows: Sequence[Row]) -> Results:
+        kept, notes = [r for r in rows if "skipped" not in r], notes_of(rows, self._selection)
+        if not kept:
+            return Results(self.name, self.title, {}, notes=notes)
+        tables = [interaction.questions_table(kept), interaction.outcomes_table(kept)]
+        if self._oracle.kind == "model":
+            notes += ("a model answered the questions: its mistakes count against the robot",)
+        return Results(self.name, self.title, {}, tuple(interaction.measures(kept)), tuple(t for t in tables if t.rows),
+                       (interaction.iou_curve(kept),), notes)
+
+
+def truth_of(sample: Sample) -> str:
+    """'absent', 'ambiguous', 'clear' or 'unknown' (interaction.py); what was asked about was ambiguous."""
+    if sample.boxes == ():
+        return "absent"
+    if sample.label is Label.AMBIGUOUS or sample.turns:
+        return "ambiguous"
+    return "clear" if sample.label is Label.CLEAR else "unknown"
+
+
+def _unusable(sample: Sample) -> str:
+    if sample.boxes is None:
+        return "no target box is annotated"
+    if sample.label is Label.AMBIGUOUS and not sample.turns and len(sample.boxes) > 1:
+        return "several things may be meant and nothing says which one is"
+    return ""

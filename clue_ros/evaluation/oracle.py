@@ -1,0 +1,139 @@
+"""Who answers the robot's questions in an evaluation: the scene, the model itself, or what people once answered.
+
+scene     rendered scenes: the simulated person (simulation/person.py), who knows the scene's truth
+model     real data: a model with an `answer` prompt and the target's box, as InViG's Oracle (section IV-A)
+recorded  real data with dialogues: the n-th answer that was recorded, whatever was asked
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
+
+import numpy as np
+
+from clue_ros.data.sample import Sample
+from clue_ros.data.textfiles import read_lines
+from clue_ros.evaluation.metrics import box_iou
+from clue_ros.evaluation.subject import Subject
+from clue_ros.simulation.person import SimulatedPerson
+from clue_ros.simulation.referring import ImageSize
+from clue_ros.simulation.scene import SceneObject
+from clue_ros.types import Answer, Box, ClueError, Turn
+
+KINDS = ("auto", "scene", "model", "recorded")
+UNSURE = "i do not know"
+
+
+class Person(Protocol):
+    """One partner in one dialogue."""
+
+    def answer(self, question: str) -> str: ...
+
+
+class Oracle(Protocol):
+    """kind: one of KINDS; `person`: the partner for a sample, whose image is given as uint8[H,W,3]."""
+
+    kind: str
+
+    def person(self, sample: Sample, rgb: np.ndarray) -> Person: ...
+
+
+def choose_oracle(kind: str, subject: Subject, path: Path, form: str, seed: int = 0,
+                  other: Optional[Subject] = None) -> Oracle:
+    """The oracle of a kind; 'auto' is the scene for scenes, else the model. other: a model to answer in place of the
+    subject. Raises CannotAnswerError, ClueError for scenes that are none."""
+    if kind not in KINDS:
+        raise ClueError(f"there is no oracle '{kind}'; there are: {', '.join(KINDS)}")
+    if kind == "scene" or (kind == "auto" and form == "scenes" and other is None):
+        if form != "scenes":
+            raise ClueError(f"--oracle scene needs rendered scenes, and {path} is of the format {form}")
+        return SceneOracle(path, seed)
+    if kind == "recorded":
+        return RecordedOracle()
+    speaker = other or subject
+    if not speaker.can_answer:
+        speaker.answer_prefix(None, "", (), "", None)  # raises, and says what to do
+    return ModelOracle(speaker)
+
+
+class ModelOracle:
+    kind = "model"
+
+    def __init__(self, subject: Subject):
+        self._subject = subject
+
+    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
+        return _ModelPerson(self._subject, sample, rgb)
+
+
+class _ModelPerson:
+    def __init__(self, subject: Subject, sample: Sample, rgb: np.ndarray):
+        self._subject, self._sample, self._rgb = subject, sample, rgb
+        self._image: Any = None
+        self._turns: List[Turn] = []
+
+    def answer(self, question: str) -> str:
+        if self._image is None:  # nobody may ask anything
+            self._image = self._subject.look(self._rgb)
+        target = self._sample.boxes[0] if self._sample.boxes else None
+        said = self._subject.answer(self._image, self._sample.expression, self._turns, question, target) or UNSURE
+        self._turns.append(Turn(question, Answer(said)))
+        return said
+
+
+class RecordedOracle:
+    kind = "recorded"
+
+    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
+        return _RecordedPerson([turn.answer.text for turn in sample.turns])
+
+
+class _RecordedPerson:
+    def __init__(self, answers: Sequence[str]):
+        self._answers = list(answers)
+
+    def answer(self, question: str) -> str:
+        return (self._answers.pop(0) if self._answers else "") or UNSURE
+
+
+class SceneOracle:
+    """Knows the objects of every scene of a folder made by `clue scenes` (or of folders in it)."""
+
+    kind = "scene"
+
+    def __init__(self, path: Path, seed: int = 0):
+        self._seed = seed
+        self._lines: Dict[str, bytes] = {}
+        inside = sorted({f.parent for f in path.glob("*/scenes-*.jsonl")})
+        for folder in [path] if any(path.glob("scenes-*.jsonl")) else inside:
+            for file in sorted(folder.glob("scenes-*.jsonl")):
+                for _, line in read_lines(file):
+                    self._lines[f"{folder.name}/{json.loads(line)['id']}"] = line
+        if not self._lines:
+            raise ClueError(f"{path} holds no scenes-*.jsonl: the scene cannot answer for these images")
+
+    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
+        """Raises ClueError where the sample's scene or target is not there."""
+        objects, size = self._scene(sample)
+        target = _nearest(objects, sample.boxes[0]) if sample.boxes else None
+        rng = np.random.default_rng([self._seed, *sample.source_id.encode()])
+        return SimulatedPerson(objects, target, rng, size)
+
+    def _scene(self, sample: Sample) -> Tuple[Tuple[SceneObject, ...], ImageSize]:
+        key = sample.source_id.rsplit("/", 1)[0]
+        if key not in self._lines:
+            raise ClueError(f"there is no scene '{key}' to answer for the sample {sample.source_id}")
+        scene = json.loads(self._lines[key])
+        return tuple(_object(item) for item in scene["objects"]), ImageSize(scene["width"], scene["height"])
+
+
+def _nearest(objects: Sequence[SceneObject], box: Box) -> int:
+    return max(range(len(objects)), key=lambda i: box_iou(objects[i].box, box) if objects[i].box else -1.0)
+
+
+def _object(item: Dict[str, Any]) -> SceneObject:
+    return SceneObject(item["category"], item["color"], item["size"], tuple(item["point"]), 0.0, (0.0, 0.0, 0.0),
+                       box=Box(*item["box"]) if item["box"] else None, visibility=item["visibility"],
+                       pixels=item["pixels"])

@@ -1,0 +1,137 @@
+"""The model under evaluation: what the robot would run, and its backbone for what only an evaluation asks for."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from clue_ros.ambiguity.readers import AmbiguityReader
+from clue_ros.evaluation.likelihood import Likelihood, suffix_likelihoods
+from clue_ros.grounder import EMBEDDED_MODEL, Grounder, is_stock
+from clue_ros.location import box_to_text
+from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
+from clue_ros.types import Box, ClueError, ModelLoadError, Turn
+from clue_ros.vlm.decoding import Branch
+from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
+
+ANSWER = "answer"  # the prompt under which a model plays the person, after PaliGemma's own "answer en {question}"
+ANSWER_LIMIT = 48  # tokens
+HASHED_UP_TO = 1 << 28  # bytes of a file; larger ones are told apart by size and time
+
+
+class CannotAnswerError(ClueError):
+    """The model's closed vocabulary has no word for the `answer` prompt: it cannot play the person."""
+
+
+@dataclass
+class Subject:
+    """One loaded model. `folder`: where it came from; `stock`: a plain PaliGemma 2, driven without training."""
+
+    grounder: Any
+    backbone: PaliGemmaBackbone
+    folder: Path
+    stock: bool
+    quantization: str = "none"
+
+    @classmethod
+    def load(cls, path: Optional[Path] = None, device: str = "cpu", quantization: str = "none") -> "Subject":
+        """A model directory; None: the embedded model. Raises ModelLoadError, OutOfMemoryError."""
+        folder = Path(path) if path else EMBEDDED_MODEL
+        if not folder.is_dir():
+            raise ModelLoadError(f"the model directory {folder} does not exist")
+        backbone = PaliGemmaBackbone.from_pretrained(folder, device, quantization=quantization)
+        if is_stock(folder):
+            from clue_ros.stock.grounder import StockGrounder
+
+            return cls(StockGrounder(backbone), backbone, folder, True, quantization)
+        return cls(Grounder(backbone, AmbiguityReader.load(folder, backbone)), backbone, folder, False, quantization)
+
+    def about(self) -> Dict[str, str]:
+        """The model's folder, and a fingerprint of what lies in it: rows of a model that was trained on since then must
+        not be mixed with new ones."""
+        return {"model": str(self.folder), "fingerprint": fingerprint(self.folder), "quantization": self.quantization}
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether the vocabulary has the word that starts the `answer` prompt."""
+        return not self.backbone.unknown_words(ANSWER)
+
+    def look(self, rgb: np.ndarray) -> Any:
+        """The image as `grounder.ground` and the methods here take it."""
+        return self.grounder.look(rgb)
+
+    def question(self, image: Any, expression: str, turns: Sequence[Turn]) -> str:
+        """The clarifying question that the model asks after these turns, '' if it finds nothing to ask about."""
+        if self.stock:
+            return self.grounder.ground(image, expression, turns, threshold=0.0).question
+        start = self.backbone.prefill(image, self._prefix(image, expression, turns))
+        return self.backbone.text_of(self.backbone.generate(start, frozenset({Branch.QUESTION})))
+
+    def question_likelihoods(self, image: Any, expression: str, turns: Sequence[Turn],
+                             candidates: Sequence[str]) -> List[Likelihood]:
+        """Of each candidate as the next question."""
+        return suffix_likelihoods(self.backbone, features_of(image), self._prefix(image, expression, turns), candidates)
+
+    def answer(self, image: Any, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]) -> str:
+        """What a person who has `target` in mind would reply, in the model's words. Raises CannotAnswerError."""
+        encoded = features_of(image)
+        prefix = self.answer_prefix(encoded, expression, turns, question, target)
+        return self.backbone.complete(encoded, prefix, ANSWER_LIMIT, adapter=self._speaking).text
+
+    def answer_likelihoods(self, image: Any, expression: str, turns: Sequence[Turn], question: str,
+                           target: Optional[Box], candidates: Sequence[str]) -> List[Likelihood]:
+        """Of each candidate as the answer. Raises CannotAnswerError."""
+        encoded = features_of(image)
+        prefix = self.answer_prefix(encoded, expression, turns, question, target)
+        return suffix_likelihoods(self.backbone, encoded, prefix, candidates, adapter=self._speaking)
+
+    def answer_prefix(self, image: EncodedImage, expression: str, turns: Sequence[Turn], question: str,
+                      target: Optional[Box]) -> str:
+        """`answer <loc…×4> ‖ C ‖ assistant: Q user:`; a stock model, which knows no dialogues, gets PaliGemma's own
+        `answer en Q` after the location of what is asked about. Raises CannotAnswerError."""
+        if not self.can_answer:
+            raise CannotAnswerError(f"{self.folder} cannot play the person: its closed vocabulary has no '{ANSWER}' "
+                                    "task. Name a model that can with --oracle-model DIR (a PaliGemma 2, for example), "
+                                    "or let the data answer with --oracle recorded")
+        where = box_to_text(target, image.width, image.height) if target is not None else ""
+        task = " ".join(part for part in (ANSWER, "en" if self.stock else "", where) if part)
+        if self.stock:
+            return f"{task} {clean(question)}"
+        context = build_prefix(task, check_expression(expression), turns, (image.width, image.height))
+        return f"{context} assistant: {clean(question)} user:"
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self.grounder.close()
+        del self.backbone
+
+    @property
+    def _speaking(self) -> str:
+        """Stock models speak without an adapter, trained ones through the dialogue's."""
+        return "" if self.stock else self.backbone.settings.dialogue_adapter
+
+    def _prefix(self, image: Any, expression: str, turns: Sequence[Turn]) -> str:
+        known, encoded = self.backbone.without_unknown, features_of(image)
+        turns = [Turn(known(clean(t.question)), replace(t.answer, text=known(clean(t.answer.text)))) for t in turns]
+        return build_prefix(CLARIFY, known(check_expression(expression)), turns, (encoded.width, encoded.height))
+
+
+def features_of(image: Any) -> EncodedImage:
+    """The encoded image inside whatever `look` returned (a stock model keeps more beside it)."""
+    return image if isinstance(image, EncodedImage) else image.encoded
+
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hexadecimal digits that change when a model directory's weights or settings do."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(f for f in Path(folder).rglob("*") if f.suffix in (".safetensors", ".json", ".model")):
+        stat = file.stat()
+        digest.update(str(file.relative_to(folder)).encode())
+        small = stat.st_size <= HASHED_UP_TO
+        digest.update(file.read_bytes() if small else f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,384 @@
+"""The suites over small data made here, by their commands, with the tiny and the embedded model; and `clue report`."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import clue_ros
+from clue_ros.cli.main import main
+from clue_ros.data.examples import draw, make_invig, make_it2p, write_lines
+from clue_ros.evaluation import suite as suite_module
+from clue_ros.evaluation.bootstrap import Estimate
+from clue_ros.evaluation.dialogue_suite import DialogueSuite, ranks
+from clue_ros.evaluation.grounding_suite import GroundingSuite, histories
+from clue_ros.evaluation.interaction import measures, play, terms
+from clue_ros.evaluation.likelihood import Likelihood
+from clue_ros.evaluation.oracle import ModelOracle, RecordedOracle, SceneOracle, choose_oracle
+from clue_ros.evaluation.report_page import page
+from clue_ros.evaluation.results import (Curve, Measure, Picture, Results, ResultsError, Series, Table, from_dict,
+                                         goal_text, load, save, shown, to_dict)
+from clue_ros.evaluation.samples import Selection
+from clue_ros.evaluation.subject import CannotAnswerError, Subject
+from clue_ros.evaluation.tabletop_suite import IN_DISTRIBUTION, TabletopSuite, instructions
+from clue_ros.simulation.dataset import generate
+from clue_ros.simulation.referring import ImageSize
+from clue_ros.simulation.renderer import SimulationError, TabletopRenderer
+from clue_ros.types import Ambiguity, Answer, Box, ClueError, Decision, Outcome, Turn
+
+MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "test"
+    try:
+        generate(folder, 3, 5, progress=False, shard=3)
+    except SimulationError as error:
+        pytest.skip(f"scenes cannot be rendered here: {error}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dialogues(tmp_path_factory):
+    """Two splits of our own format, in words of the embedded model's vocabulary."""
+    folder = tmp_path_factory.mktemp("dialogues")
+    lines = []
+    for n in range(5):
+        draw(folder / f"{n}.png", n)
+        turns = [{"question": "do you mean the red mug or the blue mug ?", "answer": "the red one"},
+                 {"question": "do you mean the left mug or the right mug ?", "answer": "the left one"}][:n % 3]
+        line = {"id": str(n), "image": f"{n}.png", "expression": "hand me the mug", "boxes": [[20, 8, 40, 32]],
+                "objects": [[0, 0, 10, 10], [20, 8, 41, 32]], "turns": turns, "split": "test",
+                "label": "ambiguous" if turns else "clear",
+                "question_candidates": [[f"do you mean the {c} {k} ?" for c in ("red", "green", "white")
+                                         for k in ("ball", "bowl", "can")] for _ in turns],
+                "answer_candidates": [["the blue one", "green"] for _ in turns]}
+        lines.append(line)
+    lines += [{"id": "gone", "image": "0.png", "expression": "the banana", "boxes": [], "label": "clear",
+               "split": "test"},
+              {"id": "many", "image": "0.png", "expression": "the mug", "boxes": [[0, 0, 5, 5], [20, 8, 40, 32]],
+               "label": "ambiguous", "split": "test"},
+              {"id": "strange", "image": "0.png", "expression": "the zebra", "boxes": [[0, 0, 5, 5]], "label": "clear",
+               "split": "test"},
+              {"id": "blind", "image": "none.png", "size": [9, 9], "expression": "the mug", "boxes": [[0, 0, 5, 5]],
+               "label": "clear", "split": "test"}]
+    write_lines(folder / "data.jsonl", lines)
+    return folder / "data.jsonl"
+
+
+def evaluate(*arguments):
+    return main(["evaluate", *map(str, arguments)])
+
+
+def rows_of(folder):
+    return list(csv.DictReader((Path(folder) / "rows.csv").open()))
+
+
+def test_grounding_by_its_command(tiny_model_dir, dialogues, tmp_path, capsys):
+    assert evaluate("grounding", dialogues, "--model", tiny_model_dir, "-o", tmp_path / "g", "--pictures", 1) == 0
+    out = capsys.readouterr().out
+    assert "Acc@0.5" in out and "IoU > t" in out and "clue report" in out and "without last 3" in out
+    results, _ = load(tmp_path / "g")
+    assert results.complete and results.about["data"] == str(dialogues) and results.about["split"] == "test"
+    table = results.tables[0]
+    assert [row[0] for row in table.rows] == [f"0.{n}" for n in range(1, 10)]
+    assert table.columns[-1] == "guesser, IoU > t"
+    assert any("no one box is right" in note for note in results.notes)
+    assert any("did not know a word" in note for note in results.notes)
+    assert any("none.png" in note for note in results.notes)
+    histories_ = [r["history"] for r in rows_of(tmp_path / "g") if r["item"] == "2"]
+    assert histories_ == ["full history", "without last 1", "without last 2", "without last 3"]
+    assert (tmp_path / "g" / "accuracy-over-iou.png").stat().st_size > 5000
+    assert {m.name for m in results.measures} >= {"acc_at_50", "guesser_acc_at_50", "absent_recognised"}
+    assert {r["measure"] for r in csv.DictReader((tmp_path / "g" / "summary.csv").open())} >= {"acc_at_50"}
+
+
+def test_histories_lose_their_last_turns():
+    turns = tuple(Turn(str(n), Answer("a")) for n in range(2))
+    assert [(name, len(kept)) for name, kept in histories(turns)] == [
+        ("full history", 2), ("without last 1", 1), ("without last 2", 0), ("without last 3", 0)]
+    assert histories(()) == [("full history", ())]
+
+
+def test_points_count_where_a_data_set_has_no_boxes(tiny_model_dir, tmp_path, capsys):
+    assert evaluate("grounding", make_it2p(tmp_path / "it2p"), "--model", tiny_model_dir, "-o", tmp_path / "o") == 0
+    assert "annotated point inside the box" in capsys.readouterr().out
+
+
+def test_a_run_that_was_stopped_goes_on(tiny_model_dir, dialogues, tmp_path, monkeypatch, capsys):
+    arguments = ("grounding", dialogues, "--model", tiny_model_dir, "-o", tmp_path / "g", "--pictures", "0")
+    judge, judged = GroundingSuite._judge, []
+
+    def stopping(self, sample):
+        judged.append(sample.source_id)
+        if len(judged) == 4:
+            raise KeyboardInterrupt
+        return judge(self, sample)
+
+    monkeypatch.setattr(GroundingSuite, "_judge", stopping)
+    assert evaluate(*arguments) == 130
+    assert "goes on where it stopped" in capsys.readouterr().err and not load(tmp_path / "g")[0].complete
+    assert evaluate(*arguments) == 0 and judged[4:] == judged[3:4] + judged[5:]
+    first = json.loads((tmp_path / "g/results.json").read_text())
+    assert first["complete"]
+    assert evaluate(*arguments) == 0 and len(judged) == len(set(judged)) + 1
+    assert json.loads((tmp_path / "g/results.json").read_text()) == first
+    assert evaluate(*arguments, "--limit", 2) == 2 and "limit was None, is 2" in capsys.readouterr().err
+    assert evaluate(*arguments, "--limit", 2, "--fresh") == 0
+    assert len({r["item"] for r in rows_of(tmp_path / "g")}) == 2
+
+
+def test_two_models_side_by_side(tiny_model_dir, dialogues, tmp_path, capsys):
+    common = ("grounding", dialogues, "--model", tiny_model_dir, "--pictures", "0")
+    assert evaluate(*common, "-o", tmp_path / "a") == 0
+    assert evaluate(*common, "-o", tmp_path / "b", "--against", tmp_path / "a") == 0
+    table = load(tmp_path / "b")[0].tables[-1]
+    assert table.columns[3] == "this − that" and {row[4] for row in table.rows} <= {"no", "-"}
+    assert evaluate(*common, "-o", tmp_path / "c", "--against", tmp_path / "a", "--limit", 3) == 2
+    assert "another limit" in capsys.readouterr().err
+    assert evaluate(*common, "-o", tmp_path / "c", "--against", tmp_path / "none") == 2
+
+
+def test_ambiguity_by_its_command(tiny_model_dir, tmp_path, capsys):
+    words = [("the red mug", "no"), ("the mug", "yes"), ("the mug on the left", "no"), ("the can", "yes")]
+    lines = ["image,instruction,label"]
+    for n, (text, label) in enumerate(words * 3):
+        draw(tmp_path / f"{n}.png", n)
+        lines.append(f"{n}.png,{text},{label}")
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    assert evaluate("ambiguity", tmp_path / "a.csv", "--model", tiny_model_dir, "-o", tmp_path / "o") == 0
+    out = capsys.readouterr().out
+    assert "Operating points" in out and "0.5, the paper's" in out and "Reliability" in out and "position" in out
+    results, _ = load(tmp_path / "o")
+    assert {m.name for m in results.measures} == {"accuracy", "precision", "recall", "f1", "auc", "ece"}
+    assert {c.name for c in results.curves} == {"detector-roc", "detector-reliability"}
+    assert (tmp_path / "o/detector-roc.png").is_file() and results.measures[0].estimate.count == 12
+    assert len(results.pictures) >= 1
+
+
+def test_dialogue_by_its_command(tiny_model_dir, dialogues, tmp_path, capsys):
+    assert evaluate("dialogue", dialogues, "--model", tiny_model_dir, "-o", tmp_path / "d") == 0
+    out = capsys.readouterr().out
+    assert "Recall@1 of questions (M-VQG)" in out and "mean over tokens" in out and "no `answer` task" in out
+    assert "BLEU-4" in out or "pip install pycocoevalcap" in out
+    rows = [r for r in rows_of(tmp_path / "d") if r["side"]]
+    assert len(rows) == 1 + 2 + 1 and all(r["candidates"] == "9" and 1 <= float(r["rank"]) <= 10 for r in rows)
+
+
+def test_answers_are_ranked_by_a_model_that_can_answer(tiny_model_dir, dialogues, monkeypatch):
+    monkeypatch.setattr(Subject, "can_answer", True)
+    subject = Subject.load(tiny_model_dir)
+    suite = DialogueSuite(subject, Selection(dialogues, limit=3))
+    rows = [row for item in suite.judged(()) for row in item.rows]
+    answers = [r for r in rows if r.get("side") == "answer"]
+    assert len(answers) == 3 and all(r["candidates"] == 2 and r["rank"] in (1, 2, 3) for r in answers)
+    found = suite.summarise([{"item": "x", **r} for r in rows])
+    assert {"answer_recall_at_1", "question_mean_rank"} <= {m.name for m in found.measures}
+    assert set(suite.terms(rows)) >= {"Recall@5 of answers (M-VQA)"}
+    subject.close()
+
+
+def test_what_was_really_said_is_no_rival_of_itself():
+    found = ranks("The red one.", [["the red one.", "blue", "green"]], 0,
+                  lambda texts: [Likelihood(-float(n), 1 + n) for n, _ in enumerate(texts)])
+    assert found == {"candidates": 2, "rank": 1.0, "rank_token": 1.0}
+    assert ranks("a", [], 0, None)["rank"] is None and ranks("a", [["A"]], 0, None)["rank"] is None
+
+
+def test_interactive_by_its_command(tiny_model_dir, scenes, tmp_path, capsys):
+    assert evaluate("interactive", scenes, "--model", tiny_model_dir, "-o", tmp_path / "i", "--limit", 6) == 0
+    out = capsys.readouterr().out
+    assert "success as InViG counts it" in out and "How the dialogues ended" in out
+    results, _ = load(tmp_path / "i")
+    assert results.about["oracle"] == "scene" and (tmp_path / "i/interactive-accuracy-over-iou.png").is_file()
+    assert {r["truth"] for r in rows_of(tmp_path / "i")} >= {"clear"}
+
+
+def test_interactive_with_recorded_answers_and_without_a_person(tiny_model_dir, dialogues, tmp_path, capsys):
+    common = ("interactive", dialogues, "--model", tiny_model_dir)
+    assert evaluate(*common, "-o", tmp_path / "r", "--oracle", "recorded") == 0
+    rows = {r["item"]: r for r in rows_of(tmp_path / "r")}
+    assert rows["1"]["truth"] == "ambiguous" and rows["gone"]["truth"] == "absent" and rows["many"]["skipped"]
+    assert rows["strange"]["outcome"] == "unknown_words" and "none.png" in rows["blind"]["skipped"]
+    assert evaluate(*common, "-o", tmp_path / "m") == 2
+    assert "cannot play the person" in capsys.readouterr().err
+    assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "scene") == 2
+    assert "needs rendered scenes" in capsys.readouterr().err
+
+
+class Scripted:
+    threshold = .5
+
+    def __init__(self, *outcomes, box=Box(0, 0, 10, 10)):
+        self.outcomes, self.box, self.seen = list(outcomes), box, []
+
+    def encode(self, image):
+        return image
+
+    def ground(self, image, expression, turns=(), *, may_ask=True, threshold=None):
+        self.seen.append(turns)
+        outcome = self.outcomes.pop(0)
+        ask = outcome is Outcome.ASK
+        reading = Ambiguity(.9 if ask else .1, .5, ask, np.zeros((4, 4), np.float32))
+        return Decision(outcome, expression, reading, self.box if outcome is Outcome.FOUND else None, .8,
+                        "which one?" if ask else "")
+
+
+class Says:
+    def answer(self, question):
+        return "the red one"
+
+
+@pytest.mark.parametrize("truth, outcomes, boxes, success, right", [
+    ("ambiguous", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], True, True),
+    ("ambiguous", [Outcome.FOUND], [Box(0, 0, 10, 10)], False, True),  # lucky, but it should have asked
+    ("ambiguous", [Outcome.ASK, Outcome.FOUND], [Box(50, 50, 60, 60)], False, False),
+    ("clear", [Outcome.FOUND], [Box(50, 50, 60, 60), Box(0, 0, 10, 11)], True, True),
+    ("clear", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], False, True),
+    ("unknown", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], True, True),
+    ("absent", [Outcome.NOT_FOUND], [], True, None),
+    ("absent", [Outcome.FOUND], [], False, None),
+])
+def test_what_counts_as_a_success(truth, outcomes, boxes, success, right):
+    row, result = play(Scripted(*outcomes), np.zeros((64, 64, 3), np.uint8), "the mug", truth, boxes, Says())
+    assert (row["success"], row["right"]) == (success, right) and row["asked"] == len(result.questions)
+    json.dumps(row)
+
+
+def test_interactive_figures_by_hand():
+    def row(truth, asked, right):
+        return {"truth": truth, "asked": asked, "right": right, "image": "a", "item": "a",
+                "success": bool(right and (asked > 0) == (truth == "ambiguous"))}
+
+    rows = [row("ambiguous", 1, True), row("ambiguous", 3, False), row("ambiguous", 0, True), row("clear", 0, True),
+            row("clear", 1, True), {**row("absent", 0, None), "success": True}]
+    found = {m.name: m.estimate.value for m in measures(rows)}
+    assert found["success_ambiguous"] == pytest.approx(1 / 3) and found["silent_ambiguous"] == pytest.approx(1 / 3)
+    assert found["questions_ambiguous"] == pytest.approx(4 / 3) and found["asked_clear"] == .5
+    assert found["absent_recognised"] == 1 and found["ivg_success"] == .8
+    assert found["right_ambiguous"] == pytest.approx(2 / 3)
+    assert terms([{"skipped": "x"}])["final box right"] == ([0.0], [0.0])
+
+
+def test_oracles(scenes, dialogues, tiny_model_dir, monkeypatch):
+    sample = next(s for s in Selection(scenes) if s.boxes and len(s.boxes) == 1 and s.label.value == "clear")
+    person = SceneOracle(scenes).person(sample, sample.pixels())
+    assert person.click() == pytest.approx(sample.boxes[0].center, abs=.1)
+    told = next(s for s in Selection(dialogues) if len(s.turns) == 2)
+    recorded = RecordedOracle().person(told, told.pixels())
+    assert [recorded.answer("?") for _ in range(3)] == ["the red one", "the left one", "i do not know"]
+    subject = Subject.load(tiny_model_dir)
+    with pytest.raises(CannotAnswerError):
+        choose_oracle("auto", subject, dialogues, "jsonl")
+    monkeypatch.setattr(Subject, "can_answer", True)
+    oracle = choose_oracle("auto", subject, dialogues, "jsonl")
+    assert isinstance(oracle, ModelOracle) and oracle.person(told, told.pixels()).answer("which one ?")
+    with pytest.raises(ClueError, match="no oracle"):
+        choose_oracle("mother", subject, dialogues, "jsonl")
+    subject.close()
+
+
+def test_instructions_of_a_scene_are_what_they_say(scenes):
+    with TabletopRenderer(320, 240) as renderer:
+        kinds = set()
+        for number in range(4):
+            view = renderer.render(IN_DISTRIBUTION.scene(number), depth=False)
+            size = ImageSize(320, 240)
+            said = instructions(view.objects, size, np.random.default_rng([3, number]))
+            assert said == instructions(view.objects, size, np.random.default_rng([3, number]))
+            kinds |= {s.truth for s in said}
+            assert all((s.target is None) == (s.truth == "absent") for s in said)
+    assert kinds == {"ambiguous", "clear", "absent"}
+
+
+@pytest.mark.skipif(not MODEL.is_dir(), reason="the embedded model is not there")
+def test_tabletop_by_its_command_with_the_embedded_model(scenes, tmp_path, capsys):
+    assert evaluate("tabletop", "--scenes", 3, "-o", tmp_path / "t") == 0
+    out = capsys.readouterr().out
+    for label in ("ambiguity F1", "unambiguous expression, Acc@0.5", "interactive success on ambiguous instructions",
+                  "questions asked on clear instructions", "absent target recognised", "mean questions on ambiguous"):
+        assert label in out
+    assert "in distribution" in out and "reached" in out
+    results, folder = load(tmp_path / "t")
+    goals = {m.name: goal_text(m) for m in results.measures}
+    assert goals["ambiguity_f1"] == "≥ 0.95" and goals["asked_clear"] == "≤ 3 %"
+    assert goals["questions_ambiguous"] == "≤ 1.4"
+    assert {r["truth"] for r in rows_of(folder)} == {"ambiguous", "clear", "absent"}
+    assert results.pictures and all((folder / p.file).is_file() for p in results.pictures)
+    assert evaluate("tabletop", "--scenes", 3, "-o", tmp_path / "t2", "--against", tmp_path / "t") == 0
+    again, _ = load(tmp_path / "t2")
+    assert again.measures == results.measures and {row[4] for row in again.tables[-1].rows} <= {"no", "-"}
+    assert main(["report", str(tmp_path / "t"), str(tmp_path / "t2"), "-o", str(tmp_path / "r.html")]) == 0
+    text = (tmp_path / "r.html").read_text()
+    assert text.count("data:image/webp;base64,") >= 2 and "side by side" in text and "in distribution" in text
+
+
+NASTY = '<script>alert(1)</script>"\'&'
+
+
+def made_up(folder):
+    """Results whose every text is hostile."""
+    (folder / "pictures").mkdir(parents=True)
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(folder / "pictures/failure-01.webp")
+    (folder.parent / "secret.png").write_bytes(b"secret")
+    estimate = Estimate(.5, .4, .6, 10)
+    results = Results(
+        "x", NASTY, {"model": NASTY, "list": [1]}, (Measure("m", NASTY, estimate, "rate", .4, True, NASTY),
+                                                    Measure("n", "number", Estimate(1.5, None, None, 2), "number")),
+        (Table(NASTY, (NASTY, "v"), ((NASTY, estimate), ("none", None), ("text", NASTY))),),
+        (Curve("c", "a $x$ " + NASTY, NASTY, NASTY, (Series(NASTY, (0, 1), (.1, None), (0, None), (.2, None)),)),),
+        (NASTY,), (Picture("pictures/failure-01.webp", NASTY, False), Picture("../secret.png", "s", True),
+                   Picture("/etc/hostname", "s", True)), False)
+    save(results, [{"a": 1, "b": [1, 2]}, {"c": None}], folder)
+    return results
+
+
+def test_results_survive_the_way_to_disk(tmp_path):
+    results = made_up(tmp_path / "x")
+    assert load(tmp_path / "x")[0] == results == from_dict(json.loads(json.dumps(to_dict(results))))
+    assert rows_of(tmp_path / "x") == [{"a": "1", "b": "[1, 2]", "c": ""}, {"a": "", "b": "", "c": ""}]
+    for content in ("{}", "[]", "nonsense", '{"format": 1}', '{"format": 9}'):
+        (tmp_path / "x/results.json").write_text(content)
+        with pytest.raises(ResultsError):
+            load(tmp_path / "x")
+    with pytest.raises(ResultsError, match="give the output folder"):
+        load(tmp_path / "none")
+
+
+def test_the_page_escapes_everything_and_needs_nothing_else(tmp_path):
+    folder = tmp_path / "x"
+    text = page([(made_up(folder), folder)], NASTY)
+    assert "<script" not in text and "secret" not in text
+    assert text.count("data:image/webp;base64,") == 1 and "data:image/svg+xml;base64," in text
+    links = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text) + re.findall(r"url\(", text)
+    assert all(link.startswith(("data:", "#")) for link in links)
+    assert "Content-Security-Policy" in text and "interrupted" in text and "≤ 40 % not reached" in text
+
+
+def test_report_errors(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2 and "results.json is missing" in capsys.readouterr().err
+    made_up(tmp_path / "x")
+    (tmp_path / "file").touch()
+    assert main(["report", str(tmp_path / "x"), "-o", str(tmp_path / "file/r.html")]) == 2
+    assert "choose another --output" in capsys.readouterr().err
+
+
+def test_numbers_as_people_read_them():
+    e = Estimate(.921, .898, .941, 9)
+    assert shown(e) == "0.921 (0.898–0.941)" and shown(e, "rate") == "92.1 % (89.8–94.1)"
+    assert shown(None) == shown(Estimate(None, None, None, 0)) == "-"
+    assert shown(3) == "3" and shown(1.25, "number") == "1.25"
+
+
+def test_invig_runs_through_every_suite(tiny_model_dir, tmp_path):
+    root = make_invig(tmp_path / "invig")
+    for name, more in (("grounding", ()), ("dialogue", ()), ("interactive", ("--oracle", "recorded"))):
+        assert evaluate(name, root, "--model", tiny_model_dir, "-o", tmp_path / name, "--split", "test", *more) == 0
+        assert load(tmp_path / name)[0].complete
+    assert suite_module.PICTURES == "pictures"
