@@ -101,7 +101,7 @@ def compressed_to_rgb(msg: Any) -> np.ndarray:
 
 
 def _samples(msg: Any, channels: int, dtype: type) -> np.ndarray:
-    """dtype[H, W, channels] ([H, W] for one channel), native byte order, without row padding (a step of 0 means none)."""
+    """dtype[H, W, channels] ([H, W] for one channel), native byte order, no row padding (a step of 0 means none)."""
     height, width, sample = msg.height, msg.width, np.dtype(dtype).itemsize
     if height == 0 or width == 0:
         raise BrokenImageError(f"the image is {width}x{height}: record at least one pixel")

@@ -70,7 +70,7 @@ class Bag:
         }
         if not self._reader.message_count:
             self.close()
-            raise BagError(f"{file} is empty: it holds no message; check that the recorder was given topics that publish")
+            raise BagError(f"{file} is empty: it holds no message; check that the recorded topics are published")
         self.start: int = self._reader.start_time
 
     def __enter__(self) -> "Bag":
@@ -95,12 +95,12 @@ class Bag:
             raise BagError(f"{self.path} is damaged ({_text(error)}): {_ADVICE}") from error
 
     def decode(self, message: Message) -> Any:
-        """The message with its fields as attributes, arrays as numpy. Raises BagError if its bytes do not fit its type."""
+        """The message with its fields as attributes, arrays as numpy. Raises BagError if the bytes do not fit."""
         try:
             return typestore().deserialize_cdr(message.data, message.type)
         except Exception as error:  # generated code over bytes that may be garbage: struct, Unicode, index errors
             raise BagError(
-                f"a message on {message.topic} is not a valid {message.type} of {len(message.data)} bytes ({_text(error)})"
+                f"a message of {len(message.data)} bytes on {message.topic} is no valid {message.type} ({_text(error)})"
             ) from error
 
 
@@ -128,7 +128,8 @@ class Topics(NamedTuple):
 def choose_topics(bag: Bag, names: TopicNames) -> Topics:
     """The camera, the speech and the truth: as named, else by the node's own names, else the only one that fits.
 
-    A camera is `NAME`, `NAME/compressed` or both, as the node subscribes. Raises MissingTopicError, which lists what is there.
+    A camera is `NAME`, `NAME/compressed` or both, as the node subscribes. Raises MissingTopicError with a list of
+    what is there.
     """
     cameras = [name for name, topic in bag.topics.items() if topic.type in (IMAGE, COMPRESSED)]
     if names.image is not None:
@@ -159,7 +160,8 @@ def _require(bag: Bag, accepted: Sequence[str], types: Sequence[str], asked: str
         if bag.topics[name].type in types:
             return name
     raise MissingTopicError(
-        f"{there[0]} ({option}) is of type {bag.topics[there[0]].type}, it must be {' or '.join(types)}; {_listing(bag)}"
+        f"{there[0]} ({option}) is of type {bag.topics[there[0]].type}, it must be {' or '.join(types)};"
+        f" {_listing(bag)}"
     )
 
 
@@ -173,7 +175,9 @@ def _only(bag: Bag, candidates: List[str], usual: str, what: str, option: str) -
         return found[0]
     if not found:
         raise MissingTopicError(f"the bag has no {what}: record it, or name it with {option}; {_listing(bag)}")
-    raise MissingTopicError(f"the bag has {len(found)} topics that may be the {what}: name one with {option}; {_listing(bag)}")
+    raise MissingTopicError(
+        f"the bag has {len(found)} topics that may be the {what}: name one with {option}; {_listing(bag)}"
+    )
 
 
 def _base(name: str) -> str:
@@ -201,7 +205,8 @@ def _storage_of(path: Path) -> Path:
     if len(files) == 1:
         return files[0]
     raise BagError(
-        f"{path} is not a bag: it has no metadata.yaml and {len(files)} .mcap or .db3 files (`ros2 bag reindex` makes one)"
+        f"{path} is not a bag: it has no metadata.yaml and {len(files)} .mcap or .db3 files"
+        " (`ros2 bag reindex` makes one)"
     )
 
 

@@ -1,9 +1,9 @@
 """Makes a bag from the simulation, without ROS: a camera over rendered scenes and a person who speaks.
 
 Each episode is a scene of its own. The camera runs from a moment before the instruction until a moment after the last
-word; then the recorder pauses for longer than a robot waits for an answer, so that a question that nobody answered is
+word. Then the recorder pauses for longer than a robot waits for an answer, so that a question that nobody answered is
 over before the next instruction. What the person answers is truthful for the question that a well-taught robot would
-ask (simulation/teacher.py); a robot that asks something else may get an answer that does not fit, as from any recording.
+ask (simulation/teacher.py); one that asks something else may get an answer that does not fit, as from any recording.
 
 The same arguments give the same messages: nothing comes from the clock of the machine.
 """
@@ -34,8 +34,9 @@ NS = 10**9
 
 @dataclass(frozen=True)
 class RecordSettings:
-    """episodes: their kinds take turns (clear, a colour asked, a position asked, two questions, absent); rate_hz: of the camera;
-    image: 'jpeg', 'png' or 'raw'; depth: 16UC1 millimetres; pause_s: between episodes; storage: 'mcap' or 'sqlite3'."""
+    """episodes: their kinds take turns (clear, a colour asked, a position asked, two questions, absent); rate_hz: of
+    the camera; image: 'jpeg', 'png' or 'raw'; depth: 16UC1 millimetres; pause_s: between episodes; storage: 'mcap' or
+    'sqlite3'."""
 
     episodes: int = 5
     seed: int = 0
@@ -54,7 +55,9 @@ class _Line(NamedTuple):
     message: Any
 
 
-def record(folder: Path, settings: RecordSettings, on_episode: Optional[Callable[[int], None]] = None) -> Dict[str, int]:
+def record(
+    folder: Path, settings: RecordSettings, on_episode: Optional[Callable[[int], None]] = None
+) -> Dict[str, int]:
     """Write the bag `folder`; returns how many messages each topic holds. It appears only when it is complete.
 
     Raises BagError if it exists or cannot be written, SimulationError without OpenGL.

@@ -1,4 +1,4 @@
-"""What is true about the instructions of a bag: JSON lines on the topic `truth` (std_msgs/String), or in a file beside it.
+"""What is true about the instructions of a bag: JSON on the topic `truth` (std_msgs/String), or lines of a file.
 
     {"expression": "hand me the mug", "truth": "ambiguous", "box": [310, 200, 362, 261], "kind": "ambiguous_color"}
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--image-topic", metavar="TOPIC", help="default: image, else the only camera")
     group.add_argument("--speech-topic", metavar="TOPIC", help="default: speech, else the only std_msgs/String")
     group.add_argument("--truth-topic", metavar="TOPIC", help="default: truth, if there is one")
-    group.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="the truth of a bag that has none (docs/bags.md)")
+    group.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="the truth of a bag without one (docs/bags.md)")
     group.add_argument("--max-image-age", type=float, default=1.0, metavar="S", help="as the node's (default 1)")
     group.add_argument("--wait-for-image", type=float, default=2.0, metavar="S", help="as the node's (default 2)")
     group.add_argument("--answer-timeout", type=float, default=30.0, metavar="S", help="as the node's (default 30)")

@@ -21,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed, the same messages (default 0)")
     parser.add_argument("--storage", choices=["mcap", "sqlite3"], default="mcap", help="default mcap")
-    parser.add_argument("--image", choices=["jpeg", "png", "raw"], default="jpeg", help="how frames lie in it (default jpeg)")
+    parser.add_argument("--image", choices=["jpeg", "png", "raw"], default="jpeg", help="form of frames (default jpeg)")
     parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"), help="default 640 480")
     parser.add_argument("--rate", type=float, default=5.0, metavar="HZ", help="frames a second (default 5)")
-    parser.add_argument("--no-depth", action="store_true", help="leave the depth images out: they take most of the room")
+    parser.add_argument("--no-depth", action="store_true", help="no depth images: they take most of the room")
     parser.add_argument(
         "--pause", type=float, default=35.0, metavar="S",
         help="seconds between episodes, longer than a robot waits for an answer (default 35)",
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=args.episodes, unit="episode", file=sys.stderr, dynamic_ncols=True, disable=None) as bar:
         counts = record(args.output, settings, lambda index: bar.update())
     size = sum(file.stat().st_size for file in args.output.iterdir()) / 1e6
-    print(f"{args.output}: {size:.1f} MB, " + ", ".join(f"{count} on {topic}" for topic, count in sorted(counts.items())))
+    topics = ", ".join(f"{count} on {topic}" for topic, count in sorted(counts.items()))
+    print(f"{args.output}: {size:.1f} MB, {topics}")
     print(f"replay it: clue evaluate bag {args.output}")
     return 0

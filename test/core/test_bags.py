@@ -72,7 +72,8 @@ def write(folder: Path, lines, storage="mcap"):
 
 def dialogue(message=image):
     """A question, its answer, and an instruction that is clear."""
-    frames = [(t, "/image" if message is image else "/image/compressed", message(seconds=t - 0.01)) for t in (0, 0.5, 1, 6)]
+    topic = "/image" if message is image else "/image/compressed"
+    frames = [(t, topic, message(seconds=t - 0.01)) for t in (0, 0.5, 1, 6)]
     words = [(1.1, "the mug"), (4.0, "the red one"), (6.2, "the ball")]
     return sorted(frames + [(t, "/speech", say(text)) for t, text in words], key=lambda line: line[0])
 
@@ -280,12 +281,33 @@ def test_an_encoding_that_is_not_known_is_one_failed_episode(tmp_path, grounder,
     assert "rgb565" in rows[0]["reason"]
 
 
+def test_the_command_line_names_what_is_wrong_once(tmp_path, capsys, monkeypatch):
+    from clue_ros.cli import evaluate_bag as verb
+
+    monkeypatch.setattr(verb, "load_grounder", lambda args: ScriptedGrounder(ASKS))
+    ball = say("the ball")
+    odd = [(0, "/image", image(encoding="rgb565")), (0.1, "/speech", ball), (0.2, "/speech", ball)]
+    good = [(0.3, "/image", image(seconds=0.3)), (0.4, "/speech", ball), (0.5, "/speech", say("x" * 1001))]
+    folder = write(tmp_path / "bag", odd + good)
+    truth = tmp_path / "truth.jsonl"
+    truth.write_text(truth_line(expression="the ball", truth="clear") + "\n" + truth_line(expression="the fork"))
+    arguments = ["evaluate", "bag", str(folder), "-o", str(tmp_path / "out.json")]
+    assert main([*arguments, "--truth", str(truth), "--at-least", "0.9"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("rgb565") == 1 and "not taken at 0.5 s" in printed.err and "the fork" in printed.err
+    assert "3 instructions" in printed.out and "unsupported encoding" in printed.out
+    assert main(arguments) == 0
+    assert "Against the truth" not in capsys.readouterr().out
+    assert main([*arguments, "--at-least", "0.9"]) == 2
+
+
 def test_images_that_do_not_decode(tmp_path, grounder):
     short = image(seconds=1)
     short.data = short.data[:-1]
     lines = [
         (0, "/image/compressed", jpeg(0, data=np.zeros(10, np.uint8))), (0.1, "/speech", say("the ball")),
-        (0.2, "/image/compressed", jpeg(0.2, form="h264", data=np.zeros(10, np.uint8))), (0.3, "/speech", say("the ball")),
+        (0.2, "/image/compressed", jpeg(0.2, form="h264", data=np.zeros(10, np.uint8))),
+        (0.3, "/speech", say("the ball")),
         (1, "/image", short), (1.1, "/speech", say("the ball")),
     ]  # fmt: skip
     rows = evaluate_bag(grounder, write(tmp_path / "bag", lines)).rows

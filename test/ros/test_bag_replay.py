@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rclpy.serialization
+import rosbags.rosbag2 as rosbag2
 from bench import Bench, wait_until
 from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile
@@ -22,15 +23,17 @@ from std_msgs.msg import String
 
 import clue_ros
 from clue_ros.bags import pixels
-from clue_ros.bags.reading import COMPRESSED, Bag, TopicNames, choose_topics
+from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.replay import NS, ReplaySettings
 from clue_ros.bags.suite import evaluate_bag, header_stamp
 from clue_ros.ros import conversions, parameters
 from clue_ros.ros.messages import stamp_to_seconds
-from clue_ros.types import ClueError
+from clue_ros.ros.scripted_scene import closing_of
+from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
+from clue_ros.types import Box, ClueError, OutOfMemoryError
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
-ANSWER_TIMEOUT_S = 2.0  # of the live node, whose patience counts real time; the bag's pauses are longer than its own limit
+ANSWER_TIMEOUT_S = 2.0  # of the live node, whose patience counts real time; the bag's pauses are longer than 30 s
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,9 @@ def offline(recorded):
 
 @pytest.mark.parametrize("look_ahead", [False, True])
 def test_the_live_node_decides_the_same(domain, recorded, offline, look_ahead):
-    live = play_live(recorded, look_ahead)
+    from clue_ros.ros.loading import load_grounder
+
+    live = play_live(recorded, factory=load_grounder, look_ahead=look_ahead)
     assert len(live) == len(offline)
     for row, seen in zip(offline, live):
         assert seen.expression == row["expression"]
@@ -75,14 +80,85 @@ def test_the_live_node_decides_the_same(domain, recorded, offline, look_ahead):
             assert seen.image_stamp == pytest.approx(row["image_time_s"], abs=2e-3)
 
 
-def play_live(folder, look_ahead):
-    """The dialogues of the node: expression, questions, answers, closing, probabilities, box, confidence, image_stamp."""
-    from clue_ros.ros.loading import load_grounder
-
-    bench = Bench(
-        factory=load_grounder, camera=False, use_sim_time=True, use_depth=False, look_ahead=look_ahead,
-        answer_timeout_s=ANSWER_TIMEOUT_S,
+def script():
+    ask = Say.ask("Which one?")
+    return ScriptedGrounder(
+        {"the mug": [ask, Say.found(Box(1, 2, 3, 4))], "the cups": [ask, ask, ask, ask], "a can": Say.not_found(),
+         "the zyx": Say.unknown("zyx"), "the ball": Say.failure(OutOfMemoryError("no memory left"))}
     )  # fmt: skip
+
+
+def test_every_way_that_a_dialogue_can_go(domain, tmp_path):
+    """Stray answers, a budget that is spent, "never mind", silence, old frames, an unknown encoding; padded rows."""
+    folder = awkward_bag(tmp_path / "awkward")
+    rows = evaluate_bag(script(), folder).rows
+    assert [row["outcome"] for row in rows] == [
+        "found", "found", "ambiguous", "abandoned", "answer_timeout", "not_found", "unknown_words", "error", "no_image",
+        "unsupported_encoding", "found",
+    ]  # fmt: skip
+    live = play_live(folder, grounder=script(), look_ahead=True)
+    assert [seen.expression for seen in live] == [row["expression"] for row in rows]
+    for row, seen in zip(rows, live):
+        assert seen.questions == row["questions"] and seen.answers == row["answers"], row["expression"]
+        broken = row["outcome"] in ("error", "no_image", "unsupported_encoding")
+        assert closing_of(seen.closing, row["expression"]) == ("error" if broken else row["outcome"])
+        assert seen.box == (row["box"] and pytest.approx(row["box"]))
+        assert row["reason"][:20] in seen.closing or row["outcome"] in ("no_image", "answer_timeout")
+
+
+def awkward_bag(folder):
+    types, start = typestore().types, 1_767_225_600 * NS
+    now = [start]
+    lines = []
+
+    def show(value=90, age_s=0.01, encoding="bgr8"):
+        pixels_ = np.zeros((24, 128), np.uint8)  # rows of 32 pixels, and 32 bytes of padding
+        pixels_[:, :96] = value
+        stamp = now[0] - int(age_s * NS)
+        header = types["std_msgs/msg/Header"](
+            stamp=types["builtin_interfaces/msg/Time"](sec=stamp // NS, nanosec=stamp % NS), frame_id="camera"
+        )
+        message = types[IMAGE](
+            header=header, height=24, width=32, encoding=encoding, is_bigendian=0, step=128, data=pixels_.reshape(-1)
+        )
+        lines.append((now[0], "/image", message))
+        now[0] += NS // 10
+
+    def say(*texts, then_s=40.0):
+        for text in texts:
+            lines.append((now[0], "/speech", types[STRING](data=text)))
+            now[0] += NS
+        now[0] += int(then_s * NS)
+
+    show()
+    say("the mug", "the red one", then_s=0)  # then words that no question was open for
+    show(120)
+    say("thanks a lot")
+    for words in (("the cups", "this", "that", "here"), ("the mug", "oh, never mind"), ("the mug",), ("a can",),
+                  ("the zyx",), ("the ball",)):  # fmt: skip
+        show()
+        say(*words)
+    show(age_s=5.0)
+    say("the cup")
+    show(encoding="rgb565")
+    say("the cup")
+    show()
+    say("the cup")
+    with rosbag2.Writer(folder, version=9, storage_plugin=rosbag2.StoragePlugin.SQLITE3) as writer:
+        connections = {
+            topic: writer.add_connection(topic, kind, typestore=typestore())
+            for topic, kind in (("/image", IMAGE), ("/speech", STRING))
+        }
+        for at, topic, message in lines:
+            writer.write(connections[topic], at, typestore().serialize_cdr(message, message.__msgtype__))
+    return folder
+
+
+def play_live(folder, **how):
+    """The node's dialogues: expression, questions, answers, closing, probabilities, box, confidence, image_stamp."""
+    bench = Bench(
+        camera=False, use_sim_time=True, use_depth=False, answer_timeout_s=ANSWER_TIMEOUT_S, wait_for_image_s=0.5, **how
+    )
     try:
         with Bag(folder) as bag:
             return _feed(bench, bag)
