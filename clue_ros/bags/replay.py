@@ -3,8 +3,8 @@
 The rules are those of ros/conversation.py and ros/grounding.py. Speech with no dialogue open is an instruction; the
 newest frame is taken if it is not older than `max_image_age_s` by its stamp, else the next one that is young enough
 within `wait_for_image_s`; the image is encoded once a dialogue; speech while a question is open is the answer; limits
-of time count in the bag's time, also behind its last message. The model is taken to need no time: a decision stands before
-the next message comes. So nothing depends on the machine, and two replays give the same.
+of time count in the bag's time, also behind its last message. The model is taken to need no time: a decision stands
+before the next message comes. So nothing depends on the machine, and two replays give the same.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ Event = Union[Frame, Heard]
 
 @dataclass
 class Played:
-    """One dialogue. heard: ns, when its instruction came; index: of the speech message that began it; image_stamp: ns, of
-    the frame that was taken (its arrival where the driver does not stamp), None if none was; outcome: an `End` value,
+    """One dialogue. heard: ns, when its instruction came; index: of the speech message that began it; image_stamp: ns,
+    of the frame that was taken (its arrival where the driver does not stamp), None if none was; outcome: an `End` value,
     or 'no_image', 'invalid_image', 'unsupported_encoding', 'preempted', 'error'; seconds: spent in the model and in
     decoding the frame."""
 
