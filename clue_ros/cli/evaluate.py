@@ -1,7 +1,7 @@
 """`clue evaluate demo --seeds 50`: play the demo's six kinds of episode on many seeds and print how many succeed.
 `clue evaluate detectors --models A B`: model directories side by side on held-out scenes.
 `clue evaluate bag BAG`: a recorded bag, offline, as the node would have decided.
-`clue evaluate tabletop | ambiguity | grounding | dialogue | interactive`: see evaluate_suites.py and docs/evaluation.md."""
+`clue evaluate tabletop | ambiguity | grounding | dialogue | interactive`: evaluate_suites.py, docs/evaluation.md."""
 
 from __future__ import annotations
 

@@ -74,9 +74,9 @@ class AmbiguitySuite:
 
 def terms(rows: Sequence[Row], threshold: float) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
     """Accuracy and F1 as ratios, for rows with 'probability' and 'ambiguous' (others count nothing)."""
-    there = np.array([r.get("probability") is not None for r in rows])
-    said = np.array([(r.get("probability") or 0.0) >= threshold for r in rows]) & there
-    true = np.array([bool(r.get("ambiguous")) for r in rows]) & there
+    there = np.array([r.get("probability") is not None for r in rows], bool)
+    said = np.array([(r.get("probability") or 0.0) >= threshold for r in rows], bool) & there
+    true = np.array([bool(r.get("ambiguous")) for r in rows], bool) & there
     return {"accuracy": ((said == true) & there, there), "F1": classification.f1_terms(said, true)}
 
 

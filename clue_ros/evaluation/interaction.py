@@ -36,11 +36,17 @@ def play(grounder: Any, image: Any, expression: str, truth: str, boxes: Sequence
     success = {"ambiguous": bool(right and asked), "clear": bool(right and not asked), "unknown": bool(right),
                "absent": result.outcome == "not_found"}[truth]
     row: Row = {"truth": truth, "expression": expression, "outcome": result.outcome, "asked": asked, "iou": iou,
-                "right": right, "success": success, "probability": result.probability,
+                "right": right, "success": success, "reason": "" if success else _reason(truth, result),
+                "probability": result.probability,
                 "said_ambiguous": _said_ambiguous(result), "questions": list(result.questions),
                 "answers": list(result.answers), "box": [round(float(v), 2) for v in result.box or ()] or None,
                 "seconds": round(result.latency_s, 4)}
     return row, result
+
+
+def caption(row: Row) -> str:
+    """'ambiguous: the mug (did not ask)': the line under a dialogue's picture."""
+    return f"{row['truth']}: {row['expression']}" + (f" ({row['reason']})" if row["reason"] else "")
 
 
 def terms(rows: Sequence[Row]) -> Dict[str, Tuple[List[float], List[float]]]:
@@ -120,6 +126,13 @@ def iou_curve(rows: Sequence[Row]) -> Curve:
                                                       for part in ("value", "low", "high"))))
     return Curve("interactive-accuracy-over-iou", "Final box after the dialogue", "IoU threshold", "share",
                  tuple(series), markers=True)
+
+
+def _reason(truth: str, result: EpisodeResult) -> str:
+    """Why it failed, in a few words; where nobody said whether a question was due, asking is no fault."""
+    if truth == "unknown" and result.questions:
+        return f"{result.outcome} instead of found" if result.box is None else "wrong box"
+    return result.reason or "wrong box"
 
 
 def _said_ambiguous(result: EpisodeResult) -> Optional[bool]:

@@ -62,7 +62,7 @@ class InteractiveSuite:
             except (BrokenImageError, InvalidExpressionError) as error:
                 yield Judged(sample.source_id, [{**base, "expression": sample.expression, "skipped": str(error)}])
                 continue
-            yield Judged(sample.source_id, [{**base, **row}], f"{row['truth']}: {sample.expression}", row["success"],
+            yield Judged(sample.source_id, [{**base, **row}], interaction.caption(row), row["success"],
                          lambda: picture_of(rgb, result, f"{sample.source_id}, {row['truth']}"))
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Any]:

@@ -34,7 +34,7 @@ th:first-child, td:first-child { text-align: left; white-space: normal; }
 .note { background: #fff7e0; border-left: 3px solid #d9a400; padding: 6px 10px; margin: 10px 0; }
 .plots { display: flex; flex-wrap: wrap; gap: 14px; }
 .plots img { width: 420px; max-width: 100%; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)); gap: 16px; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(480px, 100%), 1fr)); gap: 16px; }
 figure { margin: 0; } figure img { width: 100%; border-radius: 6px; border: 1px solid #e2e5ea; }
 figcaption { font-size: 13px; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; font-size: 13px; }

@@ -60,12 +60,14 @@ CONDITIONS: Tuple[Condition, ...] = (IN_DISTRIBUTION,)
 
 @dataclass(frozen=True)
 class Instruction:
-    """truth: 'ambiguous', 'clear' or 'absent'; kind: of the expression; target: index of the object in mind, if any."""
+    """truth: 'ambiguous', 'clear' or 'absent'; kind: of the expression; target: index of the object in mind, if any;
+    matches: indices of what the words fit."""
 
     text: str
     truth: str
     kind: str
     target: Optional[int]
+    matches: Tuple[int, ...] = ()
 
 
 class TabletopSuite:
@@ -99,8 +101,7 @@ class TabletopSuite:
         seen, rows, pictures = self._subject.look(view.rgb), [], []
         drawn = instructions(view.objects, size, np.random.default_rng([condition.seed, number, 1]))
         for n, said in enumerate(drawn):
-            rng = np.random.default_rng([condition.seed, number, 2, n])
-            person = SimulatedPerson(view.objects, said.target, rng, size)
+            person = person_for(said, view.objects, size, np.random.default_rng([condition.seed, number, 2, n]))
             boxes = () if said.target is None else (view.objects[said.target].box,)
             row, result = interaction.play(self._subject.grounder, seen, said.text, said.truth, boxes, person,
                                            max_questions=self._max_questions, threshold=self._own_threshold)
@@ -111,7 +112,7 @@ class TabletopSuite:
             rows.append(row)
             pictures.append((row, result))
         row, result = next((p for p in pictures if not p[0]["success"]), pictures[number % len(pictures)])
-        return Judged(key, rows, f"{row['truth']}: {row['expression']}", row["success"],
+        return Judged(key, rows, interaction.caption(row), row["success"],
                       lambda: picture_of(view.rgb, result, f"{key}, {row['truth']}"))
 
     def _guess(self, seen: Any, text: str, box: Box, result) -> float:
@@ -182,13 +183,22 @@ def instructions(objects: Sequence[SceneObject], size: ImageSize, rng: np.random
                 if not steps:  # no words tell these things apart
                     continue
                 target = steps[-1].remaining[0]
-            found.append(Instruction(text, truth, str(kind), target))
+            found.append(Instruction(text, truth, str(kind), target, tuple(matches)))
             taken += 1
             if taken == PER_SCENE:
                 break
     for reference in absent_references(objects, rng, 1):
         found.append(Instruction(language.instruction(reference, rng), "absent", f"absent {reference.kind()}", None))
     return found
+
+
+def person_for(said: Instruction, objects: Sequence[SceneObject], size: ImageSize,
+               rng: np.random.Generator) -> SimulatedPerson:
+    """The person behind an instruction. Who said "the green banana" takes "left or right?" to be about green bananas,
+    so an ambiguous instruction's person looks at nothing else."""
+    if said.truth != "ambiguous":
+        return SimulatedPerson(objects, said.target, rng, size)
+    return SimulatedPerson([objects[i] for i in said.matches], said.matches.index(said.target), rng, size)
 
 
 class _Renderers:
