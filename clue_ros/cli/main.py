@@ -23,6 +23,7 @@ VERBS = {
     "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
     "data": ("clue_ros.cli.data", "check a data set, or turn it into our format"),
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
+    "finetune": ("clue_ros.cli.finetune", "train adapters on a PaliGemma 2 checkpoint"),
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
     "evaluate": ("clue_ros.cli.evaluate", "measure a model: suites over data sets, scenes and recorded bags"),
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),

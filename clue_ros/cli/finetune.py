@@ -1,0 +1,111 @@
+"""`clue finetune dialogue|detector|joint`: train adapters on a real checkpoint, on one device or many.
+
+The work is in `clue_ros.finetune`; for several GPUs or machines start it with `accelerate launch -m clue_ros.finetune`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from clue_ros.cli.data import FORMATS
+from clue_ros.types import ClueError
+
+TASKS = ("dialogue", "detector", "joint")  # those of clue_ros.finetune.recipe
+EXAMPLES = """examples:
+  clue finetune dialogue --base paligemma2-3b-mix-448 --data /data/invig --output runs/clue
+  clue finetune detector --base runs/clue --data yesno.csv --output runs/clue-full --variant half-last-detect-cnn
+  clue finetune joint --base paligemma2-3b-mix-448 --data /data/invig --output runs/one --config my.yaml
+  clue finetune dialogue --base paligemma2-3b-mix-448 --estimate
+  accelerate launch --multi_gpu --num_processes 4 -m clue_ros.finetune dialogue --base DIR --data DIR --output DIR
+The same command goes on with an interrupted run. docs/training.md says what each part does."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
+    parser.add_argument("task", choices=TASKS, help="adapter B, adapter A with its detector, or both in one pass")
+    parser.add_argument("--base", required=True, type=Path, metavar="DIR",
+                        help="model directory to start from, such as a download of paligemma2-3b-mix-448")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="data set (docs/data.md)")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="of the data; default: found out")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
+    parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
+    parser.add_argument("--output", "-o", type=Path, metavar="DIR",
+                        help="model directory that is written; the run lies in DIR/training/TASK and resumes there")
+    parser.add_argument("--config", type=Path, metavar="YAML", help="recipe (default: the paper's settings)")
+    parser.add_argument("--variant", metavar="NAME",
+                        help="detector: a variant of the paper, such as half-full-disambig-ar (docs/training.md)")
+    parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
+    parser.add_argument("--steps", type=int, metavar="N", help="overrides the recipe's number of steps")
+    parser.add_argument("--minutes", type=float, metavar="M", help="save and stop after M minutes; run again to go on")
+    parser.add_argument("--cpu", action="store_true", help="stay on the CPU even if there is a GPU")
+    parser.add_argument("--copy-base", action="store_true", help="copy the base's weights instead of linking to them")
+    parser.add_argument("--estimate", action="store_true", help="print an estimate of the memory needed, and stop")
+
+
+def run(args: argparse.Namespace) -> int:
+    from clue_ros.finetune.recipe import FinetuneConfig, read_config
+
+    config = read_config(args.config) if args.config else FinetuneConfig()
+    settings = _with_arguments(config, args)
+    if args.estimate:
+        return _print_estimate(args.base, settings, config.lora)
+    missing = [f"--{name}" for name in ("data", "output") if getattr(args, name) is None]
+    if missing:
+        raise ClueError(f"{' and '.join(missing)} must be given")
+    from clue_ros.data import open_data
+    from clue_ros.finetune.run import Order, finetune
+
+    source = open_data(args.data, args.format, images=args.images, subset=args.subset)
+    result = finetune(Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, args.minutes,
+                            args.cpu), source)
+    if int(os.environ.get("RANK", "0")) == 0:
+        _print_result(result, args)
+    return 0
+
+
+def _with_arguments(config, args: argparse.Namespace):
+    from clue_ros.finetune.recipe import FinetuneError
+    from clue_ros.training.variants import VARIANTS, with_variant
+
+    settings = getattr(config, args.task)
+    if args.variant is not None:
+        if args.task != "detector" or args.variant not in VARIANTS:
+            raise FinetuneError(f"--variant belongs to the task detector and is one of {', '.join(VARIANTS)}")
+        settings = with_variant(settings, args.variant)
+    if args.tap is not None:
+        if args.task == "dialogue":
+            raise FinetuneError("--tap belongs to the tasks detector and joint")
+        settings = replace(settings, tap=args.tap)
+    if args.steps is not None:
+        settings = replace(settings, steps=args.steps)
+    problems = replace(config, **{args.task: settings}).problems()
+    if problems or (args.minutes is not None and args.minutes <= 0):
+        raise FinetuneError("; ".join(problems) or "--minutes must be above 0")
+    return settings
+
+
+def _print_estimate(base: Path, settings, lora) -> int:
+    from clue_ros.finetune.memory import estimate
+
+    print(f"device memory of one process with per_device {settings.per_device}, by arithmetic (an estimate, not a "
+          "measurement):")
+    for what, size in estimate(base, settings, lora):
+        print(f"  {what:<50} {size / 1e9:8.2f} GB")
+    return 0
+
+
+def _print_result(result, args: argparse.Namespace) -> None:
+    if result["problems"]:
+        print(f"{result['problems']} records or images could not be used; see: clue data check {args.data}")
+    if not result["done"]:
+        print(f"stopped after step {result['step']}; the same command goes on")
+        return
+    report = result["report"]
+    for name in ("valid", "test"):
+        if name in report:
+            figures = ", ".join(f"{k} {v:.4g}" for k, v in report[name].items() if isinstance(v, float))
+            print(f"{name}: {figures}")
+    print(f"model directory: {result['output']} — try: clue ground IMAGE 'the red mug' --model {result['output']}")

@@ -1,0 +1,114 @@
+"""The model directory of a run: the base's checkpoint, linked or copied, with what was trained beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional
+
+from clue_ros.ambiguity.detector import FILE as CNN_FILE
+from clue_ros.finetune.objective import Objective
+from clue_ros.finetune.recipe import DetectorTask, DialogueTask, FinetuneError
+from clue_ros.training.adapters import save_adapter
+from clue_ros.types import ModelLoadError
+from clue_ros.vlm.answers import answer_tokens
+from clue_ros.vlm.settings import ClueSettings
+
+OWN = ("clue.json", "calibration.json", "report.json", CNN_FILE)  # what CLUE adds, and no plain checkpoint has
+BASE_SUFFIXES = (".json", ".safetensors", ".model", ".jinja")
+SPEECH_ALONE = (0.0, 1.0, 0.0)  # ambiguity/gate.py: only the first token of the dialogue adapter counts
+
+
+def check_output(base: Path, output: Path) -> None:
+    """Raises FinetuneError if `output` already holds a model that is not built on `base`."""
+    base, output = Path(base).resolve(), Path(output).resolve()
+    if output == base or not (output / "config.json").exists():
+        return
+    for file in base_files(base):
+        there = output / file.name
+        if there.is_symlink() and there.resolve() == file.resolve():
+            continue
+        if not there.is_file() or there.stat().st_size != file.stat().st_size:
+            raise FinetuneError(f"{output} already holds a model that is not built on {base} ({file.name} differs): "
+                                "choose another output folder, or the same base")
+
+
+def base_files(base: Path) -> list:
+    """The files of a checkpoint that a model directory needs."""
+    return [f for f in sorted(Path(base).iterdir()) if f.is_file() and f.suffix in BASE_SUFFIXES and f.name not in OWN]
+
+
+def place_base(base: Path, output: Path, copy: bool = False) -> None:
+    """Put the base's checkpoint into `output`: links to the weights (copies if wanted), copies of the small files; its
+    adapters, CNN and clue.json are copied where `output` has none yet."""
+    base, output = Path(base).resolve(), Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    if base == output.resolve():
+        return
+    for file in base_files(base):
+        target = output / file.name
+        if target.exists() or target.is_symlink():
+            continue
+        if file.suffix == ".safetensors" and not copy:
+            os.symlink(file.resolve(), target)
+        else:
+            shutil.copy2(file, target)
+    for name in ("clue.json", CNN_FILE):
+        if (base / name).is_file() and not (output / name).exists():
+            shutil.copy2(base / name, output / name)
+    for folder in sorted((base / "adapters").glob("*")):
+        if folder.is_dir() and not (output / "adapters" / folder.name).exists():
+            shutil.copytree(folder, output / "adapters" / folder.name)
+
+
+def write_model(objective: Objective, tokenizer, base: Path, output: Path, threshold: Optional[float], copy: bool,
+                new_words: bool) -> Path:
+    """Write what was trained as a complete model directory (vlm/settings.py).
+
+    threshold: P(ambiguous) from which the robot asks, None for 0.5. A detector run keeps the dialogue adapter that is
+    there and the other way round; a joint run brings its one adapter and its CNN, and removes adapters/detector.
+    new_words: the tokenizer got names for spare tokens and must be written too.
+    """
+    output, settings, plan = Path(output), objective.settings, objective.plan
+    place_base(base, output, copy)
+    if new_words:
+        tokenizer.save_pretrained(output)
+    count = objective.model.config.get_text_config().num_hidden_layers
+    clue = ClueSettings.load(output, count)
+    save_adapter(objective.model, plan.folder, output / "adapters" / plan.folder)
+    if objective.detector is not None:
+        objective.detector.save(output)
+    if isinstance(settings, DialogueTask):
+        clue = replace(clue, dialogue_adapter="dialogue")
+        if not _has_detector(output, clue, tokenizer):
+            # Until a detector is trained the dialogue adapter itself says when it would ask, at the price of a pass.
+            clue = replace(clue, detector="autoregressive", detector_depth="half", detector_adapter="",
+                           gate=SPEECH_ALONE)
+    else:
+        clue = replace(clue, threshold=.5 if threshold is None else round(threshold, 3), gate=(),
+                       dialogue_adapter="dialogue")
+        if isinstance(settings, DetectorTask):
+            tap = clue.tap_layer if settings.tap < 0 else settings.tap
+            clue = replace(clue, detector=settings.reading, detector_prefix=settings.prefix, tap_layer=tap,
+                           detector_depth=settings.depth, detector_adapter="detector")
+            if settings.reading != "cnn":
+                (output / CNN_FILE).unlink(missing_ok=True)
+        else:
+            clue = replace(clue, detector="joint", tap_layer=plan.tap, detector_prefix="detect", detector_depth="half",
+                           detector_adapter="")
+            shutil.rmtree(output / "adapters" / "detector", ignore_errors=True)
+    clue.save(output)
+    return output
+
+
+def _has_detector(output: Path, clue: ClueSettings, tokenizer) -> bool:
+    """Whether the directory can say by itself when to ask, or nothing can be done about it."""
+    if (output / CNN_FILE).is_file() or clue.detector == "autoregressive":
+        return True
+    try:
+        answer_tokens(tokenizer)
+    except ModelLoadError:
+        return True  # no word for yes: the directory needs a detector with a CNN before it can be used
+    return False

@@ -1,0 +1,115 @@
+"""One pass of a batch through the decoder with gradients: words, map and verdict, for both attention patterns.
+
+The layers run through vlm/decoder.py, the loop of detector and tests, one at a time, so that each can be run again in
+the backward pass instead of keeping its insides. Layers below the first adapted one keep nothing in any case: nothing
+in them asks for a gradient.
+
+Who sees whom is token_type_ids of transformers' PaliGemma: 0 for image and prefix, 1 for the suffix (`full`); 0 for
+the image, 1 for all text (`image_blind`). A row sees every token of type 0, and of the others those up to itself:
+
+    full, 2 image tokens, prefix "b p", suffix "s t"         i i b p s t
+                                                     i i b p  1 1 1 1 . .
+                                                     s        1 1 1 1 1 .
+                                                     t        1 1 1 1 1 1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from clue_ros.finetune.batch import IGNORE, Batch
+from clue_ros.vlm.attention import attention_vector, to_map
+from clue_ros.vlm.decoder import attention_scores, image_keys, logits_of, run_layers, text_queries
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a batch runs. blind: image tokens do not see the text; stop: layers that run, None for all; tap: the layer
+    whose map is read, None for no map; checkpoint_from: first layer run again in the backward pass, None: none."""
+
+    blind: bool
+    stop: Optional[int]
+    tap: Optional[int] = None
+    checkpoint_from: Optional[int] = None
+
+
+@dataclass
+class Passed:
+    """text: float[B,T,W], hidden states of the text rows after the last layer that ran, through the final norm where
+    all did; maps: float32[B,g,g] in [0, 1] if tapped."""
+
+    text: torch.Tensor
+    maps: Optional[torch.Tensor] = None
+
+
+def run_batch(language, features: torch.Tensor, batch: Batch, route: Route) -> Passed:
+    """features: float[B,N,W], projected. Of the tapped layer itself only queries and keys are needed for the map."""
+    count, length = features.shape[1], batch.ids.shape[1]
+    text = language.embed_tokens(batch.ids)
+    hidden = torch.cat([features.to(text.dtype), text], 1)
+    positions = torch.arange(1, count + length + 1, device=hidden.device)[None].expand(len(hidden), -1)
+    mask = attention_mask(batch.prefix, count, length, route.blind)
+    stop = len(language.layers) if route.stop is None else route.stop
+    maps = None
+    for index in range(stop):
+        if index == route.tap:
+            maps = layer_map(language, index, hidden, positions, batch.rows, count)
+        hidden = _layer(language, index, hidden, positions, mask, route)
+    if route.tap == stop:
+        maps = layer_map(language, stop, hidden, positions, batch.rows, count)
+    hidden = hidden[:, count:]
+    return Passed(language.norm(hidden) if route.stop is None else hidden, maps)
+
+
+def attention_mask(prefix: torch.Tensor, count: int, length: int, blind: bool) -> torch.Tensor:
+    """bool[B,1,N+T,N+T], True where a row may look. prefix: int64[B]. Padding stands behind everything that counts, so
+    no such row sees it."""
+    place = torch.arange(count + length, device=prefix.device)
+    shared = count + (torch.zeros_like(prefix) if blind else prefix)
+    return ((place[None, None] < shared[:, None, None]) | (place[None, None] <= place[None, :, None]))[:, None]
+
+
+def layer_map(language, layer: int, hidden: torch.Tensor, positions: torch.Tensor, rows: torch.Tensor,
+              count: int) -> torch.Tensor:
+    """float32[B,g,g] in [0, 1] of a layer whose input is `hidden`; rows: bool[B,T] of the text. The softmax stays in
+    float32 under mixed precision too: min-max would amplify bfloat16's rounding."""
+    queries = text_queries(language, layer, hidden[:, count:], positions[:, count:])
+    keys = image_keys(language, layer, hidden[:, :count], positions[:, :count])
+    with torch.autocast(hidden.device.type, enabled=False):
+        scores = attention_scores(language.layers[layer].self_attn, queries, keys)
+        grid = int(round(count ** .5))
+        return to_map(attention_vector(scores, rows), grid, grid)
+
+
+def closing_logits(model, text: torch.Tensor, batch: Batch, normed: bool) -> torch.Tensor:
+    """float32[B,V]: what the closing row of each prefix would say. normed: `text` went through the final norm."""
+    closing = text[torch.arange(len(text), device=text.device), batch.prefix - 1]
+    return logits_of(model, closing if normed else model.model.language_model.norm(closing))
+
+
+def suffix_logits(model, text: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """float32[targets,V], in the order of `batch.targets[batch.targets != IGNORE]`: the head sees these rows only."""
+    return logits_of(model, text[batch.targets != IGNORE])
+
+
+class _One:
+    """A Gemma2Model of which run_layers sees a single layer."""
+
+    def __init__(self, language, index: int):
+        self.layers, self.rotary_emb = [language.layers[index]], language.rotary_emb
+
+
+def _layer(language, index: int, hidden: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor,
+           route: Route) -> torch.Tensor:
+    one = _One(language, index)
+
+    def run(state: torch.Tensor) -> torch.Tensor:
+        return run_layers(one, state, positions, mask=mask, stop=1).hidden
+
+    if route.checkpoint_from is None or index < route.checkpoint_from or not torch.is_grad_enabled():
+        return run(hidden)
+    return checkpoint(run, hidden, use_reentrant=False)

@@ -1,0 +1,162 @@
+"""The recipe of a finetuning run: one YAML file, checked at load. The defaults are the paper's (CLUE, III and IV)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Dict, List, Tuple, Union
+
+from clue_ros.configuration import ConfigurationError, from_mapping
+from clue_ros.training.adapters import LoraSettings
+from clue_ros.training.variants import setting_problems
+from clue_ros.types import ClueError
+
+TASKS = ("dialogue", "detector", "joint")
+PRECISIONS = ("bf16", "fp32")
+STATES = ("all", "first")
+# What may change between an interruption and the resumption: none of it touches the loss curve.
+FREE = ("validate_every", "save_every", "workers", "per_device", "checkpointing", "feature_cache", "feature_cache_gb")
+
+
+class FinetuneError(ClueError):
+    """A run cannot start or go on; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What the three tasks share.
+
+    batch: examples of one optimiser step, over all processes and accumulation; per_device: examples of one pass in one
+    process (batch / per_device / processes passes are accumulated); lr: of the adapter; warmup: steps of the linear
+    schedule's rise; clip: largest gradient norm; length: most text tokens of an example, longer ones are left out;
+    precision: 'bf16' (weights and mixed-precision passes, adapter and optimiser in float32) or 'fp32'; checkpointing:
+    layers are run again in the backward pass instead of kept; start_from: a folder of the base's adapters/ to go on
+    from, empty for a new adapter; shuffle: records of the shuffle buffer; fractions: train, valid, test of data without
+    splits of its own; train_split, valid_split, test_split: names in the data; validation: examples of it, 0 for none;
+    validate_every, save_every: steps; metric: what makes a checkpoint the best, empty for the task's own; workers:
+    decoding threads; feature_cache: folder for vision features on disk, empty for none; feature_cache_gb: its limit.
+    """
+
+    steps: int = 3000
+    batch: int = 16
+    per_device: int = 2
+    lr: float = 1e-4
+    weight_decay: float = 1e-4
+    warmup: int = 100
+    clip: float = 1.0
+    length: int = 256
+    seed: int = 0
+    precision: str = "bf16"
+    checkpointing: bool = True
+    start_from: str = ""
+    shuffle: int = 10000
+    fractions: Tuple[float, ...] = (.7, .15, .15)
+    train_split: str = "train"
+    valid_split: str = "valid"
+    test_split: str = "test"
+    validation: int = 512
+    validate_every: int = 500
+    save_every: int = 250
+    metric: str = ""
+    workers: int = 4
+    feature_cache: str = ""
+    feature_cache_gb: float = 50.0
+
+
+@dataclass(frozen=True)
+class DialogueTask(TaskSettings):
+    """Adapter B: loss on the suffix of cumulatively revealed dialogues, LoRA on all layers."""
+
+
+@dataclass(frozen=True)
+class DetectorTask(TaskSettings):
+    """Adapter A and, with reading 'cnn', the CNN. reading, prefix, depth, finetune: the variant (training/variants.py);
+    tap: the layer k, -1 for the base's own; cnn_lr: of the CNN; states: 'all' reads every state of a dialogue, 'first'
+    the bare instruction only."""
+
+    lr: float = 5e-6
+    cnn_lr: float = 1e-4
+    per_device: int = 8
+    reading: str = "cnn"
+    prefix: str = "detect"
+    depth: str = "half"
+    finetune: str = "last"
+    tap: int = -1
+    states: str = "all"
+
+
+@dataclass(frozen=True)
+class JointTask(TaskSettings):
+    """One adapter that speaks, and the CNN on the map of layer `tap` of the same pass. ambiguity_weight: its loss's."""
+
+    cnn_lr: float = 1e-4
+    ambiguity_weight: float = .5
+    tap: int = -1
+    states: str = "all"
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    dialogue: DialogueTask = field(default_factory=DialogueTask)
+    detector: DetectorTask = field(default_factory=DetectorTask)
+    joint: JointTask = field(default_factory=JointTask)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+
+    def problems(self) -> List[str]:
+        """What is wrong beyond the types, all of it."""
+        found: List[str] = []
+        for name in TASKS:
+            found += setting_problems(getattr(self, name), name) + _task_problems(getattr(self, name), name)
+        if self.lora.r < 1:
+            found.append(f"'lora.r' is {self.lora.r}, must be 1 or more")
+        return found
+
+
+AnyTask = Union[DialogueTask, DetectorTask, JointTask]
+
+
+def read_config(file: Path) -> FinetuneConfig:
+    """Read a YAML recipe. Raises FinetuneError listing every problem in it."""
+    import yaml
+
+    try:
+        config = from_mapping(FinetuneConfig, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
+        if config.problems():
+            raise ConfigurationError("; ".join(config.problems()))
+        return config
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigurationError) as error:
+        raise FinetuneError(f"the recipe {file} cannot be used: {error}") from error
+
+
+def fixed_settings(settings: AnyTask, lora: LoraSettings) -> Dict:
+    """The settings that a resumed run must share with the interrupted one, as JSON values."""
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items() if k not in FREE}
+    return {**values, "lora": asdict(lora)}
+
+
+def passes_a_step(settings: AnyTask, processes: int) -> int:
+    """How many passes a process makes for one optimiser step. Raises FinetuneError if the batch does not divide."""
+    each = settings.per_device * processes
+    if settings.batch % each:
+        raise FinetuneError(f"batch {settings.batch} cannot be shared out among {processes} processes with per_device "
+                            f"{settings.per_device}: choose a multiple of {each} as batch, or another per_device")
+    return settings.batch // each
+
+
+def _task_problems(settings: TaskSettings, where: str) -> List[str]:
+    found = []
+    for name, allowed in (("precision", PRECISIONS), ("states", STATES)):
+        if getattr(settings, name, allowed[0]) not in allowed:
+            found.append(f"'{where}.{name}' is '{getattr(settings, name)}', must be one of {', '.join(allowed)}")
+    for name in ("per_device", "validate_every", "save_every", "workers"):
+        if getattr(settings, name) < 1:
+            found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be 1 or more")
+    for name in ("lr", "cnn_lr", "clip", "feature_cache_gb"):
+        if getattr(settings, name, 1.0) <= 0:
+            found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be above 0")
+    for name in ("validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight"):
+        if getattr(settings, name, 0) < 0:
+            found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be 0 or more")
+    if len(settings.fractions) != 3 or min(settings.fractions) < 0 or sum(settings.fractions) <= 0:
+        found.append(f"'{where}.fractions' must be three numbers for train, valid and test, got {settings.fractions}")
+    return found

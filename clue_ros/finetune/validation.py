@@ -1,0 +1,110 @@
+"""Measuring on held-out examples: the losses, what share of words is right, and the detector's F1 and AUC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from clue_ros.finetune.batch import Collator, chunks
+from clue_ros.finetune.examples import Example
+from clue_ros.finetune.features import FrozenVision
+from clue_ros.finetune.objective import Objective
+from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, FinetuneError, JointTask
+from clue_ros.training.export import area_under_curve, best_threshold, detector_report, f1_score
+
+HIGHER_IS_BETTER = ("f1", "auc", "accuracy", "token_accuracy")
+
+
+@dataclass
+class Held:
+    """metrics: named figures; probability float64[M], label bool[M], kinds: of the labelled examples, in order."""
+
+    metrics: Dict[str, float]
+    probability: np.ndarray
+    label: np.ndarray
+    kinds: List[str]
+
+
+def chosen_metric(settings: AnyTask) -> str:
+    """The figure that makes a checkpoint the best. Raises FinetuneError for one that the task does not have."""
+    available = ["loss"] + ([] if isinstance(settings, DetectorTask) else ["token_accuracy"]) + (
+        [] if isinstance(settings, DialogueTask) else ["f1", "auc", "accuracy", "ambiguity_loss"])
+    name = settings.metric or ("f1" if isinstance(settings, DetectorTask) else "loss")
+    if name not in available:
+        raise FinetuneError(f"metric '{name}' is none of this task's: {', '.join(available)}")
+    return name
+
+
+def is_better(metric: str, new: float, old: float) -> bool:
+    """nan is never better, and anything is better than nan."""
+    if np.isnan(new) or np.isnan(old):
+        return bool(np.isnan(old) and not np.isnan(new))
+    return new > old if metric in HIGHER_IS_BETTER else new < old
+
+
+@torch.no_grad()
+def measure(accelerator, objective: Objective, vision: FrozenVision, collator: Collator, examples: Sequence[Example],
+            settings: AnyTask) -> Held:
+    """Run examples, shared out among the processes; every process gets the same figures."""
+    objective.eval()
+    rank, world = accelerator.process_index, accelerator.num_processes
+    place = torch.arange(rank, len(examples), world)
+    totals = torch.zeros(3, dtype=torch.float64, device=accelerator.device)  # language, targets, right
+    odds, labels = [], []
+    for _, batch in chunks([examples[i] for i in place.tolist()], collator, settings.per_device):
+        batch = batch.to(accelerator.device)
+        with accelerator.autocast():
+            out = objective(vision.features(batch), batch)
+        totals += torch.stack([out.language.double(), torch.tensor(float(batch.tokens), device=totals.device).double(),
+                               out.correct.double()])
+        odds.append(out.verdicts)
+        labels.append(batch.labels)
+    objective.train()
+    totals = accelerator.reduce(totals).tolist()
+    # A share may be one shorter than another, or empty: padded to one length, with places that do not exist.
+    rows = torch.full((-(-len(examples) // world), 3), -1.0, dtype=torch.float64, device=accelerator.device)
+    if odds:
+        columns = torch.cat(odds), torch.cat(labels), place.to(accelerator.device)
+        own = torch.stack([c.double() for c in columns], 1)
+        rows[:len(own)] = own
+    rows = accelerator.gather(rows).cpu()
+    rows = rows[(rows[:, 2] >= 0) & (rows[:, 1] >= 0) & ~rows[:, 0].isnan()]
+    rows = rows[rows[:, 2].argsort()]
+    return _held(totals, rows, [f"turn {e.turn}" for e in examples], settings)
+
+
+def _held(totals: List[float], rows: torch.Tensor, kinds: List[str], settings: AnyTask) -> Held:
+    language, targets, right = totals
+    metrics = {} if not targets else {"language_loss": language / targets, "token_accuracy": right / targets}
+    probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > .5
+    if len(rows):
+        metrics["ambiguity_loss"] = float(F.binary_cross_entropy_with_logits(rows[:, 0], rows[:, 1]))
+        threshold = best_threshold(probability, label)
+        guess = probability >= threshold
+        metrics.update(f1=f1_score(guess, label), accuracy=float((guess == label).mean()),
+                       auc=area_under_curve(probability, label), threshold=threshold)
+    weight = settings.ambiguity_weight if isinstance(settings, JointTask) else 1.0
+    parts = [metrics["language_loss"]] if targets else []
+    parts += [weight * metrics["ambiguity_loss"]] if len(rows) else []
+    metrics["loss"] = sum(parts) if parts else float("nan")
+    return Held(metrics, probability, label, [kinds[int(i)] for i in rows[:, 2]])
+
+
+def report_of(valid: Held, test: Held, threshold: float) -> Dict:
+    """Figures for the run's report.json: of the validation examples, and of the test examples at the threshold that was
+    fitted on the validation examples."""
+    report: Dict = {"valid": _plain(valid.metrics), "threshold": round(threshold, 3)}
+    if test.metrics and not np.isnan(test.metrics["loss"]):
+        report["test"] = _plain(test.metrics)
+        if len(test.label):
+            report["test"].update(detector_report(test.probability, test.label, test.kinds, threshold))
+    return report
+
+
+def _plain(metrics: Dict[str, float]) -> Dict:
+    """JSON has no nan (the AUC of one class)."""
+    return {k: None if np.isnan(v) else round(float(v), 5) for k, v in metrics.items()}
