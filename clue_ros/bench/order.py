@@ -22,7 +22,7 @@ class Order:
     device: str = "cpu"
     dtype: Optional[str] = None
     quantization: str = "none"
-    all_logits: bool = False
+    all_logits: bool = True
 
     @property
     def folder(self) -> Path:

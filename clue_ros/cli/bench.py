@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="of the weights (default: float32 on a CPU, bfloat16 on a GPU and for 3b)")
     parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none",
                         help="of our weights (default none)")
-    parser.add_argument("--all-logits", action="store_true",
-                        help="the plain map's pass computes the logits of every row, as transformers does unasked")
+    parser.add_argument("--last-logits", action="store_true",
+                        help="spare the plain map's pass the logits of every row, which transformers computes unasked")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     warning = busy()
     if warning:
         print(f"clue: {warning}", file=sys.stderr)
-    orders = [Order(model, device, args.dtype, args.quantization, args.all_logits)
+    orders = [Order(model, device, args.dtype, args.quantization, not args.last_logits)
               for model in args.models for device in devices(args.devices)]
     results = Results(args.json, {"what": "bench", "version": VERSION, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                                   "warning": warning})

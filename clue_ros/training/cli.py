@@ -1,6 +1,6 @@
 """`clue train`: the embedded model from nothing, or adapters and detectors on a model directory.
 
-    clue train all --output runs/tabletop            # scenes, four stages, model directory in runs/tabletop/model
+    clue train all --output runs/tabletop            # scenes, every stage, model directory in runs/tabletop/model
     clue train language --output runs/tabletop --config my.yaml     # one stage, goes on where it stopped
     clue train joint --base clue_ros/models/tabletop --output runs/joint      # one-pass CLUE on a finished model
     clue train detector --base DIR --variant half-full-disambig-ar --output runs/hfd
@@ -24,7 +24,7 @@ DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", choices=("all", *STAGES[:-2], "joint", *STAGES[-2:]), help="one stage, or all of them")
+    parser.add_argument("stage", choices=("all", *STAGES), help="one stage, or all of them")
     parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the runs; a stage resumes in it")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG,
                         help="YAML recipe (default: the shipped model's)")

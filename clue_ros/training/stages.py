@@ -23,7 +23,7 @@ from clue_ros.training.sweep import LayerSweep, write_sweep
 from clue_ros.training.variants import variant_name
 from clue_ros.training.vision import start, train_vision
 
-STAGES = ("vision", "language", "detector", "dialogue", "export", "calibrate")  # of a model from nothing, in order
+STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate")  # of a model from nothing, in order
 ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model directory
 VALIDATION_BATCHES = 20
 
@@ -141,8 +141,9 @@ class Stages:
               f"{report['accuracy']:.3f}, AUC {report['auc']:.3f} at threshold {report['threshold']:.2f}")
 
     def _export_run(self, stage: str) -> None:
-        if self._base:
-            folder = export_variant(self._base, self._output / stage, self._output / "model")
+        base = self._joint_base() if stage == "joint" else self._base
+        if base:
+            folder = export_variant(base, self._output / stage, self._output / "model")
             print(f"model directory: {folder}")
 
     def _prepare(self, stage: str) -> None:
@@ -163,8 +164,14 @@ class Stages:
         return DetectorTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "detector",
                                self._with_steps(self._config.detector), self._config.lora)
 
+    def _joint_base(self) -> Optional[Path]:
+        """Where the one-pass adapter starts: the given base, or the two-pass model that `export` wrote, if it did."""
+        exported = self._output / "model"
+        return self._base or (exported if (exported / "clue.json").exists() else None)
+
     def _joint_trainer(self, validation: bool) -> JointTrainer:
-        base = self._open_base()
+        folder = self._joint_base()
+        base = open_base(folder) if folder else self._open_base()
         return JointTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "joint",
                             self._config.language, self._with_steps(self._config.joint), self._config.lora, base.folder)
 

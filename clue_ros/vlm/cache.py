@@ -11,7 +11,7 @@ import torch
 class KeyValueCache:
     """Buffers for `capacity` tokens of `batch` sequences. Slot s holds the token at position s + 1.
 
-    keys, values: one float[B,Hkv,capacity,D] a layer. `writer` marks who wrote the newest tokens: a prefill whose tokens
+    keys, values: one float[B,Hkv,capacity,D] a layer, in the dtype of the weights. `writer` marks who wrote the newest tokens: a prefill whose tokens
     have been overwritten by a later one must not go on generating.
     """
 
@@ -56,13 +56,15 @@ class Placement:
         return torch.addcmul(x * self.cos, x.roll(x.shape[-1] // 2, -1), self.sin)
 
     def write(self, buffer: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-        """Put float[B,Hkv,T,D] into a buffer; returns the part in use."""
+        """Put float[B,Hkv,T,D] into a buffer; returns the part in use, in the dtype of `new`."""
         if isinstance(self.slots, slice):
             buffer[:, :, self.slots] = new
+            if self.length == new.shape[2]:
+                return new  # nothing stands before it
         else:
             rows = torch.arange(new.shape[0], device=new.device)[:, None]
             buffer[rows, :, self.slots] = new.transpose(1, 2)
-        return buffer[:, :, :self.length]
+        return buffer[:, :, :self.length].to(new.dtype)
 
 
 class Rotation:

@@ -110,7 +110,7 @@ class DecoderPlan:
         return [d for layer in self._layers for d in (layer.qkv, layer.out, layer.gate_up, layer.down)]
 
     def new_cache(self, capacity: int, batch: int = 1, layers: Optional[int] = None) -> KeyValueCache:
-        return KeyValueCache(layers or self.depth, self._kv_heads, self._head_dim, capacity, self.precision.compute, self.device,
+        return KeyValueCache(layers or self.depth, self._kv_heads, self._head_dim, capacity, self.precision.storage, self.device,
                              batch)
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -150,12 +150,12 @@ class DecoderPlan:
             mixed = self._attend(q, k, v, mask)
             hidden = hidden + self._norm(layer.out(mixed), layer.norms[1])
             gate, up = layer.gate_up(self._norm(hidden, layer.norms[2])).chunk(2, -1)
-            inner = layer.down(F.gelu(gate, approximate="tanh").mul_(up))
+            inner = layer.down(torch.ops.aten.gelu_(gate, approximate="tanh").mul_(up))  # in place: these are the largest
             hidden = hidden + self._norm(inner, layer.norms[3])
         if tap is not None and tap.layer == count:
             # Of the first layer that does not run only q and k count; its v comes along in the fused product.
             q, k, _ = self._project(self._layers[count], hidden, place)
-            attention = self._read(tap, q, k if tap.in_chunk else cache.keys[count])
+            attention = self._read(tap, q, k if tap.in_chunk else cache.keys[count].to(q.dtype))
         return Run(self.final(hidden) if stop is None else hidden, attention)
 
     def final(self, hidden: torch.Tensor) -> torch.Tensor:

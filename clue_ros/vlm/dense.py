@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 
 FEW_ROWS = 8  # up to here a product is bound by reading the weights, so they are read in their narrow type
+_BLOCK = 4_096  # outputs at a time: the library reorders what it multiplies, and a copy of a vocabulary's head is a gigabyte
+_WIDENED = 12_000_000  # numbers of a weight that are widened at a time
 LowRank = Tuple[torch.Tensor, torch.Tensor]  # A float[r,in], B float[out,r] with the scale in it
 
 
@@ -68,8 +70,8 @@ class Dense:
         """x: float[…,in] -> float[…,out] in the compute dtype."""
         y = self._product(x, self.weight)
         if self.low_rank is not None:
-            down, up = self.low_rank
-            y += F.linear(F.linear(x, down), up)
+            down, up = (t.to(y.dtype) for t in self.low_rank)
+            y.view(-1, y.shape[-1]).addmm_(F.linear(x, down).flatten(0, -2), up.t())
         return y
 
     def rows(self, x: torch.Tensor, first: int, count: int) -> torch.Tensor:
@@ -82,7 +84,7 @@ class Dense:
         if low_rank is None:
             return self
         if not merge:
-            down, up = (t.to(self._precision.compute) for t in low_rank)
+            down, up = (t.to(self._precision.storage) for t in low_rank)
             return Dense(self.weight, self.bias, self._precision, self._scratch, (down, up))
         weight = merged(self.weight, low_rank)
         return Dense(self.weight.copy_(weight) if in_place else weight, self.bias, self._precision, self._scratch)
@@ -94,9 +96,22 @@ class Dense:
         if weight.dtype == x.dtype:  # a quantised tensor on a GPU says the dtype that it stands for
             return F.linear(x, weight, self.bias)
         if x.numel() // x.shape[-1] <= FEW_ROWS:
-            y = F.linear(x.to(weight.dtype), weight).to(x.dtype)
+            narrow = x.to(weight.dtype)
+            y = torch.cat([F.linear(narrow, part) for part in weight.split(_BLOCK)], -1).to(x.dtype)
             return y if self.bias is None else y + self.bias
-        return F.linear(x, self._scratch.widened(weight, x.dtype), self.bias)
+        return self._widening(x, weight)
+
+    def _widening(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The product with a weight that is widened a block of outputs at a time, so that the buffer stays small."""
+        rows = x.reshape(-1, x.shape[-1])
+        y = x.new_empty(rows.shape[0], weight.shape[0])
+        step = max(1, _WIDENED // weight.shape[1])
+        for first in range(0, weight.shape[0], step):
+            part = self._scratch.widened(weight[first:first + step], x.dtype)
+            torch.mm(rows, part.t(), out=y[:, first:first + step])
+        if self.bias is not None:
+            y += self.bias
+        return y.view(*x.shape[:-1], -1)
 
 
 def merged(weight: torch.Tensor, low_rank: LowRank) -> torch.Tensor:
