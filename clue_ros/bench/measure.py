@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+import torch
+
 from clue_ros.bench import floor
 from clue_ros.bench.machine import Rates, available_memory, describe, dtype_rates, measure_rates
 from clue_ros.bench.memory import peak, reset_peak, resident
@@ -46,13 +48,15 @@ def measure(order: Order, rounds: Optional[int], emit: Emit, only: Sequence[str]
         emit({"event": "skip", "reason": f"cannot be loaded: {error}"})
         return
     emit({"event": "about", **_about(subject, rates, libraries, clean)})
-    _Run(subject, rates, emit, rounds, only).all()
+    _Run(subject, rates, emit, rounds, only, 0 if torch.device(order.device).type == "cuda" else libraries or 0).all()
 
 
 class _Run:
     """The rows of one subject."""
 
-    def __init__(self, subject: Subject, rates: Rates, emit: Emit, rounds: Optional[int], only: Sequence[str]):
+    def __init__(self, subject: Subject, rates: Rates, emit: Emit, rounds: Optional[int], only: Sequence[str],
+                 libraries: int = 0):
+        self._libraries = libraries  # bytes that were resident before the model: no part of what it needs
         self._subject, self._rates, self._emit, self._rounds, self._only = subject, rates, emit, rounds, only
         self._device = subject.order.device
         self._slow = False
@@ -86,8 +90,9 @@ class _Run:
         used, weights = peak(self._device), self._subject.weight_bytes
         name = "memory" if row.id == "box" else f"memory_{row.id}"
         self._emit({"event": "row", **self._facts(name, f"peak memory, loading and {row.title}"), "peak_bytes": used,
-                    "weight_bytes": weights, "times_weights": used / weights, "ours": _spread([]), "plain": None,
-                    "note": "interpreter and libraries included" if self._device == "cpu" else "allocated on the GPU"})
+                    "weight_bytes": weights, "times_weights": (used - self._libraries) / weights, "ours": _spread([]), "plain": None,
+                    "note": f"of it {self._libraries / 1e9:.2f} GB interpreter and libraries, which the ratio leaves out"
+                            if self._libraries else "allocated on the GPU"})
         row.way.said.extend([tokens] if tokens else [])
         return samples
 
