@@ -61,7 +61,7 @@ class AmbiguitySuite:
             yield _judged(sample, base, last[1], reading)
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
-        return terms(rows, self._threshold)
+        return terms(rows)
 
     def summarise(self, rows: Sequence[Row]) -> Results:
         kept = [r for r in rows if "skipped" not in r]
@@ -72,10 +72,11 @@ class AmbiguitySuite:
         return Results(self.name, "Ambiguous or not", {}, tuple(measures), tuple(tables), tuple(curves), notes)
 
 
-def terms(rows: Sequence[Row], threshold: float) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
-    """Accuracy and F1 as ratios, for rows with 'probability' and 'ambiguous' (others count nothing)."""
+def terms(rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
+    """Accuracy and F1 as ratios, of what each row's run said at its own threshold (rows without a reading count
+    nothing)."""
     there = np.array([r.get("probability") is not None for r in rows], bool)
-    said = np.array([(r.get("probability") or 0.0) >= threshold for r in rows], bool) & there
+    said = np.array([bool(r.get("said_ambiguous")) for r in rows], bool) & there
     true = np.array([bool(r.get("ambiguous")) for r in rows], bool) & there
     return {"accuracy": ((said == true) & there, there), "F1": classification.f1_terms(said, true)}
 
@@ -115,7 +116,8 @@ def by_type(rows: Sequence[Row], threshold: float) -> Table:
 
 def _judged(sample: Sample, base: Row, rgb, reading: Ambiguity) -> Judged:
     ambiguous = sample.label is Label.AMBIGUOUS
-    row = {**base, "ambiguous": ambiguous, "probability": float(reading.probability)}
+    row = {**base, "ambiguous": ambiguous, "probability": float(reading.probability),
+           "said_ambiguous": reading.is_ambiguous}
     said = "ambiguous" if reading.is_ambiguous else "clear"
 
     def picture():

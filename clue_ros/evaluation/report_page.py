@@ -31,15 +31,16 @@ def page(runs: Sequence[Tuple[Results, Path]], title: str = "Evaluation") -> str
     cells = environment.from_string(TABLE)
     return environment.from_string(TEMPLATE).render(
         title=title, version=VERSION, runs=[_run(results, folder) for results, folder in runs],
-        overviews=overviews([r for r, _ in runs]), shown=form.shown, goal=form.goal_text, percent=_percent,
+        overviews=overviews(runs), shown=form.shown, goal=form.goal_text, percent=_percent,
         table=lambda t: Markup(cells.render(t=t, shown=form.shown)))
 
 
-def overviews(runs: Sequence[Results]) -> List[Table]:
+def overviews(runs: Sequence[Tuple[Results, Path]]) -> List[Table]:
     """For each suite that was run more than once: its headline figures side by side."""
     found = []
-    for suite in dict.fromkeys(r.suite for r in runs):
-        own = [r for r in runs if r.suite == suite]
+    for suite in dict.fromkeys(r.suite for r, _ in runs):
+        names = [_name(r, folder) for r, folder in runs if r.suite == suite]
+        own = [r for r, _ in runs if r.suite == suite]
         if len(own) < 2:
             continue
         labels = {(m.label, m.column): m.form for r in own for m in r.measures}
@@ -47,7 +48,7 @@ def overviews(runs: Sequence[Results]) -> List[Table]:
         for (label, column), kind in labels.items():
             text = f"{label}, {column}" if column else label
             rows.append((text, *(_figure(r, label, column, kind) for r in own)))
-        found.append(Table(f"{own[0].title}: side by side", ("figure", *(_name(r) for r in own)), tuple(rows)))
+        found.append(Table(f"{own[0].title}: side by side", ("figure", *names), tuple(rows)))
     return found
 
 
@@ -59,16 +60,17 @@ def _figure(results: Results, label: str, column: str, kind: str) -> Cell:
 def _run(results: Results, folder: Path) -> Dict[str, Any]:
     pictures = [(p, _picture_uri(folder, p)) for p in results.pictures]
     shown = [{"title": p.title, "uri": uri, "success": p.success} for p, uri in pictures if uri is not None]
-    return {"results": results, "name": f"{results.suite}: {_name(results)}",
+    return {"results": results, "name": _name(results, folder),
             "conditions": any(m.column for m in results.measures),
             "curves": [{"title": c.title, "uri": _uri("image/svg+xml", svg(c).encode())} for c in results.curves],
             "galleries": [("Failures", [p for p in shown if not p["success"]]),
                           ("Successes", [p for p in shown if p["success"]])]}
 
 
-def _name(results: Results) -> str:
-    model, data = results.about.get("model", ""), results.about.get("data", "")
-    return " on ".join(str(part) for part in (model, data) if part) or results.suite
+def _name(results: Results, folder: Path) -> str:
+    """'out/evaluate/tabletop' of the embedded model: 'tabletop: embedded'. Whole paths are below, in "What was run"."""
+    parts = [Path(str(results.about[key])).name for key in ("model", "data") if results.about.get(key)]
+    return f"{Path(folder).resolve().name}: {' on '.join(parts) or results.suite}"
 
 
 def _picture_uri(folder: Path, picture: Picture) -> Optional[str]:

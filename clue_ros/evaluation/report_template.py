@@ -24,7 +24,9 @@ section { background: #fff; border: 1px solid #e2e5ea; border-radius: 10px; padd
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 14px 4px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid #eceef1; }
 th { font-weight: 600; color: #555d68; }
-th:first-child, td:first-child { text-align: left; white-space: normal; }
+th { white-space: normal; max-width: 16em; overflow-wrap: anywhere; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 11em; }
+nav a { display: inline-block; }
 .range { position: relative; display: inline-block; width: 140px; height: 12px; background: #eceef1;
          border-radius: 6px; }
 .range i { position: absolute; top: 3px; height: 6px; background: #8fb4ea; border-radius: 3px; min-width: 2px; }

@@ -51,9 +51,10 @@ class Subject:
         return cls(Grounder(backbone, AmbiguityReader.load(folder, backbone)), backbone, folder, False, quantization)
 
     def about(self) -> Dict[str, str]:
-        """The model's folder, and a fingerprint of what lies in it: rows of a model that was trained on since then must
-        not be mixed with new ones."""
-        return {"model": str(self.folder), "fingerprint": fingerprint(self.folder), "quantization": self.quantization}
+        """The model's folder ('embedded' for the shipped one, wherever it is installed), and a fingerprint of what lies
+        in it: rows of a model that was trained on since then must not be mixed with new ones."""
+        name = "embedded" if self.folder == EMBEDDED_MODEL else str(self.folder)
+        return {"model": name, "fingerprint": fingerprint(self.folder), "quantization": self.quantization}
 
     @property
     def can_answer(self) -> bool:

@@ -124,7 +124,7 @@ class TabletopSuite:
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Any]:
         clear = [r.get("guess_iou") for r in rows]
-        return {**{f"ambiguity {k}": v for k, v in terms(rows, self._own_threshold).items()},
+        return {**{f"ambiguity {k}": v for k, v in terms(rows).items()},
                 "clear, Acc@0.5": ([float(v is not None and v >= .5) for v in clear],
                                    [float(v is not None) for v in clear]),
                 **interaction.terms(rows)}
@@ -157,7 +157,7 @@ class TabletopSuite:
 
     def _measures(self, rows: Sequence[Row], condition: Condition) -> List[Measure]:
         groups, goals = [r["image"] for r in rows], condition.goals
-        said = [(r["probability"] or 0.0) >= self._own_threshold for r in rows]
+        said = [bool(r["said_ambiguous"]) for r in rows]
         figures = [("ambiguity_f1", "ambiguity F1", f1_estimate(said, [r["ambiguous"] for r in rows], groups)),
                    ("clear_acc_at_50", "unambiguous expression, Acc@0.5",
                     mean([None if r["guess_iou"] is None else r["guess_iou"] >= .5 for r in rows], groups))]

@@ -169,6 +169,11 @@ def test_ambiguity_by_its_command(tiny_model_dir, tmp_path, capsys):
     assert {c.name for c in results.curves} == {"detector-roc", "detector-reliability"}
     assert (tmp_path / "o/detector-roc.png").is_file() and results.measures[0].estimate.count == 12
     assert len(results.pictures) >= 1
+    # Another threshold counts as another model: both runs are held to what they themselves said.
+    more = ("--model", tiny_model_dir, "-o", tmp_path / "p", "--threshold", "0", "--against", tmp_path / "o")
+    assert evaluate("ambiguity", tmp_path / "a.csv", *more) == 0
+    row = next(r for r in load(tmp_path / "p")[0].tables[-1].rows if r[0] == "accuracy")
+    assert row[1] == pytest.approx(results.measures[0].estimate.value) and row[2] == .5
 
 
 def test_dialogue_by_its_command(tiny_model_dir, dialogues, tmp_path, capsys):
