@@ -90,9 +90,10 @@ def _with_arguments(config, args: argparse.Namespace):
 def _print_estimate(base: Path, settings, lora) -> int:
     from clue_ros.finetune.memory import estimate
 
+    parts = estimate(base, settings, lora)
     print(f"device memory of one process with per_device {settings.per_device}, by arithmetic (an estimate, not a "
           "measurement):")
-    for what, size in estimate(base, settings, lora):
+    for what, size in parts:
         print(f"  {what:<50} {size / 1e9:8.2f} GB")
     return 0
 

@@ -48,6 +48,8 @@ class Sizes:
         from transformers import PaliGemmaConfig
 
         file = Path(base) / "config.json"
+        if not file.is_file():
+            raise ModelLoadError(f"{file} is missing: {base} is not a model directory")
         try:
             # The class fills in what the file leaves to defaults.
             config = PaliGemmaConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))

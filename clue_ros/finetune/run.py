@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,7 +168,3 @@ def _tracking(accelerator):
     finally:
         for tracker in accelerator.trackers:
             tracker.finish()
-
-
-def tensorboard_missing() -> bool:
-    return not any(importlib.util.find_spec(n) for n in ("tensorboard", "tensorboardX"))
