@@ -101,7 +101,8 @@ def report_of(valid: Held, test: Held, threshold: float) -> Dict:
     if test.metrics and not np.isnan(test.metrics["loss"]):
         report["test"] = _plain(test.metrics)
         if len(test.label):
-            report["test"].update(detector_report(test.probability, test.label, test.kinds, threshold))
+            figures = detector_report(test.probability, test.label, test.kinds, threshold)
+            report["test"].update({k: None if v != v else v for k, v in figures.items()})
     return report
 
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from clue_ros.finetune.memory import Sizes, estimate
 from clue_ros.finetune.passes import attention_mask
 from clue_ros.finetune.recipe import (DetectorTask, DialogueTask, FinetuneConfig, FinetuneError, JointTask,
                                       passes_a_step, read_config)
+from clue_ros.finetune.validation import Held, is_better, report_of
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.types import Answer, Box, Turn
 from clue_ros.vlm.settings import ClueSettings
@@ -166,6 +168,15 @@ def test_a_shipped_recipe_is_valid_and_opens_with_its_command(file):
 
 def test_there_are_recipes():
     assert len(RECIPES) >= 2
+
+
+def test_a_report_is_json_even_where_a_figure_is_not_defined():
+    """One class only has no AUC."""
+    one = Held({"loss": .5, "auc": float("nan")}, np.array([.2, .6]), np.array([True, True]), ["turn 0", "turn 1"])
+    report = json.loads(json.dumps(report_of(one, one, .5), allow_nan=False))
+    assert report["valid"]["auc"] is None and report["test"]["auc"] is None and report["test"]["recall"] == .5
+    assert is_better("f1", .1, float("nan")) and not is_better("loss", float("nan"), .1)
+    assert is_better("loss", .1, .2) and not is_better("auc", .1, .2)
 
 
 def test_mistakes_in_a_recipe_are_all_listed(tmp_path):
