@@ -67,6 +67,24 @@ def test_a_plain_directory_with_a_detector_grounds_and_knows_any_word(real_layou
     assert decision.outcome in (Outcome.FOUND, Outcome.NOT_FOUND) and decision.unknown_words == ()
 
 
+def test_a_plain_directory_is_driven_without_training(real_layout):
+    from clue_ros.stock.grounder import StockGrounder
+
+    grounder = Grounder.from_pretrained(real_layout)
+    assert isinstance(grounder, StockGrounder) and grounder.vocabulary is None
+    decision = grounder.ground(IMAGE, "hand me the teal teapot")
+    assert decision.outcome in (Outcome.FOUND, Outcome.ASK, Outcome.NOT_FOUND)
+
+
+def test_a_text_model_that_is_not_gemma_2_is_refused(real_layout, tmp_path):
+    folder = copy_of(real_layout, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["model_type"] = "gemma"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelLoadError, match="gemma"):
+        Grounder.from_pretrained(folder)
+
+
 def test_a_missing_directory_is_named(tmp_path):
     with pytest.raises(ModelLoadError, match="nowhere"):
         Grounder.from_pretrained(tmp_path / "nowhere")
