@@ -163,7 +163,7 @@ def print_results(results: Any) -> None:
             drawn.add_row(*(escape(shown(cell, table.form)) for cell in row))
         console.print(drawn)
     for note in results.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {escape(note)}", soft_wrap=True)
 
 
 def _positive(text: str) -> int:

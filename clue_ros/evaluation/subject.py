@@ -130,7 +130,8 @@ def features_of(image: Any) -> EncodedImage:
 def fingerprint(folder: Path) -> str:
     """16 hexadecimal digits that change when a model directory's weights or settings do."""
     digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(f for f in Path(folder).rglob("*") if f.suffix in (".safetensors", ".json", ".model")):
+    kinds = (".safetensors", ".json", ".model")
+    for file in sorted(f for f in Path(folder).rglob("*") if f.suffix in kinds and f.is_file()):
         stat = file.stat()
         digest.update(str(file.relative_to(folder)).encode())
         small = stat.st_size <= HASHED_UP_TO

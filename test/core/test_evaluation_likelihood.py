@@ -114,6 +114,7 @@ def test_the_answer_prompt_holds_target_and_dialogue(subject, monkeypatch):
 def test_models_are_told_apart_by_what_lies_in_them(tmp_path):
     (tmp_path / "clue.json").write_text("{}")
     (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "gone.json").symlink_to(tmp_path / "nowhere")
     before = fingerprint(tmp_path)
     (tmp_path / "README.md").write_text("other words")
     assert fingerprint(tmp_path) == before
