@@ -1,8 +1,9 @@
-"""What can be wrong with a bag. Every text says what to do."""
+"""What can be wrong with a bag; what can be wrong with an image in it is in clue_ros/image_messages.py. Every text says
+what to do."""
 
 from __future__ import annotations
 
-from clue_ros.types import ClueError, InvalidImageError
+from clue_ros.types import ClueError
 
 
 class BagError(ClueError):
@@ -15,11 +16,3 @@ class MissingTopicError(BagError):
 
 class TruthError(BagError):
     """A truth message or line makes no sense; the text says which one and why."""
-
-
-class BrokenImageError(InvalidImageError):
-    """An image message is 0x0, shorter than height * step, or does not decode."""
-
-
-class UnsupportedEncodingError(ClueError):
-    """An image message's encoding is not known; the text names it."""

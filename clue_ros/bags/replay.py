@@ -15,8 +15,8 @@ from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from clue_ros.bags.errors import BrokenImageError, UnsupportedEncodingError
 from clue_ros.dialogue.session import Ask, Continue, DialogueSession, Finish, Ignored, Policy, Step
+from clue_ros.image_messages import UnsupportedEncodingError
 from clue_ros.types import Answer, ClueError, Decision, InvalidImageError
 
 MAX_CHARACTERS = 1000  # of an instruction or an answer, as the node takes them
@@ -56,9 +56,9 @@ Event = Union[Frame, Heard]
 @dataclass
 class Played:
     """One dialogue. heard: ns, when its instruction came; index: of the speech message that began it; image_stamp: ns,
-    of the frame that was taken (its arrival where the driver does not stamp), None if none was; outcome: an `End` value,
-    or 'no_image', 'invalid_image', 'unsupported_encoding', 'preempted', 'error'; seconds: spent in the model and in
-    decoding the frame."""
+    of the frame that was taken (its arrival where the driver does not stamp), None if none was; outcome: an `End`
+    value, or 'no_image', 'invalid_image', 'unsupported_encoding', 'preempted', 'error'; seconds: spent in the model and
+    in decoding the frame."""
 
     heard: int
     index: int
@@ -213,4 +213,4 @@ class Replay:
 def _outcome_of(error: ClueError) -> str:
     if isinstance(error, UnsupportedEncodingError):
         return "unsupported_encoding"
-    return "invalid_image" if isinstance(error, (BrokenImageError, InvalidImageError)) else "error"
+    return "invalid_image" if isinstance(error, InvalidImageError) else "error"

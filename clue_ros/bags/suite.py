@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from clue_ros.bags.errors import BagError
-from clue_ros.bags.pixels import message_to_rgb
 from clue_ros.bags.reading import Bag, TopicNames, Topics, choose_topics
 from clue_ros.bags.replay import NS, Event, Frame, Heard, Played, Replay, ReplaySettings
 from clue_ros.bags.truth import Truth, assign, parse_truth, read_truths
 from clue_ros.evaluation.episode_runner import Score, score_episode
 from clue_ros.evaluation.metrics import mean, median, wilson_interval
+from clue_ros.image_messages import message_to_rgb
 from clue_ros.types import Box, Decision
 
 Row = Dict[str, Any]

@@ -1,141 +1,26 @@
-"""Image messages to arrays and back: pure functions, tested without a node.
-
-`step` and the byte order are handled here, for every encoding alike, because the usual converters ignore them (a
-row-padded image comes out sheared, without an error). Pixels are returned as uint8[H, W, 3], RGB, row 0 on top.
-"""
+"""Image messages to arrays and back, for the node. The way to arrays is the core's (clue_ros/image_messages.py)."""
 
 from __future__ import annotations
 
 from array import array
-from typing import Dict, NamedTuple, Optional
 
-import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from clue_ros.ros.errors import ImageMessageError, UnsupportedEncodingError
+from clue_ros.image_messages import (
+    SUPPORTED_ENCODINGS, compressed_to_rgb, image_to_rgb, image_to_samples, message_to_rgb,
+)  # fmt: skip
 
-
-class _Layout(NamedTuple):
-    channels: int  # samples a pixel as they lie in memory
-    dtype: type  # of one sample
-    to_rgb: Optional[int]  # OpenCV conversion code; None: the samples are RGB already
-
-
-_U8, _U16 = np.uint8, np.uint16
-_LAYOUTS: Dict[str, _Layout] = {
-    "rgb8": _Layout(3, _U8, None),
-    "bgr8": _Layout(3, _U8, cv2.COLOR_BGR2RGB),
-    "8UC3": _Layout(3, _U8, cv2.COLOR_BGR2RGB),  # OpenCV's own order, as cv_bridge reads it
-    "rgba8": _Layout(4, _U8, cv2.COLOR_RGBA2RGB),
-    "bgra8": _Layout(4, _U8, cv2.COLOR_BGRA2RGB),
-    "8UC4": _Layout(4, _U8, cv2.COLOR_BGRA2RGB),
-    "mono8": _Layout(1, _U8, cv2.COLOR_GRAY2RGB),
-    "8UC1": _Layout(1, _U8, cv2.COLOR_GRAY2RGB),
-    "mono16": _Layout(1, _U16, cv2.COLOR_GRAY2RGB),
-    "16UC1": _Layout(1, _U16, cv2.COLOR_GRAY2RGB),
-    "rgb16": _Layout(3, _U16, None),
-    "bgr16": _Layout(3, _U16, cv2.COLOR_BGR2RGB),
-    "rgba16": _Layout(4, _U16, cv2.COLOR_RGBA2RGB),
-    "bgra16": _Layout(4, _U16, cv2.COLOR_BGRA2RGB),
-    # sensor_msgs: yuv422 is UYVY, yuv422_yuy2 is YUYV; newer distributions say uyvy and yuyv.
-    "yuv422": _Layout(2, _U8, cv2.COLOR_YUV2RGB_UYVY),
-    "uyvy": _Layout(2, _U8, cv2.COLOR_YUV2RGB_UYVY),
-    "yuv422_yuy2": _Layout(2, _U8, cv2.COLOR_YUV2RGB_YUYV),
-    "yuyv": _Layout(2, _U8, cv2.COLOR_YUV2RGB_YUYV),
-    # OpenCV names a Bayer pattern by its second row, second column: ROS's RGGB is OpenCV's BG.
-    "bayer_rggb8": _Layout(1, _U8, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": _Layout(1, _U8, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": _Layout(1, _U8, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": _Layout(1, _U8, cv2.COLOR_BayerGB2RGB),
-    "bayer_rggb16": _Layout(1, _U16, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr16": _Layout(1, _U16, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg16": _Layout(1, _U16, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg16": _Layout(1, _U16, cv2.COLOR_BayerGB2RGB),
-}
-SUPPORTED_ENCODINGS = tuple(_LAYOUTS)
+__all__ = [
+    "SUPPORTED_ENCODINGS", "array_to_image", "compressed_to_rgb", "image_to_rgb", "image_to_samples", "is_empty",
+    "message_to_rgb", "rgb_to_image",
+]  # fmt: skip
 
 
 def is_empty(msg: Image) -> bool:
     """True for the "take the latest camera frame" image of a goal: height or width 0 and no data."""
     return (msg.height == 0 or msg.width == 0) and len(msg.data) == 0
-
-
-def image_to_rgb(msg: Image) -> np.ndarray:
-    """sensor_msgs/Image -> uint8[H, W, 3] RGB. 16-bit samples keep their upper byte; alpha is dropped.
-
-    rgb8 without row padding is a read-only view of the message's data: copy it before writing to it.
-
-    Raises:
-        UnsupportedEncodingError: the encoding is not one of SUPPORTED_ENCODINGS.
-        ImageMessageError: 0x0, a step shorter than a row, or data shorter than height * step.
-    """
-    layout = _LAYOUTS.get(msg.encoding)
-    if layout is None:
-        raise UnsupportedEncodingError(
-            f"image encoding {msg.encoding[:40]!r} is not supported: publish one of {', '.join(SUPPORTED_ENCODINGS)}"
-        )
-    samples = image_to_samples(msg, layout.channels, layout.dtype)
-    if layout.dtype is _U16:
-        samples = (samples >> 8).astype(np.uint8)
-    if layout.to_rgb is None:
-        return samples
-    if layout.channels == 2 and msg.width % 2:
-        raise ImageMessageError(f"a {msg.encoding} image needs an even width, this one has {msg.width}")
-    if msg.encoding.startswith("bayer") and min(msg.height, msg.width) < 2:
-        raise ImageMessageError(f"a {msg.encoding} image of {msg.width}x{msg.height} is smaller than one Bayer cell")
-    return cv2.cvtColor(np.ascontiguousarray(samples), layout.to_rgb)
-
-
-def image_to_samples(msg: Image, channels: int, dtype: type) -> np.ndarray:
-    """The samples of an image message, dtype[H, W, channels] ([H, W] for one channel), native byte order, no padding.
-
-    A step of 0, which some drivers leave, means rows without padding.
-
-    Raises:
-        ImageMessageError: 0x0, a step shorter than a row, or data shorter than height * step.
-    """
-    height, width, sample = msg.height, msg.width, np.dtype(dtype).itemsize
-    if height == 0 or width == 0:
-        raise ImageMessageError(f"the image is {width}x{height}: send at least one pixel")
-    row = width * channels * sample
-    step = msg.step or row
-    if step < row:
-        raise ImageMessageError(f"step {step} is shorter than a row of {width} {msg.encoding} pixels ({row} bytes)")
-    if len(msg.data) < height * step:
-        raise ImageMessageError(
-            f"the image holds {len(msg.data)} bytes instead of height * step = {height} * {step}: it was cut short"
-        )
-    rows = np.frombuffer(msg.data, np.uint8, count=height * step).reshape(height, step)[:, :row]
-    if sample > 1:
-        order = ">" if msg.is_bigendian else "<"
-        rows = np.ascontiguousarray(rows).view(np.dtype(dtype).newbyteorder(order)).astype(dtype, copy=False)
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    # A padded row cannot be reshaped in place: numpy copies it then, and only then.
-    return rows.reshape(shape)
-
-
-def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
-    """sensor_msgs/CompressedImage (jpeg or png) -> uint8[H, W, 3] RGB.
-
-    Raises:
-        UnsupportedEncodingError: the format names another codec.
-        ImageMessageError: the data do not decode.
-    """
-    data = np.frombuffer(msg.data, np.uint8)
-    # An EXIF rotation is ignored: camera_info and depth refer to the pixels as the sensor gave them.
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    if bgr is not None:
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    if any(codec in msg.format.lower() for codec in ("jpeg", "jpg", "png")) or not msg.format:
-        raise ImageMessageError(f"the {msg.format or 'compressed'} image of {data.size} bytes does not decode")
-    raise UnsupportedEncodingError(f"compressed format {msg.format[:40]!r} is not supported: publish jpeg or png")
-
-
-def message_to_rgb(msg: "Image | CompressedImage") -> np.ndarray:
-    """Either kind of image message -> uint8[H, W, 3] RGB; raises as the two functions above."""
-    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else image_to_rgb(msg)
 
 
 def rgb_to_image(rgb: np.ndarray, header: Header) -> Image:

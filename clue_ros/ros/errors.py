@@ -7,19 +7,12 @@ from __future__ import annotations
 
 from clue_ros.action import Ground
 from clue_ros.dialogue.session import End
+from clue_ros.image_messages import ImageMessageError, UnsupportedEncodingError  # noqa: F401 - the first is re-exported
 from clue_ros.types import (
     Cancelled, ClueError, InvalidExpressionError, InvalidImageError, ModelLoadError, OutOfMemoryError,
 )  # fmt: skip
 
 Code = Ground.Result
-
-
-class ImageMessageError(InvalidImageError):
-    """An image message is 0x0, shorter than height * step, or does not decode."""
-
-
-class UnsupportedEncodingError(ClueError):
-    """An image message's encoding is not known; the text names it."""
 
 
 class DepthMessageError(ClueError):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import clue_ros
-from clue_ros.bags.errors import BagError, BrokenImageError, MissingTopicError, TruthError, UnsupportedEncodingError
-from clue_ros.bags.pixels import SUPPORTED_ENCODINGS, message_to_rgb
+from clue_ros.bags.errors import BagError, MissingTopicError, TruthError
 from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.replay import NS, Frame, Heard, Replay, ReplaySettings
 from clue_ros.bags.suite import evaluate_bag, header_stamp, save
 from clue_ros.bags.truth import Truth, assign, parse_truth, read_truths
 from clue_ros.cli.main import main
+from clue_ros.image_messages import SUPPORTED_ENCODINGS, ImageMessageError, UnsupportedEncodingError, message_to_rgb
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError
 
@@ -321,7 +321,7 @@ def test_row_padding():
     message = SimpleNamespace(encoding="rgb8", height=4, width=5, step=32, is_bigendian=0, data=padded.reshape(-1))
     assert np.array_equal(message_to_rgb(message), wide)
     message.step = 10
-    with pytest.raises(BrokenImageError, match="shorter than a row"):
+    with pytest.raises(ImageMessageError, match="shorter than a row"):
         message_to_rgb(message)
     message.encoding = "nv12"
     with pytest.raises(UnsupportedEncodingError, match="nv12"):

@@ -1,7 +1,8 @@
-"""Image messages of a bag to arrays: pure functions over anything that has the fields of sensor_msgs/Image.
+"""Image messages to pixels: pure functions over anything that has the fields of sensor_msgs/Image or CompressedImage.
 
-The same conversions as the node's (clue_ros/ros/conversions.py, which cannot be imported without ROS; test/ros compares
-them for every encoding). `step` and the byte order are handled here because the usual converters ignore them.
+The messages of the node (rclpy) and of a bag (rosbags) take the same path; nothing here imports ROS. `step` and byte
+order are handled here, for every encoding alike, because the usual converters ignore them (a row-padded image comes out
+sheared, without an error). Pixels are returned as uint8[H, W, 3], RGB, row 0 on top.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from typing import Any, Dict, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from clue_ros.bags.errors import BrokenImageError, UnsupportedEncodingError
+from clue_ros.types import ClueError, InvalidImageError
+
+
+class ImageMessageError(InvalidImageError):
+    """An image message is 0x0, shorter than height * step, or does not decode."""
+
+
+class UnsupportedEncodingError(ClueError):
+    """An image message's encoding is not known; the text names it."""
 
 
 class _Layout(NamedTuple):
@@ -55,32 +64,65 @@ SUPPORTED_ENCODINGS = tuple(_LAYOUTS)
 
 
 def message_to_rgb(msg: Any) -> np.ndarray:
-    """A sensor_msgs/Image or CompressedImage, of rosbags or of rclpy -> uint8[H, W, 3] RGB; raises as the two below."""
+    """Either kind of image message -> uint8[H, W, 3] RGB; raises as image_to_rgb and compressed_to_rgb.
+
+    Only sensor_msgs/Image has a field `encoding`; a CompressedImage has `format` instead.
+    """
     return image_to_rgb(msg) if hasattr(msg, "encoding") else compressed_to_rgb(msg)
 
 
 def image_to_rgb(msg: Any) -> np.ndarray:
     """sensor_msgs/Image -> uint8[H, W, 3] RGB. 16-bit samples keep their upper byte; alpha is dropped.
 
+    rgb8 without row padding is a read-only view of the message's data: copy it before writing to it.
+
     Raises:
         UnsupportedEncodingError: the encoding is not one of SUPPORTED_ENCODINGS.
-        BrokenImageError: 0x0, a step shorter than a row, or data shorter than height * step.
+        ImageMessageError: 0x0, a step shorter than a row, or data shorter than height * step.
     """
     layout = _LAYOUTS.get(msg.encoding)
     if layout is None:
         raise UnsupportedEncodingError(
-            f"image encoding {msg.encoding[:40]!r} is not supported: record one of {', '.join(SUPPORTED_ENCODINGS)}"
+            f"image encoding {msg.encoding[:40]!r} is not supported: use one of {', '.join(SUPPORTED_ENCODINGS)}"
         )
-    samples = _samples(msg, layout.channels, layout.dtype)
+    samples = image_to_samples(msg, layout.channels, layout.dtype)
     if layout.dtype is _U16:
         samples = (samples >> 8).astype(np.uint8)
     if layout.to_rgb is None:
         return samples
     if layout.channels == 2 and msg.width % 2:
-        raise BrokenImageError(f"a {msg.encoding} image needs an even width, this one has {msg.width}")
+        raise ImageMessageError(f"a {msg.encoding} image needs an even width, this one has {msg.width}")
     if msg.encoding.startswith("bayer") and min(msg.height, msg.width) < 2:
-        raise BrokenImageError(f"a {msg.encoding} image of {msg.width}x{msg.height} is smaller than one Bayer cell")
+        raise ImageMessageError(f"a {msg.encoding} image of {msg.width}x{msg.height} is smaller than one Bayer cell")
     return cv2.cvtColor(np.ascontiguousarray(samples), layout.to_rgb)
+
+
+def image_to_samples(msg: Any, channels: int, dtype: type) -> np.ndarray:
+    """The samples of an image message, dtype[H, W, channels] ([H, W] for one channel), native byte order, no padding.
+
+    A step of 0, which some drivers leave, means rows without padding.
+
+    Raises:
+        ImageMessageError: 0x0, a step shorter than a row, or data shorter than height * step.
+    """
+    height, width, sample = msg.height, msg.width, np.dtype(dtype).itemsize
+    if height == 0 or width == 0:
+        raise ImageMessageError(f"the image is {width}x{height}: it must have at least one pixel")
+    row = width * channels * sample
+    step = msg.step or row
+    if step < row:
+        raise ImageMessageError(f"step {step} is shorter than a row of {width} {msg.encoding} pixels ({row} bytes)")
+    if len(msg.data) < height * step:
+        raise ImageMessageError(
+            f"the image holds {len(msg.data)} bytes instead of height * step = {height} * {step}: it was cut short"
+        )
+    rows = np.frombuffer(msg.data, np.uint8, count=height * step).reshape(height, step)[:, :row]
+    if sample > 1:
+        order = ">" if msg.is_bigendian else "<"
+        rows = np.ascontiguousarray(rows).view(np.dtype(dtype).newbyteorder(order)).astype(dtype, copy=False)
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    # A padded row cannot be reshaped in place: numpy copies it then, and only then.
+    return rows.reshape(shape)
 
 
 def compressed_to_rgb(msg: Any) -> np.ndarray:
@@ -88,7 +130,7 @@ def compressed_to_rgb(msg: Any) -> np.ndarray:
 
     Raises:
         UnsupportedEncodingError: the format names another codec.
-        BrokenImageError: the data do not decode.
+        ImageMessageError: the data do not decode.
     """
     data = np.frombuffer(msg.data, np.uint8)
     # An EXIF rotation is ignored: camera_info and depth refer to the pixels as the sensor gave them.
@@ -96,25 +138,5 @@ def compressed_to_rgb(msg: Any) -> np.ndarray:
     if bgr is not None:
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     if any(codec in msg.format.lower() for codec in ("jpeg", "jpg", "png")) or not msg.format:
-        raise BrokenImageError(f"the {msg.format or 'compressed'} image of {data.size} bytes does not decode")
-    raise UnsupportedEncodingError(f"compressed format {msg.format[:40]!r} is not supported: record jpeg or png")
-
-
-def _samples(msg: Any, channels: int, dtype: type) -> np.ndarray:
-    """dtype[H, W, channels] ([H, W] for one channel), native byte order, no row padding (a step of 0 means none)."""
-    height, width, sample = msg.height, msg.width, np.dtype(dtype).itemsize
-    if height == 0 or width == 0:
-        raise BrokenImageError(f"the image is {width}x{height}: record at least one pixel")
-    row = width * channels * sample
-    step = msg.step or row
-    if step < row:
-        raise BrokenImageError(f"step {step} is shorter than a row of {width} {msg.encoding} pixels ({row} bytes)")
-    if len(msg.data) < height * step:
-        raise BrokenImageError(
-            f"the image holds {len(msg.data)} bytes instead of height * step = {height} * {step}: it was cut short"
-        )
-    rows = np.frombuffer(msg.data, np.uint8, count=height * step).reshape(height, step)[:, :row]
-    if sample > 1:
-        order = ">" if msg.is_bigendian else "<"
-        rows = np.ascontiguousarray(rows).view(np.dtype(dtype).newbyteorder(order)).astype(dtype, copy=False)
-    return rows.reshape((height, width) if channels == 1 else (height, width, channels))
+        raise ImageMessageError(f"the {msg.format or 'compressed'} image of {data.size} bytes does not decode")
+    raise UnsupportedEncodingError(f"compressed format {msg.format[:40]!r} is not supported: use jpeg or png")
