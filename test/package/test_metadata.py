@@ -17,12 +17,13 @@ DEPENDENCY_OF = {"cv2": "python3-opencv", "numpy": "python3-numpy", "PIL": "pyth
                  "rich": "python3-rich", "tqdm": "python3-tqdm", "matplotlib": "python3-matplotlib", "torch": "python3-torch",
                  "transformers": "python3-transformers-pip", "peft": "python3-peft-pip",
                  "safetensors": "python3-safetensors-pip", "tokenizers": "python3-tokenizers-pip",
-                 "mujoco": "python3-mujoco-pip"}
+                 "mujoco": "python3-mujoco-pip", "jinja2": "python3-jinja2"}
 # Used where they are importable, and only there (DESIGN: "Optional").
 OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_ros", "tf2_geometry_msgs", "rosbags", "mcap_ros2",
-            "torchao"}
+            "torchao", "pycocoevalcap"}
 # Come with one of the dependencies.
-BROUGHT_ALONG = {"rosidl_runtime_py": "rclpy", "rpyutils": "rclpy", "OpenGL": "python3-mujoco-pip", "huggingface_hub": "python3-transformers-pip"}
+BROUGHT_ALONG = {"rosidl_runtime_py": "rclpy", "rpyutils": "rclpy", "OpenGL": "python3-mujoco-pip", "huggingface_hub": "python3-transformers-pip",
+                 "accelerate": "python3-peft-pip", "markupsafe": "python3-jinja2"}
 
 
 @pytest.fixture(scope="module")
