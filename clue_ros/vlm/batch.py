@@ -1,7 +1,7 @@
 """Several prefixes of mixed length decoded together, one forward pass a token for all of them.
 
-One row a pass leaves a processor waiting for weights; a batch reads them once for everybody. Evaluation uses it. The sequences
-stand in one cache, each from slot 0; rows behind the end of a shorter one are masked and overwritten as it grows.
+For offline work: one row a pass leaves a processor waiting for weights, a batch reads them once for everybody (eight boxes took
+0.53 of the time of one after another, docs/results.md). The sequences stand in one cache, each from slot 0; rows behind the end of a shorter one are masked and overwritten as it grows.
 """
 
 from __future__ import annotations
