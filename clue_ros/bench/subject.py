@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 
 import numpy as np
-import torch
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.ambiguity.readers import AmbiguityReader

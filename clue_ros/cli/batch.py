@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Optional, TextIO, Tuple
 
+from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import load_grounder
 from clue_ros.cli.photos import read_photo
 from clue_ros.types import Answer, Box, ClueError, Turn
@@ -55,8 +56,6 @@ class _Decider:
 
     def decide(self, line: bytes) -> Dict[str, Any]:
         """The result of a line, or {"error": ...}; never raises for what a line can contain."""
-        from clue_ros.cli.ground import decision_to_dict
-
         about: Dict[str, Any] = {}
         try:
             request = parse_line(line)

@@ -76,7 +76,6 @@ def run(args: argparse.Namespace) -> int:
 
 def print_rows(rows: List[Dict[str, Any]]) -> None:
     """One line a dialogue."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 

@@ -8,10 +8,11 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Sequence
 
 import numpy as np
 
+from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import add_model_arguments, load_grounder
 from clue_ros.cli.photos import read_photo
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
@@ -86,28 +87,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_decision(args, decision, seconds, picture)
     return 0
-
-
-def decision_to_dict(decision: Decision, seconds: float) -> Dict[str, Any]:
-    """A decision as JSON values: boxes [x0, y0, x1, y1] in pixels of the upright photo, probabilities in [0, 1]."""
-    reading = decision.ambiguity
-    return {
-        "expression": decision.expression,
-        "outcome": decision.outcome.value,
-        "box": _numbers(decision.box) if decision.box is not None else None,
-        "confidence": round(float(decision.confidence), 4),
-        "ambiguity": round(float(reading.probability), 4) if reading is not None else None,
-        "threshold": round(float(reading.threshold), 4) if reading is not None else None,
-        "question": decision.question or None,
-        "unknown_words": list(decision.unknown_words),
-        "candidates": [_numbers(box) for box in decision.candidates],
-        "latency_s": round(seconds, 4),
-        "stages_s": {name: round(float(value), 4) for name, value in decision.latency_s.items()},
-    }
-
-
-def _numbers(values: Sequence[float]) -> List[float]:
-    return [round(float(value), 2) for value in values]
 
 
 def _save_picture(args: argparse.Namespace, rgb: np.ndarray, decision: Decision, turns: Sequence[Turn]):

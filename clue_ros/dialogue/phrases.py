@@ -6,12 +6,10 @@ Pure functions from values to text; the only module that holds sentences, so tha
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Optional, Sequence
+from typing import Optional, Sequence
 
+from clue_ros.dialogue.steps import End
 from clue_ros.types import Answer, Decision
-
-if TYPE_CHECKING:
-    from clue_ros.dialogue.session import End
 
 MAX_QUOTED_CHARACTERS = 80
 
@@ -57,10 +55,8 @@ def is_give_up(text: str) -> bool:
     return " ".join(words) in _GIVE_UP or " ".join(kept) in _GIVE_UP
 
 
-def closing(end: "End", expression: str, decision: Optional[Decision] = None) -> str:
+def closing(end: End, expression: str, decision: Optional[Decision] = None) -> str:
     """The robot's last sentence for the utterance topic; `decision` supplies the unknown words."""
-    from clue_ros.dialogue.session import End
-
     if end is End.FOUND:
         return "I see it."
     if end is End.NOT_FOUND:
