@@ -78,7 +78,8 @@ def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_
         "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1, "head_dim": 16},
         "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "look": [2, 3]},
-        "detector": {"steps": 2, "batch": 4}, "dialogue": {"steps": 2, "batch": 4}}))
+        "detector": {"steps": 2, "batch": 4}, "dialogue": {"steps": 2, "batch": 4},
+        "joint": {"steps": 2, "batch": 4, "tap": 2}}))
     stages = Stages(read_config(recipe), tmp_path / "run", scenes)
     with pytest.raises(TrainingError, match="clue train vision"):
         stages.language()
@@ -90,6 +91,9 @@ def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_
     decision = Grounder.from_pretrained(tmp_path / "run/model").ground(
         np.zeros((48, 64, 3), np.uint8), "hand me the red mug")
     assert decision.ambiguity.attention_map.shape == (8, 8)
+    clue = json.loads((tmp_path / "run/model/clue.json").read_text())
+    assert clue["detector"] == "joint" and clue["tap_layer"] == 2 and len(clue["gate"]) == 3
+    assert sorted(p.name for p in (tmp_path / "run/model/adapters").iterdir()) == ["dialogue"]
 
 
 def test_a_stage_that_was_not_finished_names_the_file(tmp_path, tiny_size):
