@@ -18,12 +18,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from clue_ros.evaluation.classification import figures_at, fitted_threshold
 from clue_ros.evaluation.metrics import box_iou, mean, median, wilson_interval
 from clue_ros.grounder import Grounder
 from clue_ros.simulation.dataset import read_scenes
 from clue_ros.simulation.referring import ImageSize
 from clue_ros.simulation.scene import SceneObject
-from clue_ros.training.export import area_under_curve, best_threshold, detector_report
 from clue_ros.training.queries import State, scene_states, turns_of
 from clue_ros.training.scene_data import object_from_dict
 from clue_ros.types import ClueError, Decision
@@ -111,12 +111,11 @@ def score(answers: Answers, own_threshold: float) -> Dict[str, Any]:
     probability, label = np.array(answers.probability), np.array(answers.ambiguous)
     odd = np.array(answers.scene) % 2 == 1
     kinds = [k for k, o in zip(answers.kind, odd) if o]
-    fitted = detector_report(probability[odd], label[odd], kinds, best_threshold(probability[~odd], label[~odd]))
-    own = detector_report(probability[odd], label[odd], kinds, own_threshold)
+    fitted = figures_at(probability[odd], label[odd], kinds, fitted_threshold(probability[~odd], label[~odd]))
+    own = figures_at(probability[odd], label[odd], kinds, own_threshold)
     hits = sum(value >= .5 for value in answers.iou)
-    return {**fitted, "auc": round(area_under_curve(probability[odd], label[odd]), 4), "own_threshold": own_threshold,
-            "own_f1": own["f1"], "own_accuracy": own["accuracy"], "clear": len(answers.iou),
-            "acc_at_50": round(hits / len(answers.iou), 4) if answers.iou else None,
+    return {**fitted, "own_threshold": own_threshold, "own_f1": own["f1"], "own_accuracy": own["accuracy"],
+            "clear": len(answers.iou), "acc_at_50": round(hits / len(answers.iou), 4) if answers.iou else None,
             "acc_at_50_interval": wilson_interval(hits, len(answers.iou)), "mean_iou": mean(answers.iou),
             "decision_s": _time(answers.warm, DECISION), "cold_s": _time(answers.cold, ("image", *DECISION)),
             "turn_s": _time(answers.warm, None)}

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from clue_ros.evaluation.classification import area_under_curve, figures_at, fitted_threshold, rates_at
 from clue_ros.finetune.batch import Collator, chunks
 from clue_ros.finetune.examples import Example
 from clue_ros.finetune.features import FrozenVision
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, FinetuneError, JointTask
-from clue_ros.training.export import area_under_curve, best_threshold, detector_report, f1_score
 
 HIGHER_IS_BETTER = ("f1", "auc", "accuracy", "token_accuracy")
 
@@ -83,10 +83,10 @@ def _held(totals: List[float], rows: torch.Tensor, kinds: List[str], settings: A
     probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > .5
     if len(rows):
         metrics["ambiguity_loss"] = float(F.binary_cross_entropy_with_logits(rows[:, 0], rows[:, 1]))
-        threshold = best_threshold(probability, label)
-        guess = probability >= threshold
-        metrics.update(f1=f1_score(guess, label), accuracy=float((guess == label).mean()),
-                       auc=area_under_curve(probability, label), threshold=threshold)
+        threshold, area = fitted_threshold(probability, label), area_under_curve(probability, label)
+        at = rates_at(probability, label, threshold)
+        metrics.update(f1=at.f1 or 0.0, accuracy=at.accuracy or 0.0, auc=float("nan") if area is None else area,
+                       threshold=threshold)
     weight = settings.ambiguity_weight if isinstance(settings, JointTask) else 1.0
     parts = [metrics["language_loss"]] if targets else []
     parts += [weight * metrics["ambiguity_loss"]] if len(rows) else []
@@ -101,8 +101,7 @@ def report_of(valid: Held, test: Held, threshold: float) -> Dict:
     if test.metrics and not np.isnan(test.metrics["loss"]):
         report["test"] = _plain(test.metrics)
         if len(test.label):
-            figures = detector_report(test.probability, test.label, test.kinds, threshold)
-            report["test"].update({k: None if v != v else v for k, v in figures.items()})
+            report["test"].update(figures_at(test.probability, test.label, test.kinds, threshold))
     return report
 
 

@@ -1,7 +1,9 @@
 """Stage 6, `clue train calibrate`: fit the gate, the threshold and the box confidence of a model directory.
 
-Half of the held-out scenes fit the weights (logistic regression) and the threshold, the other half gives the figures. It
-works for every kind of detector, because it asks the model the way the robot does: `Grounder.readings` and `ground`.
+The figures are of a fit (logistic regression) on half of the held-out scenes, read on the other half: F1, and whether
+P(ambiguous) means what it says (expected calibration error, reliability). What is shipped is then fitted on all of
+them. It works for every kind of detector, because it asks the model the way the robot does: `Grounder.readings` and
+`ground`.
 """
 
 from __future__ import annotations
@@ -9,57 +11,84 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 
 from clue_ros.ambiguity.gate import calibrated, logit, sigmoid
+from clue_ros.evaluation.bootstrap import statistic
+from clue_ros.evaluation.classification import Bin, calibration_error, figures_at, fitted_threshold, reliability
 from clue_ros.evaluation.metrics import box_iou
+from clue_ros.evaluation.plots import save_plots
+from clue_ros.evaluation.results import Curve, Series
 from clue_ros.grounder import Grounder
-from clue_ros.training.export import best_threshold, detector_report
 from clue_ros.training.queries import scene_states, turns_of
 from clue_ros.training.scene_data import SceneData
 from clue_ros.types import Answer, Box, Turn
 from clue_ros.vlm.settings import ClueSettings
 
-BINS = 10  # of the reliability figure
-
 
 @dataclass
 class _Readings:
-    """One row an expression: the two readings' log-odds, label, kind, scene; and one row a box that was given for a clear
-    expression: raw confidence, whether it was right (IoU >= 0.5), scene."""
+    """One row an expression: the two readings' log-odds, label, kind, scene; and one row a box that was given for a
+    clear expression: raw confidence, whether it was right (IoU >= 0.5), scene."""
 
     rows: List[Tuple[float, float, bool, str, int]] = field(default_factory=list)
     boxes: List[Tuple[float, bool, int]] = field(default_factory=list)
 
 
 def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -> Dict:
-    """Fit and write `clue.json`; returns (and writes beside the model) a report on the second half of the scenes."""
+    """Fit on all scenes and write `clue.json`; returns a report on what a fit on the scenes of even number is worth on
+    the others, and writes it beside the model: calibration.json, reliability.png."""
     model_folder = Path(model_folder)
     settings = replace(ClueSettings.load(model_folder, 10**6), confidence=())
     settings.save(model_folder)  # the confidence must be read raw
     found = _read(Grounder.from_pretrained(model_folder), data, scenes, seed)
-    x = np.array([r[:2] for r in found.rows])
-    label = np.array([r[2] for r in found.rows])
-    fit = np.array([r[4] % 2 == 0 for r in found.rows])
-    kinds = [r[3] for r, f in zip(found.rows, fit) if not f]
+    x, label = np.array([r[:2] for r in found.rows]), np.array([r[2] for r in found.rows])
+    scene = np.array([r[4] for r in found.rows])
+    fit, kinds = scene % 2 == 0, np.array([r[3] for r in found.rows])
 
     def report_of(log_odds: np.ndarray) -> Dict:
-        p = np.array([sigmoid(float(v)) for v in log_odds])
-        return detector_report(p[~fit], label[~fit], kinds, best_threshold(p[fit], label[fit]))
+        p, held = _probability(log_odds), ~fit
+        figures = figures_at(p[held], label[held], list(kinds[held]), fitted_threshold(p[fit], label[fit]))
+        error = statistic(lambda i: calibration_error(p[held][i], label[held][i]), scene[held])
+        return {**figures, "calibration_error": _rounded(error.value),
+                "calibration_error_interval": [_rounded(error.low), _rounded(error.high)],
+                "reliability": _rows(reliability(p[held], label[held]), "said", "ambiguous")}
 
-    weights = logistic(x[fit], label[fit])
-    alone = "answer alone" if settings.detector == "autoregressive" else "map alone"
-    gate = report_of(x @ weights[:2] + weights[2])
+    half, weights = logistic(x[fit], label[fit]), logistic(x, label)
+    threshold = round(fitted_threshold(_probability(x @ weights[:2] + weights[2]), label), 3)
     confidence = _fit_confidence(found.boxes)
-    replace(settings, gate=tuple(round(float(w), 4) for w in weights), threshold=gate["threshold"],
+    replace(settings, gate=tuple(round(float(w), 4) for w in weights), threshold=threshold,
             confidence=tuple(confidence["fit"])).save(model_folder)
-    report = {"detector": settings.detector, "gate": gate, alone: report_of(x[:, 0]),
-              "first token alone": report_of(x[:, 1]), "weights": weights.tolist(), "confidence": confidence}
+    alone = "answer alone" if settings.detector == "autoregressive" else "map alone"
+    report = {"detector": settings.detector, "gate": report_of(x @ half[:2] + half[2]), alone: report_of(x[:, 0]),
+              "first token alone": report_of(x[:, 1]), "weights": weights.tolist(), "threshold": threshold,
+              "confidence": confidence}
     (model_folder / "calibration.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    save_plots([_diagram({name: report[name] for name in ("gate", alone)})], model_folder)
     return report
+
+
+def told(report: Dict) -> List[str]:
+    """What `clue train calibrate` prints."""
+    lines = []
+    for name in ("map alone", "answer alone", "first token alone", "gate"):
+        if name in report:
+            row = report[name]
+            low, high = row["calibration_error_interval"]
+            spread = "" if low is None else f" ({low:.3f}–{high:.3f})"
+            lines.append(f"ambiguous or not, {name}: F1 {row['f1']:.3f}, accuracy {row['accuracy']:.3f}, calibration "
+                         f"error of P(ambiguous) {row['calibration_error']:.3f}{spread} "
+                         f"({row['count']} held-out expressions)")
+    lines += [f"  gate said {r['said']:.2f} on {r['count']} expressions, {r['ambiguous']:.2f} of them were ambiguous"
+              for r in report["gate"]["reliability"]]
+    if report["confidence"]["fit"]:
+        row = report["confidence"]
+        lines.append(f"box confidence: calibration error {row['error_before']:.3f} before, {row['error_after']:.3f} "
+                     f"after ({row['count']} boxes)")
+    return lines
 
 
 def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int) -> _Readings:
@@ -93,33 +122,42 @@ def _scaled(turn: Turn, x: float, y: float) -> Turn:
 
 
 def _fit_confidence(boxes: List[Tuple[float, bool, int]]) -> Dict:
-    """Platt scaling of the box confidence on scenes of even number, its reliability on the others; no fit without both
-    right and wrong boxes."""
-    even = [b for b in boxes if b[2] % 2 == 0]
-    held = [b for b in boxes if b[2] % 2 == 1]
+    """Platt scaling of the box confidence on all scenes; its figures are of a fit on scenes of even number, read on the
+    others. No fit without both right and wrong boxes."""
+    even, held = ([b for b in boxes if b[2] % 2 == part] for part in (0, 1))
     if not held or len({right for _, right, _ in even}) < 2:
         return {"fit": [], "count": len(held)}
-    scale, bias = logistic(np.array([[logit(c)] for c, _, _ in even]), np.array([r for _, r, _ in even]))
-    weights = (round(float(scale), 4), round(float(bias), 4))
-    right = np.array([r for _, r, _ in held])
-    before = np.array([c for c, _, _ in held])
-    after = np.array([calibrated(float(c), weights) for c in before])
-    return {"fit": list(weights), "count": len(held), "right": round(float(right.mean()), 4),
-            "error_before": round(calibration_error(before, right), 4),
-            "error_after": round(calibration_error(after, right), 4), "reliability": reliability(after, right)}
+    right, before = np.array([r for _, r, _ in held]), np.array([c for c, _, _ in held])
+    after = np.array([calibrated(float(c), _platt(even)) for c in before])
+    return {"fit": list(_platt(boxes)), "count": len(held), "right": round(float(right.mean()), 4),
+            "error_before": _rounded(calibration_error(before, right)),
+            "error_after": _rounded(calibration_error(after, right)),
+            "reliability": _rows(reliability(after, right), "confidence", "right")}
 
 
-def reliability(confidence: np.ndarray, right: np.ndarray) -> List[Dict]:
-    """One row a tenth of [0, 1] that holds any: how many, their mean confidence, the share that was right."""
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return [{"from": n / BINS, "count": int(here.sum()), "confidence": round(float(confidence[here].mean()), 4),
-             "right": round(float(right[here].mean()), 4)}
-            for n in range(BINS) if (here := place == n).any()]
+def _platt(boxes: List[Tuple[float, bool, int]]) -> Tuple[float, float]:
+    scale, bias = logistic(np.array([[logit(c)] for c, _, _ in boxes]), np.array([r for _, r, _ in boxes]))
+    return round(float(scale), 4), round(float(bias), 4)
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error in [0, 1]: mean gap between confidence and share of right ones, weighted by count."""
-    return sum(r["count"] * abs(r["confidence"] - r["right"]) for r in reliability(confidence, right)) / len(right)
+def _probability(log_odds: np.ndarray) -> np.ndarray:
+    return np.array([sigmoid(float(v)) for v in log_odds])
+
+
+def _rows(bins: List[Bin], said: str, true: str) -> List[Dict]:
+    return [{"from": round(b.low, 1), "count": b.count, said: round(b.said, 4), true: round(b.true, 4)} for b in bins]
+
+
+def _diagram(readings: Dict[str, Dict]) -> Curve:
+    series = tuple(Series(f"{name}, error {row['calibration_error']:.3f}",
+                          *(tuple(r[key] for r in row["reliability"]) for key in ("said", "ambiguous")))
+                   for name, row in readings.items())
+    return Curve("reliability", "Reliability of P(ambiguous), held-out expressions", "P(ambiguous) said",
+                 "truly ambiguous", series, diagonal=True, markers=True)
+
+
+def _rounded(value: Optional[float]) -> Optional[float]:
+    return None if value is None else round(value, 4)
 
 
 def logistic(x: np.ndarray, label: np.ndarray, decay: float = 1e-3) -> np.ndarray:

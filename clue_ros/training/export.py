@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Dict
 
-import numpy as np
 from transformers import SiglipImageProcessorPil
 
 from clue_ros.ambiguity.detector import FILE as CNN_FILE
@@ -125,41 +124,6 @@ def run_settings(run_folder: Path) -> Dict:
     if settings.get("stage") not in ("detector", "dialogue", "joint"):
         raise ModelLoadError(f"{file} is of stage '{settings.get('stage')}', which adds nothing to a model directory")
     return settings
-
-
-def best_threshold(probability: np.ndarray, label: np.ndarray) -> float:
-    """The threshold in [0.2, 0.8] with the highest F1."""
-    grid = np.linspace(.2, .8, 61)
-    return float(grid[int(np.argmax([f1_score(probability >= t, label) for t in grid]))])
-
-
-def f1_score(guess: np.ndarray, label: np.ndarray) -> float:
-    hit = float((guess & label).sum())
-    return 2 * hit / max(1.0, float(guess.sum() + label.sum()))
-
-
-def detector_report(probability: np.ndarray, label: np.ndarray, kinds: list, threshold: float) -> Dict:
-    """Accuracy, precision, recall and F1 at a threshold, and F1 or accuracy by expression type."""
-    guess = probability >= threshold
-    hit = float((guess & label).sum())
-    by_kind = {}
-    for kind in sorted(set(kinds)):
-        here = np.array([k == kind for k in kinds])
-        by_kind[kind] = {"count": int(here.sum()), "accuracy": round(float((guess == label)[here].mean()), 3)}
-    return {"threshold": round(threshold, 3), "count": len(label), "accuracy": round(float((guess == label).mean()), 3),
-            "precision": round(hit / max(1.0, float(guess.sum())), 3), "recall": round(hit / max(1., label.sum()), 3),
-            "f1": round(f1_score(guess, label), 3), "auc": round(area_under_curve(probability, label), 4),
-            "by_kind": by_kind}
-
-
-def area_under_curve(probability: np.ndarray, label: np.ndarray) -> float:
-    """Area under the ROC curve in [0, 1], ties counted half (Mann-Whitney); nan if one class is missing."""
-    positive, negative = int(label.sum()), int((~label).sum())
-    if not positive or not negative:
-        return float("nan")
-    _, place, count = np.unique(probability, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return float((ranks[label].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
 
 def write_report(run_folder: Path, report: Dict) -> None:

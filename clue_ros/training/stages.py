@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
+from clue_ros.evaluation.classification import figures_at, fitted_threshold
 from clue_ros.training.base import Base, open_base
 from clue_ros.training.detector_stage import DetectorTrainer
 from clue_ros.training.dialogue_stage import train_dialogue
-from clue_ros.training.export import (best_threshold, detector_report, export, export_variant, load_base, write_report)
+from clue_ros.training.export import export, export_variant, load_base, write_report
 from clue_ros.training.features import FeatureData, compute_features
 from clue_ros.training.joint_stage import JointTrainer
 from clue_ros.training.language_stage import train_language
@@ -81,7 +82,7 @@ class Stages:
             "base": str(self._base or ""), "prefix": self._config.sweep.prefix, "steps": sweep.run.step})
         print(f"{'layer':>5}  {'F1':>6}  {'accuracy':>8}  {'AUC':>6}   ({rows[0]['count']} held-out expressions)")
         for row in rows:
-            print(f"{row['layer']:>5}  {row['f1']:6.3f}  {row['accuracy']:8.3f}  {row['auc']:6.3f}")
+            print(f"{row['layer']:>5}  {row['f1']:6.3f}  {row['accuracy']:8.3f}  {_figure(row['auc']):>6}")
         print(f"sweep: {folder / 'sweep.json'}, sweep.csv and sweep.png beside it")
 
     def export(self) -> None:
@@ -102,22 +103,14 @@ class Stages:
         print(f"model directory: {folder} — try: clue evaluate demo --model {folder}")
 
     def calibrate(self) -> None:
-        from clue_ros.training.calibrate import calibrate
+        from clue_ros.training.calibrate import calibrate, told
 
         if not (self._output / "model" / "clue.json").exists():
             raise TrainingError(f"{self._output / 'model'} is no model directory: run first "
                                 f"clue train export --output {self._output}")
         data = self._scenes(True)
-        report = calibrate(self._output / "model", data, len(data))
-        for name in ("map alone", "answer alone", "first token alone", "gate"):
-            if name in report:
-                row = report[name]
-                print(f"ambiguous or not, {name}: F1 {row['f1']:.3f}, accuracy {row['accuracy']:.3f} "
-                      f"({row['count']} held-out expressions)")
-        if report["confidence"]["fit"]:
-            row = report["confidence"]
-            print(f"box confidence: calibration error {row['error_before']:.3f} before, {row['error_after']:.3f} after "
-                  f"({row['count']} boxes)")
+        for line in told(calibrate(self._output / "model", data, len(data))):
+            print(line)
 
     def _train_in_processes(self, stage: str) -> None:
         if self._processes > 1:
@@ -135,10 +128,10 @@ class Stages:
 
     def _report_detector(self, trainer, name: str) -> None:
         probability, label, kinds = trainer.scores(VALIDATION_BATCHES)
-        report = {"variant": name, **detector_report(probability, label, kinds, best_threshold(probability, label))}
+        report = {"variant": name, **figures_at(probability, label, kinds, fitted_threshold(probability, label))}
         write_report(trainer.run.folder, report)
         print(f"{name} on {report['count']} held-out expressions: F1 {report['f1']:.3f}, accuracy "
-              f"{report['accuracy']:.3f}, AUC {report['auc']:.3f} at threshold {report['threshold']:.2f}")
+              f"{report['accuracy']:.3f}, AUC {_figure(report['auc'])} at threshold {report['threshold']:.2f}")
 
     def _export_run(self, stage: str) -> None:
         base = self._joint_base() if stage == "joint" else self._base
@@ -208,3 +201,8 @@ class Stages:
 
     def _with_steps(self, settings):
         return replace(settings, steps=self._steps) if self._steps else settings
+
+
+def _figure(value: Optional[float]) -> str:
+    """An area under the curve that one class cannot have shows as '-'."""
+    return "-" if value is None else f"{value:.3f}"

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
-from clue_ros.training.export import best_threshold, detector_report
+from clue_ros.evaluation.classification import figures_at, fitted_threshold
 from clue_ros.training.features import FeatureData
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
@@ -96,8 +96,8 @@ class LayerSweep:
         rows = []
         for layer in self.layers:
             p = np.array(scores[layer])
-            report = detector_report(p[~fit], truth[~fit], [k for k, f in zip(kinds, fit) if not f],
-                                     best_threshold(p[fit], truth[fit]))
+            report = figures_at(p[~fit], truth[~fit], [k for k, f in zip(kinds, fit) if not f],
+                                fitted_threshold(p[fit], truth[fit]))
             rows.append({"layer": layer, **report})
         return rows
 

@@ -4,14 +4,13 @@ import csv
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from clue_ros.cli.main import main
 from clue_ros.evaluation.detector_suite import Answers, ask_all, held_out_scenes, kind_of, score
 from clue_ros.grounder import Grounder
 from clue_ros.simulation.dataset import generate
-from clue_ros.training.calibrate import calibrate, calibration_error, reliability
+from clue_ros.training.calibrate import calibrate, told
 from clue_ros.training.scene_data import load
 from clue_ros.types import ClueError
 from clue_ros.vlm.settings import ClueSettings
@@ -77,14 +76,33 @@ def test_calibration_writes_gate_threshold_and_confidence(tiny_model_dir, scenes
     data = load(scenes, tiny_size.image_size, tiny_size.patch_size, progress=False)
     report = calibrate(model, data, SCENES)
     settings = ClueSettings.load(model, 4)
-    assert len(settings.gate) == 3 and settings.threshold == report["gate"]["threshold"]
-    assert json.loads((model / "calibration.json").read_text())["map alone"]["count"] == report["gate"]["count"]
+    assert settings.gate == tuple(round(w, 4) for w in report["weights"]) and settings.threshold == report["threshold"]
+    assert json.loads((model / "calibration.json").read_text()) == report
+    bins = report["gate"]["reliability"]
+    assert report["map alone"]["count"] == report["gate"]["count"] == sum(r["count"] for r in bins)
+    gaps = sum(r["count"] * abs(r["said"] - r["ambiguous"]) for r in bins)
+    assert report["gate"]["calibration_error"] == pytest.approx(gaps / report["gate"]["count"], abs=2e-4)
+    low, high = report["gate"]["calibration_error_interval"]
+    assert 0 <= low <= high <= 1 and (model / "reliability.png").stat().st_size > 5000
+    lines = told(report)
+    assert any("gate" in line and "calibration error of P(ambiguous)" in line for line in lines)
     assert settings.confidence == tuple(report["confidence"]["fit"])
     assert kind_of(model).startswith("cnn, layer 1")
 
 
-def test_reliability_of_known_confidences():
-    confidence, right = np.array([.95, .95, .95, .95, .15, .15]), np.array([True, True, True, False, False, False])
-    rows = reliability(confidence, right)
-    assert [(r["from"], r["count"], r["right"]) for r in rows] == [(.1, 2, 0.0), (.9, 4, .75)]
-    assert calibration_error(confidence, right) == pytest.approx((4 * .2 + 2 * .15) / 6)
+def test_calibration_is_measured_on_scenes_that_the_fit_has_not_seen(tiny_model_dir, tmp_path, monkeypatch):
+    """On scenes of odd number the reading says the opposite of what it says on even ones: a fit on half of them must
+    look badly calibrated, a fit on what it is measured on would not."""
+    from clue_ros.training import calibrate as module
+
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model_dir, model)
+    found = module._Readings()
+    for scene in range(40):
+        for label in (True, False):
+            reading = 4.0 if label == (scene % 2 == 0) else -4.0
+            found.rows.append((reading, 0.0, label, "a", scene))
+    monkeypatch.setattr(module, "_read", lambda *_: found)
+    report = calibrate(model, None, 40)
+    assert report["gate"]["accuracy"] == 0 and report["gate"]["calibration_error"] > .9
+    assert abs(report["weights"][0]) < .05 and report["confidence"]["fit"] == []

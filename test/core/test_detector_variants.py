@@ -19,7 +19,7 @@ from clue_ros.training.adapters import (TARGETS, LoraSettings, add_adapter, load
 from clue_ros.training.base import UnsupportedBaseError, name_spare_tokens, open_base
 from clue_ros.training.cli import DEFAULT_CONFIG, add_arguments, run
 from clue_ros.training.detector_stage import DetectorSettings, DetectorTrainer
-from clue_ros.training.export import area_under_curve, run_settings
+from clue_ros.training.export import run_settings
 from clue_ros.training.features import FeatureData, compute_features
 from clue_ros.training.joint_stage import JointTrainer, clarify_pack
 from clue_ros.training.optimizer import Optimizer, linear
@@ -313,10 +313,3 @@ def test_each_group_has_its_own_rate_under_one_linear_schedule():
     assert [linear(n, 10, 2) for n in (0, 1, 2, 6, 10)] == [.5, 1.0, 1.0, .5, 0.0]
     with pytest.raises(ValueError, match="muon, adamw"):
         Optimizer([("x", slow)], 1e-3, 0.0, "sgd")
-
-
-def test_area_under_curve_counts_ties_half():
-    label = np.array([True, False, True, False])
-    assert area_under_curve(np.array([.9, .1, .8, .2]), label) == 1.0
-    assert area_under_curve(np.array([.5, .5, .5, .5]), label) == .5
-    assert area_under_curve(np.array([.9, .8, .7, .1]), label) == pytest.approx(.75)

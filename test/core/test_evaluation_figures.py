@@ -12,7 +12,6 @@ from clue_ros.evaluation.comparison import comparison
 from clue_ros.evaluation.dialogue_text import MissingLibraryError, text_scores, words
 from clue_ros.evaluation.rows import OtherRunError, RowStore, read_rows
 from clue_ros.evaluation.samples import expression_type
-from clue_ros.training.export import area_under_curve, detector_report
 from clue_ros.types import Box, ClueError
 
 P = np.array([.9, .8, .7, .6, .4, .3, .2, .1])
@@ -29,19 +28,35 @@ def test_rates_at_a_threshold_by_hand():
 @given(st.lists(st.tuples(st.sampled_from([0.0, .1, .25, .5, .75, 1.0]), st.booleans()), min_size=2, max_size=40))
 def test_area_equals_the_mann_whitney_statistic_and_best_threshold_is_best(rows):
     p, label = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
-    area = classification.area_under_curve(p, label)
+    area, pairs = classification.area_under_curve(p, label), np.sign(p[label][:, None] - p[~label][None])
     if label.all() or not label.any():
         assert area is None
     else:
-        assert area == pytest.approx(area_under_curve(p, label))
+        assert area == pytest.approx((pairs.mean() + 1) / 2)
     best = classification.rates_at(p, label, classification.best_threshold(p, label)).f1 or 0.0
     assert all(best >= (classification.rates_at(p, label, t).f1 or 0.0) for t in (0.0, .2, .3, .6, .9, 1.1))
 
 
-def test_figures_agree_with_those_of_training():
-    theirs = detector_report(P, L, ["a"] * 8, .5)
+def test_the_figures_of_a_report_are_those_of_the_suites():
+    report = classification.figures_at(P, L, ["b", "a"] * 4, .5)
     ours = dict(classification.estimates(P, L, .5, range(8)))
-    assert {k: round(ours[k].value, 3) for k in ours} == {k: theirs[k] for k in ours}
+    assert {k: round(ours[k].value, 3) for k in ours} == {k: report[k] for k in ours}
+    assert report["count"] == 8 and report["auc"] == .8125
+    assert report["by_kind"] == {"a": {"count": 4, "accuracy": .75}, "b": {"count": 4, "accuracy": .75}}
+    alone = classification.figures_at(P, np.zeros(8, bool), ["a"] * 8, 2.0)
+    assert alone["auc"] is None and alone["f1"] == alone["precision"] == 0 and alone["accuracy"] == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=1, max_size=40))
+def test_the_fitted_threshold_is_the_lowest_of_the_best_on_its_grid(rows):
+    p, label = np.array([r[0] / 100 for r in rows]), np.array([r[1] for r in rows])
+
+    def f1(limit):
+        guess = p >= limit
+        return 2 * (guess & label).sum() / max(1.0, guess.sum() + label.sum())
+
+    grid = np.linspace(.2, .8, 61)
+    assert classification.fitted_threshold(p, label) == grid[int(np.argmax([f1(t) for t in grid]))]
 
 
 def test_roc_curve_moves_ties_together():
@@ -99,7 +114,7 @@ def test_bootstrap_of_f1_and_of_any_statistic():
     e = bootstrap.ratio(*classification.f1_terms(P >= .5, L), range(8))
     assert e.value == .75 and e.low < .75 < e.high
     a = classification.area_estimate(P, L, range(8))
-    assert a.value == pytest.approx(area_under_curve(P, L)) and a.low < a.value < a.high
+    assert a.value == pytest.approx(13 / 16) and a.low < a.value < a.high
 
 
 def test_a_paired_difference_sees_what_separate_intervals_hide():

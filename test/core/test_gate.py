@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from clue_ros.ambiguity.gate import Gate, logit, sigmoid, speech_logit
+from clue_ros.evaluation.classification import figures_at, fitted_threshold
 from clue_ros.training.calibrate import logistic
-from clue_ros.training.export import best_threshold, detector_report
 from clue_ros.vlm.decoding import Branch
 
 SURE_QUESTION = {Branch.QUESTION: .98, Branch.BOX: .01, Branch.NOTHING: .01}
@@ -39,7 +39,7 @@ def test_the_fit_recovers_the_weights_that_made_the_labels():
 def test_the_report_counts_right():
     probability = np.array([.9, .8, .4, .1])
     label = np.array([True, False, True, False])
-    report = detector_report(probability, label, ["a", "a", "b", "b"], .5)
+    report = figures_at(probability, label, ["a", "a", "b", "b"], .5)
     assert (report["accuracy"], report["precision"], report["recall"], report["f1"]) == (.5, .5, .5, .5)
     assert report["by_kind"]["a"] == {"count": 2, "accuracy": .5}
-    assert best_threshold(probability, label) <= .4
+    assert fitted_threshold(probability, label) <= .4
