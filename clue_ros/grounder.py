@@ -133,6 +133,8 @@ class Grounder:
         which to ask, None for the checkpoint's own; candidates: detections of another system in pixels, of which the box
         is then one; min_confidence: with may_ask, a box that is less sure than this is asked about instead; should_stop: asked
         between steps and before every token.
+        For a closed vocabulary slips of the keyboard ("the yelow botle") are repaired in instruction and answers
+        (vlm/spelling.py); Decision.expression stays as it was said.
         Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled.
         """
         times: Dict[str, float] = {}

@@ -94,7 +94,7 @@ class StockGrounder:
                threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
                should_stop: StopTest = None) -> Decision:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS
-        (closed vocabularies only).
+        (closed vocabularies only, whose slips of the keyboard are repaired; the Decision's expression stays as said).
 
         image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first,
         clicks in pixels of the image; may_ask: False gives the surest candidate instead of a question; threshold:

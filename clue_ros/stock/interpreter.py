@@ -64,6 +64,7 @@ class Interpreter:
     def understand(self, image: StockImage, expression: str, turns: Sequence[Turn], given: Sequence[Box],
                    times: Times, should_stop: StopTest) -> Understanding:
         """Replay the dialogue: what the instruction selects, then what each reply leaves of it."""
+        expression = self._see.respelled(expression)
         request = parse_instruction(expression)
         asked = [request.phrase, *([request.relation.phrase] if request.relation else [])]
         unknown = tuple(dict.fromkeys(w for phrase in asked for w in self._see.unknown_words(phrase)))
@@ -96,7 +97,8 @@ class Interpreter:
             state = self.by_color(image, state, times, should_stop)
         offered = self._offered(image, state, turn.question, times, should_stop)
         known = self._known_words(image, state)
-        reading = read_reply(answer.text[:MAX_CHARACTERS], turn.question, state.request, state.boxes, image.size, known,
+        said = self._see.respelled(answer.text[:MAX_CHARACTERS])
+        reading = read_reply(said, turn.question, state.request, state.boxes, image.size, known,
                              [(o.words, o.keeps) for o in offered])
         if reading.verdict is Verdict.REFINE:
             return self._refined(image, state, reading, given, times, should_stop)

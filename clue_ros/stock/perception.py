@@ -62,6 +62,10 @@ class Perception:
         #: False for a closed vocabulary without the words of the questions: such a model can only detect.
         self.can_describe = not backbone.unknown_words(asked)
 
+    def respelled(self, text: str) -> str:
+        """The text with slips of the keyboard repaired for a closed vocabulary; untouched for an open one."""
+        return self._backbone.respelled(text)
+
     def unknown_words(self, phrase: str) -> Tuple[str, ...]:
         """Words of a phrase that a closed vocabulary lacks; always empty for an open one."""
         return tuple(self._backbone.unknown_words(phrase))

@@ -167,12 +167,16 @@ class PaliGemmaBackbone:
     def text_of(self, sequence: ConstrainedSequence) -> str:
         return self.tokenizer.decode(sequence.tokens, skip_special_tokens=True).strip()
 
+    def respelled(self, text: str) -> str:
+        """The text with slips of the keyboard repaired for a closed vocabulary (spelling.py); untouched for an open one."""
+        return self.tokens.respelled(text)
+
     def unknown_words(self, text: str) -> Tuple[str, ...]:
-        """Words of a text that a closed vocabulary lacks, in order; always empty for an open one."""
+        """Words of a text that a closed vocabulary lacks, in order, slips apart; always empty for an open one."""
         return self.tokens.unknown_words(text)
 
     def without_unknown(self, text: str) -> str:
-        """The text without the pieces (words, signs) that a closed vocabulary lacks."""
+        """The respelled text without the pieces (words, signs) that a closed vocabulary lacks."""
         return self.tokens.without_unknown(text)
 
     def plan_of(self, adapter: str) -> DecoderPlan:

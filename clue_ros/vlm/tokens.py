@@ -1,4 +1,5 @@
-"""Words to token ids for the serving model: prefixes, the rows that the tap reads, the closed vocabulary."""
+"""Words to token ids for the serving model: prefixes, the rows that the tap reads, the closed vocabulary with its repair of
+slips of the keyboard (spelling.py)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from clue_ros.location import token
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoding import Vocabulary
 from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.spelling import respelled
 
 
 class Prefix(NamedTuple):
@@ -59,20 +61,27 @@ class PromptTokens:
     def ids_of_words(self, words: Tuple[str, ...]) -> frozenset:
         return frozenset(i for w in words for i in self._encode(w))
 
+    def respelled(self, text: str) -> str:
+        """The text with slips of the keyboard repaired for a closed vocabulary; untouched for an open one."""
+        if not self._settings.closed_vocabulary:
+            return text
+        return respelled(text, {*self.tokenizer.get_vocab(), *self._settings.ignored_words})
+
     def unknown_words(self, text: str) -> Tuple[str, ...]:
-        """Words of a text that a closed vocabulary lacks, in order; always empty for an open one."""
+        """Words of a text that a closed vocabulary lacks and that are no slip of one that it has, in order; always empty
+        for an open one."""
         if not self._settings.closed_vocabulary:
             return ()
         known = {*self.tokenizer.get_vocab(), *self._settings.ignored_words}
-        words = [w for w in self._pieces(text) if w not in known and any(c.isalnum() for c in w)]
+        words = [w for w in self._pieces(respelled(text, known)) if w not in known and any(c.isalnum() for c in w)]
         return tuple(dict.fromkeys(words))
 
     def without_unknown(self, text: str) -> str:
-        """The text without the pieces (words, signs) that a closed vocabulary lacks."""
+        """The respelled text without the pieces (words, signs) that a closed vocabulary lacks."""
         if not self._settings.closed_vocabulary:
             return text
         known = self.tokenizer.get_vocab()
-        return " ".join(w for w in self._pieces(text) if w in known)
+        return " ".join(w for w in self._pieces(self.respelled(text)) if w in known)
 
     def _pieces(self, text: str) -> Tuple[str, ...]:
         inner = self.tokenizer.backend_tokenizer

@@ -45,6 +45,9 @@ class ScriptedBackbone:
     def unknown_words(self, text):
         return ()
 
+    def respelled(self, text):
+        return text
+
     def encode(self, rgb):
         return EncodedImage(torch.tensor([rgb.shape[1], rgb.shape[0], int(rgb[0, 0, 0])]), rgb.shape[1], rgb.shape[0])
 
@@ -321,6 +324,9 @@ def test_the_map_and_unknown_words_with_the_real_class(stock_dir):
     assert 0 <= reading.attention_map.min() and reading.attention_map.max() <= 1
     lost = grounder.ground(IMAGE, "hand me the zyzzyva")
     assert lost.outcome is Outcome.UNKNOWN_WORDS and lost.unknown_words == ("zyzzyva",)
+    image = grounder.encode(IMAGE)
+    assert grounder.ground(image, "hand me the yelow botle").expression == "hand me the yelow botle"
+    assert set(image.detections) == {"yellow bottle"}
     with pytest.raises(InvalidExpressionError):
         grounder.detect_ambiguity(IMAGE, "the zyzzyva")
     with pytest.raises(Cancelled):

@@ -1,0 +1,92 @@
+"""Repair of slips of the keyboard: what is repaired, what must not be, and the real model."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clue_ros.grounder import EMBEDDED_MODEL, Grounder
+from clue_ros.simulation.language import FILLERS, all_words
+from clue_ros.types import Answer, Outcome, Turn
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.spelling import REAL_WORDS, repair, respelled
+
+KNOWN = frozenset((*all_words(), *FILLERS, "<loc0000>", "don't"))
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("said, meant", [
+    ("yelow", "yellow"), ("botle", "bottle"), ("bottel", "bottle"), ("bttle", "bottle"), ("oragne", "orange"),
+    ("pplate", "plate"), ("bannana", "banana"), ("gren", "green"), ("centre", "center"), ("Botle", "bottle"),
+    ("dont", "don't"), ("talbe", "table"),
+])
+def test_a_slip_is_repaired(said, meant):
+    assert repair(said, KNOWN) == meant
+
+
+@pytest.mark.parametrize("said", [
+    "bell", "call", "pall", "blve",  # another letter
+    "bottles", "mugs", "planet", "boxes",  # a letter too many that doubles nothing
+    "ottle", "obttle", "ranana",  # another first letter
+    "blu", "rad", "mgu", "re",  # too short
+    "mugg", "redd", "cupp",  # what they would be is too short
+    "botl", "yllw", "lfet1", "loc0000", "100", "bottle",  # two slips, digits, a known word
+    "cold", "thin", "three", "pint", "form", "naïve", "böttle", "", "wrench", "screwdriver",
+])
+def test_what_is_no_slip_stays(said):
+    assert repair(said, KNOWN) is None
+
+
+def test_two_known_words_leave_a_doubt():
+    assert repair("colr", {"color"}) == "color"
+    assert repair("colr", {"color", "colar"}) is None
+    assert repair("bowll", {"bowl", "ball"}) == "bowl"
+    assert repair("bowll", {"bowl", "bowlll"}) is None
+
+
+def test_everything_but_the_words_stays():
+    assert respelled("the yelow,botle <loc0001><loc1000> 3 botle's!", KNOWN) == "the yellow,bottle <loc0001><loc1000> 3 botle's!"
+    assert respelled("", KNOWN) == ""
+
+
+@given(st.text(alphabet=LETTERS, min_size=1, max_size=9))
+def test_a_repair_keeps_the_letters(word):
+    """Whatever comes out is known, begins alike, and has all its letters: none was put in place of another."""
+    meant = repair(word, KNOWN)
+    if meant is not None:
+        assert meant in KNOWN and meant[0] == word[0] and min(len(meant), len(word)) >= 4
+        more, fewer = sorted((word, meant), key=len, reverse=True)
+        left = list(more)
+        for letter in fewer:
+            left.remove(letter)
+        assert len(left) == len(more) - len(fewer) <= 1
+
+
+def test_no_word_that_is_kept_back_is_one_of_the_models():
+    assert not REAL_WORDS & KNOWN
+
+
+def test_an_open_vocabulary_is_untouched(tiny_model_dir):
+    backbone = PaliGemmaBackbone.from_pretrained(tiny_model_dir)
+    said = "hand me the yelow botle"
+    assert backbone.respelled(said) == backbone.without_unknown(said) == "hand me the yellow bottle"
+    opened = backbone.tokens.with_settings(type(backbone.settings)())
+    assert opened.respelled(said) == opened.without_unknown(said) == said and opened.unknown_words(said) == ()
+
+
+@pytest.mark.skipif(not EMBEDDED_MODEL.is_dir(), reason="the embedded model is not in this checkout")
+def test_the_embedded_model_takes_a_misspelled_instruction_and_answer():
+    grounder = Grounder.from_pretrained()
+    rng = np.random.default_rng(3)
+    image = grounder.encode(rng.integers(0, 255, (96, 128, 3), dtype=np.uint8))
+    right, wrong = (grounder.ground(image, f"hand me the {words}", may_ask=False) for words in ("yellow bottle", "yelow botle"))
+    assert wrong.expression == "hand me the yelow botle" and wrong.unknown_words == ()
+    assert (wrong.outcome, wrong.box, wrong.confidence) == (right.outcome, right.box, right.confidence)
+    assert wrong.ambiguity.probability == right.ambiguity.probability
+    ask = "do you mean the red bottle or the yellow bottle ?"
+    right, wrong = (grounder.ground(image, "the bottle", [Turn(ask, Answer(words))], may_ask=False)
+                    for words in ("the yellow one", "the yelow one"))
+    assert (wrong.outcome, wrong.box, wrong.confidence) == (right.outcome, right.box, right.confidence)
+    kept = grounder.ground(image, "hand me the bell")
+    assert kept.outcome is Outcome.UNKNOWN_WORDS and kept.unknown_words == ("bell",)
+    grounder.close()
