@@ -4,7 +4,7 @@
 
 Layout: `scenes-NNNNN.jsonl` (one line a scene, a shard of `SHARD` scenes a file, written when the shard is complete),
 `images/ID.webp` (the camera image), `masks/ID.png` (uint8: object index + 1, 0 for the background).
-A line holds: id, width, height, intrinsics [fx, fy, cx, cy] and objects (category, color, size, box [x0, y0, x1, y1] in
+A line holds: id, width, height, intrinsics [fx, fy, cx, cy] and objects (category, color, size, shape, box [x0, y0, x1, y1] in
 pixels or null, visibility in [0, 1], pixels, point [x, y, z] metres in the optical frame).
 """
 
@@ -21,9 +21,10 @@ from typing import Dict, Iterator, List
 import cv2
 import numpy as np
 
-from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, sample_scene
+from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, recolored, sample_scene
 
 SHARD = 100
+COUNTERFACTUAL = 8
 ASPECTS = ((320, 240), (320, 240), (320, 240), (280, 280), (384, 216))  # width, height: what cameras deliver
 
 _renderer: dict = {}
@@ -67,7 +68,11 @@ def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bo
 
 
 def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Scene:
-    """The scene that a data set of this seed holds at this index."""
+    """The scene that a data set of this seed holds at this index; every eighth is the one before it with one object
+    recoloured."""
+    if index % COUNTERFACTUAL == COUNTERFACTUAL - 1:
+        before = sample_scene(np.random.default_rng([seed, index - 1]), config)
+        return recolored(before, np.random.default_rng([seed, index]), config)
     return sample_scene(np.random.default_rng([seed, index]), config)
 
 
@@ -97,7 +102,7 @@ def _shard(job) -> int:
 
 
 def object_to_dict(item: SceneObject, point) -> Dict:
-    return {"category": item.category, "color": item.color, "size": item.size,
+    return {"category": item.category, "color": item.color, "size": item.size, "shape": item.shape,
             "box": [round(v, 1) for v in item.box] if item.box else None, "visibility": round(item.visibility, 3),
             "pixels": item.pixels, "point": [round(float(v), 4) for v in point]}
 

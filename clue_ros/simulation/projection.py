@@ -7,13 +7,13 @@ from typing import Dict, List, Tuple
 import cv2
 import numpy as np
 
-from clue_ros.simulation import shapes
+from clue_ros.simulation import meshes, shapes
 from clue_ros.simulation.scene import Camera, Scene, SceneObject, with_boxes
 from clue_ros.types import Box
 
 Intrinsics = Tuple[float, float, float, float]  # fx, fy, cx, cy in pixels
 
-_rings: Dict[str, List[np.ndarray]] = {}
+_rings: Dict[Tuple[str, str], List[np.ndarray]] = {}
 
 
 def intrinsics_of(camera: Camera, width: int, height: int) -> Intrinsics:
@@ -44,7 +44,7 @@ def paint_silhouette(canvas: np.ndarray, value: int, item: SceneObject, camera: 
     rotation, origin = camera_pose(camera)
     c, s, scale = np.cos(item.yaw), np.sin(item.yaw), shapes.SIZES[item.size]
     turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
-    for rings in _silhouette_rings(item.category):
+    for rings in _silhouette_rings(item.category, item.shape):
         points = ((rings * scale) @ turn + np.array(item.position) - origin) @ rotation
         uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + [cx + width / 2, cy + height / 2]
         # Two neighbouring rings span a convex frustum, so the union of their hulls is the exact silhouette.
@@ -85,11 +85,11 @@ def foresee(scene: Scene, width: int = 320, height: int = 240) -> Tuple[SceneObj
     return measure(scene, np.where(window == 255, -1, window))
 
 
-def _silhouette_rings(category: str) -> List[np.ndarray]:
+def _silhouette_rings(category: str, shape: str) -> List[np.ndarray]:
     """float[rows, ring, 3] of each part, in the object's frame at scale 1."""
-    if category not in _rings:
+    if (category, shape) not in _rings:
         parts = []
-        for part in shapes.CATEGORIES[category].parts:
+        for part in shapes.shape_of(category, shape).parts:
             if part.mesh == "box":
                 x, y, z = part.size
                 ring = np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
@@ -97,10 +97,10 @@ def _silhouette_rings(category: str) -> List[np.ndarray]:
             elif part.mesh == "sphere":
                 r = part.size[0]
                 angle = np.linspace(-np.pi / 2, np.pi / 2, 13)
-                vertices, _, _ = shapes.lathe(np.c_[r * np.cos(angle), r + r * np.sin(angle)], 16)
+                vertices, _, _ = meshes.lathe(np.c_[r * np.cos(angle), r + r * np.sin(angle)], 16)
                 parts.append(vertices.reshape(13, -1, 3))
             else:
-                vertices, _, _ = shapes.MESHES[part.mesh]()
-                parts.append(vertices.reshape(-1, shapes.ring_size(part.mesh), 3))
-        _rings[category] = parts
-    return _rings[category]
+                vertices, _, _ = meshes.MESHES[part.mesh]()
+                parts.append(vertices.reshape(-1, meshes.ring_size(part.mesh), 3))
+        _rings[category, shape] = parts
+    return _rings[category, shape]

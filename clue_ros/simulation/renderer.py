@@ -1,6 +1,6 @@
 """Renders scenes with MuJoCo: colour, metric depth, instance segmentation, boxes and visibility.
 
-One model with every (category, size) in several copies is compiled once; a scene then only moves, colours and hides
+One model with every (category, shape, size) in several copies is compiled once; a scene then only moves, colours and hides
 bodies, because making a GL context and compiling shaders costs several times a picture.
 """
 
@@ -12,14 +12,14 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from clue_ros.simulation import shapes, textures
+from clue_ros.simulation import meshes, shapes, textures
 from clue_ros.simulation.projection import Intrinsics, camera_pose, intrinsics_of, measure, optical_points
 from clue_ros.simulation.scene import Scene, SceneObject
 from clue_ros.types import ClueError
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 
-COPIES = 4  # of each (category, size): the most that one scene can hold
+COPIES = 4  # of each (category, shape, size): the most that one scene can hold
 LABELS = 10  # printed textures: the most labelled objects that one scene can hold
 LIGHTS = 3
 HIDDEN_GROUP = 5
@@ -60,7 +60,7 @@ class TabletopRenderer:
             raise SimulationError(f"rendering needs the Python package mujoco ({error}): pip install mujoco") from error
         self._mujoco = mujoco
         self.width, self.height = width, height
-        self._slots: Dict[Tuple[str, str], List[int]] = {}
+        self._slots: Dict[Tuple[str, str, str], List[int]] = {}
         self._model = self._kit(shadows).compile()
         self._data = mujoco.MjData(self._model)
         self._find_ids()
@@ -148,18 +148,19 @@ class TabletopRenderer:
                             type=mj.mjtLightType.mjLIGHT_DIRECTIONAL)
         world.add_camera(name="camera", pos=[0, 0, 1], fovy=48)
         for size, scale in shapes.SIZES.items():
-            for name, builder in shapes.MESHES.items():
+            for name, builder in meshes.MESHES.items():
                 vertices, faces, uv = builder()
                 mesh = spec.add_mesh(name=f"{name}_{size}", inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)
                 mesh.uservert = (vertices * scale).astype(np.float32).ravel()
                 mesh.userface = faces.astype(np.int32).ravel()
                 mesh.usertexcoord = uv.astype(np.float32).ravel()
                 mesh.userfacetexcoord = faces.astype(np.int32).ravel()
-            for category, shape in shapes.CATEGORIES.items():
-                for copy in range(COPIES):
-                    body = world.add_body(name=f"{category}/{size}/{copy}")
-                    for part in shape.parts:
-                        self._add_part(body, part, size, scale)
+            for category, variants in shapes.SHAPES.items():
+                for variant, shape in variants.items():
+                    for copy in range(COPIES):
+                        body = world.add_body(name=f"{category}/{variant}/{size}/{copy}")
+                        for part in shape.parts:
+                            self._add_part(body, part, size, scale)
         return spec
 
     def _add_part(self, body, part: shapes.Part, size: str, scale: float) -> None:
@@ -177,8 +178,8 @@ class TabletopRenderer:
     def _find_ids(self) -> None:
         m, name = self._model, self._mujoco.mj_id2name
         for body in range(1, m.nbody):
-            category, size, _ = name(m, self._mujoco.mjtObj.mjOBJ_BODY, body).split("/")
-            self._slots.setdefault((category, size), []).append(body)
+            category, shape, size, _ = name(m, self._mujoco.mjtObj.mjOBJ_BODY, body).split("/")
+            self._slots.setdefault((category, shape, size), []).append(body)
 
     def _arrange(self, scene: Scene) -> List[int]:
         """Move the model into the scene's state; returns each object's body id."""
@@ -187,15 +188,15 @@ class TabletopRenderer:
         free = {key: list(bodies) for key, bodies in self._slots.items()}
         taken, label = [], 0
         for item in scene.objects:
-            if not free.get((item.category, item.size)):
-                raise SimulationError(f"a scene can hold at most {COPIES} objects '{item.size} {item.category}'; "
-                                      f"known categories: {', '.join(shapes.CATEGORIES)}")
-            body = free[(item.category, item.size)].pop()
+            if not free.get((item.category, item.shape, item.size)):
+                raise SimulationError(f"a scene can hold at most {COPIES} objects '{item.size} {item.shape} "
+                                      f"{item.category}'; known categories: {', '.join(shapes.CATEGORIES)}")
+            body = free[(item.category, item.shape, item.size)].pop()
             taken.append(body)
             m.body_pos[body] = item.position
             m.body_quat[body] = [np.cos(item.yaw / 2), 0, 0, np.sin(item.yaw / 2)]
             first = m.body_geomadr[body]
-            for k, part in enumerate(shapes.CATEGORIES[item.category].parts):
+            for k, part in enumerate(shapes.shape_of(item.category, item.shape).parts):
                 m.geom_group[first + k] = 0
                 if part.role == "label":
                     name = f"label{label % LABELS}"
@@ -205,8 +206,8 @@ class TabletopRenderer:
                     m.geom_rgba[first + k] = 1
                 else:
                     m.geom_rgba[first + k] = [*item.rgb, 1] if part.role == "body" else part.role
-        self._paint("table", textures.surface(scene.table_seed))
-        self._paint("wall", textures.surface(scene.wall_seed))
+        self._paint("table", textures.surface(scene.table_seed, kinds=scene.surfaces))
+        self._paint("wall", textures.surface(scene.wall_seed, kinds=scene.surfaces))
         rotation, origin = camera_pose(scene.camera)
         m.cam_pos[0], m.cam_fovy[0] = origin, scene.camera.fovy
         self._mujoco.mju_mat2Quat(m.cam_quat[0], (rotation * [1, -1, -1]).ravel())

@@ -12,7 +12,9 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.simulation.shapes import CATEGORIES, COLORS, NATURAL_COLORS, SIZES
+from clue_ros.simulation.shapes import (CATEGORIES, COLORS, HELD_OUT_PAIRS, HELD_OUT_SHAPES, NATURAL_COLORS, SHAPES, SIZES,
+                                        STANDARD, shape_of)
+from clue_ros.simulation.textures import SURFACES
 from clue_ros.types import Box
 
 
@@ -34,13 +36,14 @@ class SceneObject:
     yaw: float
     rgb: Tuple[float, float, float]
     texture_seed: int = 0
+    shape: str = STANDARD
     box: Optional[Box] = None
     visibility: float = 0.0
     pixels: int = 0
 
     @property
     def radius(self) -> float:
-        return CATEGORIES[self.category].radius * SIZES[self.size]
+        return shape_of(self.category, self.shape).radius * SIZES[self.size]
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Scene:
     lights: Tuple[Light, ...]
     table_seed: int
     wall_seed: int
+    surfaces: Tuple[str, ...] = SURFACES
 
     def to_dict(self) -> dict:
         """A plain JSON-serialisable dictionary."""
@@ -73,18 +77,29 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Limits of the random draw. Lengths in metres, angles in radians."""
+    """Limits of the random draw; the defaults are what the embedded model is trained on. Lengths in metres, angles in
+    radians, powers as MuJoCo's diffuse intensity.
 
-    categories: Tuple[str, ...] = tuple(CATEGORIES)
+    held_out_pairs, held_out_shapes: (colour, category) and (category, shape), never drawn unless `held_out_share` says
+    that this share of the objects is drawn from one of the two.
+    """
+
+    categories: Tuple[str, ...] = CATEGORIES
     colors: Tuple[str, ...] = tuple(COLORS)
     min_objects: int = 3
-    max_objects: int = 6
+    max_objects: int = 7
     workspace: Tuple[float, float] = (.19, .25)  # half extents in x and y
-    camera_distance: Tuple[float, float] = (.62, .86)
-    camera_elevation: Tuple[float, float] = (.60, 1.05)
-    camera_azimuth: float = .35
-    held_out_pairs: Tuple[Tuple[str, str], ...] = ()  # (colour, category) that are never drawn
-    duplicate_probability: float = .75  # of a second (and perhaps third) object of one category
+    camera_distance: Tuple[float, float] = (.60, .88)
+    camera_elevation: Tuple[float, float] = (.58, 1.08)
+    camera_azimuth: Tuple[float, float] = (0.0, .38)  # to either side
+    light_height: Tuple[float, float] = (1.0, 2.2)
+    light_power: Tuple[float, float] = (.45, .82)
+    light_tint: float = .2  # how much of a colour channel a light may lack
+    surfaces: Tuple[str, ...] = SURFACES
+    held_out_pairs: Tuple[Tuple[str, str], ...] = HELD_OUT_PAIRS
+    held_out_shapes: Tuple[Tuple[str, str], ...] = HELD_OUT_SHAPES
+    held_out_share: float = 0.0
+    duplicate_probability: float = .8  # of a second (and perhaps third and fourth) object of one category
 
 
 def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
@@ -96,15 +111,21 @@ def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
 def draw_object(rng: np.random.Generator, category: str, config: SceneConfig, *, color: Optional[str] = None,
                 size: Optional[str] = None, position=(0.0, 0.0, 0.0)) -> SceneObject:
     """One object of a category with everything not given drawn at random."""
-    if color is None:
-        allowed = [c for c in NATURAL_COLORS.get(category, config.colors)
-                   if c in config.colors and (c, category) not in config.held_out_pairs]
-        color = str(rng.choice(allowed))
-    size = size or str(rng.choice(list(SIZES), p=[.2, .6, .2]))
+    pairs = [c for c, of in config.held_out_pairs if of == category]
+    unseen = [s for of, s in config.held_out_shapes if of == category]
+    shapes = [s for s in SHAPES[category] if s not in unseen]
+    colors = [c for c in NATURAL_COLORS.get(category, config.colors) if c in config.colors and c not in pairs]
+    if rng.random() < config.held_out_share:
+        if color is None and pairs and rng.random() < .5:
+            colors = pairs
+        else:
+            shapes = unseen or shapes
+    color = color or str(rng.choice(colors))
+    size = size or str(rng.choice(list(SIZES), p=[.25, .5, .25]))
     # A mug's handle is what tells it from a can: keep it out of the blind angle behind the body.
     yaw = rng.uniform(math.pi * .35, math.pi * 1.65) if category == "mug" else rng.uniform(0, 2 * math.pi)
     return SceneObject(category, color, size, tuple(position), float(yaw), _jitter(rng, color),
-                       int(rng.integers(2**31)))
+                       int(rng.integers(2**31)), str(rng.choice(shapes)))
 
 
 def place(rng: np.random.Generator, objects: Sequence[SceneObject], config: SceneConfig,
@@ -123,50 +144,70 @@ def place(rng: np.random.Generator, objects: Sequence[SceneObject], config: Scen
 
 
 def draw_camera(rng: np.random.Generator, config: SceneConfig) -> Camera:
-    azimuth = rng.uniform(-config.camera_azimuth, config.camera_azimuth)
+    azimuth = rng.choice([-1, 1]) * rng.uniform(*config.camera_azimuth)
     elevation = rng.uniform(*config.camera_elevation)
     distance = rng.uniform(*config.camera_distance)
     target = np.array([rng.uniform(-.02, .03), rng.uniform(-.03, .03), .04])
     position = target + distance * np.array([-math.cos(elevation) * math.cos(azimuth),
                                              math.cos(elevation) * math.sin(azimuth), math.sin(elevation)])
-    return Camera(tuple(map(float, position)), tuple(map(float, target)), float(rng.uniform(46, 52)))
+    return Camera(tuple(map(float, position)), tuple(map(float, target)), float(rng.uniform(44, 53)))
 
 
-def draw_lights(rng: np.random.Generator) -> Tuple[Light, ...]:
+def draw_lights(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Tuple[Light, ...]:
+    """One or two lights: the first casts the shadows, the second is weaker."""
     lights = []
     for i in range(int(rng.integers(1, 3))):
-        position = rng.uniform([-1.2, -1.2, 1.0], [.6, 1.2, 2.2])
-        power = rng.uniform(.5, .8) if i == 0 else rng.uniform(.2, .4)
-        tint = np.array([1, rng.uniform(.9, 1), rng.uniform(.8, 1)])
+        position = rng.uniform([-1.2, -1.2, config.light_height[0]], [.6, 1.2, config.light_height[1]])
+        power = rng.uniform(*config.light_power) * (1 if i == 0 else .45)
+        tint = 1 - config.light_tint * rng.dirichlet([.6, .6, .6])
         lights.append(Light(tuple(map(float, position)), tuple(map(float, power * tint))))
     return tuple(lights)
 
 
 def surroundings(rng: np.random.Generator, config: SceneConfig) -> dict:
     """Camera, lights and surfaces as keyword arguments of `Scene`."""
-    return dict(camera=draw_camera(rng, config), lights=draw_lights(rng), table_seed=int(rng.integers(2**31)),
-                wall_seed=int(rng.integers(2**31)))
+    return dict(camera=draw_camera(rng, config), lights=draw_lights(rng, config), table_seed=int(rng.integers(2**31)),
+                wall_seed=int(rng.integers(2**31)), surfaces=config.surfaces)
 
 
 def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Scene:
-    """A random scene; most hold two or three objects of one category, so that both labels occur in one image."""
+    """A random scene; most hold two to four objects of one category, so that both labels occur in one image."""
     while True:
         count = int(rng.integers(config.min_objects, config.max_objects + 1))
         count = min(count, MAX_OF_A_KIND * len(config.categories))
         categories: list = []
         if rng.random() < config.duplicate_probability:
-            categories += [str(rng.choice(config.categories))] * (3 if count > 3 and rng.random() < .35 else 2)
+            alike = int(rng.choice([2, 3, 4], p=[.58, .32, .10]))
+            categories += [str(rng.choice(config.categories))] * min(alike, max(2, count - 1))
         while len(categories) < count:
             drawn = str(rng.choice(config.categories))
             if categories.count(drawn) < MAX_OF_A_KIND:
                 categories.append(drawn)
         objects = [draw_object(rng, c, config) for c in categories]
-        # Two of a kind in one colour: only a position can tell them apart.
+        # Two of a kind in one colour: only a position or a size can tell them apart.
         if len(objects) > 1 and objects[0].category == objects[1].category and rng.random() < .4:
             objects[1] = replace(objects[1], color=objects[0].color, rgb=_jitter(rng, objects[0].color))
         placed = place(rng, objects, config)
         if placed:
             return Scene(tuple(placed[i] for i in rng.permutation(count)), **surroundings(rng, config))
+
+
+def recolored(scene: Scene, rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Scene:
+    """The counterfactual of a scene: one object takes another colour, so that a phrase with category and colour changes
+    its label; everything else stays. Of two things of a kind and a colour one becomes different, of two of different
+    colours one becomes alike; without two of a kind any object changes."""
+    pairs = [(i, j) for i, a in enumerate(scene.objects) for j, b in enumerate(scene.objects)
+             if i != j and a.category == b.category]
+    index, twin = pairs[int(rng.integers(len(pairs)))] if pairs else (int(rng.integers(len(scene.objects))), None)
+    item = scene.objects[index]
+    color = item.color if twin is None else scene.objects[twin].color
+    for _ in range(50):  # a configuration may allow one colour only
+        if color != item.color:
+            break
+        color = draw_object(rng, item.category, config).color
+    objects = list(scene.objects)
+    objects[index] = replace(item, color=color, rgb=_jitter(rng, color))
+    return replace(scene, objects=tuple(objects))
 
 
 def with_boxes(objects: Sequence[SceneObject], boxes, visibility, pixels) -> Tuple[SceneObject, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from typing import Sequence
 
 import cv2
 import numpy as np
@@ -17,10 +18,14 @@ def noise(rng: np.random.Generator, size: int, octaves: int = 5, stretch=(1.0, 1
     return (total - total.min()) / np.ptp(total)
 
 
-def surface(seed: int, size: int = 256) -> np.ndarray:
-    """A table or wall surface: wood, plain, marble, cloth or checks, drawn from the seed."""
+SURFACES = ("wood", "wood", "plain", "marble", "cloth", "checks")
+HELD_OUT_SURFACES = ("stripes", "dots", "terrazzo")  # never drawn for training
+
+
+def surface(seed: int, size: int = 256, kinds: Sequence[str] = SURFACES) -> np.ndarray:
+    """A table or wall surface, its kind (one of `kinds`), colour and grain drawn from the seed."""
     rng = np.random.default_rng(seed)
-    kind = rng.choice(["wood", "wood", "plain", "marble", "cloth", "checks"])
+    kind = rng.choice(list(kinds))
     if kind == "wood":
         base = colorsys.hsv_to_rgb(rng.uniform(.04, .12), rng.uniform(.2, .65), rng.uniform(.3, .85))
     else:
@@ -34,6 +39,12 @@ def surface(seed: int, size: int = 256) -> np.ndarray:
         shade = .85 + .08 * np.sin(x * 1.6) + .08 * np.sin(y * 1.6) + .05 * noise(rng, size)
     elif kind == "checks":
         shade = np.where(((x // 32) + (y // 32)) % 2, .75, 1.0)
+    elif kind == "stripes":
+        shade = np.where((x // 20) % 2, .7, 1.0)
+    elif kind == "dots":
+        shade = np.where((x % 36 - 18) ** 2 + (y % 36 - 18) ** 2 < 90, .62, 1.0)
+    elif kind == "terrazzo":
+        shade = .6 + .4 * (noise(rng, size, 6, (6, 6)) > .5) * noise(rng, size, 4, (4, 4))
     else:
         shade = .93 + .07 * noise(rng, size)
     return (np.clip(np.array(base) * shade[..., None], 0, 1) * 255).astype(np.uint8)
