@@ -60,7 +60,7 @@ class Outcome(str, Enum):
     FOUND = "found"  # `box` holds the target
     ASK = "ask"  # `question` must be put to the person
     NOT_FOUND = "not_found"  # nothing in the image fits the words
-    UNKNOWN_WORDS = "unknown_words"  # the model's vocabulary lacks words, no slips of known ones; `unknown_words` lists them
+    UNKNOWN_WORDS = "unknown_words"  # the model's vocabulary lacks words; `unknown_words` lists them
 
 
 @dataclass(frozen=True)

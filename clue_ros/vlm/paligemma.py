@@ -168,7 +168,7 @@ class PaliGemmaBackbone:
         return self.tokenizer.decode(sequence.tokens, skip_special_tokens=True).strip()
 
     def respelled(self, text: str) -> str:
-        """The text with slips of the keyboard repaired for a closed vocabulary (spelling.py); untouched for an open one."""
+        """The text with slips of the keyboard repaired for a closed vocabulary; untouched for an open one."""
         return self.tokens.respelled(text)
 
     def unknown_words(self, text: str) -> Tuple[str, ...]:

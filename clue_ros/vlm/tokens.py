@@ -1,5 +1,5 @@
-"""Words to token ids for the serving model: prefixes, the rows that the tap reads, the closed vocabulary with its repair of
-slips of the keyboard (spelling.py)."""
+"""Words to token ids for the serving model: prefixes, the rows that the tap reads, the closed vocabulary with its
+repair of slips of the keyboard (spelling.py)."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class PromptTokens:
         return respelled(text, {*self.tokenizer.get_vocab(), *self._settings.ignored_words})
 
     def unknown_words(self, text: str) -> Tuple[str, ...]:
-        """Words of a text that a closed vocabulary lacks and that are no slip of one that it has, in order; always empty
-        for an open one."""
+        """Words of a text that a closed vocabulary lacks and that are no slip of one that it has, in order; always
+        empty for an open one."""
         if not self._settings.closed_vocabulary:
             return ()
         known = {*self.tokenizer.get_vocab(), *self._settings.ignored_words}

@@ -45,7 +45,8 @@ def test_two_known_words_leave_a_doubt():
 
 
 def test_everything_but_the_words_stays():
-    assert respelled("the yelow,botle <loc0001><loc1000> 3 botle's!", KNOWN) == "the yellow,bottle <loc0001><loc1000> 3 botle's!"
+    said = "the yelow,botle <loc0001><loc1000> 3 botle's!"
+    assert respelled(said, KNOWN) == said.replace("yelow,botle", "yellow,bottle")
     assert respelled("", KNOWN) == ""
 
 
@@ -79,7 +80,8 @@ def test_the_embedded_model_takes_a_misspelled_instruction_and_answer():
     grounder = Grounder.from_pretrained()
     rng = np.random.default_rng(3)
     image = grounder.encode(rng.integers(0, 255, (96, 128, 3), dtype=np.uint8))
-    right, wrong = (grounder.ground(image, f"hand me the {words}", may_ask=False) for words in ("yellow bottle", "yelow botle"))
+    right, wrong = (grounder.ground(image, f"hand me the {words}", may_ask=False)
+                    for words in ("yellow bottle", "yelow botle"))
     assert wrong.expression == "hand me the yelow botle" and wrong.unknown_words == ()
     assert (wrong.outcome, wrong.box, wrong.confidence) == (right.outcome, right.box, right.confidence)
     assert wrong.ambiguity.probability == right.ambiguity.probability
