@@ -33,6 +33,7 @@ from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, stop_if
 from clue_ros.vlm.passes import EncodedImage, Prefill
+from clue_ros.vlm.settings import stated
 
 EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
 
@@ -156,10 +157,11 @@ class Grounder:
         stop_if(options.should_stop)
         ambiguity = _timed(times, "detect", lambda: self._detect(image, words, turns, start, options.threshold))
         stop_if(options.should_stop)
-        say = lambda branch: self._backbone.generate(start, frozenset({branch, Branch.NOTHING}), options.should_stop)  # noqa: E731
+        say = lambda *branches: self._backbone.generate(start, frozenset(branches), options.should_stop)  # noqa: E731
         ask = ambiguity.is_ambiguous and options.may_ask
-        said = _timed(times, "generate", lambda: say(Branch.QUESTION if ask else Branch.BOX))
+        said = _timed(times, "generate", lambda: say(Branch.QUESTION if ask else Branch.BOX, Branch.NOTHING))
         if said.branch is Branch.BOX and options.may_ask and self._confidence(said) < options.min_confidence:
+            # Something was found; that "nothing" beats a question says no word against it.
             said = _timed(times, "doubt", lambda: say(Branch.QUESTION))
         common = dict(expression=options.expression, ambiguity=ambiguity, latency_s=times,
                       candidates=options.candidates or tuple(r.box for r in ambiguity.regions))
@@ -241,12 +243,12 @@ class _Options(NamedTuple):
 
 
 def is_stock(folder: Path) -> bool:
-    """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that names one."""
+    """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that names
+    one. Raises ModelLoadError if clue.json cannot be read."""
     folder = Path(folder)
     if (folder / "ambiguity.safetensors").exists() or (folder / "adapters").is_dir():
         return False
-    file = folder / "clue.json"
-    return not file.is_file() or '"detector"' not in file.read_text(encoding="utf-8")
+    return "detector" not in stated(folder)
 
 
 def tidy(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, Dict, List, Tuple
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.types import ModelLoadError
@@ -85,10 +85,7 @@ class ClueSettings:
         file = Path(folder) / FILE
         if not file.is_file():
             return cls(tap_layer=min(layers - 1, round(PAPER_TAP / PAPER_LAYERS * layers)))
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ModelLoadError(f"{file} cannot be read: {error}") from error
+        values = stated(folder)
         try:
             settings = from_mapping(cls, values)
         except ConfigurationError as error:
@@ -97,3 +94,17 @@ class ClueSettings:
         if problems:
             raise ModelLoadError(f"{file}: " + "; ".join(problems))
         return settings
+
+
+def stated(folder: Path) -> Dict[str, Any]:
+    """What a directory's clue.json says, unchecked but for its form; empty without one. Raises ModelLoadError."""
+    file = Path(folder) / FILE
+    if not file.is_file():
+        return {}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelLoadError(f"{file} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelLoadError(f"{file} must hold an object, got {type(values).__name__}")
+    return values

@@ -131,6 +131,27 @@ def test_a_box_that_is_not_sure_enough_is_asked_about(tiny_model_dir, tmp_path):
     assert grounder.ground(SCENE, WORDS, min_confidence=first.confidence * .99).outcome is Outcome.FOUND
 
 
+def test_a_doubtful_box_does_not_become_nothing_there(tiny_model_dir, tmp_path, monkeypatch):
+    """First token: a box is likeliest, then nothing, then a question. Doubt asks; it takes nothing back."""
+    grounder = grounder_of(tiny_model_dir, tmp_path, gate=[0.0, 0.0, -9.0])
+    vocabulary, prefill = grounder._backbone.vocabulary, grounder._prefill
+
+    def reluctant(*arguments):
+        start = prefill(*arguments)
+        start.logits = start.logits.clone()
+        words = torch.ones_like(start.logits, dtype=torch.bool)
+        words[vocabulary.first_location:vocabulary.first_location + 1024] = False
+        start.logits[vocabulary.eos] = start.logits[~words].logsumexp(0) - .5
+        words[vocabulary.eos] = False
+        start.logits[words] -= 30
+        return start
+
+    monkeypatch.setattr(grounder, "_prefill", reluctant)
+    assert grounder.ground(SCENE, WORDS).outcome is Outcome.FOUND
+    doubtful = grounder.ground(SCENE, WORDS, min_confidence=1.0)
+    assert doubtful.outcome is Outcome.ASK and doubtful.question.endswith("?")
+
+
 def test_the_confidence_is_scaled_as_fitted(tiny_model_dir, tmp_path):
     raw = grounder_of(tiny_model_dir, tmp_path, gate=[0.0, 0.0, -9.0]).ground(SCENE, WORDS).confidence
     fitted = grounder_of(tiny_model_dir, tmp_path, confidence=[2.0, 0.5]).ground(SCENE, WORDS).confidence
@@ -168,6 +189,14 @@ def test_a_directory_that_nobody_trained_is_stock(tiny_model_dir, tmp_path):
     assert not is_stock(copy)  # its clue.json still names a detector: an incomplete directory, not a plain one
     (copy / "clue.json").unlink()
     assert is_stock(copy)
+    (copy / "clue.json").write_text('{"name": "the \\"detector\\" is not a key here"}')
+    assert is_stock(copy)
+    (copy / "clue.json").write_text('{"\\u0064etector": "cnn"}')  # the key, in other signs
+    assert not is_stock(copy)
+    for broken in ("{", "[1]", "[" * 5000, "\xff"):
+        (copy / "clue.json").write_text(broken, encoding="latin-1")
+        with pytest.raises(ModelLoadError, match="clue.json"):
+            is_stock(copy)
 
 
 def test_settings_of_a_loaded_model_can_be_changed(tiny_model_dir):
