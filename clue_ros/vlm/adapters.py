@@ -1,7 +1,7 @@
 """LoRA adapters of a model directory (peft's own files) as low-rank factors for the serving plans.
 
-Training writes adapters through peft; serving reads the two files itself, because it wants the bare factors to fuse or merge,
-and because importing peft takes as long as loading everything else (docs/results.md). A test compares both readings.
+Training writes adapters through peft; serving reads the two files itself, because it wants the bare factors: stacked
+beside a fused product (dense.py) or merged into the weights. peft injects modules. A test compares both readings.
 """
 
 from __future__ import annotations
