@@ -1,4 +1,4 @@
-"""Dense supervision of the vision tower: every patch says what stands there, its colour and its object's box.
+"""Dense supervision of the vision tower: every patch says what stands there, its colour, size class and box.
 
 256 labels an image instead of one: the only thing found that makes a vision transformer of this size learn in minutes.
 The box is read off through the <loc> embeddings, so that the language model later finds coordinates in the code in which
@@ -17,11 +17,12 @@ from torch import nn
 from clue_ros.location import BINS, box_to_bins
 from clue_ros.simulation.referring import ImageSize
 from clue_ros.simulation.scene import SceneObject
-from clue_ros.simulation.shapes import CATEGORIES, COLORS
+from clue_ros.simulation.shapes import CATEGORIES, COLORS, SIZES
 from clue_ros.training.scene_data import BACKGROUND
 
 CATEGORY_INDEX = {c: i for i, c in enumerate(CATEGORIES)}
 COLOR_INDEX = {c: i for i, c in enumerate(COLORS)}
+SIZE_INDEX = {s: i for i, s in enumerate(SIZES)}
 _kernels: Dict[float, torch.Tensor] = {}
 
 
@@ -47,6 +48,7 @@ class DenseHeads(nn.Module):
         super().__init__()
         self.category = nn.Linear(width, len(CATEGORIES) + 1)
         self.color = nn.Linear(width, len(COLORS) + 1)
+        self.size = nn.Linear(width, len(SIZES))
         self.code = nn.Linear(width, 4 * text_width)
         self.box = nn.Linear(width, 4)
 
@@ -54,17 +56,18 @@ class DenseHeads(nn.Module):
              sizes: Sequence[ImageSize], locations: torch.Tensor, sigma: float = 4.0, boxes_per_image: int = 24,
              ) -> Tuple[torch.Tensor, Dict[str, float]]:
         """features: float[B,N,D]; patches: int8[B,P,P]; locations: float[1024,T], the <loc> rows. Returns the loss and
-        readings: category and colour accuracy on object patches, median box error as a share of the image side."""
+        readings: category, colour and size accuracy on object patches, median box error as a share of the image side."""
         labels = _labels(patches, objects, sizes)
-        category, color, bins = (torch.from_numpy(a).to(features.device) for a in labels)
-        category_logits, color_logits = self.category(features), self.color(features)
+        category, color, size, bins = (torch.from_numpy(a).to(features.device) for a in labels)
+        category_logits, color_logits, size_logits = self.category(features), self.color(features), self.size(features)
         loss = (_weighted(category_logits, category, len(CATEGORIES)) + _weighted(color_logits, color, len(COLORS)))
         owned = (category >= 0) & (category < len(CATEGORIES))
         index = owned.nonzero()
         index = index[torch.randperm(len(index), device=index.device)[:boxes_per_image * len(patches)]]
         readings = {"category": _accuracy(category_logits, category, owned),
-                    "color": _accuracy(color_logits, color, owned)}
+                    "color": _accuracy(color_logits, color, owned), "size": _accuracy(size_logits, size, owned)}
         if len(index):
+            loss = loss + .3 * F.cross_entropy(size_logits[owned], size[owned])
             picked, target = features[index[:, 0], index[:, 1]], bins[index[:, 0], index[:, 1]]
             code = self.code(picked).unflatten(1, (4, -1))
             code = F.rms_norm(code, (code.shape[-1],))
@@ -84,6 +87,7 @@ def _labels(patches: np.ndarray, objects, sizes):
     flat = patches.reshape(count, cells)
     category = np.full((count, cells), -100, np.int64)
     color = np.full((count, cells), -100, np.int64)
+    size = np.zeros((count, cells), np.int64)
     bins = np.zeros((count, cells, 4), np.int64)
     category[flat == BACKGROUND] = len(CATEGORIES)
     color[flat == BACKGROUND] = len(COLORS)
@@ -93,8 +97,9 @@ def _labels(patches: np.ndarray, objects, sizes):
                 continue
             here = flat[b] == k
             category[b, here], color[b, here] = CATEGORY_INDEX[item.category], COLOR_INDEX[item.color]
+            size[b, here] = SIZE_INDEX[item.size]
             bins[b, here] = box_to_bins(item.box, sizes[b].width, sizes[b].height)
-    return category, color, bins
+    return category, color, size, bins
 
 
 def _weighted(logits: torch.Tensor, target: torch.Tensor, background: int) -> torch.Tensor:
