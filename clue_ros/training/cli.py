@@ -37,13 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="detector: freeze everything but the CNN and train one on the map of each layer")
     parser.add_argument("--data", type=Path, help="folder of the rendered scenes (default: OUTPUT/data)")
     parser.add_argument("--steps", type=int, help="overrides the stage's number of steps")
+    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE",
+                        help="overrides one value of the recipe; may be given several times")
     parser.add_argument("--processes", type=int, default=1,
                         help="share each batch among CPU processes of one thread each (default: one, with all threads)")
 
 
 def run(args: argparse.Namespace) -> int:
-    config = read_config(args.config)
     _check(args)
+    config = read_config(args.config, args.set or ())
     if args.variant:
         config = replace(config, detector=with_variant(config.detector, args.variant))
     if args.tap is not None:

@@ -23,6 +23,7 @@ from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import packed_logits, packed_maps
 from clue_ros.training.packing import Pack, Packer
 from clue_ros.training.queries import query_of, scene_states
+from clue_ros.training.slot import Slot
 from clue_ros.training.variants import adapted_layers
 from clue_ros.vlm.answers import answer_tokens
 
@@ -75,10 +76,11 @@ class DetectorTrainer:
             self._stop = s.tap + 1 if s.depth == "half" else None
         self.run = Run(folder, modules, optimizer, {"stage": NAME, **asdict(s), "lora": asdict(lora)}, s.seed)
 
-    def train(self) -> Run:
+    def train(self, slot: Slot = Slot()) -> Run:
         self._mode(True)
         s = self.settings
-        self.run.train(s.steps, self._loss, title="detector", report_every=25, warmup=s.warmup, schedule=s.schedule)
+        self.run.train(s.steps, self._loss, title="detector", report_every=25, warmup=s.warmup, schedule=s.schedule,
+                       slot=slot)
         self._mode(False)
         return self.run
 

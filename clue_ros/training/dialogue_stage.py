@@ -19,6 +19,7 @@ from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packing import Packer
 from clue_ros.training.parallel import world
 from clue_ros.training.queries import query_of, scene_states
+from clue_ros.training.slot import Slot
 
 NAME = "dialogue"
 
@@ -38,7 +39,8 @@ class DialogueSettings:
 
 
 def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language: LanguageSettings,
-                   settings: DialogueSettings = DialogueSettings(), lora: LoraSettings = LoraSettings()) -> Run:
+                   settings: DialogueSettings = DialogueSettings(), lora: LoraSettings = LoraSettings(),
+                   slot: Slot = Slot()) -> Run:
     """Train adapter B on a base model; `language` gives the loss its smoothing, tap and attention layers."""
     add_adapter(model, NAME, None, lora)
     model.set_adapter(NAME)
@@ -63,6 +65,6 @@ def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language
 
     model.train()
     run.train(settings.steps, loss_of, title="dialogue", report_every=25, warmup=settings.warmup,
-              schedule=settings.schedule)
+              schedule=settings.schedule, slot=slot)
     model.eval()
     return run

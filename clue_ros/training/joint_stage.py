@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 from clue_ros.ambiguity.detector import FILE as CNN_FILE
 from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.evaluation.classification import best_threshold, figures_at
 from clue_ros.prompt import CLARIFY
 from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, load_adapter_weights,
                                         named_adapter_parameters)
@@ -30,8 +31,10 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import closing_maps, pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer
-from clue_ros.training.parallel import world
+from clue_ros.training.parallel import gathered, rank, world
 from clue_ros.training.queries import Query, query_of, scene_states
+from clue_ros.training.slot import Slot
+from clue_ros.training.validation import Validation, chosen_scenes, evaluating, mean_of_batches
 
 NAME = "dialogue"  # the folder under adapters/: one adapter does both
 
@@ -40,7 +43,9 @@ NAME = "dialogue"  # the folder under adapters/: one adapter does both
 class JointSettings:
     """lr: of the adapter; cnn_lr: of the CNN; ambiguity_weight: of the auxiliary loss; tap: layer whose map is read;
     start_from: an adapter folder of the base (adapters/NAME) to start from, with the base's CNN if it has one (a map of
-    another layer is still a map); empty for fresh ones."""
+    another layer is still a map); empty for fresh ones. validate_every: steps, 0 for never; validation: held-out scenes
+    that are measured; metric: what makes weights the best (loss, auc, f1, ambiguity, iou50, branch, …); keep: 'best' or
+    'last', what the export takes."""
 
     steps: int = 500
     batch: int = 12
@@ -56,6 +61,10 @@ class JointSettings:
     schedule: str = "cosine"
     warmup: int = 25
     weight_decay: float = 1e-4
+    validate_every: int = 50
+    validation: int = 60
+    metric: str = "loss"
+    keep: str = "best"
 
 
 class JointTrainer:
@@ -83,27 +92,59 @@ class JointTrainer:
         self.run = Run(folder, {"adapter": NamedParameters(named), "detector": self.detector}, optimizer,
                        {"stage": "joint", **asdict(settings), "lora": asdict(lora)}, settings.seed)
 
-    def train(self) -> Run:
+    def train(self, held: Optional[FeatureData] = None, slot: Slot = Slot()) -> Run:
+        """held: features of the held-out scenes to measure, None for no measurement. Raises SlotOver."""
         self.model.train()
         self.detector.train()
         s = self.settings
-        self.run.train(s.steps, self._loss, title="joint", report_every=25, warmup=s.warmup, schedule=s.schedule)
+        watch = None
+        if held is not None and s.validate_every:
+            chosen = chosen_scenes(len(held), s.validation)
+            watch = Validation(s.validate_every, s.metric, s.keep, lambda: self.measure(held, chosen))
+        self.run.train(s.steps, self._loss, title="joint", report_every=25, warmup=s.warmup, schedule=s.schedule,
+                       validation=watch, slot=slot)
         self.model.eval()
         self.detector.eval()
         return self.run
 
+    def measure(self, held: FeatureData, chosen: np.ndarray) -> Dict[str, float]:
+        """Loss, the readings of the language stage, and F1 (at its best threshold) and AUC of the map, on held-out
+        scenes by index."""
+        s, scores = self.settings, []
+
+        def one(index: np.ndarray, rng: np.random.Generator) -> Dict[str, float]:
+            features, patches, objects, sizes = held.take(chosen[index])
+            pack = clarify_pack(self.packer, objects, sizes, patches, s.queries, s.length, rng)
+            loss, readings, logits, label = self._both(features, pack)
+            if rank() == 0 or index[0]:  # every process runs the first batch; its scores count once
+                scores.append(torch.stack([logits, label], 1))
+            return {**readings, "loss": float(loss)}
+
+        with evaluating(self.model, self.detector):
+            values = mean_of_batches(len(chosen), s.batch, one)
+        rows = gathered(torch.cat([torch.zeros(0, 2), *scores]))
+        probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > .5
+        figures = figures_at(probability, label, ["all"] * len(label), best_threshold(probability, label))
+        values.update({k: float("nan") if figures[k] is None else figures[k] for k in ("f1", "accuracy", "auc")})
+        return values
+
     def _loss(self, step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
         features, pack = self.draw(self.settings.batch // world(), rng)
+        loss, readings, _, _ = self._both(features, pack, rng)
+        return loss, readings
+
+    def _both(self, features: torch.Tensor, pack: Pack, shake: Optional[np.random.Generator] = None):
+        """(loss, readings, log-odds float32[Q], label float32[Q]) of a pack; `shake`: draws the maps' augmentation."""
         language, tap = self.model.model.language_model, self.settings.tap
         embedded = self.model.model.multi_modal_projector(features)
         image, text = pack_pass(language, embedded, pack, None, sorted({tap, *self._speech.look}))
         loss, readings = suffix_loss(self.model, image, text, pack, self.packer.first_location, self._speech)
         maps = closing_maps(language, tap, text.queries[tap], image.cache[tap][0], pack)
         label = torch.tensor([float(q.ambiguous) for q in pack.queries])
-        logits = self.detector(shaken(maps, rng))
+        logits = self.detector(maps if shake is None else shaken(maps, shake))
         auxiliary = F.binary_cross_entropy_with_logits(logits, label)
         readings.update(ambiguity=float(auxiliary.detach()), **verdict_readings(logits.detach(), label))
-        return loss + self.settings.ambiguity_weight * auxiliary, readings
+        return loss + self.settings.ambiguity_weight * auxiliary, readings, logits.detach(), label
 
     def draw(self, count: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Pack]:
         """(features float32[B,N,D], pack of `clarify` pairs) of random scenes."""

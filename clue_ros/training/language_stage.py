@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from clue_ros.location import BINS
 from clue_ros.training.dense import location_loss
-from clue_ros.training.features import compute_features
+from clue_ros.training.features import compute_features, features_of
 from clue_ros.training.loop import Run, load_modules
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.parallel import world
@@ -24,13 +24,18 @@ from clue_ros.training.packed import pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer, location_targets
 from clue_ros.training.queries import scene_queries
 from clue_ros.training.scene_data import SceneData
+from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import TabletopSize
+from clue_ros.training.validation import Validation, evaluating, held_out, mean_of_batches
 from clue_ros.training.vision import start
 from clue_ros.vlm.decoder import Pass, attention_scores, logits_of
 
 
 @dataclass(frozen=True)
 class LanguageSettings:
+    """validate_every: steps, 0 for never; validation: held-out scenes that are measured; metric: what makes weights the
+    best (loss, branch, iou50, bins_off, mass, word_accuracy, …); keep: 'best' or 'last', what the next stage takes."""
+
     steps: int = 2000
     batch: int = 16
     queries: int = 12
@@ -45,14 +50,20 @@ class LanguageSettings:
     schedule: str = "cosine"
     warmup: int = 50
     weight_decay: float = .02
+    validate_every: int = 100
+    validation: int = 48
+    metric: str = "loss"
+    keep: str = "best"
 
 
 def train_language(data: SceneData, vision_folder: Path, folder: Path,
-                   settings: LanguageSettings = LanguageSettings(), size: TabletopSize = TabletopSize()) -> Run:
-    """Train (or go on training) the decoder from a vision run; the run folder holds 'model'."""
-    tokenizer, model, _ = start(size, settings.seed)
-    load_modules(vision_folder, {"tower": model.model.vision_tower})
-    source = compute_features(model.model.vision_tower, data, folder, settings.seed)
+                   settings: LanguageSettings = LanguageSettings(), size: TabletopSize = TabletopSize(),
+                   validation: Optional[SceneData] = None, slot: Slot = Slot()) -> Run:
+    """Train (or go on training) the decoder from a vision run; the run folder holds 'model'. validation: held-out
+    scenes, None for no measurement. Raises SlotOver."""
+    tokenizer, model = language_start(vision_folder, folder, settings, size)
+    with slot.interrupting():
+        source = compute_features(model.model.vision_tower, data, folder, settings.seed)
     model.train()
     model.model.vision_tower.requires_grad_(False)
     optimizer = Optimizer(((n, p) for n, p in model.named_parameters() if p.requires_grad), settings.lr,
@@ -67,9 +78,35 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
                            settings.length)
         return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, settings)
 
+    def measure() -> Dict[str, float]:
+        with evaluating(model):
+            return mean_of_batches(len(scenes), settings.batch, loss_on)
+
+    def loss_on(index: np.ndarray, rng: np.random.Generator) -> Dict[str, float]:
+        features, patches, objects, sizes = scenes.take(index)
+        pack = packer.pack([scene_queries(o, s, rng, settings.queries) for o, s in zip(objects, sizes)], patches,
+                           settings.length)
+        loss, readings = pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location,
+                                   settings)
+        return {**readings, "loss": float(loss)}
+
+    watch = None
+    if validation is not None and settings.validate_every:
+        scenes = features_of(model.model.vision_tower, held_out(validation, settings.validation))
+        watch = Validation(settings.validate_every, settings.metric, settings.keep, measure)
     run.train(settings.steps, loss_of, title="language", report_every=25, warmup=settings.warmup,
-              schedule=settings.schedule)
+              schedule=settings.schedule, validation=watch, slot=slot)
     return run
+
+
+def language_start(vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize):
+    """(tokenizer, model) before the first step: the tower is the vision run's, or the one this run started from."""
+    tokenizer, model, _ = start(size, settings.seed)
+    if (Path(folder) / "state.json").exists():
+        load_modules(folder, {"model": model}, keep="last")
+    else:
+        load_modules(vision_folder, {"tower": model.model.vision_tower})
+    return tokenizer, model
 
 
 def _freeze_locations(embedding: torch.Tensor, first: int) -> None:
@@ -133,6 +170,17 @@ def _readings(logits, target, located, losses, pack: Pack, first_location: int) 
     first = first[pack.targets != IGNORE]
     is_location = (guess >= first_location) & (guess < first_location + BINS)
     right = torch.where(located, is_location, guess == target)
-    return {"location": float(losses[located].mean()), "word": float(losses[~located].mean()),
+    # A box is four locations in a row, each said after the true ones before it.
+    boxes = guess[located] - first_location, target[located] - first_location
+    return {"iou50": _share_found(*boxes) if len(boxes[0]) % 4 == 0 else float("nan"),
+            "location": float(losses[located].mean()), "word": float(losses[~located].mean()),
             "word_accuracy": float((guess == target)[~located].float().mean()),
             "bins_off": float(error.median()), "branch": float(right[first].float().mean())}
+
+
+def _share_found(guess: torch.Tensor, target: torch.Tensor) -> float:
+    """Share of boxes int64[4·K] (ymin, xmin, ymax, xmax in bins) with an IoU of 0.5 or more; nan if there are none."""
+    a, b = (x.clamp(0, BINS - 1).view(-1, 2, 2).float() for x in (guess, target))
+    inside = (torch.minimum(a[:, 1], b[:, 1]) - torch.maximum(a[:, 0], b[:, 0])).clamp(0).prod(1)
+    area = [(x[:, 1] - x[:, 0]).clamp(0).prod(1) for x in (a, b)]
+    return float((inside >= .5 * (area[0] + area[1] - inside).clamp(1e-6)).float().mean())

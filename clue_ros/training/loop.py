@@ -1,8 +1,9 @@
-"""The training loop that every stage shares: schedule, progress, readings, checkpoints, exact resumption.
+"""The training loop that every stage shares: schedule, progress, readings, validation, checkpoints, exact resumption.
 
-A run folder holds `weights.safetensors`, `optimizer.safetensors`, `state.json` (the last finished step and the settings)
-and `readings.jsonl` (one line a report). All randomness of step n comes from the generator seeded with [seed, n], so a
-resumed run repeats the interrupted one.
+A run folder holds `weights.safetensors`, `optimizer.safetensors`, `state.json` (the last finished step, the settings,
+the best validation so far), `best.safetensors` (the weights of that validation), `readings.jsonl` (one line a report)
+and `validation.jsonl`. All randomness of step n, torch's too, comes from generators seeded with [seed, n] (and the
+process), so a resumed run repeats the interrupted one.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -23,82 +26,96 @@ from torch import nn
 
 from clue_ros.training.optimizer import SCHEDULES, Optimizer
 from clue_ros.training.parallel import average_gradients, rank, world
+from clue_ros.training.readings import READINGS, VALIDATION, Readings
+from clue_ros.training.slot import Slot, SlotOver
+from clue_ros.training.validation import Validation, is_better
 from clue_ros.types import ModelLoadError
 
 LossFunction = Callable[[int, np.random.Generator], Tuple[torch.Tensor, Dict[str, float]]]
+WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
 
 
 class Run:
-    """One stage of training in one folder. `modules`: what is saved, by name; `settings`: a dataclass or dict."""
+    """One stage of training in one folder. `modules`: what is saved, by name; `settings`: a dataclass or dict.
+
+    best: {"step", "metric", "value"} of the best validation so far, None before the first.
+    """
 
     def __init__(self, folder: Path, modules: Dict[str, nn.Module], optimizer: Optimizer, settings, seed: int = 0):
         self.folder, self.modules, self.optimizer, self.seed = Path(folder), modules, optimizer, seed
         self.settings = asdict(settings) if is_dataclass(settings) else dict(settings)
         self.step = 0
+        self.best: Optional[Dict] = None
+        self._gathered: Dict[str, List[float]] = {}  # readings since the last report
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / "state.json").exists():
             self._resume()
 
     def train(self, steps: int, loss_of: LossFunction, *, warmup: int = 50, save_every_s: float = 120.0,
-              report_every: int = 50, title: str = "", schedule: str = "cosine") -> None:
+              report_every: int = 50, title: str = "", schedule: str = "cosine",
+              validation: Optional[Validation] = None, slot: Slot = Slot()) -> None:
         """Train up to `steps` steps in all; schedule: 'cosine' or 'linear' after `warmup` steps.
 
-        SIGINT saves and raises KeyboardInterrupt; the next call goes on."""
+        SIGINT and SIGTERM save and raise KeyboardInterrupt, the end of the slot saves and raises SlotOver; the next
+        call goes on."""
         from tqdm import tqdm
 
-        stop = []
-        previous = None
-        if _in_main_thread():
-            previous = signal.signal(signal.SIGINT, lambda *_: stop.append(True))
-        torch.manual_seed(self.seed * 100_003 + self.step)
-        gathered: Dict[str, list] = {}
+        readings = Readings(self.folder, self.step) if rank() == 0 else None
         saved = time.monotonic()
-        try:
-            with tqdm(total=steps, initial=self.step, desc=title, unit="step", file=sys.stderr, mininterval=5,
-                      disable=rank() > 0) as bar:
-                stopped = False
-                while self.step < steps and not stopped:
-                    loss, readings = loss_of(self.step, np.random.default_rng(self._seeds()))
-                    loss.backward()
-                    stopped = average_gradients(self.optimizer.parameters, bool(stop))
-                    readings["gradient"] = self.optimizer.step(SCHEDULES[schedule](self.step, steps, warmup))
-                    readings["loss"] = float(loss.detach())
-                    self.step += 1
-                    bar.update()
-                    for key, value in readings.items():
-                        gathered.setdefault(key, []).append(value)
-                    if self.step % report_every == 0 or self.step == steps:
-                        self._report(gathered, bar)
-                        gathered = {}
-                    if time.monotonic() - saved > save_every_s:
-                        self.save()
-                        saved = time.monotonic()
-        finally:
-            if previous is not None:
-                signal.signal(signal.SIGINT, previous)
+        stopped = False
+        with _signals() as stop, tqdm(total=steps, initial=self.step, desc=title, unit="step", file=sys.stderr,
+                                      mininterval=5, disable=rank() > 0) as bar:
+            while self.step < steps and not stopped:
+                torch.manual_seed(int(np.random.SeedSequence(self._seeds()).generate_state(1)[0]))
+                loss, values = loss_of(self.step, np.random.default_rng(self._seeds()))
+                loss.backward()
+                stopped = average_gradients(self.optimizer.parameters, bool(stop) or slot.over(self.step + 1))
+                values["gradient"] = self.optimizer.step(SCHEDULES[schedule](self.step, steps, warmup))
+                values["loss"] = float(loss.detach())
+                self.step += 1
+                bar.update()
+                for key, value in values.items():
+                    self._gathered.setdefault(key, []).append(value)
+                if self.step % report_every == 0 or self.step == steps:
+                    self._report(readings, bar)
+                if validation and validation.due(self.step, steps):
+                    self._validate(validation, readings)
+                if time.monotonic() - saved > save_every_s:
+                    self.save()
+                    saved = time.monotonic()
+        if readings:
+            readings.close()
         self.save()
-        if stopped:
+        if stop:
             raise KeyboardInterrupt
+        if self.step < steps:
+            raise SlotOver
 
     def _seeds(self) -> list:
         return [self.seed, self.step] + ([rank()] if world() > 1 else [])
 
     def save(self) -> None:
+        """Write everything, then put it in place at once: an end in between leaves the checkpoint before."""
         if rank() > 0:
             return
-        tensors = {f"{name}.{key}": value.detach().contiguous().clone()
-                   for name, module in self.modules.items() for key, value in _unique(module).items()}
-        _replace(self.folder / "weights.safetensors", tensors)
-        flat = {f"{p}/{i}/{key}": value.contiguous() for p, part in enumerate(self.optimizer.state_dict())
+        flat = {f"{p}/{i}/{key}": value.detach().cpu().contiguous()
+                for p, part in enumerate(self.optimizer.state_dict())
                 for i, state in part["state"].items() for key, value in state.items()}
-        _replace(self.folder / "optimizer.safetensors", flat)
+        state = {"step": self.step, "seed": self.seed, "settings": self.settings, "best": self.best,
+                 "gathered": self._gathered}
+        written = [_write(self.folder / WEIGHTS, self._tensors()), _write(self.folder / "optimizer.safetensors", flat)]
         partial = self.folder / "state.json.partial"
-        partial.write_text(json.dumps({"step": self.step, "seed": self.seed, "settings": self.settings}, default=str))
-        partial.replace(self.folder / "state.json")
+        partial.write_text(json.dumps(state, default=str))
+        for source, target in (*written, (partial, self.folder / "state.json")):
+            source.replace(target)
+
+    def _tensors(self) -> Dict[str, torch.Tensor]:
+        return {f"{name}.{key}": value.detach().cpu().contiguous().clone()
+                for name, module in self.modules.items() for key, value in _unique(module).items()}
 
     def _resume(self) -> None:
         state = json.loads((self.folder / "state.json").read_text())
-        load_modules(self.folder, self.modules)
+        load_modules(self.folder, self.modules, keep="last")
         flat = load_file(str(self.folder / "optimizer.safetensors"))
         states = self.optimizer.state_dict()
         for part in states:
@@ -108,19 +125,33 @@ class Run:
             states[int(p)]["state"].setdefault(int(i), {})[key] = value
         self.optimizer.load_state_dict(states)
         self.step, self.seed = state["step"], state["seed"]
+        self.best, self._gathered = state.get("best"), state.get("gathered") or {}
 
-    def _report(self, gathered: Dict[str, list], bar) -> None:
-        line = {k: round(float(np.mean(v)), 5) for k, v in gathered.items()}
-        if rank() > 0:
-            return
-        bar.set_postfix({k: f"{v:.3g}" for k, v in line.items()})
-        with open(self.folder / "readings.jsonl", "a", encoding="utf-8") as log:
-            log.write(json.dumps({"step": self.step, "at": round(time.time(), 1), **line}) + "\n")
+    def _report(self, readings: Optional[Readings], bar) -> None:
+        line = {k: round(float(np.mean(v)), 5) for k, v in self._gathered.items()}
+        self._gathered = {}
+        if readings:
+            bar.set_postfix({k: f"{v:.3g}" for k, v in line.items()})
+            readings.write(READINGS, self.step, line)
+
+    def _validate(self, validation: Validation, readings: Optional[Readings]) -> None:
+        values = validation.measure()
+        if readings:
+            readings.write(VALIDATION, self.step, {k: round(v, 5) for k, v in values.items()})
+        value = values.get(validation.metric, float("nan"))
+        if self.best is None or self.best["metric"] != validation.metric or \
+                is_better(validation.metric, value, self.best["value"]):
+            self.best = {"step": self.step, "metric": validation.metric, "value": value}
+            if rank() == 0:
+                partial, best = _write(self.folder / BEST, self._tensors())
+                partial.replace(best)
+            self.save()
 
 
-def load_modules(folder: Path, modules: Dict[str, nn.Module]) -> None:
-    """Load a run folder's weights into modules by name. Raises ModelLoadError naming the file that is wrong."""
-    file = Path(folder) / "weights.safetensors"
+def load_modules(folder: Path, modules: Dict[str, nn.Module], keep: str = "") -> None:
+    """Load a run folder's weights into modules by name. keep: 'best' or 'last'; empty for what the run's own settings
+    say. Raises ModelLoadError naming the file that is wrong."""
+    file = Path(folder) / (BEST if kept(folder, keep)["weights"] == "best" else WEIGHTS)
     try:
         tensors = load_file(str(file))
     except (OSError, SafetensorError) as error:
@@ -144,13 +175,35 @@ def _unique(module: nn.Module) -> Dict[str, torch.Tensor]:
     return state
 
 
-def _replace(file: Path, tensors: Dict[str, torch.Tensor]) -> None:
+def kept(folder: Path, keep: str = "") -> Dict:
+    """{"weights": 'best' or 'last', "step": of them} that the next stage takes from a run folder; step -1 if it is not
+    known. The last ones where no validation was made."""
+    file = Path(folder) / "state.json"
+    try:
+        state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise ModelLoadError(f"{file} cannot be read: {error}") from error
+    best = state.get("best")
+    if best and (keep or state["settings"].get("keep")) == "best" and (Path(folder) / BEST).is_file():
+        return {"weights": "best", "step": best["step"]}
+    return {"weights": "last", "step": state.get("step", -1)}
+
+
+def _write(file: Path, tensors: Dict[str, torch.Tensor]) -> Tuple[Path, Path]:
+    """(partial file, where it belongs)."""
     partial = file.with_suffix(".partial")
     save_file(tensors, str(partial))
-    partial.replace(file)
+    return partial, file
 
 
-def _in_main_thread() -> bool:
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
+@contextmanager
+def _signals() -> Iterator[list]:
+    """A list that is empty until SIGINT or SIGTERM arrives; they are not caught outside the main thread."""
+    stop: list = []
+    caught = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = [(number, signal.signal(number, lambda *_: stop.append(True))) for number in caught]
+    try:
+        yield stop
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -13,6 +13,8 @@ from typing import Callable, List
 import torch
 import torch.distributed as dist
 
+from clue_ros.training.slot import SlotOver
+
 
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
@@ -46,11 +48,33 @@ def average_gradients(parameters: List[torch.nn.Parameter], stop: bool = False) 
     return wanted
 
 
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over the processes, in each of them."""
+    if world() > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def gathered(rows: torch.Tensor) -> torch.Tensor:
+    """The rows of all processes, one under another; a process may have any number of them."""
+    if world() == 1:
+        return rows
+    counts = torch.zeros(world(), dtype=torch.int64)
+    counts[rank()] = len(rows)
+    counts = summed(counts)
+    whole = rows.new_zeros(int(counts.sum()), *rows.shape[1:])
+    start = int(counts[:rank()].sum())
+    whole[start:start + len(rows)] = rows
+    return summed(whole)
+
+
 def _worker(index: int, processes: int, port: int, work: Callable[[], None]) -> None:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=index, world_size=processes)
     try:
         work()
+    except SlotOver:
+        pass  # saved; the parent looks at how far the run got
     finally:
         dist.destroy_process_group()

@@ -90,9 +90,14 @@ def augment(images: np.ndarray, flips: np.ndarray, rng: np.random.Generator) -> 
     """float32[B,3,S,S] in [-1, 1] of uint8[B,S,S,3]: mirrored where `flips`, with a jitter of exposure and tint."""
     x = images.astype(np.float32) / 255
     x[flips] = x[flips][:, :, ::-1]
-    gain = rng.uniform(.85, 1.15, (len(x), 1, 1, 1)) * rng.uniform(.95, 1.05, (len(x), 1, 1, 3))
+    gain = rng.uniform(.75, 1.2, (len(x), 1, 1, 1)) * rng.uniform(.93, 1.07, (len(x), 1, 1, 3))
     x = np.clip(x * gain.astype(np.float32) + rng.normal(0, .02, (len(x), 1, 1, 1)).astype(np.float32), 0, 1)
     return np.ascontiguousarray((x * 2 - 1).transpose(0, 3, 1, 2))
+
+
+def plain(images: np.ndarray) -> np.ndarray:
+    """float32[B,3,S,S] in [-1, 1] of uint8[B,S,S,3], as serving sees them."""
+    return np.ascontiguousarray((images.astype(np.float32) / 127.5 - 1).transpose(0, 3, 1, 2))
 
 
 def mirrored(objects: Tuple[SceneObject, ...], width: float) -> Tuple[SceneObject, ...]:

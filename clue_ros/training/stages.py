@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from functools import partial
@@ -15,17 +16,22 @@ from clue_ros.training.dialogue_stage import train_dialogue
 from clue_ros.training.export import export, export_variant, load_base, write_report
 from clue_ros.training.features import FeatureData, compute_features
 from clue_ros.training.joint_stage import JointTrainer
-from clue_ros.training.language_stage import train_language
-from clue_ros.training.loop import load_modules
+from clue_ros.training.language_stage import language_start, train_language
 from clue_ros.training.parallel import launch
-from clue_ros.training.recipe import TrainConfig, TrainingError
+from clue_ros.training.recipe import TrainConfig, TrainingError, hold_recipe
 from clue_ros.training.scene_data import SceneData, load
+from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.sweep import LayerSweep, write_sweep
 from clue_ros.training.variants import variant_name
-from clue_ros.training.vision import start, train_vision
+from clue_ros.training.vision import train_vision
 
-STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate")  # of a model from nothing, in order
+# Of a model from nothing, in order.
+STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate")
 ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model directory
+# What of the recipe a run folder depends on; a model trained from nothing also on its size.
+USED_SECTIONS = {"vision": ("data", "vision"), "language": ("data", "language"),
+                 "detector": ("data", "lora", "detector"), "dialogue": ("data", "language", "lora", "dialogue"),
+                 "joint": ("data", "language", "lora", "joint")}
 VALIDATION_BATCHES = 20
 
 
@@ -33,43 +39,57 @@ class Stages:
     """base: model directory to start from; None: the language stage's run folder in `output`."""
 
     def __init__(self, config: TrainConfig, output: Path, data: Path, steps: Optional[int] = None,
-                 base: Optional[Path] = None, processes: int = 1):
+                 base: Optional[Path] = None, processes: int = 1, slot: Slot = Slot()):
         self._config, self._output, self._data, self._steps = config, Path(output), Path(data), steps
+        self._slot = slot
         self._base = Path(base) if base else None
         self._processes = processes
 
     def run(self, stage: str) -> None:
-        """Run one stage, in several processes where that is wanted and possible."""
+        """Run one stage, in several processes where that is wanted and possible. Raises SlotOver if it is not finished
+        when the slot is over; the next call goes on."""
+        self._slot.check()
+        if stage in USED_SECTIONS:
+            sections = USED_SECTIONS[stage] + (() if self._base else ("size",))
+            hold_recipe(self._output / stage, f"clue train {stage}",
+                        {name: getattr(self._config, name) for name in sections})
         if stage in ("joint", "dialogue"):
             self._train_in_processes(stage)
             getattr(self, f"_after_{stage}")()
-        elif self._processes > 1 and stage in ("vision", "language"):
-            self._prepare(stage)
-            launch(self._processes, partial(getattr(self, stage)))
+        elif stage in ("vision", "language"):
+            self._train_in_processes(stage)
         else:
             getattr(self, stage)()
 
     def vision(self) -> None:
-        train_vision(self._scenes(), self._output / "vision", self._with_steps(self._config.vision), self._config.size)
+        settings = self._with_steps(self._config.vision)
+        train_vision(self._scenes(), self._output / "vision", settings, self._config.size, self._held_out(settings),
+                     self._slot)
 
     def language(self) -> None:
         self._need("vision")
-        train_language(self._scenes(), self._output / "vision", self._output / "language",
-                       self._with_steps(self._config.language), self._config.size)
+        settings = self._with_steps(self._config.language)
+        train_language(self._scenes(), self._output / "vision", self._output / "language", settings,
+                       self._config.size, self._held_out(settings), self._slot)
 
     def detector(self) -> None:
         trainer = self._detector_trainer(validation=False)
-        trainer.train()
+        trainer.train(self._slot)
         self._report_detector(self._detector_trainer(validation=True), variant_name(self._config.detector))
         self._export_run("detector")
 
     def dialogue(self) -> None:
         base = self._open_base()
         train_dialogue(base.model, base.tokenizer, self._features(base), self._output / "dialogue",
-                       self._config.language, self._with_steps(self._config.dialogue), self._config.lora)
+                       self._config.language, self._with_steps(self._config.dialogue), self._config.lora, self._slot)
 
     def joint(self) -> None:
-        self._joint_trainer(validation=False).train()
+        trainer = self._joint_trainer(validation=False)
+        held = None
+        if trainer.settings.validate_every:
+            folder = self._joint_base()
+            held = self._features(open_base(folder) if folder else self._open_base(), validation=True)
+        trainer.train(held, self._slot)
 
     def sweep(self) -> None:
         base = self._open_base()
@@ -116,6 +136,9 @@ class Stages:
         if self._processes > 1:
             self._prepare(stage)
             launch(self._processes, partial(getattr(self, stage)))
+            state = json.loads((self._output / stage / "state.json").read_text(encoding="utf-8"))
+            if state["step"] < self._with_steps(getattr(self._config, stage)).steps:
+                raise SlotOver
         else:
             getattr(self, stage)()
 
@@ -141,16 +164,21 @@ class Stages:
 
     def _prepare(self, stage: str) -> None:
         """What must exist before several processes share a stage: they would all make it at once."""
+        if stage in ("vision", "language"):
+            self._held_out(getattr(self._config, stage))
         if stage == "vision":
             self._scenes()
         elif stage == "language":
             self._need("vision")
-            scenes = self._scenes()
-            _, model, _ = start(self._config.size, self._config.language.seed)
-            load_modules(self._output / "vision", {"tower": model.model.vision_tower})
-            compute_features(model.model.vision_tower, scenes, self._output / "language", self._config.language.seed)
+            scenes, folder = self._scenes(), self._output / "language"
+            _, model = language_start(self._output / "vision", folder, self._config.language, self._config.size)
+            with self._slot.interrupting():
+                compute_features(model.model.vision_tower, scenes, folder, self._config.language.seed)
         else:
-            self._features(self._open_base())
+            base = self._open_base()
+            self._features(base)
+            if stage == "joint" and self._config.joint.validate_every:
+                self._features(base, validation=True)
 
     def _detector_trainer(self, validation: bool) -> DetectorTrainer:
         base = self._open_base()
@@ -178,10 +206,15 @@ class Stages:
     def _features(self, base: Base, validation: bool = False) -> FeatureData:
         """The frozen tower's features, in OUTPUT/validation, OUTPUT/features or, without a base, OUTPUT/language."""
         tower, scenes = base.model.model.vision_tower, self._scenes(validation, base)
-        if validation:
-            return compute_features(tower, scenes, self._output / "validation", mirror=False)
-        return compute_features(tower, scenes, self._output / ("features" if self._base else "language"),
-                                self._config.language.seed)
+        with self._slot.interrupting():
+            if validation:
+                return compute_features(tower, scenes, self._output / "validation", mirror=False)
+            return compute_features(tower, scenes, self._output / ("features" if self._base else "language"),
+                                    self._config.language.seed)
+
+    def _held_out(self, settings) -> Optional[SceneData]:
+        """The scenes that a stage is measured on while it trains, None if it is not."""
+        return self._scenes(validation=True) if settings.validate_every else None
 
     def _scenes(self, validation: bool = False, base: Optional[Base] = None) -> SceneData:
         from clue_ros.simulation.dataset import generate
@@ -189,9 +222,10 @@ class Stages:
         d = self._config.data
         folder = self._data / ("validation" if validation else "train")
         count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
-        generate(folder, count, seed, os.cpu_count() or 1)
         size = self._config.size
-        return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)
+        with self._slot.interrupting():
+            generate(folder, count, seed, os.cpu_count() or 1)
+            return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)
 
     def _need(self, stage: str) -> None:
         if not (self._output / stage / "state.json").exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Dict, Optional
 
 import numpy as np
 import torch
@@ -13,17 +14,26 @@ from clue_ros.training.dense import DenseHeads
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.parallel import world
-from clue_ros.training.scene_data import SceneData, augment, mirrored
+from clue_ros.training.scene_data import SceneData, augment, mirrored, plain
+from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import TabletopSize, build_model, build_tokenizer, location_rows
+from clue_ros.training.validation import Validation, evaluating, held_out, mean_of_batches
 from clue_ros.location import token
 
 
 @dataclass(frozen=True)
 class VisionSettings:
+    """validate_every: steps, 0 for never; validation: held-out scenes that are measured; metric: what makes weights the
+    best (loss, category, color, box); keep: 'best' or 'last', what the next stage takes."""
+
     steps: int = 3000
     batch: int = 16
     lr: float = 2e-3
     seed: int = 0
+    validate_every: int = 100
+    validation: int = 96
+    metric: str = "loss"
+    keep: str = "best"
 
 
 def start(size: TabletopSize = TabletopSize(), seed: int = 0):
@@ -34,8 +44,10 @@ def start(size: TabletopSize = TabletopSize(), seed: int = 0):
 
 
 def train_vision(data: SceneData, folder: Path, settings: VisionSettings = VisionSettings(),
-                 size: TabletopSize = TabletopSize()) -> Run:
-    """Train (or go on training) the vision tower; the run folder holds 'tower' and 'heads'."""
+                 size: TabletopSize = TabletopSize(), validation: Optional[SceneData] = None,
+                 slot: Slot = Slot()) -> Run:
+    """Train (or go on training) the vision tower; the run folder holds 'tower' and 'heads'. validation: held-out
+    scenes, None for no measurement. Raises SlotOver."""
     tokenizer, model, heads = start(size, settings.seed)
     tower = model.model.vision_tower.train()
     optimizer = Optimizer([*tower.named_parameters(), *heads.named_parameters()], settings.lr)
@@ -46,7 +58,21 @@ def train_vision(data: SceneData, folder: Path, settings: VisionSettings = Visio
         images, patches, objects, sizes = draw_batch(data, settings.batch // world(), rng)
         return heads.loss(tower(images).last_hidden_state, patches, objects, sizes, locations)
 
-    run.train(settings.steps, loss_of, title="vision")
+    def measure() -> Dict[str, float]:
+        with evaluating(tower, heads):
+            return mean_of_batches(len(scenes), settings.batch, loss_on)
+
+    def loss_on(index: np.ndarray, rng: np.random.Generator) -> Dict[str, float]:
+        images = torch.from_numpy(plain(scenes.images[index]))
+        loss, readings = heads.loss(tower(images).last_hidden_state, scenes.patches[index],
+                                    [scenes.objects[i] for i in index], [scenes.sizes[i] for i in index], locations)
+        return {**readings, "loss": float(loss)}
+
+    watch = None
+    if validation is not None and settings.validate_every:
+        scenes = held_out(validation, settings.validation)
+        watch = Validation(settings.validate_every, settings.metric, settings.keep, measure)
+    run.train(settings.steps, loss_of, title="vision", validation=watch, slot=slot)
     return run
 
 

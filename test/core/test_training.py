@@ -19,7 +19,7 @@ from clue_ros.training.queries import scene_queries
 from clue_ros.training.recipe import TrainConfig, TrainingError, read_config
 from clue_ros.training.scene_data import load, patch_owners
 from clue_ros.training.stages import STAGES, Stages
-from clue_ros.training.vision import VisionSettings, start, train_vision
+from clue_ros.training.vision import start
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
 
@@ -38,37 +38,6 @@ def scenes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(scenes, tiny_size):
     return load(scenes / "train", tiny_size.image_size, tiny_size.patch_size, progress=False)
-
-
-def weights(run):
-    return {f"{n}.{k}": v.clone() for n, m in run.modules.items() for k, v in m.state_dict().items()}
-
-
-def test_an_interrupted_run_ends_with_the_same_weights(data, tmp_path, tiny_size):
-    settings = VisionSettings(steps=4, batch=4)
-    whole = weights(train_vision(data, tmp_path / "whole", settings, tiny_size))
-    import clue_ros.training.loop as loop
-
-    # The schedule must not know that the run will be interrupted, so stop it from outside after two steps.
-    stopping = loop.Optimizer.step
-    calls = []
-
-    def step_then_stop(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return stopping(self, *args, **kwargs)
-
-    loop.Optimizer.step = step_then_stop
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train_vision(data, tmp_path / "cut", settings, tiny_size)
-    finally:
-        loop.Optimizer.step = stopping
-    resumed = train_vision(data, tmp_path / "cut", settings, tiny_size)
-    assert resumed.step == 4
-    for key, value in weights(resumed).items():
-        assert torch.equal(value, whole[key]), key
 
 
 def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_path, capsys):
@@ -178,20 +147,3 @@ def test_the_shipped_recipe_is_valid_and_mistakes_in_one_are_all_listed():
     assert read_config(DEFAULT_CONFIG).language.tap == 2
     with pytest.raises(ConfigurationError, match="did you mean 'steps'.*'vision.batch' must be int"):
         from_mapping(TrainConfig, {"vision": {"stepps": 3, "batch": "many"}})
-
-
-def test_two_processes_share_a_batch_and_stay_in_step(scenes, tmp_path):
-    from clue_ros.cli.main import main
-
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(json.dumps({
-        "data": {"train_scenes": SCENES}, "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1,
-                                                   "vision_mlp": 32, "vision_heads": 2, "text_width": 32, "text_heads": 2,
-                                                   "text_kv_heads": 2},
-        "vision": {"steps": 3, "batch": 4}}))
-    command = ["train", "vision", "--output", str(tmp_path), "--data", str(scenes), "--config", str(recipe)]
-    assert main([*command, "--processes", "2"]) == 0
-    state = json.loads((tmp_path / "vision/state.json").read_text())
-    assert state["step"] == 3
-    assert main([*command, "--steps", "4"]) == 0  # goes on in one process
-    assert json.loads((tmp_path / "vision/state.json").read_text())["step"] == 4

@@ -1,0 +1,78 @@
+"""What a run writes down while it trains: readings.jsonl, validation.jsonl, and the same values for TensorBoard.
+
+A line holds the step, the time (seconds since 1970) and the values. Lines of steps that an interruption lost are
+dropped when the run goes on, so the files are those of a run that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Dict, List
+
+READINGS, VALIDATION = "readings.jsonl", "validation.jsonl"
+
+
+class Readings:
+    """The logs of one run folder. step: the last finished step; what the files hold beyond it is dropped."""
+
+    def __init__(self, folder: Path, step: int = 0):
+        self._folder, self._step, self._writer = Path(folder), step, None
+        for name in (READINGS, VALIDATION):
+            keep_until(self._folder / name, step)
+
+    def write(self, name: str, step: int, values: Dict[str, float]) -> None:
+        """Append a line to a file (READINGS or VALIDATION) and to TensorBoard, under the file's name."""
+        line = {"step": step, "at": round(time.time(), 1), **values}
+        with open(self._folder / name, "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        writer = self._tensorboard()
+        for key, value in values.items() if writer else ():
+            writer.add_scalar(f"{Path(name).stem}/{key}", value, step)
+        if writer:
+            writer.flush()
+
+    def close(self) -> None:
+        if self._writer:
+            self._writer.close()
+        self._writer = None
+
+    def _tensorboard(self):
+        """A writer to FOLDER/tensorboard, as `clue finetune` has one; None where TensorBoard is not installed."""
+        if self._writer is None:
+            from accelerate.utils import is_tensorboard_available
+
+            self._writer = False
+            if is_tensorboard_available():
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._step + 1)
+        return self._writer
+
+
+def keep_until(file: Path, step: int) -> None:
+    """Drop lines of later steps, which will be run again, and a last line torn by the interruption."""
+    if not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if _step_of(line) <= step]
+    if kept != lines:
+        partial = file.with_suffix(".partial")
+        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        partial.replace(file)
+
+
+def read_lines(file: Path) -> List[dict]:
+    """The lines of a log, [] if there is none yet."""
+    if not Path(file).is_file():
+        return []
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if _step_of(line) < float("inf")]
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -1,0 +1,209 @@
+"""What every stage's run promises: exact resumption, the best weights, logs, a recipe that may not change unnoticed."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from clue_ros.cli.main import main
+from clue_ros.simulation.dataset import generate
+from clue_ros.training.cli import DEFAULT_CONFIG
+from clue_ros.training.loop import Run, kept, load_modules
+from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
+from clue_ros.training.recipe import TrainingError, read_config
+from clue_ros.training.slot import Slot, SlotOver
+from clue_ros.training.stages import Stages
+from clue_ros.training.validation import Validation, is_better, mean_of_batches
+
+SCENES = 20
+TINY = {"data": {"train_scenes": SCENES, "validation_scenes": SCENES},
+        "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
+                 "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1,
+                 "head_dim": 16},
+        "vision": {"steps": 4, "batch": 4, "validate_every": 2, "validation": 6},
+        "language": {"steps": 4, "batch": 4, "queries": 5, "look": [2, 3], "validate_every": 2, "validation": 6},
+        "joint": {"steps": 4, "batch": 4, "queries": 4, "tap": 2, "validate_every": 2, "validation": 6}}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for name, seed in (("train", 1), ("validation", 2)):
+        generate(folder / name, SCENES, seed, progress=False, shard=SCENES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    file = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    file.write_text(json.dumps(TINY))
+    return file
+
+
+def log(folder, name):
+    return [{k: v for k, v in line.items() if k != "at"} for line in read_lines(folder / name)]
+
+
+def same_run(a, b):
+    for name in ("weights", "best", "optimizer"):
+        left, right = (load_file(str(f / f"{name}.safetensors")) for f in (a, b))
+        assert left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left), name
+    for name in (READINGS, VALIDATION):
+        assert repr(log(a, name)) == repr(log(b, name)) != "[]"  # repr: nan equals itself
+    states = [json.loads((f / "state.json").read_text()) for f in (a, b)]
+    assert states[0] == states[1]
+
+
+def test_stages_that_were_cut_off_end_as_if_they_had_not_been(scenes, recipe, tmp_path):
+    config = read_config(recipe)
+    for stage in ("vision", "language", "joint"):
+        Stages(config, tmp_path / "whole", scenes).run(stage)
+        with pytest.raises(SlotOver):
+            Stages(config, tmp_path / "cut", scenes, slot=Slot(until=3)).run(stage)
+        assert json.loads((tmp_path / "cut" / stage / "state.json").read_text())["step"] == 3
+        Stages(config, tmp_path / "cut", scenes).run(stage)
+        same_run(tmp_path / "whole" / stage, tmp_path / "cut" / stage)
+    figures = {"vision": {"category", "color", "box", "loss"}, "joint": {"f1", "auc", "loss", "iou50"},
+               "language": {"branch", "bins_off", "mass", "iou50", "loss"}}
+    for stage, wanted in figures.items():
+        lines = log(tmp_path / "cut" / stage, VALIDATION)
+        assert [line["step"] for line in lines] == [2, 4] and wanted <= set(lines[0])
+        assert all(np.isfinite(line["loss"]) for line in lines)
+    # The next stage takes the best: the language run starts from the vision run's best tower.
+    start = load_file(str(tmp_path / "whole/vision/best.safetensors"))
+    after = load_file(str(tmp_path / "whole/language/weights.safetensors"))
+    towers = [k for k in start if k.startswith("tower.")]
+    assert towers and all(torch.equal(start[k], after["model.model.vision_tower." + k[6:]]) for k in towers)
+
+
+def test_two_processes_share_the_batches_and_resume_exactly(scenes, recipe, tmp_path):
+    config = read_config(recipe)
+    Stages(config, tmp_path / "whole", scenes, processes=2).run("vision")
+    with pytest.raises(SlotOver):
+        Stages(config, tmp_path / "cut", scenes, processes=2, slot=Slot(until=3)).run("vision")
+    Stages(config, tmp_path / "cut", scenes, processes=2).run("vision")
+    same_run(tmp_path / "whole/vision", tmp_path / "cut/vision")
+    Stages(config, tmp_path / "cut", scenes, steps=5).run("vision")  # goes on in one process
+    assert json.loads((tmp_path / "cut/vision/state.json").read_text())["step"] == 5
+
+
+def small_run(folder, values, steps, keep="best", metric="loss", **more):
+    """A run whose validation gives `values` one after another."""
+    torch.manual_seed(0)
+    layer, left = nn.Linear(3, 1), iter(values)
+    run = Run(folder, {"layer": layer}, Optimizer(layer.named_parameters(), .1), {"keep": keep})
+
+    def loss_of(step, rng):
+        return layer(torch.from_numpy(rng.normal(size=(4, 3)).astype(np.float32))).square().mean(), {}
+
+    run.train(steps, loss_of, validation=Validation(1, metric, keep, lambda: {metric: next(left)}), **more)
+    return run
+
+
+@pytest.mark.parametrize("metric, best", [("loss", 2), ("iou50", 4)])
+def test_the_best_weights_by_the_metric_are_kept_and_loaded(tmp_path, metric, best):
+    small_run(tmp_path / "run", [.5, .1, .3, .7], 4, metric=metric)
+    small_run(tmp_path / "short", [.5] * best, best, metric=metric, warmup=50)
+    assert kept(tmp_path / "run") == {"weights": "best", "step": best}
+    assert kept(tmp_path / "run", "last") == {"weights": "last", "step": 4}
+    layer = nn.Linear(3, 1)
+    load_modules(tmp_path / "run", {"layer": layer})
+    assert torch.equal(layer.weight, load_file(str(tmp_path / "short/weights.safetensors"))["layer.weight"])
+    load_modules(tmp_path / "run", {"layer": layer}, keep="last")
+    assert torch.equal(layer.weight, load_file(str(tmp_path / "run/weights.safetensors"))["layer.weight"])
+
+
+def test_a_run_that_keeps_the_last_weights_says_so(tmp_path):
+    small_run(tmp_path, [.1, .2], 2, keep="last")
+    assert kept(tmp_path) == {"weights": "last", "step": 2}
+
+
+def test_nan_is_never_the_best():
+    nan = float("nan")
+    assert is_better("loss", .1, nan) and not is_better("loss", nan, .1) and not is_better("auc", nan, nan)
+    assert is_better("loss", .1, .2) and is_better("auc", .2, .1)
+
+
+def test_means_of_batches_cover_every_scene_once_and_skip_nan():
+    seen = []
+
+    def one(index, rng):
+        seen.extend(index.tolist())
+        return {"a": float(len(index)), "b": float("nan") if 0 in index else 2.0, "c": float("nan")}
+
+    values = mean_of_batches(10, 4, one)
+    assert sorted(seen) == list(range(10))
+    assert values["a"] == 5 and values["b"] == 2 and np.isnan(values["c"])
+
+
+def test_the_end_of_the_slot_stops_at_once_and_within_a_block(tmp_path):
+    with pytest.raises(SlotOver):
+        small_run(tmp_path, [.1] * 9, 9, slot=Slot.of_minutes(0))
+    assert json.loads((tmp_path / "state.json").read_text())["step"] == 1
+    import time
+
+    with pytest.raises(SlotOver):
+        with Slot.of_minutes(.002).interrupting():
+            time.sleep(5)
+
+
+def test_lines_of_lost_steps_are_dropped(tmp_path):
+    file = tmp_path / READINGS
+    file.write_text('{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n{"step": 3, "lo')
+    Readings(tmp_path, 1).write(READINGS, 2, {"loss": .5})
+    assert log(tmp_path, READINGS) == [{"step": 1, "loss": 2}, {"step": 2, "loss": .5}]
+
+
+def test_tensorboard_gets_every_value_where_it_is_installed(tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            written.append((folder, purge_step))
+
+        def add_scalar(self, *item):
+            written.append(item)
+
+        def flush(self):
+            pass
+
+        close = flush
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    monkeypatch.setattr("accelerate.utils.is_tensorboard_available", lambda: True)
+    readings = Readings(tmp_path, 3)
+    readings.write(READINGS, 4, {"loss": .5})
+    readings.write(VALIDATION, 4, {"f1": .9})
+    readings.close()
+    assert written == [(str(tmp_path / "tensorboard"), 4), ("readings/loss", .5, 4), ("validation/f1", .9, 4)]
+
+
+def test_overrides_go_through_the_checks_of_the_recipe():
+    config = read_config(DEFAULT_CONFIG, ["language.attention_weight=0", "vision.lr=1e-3", "language.look=[1, 2]",
+                                          "language.keep=last"])
+    assert config.language.attention_weight == 0 and config.vision.lr == .001 and config.language.look == (1, 2)
+    assert config.language.keep == "last" and config.language.steps == read_config(DEFAULT_CONFIG).language.steps
+    with pytest.raises(TrainingError, match="did you mean 'steps'.*'vision.batch' must be int"):
+        read_config(DEFAULT_CONFIG, ["vision.step=3", "vision.batch=many"])
+    with pytest.raises(TrainingError, match="section.key=value, got 'steps'"):
+        read_config(DEFAULT_CONFIG, ["steps"])
+    with pytest.raises(TrainingError, match="'language.keep' is 'first'"):
+        read_config(DEFAULT_CONFIG, ["language.keep=first"])
+
+
+def test_a_run_folder_holds_its_recipe_and_refuses_another(scenes, recipe, tmp_path, capsys):
+    command = ["train", "vision", "--output", str(tmp_path), "--data", str(scenes), "--config", str(recipe)]
+    assert main([*command, "--set", "vision.steps=1", "--set", "vision.lr=0.004"]) == 0
+    assert "lr: 0.004" in (tmp_path / "vision/recipe.yaml").read_text()
+    assert main([*command, "--set", "vision.steps=2", "--set", "vision.lr=0.004"]) == 0  # steps may grow
+    capsys.readouterr()
+    assert main([*command, "--set", "vision.lr=0.002", "--set", "data.train_seed=5"]) == 2
+    message = capsys.readouterr().err
+    assert "vision.lr was 0.004, is 0.002" in message and "data.train_seed was 1, is 5" in message
+    assert "steps" not in message.split("(", 1)[1].split(")")[0]
