@@ -16,8 +16,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from clue_ros.training.recipe import TrainingError, read_config
-from clue_ros.training.stages import ADAPTER_STAGES, STAGES, Stages
+from clue_ros.training.recipe import STAGES, TrainingError, read_config
+from clue_ros.training.stages import ADAPTER_STAGES, Stages
 from clue_ros.training.variants import VARIANTS, with_variant
 
 DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         config = replace(config, detector=replace(config.detector, tap=args.tap),
                          joint=replace(config.joint, tap=args.tap))
     stages = Stages(config, args.output, args.data or args.output / "data", args.steps, args.base, args.processes)
-    for stage in STAGES if args.stage == "all" else (args.stage,):
+    for stage in config.stages if args.stage == "all" else (args.stage,):
         stages.run("sweep" if args.sweep_layers else stage)
     return 0
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Sequence
 
 from transformers import SiglipImageProcessorPil
 
@@ -35,10 +35,9 @@ def load_base(language_folder: Path, size: TabletopSize = TabletopSize(), seed: 
     return tokenizer, model.eval()
 
 
-def export(output: Path, language_folder: Path, detector_folder: Path, dialogue_folder: Path,
-           size: TabletopSize = TabletopSize()) -> Path:
-    """Write a complete model directory (vlm/settings.py) from the run folders of a model trained from nothing, weights
-    in float16 to halve the download."""
+def export(output: Path, language_folder: Path, runs: Sequence[Path], size: TabletopSize = TabletopSize()) -> Path:
+    """Write a model directory (vlm/settings.py) from the language run of a model trained from nothing, weights in float16
+    to halve the download, with what the run folders `runs` trained on it (none: a base for `clue train joint`)."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     tokenizer, model = load_base(language_folder, size)
@@ -46,9 +45,10 @@ def export(output: Path, language_folder: Path, detector_folder: Path, dialogue_
     tokenizer.save_pretrained(output)
     SiglipImageProcessorPil(size={"height": size.image_size, "width": size.image_size}, image_mean=[.5] * 3,
                             image_std=[.5] * 3).save_pretrained(output)
+    tap = json.loads((Path(language_folder) / "state.json").read_text(encoding="utf-8"))["settings"]["tap"]
     ClueSettings(prefix_attention="image_blind", tap_rows="last", closed_vocabulary=True, ignored_words=FILLERS,
-                 tap_layer=run_settings(detector_folder)["tap"], name="clue-tabletop").save(output)
-    for folder in (dialogue_folder, detector_folder):
+                 tap_layer=tap, name="clue-tabletop").save(output)
+    for folder in runs:
         export_variant(output, folder, output)
     return output
 

@@ -25,8 +25,9 @@ from clue_ros.prompt import CLARIFY
 from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, load_adapter_weights,
                                         named_adapter_parameters)
 from clue_ros.training.detector_stage import shaken, verdict_readings
+from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData
-from clue_ros.training.language_stage import LanguageSettings, suffix_loss
+from clue_ros.training.language_stage import LanguageSettings, suffix_loss, supervised_layers
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import closing_maps, pack_pass
@@ -75,8 +76,8 @@ class JointTrainer:
 
     def __init__(self, model, tokenizer, source: FeatureData, folder: Path, language: LanguageSettings,
                  settings: JointSettings = JointSettings(), lora: LoraSettings = LoraSettings(),
-                 base_folder: "Path | None" = None):
-        self.model, self.source, self.settings = model, source, settings
+                 base_folder: "Path | None" = None, device: Device = Device()):
+        self.model, self.source, self.settings, self._device = model, source, settings, device.name
         add_adapter(model, NAME, None, lora)
         start = Path(base_folder) / "adapters" / settings.start_from if base_folder and settings.start_from else None
         self.detector = AmbiguityDetector()
@@ -84,6 +85,8 @@ class JointTrainer:
             load_adapter_weights(model, NAME, start)
             if (Path(base_folder) / CNN_FILE).is_file():
                 self.detector = AmbiguityDetector.load(base_folder)
+        model.to(self._device)
+        self.detector.to(self._device)
         named = named_adapter_parameters(model, NAME)
         self.packer = Packer(tokenizer, source.features.shape[1])
         self._speech = replace(language, length=settings.length, tap=settings.tap)
@@ -117,7 +120,7 @@ class JointTrainer:
             pack = clarify_pack(self.packer, objects, sizes, patches, s.queries, s.length, rng)
             loss, readings, logits, label = self._both(features, pack)
             if rank() == 0 or index[0]:  # every process runs the first batch; its scores count once
-                scores.append(torch.stack([logits, label], 1))
+                scores.append(torch.stack([logits, label], 1).cpu())
             return {**readings, "loss": float(loss)}
 
         with evaluating(self.model, self.detector):
@@ -135,12 +138,13 @@ class JointTrainer:
 
     def _both(self, features: torch.Tensor, pack: Pack, shake: Optional[np.random.Generator] = None):
         """(loss, readings, log-odds float32[Q], label float32[Q]) of a pack; `shake`: draws the maps' augmentation."""
+        pack = moved(pack, self._device)
         language, tap = self.model.model.language_model, self.settings.tap
         embedded = self.model.model.multi_modal_projector(features)
-        image, text = pack_pass(language, embedded, pack, None, sorted({tap, *self._speech.look}))
+        image, text = pack_pass(language, embedded, pack, None, supervised_layers(self._speech))
         loss, readings = suffix_loss(self.model, image, text, pack, self.packer.first_location, self._speech)
         maps = closing_maps(language, tap, text.queries[tap], image.cache[tap][0], pack)
-        label = torch.tensor([float(q.ambiguous) for q in pack.queries])
+        label = torch.tensor([float(q.ambiguous) for q in pack.queries], device=maps.device)
         logits = self.detector(maps if shake is None else shaken(maps, shake))
         auxiliary = F.binary_cross_entropy_with_logits(logits, label)
         readings.update(ambiguity=float(auxiliary.detach()), **verdict_readings(logits.detach(), label))
@@ -160,7 +164,7 @@ class JointTrainer:
         probability, label, kinds = [], [], []
         language, tap = self.model.model.language_model, self.settings.tap
         for n in range(batches):
-            features, pack = self.draw(self.settings.batch, np.random.default_rng([seed, n]))
+            features, pack = moved(self.draw(self.settings.batch, np.random.default_rng([seed, n])), self._device)
             image, text = pack_pass(language, self.model.model.multi_modal_projector(features), pack, tap + 1, (tap,))
             maps = closing_maps(language, tap, text.queries[tap], image.cache[tap][0], pack)
             probability += self.detector(maps).sigmoid().tolist()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from clue_ros.location import BINS
+from clue_ros.training.ahead import Ahead
 from clue_ros.training.dense import location_loss
+from clue_ros.training.device import Device, moved
 from clue_ros.training.features import compute_features, features_of
 from clue_ros.training.loop import Run, load_modules
 from clue_ros.training.optimizer import Optimizer
@@ -33,8 +35,12 @@ from clue_ros.vlm.decoder import Pass, attention_scores, logits_of
 
 @dataclass(frozen=True)
 class LanguageSettings:
-    """validate_every: steps, 0 for never; validation: held-out scenes that are measured; metric: what makes weights the
-    best (loss, branch, iou50, bins_off, mass, word_accuracy, …); keep: 'best' or 'last', what the next stage takes."""
+    """tap: the layer whose map the detector will read; also: further layers whose closing row should look at every
+    match; look: layers whose rows look at the one object that the next token is about.
+    validate_every: steps, 0 for never; validation: held-out scenes that are measured; metric: what makes weights the
+    best (loss, branch, iou50, bins_off, mass, word_accuracy, …); keep: 'best' or 'last', what the next stage takes.
+    For ablations: scenes: how many of the training scenes are used, 0 for all; pick: how many of an image's queries, 0
+    for all; freeze_locations: the rows of the <loc> tokens stay as they are; pretrained_tower: the vision run's."""
 
     steps: int = 2000
     batch: int = 16
@@ -43,8 +49,9 @@ class LanguageSettings:
     lr: float = 3e-3
     sigma: float = 4.0  # of the location smoothing, bins
     attention_weight: float = .3
-    tap: int = 2  # the layer whose map the detector will read
-    look: Tuple[int, ...] = (3, 4)  # layers whose rows look at the one object that the next token is about
+    tap: int = 2
+    also: Tuple[int, ...] = ()
+    look: Tuple[int, ...] = (3, 4)
     seed: int = 0
     optimizer: str = "muon"
     schedule: str = "cosine"
@@ -54,29 +61,37 @@ class LanguageSettings:
     validation: int = 48
     metric: str = "loss"
     keep: str = "best"
+    scenes: int = 0
+    pick: int = 0
+    freeze_locations: bool = True
+    pretrained_tower: bool = True
 
 
 def train_language(data: SceneData, vision_folder: Path, folder: Path,
                    settings: LanguageSettings = LanguageSettings(), size: TabletopSize = TabletopSize(),
-                   validation: Optional[SceneData] = None, slot: Slot = Slot()) -> Run:
+                   validation: Optional[SceneData] = None, slot: Slot = Slot(), device: Device = Device(),
+                   features: Optional[Path] = None) -> Run:
     """Train (or go on training) the decoder from a vision run; the run folder holds 'model'. validation: held-out
-    scenes, None for no measurement. Raises SlotOver."""
+    scenes, None for no measurement; features: folder of the tower's features, None for the run folder. Raises
+    SlotOver."""
     tokenizer, model = language_start(vision_folder, folder, settings, size)
+    model.to(device.name)
     with slot.interrupting():
-        source = compute_features(model.model.vision_tower, data, folder, settings.seed)
+        source = compute_features(model.model.vision_tower, data, features or folder, settings.seed, device=device)
     model.train()
     model.model.vision_tower.requires_grad_(False)
     optimizer = Optimizer(((n, p) for n, p in model.named_parameters() if p.requires_grad), settings.lr,
                           settings.weight_decay, settings.optimizer)
     run = Run(folder, {"model": model}, optimizer, settings, settings.seed)
     packer = Packer(tokenizer, size.image_tokens)
-    _freeze_locations(model.model.language_model.embed_tokens.weight, packer.first_location)
+    if settings.freeze_locations:
+        _freeze_locations(model.model.language_model.embed_tokens.weight, packer.first_location)
+    draw = LanguageBatches(packer, source.patches, source.objects, source.sizes, settings, settings.batch // world())
 
     def loss_of(step: int, rng: np.random.Generator):
-        features, patches, objects, sizes = source.draw(settings.batch // world(), rng)
-        pack = packer.pack([scene_queries(o, s, rng, settings.queries) for o, s in zip(objects, sizes)], patches,
-                           settings.length)
-        return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, settings)
+        index, pack = ahead.batch(step)
+        embedded = model.model.multi_modal_projector(source.rows(index))
+        return pack_loss(model, embedded, moved(pack, device.name), packer.first_location, settings)
 
     def measure() -> Dict[str, float]:
         with evaluating(model):
@@ -86,17 +101,39 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
         features, patches, objects, sizes = scenes.take(index)
         pack = packer.pack([scene_queries(o, s, rng, settings.queries) for o, s in zip(objects, sizes)], patches,
                            settings.length)
-        loss, readings = pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location,
-                                   settings)
+        loss, readings = pack_loss(model, model.model.multi_modal_projector(features), moved(pack, device.name),
+                                   packer.first_location, settings)
         return {**readings, "loss": float(loss)}
 
     watch = None
     if validation is not None and settings.validate_every:
-        scenes = features_of(model.model.vision_tower, held_out(validation, settings.validation))
+        scenes = features_of(model.model.vision_tower, held_out(validation, settings.validation), device=device)
         watch = Validation(settings.validate_every, settings.metric, settings.keep, measure)
-    run.train(settings.steps, loss_of, title="language", report_every=25, warmup=settings.warmup,
-              schedule=settings.schedule, validation=watch, slot=slot)
+    with Ahead(draw, run.seeds, settings.steps, device.workers) as ahead:
+        run.train(settings.steps, loss_of, title="language", report_every=25, warmup=settings.warmup,
+                  schedule=settings.schedule, validation=watch, slot=slot)
     return run
+
+
+@dataclass
+class LanguageBatches:
+    """Draws scenes and packs their queries: (index int64[B], Pack) from a generator."""
+
+    packer: Packer
+    patches: np.ndarray
+    objects: Sequence
+    sizes: Sequence
+    settings: LanguageSettings
+    count: int
+
+    def __call__(self, rng: np.random.Generator) -> Tuple[np.ndarray, Pack]:
+        s, available = self.settings, len(self.objects)
+        available = min(available, s.scenes or available)
+        index = np.sort(rng.choice(available, min(self.count, available), replace=False))
+        per_image = [scene_queries(self.objects[i], self.sizes[i], rng, s.queries) for i in index]
+        if s.pick:
+            per_image = [[own[k] for k in rng.permutation(len(own))[:s.pick]] for own in per_image]
+        return index, self.packer.pack(per_image, self.patches[index], s.length)
 
 
 def language_start(vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize):
@@ -104,7 +141,7 @@ def language_start(vision_folder: Path, folder: Path, settings: LanguageSettings
     tokenizer, model, _ = start(size, settings.seed)
     if (Path(folder) / "state.json").exists():
         load_modules(folder, {"model": model}, keep="last")
-    else:
+    elif settings.pretrained_tower:
         load_modules(vision_folder, {"tower": model.model.vision_tower})
     return tokenizer, model
 
@@ -122,7 +159,7 @@ def _freeze_locations(embedding: torch.Tensor, first: int) -> None:
 def pack_loss(model, embedded: torch.Tensor, pack: Pack, first_location: int,
               settings: LanguageSettings) -> Tuple[torch.Tensor, Dict[str, float]]:
     """Loss and readings of one pack. embedded: float[B,N,W], projected image features."""
-    image, text = pack_pass(model.model.language_model, embedded, pack, None, sorted({settings.tap, *settings.look}))
+    image, text = pack_pass(model.model.language_model, embedded, pack, None, supervised_layers(settings))
     return suffix_loss(model, image, text, pack, first_location, settings)
 
 
@@ -145,10 +182,19 @@ def suffix_loss(model, image: Pass, text: Pass, pack: Pack, first_location: int,
     return loss + settings.attention_weight * looking, readings
 
 
+def supervised_layers(settings: LanguageSettings) -> List[int]:
+    """The layers whose queries the loss on the attention needs."""
+    return sorted({settings.tap, *settings.also, *settings.look})
+
+
 def _attention_loss(language, queries, cache, pack: Pack, settings: LanguageSettings):
     total, mass = [], 0.0
-    jobs = [(settings.tap, pack.set_rows, pack.set_maps)]
-    jobs += [(layer, pack.one_rows, pack.one_maps) for layer in settings.look]
+    sets = sorted({settings.tap, *settings.also})
+    jobs = [(layer, pack.set_rows, pack.set_maps) for layer in sets]
+    # A closing row cannot look at all matches and at the first of them in one layer.
+    after = ~(pack.one_rows[:, None] == pack.closing[None]).all(-1).any(1)
+    later = pack.one_rows[after], pack.one_maps[after]
+    jobs += [(layer, *(later if layer in sets else (pack.one_rows, pack.one_maps))) for layer in settings.look]
     for layer, rows, maps in jobs:
         if not len(rows):
             continue

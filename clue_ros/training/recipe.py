@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.training.adapters import LoraSettings
@@ -20,6 +20,10 @@ from clue_ros.training.variants import setting_problems
 from clue_ros.training.validation import HIGHER_IS_BETTER, KEEP, LOWER_IS_BETTER
 from clue_ros.training.vision import VisionSettings
 from clue_ros.types import ClueError
+
+
+# Of a model from nothing, in order.
+STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate")
 
 
 class TrainingError(ClueError):
@@ -38,8 +42,10 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """size: of a model trained from nothing; with a base directory the base's own size counts."""
+    """stages: what `clue train all` runs, in this order; size: of a model trained from nothing (with a base directory the
+    base's own size counts)."""
 
+    stages: Tuple[str, ...] = STAGES
     data: DataSettings = field(default_factory=DataSettings)
     size: TabletopSize = field(default_factory=TabletopSize)
     vision: VisionSettings = field(default_factory=VisionSettings)
@@ -52,7 +58,7 @@ class TrainConfig:
 
     def problems(self) -> List[str]:
         """What is wrong beyond the types, all of it."""
-        found: List[str] = []
+        found = [f"'stages' names '{s}', must be one of {', '.join(STAGES)}" for s in self.stages if s not in STAGES]
         for name in ("vision", "language", "detector", "dialogue", "joint", "sweep"):
             found += setting_problems(getattr(self, name), name)
         for name in ("vision", "language", "joint"):

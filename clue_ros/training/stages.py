@@ -25,8 +25,6 @@ from clue_ros.training.sweep import LayerSweep, write_sweep
 from clue_ros.training.variants import variant_name
 from clue_ros.training.vision import train_vision
 
-# Of a model from nothing, in order.
-STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate")
 ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model directory
 # What of the recipe a run folder depends on; a model trained from nothing also on its size.
 USED_SECTIONS = {"vision": ("data", "vision"), "language": ("data", "language"),
@@ -116,11 +114,12 @@ class Stages:
                 base = export_variant(base, self._output / stage, self._output / "model")
             print(f"model directory: {self._output / 'model'} ({', '.join(trained)})")
             return
-        for stage in ("language", "detector", "dialogue"):
+        wanted = [s for s in ("dialogue", "detector") if s in self._config.stages]
+        for stage in ("language", *wanted):
             self._need(stage)
-        folder = export(self._output / "model", self._output / "language", self._output / "detector",
-                        self._output / "dialogue", self._config.size)
-        print(f"model directory: {folder} — try: clue evaluate demo --model {folder}")
+        folder = export(self._output / "model", self._output / "language", [self._output / s for s in wanted],
+                        self._config.size)
+        print(f"model directory: {folder}" + (f" — try: clue evaluate demo --model {folder}" if wanted else ""))
 
     def calibrate(self) -> None:
         from clue_ros.training.calibrate import calibrate, told

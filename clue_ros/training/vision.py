@@ -11,10 +11,12 @@ import torch
 
 from clue_ros.simulation.language import all_words
 from clue_ros.training.dense import DenseHeads
+from clue_ros.training.device import Device
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.parallel import world
-from clue_ros.training.scene_data import SceneData, augment, mirrored, plain
+from clue_ros.training.partial_view import labels_of_seen, partial_features
+from clue_ros.training.scene_data import SceneData, augment, augmented, mirrored, plain
 from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import TabletopSize, build_model, build_tokenizer, location_rows
 from clue_ros.training.validation import Validation, evaluating, held_out, mean_of_batches
@@ -23,17 +25,23 @@ from clue_ros.location import token
 
 @dataclass(frozen=True)
 class VisionSettings:
-    """validate_every: steps, 0 for never; validation: held-out scenes that are measured; metric: what makes weights the
-    best (loss, category, color, box); keep: 'best' or 'last', what the next stage takes."""
+    """seen: share of each image's patches that the encoder sees, until `whole_from` of the steps are done
+    (training/partial_view.py); validate_every: steps, 0 for never; validation: held-out scenes that are measured;
+    metric: what makes weights the best (loss, category, color, size, box); keep: 'best' or 'last', what the next stage
+    takes; scenes: how many of the training scenes are used, 0 for all."""
 
     steps: int = 3000
     batch: int = 16
     lr: float = 2e-3
     seed: int = 0
+    seen: float = 1.0
+    whole_from: float = .75
     validate_every: int = 100
     validation: int = 96
     metric: str = "loss"
     keep: str = "best"
+    optimizer: str = "muon"
+    scenes: int = 0
 
 
 def start(size: TabletopSize = TabletopSize(), seed: int = 0):
@@ -45,27 +53,33 @@ def start(size: TabletopSize = TabletopSize(), seed: int = 0):
 
 def train_vision(data: SceneData, folder: Path, settings: VisionSettings = VisionSettings(),
                  size: TabletopSize = TabletopSize(), validation: Optional[SceneData] = None,
-                 slot: Slot = Slot()) -> Run:
+                 slot: Slot = Slot(), device: Device = Device()) -> Run:
     """Train (or go on training) the vision tower; the run folder holds 'tower' and 'heads'. validation: held-out
     scenes, None for no measurement. Raises SlotOver."""
     tokenizer, model, heads = start(size, settings.seed)
-    tower = model.model.vision_tower.train()
-    optimizer = Optimizer([*tower.named_parameters(), *heads.named_parameters()], settings.lr)
+    tower, heads = model.model.vision_tower.train().to(device.name), heads.to(device.name)
+    optimizer = Optimizer([*tower.named_parameters(), *heads.named_parameters()], settings.lr, kind=settings.optimizer)
     run = Run(folder, {"tower": tower, "heads": heads}, optimizer, settings, settings.seed)
-    locations = location_rows(model, tokenizer.convert_tokens_to_ids(token(0))).detach()
+    locations = location_rows(model, tokenizer.convert_tokens_to_ids(token(0))).detach().to(device.name)
+    resident = torch.from_numpy(data.images[:]).to(device.name) if device.fits(data.images.nbytes) else None
 
     def loss_of(step: int, rng: np.random.Generator):
-        images, patches, objects, sizes = draw_batch(data, settings.batch // world(), rng)
-        return heads.loss(tower(images).last_hidden_state, patches, objects, sizes, locations)
+        images, patches, objects, sizes = draw_batch(data, settings.batch // world(), rng, settings.scenes, resident)
+        share = settings.seen if step < settings.whole_from * settings.steps else 1.0
+        with device.tower():
+            features, seen = partial_features(tower, images.to(device.name), share)
+        return heads.loss(features.float(), labels_of_seen(patches, seen), objects, sizes, locations)
 
     def measure() -> Dict[str, float]:
         with evaluating(tower, heads):
             return mean_of_batches(len(scenes), settings.batch, loss_on)
 
     def loss_on(index: np.ndarray, rng: np.random.Generator) -> Dict[str, float]:
-        images = torch.from_numpy(plain(scenes.images[index]))
-        loss, readings = heads.loss(tower(images).last_hidden_state, scenes.patches[index],
-                                    [scenes.objects[i] for i in index], [scenes.sizes[i] for i in index], locations)
+        images = torch.from_numpy(plain(scenes.images[index])).to(device.name)
+        with device.tower():
+            features = tower(images).last_hidden_state
+        loss, readings = heads.loss(features.float(), scenes.patches[index], [scenes.objects[i] for i in index],
+                                    [scenes.sizes[i] for i in index], locations)
         return {**readings, "loss": float(loss)}
 
     watch = None
@@ -76,11 +90,16 @@ def train_vision(data: SceneData, folder: Path, settings: VisionSettings = Visio
     return run
 
 
-def draw_batch(data: SceneData, count: int, rng: np.random.Generator):
-    """(float32[B,3,S,S], int8[B,P,P], objects, sizes) of random scenes, half of them mirrored."""
-    index = np.sort(rng.choice(len(data), count, replace=False))
+def draw_batch(data: SceneData, count: int, rng: np.random.Generator, scenes: int = 0,
+               resident: Optional[torch.Tensor] = None):
+    """(float32[B,3,S,S], int8[B,P,P], objects, sizes) of random scenes, half of them mirrored. scenes: of how many of
+    the first ones, 0 for all; resident: the images on a device, where the batch then is made."""
+    index = np.sort(rng.choice(min(len(data), scenes or len(data)), count, replace=False))
     flips = rng.random(count) < .5
-    images = torch.from_numpy(augment(data.images[index], flips, rng))
+    if resident is None:
+        images = torch.from_numpy(augment(data.images[index], flips, rng))
+    else:
+        images = augmented(resident[torch.from_numpy(index).to(resident.device)], flips, rng)
     patches = data.patches[index].copy()
     patches[flips] = patches[flips][:, :, ::-1]
     sizes = [data.sizes[i] for i in index]

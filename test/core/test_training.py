@@ -16,9 +16,10 @@ from clue_ros.training.language_stage import LanguageSettings, pack_loss
 from clue_ros.training.optimizer import orthogonalize
 from clue_ros.training.packing import IGNORE, Packer
 from clue_ros.training.queries import scene_queries
-from clue_ros.training.recipe import TrainConfig, TrainingError, read_config
-from clue_ros.training.scene_data import load, patch_owners
-from clue_ros.training.stages import STAGES, Stages
+from clue_ros.training.partial_view import labels_of_seen, partial_features
+from clue_ros.training.recipe import STAGES, TrainConfig, TrainingError, read_config
+from clue_ros.training.scene_data import MIXED, load, patch_owners
+from clue_ros.training.stages import Stages
 from clue_ros.training.vision import start
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
@@ -40,16 +41,19 @@ def data(scenes, tiny_size):
     return load(scenes / "train", tiny_size.image_size, tiny_size.patch_size, progress=False)
 
 
-def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_path, capsys):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(json.dumps({
+def small_recipe(file, **more):
+    file.write_text(json.dumps({
         "data": {"train_scenes": SCENES, "validation_scenes": SCENES},
         "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1, "head_dim": 16},
         "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "look": [2, 3]},
         "detector": {"steps": 2, "batch": 4}, "dialogue": {"steps": 2, "batch": 4},
-        "joint": {"steps": 2, "batch": 4, "tap": 2}}))
-    stages = Stages(read_config(recipe), tmp_path / "run", scenes)
+        "joint": {"steps": 2, "batch": 4, "tap": 2}, **more}))
+    return read_config(file)
+
+
+def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_path, capsys):
+    stages = Stages(small_recipe(tmp_path / "recipe.yaml"), tmp_path / "run", scenes)
     with pytest.raises(TrainingError, match="clue train vision"):
         stages.language()
     for stage in STAGES:
@@ -63,6 +67,31 @@ def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_
     clue = json.loads((tmp_path / "run/model/clue.json").read_text())
     assert clue["detector"] == "joint" and clue["tap_layer"] == 2 and len(clue["gate"]) == 3
     assert sorted(p.name for p in (tmp_path / "run/model/adapters").iterdir()) == ["dialogue"]
+
+
+def test_the_recipes_own_stages_lead_to_a_model_that_grounds_in_one_pass(scenes, tmp_path):
+    recipe = small_recipe(tmp_path / "recipe.yaml", stages=list(read_config(DEFAULT_CONFIG).stages),
+                          vision={"steps": 4, "batch": 4, "seen": .5, "whole_from": .5})
+    stages = Stages(recipe, tmp_path / "run", scenes)
+    for stage in recipe.stages:
+        stages.run(stage)
+    decision = Grounder.from_pretrained(tmp_path / "run/model").ground(np.zeros((48, 64, 3), np.uint8), "the red mug")
+    assert decision.ambiguity.attention_map.shape == (8, 8)
+    with pytest.raises(TrainingError, match="nonsense"):
+        small_recipe(tmp_path / "recipe.yaml", stages=["nonsense"])
+
+
+def test_a_tower_that_sees_half_of_the_patches_gives_features_and_labels_of_that_half(tiny_size):
+    _, model, _ = start(tiny_size)
+    tower, images = model.model.vision_tower.eval(), torch.randn(3, 3, tiny_size.image_size, tiny_size.image_size)
+    whole, seen = partial_features(tower, images, 1.0)
+    assert seen.all() and torch.allclose(whole, tower(images).last_hidden_state, atol=1e-5)
+    part, seen = partial_features(tower, images, .5)
+    assert (seen.reshape(3, -1).sum(1) == seen[0].size // 2).all()
+    flat = torch.from_numpy(seen.reshape(3, -1))
+    assert (part[~flat] == 0).all() and (part[flat].abs().sum(-1) > 0).all()
+    labels = labels_of_seen(np.ones(seen.shape, np.int8), seen)
+    assert (labels[seen] == 1).all() and (labels[~seen] == MIXED).all()
 
 
 def test_a_stage_that_was_not_finished_names_the_file(tmp_path, tiny_size):
