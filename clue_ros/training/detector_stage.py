@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters
+from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
@@ -59,13 +60,14 @@ class DetectorTrainer:
     """Adapter A, and the CNN if there is one, on a base model whose own weights stay as they are."""
 
     def __init__(self, model, tokenizer, source: FeatureData, folder: Path, settings: DetectorSettings,
-                 lora: LoraSettings = LoraSettings()):
-        self.model, self.source, self.settings = model, source, settings
+                 lora: LoraSettings = LoraSettings(), device: Device = Device()):
+        self.model, self.source, self.settings, self._device = model, source, settings, device.name
         s, layers = settings, model.config.get_text_config().num_hidden_layers
         add_adapter(model, NAME, adapted_layers(s, layers), lora)
+        model.to(self._device)
         named = named_adapter_parameters(model, NAME)
         self.packer = Packer(tokenizer, source.features.shape[1])
-        self.detector = AmbiguityDetector() if s.reading == "cnn" else None
+        self.detector = AmbiguityDetector().to(self._device) if s.reading == "cnn" else None
         modules: Dict[str, torch.nn.Module] = {"adapter": NamedParameters(named)}
         optimizer = Optimizer(named, s.adapter_lr if self.detector else s.answer_lr, s.weight_decay, s.optimizer)
         if self.detector:
@@ -91,7 +93,7 @@ class DetectorTrainer:
 
     def _loss(self, step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
         features, pack = self.draw(rng)
-        label = torch.tensor([float(q.ambiguous) for q in pack.queries])
+        label = torch.tensor([float(q.ambiguous) for q in pack.queries], device=self._device)
         logits = self.logits(features, pack, rng)
         # With two tokens cross-entropy is the binary one on the difference of their logits.
         return F.binary_cross_entropy_with_logits(logits, label), verdict_readings(logits, label)
@@ -102,7 +104,7 @@ class DetectorTrainer:
         features, patches, objects, sizes = self.source.draw(s.batch, rng)
         per_image = [[query_of(state, s.prefix, o, z, rng) for state in scene_states(o, z, rng, s.queries)]
                      for o, z in zip(objects, sizes)]
-        return features, self.packer.pack(per_image, patches, s.length)
+        return features, moved(self.packer.pack(per_image, patches, s.length), self._device)
 
     def logits(self, features: torch.Tensor, pack: Pack, shake: "np.random.Generator | None" = None) -> torch.Tensor:
         """float32[Q]: log-odds that each query is ambiguous; `shake`: draws the augmentation of the maps."""

@@ -12,6 +12,7 @@ import torch
 
 from clue_ros.prompt import CLARIFY
 from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters
+from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData
 from clue_ros.training.language_stage import LanguageSettings, pack_loss
 from clue_ros.training.loop import Run
@@ -40,10 +41,11 @@ class DialogueSettings:
 
 def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language: LanguageSettings,
                    settings: DialogueSettings = DialogueSettings(), lora: LoraSettings = LoraSettings(),
-                   slot: Slot = Slot()) -> Run:
+                   slot: Slot = Slot(), device: Device = Device()) -> Run:
     """Train adapter B on a base model; `language` gives the loss its smoothing, tap and attention layers."""
     add_adapter(model, NAME, None, lora)
     model.set_adapter(NAME)
+    model.to(device.name)
     named = named_adapter_parameters(model, NAME)
     for _, parameter in named:
         parameter.requires_grad_(True)
@@ -60,7 +62,7 @@ def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language
             states = [s for s in scene_states(o, z, rng, settings.queries + 2)
                       if len(s.step.remaining) <= 1 or s.step.question is not None]
             per_image.append([query_of(s, CLARIFY, o, z, rng) for s in states[:settings.queries]])
-        pack = packer.pack(per_image, patches, settings.length)
+        pack = moved(packer.pack(per_image, patches, settings.length), device.name)
         return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, loss_settings)
 
     model.train()

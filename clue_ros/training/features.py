@@ -6,15 +6,16 @@ Half of the images are mirrored (which half is drawn from the seed), so that lef
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 import torch
 
 from clue_ros.simulation.referring import ImageSize
 from clue_ros.simulation.scene import SceneObject
+from clue_ros.training.device import Device
 from clue_ros.training.scene_data import SceneData, augment, mirrored, plain
 
 
@@ -26,14 +27,26 @@ class FeatureData:
     patches: np.ndarray
     objects: List[Tuple[SceneObject, ...]]
     sizes: List[ImageSize]
+    device: Device = Device()
+    resident: Optional[torch.Tensor] = None  # the features on the device, if they fit
+
+    def on(self, device: Device) -> "FeatureData":
+        """The same, whose `take` and `draw` give features on a device, where they are kept if there is room."""
+        resident = torch.from_numpy(self.features[:]).to(device.name) if device.fits(self.features.nbytes) else None
+        return replace(self, device=device, resident=resident)
 
     def __len__(self) -> int:
         return len(self.objects)
 
     def take(self, index: np.ndarray):
         """(features float32[B,T,D], patches, objects, sizes) of some scenes."""
-        return (torch.from_numpy(self.features[index].astype(np.float32)), self.patches[index],
-                [self.objects[i] for i in index], [self.sizes[i] for i in index])
+        return self.rows(index), self.patches[index], [self.objects[i] for i in index], [self.sizes[i] for i in index]
+
+    def rows(self, index: np.ndarray) -> torch.Tensor:
+        """float32[B,T,D] of some scenes, on the device."""
+        if self.resident is not None:
+            return self.resident[torch.from_numpy(index).to(self.resident.device)].float()
+        return torch.from_numpy(self.features[index].astype(np.float32)).to(self.device.name)
 
     def draw(self, count: int, rng: np.random.Generator):
         """(features float32[B,T,D], patches, objects, sizes) of random scenes."""
@@ -48,18 +61,27 @@ def fingerprint(tower) -> str:
     return digest.hexdigest()[:16]
 
 
-def features_of(tower, data: SceneData, batch: int = 32) -> FeatureData:
-    """The features of a few scenes as they are, neither mirrored nor jittered, in memory."""
-    with torch.no_grad():
-        parts = [tower(torch.from_numpy(plain(data.images[at:at + batch]))).last_hidden_state.half()
-                 for at in range(0, len(data), batch)]
-    return FeatureData(torch.cat(parts).numpy(), data.patches, list(data.objects), list(data.sizes))
+def made_with(folder: Path) -> str:
+    """The fingerprint of the tower whose features a folder holds in full or in part, empty for none."""
+    mark = Path(folder) / "features.done"
+    return (mark.read_text().split() + [""])[1] if mark.is_file() else ""
+
+
+def features_of(tower, data: SceneData, batch: int = 32, device: Device = Device()) -> FeatureData:
+    """The features of a few scenes as they are, neither mirrored nor jittered, in memory. The tower is on the
+    device."""
+    parts = []
+    with torch.no_grad(), device.tower():
+        for at in range(0, len(data), batch):
+            images = torch.from_numpy(plain(data.images[at:at + batch])).to(device.name)
+            parts.append(tower(images).last_hidden_state.half().cpu())
+    return FeatureData(torch.cat(parts).numpy(), data.patches, list(data.objects), list(data.sizes)).on(device)
 
 
 def compute_features(tower, data: SceneData, folder: Path, seed: int = 0, mirror: bool = True,
-                     batch: int = 32) -> FeatureData:
-    """Compute (or read back) `features.npy` in a folder; an interrupted computation goes on where it stopped, one of
-    another tower starts again."""
+                     batch: int = 32, device: Device = Device()) -> FeatureData:
+    """Compute (or read back) `features.npy` in a folder; an interrupted computation goes on where it stopped, one
+    of another tower starts again. The tower is on the device."""
     from tqdm import tqdm
 
     folder = Path(folder)
@@ -75,15 +97,16 @@ def compute_features(tower, data: SceneData, folder: Path, seed: int = 0, mirror
     if array.shape != shape:
         raise ValueError(f"{file} holds {array.shape}, expected {shape}: delete it and run again")
     tower.eval()
-    with torch.no_grad(), tqdm(total=len(data), initial=done, desc="features", unit="image", mininterval=5) as bar:
+    bar = tqdm(total=len(data), initial=done, desc="features", unit="image", mininterval=5)
+    with torch.no_grad(), device.tower(), bar:
         for start in range(done, len(data), batch):
             index = np.arange(start, min(start + batch, len(data)))
             images = augment(data.images[index], flips[index], np.random.default_rng([seed, 78, start]))
-            array[index] = tower(torch.from_numpy(images)).last_hidden_state.numpy()
+            array[index] = tower(torch.from_numpy(images).to(device.name)).last_hidden_state.half().cpu().numpy()
             array.flush()
             mark.write_text(f"{int(index[-1]) + 1} {own}")
             bar.update(len(index))
     patches = data.patches.copy()
     patches[flips] = patches[flips][:, :, ::-1]
     objects = [mirrored(o, s.width) if f else o for o, s, f in zip(data.objects, data.sizes, flips)]
-    return FeatureData(array, patches, objects, list(data.sizes))
+    return FeatureData(array, patches, objects, list(data.sizes)).on(device)

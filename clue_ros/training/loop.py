@@ -47,6 +47,7 @@ class Run:
         self.step = 0
         self.best: Optional[Dict] = None
         self._gathered: Dict[str, List[float]] = {}  # readings since the last report
+        self._seconds = 0.0  # that the steps took, over all calls, without validation and saving
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / "state.json").exists():
             self._resume()
@@ -66,12 +67,14 @@ class Run:
         with _signals() as stop, tqdm(total=steps, initial=self.step, desc=title, unit="step", file=sys.stderr,
                                       mininterval=5, disable=rank() > 0) as bar:
             while self.step < steps and not stopped:
-                torch.manual_seed(int(np.random.SeedSequence(self._seeds()).generate_state(1)[0]))
-                loss, values = loss_of(self.step, np.random.default_rng(self._seeds()))
+                seeds, began = self.seeds(self.step), time.monotonic()
+                torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+                loss, values = loss_of(self.step, np.random.default_rng(seeds))
                 loss.backward()
                 stopped = average_gradients(self.optimizer.parameters, bool(stop) or slot.over(self.step + 1))
                 values["gradient"] = self.optimizer.step(SCHEDULES[schedule](self.step, steps, warmup))
                 values["loss"] = float(loss.detach())
+                self._seconds += time.monotonic() - began
                 self.step += 1
                 bar.update()
                 for key, value in values.items():
@@ -91,8 +94,9 @@ class Run:
         if self.step < steps:
             raise SlotOver
 
-    def _seeds(self) -> list:
-        return [self.seed, self.step] + ([rank()] if world() > 1 else [])
+    def seeds(self, step: int) -> List[int]:
+        """What all randomness of a step follows from."""
+        return [self.seed, step] + ([rank()] if world() > 1 else [])
 
     def save(self) -> None:
         """Write everything, then put it in place at once: an end in between leaves the checkpoint before."""
@@ -102,7 +106,7 @@ class Run:
                 for p, part in enumerate(self.optimizer.state_dict())
                 for i, state in part["state"].items() for key, value in state.items()}
         state = {"step": self.step, "seed": self.seed, "settings": self.settings, "best": self.best,
-                 "gathered": self._gathered}
+                 "gathered": self._gathered, "seconds": self._seconds}
         written = [_write(self.folder / WEIGHTS, self._tensors()), _write(self.folder / "optimizer.safetensors", flat)]
         partial = self.folder / "state.json.partial"
         partial.write_text(json.dumps(state, default=str))
@@ -126,6 +130,7 @@ class Run:
         self.optimizer.load_state_dict(states)
         self.step, self.seed = state["step"], state["seed"]
         self.best, self._gathered = state.get("best"), state.get("gathered") or {}
+        self._seconds = state.get("seconds", 0.0)
 
     def _report(self, readings: Optional[Readings], bar) -> None:
         line = {k: round(float(np.mean(v)), 5) for k, v in self._gathered.items()}

@@ -29,7 +29,7 @@ def pack_pass(language, embedded: torch.Tensor, pack: Pack, stop: Optional[int] 
 
 def image_positions(embedded: torch.Tensor) -> torch.Tensor:
     """int64[B,N]: 1 … N for every image."""
-    return torch.arange(1, embedded.shape[1] + 1)[None].expand(len(embedded), -1)
+    return torch.arange(1, embedded.shape[1] + 1, device=embedded.device)[None].expand(len(embedded), -1)
 
 
 def packed_maps(model, features: torch.Tensor, pack: Pack, tap: int) -> torch.Tensor:

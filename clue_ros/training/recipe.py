@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.training.detector_stage import DetectorSettings
+from clue_ros.training.device import GpuSettings, gpu_problems, scaled
 from clue_ros.training.dialogue_stage import DialogueSettings
 from clue_ros.training.joint_stage import JointSettings
 from clue_ros.training.language_stage import LanguageSettings
@@ -55,6 +56,7 @@ class TrainConfig:
     joint: JointSettings = field(default_factory=JointSettings)
     sweep: SweepSettings = field(default_factory=SweepSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
+    gpu: GpuSettings = field(default_factory=GpuSettings)
 
     def problems(self) -> List[str]:
         """What is wrong beyond the types, all of it."""
@@ -63,6 +65,7 @@ class TrainConfig:
             found += setting_problems(getattr(self, name), name)
         for name in ("vision", "language", "joint"):
             found += _validation_problems(getattr(self, name), name)
+        found += gpu_problems(self.gpu)
         if self.lora.r < 1:
             found.append(f"'lora.r' is {self.lora.r}, must be 1 or more")
         return found
@@ -105,6 +108,12 @@ def overridden(values: Any, overrides: Sequence[str]) -> Dict:
                 raise ConfigurationError(f"--set {text}: '{section}' is no section")
         place[key] = value
     return found
+
+
+def on_card(config: TrainConfig) -> TrainConfig:
+    """The recipe as a CUDA card runs it: batches and learning rates by `gpu.batch` and `gpu.rate`."""
+    stages = ("vision", "language", "detector", "dialogue", "joint", "sweep")
+    return replace(config, **{name: scaled(getattr(config, name), config.gpu) for name in stages})
 
 
 # What may change when a stage goes on: none of it touches the loss curve of the steps that were made.

@@ -12,6 +12,7 @@ from typing import List, Tuple
 
 import cv2
 import numpy as np
+import torch
 
 from clue_ros.geometry import to_square
 from clue_ros.simulation.dataset import read_scenes
@@ -90,9 +91,23 @@ def augment(images: np.ndarray, flips: np.ndarray, rng: np.random.Generator) -> 
     """float32[B,3,S,S] in [-1, 1] of uint8[B,S,S,3]: mirrored where `flips`, with a jitter of exposure and tint."""
     x = images.astype(np.float32) / 255
     x[flips] = x[flips][:, :, ::-1]
-    gain = rng.uniform(.75, 1.2, (len(x), 1, 1, 1)) * rng.uniform(.93, 1.07, (len(x), 1, 1, 3))
-    x = np.clip(x * gain.astype(np.float32) + rng.normal(0, .02, (len(x), 1, 1, 1)).astype(np.float32), 0, 1)
+    gain, offset = _jitter(len(x), rng)
+    x = np.clip(x * gain + offset, 0, 1)
     return np.ascontiguousarray((x * 2 - 1).transpose(0, 3, 1, 2))
+
+
+def augmented(images: torch.Tensor, flips: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """`augment` on the device of uint8[B,S,S,3]: the same draws, the same result to rounding."""
+    gain, offset = (torch.from_numpy(a).to(images.device) for a in _jitter(len(images), rng))
+    x = images.float() / 255
+    x = torch.where(torch.from_numpy(flips).to(x.device)[:, None, None, None], x.flip(2), x)
+    return ((x * gain + offset).clamp(0, 1) * 2 - 1).permute(0, 3, 1, 2).contiguous()
+
+
+def _jitter(count: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+    """(gain float32[B,1,1,3], offset float32[B,1,1,1])."""
+    gain = rng.uniform(.75, 1.2, (count, 1, 1, 1)) * rng.uniform(.93, 1.07, (count, 1, 1, 3))
+    return gain.astype(np.float32), rng.normal(0, .02, (count, 1, 1, 1)).astype(np.float32)
 
 
 def plain(images: np.ndarray) -> np.ndarray:

@@ -7,14 +7,16 @@ import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Dict, Optional, Sequence
 
 from clue_ros.evaluation.classification import figures_at, fitted_threshold
+from clue_ros.training.ablation import Variant, ablate, table
 from clue_ros.training.base import Base, open_base
 from clue_ros.training.detector_stage import DetectorTrainer
+from clue_ros.training.device import Device
 from clue_ros.training.dialogue_stage import train_dialogue
 from clue_ros.training.export import export, export_variant, load_base, write_report
-from clue_ros.training.features import FeatureData, compute_features
+from clue_ros.training.features import FeatureData, compute_features, fingerprint, made_with
 from clue_ros.training.joint_stage import JointTrainer
 from clue_ros.training.language_stage import language_start, train_language
 from clue_ros.training.parallel import launch
@@ -31,15 +33,16 @@ USED_SECTIONS = {"vision": ("data", "vision"), "language": ("data", "language"),
                  "detector": ("data", "lora", "detector"), "dialogue": ("data", "language", "lora", "dialogue"),
                  "joint": ("data", "language", "lora", "joint")}
 VALIDATION_BATCHES = 20
+FINISHED = "finished.json"
 
 
 class Stages:
     """base: model directory to start from; None: the language stage's run folder in `output`."""
 
     def __init__(self, config: TrainConfig, output: Path, data: Path, steps: Optional[int] = None,
-                 base: Optional[Path] = None, processes: int = 1, slot: Slot = Slot()):
+                 base: Optional[Path] = None, processes: int = 1, slot: Slot = Slot(), device: Device = Device()):
         self._config, self._output, self._data, self._steps = config, Path(output), Path(data), steps
-        self._slot = slot
+        self._slot, self._device = slot, device
         self._base = Path(base) if base else None
         self._processes = processes
 
@@ -47,6 +50,7 @@ class Stages:
         """Run one stage, in several processes where that is wanted and possible. Raises SlotOver if it is not finished
         when the slot is over; the next call goes on."""
         self._slot.check()
+        self._note(stage, done=False)
         if stage in USED_SECTIONS:
             sections = USED_SECTIONS[stage] + (() if self._base else ("size",))
             hold_recipe(self._output / stage, f"clue train {stage}",
@@ -58,17 +62,67 @@ class Stages:
             self._train_in_processes(stage)
         else:
             getattr(self, stage)()
+        self._note(stage, done=True)
+
+    def finished(self, stage: str) -> bool:
+        """Did this stage end, with as many steps as it has now, and none before it run again since?"""
+        proof = self._output / ("model/clue.json" if stage in ("export", "calibrate") else f"{stage}/state.json")
+        return proof.is_file() and self._finished().get(stage, -1) == self._steps_of(stage)
+
+    def _note(self, stage: str, done: bool) -> None:
+        """Keep finished.json: a stage that runs takes itself and those after it from the list."""
+        order = list(self._config.stages)
+        later = order[order.index(stage):] if stage in order else [stage]
+        record = {k: v for k, v in self._finished().items() if k not in later}
+        if done:
+            record[stage] = self._steps_of(stage)
+        self._output.mkdir(parents=True, exist_ok=True)
+        (self._output / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+    def _finished(self) -> Dict[str, int]:
+        file = self._output / FINISHED
+        try:
+            return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError:
+            return {}  # cut off while it was written: every stage then looks for itself how far it is
+
+    def _steps_of(self, stage: str) -> int:
+        settings = getattr(self._config, stage, None)
+        return self._with_steps(settings).steps if settings is not None else 0
+
+    def ablate(self, stage: str, variants: Sequence[Variant], configured: Callable[[Sequence[str]], TrainConfig],
+               steps: Optional[int] = None, minutes: Optional[float] = None) -> None:
+        """Train the variants of a stage in OUTPUT/ablate/STAGE and print their table (training/ablation.py)."""
+        if stage == "language":
+            self._need("vision")
+        folder = self._output / "ablate" / stage
+        rows = ablate(folder, stage, variants, configured, partial(self._variant, stage), steps, minutes)
+        print(table(stage, rows))
+        print(f"ablations: {folder / 'ablations.json'}, ablations.csv and ablations.png beside it")
+
+    def _variant(self, stage: str, config: TrainConfig, folder: Path) -> None:
+        settings, size = getattr(config, stage), config.size
+        hold_recipe(folder, f"clue train ablate --stage {stage}",
+                    {name: getattr(config, name) for name in (*USED_SECTIONS[stage], "size")})
+        held = self._scenes(validation=True)
+        if stage == "vision":
+            train_vision(self._scenes(), folder, settings, size, held, self._slot, self._device)
+            return
+        vision, made = self._output / "vision", self._output / "language"
+        tower = fingerprint(language_start(vision, folder, settings, size)[1].model.vision_tower)
+        features = made if made_with(made) == tower else self._output / "ablate" / f"features-{tower}"
+        train_language(self._scenes(), vision, folder, settings, size, held, self._slot, self._device, features)
 
     def vision(self) -> None:
         settings = self._with_steps(self._config.vision)
         train_vision(self._scenes(), self._output / "vision", settings, self._config.size, self._held_out(settings),
-                     self._slot)
+                     self._slot, self._device)
 
     def language(self) -> None:
         self._need("vision")
         settings = self._with_steps(self._config.language)
         train_language(self._scenes(), self._output / "vision", self._output / "language", settings,
-                       self._config.size, self._held_out(settings), self._slot)
+                       self._config.size, self._held_out(settings), self._slot, self._device)
 
     def detector(self) -> None:
         trainer = self._detector_trainer(validation=False)
@@ -79,7 +133,8 @@ class Stages:
     def dialogue(self) -> None:
         base = self._open_base()
         train_dialogue(base.model, base.tokenizer, self._features(base), self._output / "dialogue",
-                       self._config.language, self._with_steps(self._config.dialogue), self._config.lora, self._slot)
+                       self._config.language, self._with_steps(self._config.dialogue), self._config.lora, self._slot,
+                       self._device)
 
     def joint(self) -> None:
         trainer = self._joint_trainer(validation=False)
@@ -182,7 +237,7 @@ class Stages:
     def _detector_trainer(self, validation: bool) -> DetectorTrainer:
         base = self._open_base()
         return DetectorTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "detector",
-                               self._with_steps(self._config.detector), self._config.lora)
+                               self._with_steps(self._config.detector), self._config.lora, self._device)
 
     def _joint_base(self) -> Optional[Path]:
         """Where the one-pass adapter starts: the given base, or the two-pass model that `export` wrote, if it did."""
@@ -193,7 +248,8 @@ class Stages:
         folder = self._joint_base()
         base = open_base(folder) if folder else self._open_base()
         return JointTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "joint",
-                            self._config.language, self._with_steps(self._config.joint), self._config.lora, base.folder)
+                            self._config.language, self._with_steps(self._config.joint), self._config.lora, base.folder,
+                            self._device)
 
     def _open_base(self) -> Base:
         if self._base:
@@ -204,12 +260,12 @@ class Stages:
 
     def _features(self, base: Base, validation: bool = False) -> FeatureData:
         """The frozen tower's features, in OUTPUT/validation, OUTPUT/features or, without a base, OUTPUT/language."""
-        tower, scenes = base.model.model.vision_tower, self._scenes(validation, base)
+        tower, scenes = base.model.model.vision_tower.to(self._device.name), self._scenes(validation, base)
         with self._slot.interrupting():
             if validation:
-                return compute_features(tower, scenes, self._output / "validation", mirror=False)
+                return compute_features(tower, scenes, self._output / "validation", mirror=False, device=self._device)
             return compute_features(tower, scenes, self._output / ("features" if self._base else "language"),
-                                    self._config.language.seed)
+                                    self._config.language.seed, device=self._device)
 
     def _held_out(self, settings) -> Optional[SceneData]:
         """The scenes that a stage is measured on while it trains, None if it is not."""

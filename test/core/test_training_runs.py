@@ -57,6 +57,7 @@ def same_run(a, b):
     for name in (READINGS, VALIDATION):
         assert repr(log(a, name)) == repr(log(b, name)) != "[]"  # repr: nan equals itself
     states = [json.loads((f / "state.json").read_text()) for f in (a, b)]
+    assert all(state.pop("seconds") > 0 for state in states)
     assert states[0] == states[1]
 
 

@@ -1,0 +1,103 @@
+"""Where a stage runs, and how its batches are made there. The CPU is the default; a CUDA card gets larger batches.
+
+On a card matrices are multiplied in TF32, and the vision tower may run in bfloat16 (`gpu.precision: bf16`): its output
+is rounded to float16 for the later stages anyway. The decoder stays out of bfloat16: a location's logit, near 30, would
+be rounded to steps of 0.125 there.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import List
+
+import numpy as np
+import torch
+
+from clue_ros.types import ClueError
+
+PRECISIONS = ("tf32", "bf16", "fp32")
+
+
+@dataclass(frozen=True)
+class GpuSettings:
+    """What a card changes. batch: factor on every stage's batch; rate: factor on its learning rates; precision:
+    'tf32', 'bf16' (the vision tower in bfloat16, the rest in TF32) or 'fp32'; workers: processes that make batches
+    ahead, -1 for the machine's cores less one.
+
+    Learning rate: with a batch k times as large the rule for Adam and its kin is a rate √k times as large. The recipes'
+    rates are near the highest that trains stably, so the default leaves them (rate: 1); nothing of it was
+    measured."""
+
+    batch: int = 4
+    rate: float = 1.0
+    precision: str = "tf32"
+    workers: int = -1
+
+
+@dataclass(frozen=True)
+class Device:
+    """name: as torch names it; precision: of GpuSettings; workers: processes that make batches ahead, 0 for none."""
+
+    name: str = "cpu"
+    precision: str = "fp32"
+    workers: int = 0
+
+    @classmethod
+    def open(cls, name: str, settings: GpuSettings, cores: int) -> "Device":
+        """The device of a command line. Raises ClueError if it is not there."""
+        if name == "cpu":
+            return cls()
+        if not torch.cuda.is_available():
+            raise ClueError(f"--device {name}: torch finds no CUDA card here; run with --device cpu, or install a "
+                            "torch built for CUDA and a driver")
+        tf32 = settings.precision != "fp32"
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32 = tf32
+        return cls(name, settings.precision, max(0, cores - 1) if settings.workers < 0 else settings.workers)
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.name == "cpu"
+
+    def tower(self):
+        """The context in which the vision tower runs."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(torch.device(self.name).type, torch.bfloat16)
+
+    def fits(self, size: int) -> bool:
+        """Is there room for an array of `size` bytes beside a training step? Never on the CPU, where a memory-mapped
+        file does as well."""
+        return not self.is_cpu and size < .4 * torch.cuda.mem_get_info(self.name)[0]
+
+
+def scaled(settings, gpu: GpuSettings):
+    """A stage's settings on a card: batch × gpu.batch, every learning rate × gpu.rate."""
+    rates = {f.name: getattr(settings, f.name) * gpu.rate for f in fields(settings) if f.name.split("_")[-1] == "lr"}
+    return replace(settings, batch=settings.batch * gpu.batch, **rates)
+
+
+def gpu_problems(settings: GpuSettings) -> List[str]:
+    """What is wrong with the section beyond its types."""
+    found = [f"'gpu.{name}' is {getattr(settings, name)}, must be {least} or more"
+             for name, least in (("batch", 1), ("workers", -1)) if getattr(settings, name) < least]
+    if settings.rate <= 0:
+        found.append(f"'gpu.rate' is {settings.rate}, must be above 0")
+    if settings.precision not in PRECISIONS:
+        found.append(f"'gpu.precision' is '{settings.precision}', must be one of {', '.join(PRECISIONS)}")
+    return found
+
+
+def moved(value, device: str):
+    """A dataclass, tuple or tensor with every tensor in it on a device; everything else as it is."""
+    if torch.is_tensor(value):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, np.ndarray):
+        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)
+                                 if torch.is_tensor(getattr(value, f.name))})
+    if type(value) is tuple:
+        return tuple(moved(v, device) for v in value)
+    return value
