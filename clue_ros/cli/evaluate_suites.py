@@ -6,12 +6,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from clue_ros.cli.loading import add_model_arguments
 from clue_ros.types import ClueError
 
-EXAMPLES = """  clue evaluate tabletop --scenes 500
+EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
   clue evaluate ambiguity dataset1.csv --split test --model DIR
   clue evaluate grounding /data/invig --split test --model DIR --against out/evaluate/other
   clue evaluate interactive /data/invig --model DIR --oracle-model /models/paligemma2-3b-mix-448"""
@@ -23,6 +23,7 @@ SUITES = {
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
 FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "scenes")  # those of clue_ros.data.formats
+CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 ORACLES = ("auto", "scene", "model", "recorded")  # those of clue_ros.evaluation.oracle
 
 
@@ -41,7 +42,12 @@ def add_parsers(suites: Any) -> None:
         parser.add_argument("--pictures", type=_count, default=6, metavar="N",
                             help="keep pictures of N successes and N failures (default 6)")
         if name == "tabletop":
-            parser.add_argument("--scenes", type=_positive, default=500, metavar="N", help="default 500")
+            parser.add_argument("--scenes", type=_positive, default=500, metavar="N",
+                                help="scenes of each condition (default 500)")
+            parser.add_argument("--condition", choices=CONDITIONS, default="both",
+                                help="scenes as in training, or with held-out pairs, shapes and lights (default both)")
+            parser.add_argument("--processes", type=_positive, default=1, metavar="N",
+                                help="share the scenes among N processes; the results are those of one (default 1)")
         if name in ("tabletop", "interactive"):
             parser.add_argument("--max-questions", type=_count, default=3, metavar="N", help="a dialogue (default 3)")
         if name == "interactive":
@@ -111,9 +117,11 @@ def _load(model: Optional[Path], args: argparse.Namespace):
 
 def _suite(args: argparse.Namespace, subject, selection, other):
     if args.what == "tabletop":
+        from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
         from clue_ros.evaluation.tabletop_suite import TabletopSuite
 
-        return TabletopSuite(subject, args.scenes, threshold=args.threshold, max_questions=args.max_questions)
+        return TabletopSuite(subject, args.scenes, threshold=args.threshold, max_questions=args.max_questions,
+                             conditions=COLUMNS[args.condition], processes=args.processes)
     if args.what == "ambiguity":
         from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
 
@@ -135,26 +143,26 @@ def _suite(args: argparse.Namespace, subject, selection, other):
 
 
 def print_results(results: Any) -> None:
-    """The headline figures, then every table, with 95 % intervals in brackets."""
+    """Every table, and last the headline figures, with 95 % intervals in brackets."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from clue_ros.evaluation.results import goal_text, shown
+    from clue_ros.evaluation.results import by_condition, shown
 
     console = Console()
-    console = console if console.is_terminal else Console(width=140)  # piped output keeps whole lines
-    title = f"{results.title}: {results.about['model']}" + ("" if results.complete else " (incomplete)")
+    console = console if console.is_terminal else Console(width=160)  # piped output keeps whole lines
+    state = "95 % intervals in brackets" if results.complete else "incomplete"
+    title = f"{results.title}: {results.about['model']} ({state})"
     head = Table(title=escape(title), title_justify="left")
-    conditions = any(m.column for m in results.measures)
-    for column in ("figure", *(("condition",) if conditions else ()), "value (95 %)", "count", "goal", ""):
-        head.add_column(column, justify="right" if column in ("value (95 %)", "count", "goal") else "left")
-    for m in results.measures:
-        mark = {True: "[green]reached[/]", False: "[red]not reached[/]", None: ""}[m.reached]
-        cells = (escape(m.label), *((escape(m.column),) if conditions else ()), shown(m.estimate, m.form),
-                 str(m.estimate.count), goal_text(m), mark)
-        head.add_row(*cells)
-    console.print(head)
+    conditions, lines = by_condition(results.measures)
+    head.add_column("figure")
+    for condition in conditions:
+        head.add_column(escape(condition or "value"), justify="right")
+        head.add_column("count", justify="right")
+        head.add_column("goal")
+    for label, found in lines:
+        head.add_row(escape(label), *(cell for m in found for cell in _cells(m)))
     for table in results.tables:
         drawn = Table(title=escape(table.title), title_justify="left")
         for number, column in enumerate(table.columns):
@@ -162,8 +170,19 @@ def print_results(results: Any) -> None:
         for row in table.rows:
             drawn.add_row(*(escape(shown(cell, table.form)) for cell in row))
         console.print(drawn)
+    console.print(head)
     for note in results.notes:
         console.print(f"note: {escape(note)}", soft_wrap=True)
+
+
+def _cells(measure: Any) -> Sequence[str]:
+    """Value, count and goal of a figure under one condition."""
+    from clue_ros.evaluation.results import goal_text, shown
+
+    if measure is None:
+        return "", "", ""
+    mark = {True: "[green]reached[/]", False: "[red]not reached[/]", None: ""}[measure.reached]
+    return shown(measure.estimate, measure.form), str(measure.estimate.count), f"{goal_text(measure)} {mark}".strip()
 
 
 def _positive(text: str) -> int:

@@ -12,19 +12,23 @@ from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tup
 
 import numpy as np
 
-from clue_ros.data.problems import BrokenImageError
 from clue_ros.data.sample import Label, Sample
 from clue_ros.evaluation import classification
 from clue_ros.evaluation.bootstrap import mean, statistic
 from clue_ros.evaluation.grounding_suite import notes_of
 from clue_ros.evaluation.results import Curve, Measure, Results, Series, Table
 from clue_ros.evaluation.rows import Row
-from clue_ros.evaluation.samples import Selection, expression_type
+from clue_ros.evaluation.sample_loop import judged_samples
+from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.types import Ambiguity, InvalidExpressionError
+from clue_ros.types import Ambiguity
 
 PAPER_THRESHOLD = 0.5
+EXPLANATION = """Is the instruction ambiguous in this image? The model's P(ambiguous) beside people's yes or no. \
+Precision: of what it called ambiguous, the share that is; recall: of what is ambiguous, the share that it found; F1: \
+their harmonic mean; area under the ROC curve: the chance that an ambiguous instruction gets the higher probability \
+of two."""
 
 
 class AmbiguitySuite:
@@ -41,24 +45,11 @@ class AmbiguitySuite:
         return self._selection.limit
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
-        last: Tuple[Optional[str], Any, Any] = (None, None, None)
-        for sample in self._selection:
-            if sample.source_id in done:
-                continue
-            base = {"image": sample.image.name, "expression": sample.expression,
-                    "type": expression_type(sample.expression)}
-            if sample.label is Label.UNKNOWN:
-                yield Judged(sample.source_id, [{**base, "skipped": "no label says whether it is ambiguous"}])
-                continue
-            try:
-                if last[0] != sample.image.name or not sample.image.name:
-                    rgb = sample.pixels()
-                    last = sample.image.name, rgb, self._subject.look(rgb)
-                reading = self._subject.grounder.detect_ambiguity(last[2], sample.expression, threshold=self._threshold)
-            except (BrokenImageError, InvalidExpressionError) as error:
-                yield Judged(sample.source_id, [{**base, "skipped": str(error)}])
-                continue
-            yield _judged(sample, base, last[1], reading)
+        return judged_samples(self._subject, self._selection, done, _unusable, self._judge)
+
+    def _judge(self, sample: Sample, base: Row, rgb: np.ndarray, image: Any) -> Judged:
+        reading = self._subject.grounder.detect_ambiguity(image, sample.expression, threshold=self._threshold)
+        return _judged(sample, base, rgb, reading)
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
         return terms(rows)
@@ -69,7 +60,8 @@ class AmbiguitySuite:
         if not kept:
             return Results(self.name, "Ambiguous or not", {}, notes=notes)
         measures, tables, curves = detector_report(kept, self._threshold)
-        return Results(self.name, "Ambiguous or not", {}, tuple(measures), tuple(tables), tuple(curves), notes)
+        return Results(self.name, "Ambiguous or not", {}, tuple(measures), tuple(tables), tuple(curves), notes,
+                       explanation=EXPLANATION)
 
 
 def terms(rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
@@ -108,10 +100,19 @@ def by_type(rows: Sequence[Row], threshold: float) -> Table:
         own = [r for r in rows if r["type"] == kind]
         guess = np.array([r["probability"] >= threshold for r in own])
         label, groups = np.array([bool(r["ambiguous"]) for r in own]), [r["image"] for r in own]
-        lines.append((kind, len(own), int(label.sum()), mean(list(guess == label), groups),
-                      classification.f1_estimate(guess, label, groups)))
+        f1 = classification.f1_estimate(guess, label, groups) if label.any() else None  # nothing to find: no F1
+        lines.append((words_of(kind), len(own), int(label.sum()), mean(list(guess == label), groups), f1))
     return Table("By type of expression, at its own threshold", ("type", "count", "ambiguous", "accuracy", "F1"),
                  tuple(lines))
+
+
+def _unusable(sample: Sample) -> str:
+    return "no label says whether it is ambiguous" if sample.label is Label.UNKNOWN else ""
+
+
+def words_of(kind: str) -> str:
+    """'color_category' as people read it."""
+    return kind.replace("_", " ")
 
 
 def _judged(sample: Sample, base: Row, rgb, reading: Ambiguity) -> Judged:
@@ -144,7 +145,8 @@ def _curves(probability: np.ndarray, label: np.ndarray, threshold: float, name: 
     if len(alarms):
         area = classification.area_under_curve(probability, label)
         here = classification.rates_at(probability, label, threshold)
-        curves.insert(0, Curve(f"{name}-roc", "ROC", "clear ones called ambiguous", "ambiguous ones found", (
+        axes = "clear ones called ambiguous", "ambiguous ones found"
+        curves.insert(0, Curve(f"{name}-roc", "ROC: ambiguous or not", *axes, (
             Series(f"area {area:.3f}", tuple(map(float, alarms)), tuple(map(float, recall))),
             Series(f"its threshold {threshold:.2f}", (here.false_alarms or 0.0,), (here.recall or 0.0,))), True))
     return curves

@@ -27,6 +27,9 @@ from clue_ros.prompt import clean
 from clue_ros.types import InvalidExpressionError
 
 SIDES = {"question": "questions (M-VQG)", "answer": "answers (M-VQA)"}
+EXPLANATION = """For every recorded turn, after the recorded turns before it: what would the model ask, and answer? \
+Rank: where what was really said stands among the data set's candidates, by the model's likelihood (1 is best). BLEU, \
+METEOR, ROUGE-L and CIDEr compare the words of the model's own text with what was said."""
 RANKS = {"rank": "whole text", "rank_token": "mean over tokens"}
 
 
@@ -97,7 +100,8 @@ class DialogueSuite:
                 texts, missing = _text_table(own, label)
                 tables.append(texts)
                 notes += [m for m in missing if m not in notes]
-        return Results(self.name, self.title, {}, tuple(measures), tuple(t for t in tables if t.rows), (), tuple(notes))
+        return Results(self.name, self.title, {}, tuple(measures), tuple(t for t in tables if t.rows), (), tuple(notes),
+                       explanation=EXPLANATION)
 
 
 def ranks(truth: str, candidates: Sequence[Sequence[str]], turn: int, likelihoods) -> Row:

@@ -12,18 +12,23 @@ from __future__ import annotations
 
 from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from clue_ros.data.problems import BrokenImageError
+import numpy as np
+
 from clue_ros.data.sample import Label, Sample
 from clue_ros.evaluation.bootstrap import mean
 from clue_ros.evaluation.overlap import THRESHOLDS, accuracy_curve, best_iou
 from clue_ros.evaluation.results import Curve, Measure, Results, Series, Table
 from clue_ros.evaluation.rows import Row
-from clue_ros.evaluation.samples import Selection, expression_type
+from clue_ros.evaluation.sample_loop import judged_samples
+from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.grounder import nearest_candidate
-from clue_ros.types import Decision, InvalidExpressionError, Outcome, Turn
+from clue_ros.types import Decision, Outcome, Turn
 
+EXPLANATION = """The robot gives a box for an instruction and the recorded dialogue, and may not ask. Acc@t: the \
+share of boxes whose overlap with the annotated one (IoU) reaches t. Guesser: the listed object nearest to the given \
+box is taken instead, as in GuessWhat and InViG. Histories: the same without the last turns of the dialogue."""
 FULL = "full history"
 DROPPED = (1, 2, 3)  # InViG's Turn-m: without the last m turns
 
@@ -41,26 +46,16 @@ class GroundingSuite:
         return self._selection.limit
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
-        for sample in self._selection:
-            if sample.source_id not in done:
-                yield self._judge(sample)
+        return judged_samples(self._subject, self._selection, done, _unusable, self._judge)
 
-    def _judge(self, sample: Sample) -> Judged:
-        base = {"image": sample.image.name, "expression": sample.expression, "type": expression_type(sample.expression),
-                "label": sample.label.value, "turns": len(sample.turns)}
-        reason = _unusable(sample)
-        if reason:
-            return Judged(sample.source_id, [{**base, "skipped": reason}])
-        try:
-            rgb = sample.pixels()
-            image, rows, decisions = self._subject.look(rgb), [], {}
-            for history, turns in histories(sample.turns):
-                n = len(turns)
-                if n not in decisions:
-                    decisions[n] = self._subject.grounder.ground(image, sample.expression, turns, may_ask=False)
-                rows.append({**base, "history": history, **_scored(sample, decisions[n])})
-        except (BrokenImageError, InvalidExpressionError) as error:
-            return Judged(sample.source_id, [{**base, "skipped": str(error)}])
+    def _judge(self, sample: Sample, base: Row, rgb: np.ndarray, image: Any) -> Judged:
+        base = {**base, "label": sample.label.value, "turns": len(sample.turns)}
+        rows, decisions = [], {}
+        for history, turns in histories(sample.turns):
+            n = len(turns)
+            if n not in decisions:
+                decisions[n] = self._subject.grounder.ground(image, sample.expression, turns, may_ask=False)
+            rows.append({**base, "history": history, **_scored(sample, decisions[n])})
         full = decisions[len(sample.turns)]
         success = rows[0]["absent_recognised"] if rows[0]["absent_recognised"] is not None else rows[0]["right"]
         truth = sample.boxes[0] if sample.boxes else None
@@ -96,11 +91,14 @@ class GroundingSuite:
         if len(names) > 1:
             told = [r for r in kept if r["turns"] > 0 and r["iou"] is not None]
             tables.append(_by("Histories, samples with a dialogue", "history", told))
+            guessed = [{**r, "iou": r["guesser_iou"]} for r in told if r["guesser_iou"] is not None]
+            tables.append(_by("Histories, the guesser among listed objects", "history", guessed))
         tables += [_by("By type of expression", "type", boxed), _by("By turns of the dialogue", "turns", boxed),
                    _by("By label of the instruction", "label", boxed)]
         curves = [_curve(kept, names)] if boxed else []
         return Results(self.name, "Boxes for instructions", {}, tuple(m for m in measures if m.estimate.count),
-                       tuple(t for t in tables if t.rows), tuple(curves), notes_of(rows, self._selection))
+                       tuple(t for t in tables if t.rows), tuple(curves), notes_of(rows, self._selection),
+                       explanation=EXPLANATION)
 
 
 def histories(turns: Sequence[Turn]) -> List[Tuple[str, Tuple[Turn, ...]]]:
@@ -159,9 +157,11 @@ def _iou_table(rows: Sequence[Row]) -> Table:
     images = [r["image"] for r in rows]
     lines = [accuracy_curve([r["iou"] for r in rows], images, strict) for strict in (False, True)]
     guessed = [r for r in rows if r["guesser_iou"] is not None]
-    guess = accuracy_curve([r["guesser_iou"] for r in guessed], [r["image"] for r in guessed], True) if guessed else ()
-    columns = ("t", "IoU ≥ t", "IoU > t", *(("guesser, IoU > t",) if guess else ()))
-    body = [(f"{t:.1f}", lines[0][n], lines[1][n], *((guess[n],) if guess else ())) for n, t in enumerate(THRESHOLDS)]
+    if guessed:
+        ious, places = [r["guesser_iou"] for r in guessed], [r["image"] for r in guessed]
+        lines += [accuracy_curve(ious, places, strict) for strict in (False, True)]
+    columns = ("t", "IoU ≥ t", "IoU > t", "guesser, IoU ≥ t", "guesser, IoU > t")[:1 + len(lines)]
+    body = [(f"{t:.1f}", *(values[n] for values in lines)) for n, t in enumerate(THRESHOLDS)]
     return Table("Acc at IoU thresholds, full history", columns, tuple(body) if rows else ())
 
 

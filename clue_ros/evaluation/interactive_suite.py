@@ -8,9 +8,10 @@ The recorded turns of a sample are not shown to the robot: it starts from the in
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, Iterator, Optional, Sequence
 
-from clue_ros.data.problems import BrokenImageError
+import numpy as np
+
 from clue_ros.data.sample import Label, Sample
 from clue_ros.evaluation import interaction
 from clue_ros.evaluation.episode_runner import picture_of
@@ -18,10 +19,15 @@ from clue_ros.evaluation.grounding_suite import notes_of
 from clue_ros.evaluation.oracle import Oracle
 from clue_ros.evaluation.results import Results
 from clue_ros.evaluation.rows import Row
-from clue_ros.evaluation.samples import Selection, expression_type
+from clue_ros.evaluation.sample_loop import judged_samples
+from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.types import InvalidExpressionError
+
+
+EXPLANATION = """A person with one thing in mind says the data set's instruction, the robot asks up to {questions} \
+questions or none, and gives a box. The recorded dialogue is not shown to it. A box is right where its IoU with the \
+annotated one is at least 0.5."""
 
 
 class InteractiveSuite:
@@ -42,28 +48,14 @@ class InteractiveSuite:
         return self._selection.limit
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
-        last: Tuple[Optional[str], Any, Any] = (None, None, None)
-        for sample in self._selection:
-            if sample.source_id in done:
-                continue
-            base = {"image": sample.image.name, "type": expression_type(sample.expression)}
-            reason = _unusable(sample)
-            if reason:
-                yield Judged(sample.source_id, [{**base, "expression": sample.expression, "skipped": reason}])
-                continue
-            try:
-                if last[0] != sample.image.name or not sample.image.name:
-                    rgb = sample.pixels()
-                    last = sample.image.name, rgb, self._subject.look(rgb)
-                _, rgb, image = last
-                row, result = interaction.play(
-                    self._subject.grounder, image, sample.expression, truth_of(sample), sample.boxes or (),
-                    self._oracle.person(sample, rgb), max_questions=self._max_questions, threshold=self._threshold)
-            except (BrokenImageError, InvalidExpressionError) as error:
-                yield Judged(sample.source_id, [{**base, "expression": sample.expression, "skipped": str(error)}])
-                continue
-            yield Judged(sample.source_id, [{**base, **row}], interaction.caption(row), row["success"],
-                         lambda: picture_of(rgb, result, f"{sample.source_id}, {row['truth']}"))
+        return judged_samples(self._subject, self._selection, done, _unusable, self._judge)
+
+    def _judge(self, sample: Sample, base: Row, rgb: np.ndarray, image: Any) -> Judged:
+        row, result = interaction.play(
+            self._subject.grounder, image, sample.expression, truth_of(sample), sample.boxes or (),
+            self._oracle.person(sample, rgb), max_questions=self._max_questions, threshold=self._threshold)
+        return Judged(sample.source_id, [{**base, **row}], interaction.caption(row), row["success"],
+                      lambda: picture_of(rgb, result, f"{sample.source_id}, {row['truth']}"))
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Any]:
         return interaction.terms(rows)
@@ -76,7 +68,8 @@ class InteractiveSuite:
         if self._oracle.kind == "model":
             notes += ("a model answered the questions: its mistakes count against the robot",)
         return Results(self.name, self.title, {}, tuple(interaction.measures(kept)), tuple(t for t in tables if t.rows),
-                       (interaction.iou_curve(kept),), notes)
+                       (interaction.iou_curve(kept),), notes,
+                       explanation=EXPLANATION.format(questions=self._max_questions))
 
 
 def truth_of(sample: Sample) -> str:

@@ -18,14 +18,6 @@ def best_iou(box: Optional[Box], truths: Sequence[Box]) -> float:
     return max((box_iou(box, truth) for truth in truths), default=0.0) if box is not None else 0.0
 
 
-def accuracy(ious: Sequence[float], threshold: float, strict: bool = False) -> Optional[float]:
-    """Share of IoUs >= the threshold (strict: >); None of nothing."""
-    values = np.asarray(ious, float)
-    if not len(values):
-        return None
-    return float((values > threshold if strict else values >= threshold).mean())
-
-
 def accuracy_curve(ious: Sequence[float], groups: Sequence[Hashable], strict: bool = False) -> List[Estimate]:
     """Acc at 0.1, 0.2, … 0.9 with intervals."""
     values = np.asarray(ious, float)

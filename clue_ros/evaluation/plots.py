@@ -21,7 +21,7 @@ def draw(curve: Curve) -> Any:
     if curve.diagonal:
         axes.plot([0, 1], [0, 1], color="#9aa0a6", linewidth=1, linestyle="--")
     for number, series in enumerate(curve.series):
-        color = COLORS[number % len(COLORS)]
+        color = COLORS[(number if series.color is None else series.color) % len(COLORS)]
         marker = "o" if curve.markers or len(series.x) == 1 else ""
         axes.plot(series.x, _numbers(series.y), color=color, linewidth=1.8, marker=marker,
                   markersize=4, label=_plain(series.label))

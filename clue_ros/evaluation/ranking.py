@@ -1,8 +1,8 @@
-"""Where what was really said stands among 30 alternatives: Recall@k and mean rank (InViG's retrieval metrics)."""
+"""Where what was really said stands among its alternatives, for Recall@k and the mean rank (InViG's metrics)."""
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Sequence
 
 import numpy as np
 
@@ -12,8 +12,3 @@ def rank_of_first(scores: Sequence[float]) -> float:
     same score gets the middle rank and not the first."""
     values = np.asarray(scores, float)
     return 1.0 + float((values[1:] > values[0]).sum()) + .5 * float((values[1:] == values[0]).sum())
-
-
-def recall_at(ranks: Sequence[float], k: int) -> Optional[float]:
-    """Share of ranks <= k; None of nothing."""
-    return float(np.mean(np.asarray(ranks, float) <= k)) if len(ranks) else None

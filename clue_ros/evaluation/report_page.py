@@ -60,8 +60,8 @@ def _figure(results: Results, label: str, column: str, kind: str) -> Cell:
 def _run(results: Results, folder: Path) -> Dict[str, Any]:
     pictures = [(p, _picture_uri(folder, p)) for p in results.pictures]
     shown = [{"title": p.title, "uri": uri, "success": p.success} for p, uri in pictures if uri is not None]
-    return {"results": results, "name": _name(results, folder),
-            "conditions": any(m.column for m in results.measures),
+    conditions, lines = form.by_condition(results.measures)
+    return {"results": results, "name": _name(results, folder), "conditions": conditions, "lines": lines,
             "curves": [{"title": c.title, "uri": _uri("image/svg+xml", svg(c).encode())} for c in results.curves],
             "galleries": [("Failures", [p for p in shown if not p["success"]]),
                           ("Successes", [p for p in shown if p["success"]])]}

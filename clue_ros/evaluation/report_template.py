@@ -32,6 +32,8 @@ nav a { display: inline-block; }
 .range i { position: absolute; top: 3px; height: 6px; background: #8fb4ea; border-radius: 3px; min-width: 2px; }
 .range b { position: absolute; top: 0; width: 3px; height: 12px; background: #1f5fbf; margin-left: -1px; }
 .range u { position: absolute; top: -2px; width: 0; height: 16px; border-left: 2px dotted #8a5a00; margin-left: -1px; }
+th.group { text-align: left; color: #1d2127; border-bottom: 2px solid #8fb4ea; padding-left: 14px; }
+th.first, td.first { padding-left: 14px; }
 .yes { color: #1e7a34; } .no { color: #b3261e; } .muted { color: #6a727d; font-size: 13px; }
 .note { background: #fff7e0; border-left: 3px solid #d9a400; padding: 6px 10px; margin: 10px 0; }
 .plots { display: flex; flex-wrap: wrap; gap: 14px; }
@@ -57,32 +59,40 @@ dt { color: #6a727d; } dd { margin: 0; overflow-wrap: anywhere; }
 <section id="run{{ loop.index }}">
 <h2>{{ run.results.title }}</h2>
 <p class="muted">{{ run.name }}</p>
+{% if run.results.explanation %}<p>{{ run.results.explanation }}</p>{% endif %}
 {% if not run.results.complete %}
 <p class="note">This run was interrupted: the figures are of what had been done.</p>
 {% endif %}
 {% if run.results.measures %}
 <div class="scroll"><table>
-<tr><th>figure</th>{% if run.conditions %}<th>condition</th>{% endif %}
-<th>value</th><th></th><th>count</th><th>goal</th></tr>
-{% for m in run.results.measures %}
-<tr><td>{{ m.label }}</td>{% if run.conditions %}<td>{{ m.column }}</td>{% endif %}
-<td>{{ shown(m.estimate, m.form) }}</td>
+{% if run.conditions[0] %}<tr><th></th>\
+{% for c in run.conditions %}<th class="group" colspan="4">{{ c }}</th>{% endfor %}</tr>
+{% endif %}
+<tr><th>figure</th>{% for c in run.conditions %}<th class="first">value (95 % interval)</th>\
+<th></th><th>count</th><th>goal</th>{% endfor %}</tr>
+{% for label, found in run.lines %}
+<tr><td>{{ label }}</td>{% for m in found %}{% if m is none %}<td class="first" colspan="4"></td>{% else %}
+<td class="first">{{ shown(m.estimate, m.form) }}</td>
 <td>{% if m.form != "number" and m.estimate.low is not none %}<span class="range" aria-hidden="true">\
 <i style="left:{{ percent(m.estimate.low) }}%;width:{{ percent(m.estimate.high - m.estimate.low) }}%"></i>\
 <b style="left:{{ percent(m.estimate.value) }}%"></b>\
 {% if m.goal is not none %}<u style="left:{{ percent(m.goal) }}%"></u>{% endif %}</span>{% endif %}</td>
 <td>{{ m.estimate.count }}</td>
 <td class="{{ {True: 'yes', False: 'no'}.get(m.reached, '') }}">{{ goal(m) }}\
-{{ {True: ' reached', False: ' not reached'}.get(m.reached, '') }}</td></tr>
+{{ {True: ' reached', False: ' not reached'}.get(m.reached, '') }}</td>{% endif %}{% endfor %}</tr>
 {% endfor %}
 </table></div>
+<p class="muted">Bars run from 0 to 1 (100 %): the dark tick is the figure, the light band its interval, the dotted line
+the goal. Counts are of instructions, boxes or turns; "reached" looks at the figure, not at its interval.</p>
 {% endif %}
 {% for note in run.results.notes %}<p class="note">{{ note }}</p>{% endfor %}
 {% if run.curves %}<h3>Curves</h3><div class="plots">
 {% for curve in run.curves %}<img src="{{ curve.uri }}" alt="{{ curve.title }}">{% endfor %}</div>{% endif %}
 {% for t in run.results.tables %}<h3>{{ t.title }}</h3>{{ table(t) }}{% endfor %}
 {% for heading, pictures in run.galleries %}
-{% if pictures %}<h3>{{ heading }}</h3><div class="gallery">
+{% if pictures %}<h3>{{ heading }}</h3>
+<p class="muted">The first {{ pictures|length }} of the run, not chosen. Bright regions: where the model attends for the
+words; in brackets below a failure: what went wrong.</p><div class="gallery">
 {% for p in pictures %}<figure><img src="{{ p.uri }}" alt="{{ p.title }}">\
 <figcaption>{{ p.title }}</figcaption></figure>{% endfor %}
 </div>{% endif %}

@@ -57,13 +57,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Series:
-    """One line: x and y of equal length, and a band from `low` to `high` where there is one."""
+    """One line: x and y of equal length, and a band from `low` to `high` where there is one. color: number in the
+    palette, so that what belongs together looks alike; None: the line's own."""
 
     label: str
     x: Tuple[float, ...]
     y: Tuple[Optional[float], ...]
     low: Tuple[Optional[float], ...] = ()
     high: Tuple[Optional[float], ...] = ()
+    color: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Results:
-    """All that one run of a suite found. about: what was run on what, JSON values; notes: what a reader must know."""
+    """All that one run of a suite found. about: what was run on what, JSON values; notes: what a reader must know;
+    explanation: what was done and what counts, for who reads the figures first."""
 
     suite: str
     title: str
@@ -101,9 +104,26 @@ class Results:
     notes: Tuple[str, ...] = ()
     pictures: Tuple[Picture, ...] = ()
     complete: bool = True
+    explanation: str = ""
 
     def with_(self, **changes: Any) -> "Results":
         return replace(self, **changes)
+
+
+def together(curves: Sequence[Tuple[str, Curve]]) -> Curve:
+    """The same diagram of several conditions (name, diagram) in one, one colour each."""
+    series = [replace(s, label=f"{name}: {s.label}", color=number)
+              for number, (name, curve) in enumerate(curves) for s in curve.series]
+    return replace(curves[0][1], series=tuple(series))
+
+
+def by_condition(measures: Sequence[Measure]) -> Tuple[Tuple[str, ...], List[Tuple[str, List[Optional[Measure]]]]]:
+    """(conditions, lines): a line has a label and that measure under each condition, None where there is none."""
+    columns = tuple(dict.fromkeys(m.column for m in measures))
+    lines: Dict[str, List[Optional[Measure]]] = {}
+    for m in measures:
+        lines.setdefault(m.label, [None] * len(columns))[columns.index(m.column)] = m
+    return columns, list(lines.items())
 
 
 def to_dict(results: Results) -> Dict[str, Any]:
@@ -122,7 +142,7 @@ def from_dict(content: Mapping[str, Any]) -> Results:
         curves = tuple(Curve(**{**c, "series": tuple(_series(s) for s in c["series"])}) for c in content["curves"])
         return Results(str(content["suite"]), str(content["title"]), dict(content["about"]), measures, tables, curves,
                        tuple(map(str, content["notes"])), tuple(Picture(**p) for p in content["pictures"]),
-                       bool(content["complete"]))
+                       bool(content["complete"]), str(content.get("explanation", "")))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ResultsError(f"this is not a suite's {FILE} ({type(error).__name__}: {error})") from error
 
@@ -202,7 +222,7 @@ def _flat(value: Any) -> Any:
 
 
 def _series(value: Mapping[str, Any]) -> Series:
-    return Series(**{k: v if k == "label" else tuple(v) for k, v in value.items()})
+    return Series(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
 
 
 def _cell(value: Any) -> Cell:

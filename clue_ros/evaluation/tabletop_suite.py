@@ -9,75 +9,51 @@ given when nothing may be asked; success on an ambiguous one means: asked at lea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from dataclasses import replace
+from functools import partial
+from typing import Any, Callable, Container, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.evaluation import interaction
-from clue_ros.evaluation.ambiguity_suite import detector_report, terms
+from clue_ros.evaluation.ambiguity_suite import detector_report, terms, words_of
 from clue_ros.evaluation.bootstrap import mean
 from clue_ros.evaluation.classification import f1_estimate
 from clue_ros.evaluation.episode_runner import picture_of
 from clue_ros.evaluation.metrics import box_iou
-from clue_ros.evaluation.results import Measure, Results, Table
+from clue_ros.evaluation.processes import in_processes
+from clue_ros.evaluation.results import Curve, Measure, Results, Table, together
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.simulation import language
-from clue_ros.simulation.dataset import ASPECTS, scene_for
-from clue_ros.simulation.person import SimulatedPerson
-from clue_ros.simulation.referring import ImageSize, absent_references, enumerate_references
-from clue_ros.simulation.scene import Scene, SceneObject
-from clue_ros.simulation.teacher import sample_dialogue
+from clue_ros.evaluation.tabletop_conditions import CONDITIONS, Condition
+from clue_ros.evaluation.tabletop_instructions import instructions, person_for
+from clue_ros.simulation.dataset import ASPECTS
+from clue_ros.simulation.referring import ImageSize
+from clue_ros.simulation.scene import Scene
 from clue_ros.types import Box
 
-TEST_SEED = 41  # training has 1, calibration 2, the comparison of detectors 12
 SCENES = 500
-PER_SCENE = 2  # ambiguous instructions, and as many clear ones
+EXPLANATION = """A simulated person has one thing on a rendered table in mind and asks for it. If the words fit \
+several things (an ambiguous instruction), the robot should ask, and succeeds if after at most {questions} questions \
+its box is right (IoU with the true box ≥ 0.5); if they fit one thing (a clear instruction), it should not ask; if \
+they fit nothing (absent), it should say so. Ambiguity F1 is about the first reading: does the model see that the \
+words are ambiguous? The conditions: tables as in training; and tables with combinations of colour and category, \
+shapes, surfaces, lights and camera poses that training never showed."""
 IN_SCOPE = ("success_ambiguous", "asked_clear", "absent_recognised", "questions_ambiguous")
-Goals = Mapping[str, Tuple[float, bool]]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One column of the table. scene: the scene of a number; renderer: makes a renderer of (width, height); goals: name
-    of a measure -> (value, at most)."""
-
-    name: str
-    seed: int
-    scene: Callable[[int], Scene]
-    goals: Goals = field(default_factory=dict)
-    renderer: Optional[Callable[[int, int], Any]] = None
-
-
-IN_DISTRIBUTION = Condition("in distribution", TEST_SEED, lambda number: scene_for(TEST_SEED, number), {
-    "ambiguity_f1": (.95, False), "clear_acc_at_50": (.92, False), "success_ambiguous": (.90, False),
-    "asked_clear": (.03, True), "absent_recognised": (.90, False), "questions_ambiguous": (1.4, True)})
-# The out-of-distribution column is one more Condition here: goals .85, .80, .75, .08, .80, 1.6.
-CONDITIONS: Tuple[Condition, ...] = (IN_DISTRIBUTION,)
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """truth: 'ambiguous', 'clear' or 'absent'; kind: of the expression; target: index of the object in mind, if any;
-    matches: indices of what the words fit."""
-
-    text: str
-    truth: str
-    kind: str
-    target: Optional[int]
-    matches: Tuple[int, ...] = ()
 
 
 class TabletopSuite:
     name, title = "tabletop", "Rendered tabletops"
 
     def __init__(self, subject: Subject, scenes: int = SCENES, *, threshold: Optional[float] = None,
-                 max_questions: int = 3, conditions: Sequence[Condition] = CONDITIONS):
+                 max_questions: int = 3, conditions: Sequence[Condition] = CONDITIONS["both"], processes: int = 1):
+        """processes: share the scenes among so many, each with its own model; the rows are those of one process but for
+        the last digits of P(ambiguous), which depend on how many threads a process has."""
         self._subject, self._scenes, self._conditions = subject, scenes, tuple(conditions)
         self._own_threshold = subject.grounder.threshold if threshold is None else threshold
-        self._max_questions = max_questions
+        self._max_questions, self._processes = max_questions, processes
+        self._renderers = {c.name: _Renderers(c) for c in self._conditions}
 
     def about(self) -> Dict[str, Any]:
         return {"suite": self.name, **self._subject.about(), "scenes": self._scenes, "threshold": self._own_threshold,
@@ -87,26 +63,39 @@ class TabletopSuite:
         return self._scenes * len(self._conditions)
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
-        """One item a scene."""
-        for condition in self._conditions:
-            with _Renderers(condition) as renderers:
-                for number in range(self._scenes):
-                    key = f"{condition.name}/{number}"
-                    if key not in done:
-                        yield self._judge(key, condition, number, renderers)
+        """One item a scene, the conditions in turn."""
+        todo = [(column, number) for number in range(self._scenes) for column in range(len(self._conditions))
+                if self._key(column, number) not in done]
+        try:
+            if self._processes == 1 or len(todo) < 2:
+                yield from (self._judge(*item) for item in todo)
+                return
+            subject = self._subject
+            load = partial(Subject.load, subject.folder, str(subject.backbone.device), subject.quantization)
+            prepare = partial(_suite_of, load, self._scenes, self._own_threshold, self._max_questions, self._conditions)
+            for item, judged in zip(todo, in_processes(min(self._processes, len(todo)), prepare, _judge_there, todo)):
+                # Pictures are few: they are drawn here, from the scene judged once more.
+                yield replace(judged, picture=lambda item=item: self._judge(*item).picture())
+        finally:
+            for renderers in self._renderers.values():
+                renderers.close()
 
-    def _judge(self, key: str, condition: Condition, number: int, renderers: "_Renderers") -> Judged:
-        view = renderers.render(condition.scene(number), number)
+    def _key(self, column: int, number: int) -> str:
+        return f"{self._conditions[column].name}/{number}"
+
+    def _judge(self, column: int, number: int) -> Judged:
+        condition, key = self._conditions[column], self._key(column, number)
+        view = self._renderers[condition.name].render(condition.scene(condition.seed, number), number)
         size = ImageSize(view.rgb.shape[1], view.rgb.shape[0])
         seen, rows, pictures = self._subject.look(view.rgb), [], []
-        drawn = instructions(view.objects, size, np.random.default_rng([condition.seed, number, 1]))
+        drawn = instructions(view.objects, size, np.random.default_rng([condition.seed, number, 1]), condition.held_out)
         for n, said in enumerate(drawn):
             person = person_for(said, view.objects, size, np.random.default_rng([condition.seed, number, 2, n]))
             boxes = () if said.target is None else (view.objects[said.target].box,)
             row, result = interaction.play(self._subject.grounder, seen, said.text, said.truth, boxes, person,
                                            max_questions=self._max_questions, threshold=self._own_threshold)
             row = {"image": key, "condition": condition.name, "type": said.kind, **row,
-                   "ambiguous": said.truth == "ambiguous", "guess_iou": None}
+                   "ambiguous": said.truth == "ambiguous", "held_out": said.held_out, "guess_iou": None}
             if said.truth == "clear":
                 row["guess_iou"] = self._guess(seen, said.text, boxes[0], result)
             rows.append(row)
@@ -123,37 +112,41 @@ class TabletopSuite:
         return box_iou(given, box) if given is not None else 0.0
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Any]:
-        clear = [r.get("guess_iou") for r in rows]
-        return {**{f"ambiguity {k}": v for k, v in terms(rows).items()},
-                "clear, Acc@0.5": ([float(v is not None and v >= .5) for v in clear],
-                                   [float(v is not None) for v in clear]),
-                **interaction.terms(rows)}
+        """Of each condition for itself."""
+        several, found = len(self._conditions) > 1, {}
+        for condition in self._conditions:
+            here = np.array([r.get("condition") == condition.name for r in rows], float)
+            for label, sums in _terms(rows).items():
+                name = f"{label}, {condition.name}" if several else label
+                found[name] = tuple(np.asarray(values, float) * here for values in sums)
+        return found
 
     def summarise(self, rows: Sequence[Row]) -> Results:
         measures: List[Measure] = []
         tables: List[Table] = []
-        curves: List[Any] = []
+        detector: Dict[str, List[Tuple[str, Curve]]] = {}
+        boxes: List[Curve] = []
+        several = len(self._conditions) > 1
         for condition in self._conditions:
             own = [r for r in rows if r["condition"] == condition.name]
             if not own:
                 continue
             measures += self._measures(own, condition)
             read = [r for r in own if r["probability"] is not None]
-            slug = condition.name.replace(" ", "-")
-            _, told, drawn = detector_report(read, self._own_threshold, f"detector-{slug}")
-            extra = interaction.measures(own, [m for _, (m, _, _) in interaction.LABELS.items() if m not in IN_SCOPE])
-            shown = [Table("Further figures", ("figure", "value", "count"),
-                            tuple((m.label, m.estimate, m.estimate.count) for m in extra if m.form == "rate"), "rate"),
-                     _by_kind(own), interaction.questions_table(own), interaction.outcomes_table(own), *told]
-            several = len(self._conditions) > 1
+            _, told, drawn = detector_report(read, self._own_threshold)
+            shown = [_further(own, condition), _by_kind(own), _by_novelty(own), interaction.questions_table(own),
+                     interaction.outcomes_table(own), *told]
             tables += [replace(t, title=f"{t.title}, {condition.name}") if several else t for t in shown]
-            iou_curve = interaction.iou_curve(own)
-            iou_curve = replace(iou_curve, name=f"{iou_curve.name}-{slug}")
-            curves += [*drawn, iou_curve]
+            for curve in drawn:
+                detector.setdefault(curve.name, []).append((condition.name, curve))
+            curve = interaction.iou_curve(own)
+            boxes.append(replace(curve, name=f"{curve.name}-{condition.slug}",
+                                 title=f"{curve.title}, {condition.name}") if several else curve)
         unknown = sum(r["outcome"] == "unknown_words" for r in rows)
         notes = (f"{unknown} instructions held words that the model does not know",) if unknown else ()
         return Results(self.name, "Rendered tabletops, test seeds", {}, tuple(measures),
-                       tuple(t for t in tables if t.rows), tuple(curves), notes)
+                       tuple(t for t in tables if t.rows), (*(together(c) for c in detector.values()), *boxes), notes,
+                       explanation=EXPLANATION.format(questions=self._max_questions))
 
     def _measures(self, rows: Sequence[Row], condition: Condition) -> List[Measure]:
         groups, goals = [r["image"] for r in rows], condition.goals
@@ -166,39 +159,22 @@ class TabletopSuite:
         return first + interaction.measures(rows, IN_SCOPE, condition.name, goals)
 
 
-def instructions(objects: Sequence[SceneObject], size: ImageSize, rng: np.random.Generator) -> List[Instruction]:
-    """What is asked about a scene, the same for the same scene and generator; kinds of expression are drawn evenly."""
-    pools: Dict[str, Dict[str, list]] = {"ambiguous": {}, "clear": {}}
-    for reference, matches in enumerate_references(objects, size):
-        pool = pools["ambiguous" if len(matches) > 1 else "clear"]
-        pool.setdefault(reference.kind(), []).append((reference, matches))
-    found: List[Instruction] = []
-    for truth, pool in pools.items():
-        kinds, taken = list(pool), 0
-        for kind in rng.permutation(kinds) if kinds else []:
-            reference, matches = pool[kind][int(rng.integers(len(pool[kind])))]
-            text, target = language.instruction(reference, rng), matches[0]
-            if truth == "ambiguous":
-                steps = sample_dialogue(text, matches, objects, size, rng, click_rate=0, unsure_rate=0)
-                if not steps:  # no words tell these things apart
-                    continue
-                target = steps[-1].remaining[0]
-            found.append(Instruction(text, truth, str(kind), target, tuple(matches)))
-            taken += 1
-            if taken == PER_SCENE:
-                break
-    for reference in absent_references(objects, rng, 1):
-        found.append(Instruction(language.instruction(reference, rng), "absent", f"absent {reference.kind()}", None))
-    return found
+def _terms(rows: Sequence[Row]) -> Dict[str, Any]:
+    clear = [r.get("guess_iou") for r in rows]
+    return {**{f"ambiguity {k}": v for k, v in terms(rows).items()},
+            "clear, Acc@0.5": ([float(v is not None and v >= .5) for v in clear],
+                               [float(v is not None) for v in clear]),
+            **interaction.terms(rows)}
 
 
-def person_for(said: Instruction, objects: Sequence[SceneObject], size: ImageSize,
-               rng: np.random.Generator) -> SimulatedPerson:
-    """The person behind an instruction. Who said "the green banana" takes "left or right?" to be about green bananas,
-    so an ambiguous instruction's person looks at nothing else."""
-    if said.truth != "ambiguous":
-        return SimulatedPerson(objects, said.target, rng, size)
-    return SimulatedPerson([objects[i] for i in said.matches], said.matches.index(said.target), rng, size)
+def _suite_of(load: Callable[[], Subject], scenes: int, threshold: float, max_questions: int,
+              conditions: Sequence[Condition]) -> TabletopSuite:
+    """The same suite in another process."""
+    return TabletopSuite(load(), scenes, threshold=threshold, max_questions=max_questions, conditions=conditions)
+
+
+def _judge_there(suite: TabletopSuite, item: Tuple[int, int]) -> Judged:
+    return replace(suite._judge(*item), picture=None)  # a closure cannot be sent
 
 
 class _Renderers:
@@ -207,12 +183,10 @@ class _Renderers:
     def __init__(self, condition: Condition):
         self._make, self._open = condition.renderer, {}
 
-    def __enter__(self) -> "_Renderers":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
+    def close(self) -> None:
         for renderer in self._open.values():
             renderer.close()
+        self._open.clear()
 
     def render(self, scene: Scene, number: int) -> Any:
         from clue_ros.simulation.renderer import TabletopRenderer
@@ -223,12 +197,32 @@ class _Renderers:
         return self._open[size].render(scene, depth=False)
 
 
-def _by_kind(rows: Sequence[Row]) -> Table:
-    lines = []
-    for kind in sorted({(r["truth"], r["type"]) for r in rows}):
-        own = [r for r in rows if (r["truth"], r["type"]) == kind]
-        groups = [r["image"] for r in own]
-        lines.append((f"{kind[0]}: {kind[1].replace('_', ' ')}", len(own), mean([r["success"] for r in own], groups),
-                      mean([bool(r["asked"]) for r in own], groups)))
-    return Table("By type of expression", ("type", "count", "success", "asked"), tuple(lines), "rate")
+def _further(rows: Sequence[Row], condition: Condition) -> Table:
+    others = [name for name, _, form in interaction.LABELS.values() if name not in IN_SCOPE and form == "rate"]
+    lines = [(m.label, m.estimate, m.estimate.count) for m in interaction.measures(rows, others)]
+    if condition.held_out is not None:
+        share = mean([None if r["truth"] == "absent" else r["held_out"] for r in rows], [r["image"] for r in rows])
+        lines.append(("instructions about an object of a held-out pair or shape", share, share.count))
+    return Table("Further figures", ("figure", "value", "count"), tuple(lines), "rate")
 
+
+def _by_kind(rows: Sequence[Row]) -> Table:
+    return _split(rows, "By type of expression", lambda r: (r["truth"], words_of(r["type"].removeprefix("absent "))))
+
+
+def _by_novelty(rows: Sequence[Row]) -> Table:
+    """Empty where nothing is held out."""
+    told = [r for r in rows if r["truth"] != "absent"] if any(r["held_out"] for r in rows) else []
+    return _split(told, "Held-out object, or only its surroundings",
+                  lambda r: (r["truth"], "held-out object" if r["held_out"] else "known object"))
+
+
+def _split(rows: Sequence[Row], title: str, key: Callable[[Row], Tuple[str, str]]) -> Table:
+    lines = []
+    for truth, kind in sorted({key(r) for r in rows}):
+        own = [r for r in rows if key(r) == (truth, kind)]
+        groups = [r["image"] for r in own]
+        given = mean([None if r["guess_iou"] is None else r["guess_iou"] >= .5 for r in own], groups)
+        lines.append((f"{truth}: {kind}", len(own), mean([r["success"] for r in own], groups),
+                      mean([bool(r["asked"]) for r in own], groups), given))
+    return Table(title, ("type", "count", "success", "asked", "Acc@0.5 without asking"), tuple(lines), "rate")
