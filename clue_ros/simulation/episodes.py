@@ -52,7 +52,7 @@ def sample_episode(kind: EpisodeKind, rng: np.random.Generator, config: SceneCon
         matches = resolve(reference, objects, PLAN)
         if matches is None:
             continue
-        expression = language.instruction(reference, rng)
+        expression = language.plain_instruction(reference, rng)
         if kind is EpisodeKind.ABSENT:
             if not matches:
                 return Episode(kind, scene, expression, None, "absent")
@@ -99,7 +99,7 @@ def _draw(kind: EpisodeKind, rng: np.random.Generator, config: SceneConfig) -> O
         return None
     scene = Scene(tuple(placed[i] for i in rng.permutation(len(placed))), **surroundings(rng, config))
     if kind is EpisodeKind.ABSENT:
-        return scene, absent_references(placed, rng, 1)[0]
+        return scene, absent_references(placed, rng, 1, plain=True)[0]
     if kind is not EpisodeKind.CLEAR:
         return scene, Reference(category=category)
     item = scene.objects[int(rng.integers(len(placed)))]

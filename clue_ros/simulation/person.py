@@ -2,59 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.simulation import language
-from clue_ros.simulation.referring import ImageSize, Reference, extreme
+from clue_ros.simulation import words
+from clue_ros.simulation.answers import answer, by_another, refusal, reply, restated
+from clue_ros.simulation.question_reading import asks_for, offered
+from clue_ros.simulation.referring import POSITIONS, ImageSize, Reference, resolve
 from clue_ros.simulation.scene import SceneObject
-from clue_ros.simulation.shapes import CATEGORIES, COLORS
 
-POSITION_WORDS = {"left": "left", "leftmost": "left", "right": "right", "rightmost": "right", "middle": "middle",
-                  "center": "middle", "front": "front", "closest": "front", "nearest": "front", "back": "back",
-                  "farthest": "back", "furthest": "back", "behind": "back"}
+
+@dataclass(frozen=True)
+class _Offer:
+    reference: Reference
+    keeps: Tuple[int, ...]
 
 
 class SimulatedPerson:
-    """Answers by attribute, position, yes / no, negation or "neither", from the scene's truth alone.
+    """Answers by attribute, position, size, relation, yes / no, negation or "neither", from the scene's truth alone.
 
     objects: with boxes, as rendered; target: index of the object in mind (None: it is not in the scene);
-    image: size of the render in pixels. The person remembers what the dialogue has already narrowed down.
+    image: size of the render in pixels; among: what the instruction was about (default: all of the target's category).
+    The person remembers what the dialogue has already narrowed down.
     """
 
     def __init__(self, objects: Sequence[SceneObject], target: Optional[int], rng: np.random.Generator,
-                 image: ImageSize = ImageSize(640, 480)):
+                 image: ImageSize = ImageSize(640, 480), among: Optional[Sequence[int]] = None):
         self._objects, self._target, self._rng, self._image = objects, target, rng, image
-        self._candidates: List[int] = [i for i, o in enumerate(objects) if target is not None and o.box
-                                       and o.category == objects[target].category]
+        pool = range(len(objects)) if among is None else among
+        self._candidates: List[int] = [
+            i for i in pool if target is not None and objects[i].box is not None and objects[i].pixels > 0
+            and (among is not None or objects[i].category == objects[target].category)]
+        self._rivals: List[int] = self._candidates  # the last time there were any
 
     def answer(self, question: str) -> str:
         """The reply to a clarifying question in free text."""
         if self._target is None:
-            return "neither"
-        words = question.lower().replace("?", " ").replace(",", " ").split()
-        colors = [w for w in dict.fromkeys(words) if w in COLORS]
-        categories = [w for w in dict.fromkeys(words) if w in CATEGORIES]
-        positions = list(dict.fromkeys(POSITION_WORDS[w] for w in words if w in POSITION_WORDS))
-        target = self._objects[self._target]
-        if positions:
-            return self._place(positions, yes_no="or" not in words and "which" not in words)
-        if len(categories) > 1 and not colors:
-            return (language.answer(Reference(category=target.category), self._rng) if target.category in categories
-                    else f"neither , the {target.category}")
-        if "or" not in words and (colors or categories) and "which" not in words and "what" not in words:
-            fits = target.color in (colors or [target.color]) and target.category in (categories or [target.category])
-            return "yes" if fits else f"no , the {target.color} {target.category}"
-        if colors and target.color not in colors:
-            return f"neither , the {target.color} one"
-        same_color = [i for i in self._candidates if self._objects[i].color == target.color]
-        if colors or "color" in words or len(same_color) < len(self._candidates):
-            self._candidates = same_color
-            rejected = [c for c in colors if c != target.color]
-            return language.answer(Reference(target.category, target.color), self._rng,
-                                   rejected[0] if len(colors) == 2 else None)
-        return self._place(["left", "right", "front", "back", "middle"], yes_no=False)
+            return refusal(self._rng)
+        references = offered(question)
+        if not references:
+            return self._open(question)
+        offers = [_Offer(r, self._kept(r)) for r in references]
+        true = [o for o in offers if self._target in o.keeps]
+        if len(offers) == 1:
+            return self._yes_or_no(offers[0])
+        if not true:
+            return self._none_fits(references)
+        # An option as narrow as can be: of "the mug or the red mug" a person picks the second.
+        best = min(true, key=lambda o: len(o.keeps))
+        rivals = [o for o in offers if o is not best and self._target not in o.keeps]
+        said = reply([best, *rivals], self._target, self._pool(offers), self._objects, self._image, self._rng)
+        self._keep(said.keeps)
+        return said.text
 
     def click(self) -> Tuple[float, float]:
         """A point on the object in mind, in pixels of the render. Raises ValueError if it is not in the scene."""
@@ -62,14 +63,76 @@ class SimulatedPerson:
             raise ValueError("the object in mind is not in the image: there is nothing to click on")
         return self._objects[self._target].box.center
 
-    def _place(self, positions: Sequence[str], yes_no: bool) -> str:
-        for position in positions:
-            if len(self._candidates) < 2:
-                break
-            if extreme(position, self._candidates, self._objects, self._image) == self._target:
-                if yes_no:
-                    return "yes"
-                return language.answer(Reference(position=position), self._rng)
-        if yes_no:
+    def _kept(self, reference: Reference) -> Tuple[int, ...]:
+        """What an option means among the things that the dialogue is still about, or else in the whole scene; for other
+        kinds of things, those in the scene."""
+        item = self._objects[self._target]
+        if reference.category not in (None, item.category) or reference.color not in (None, item.color):
+            return resolve(Reference(reference.category, reference.color), self._objects, self._image) or ()
+        # Asked again though all is said: "left or right" is still about what there was to choose from.
+        pool = self._candidates if len(self._candidates) > 1 else self._rivals
+        return resolve(reference, self._objects, self._image, among=pool) or ()
+
+    def _pool(self, offers: Sequence[_Offer]) -> Tuple[int, ...]:
+        return tuple(dict.fromkeys([*self._candidates, *(i for o in offers for i in o.keeps)]))
+
+    def _yes_or_no(self, offer: _Offer) -> str:
+        if self._target in offer.keeps:
+            self._keep(offer.keeps)
+            return "yes"
+        self._keep([i for i in self._candidates if i not in offer.keeps])
+        item, asked = self._objects[self._target], offer.reference
+        if asked.category in (None, item.category) and asked.color in (None, item.color):
             return "no"
-        return str(self._rng.choice(language.DONT_KNOW))
+        return f"no , the {item.color} {item.category}"
+
+    def _none_fits(self, references: Sequence[Reference]) -> str:
+        item, first = self._objects[self._target], references[0]
+        categories = {r.category for r in references}
+        if item.category not in categories and None not in categories:
+            return refusal(self._rng, Reference(item.category))
+        kinds = {r.kind() for r in references}
+        if any(r.color for r in references) and item.color not in {r.color for r in references}:
+            self._narrow(Reference(color=item.color))
+            return refusal(self._rng, Reference(first.category, item.color))
+        if len(self._candidates) > 1 and kinds & {"position", "ordinal"}:
+            for position in POSITIONS:
+                if self._kept(Reference(position=position)) == (self._target,):
+                    return refusal(self._rng, Reference(position=position))
+        return str(self._rng.choice(words.DONT_KNOW))
+
+    def _open(self, question: str) -> str:
+        """An answer to "which color ?" or "which one do you mean ?"."""
+        item, asked = self._objects[self._target], asks_for(question)
+        if asked == "category":
+            reference: Optional[Reference] = Reference(item.category)
+        elif asked in ("size", "position"):
+            reference = None
+        else:
+            reference = Reference(item.category, item.color)
+        if reference is not None and (asked is not None or self._tells(reference)):
+            self._narrow(reference)
+            return answer(reference, self._rng)
+        kind = "color_category" if asked == "position" else "category"
+        for say in ((lambda: by_another(kind, *self._situation())), (lambda: restated(*self._situation()))):
+            said = say()
+            if said is not None:
+                self._keep(said.keeps)
+                return said.text
+        return str(self._rng.choice(words.DONT_KNOW))
+
+    def _situation(self):
+        return self._target, self._candidates, self._objects, self._image, self._rng
+
+    def _tells(self, reference: Reference) -> bool:
+        kept = self._kept(reference)
+        return self._target in kept and len(kept) < len(self._candidates)
+
+    def _narrow(self, reference: Reference) -> None:
+        self._keep(self._kept(reference))
+
+    def _keep(self, indices: Sequence[int]) -> None:
+        kept = [i for i in self._candidates if i in indices]
+        if len(self._candidates) > 1:
+            self._rivals = self._candidates
+        self._candidates = kept or self._candidates

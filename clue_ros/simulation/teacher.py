@@ -8,8 +8,13 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.simulation import language
-from clue_ros.simulation.referring import ImageSize, Reference, extreme, position_options
+from clue_ros.simulation.answers import reply
+from clue_ros.simulation.referring import (CLEAR_SIZE_RATIO, SIZE_CLASSES, ImageSize, Reference, anchors, extreme,
+                                           of_size, position_options)
+from clue_ros.simulation.relations import related
 from clue_ros.simulation.scene import SceneObject
+
+MAX_QUESTIONS = 3
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Question:
-    kind: str  # 'category', 'color' or 'position'
+    kind: str  # 'category', 'color', 'size', 'position' or 'relation'
     text: str
     options: Tuple[Option, ...]
 
@@ -45,7 +50,8 @@ class Step:
 
 def best_question(objects: Sequence[SceneObject], remaining: Sequence[int], image: ImageSize,
                   asked: Sequence[str] = ()) -> Optional[Question]:
-    """What to ask about two or more objects: category, then colour, then position; options from left to right.
+    """What to ask about two or more objects: category, then colour, size, position, and last what they stand next to;
+    options from left to right, the small one before the large one.
 
     `asked` names kinds that the person could not answer. None if nothing sayable tells the objects apart.
     """
@@ -63,15 +69,49 @@ def best_question(objects: Sequence[SceneObject], remaining: Sequence[int], imag
         return _question("color", [
             Option(Reference(category, c), w, tuple(i for i in order if objects[i].color == c))
             for c, w in zip(colors, words)])
+    for kind, ask in (("size", _by_size), ("position", _by_position), ("relation", _by_relation)):
+        question = ask(order, category, objects, image) if kind not in asked else None
+        if question is not None:
+            return question
+    return None
+
+
+def _by_size(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:
+    """'do you mean the small mug or the large mug ?', where there are two sizes and every object has one of them."""
+    kept = [of_size(s, order, objects, CLEAR_SIZE_RATIO) for s in SIZE_CLASSES]
+    if None in kept or sum(map(len, kept)) != len(order):
+        return None
+    words = language.size_options(SIZE_CLASSES, category)
+    return _question("size", [Option(Reference(category, size=s), w, k)
+                              for s, w, k in zip(SIZE_CLASSES, words, kept)])
+
+
+def _by_position(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:
     positions = position_options(order, objects, image)
-    if not positions or "position" in asked:
+    kept = [extreme(p, order, objects, image) for p in positions]
+    if not positions or None in kept:
         return None
     words = language.place_options(positions, category)
-    kept = [extreme(p, order, objects, image) for p in positions]
-    if None in kept:
-        return None
     return _question("position", [Option(Reference(category, None, p), w, (i,))
                                   for p, w, i in zip(positions, words, kept)])
+
+
+def _by_relation(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:
+    """'do you mean the mug next to the bowl or the mug next to the box ?': two objects, each beside its own thing."""
+    if len(order) != 2:
+        return None
+    options: List[Option] = []
+    taken: set = set()
+    for i in order:
+        own = [(a, k) for a, k in anchors(objects, image) if k not in order and k not in taken
+               and a.category not in {objects[j].category for j in order}
+               and related("next_to", order, k, objects, image) == (i,)]
+        if not own:
+            return None
+        taken.add(own[0][1])
+        reference = Reference(category, relation="next_to", anchor=own[0][0])
+        options.append(Option(reference, language.relation_option(own[0][0], category), (i,)))
+    return _question("relation", options)
 
 
 def _question(kind: str, options: List[Option]) -> Question:
@@ -89,7 +129,7 @@ def sample_dialogue(instruction: str, matches: Tuple[int, ...], objects: Sequenc
     steps: List[Step] = []
     while len(remaining) > 1:
         question = best_question(objects, remaining, image, asked)
-        if question is None or len(exchanges) >= 3:
+        if question is None or len(exchanges) >= MAX_QUESTIONS:
             return []
         steps.append(Step(instruction, exchanges, remaining, question))
         roll = rng.random()
@@ -97,16 +137,14 @@ def sample_dialogue(instruction: str, matches: Tuple[int, ...], objects: Sequenc
             exchanges += ((question.text, str(rng.choice(language.CLICK_WORDS))),)
             steps.append(Step(instruction, exchanges, (target,), None, click=target))
             return steps
-        if roll < click_rate + unsure_rate and best_question(objects, remaining, image, (*asked, question.kind)):
+        last = len(exchanges) == MAX_QUESTIONS - 1
+        if (roll < click_rate + unsure_rate and not last
+                and best_question(objects, remaining, image, (*asked, question.kind))):
             exchanges += ((question.text, str(rng.choice(language.DONT_KNOW))),)
             asked = (*asked, question.kind)
             continue
-        option = next(o for o in question.options if target in o.keeps)
-        other = None
-        if len(question.options) == 2 and question.kind != "position":
-            rejected = next(o for o in question.options if o is not option).reference
-            other = rejected.color or language.NOUNS[rejected.category][0]
-        exchanges += ((question.text, language.answer(option.reference, rng, other)),)
-        remaining = option.keeps
+        said = reply(question.options, target, remaining, objects, image, rng, settle=last, only_asked=bool(asked))
+        exchanges += ((question.text, said.text),)
+        remaining = said.keeps
     steps.append(Step(instruction, exchanges, remaining, None))
     return steps

@@ -10,13 +10,16 @@ import numpy as np
 from clue_ros.location import box_to_text, point_to_text
 from clue_ros.prompt import CLARIFY, DETECT, linearize
 from clue_ros.simulation import language
-from clue_ros.simulation.referring import (ImageSize, Reference, absent_references, clearly_visible,
+from clue_ros.simulation.answers import refusal
+from clue_ros.simulation.referring import (ImageSize, Reference, absent_references, clearly_visible, draw_kinds,
                                            enumerate_references)
 from clue_ros.simulation.scene import SceneObject
-from clue_ros.simulation.teacher import Step, sample_dialogue
+from clue_ros.simulation.teacher import Question, Step, best_question, sample_dialogue
 from clue_ros.types import Answer, Turn
 
 SEPARATOR = ";"
+SETTLED_SHARE, ABSENT_SHARE = .3, .2  # of the states that are not ambiguous: after a dialogue, of what is not there
+MISSED_SHARE = .06  # of the dialogues: the robot's question offers nothing that is true
 
 
 @dataclass(frozen=True)
@@ -43,37 +46,57 @@ class State:
 
 
 def scene_states(objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int) -> List[State]:
-    """Up to `count` dialogue states, balanced between ambiguous, clear and absent, and over expression types."""
-    pools: Dict[str, list] = {}
+    """Up to `count` dialogue states: half of them ambiguous where the scene has that many, the others clear, settled by
+    a dialogue, or absent; kinds of expression as often as people use them."""
+    pools: Dict[bool, Dict[str, list]] = {True: {}, False: {}}
     for reference, matches in enumerate_references(objects, image):
-        pools.setdefault(("many " if len(matches) > 1 else "one ") + reference.kind(), []).append((reference, matches))
-    states: List[State] = []
-    keys = list(pools)
-    for key in rng.permutation(keys) if keys else []:
-        pool = pools[key]
-        for n in rng.permutation(len(pool))[:2]:
-            reference, matches = pool[n]
-            states += _states_of(reference, matches, objects, image, rng)
-    for reference in absent_references(objects, rng, 2):
-        states.append(State(Step(language.instruction(reference, rng), (), (), None), "absent"))
-    if not states:
-        return []
-    many = [s for s in states if len(s.step.remaining) > 1]
-    few = [s for s in states if len(s.step.remaining) <= 1]
-    many = [many[i] for i in rng.permutation(len(many))[:(count + 1) // 2]]
-    few = [few[i] for i in rng.permutation(len(few))[:count - len(many)]]
-    chosen = many + few
-    return [chosen[i] for i in rng.permutation(len(chosen))]
+        pools[len(matches) > 1].setdefault(reference.kind(), []).append((reference, matches))
+    talks = [_talk(*found, objects, image, rng) for found in _draw(pools[True], rng, (count + 1) // 2)]
+    many = [s for talk in talks for s in talk if len(s.step.remaining) > 1]
+    settled = [s for talk in talks for s in talk if len(s.step.remaining) <= 1]
+    # A question that follows another is rare: none of them is left out.
+    many = sorted([many[i] for i in rng.permutation(len(many))], key=lambda s: not s.step.exchanges)[:(count + 1) // 2]
+    free = count - len(many)
+    settled = [settled[i] for i in rng.permutation(len(settled))[:round(SETTLED_SHARE * free)]]
+    absent = [State(Step(language.instruction(reference, rng), (), (), None), "absent")
+              for reference in absent_references(objects, rng, int(rng.binomial(free, ABSENT_SHARE)))]
+    clear = [State(Step(language.instruction(reference, rng), (), matches, None), reference.kind())
+             for reference, matches in _draw(pools[False], rng, max(0, free - len(settled) - len(absent)))]
+    chosen = many + settled + absent + clear
+    return [chosen[i] for i in rng.permutation(len(chosen))[:count]]
 
 
-def _states_of(reference: Reference, matches, objects, image, rng) -> List[State]:
+def _draw(pools: Dict[str, list], rng: np.random.Generator, count: int) -> List[tuple]:
+    """`count` expressions with what they select, perhaps one twice; none of an empty pool."""
+    kinds = [draw_kinds(pools, rng)[0] for _ in range(count if pools else 0)]
+    return [pools[kind][int(rng.integers(len(pools[kind])))] for kind in kinds]
+
+
+def _talk(reference: Reference, matches: Tuple[int, ...], objects: Sequence[SceneObject], image: ImageSize,
+          rng: np.random.Generator) -> List[State]:
+    """The states of a dialogue about an ambiguous expression, sometimes one in which the robot's question missed."""
     text = language.instruction(reference, rng)
-    if len(matches) == 1:
-        return [State(Step(text, (), matches, None), reference.kind())]
-    steps = sample_dialogue(text, matches, objects, image, rng)
+    # Most dialogues are one question long; the longer of two tries is drawn more often.
+    tries = [sample_dialogue(text, matches, objects, image, rng) for _ in range(2 if len(matches) > 2 else 1)]
+    steps = max(tries, key=len)
     if not steps:  # not tellable apart in words: still good for the detector
         return [State(Step(text, (), matches, None), reference.kind())]
-    return [State(s, reference.kind() if not s.exchanges else "dialogue") for s in steps]
+    states = [State(s, reference.kind() if not s.exchanges else "dialogue") for s in steps]
+    if rng.random() < MISSED_SHARE:
+        states.append(State(missed(text, matches, steps[0].question, objects, image, rng), "dialogue"))
+    return states
+
+
+def missed(text: str, matches: Tuple[int, ...], asked: Question, objects: Sequence[SceneObject], image: ImageSize,
+           rng: np.random.Generator) -> Step:
+    """The state after "neither": nothing is left, or, where the robot forgot an option, what the person named."""
+    if asked.kind in ("category", "color") and len(asked.options) > 2:
+        forgotten = asked.options[int(rng.integers(len(asked.options)))]
+        words = language.question([o.words for o in asked.options if o is not forgotten])
+        said = ((words, refusal(rng, forgotten.reference)),)
+        left = forgotten.keeps
+        return Step(text, said, left, best_question(objects, left, image) if len(left) > 1 else None)
+    return Step(text, ((asked.text, refusal(rng)),), (), None)
 
 
 def query_of(state: State, task: str, objects: Sequence[SceneObject], image: ImageSize,

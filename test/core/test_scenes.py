@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from clue_ros.simulation import language
 from clue_ros.simulation.dataset import generate, read_scenes, scene_for
 from clue_ros.simulation.episodes import PLAN, EpisodeKind, sample_episode
-from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.referring import (ImageSize, Reference, absent_references, enumerate_references, extreme,
                                            resolve)
 from clue_ros.simulation.renderer import SimulationError, TabletopRenderer
 from clue_ros.simulation.scene import SceneConfig, SceneObject, sample_scene
 from clue_ros.simulation.teacher import best_question, sample_dialogue
-from clue_ros.training.tabletop_model import build_tokenizer
 from clue_ros.types import Box
 
 SIZE = ImageSize(320, 240)
@@ -82,36 +80,6 @@ def test_absent_means_absent(seed):
     objects = foresee(sample_scene(rng), SIZE.width, SIZE.height)
     for reference in absent_references(objects, rng, 4):
         assert resolve(reference, objects, SIZE) == ()
-
-
-def test_every_word_of_the_grammar_is_in_the_vocabulary():
-    tokenizer = build_tokenizer(language.all_words())
-    rng = np.random.default_rng(0)
-    texts = [language.instruction(Reference(c, q, p), rng) for c in language.NOUNS for q in (None, "purple")
-             for p in (None, "left", "back", "middle") for _ in range(10)]
-    texts += [language.answer(Reference(category="mug", color="red"), rng, "blue") for _ in range(50)]
-    for text in texts:
-        assert tokenizer.unk_token_id not in tokenizer.encode(text, add_special_tokens=False), text
-
-
-@pytest.mark.parametrize("question, words", [
-    ("Do you mean the red mug or the blue mug?", {"red"}), ("Do you mean the left mug or the right mug?", {"left"}),
-    ("Do you mean the red mug?", {"yes"}), ("Do you mean the blue mug?", {"no", "red"}),
-    ("Do you mean the green mug or the blue mug?", {"neither", "red"}), ("Which color?", {"red"}),
-    ("Do you mean the mug or the bowl?", {"mug", "cup"})])
-def test_the_person_answers_from_the_truth(question, words):
-    for seed in range(20):
-        reply = SimulatedPerson(MUGS, 1, np.random.default_rng(seed), SIZE).answer(question)
-        assert words & set(reply.replace(",", " ").split()), reply
-
-
-def test_the_person_remembers_what_the_dialogue_narrowed_down():
-    person = SimulatedPerson(MUGS, 0, np.random.default_rng(0), SIZE)
-    person.answer("Do you mean the red mug or the blue mug?")
-    assert "right" in person.answer("Do you mean the left mug or the right mug?")
-    assert MUGS[0].box.x0 < person.click()[0] < MUGS[0].box.x1
-    with pytest.raises(ValueError, match="not in the image"):
-        SimulatedPerson(MUGS, None, np.random.default_rng(0), SIZE).click()
 
 
 def test_what_is_foreseen_is_what_is_rendered(renderer):

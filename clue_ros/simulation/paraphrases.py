@@ -1,0 +1,181 @@
+"""One reference in many wordings: polite requests, fragments, other things named beside, the colour after the noun."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import numpy as np
+
+from clue_ros.simulation.referring import Reference
+from clue_ros.simulation.shapes import CATEGORIES, COLORS
+from clue_ros.simulation.words import (AMONG, ANY_NOUN, CHATTER_AFTER, CHATTER_BEFORE, COLOR_WORDS, DISTRACTED, FILLERS,
+                                       INSTRUCTIONS, MORE_INSTRUCTIONS, MORE_POSITION_PHRASES, NOUNS, ORDINAL_PHRASES,
+                                       ORDINALS, PLURALS, POSITION_PHRASES, RELATION_PHRASES, SIZE_WORDS, all_words)
+
+CORE_SHARE, MORE_SHARE = .55, .22  # of the frequent wordings, and of the other plain ones
+OPPOSITE = {"left": "right", "right": "left", "front": "back", "back": "front", "small": "large", "large": "small"}
+TYPO_LETTERS = 4  # shorter words are left as they are
+ENDING = tuple(t for t in MORE_INSTRUCTIONS if t.endswith(("{n}", "{n} please", "{n} , please")))
+_known: set = set()
+
+
+def pick(choices: Sequence[str], rng: np.random.Generator) -> str:
+    """One of them, evenly; ten times faster than Generator.choice, which training feels."""
+    return choices[int(rng.random() * len(choices))]
+
+
+def instruction(reference: Reference, rng: np.random.Generator, typo_rate: float = 0.0,
+                chatter_rate: float = 0.0) -> str:
+    """What a person may say who means the reference.
+
+    typo_rate: share of instructions with one misspelt word; chatter_rate: share with words of FILLERS around them. Both
+    are for evaluation: the model's text is spell-checked and rid of fillers before it, so it never learns from them.
+    """
+    text = _instruction(reference, rng)
+    if chatter_rate and rng.random() < chatter_rate:
+        text = f"{pick(CHATTER_BEFORE, rng)} {text}" if rng.random() < .6 else f"{text} {pick(CHATTER_AFTER, rng)}"
+    return misspell(text, rng) if typo_rate and rng.random() < typo_rate else text
+
+
+def _instruction(reference: Reference, rng: np.random.Generator) -> str:
+    roll = rng.random()
+    if roll >= CORE_SHARE + MORE_SHARE:
+        for form in _unusual(rng):
+            text = form(reference, rng)
+            if text:
+                return text
+    words = noun_phrase(reference, rng)
+    # "hand the mug on the left to me" invites a wrong reading, "the mug on the left" at the end does not.
+    more = ENDING if _is_long(words) else MORE_INSTRUCTIONS
+    template = pick(INSTRUCTIONS if roll < CORE_SHARE else more, rng)
+    return _article(template, reference, words).format(n=words)
+
+
+def _is_long(words: str) -> bool:
+    """True if something follows the noun."""
+    return bool({"that", "on", "to", "from", "in", "at", "away", "of", "by", "near", "beside", "behind"}
+                & set(words.split()))
+
+
+def _article(template: str, reference: Reference, words: str) -> str:
+    """'a' only for what may be one of several, 'an' before a vowel."""
+    if " a {n}" not in template:
+        return template
+    if reference.position or reference.size or reference.relation or reference.ordinal:
+        return template.replace(" a {n}", " the {n}")
+    return template.replace(" a {n}", " an {n}") if words[0] in "aeiou" else template
+
+
+def _unusual(rng: np.random.Generator):
+    forms = [fragment, distracted, among]
+    return [forms[i] for i in rng.permutation(len(forms))]
+
+
+def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[str] = None) -> str:
+    """'small red mug', 'mug that is red', 'second mug from the left', 'mug next to the bowl': without an article."""
+    head = noun or pick(NOUNS[reference.category] if reference.category else ANY_NOUN, rng)
+    color = pick(COLOR_WORDS[reference.color], rng) if reference.color else ""
+    size = pick(SIZE_WORDS[reference.size], rng) if reference.size else ""
+    if reference.position or reference.relation or reference.ordinal or rng.random() > .12:
+        words = " ".join(w for w in (size, color, head) if w)
+    elif color:
+        words = " ".join(w for w in (size, head, "that is", color) if w)
+    else:
+        words = f"{head} that is {size}" if size else head
+    if reference.ordinal:
+        number, side = reference.ordinal
+        words = pick(ORDINAL_PHRASES, rng).format(o=ORDINALS[number], n=words, s=side)
+    if reference.relation:
+        words = f"{words} {relation_phrase(reference, rng)}"
+    if reference.position:
+        table = POSITION_PHRASES if rng.random() < .75 else MORE_POSITION_PHRASES
+        words = pick(table[reference.position], rng).format(n=words)
+    return words
+
+
+def relation_phrase(reference: Reference, rng: np.random.Generator) -> str:
+    """'next to the red bowl'. The reference must have a relation."""
+    other = reference.anchor
+    color = [pick(COLOR_WORDS[other.color], rng)] if other.color else []
+    place = " ".join([*color, pick(NOUNS[other.category], rng)])
+    link = "that is " if rng.random() < .12 else ""
+    return link + pick(RELATION_PHRASES[reference.relation], rng).format(a=f"the {place}")
+
+
+def fragment(reference: Reference, rng: np.random.Generator) -> str:
+    """'mug , red', 'red', 'mug , the left one', 'something red': the least one can say."""
+    attribute = reference.color or reference.size or reference.position or reference.relation or reference.ordinal
+    if reference.category is None:
+        if reference.kind() != "color_only":
+            return ""
+        color = pick(COLOR_WORDS[reference.color], rng)
+        return pick(("{c}", "{c} please", "something {c}", "give me something {c}", "i need something {c}",
+                     "the {c} one please"), rng).format(c=color)
+    head = pick(NOUNS[reference.category], rng)
+    if not attribute:
+        return pick(("{n} please", "{n} now", "a {n} please", "{n} , robot", "i need {n}"), rng).format(n=head)
+    if reference.kind() == "color_category":
+        color = pick(COLOR_WORDS[reference.color], rng)
+        return pick(("{n} , {c}", "{n} , {c} please", "{n} , the {c} one", "the {n} , the {c} one", "{c} {n} please",
+                     "{c} {n} now"), rng).format(n=head, c=color)
+    rest = noun_phrase(reference, rng, "one")
+    return pick(("{n} , the {r}", "the {n} , the {r}", "give me the {n} , the {r}"), rng).format(n=head, r=rest)
+
+
+def distracted(reference: Reference, rng: np.random.Generator) -> str:
+    """'not the bowls , the red mug', 'the left mug , not the right one': names what is not meant."""
+    if reference.category is None:
+        return ""
+    words, head = noun_phrase(reference, rng), pick(NOUNS[reference.category], rng)
+    wrong = ""
+    if reference.kind() == "color_category":
+        wrong = pick([c for c in COLORS if c != reference.color], rng)
+    elif reference.kind() in ("position", "size"):
+        wrong = OPPOSITE.get(reference.position or reference.size, "")
+    if wrong and rng.random() < .5:
+        return pick(("not the {w} one , the {n}", "the {n} , not the {w} one", "i want the {n} , not the {w} {h}",
+                     "not the {w} {h} , the {n}"), rng).format(w=wrong, n=words, h=head)
+    taken = {reference.category, reference.anchor.category if reference.anchor else None}
+    other = pick([c for c in CATEGORIES if c not in taken], rng)
+    return pick(DISTRACTED, rng).format(n=words, other=pick(NOUNS[other], rng), others=pick(PLURALS[other], rng))
+
+
+def among(reference: Reference, rng: np.random.Generator) -> str:
+    """'of the mugs , the red one', 'the left one of the red mugs'."""
+    narrowed = reference.size or reference.position or reference.relation or reference.ordinal
+    if reference.category is None or not (reference.color or narrowed):
+        return ""
+    many, color = pick(PLURALS[reference.category], rng), reference.color
+    if color and narrowed:
+        many, color = f"{pick(COLOR_WORDS[color], rng)} {many}", None
+    rest = Reference(None, color, reference.position, reference.size, reference.relation, reference.anchor,
+                     reference.ordinal)
+    words = noun_phrase(rest, rng, "one")
+    # "the one on the left of the mugs" would be something else.
+    forms = [t for t in AMONG if not (t.startswith("the {n} of") and _is_long(words))]
+    return pick(forms, rng).format(many=many, n=words)
+
+
+def misspell(text: str, rng: np.random.Generator) -> str:
+    """The text with one slip of the hand in one word: two neighbours swapped, a letter dropped or doubled.
+
+    Words of at least four letters; the first letter stays; the slip never makes another known word.
+    """
+    if not _known:
+        _known.update(all_words(), FILLERS)
+    words = text.split()
+    places = [n for n, word in enumerate(words) if len(word) >= TYPO_LETTERS and word.isalpha()]
+    for n in rng.permutation(places) if places else ():
+        for _ in range(4):
+            slipped = _slip(words[n], rng)
+            if slipped != words[n] and slipped not in _known:
+                return " ".join([*words[:n], slipped, *words[n + 1:]])
+    return text
+
+
+def _slip(word: str, rng: np.random.Generator) -> str:
+    kind, at = int(rng.integers(3)), int(rng.integers(1, len(word)))
+    if kind == 0:
+        at = min(at, len(word) - 2)
+        return word[:at] + word[at + 1] + word[at] + word[at + 2:]
+    return word[:at] + (word[at + 1:] if kind == 1 else word[at] + word[at:])
