@@ -20,6 +20,7 @@ from clue_ros.vlm.quiet import quiet
 
 KINDS = ("none", "int8", "int4")
 GROUP = 32  # inputs that share a scale in int4
+INT8_INPUTS = 16  # torch's int8 kernel reads so many inputs at a time, also beyond the end of a row (torch 2.13)
 PACKED_OUTPUTS = 16  # torch's int4 kernel wants a multiple of so many output rows
 
 
@@ -39,7 +40,7 @@ class Int8Weight:
 
     def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
         """float[…,in] -> float[…,out]."""
-        if x.numel() // x.shape[-1] <= FEW_ROWS:
+        if x.numel() // x.shape[-1] <= FEW_ROWS and self.shape[1] % INT8_INPUTS == 0:
             rows = x.reshape(-1, x.shape[-1]).bfloat16()  # the kernel for narrower inputs is the fast one
             y = torch._weight_int8pack_mm(rows, self.values, self._narrow_scale)
             return y.to(x.dtype).reshape(*x.shape[:-1], -1)

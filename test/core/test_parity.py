@@ -216,7 +216,7 @@ def test_an_adapter_at_its_start_changes_nothing(tiny_size, tmp_path):
 
 @pytest.mark.parametrize("kind, bound", [("int8", .05), ("int4", .5)])
 def test_quantised_differs_by_a_bounded_amount(kind, bound):
-    """On the shipped model: the logits' distance relative to their spread, and the boxes of plain expressions."""
+    """On the shipped model: the logits' distance relative to their size (kernel by kernel: test_products.py)."""
     from clue_ros.grounder import EMBEDDED_MODEL
 
     plain = PaliGemmaBackbone.from_pretrained(EMBEDDED_MODEL)
@@ -228,9 +228,6 @@ def test_quantised_differs_by_a_bounded_amount(kind, bound):
         a, b = plain.prefill(plain.encode(scene), prefix), small.prefill(small.encode(scene), prefix)
         difference = float((a.logits - b.logits).norm() / a.logits.norm())
         assert 0 < difference < bound, f"{kind}: {difference}"
-        # The kernels for one row and for many are different ones; both must stand for the same weights.
-        first = small.generate(b, frozenset({Branch.BOX}))
-        assert len(first.bins) == 4
 
 
 def test_bfloat16_weights_give_float32_results_where_there_are_no_bfloat16_units(tiny_size):
@@ -241,7 +238,6 @@ def test_bfloat16_weights_give_float32_results_where_there_are_no_bfloat16_units
     assert b.plan.matrices()[0].weight.dtype == torch.bfloat16
     a, c = (x.attention_map(x.encode(SCENES[0]), PREFIXES[0]) for x in (reference, b))
     assert c.dtype == torch.float32 and float((a - c).abs().mean()) < .05
-    assert len(b.generate(b.prefill(b.encode(SCENES[0]), PREFIXES[0]), frozenset({Branch.BOX})).bins) == 4
 
 
 def test_looking_ahead_gives_the_same_tokens_and_the_same_map(tiny_model_dir):
