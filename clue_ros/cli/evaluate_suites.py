@@ -151,12 +151,12 @@ def print_results(results: Any) -> None:
     from clue_ros.evaluation.results import by_condition, shown
 
     console = Console()
-    console = console if console.is_terminal else Console(width=160)  # piped output keeps whole lines
+    console = console if console.is_terminal else Console(width=180)  # piped output keeps whole lines
     state = "95 % intervals in brackets" if results.complete else "incomplete"
     title = f"{results.title}: {results.about['model']} ({state})"
     head = Table(title=escape(title), title_justify="left")
     conditions, lines = by_condition(results.measures)
-    head.add_column("figure")
+    head.add_column("figure", no_wrap=True)
     for condition in conditions:
         head.add_column(escape(condition or "value"), justify="right")
         head.add_column("count", justify="right")

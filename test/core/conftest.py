@@ -31,7 +31,7 @@ def tiny_model_dir(tmp_path_factory):
     _, model, _ = start(TINY)
 
     def store(stage, modules, settings=None):
-        run = {"stage": stage, **(asdict(settings) if settings else {}), "lora": asdict(LoraSettings())}
+        run = {"stage": stage, "tap": 1, **(asdict(settings) if settings else {}), "lora": asdict(LoraSettings())}
         Run(root / stage, modules, Optimizer([("x", torch.nn.Parameter(torch.zeros(1)))], 1e-3), run).save()
 
     store("language", {"model": model})
@@ -46,4 +46,4 @@ def tiny_model_dir(tmp_path_factory):
         if name == "detector":
             modules["detector"] = AmbiguityDetector()
         store(name, modules, DetectorSettings(tap=1) if name == "detector" else None)
-    return export(root / "model", root / "language", root / "detector", root / "dialogue", TINY)
+    return export(root / "model", root / "language", [root / "dialogue", root / "detector"], TINY)

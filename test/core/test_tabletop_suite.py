@@ -1,7 +1,10 @@
 """`clue evaluate tabletop`: what is asked and by whom, both conditions by the command, several processes, the page."""
 
 import csv
+import operator
 import os
+import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +46,7 @@ def rows_of(folder):
     return list(csv.DictReader((Path(folder) / "rows.csv").open()))
 
 
-def test_instructions_of_a_scene_are_what_they_say(scenes):
+def test_instructions_of_a_scene_are_what_they_say():
     with TabletopRenderer(320, 240) as renderer:
         kinds = set()
         for number in range(4):
@@ -158,22 +161,13 @@ def test_the_conditions_take_turns_and_a_run_goes_on(subject, tmp_path):
         "held-out pairs, shapes, lights": 43}
 
 
-def nothing():
-    return None
-
-
-def halve(_, number):
-    if number < 0:
-        os._exit(1)
-    return number / (number != 7)
-
-
 def test_work_comes_back_in_order_and_a_dead_process_is_named():
-    assert list(in_processes(2, nothing, halve, range(6))) == [0, 1, 2, 3, 4, 5]
+    six = partial(float, 6)
+    assert list(in_processes(2, six, operator.truediv, [1, 2, 3, 4, 6, 12])) == [6, 3, 2, 1.5, 1, .5]
     with pytest.raises(ZeroDivisionError):
-        list(in_processes(1, nothing, halve, [7]))
+        list(in_processes(1, six, operator.truediv, [0]))
     with pytest.raises(ClueError, match="fewer --processes"):
-        list(in_processes(1, nothing, halve, [-1]))
+        list(in_processes(1, os.getpid, os.kill, [signal.SIGKILL]))
 
 
 def test_conditions_stand_side_by_side(tmp_path):
