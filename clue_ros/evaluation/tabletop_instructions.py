@@ -9,11 +9,13 @@ import numpy as np
 
 from clue_ros.simulation import language
 from clue_ros.simulation.person import SimulatedPerson
-from clue_ros.simulation.referring import ImageSize, Reference, absent_references, enumerate_references
+from clue_ros.simulation.referring import (ImageSize, Reference, absent_references, draw_kinds,
+                                           enumerate_references)
 from clue_ros.simulation.scene import SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
 
 PER_SCENE = 2  # ambiguous instructions, and as many clear ones
+SLIP_RATE = .05  # of instructions with a misspelt word, and of those with words that mean nothing around them
 Pool = Dict[str, List[Tuple[Reference, Tuple[int, ...]]]]  # by kind of expression
 
 
@@ -43,30 +45,33 @@ def instructions(objects: Sequence[SceneObject], size: ImageSize, rng: np.random
         pool.setdefault(reference.kind(), []).append((reference, matches))
     found = [one for truth, both in pools.items() for one in _drawn(truth, both, objects, size, rng, new)]
     for reference in absent_references(objects, rng, 1):
-        found.append(Instruction(language.instruction(reference, rng), "absent", f"absent {reference.kind()}", None))
+        found.append(Instruction(_words(reference, rng), "absent", f"absent {reference.kind()}", None))
     return found
 
 
 def _drawn(truth: str, pools: Tuple[Pool, Pool], objects: Sequence[SceneObject], size: ImageSize,
            rng: np.random.Generator, new: Set[int]) -> List[Instruction]:
-    """Of different kinds; from the first pool as long as it has any."""
+    """Of different kinds, which are drawn as often as people use them; from the first pool as long as it has any."""
     found: List[Instruction] = []
     for pool in pools:
-        kinds = list(pool)
-        for kind in rng.permutation(kinds) if kinds else []:
+        for kind in draw_kinds(pool, rng):
             if len(found) == PER_SCENE:
                 return found
             if kind in [one.kind for one in found]:
                 continue
             reference, matches = pool[kind][int(rng.integers(len(pool[kind])))]
-            text, target = language.instruction(reference, rng), matches[0]
+            text, target = _words(reference, rng), matches[0]
             if truth == "ambiguous":
                 steps = sample_dialogue(text, matches, objects, size, rng, click_rate=0, unsure_rate=0)
                 if not steps:  # no words tell these things apart
                     continue
                 target = steps[-1].remaining[0]
-            found.append(Instruction(text, truth, str(kind), target, tuple(matches), bool(new.intersection(matches))))
+            found.append(Instruction(text, truth, kind, target, tuple(matches), bool(new.intersection(matches))))
     return found
+
+
+def _words(reference: Reference, rng: np.random.Generator) -> str:
+    return language.instruction(reference, rng, typo_rate=SLIP_RATE, chatter_rate=SLIP_RATE)
 
 
 def person_for(said: Instruction, objects: Sequence[SceneObject], size: ImageSize,

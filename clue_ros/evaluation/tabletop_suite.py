@@ -27,7 +27,7 @@ from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.evaluation.tabletop_conditions import CONDITIONS, Condition
-from clue_ros.evaluation.tabletop_instructions import instructions, person_for
+from clue_ros.evaluation.tabletop_instructions import SLIP_RATE, instructions, person_for
 from clue_ros.simulation.dataset import ASPECTS
 from clue_ros.simulation.referring import ImageSize
 from clue_ros.simulation.scene import Scene
@@ -57,7 +57,8 @@ class TabletopSuite:
 
     def about(self) -> Dict[str, Any]:
         return {"suite": self.name, **self._subject.about(), "scenes": self._scenes, "threshold": self._own_threshold,
-                "max_questions": self._max_questions, "conditions": {c.name: c.seed for c in self._conditions}}
+                "max_questions": self._max_questions, "slip_rate": SLIP_RATE,
+                "conditions": {c.name: c.seed for c in self._conditions}}
 
     def total(self) -> int:
         return self._scenes * len(self._conditions)
