@@ -80,8 +80,8 @@ def _course(kind: EpisodeKind, matches, objects) -> bool:
     if kind is EpisodeKind.AMBIGUOUS_POSITION:
         return first.kind == "position"
     if kind is EpisodeKind.TWO_QUESTIONS:
-        return first.kind == "color" and max(sizes) == 2 and all(
-            best_question(objects, o.keeps, PLAN) is not None for o in first.options if len(o.keeps) > 1)
+        then = [best_question(objects, o.keeps, PLAN) for o in first.options if len(o.keeps) > 1]
+        return first.kind == "color" and max(sizes) == 2 and all(q is not None and q.kind == "position" for q in then)
     return first.kind == "color" and max(sizes) == 1
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RELATIONS = ("left_of", "right_of", "next_to", "behind", "in_front_of")
 MARGIN = 0.05  # of the image's width or height: nearer than this to the border of a relation is a tie
 DEPTH_STRETCH = 1.4  # the camera looks down at 34 to 60 degrees: a step in depth looks that much shorter
-SLANT = 0.6  # a relation holds if the step along its direction is at least this share of the step across
+SLANT = 0.75  # a relation holds if the step along its direction is at least this share of the step across
 CLEARLY_ACROSS = 3.0  # and clearly does not hold if the step across is this much longer
 NEAREST_RATIO = 1.5  # the second nearest is at least this much farther, or "next to" is a tie
 REACH = 0.12  # of the image's width: edges farther apart are not next to each other
@@ -43,7 +43,7 @@ def _stands(relation: str, box: Box, other: Box, image: ImageSize) -> Optional[b
     near, lower = box.y1 - other.y1, box.center[1] - other.center[1]
     if relation in ("left_of", "right_of"):
         along, margin = (right if relation == "right_of" else -right), MARGIN * image.width
-        across, agrees = abs(lower), True
+        across, agrees = abs(lower) * DEPTH_STRETCH, True
     else:
         sign = 1 if relation == "in_front_of" else -1
         along, margin = sign * near * DEPTH_STRETCH, MARGIN * image.height * DEPTH_STRETCH
