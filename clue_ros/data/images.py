@@ -6,6 +6,7 @@ import hashlib
 import os
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Sequence, Tuple
 
@@ -13,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from clue_ros.data.problems import BrokenImageError, MissingDataError, UnsafePathError
-from clue_ros.data.sample import ImageFile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no format whose decoder starts other programs
 MAX_SIDE = 1_000_000  # of a stated size
@@ -22,6 +22,35 @@ _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
 # What Pillow's decoders raise for damaged files of these formats.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
            struct.error, zlib.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image on disk, decoded when asked for. `name`: its path relative to the data set's image folder;
+    size: (width, height) in pixels."""
+
+    path: Path
+    name: str
+    size: Tuple[int, int]
+
+    def read(self) -> np.ndarray:
+        """uint8[H,W,3] RGB. Raises BrokenImageError if it is missing, damaged, too large or not of `size`."""
+        return read_image(self.path, self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArray:
+    """An image in memory, uint8[H,W,3] RGB."""
+
+    pixels: np.ndarray
+    name: str = ""
+
+    @property
+    def size(self) -> Tuple[int, int]:
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def read(self) -> np.ndarray:
+        return self.pixels
 
 
 class ImageRoot:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
-from clue_ros.data.images import ImageRoot, image_file
+from clue_ros.data.images import ImageFile, ImageRoot, image_file
 from clue_ros.data.problems import Kind, MissingDataError, Place, Problems, UnsafePathError
-from clue_ros.data.sample import ImageFile, Label, Sample, point_of
+from clue_ros.data.sample import Label, Sample, point_of
 from clue_ros.data.source import Record, Source, expression_of, reporting
 from clue_ros.data.textfiles import read_lines, text_of
 from clue_ros.prompt import clean

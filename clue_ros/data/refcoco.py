@@ -25,11 +25,11 @@ from clue_ros.types import Box
 
 PATTERNS = ("*refs*.json", "*refcoco*.json", "*refcoco*.jsonl")
 IMAGE_FOLDERS = ("images/mscoco/images/train2014", "coco/train2014", "images/train2014", "train2014", "images")
-ADVICE = ("a .p file is a Python pickle: reading it runs whatever code it holds, so it is never read here. Take a JSON "
-          "conversion (refcoco_val.jsonl as Qwen-VL and InternVL use it, or MDETR's finetune_refcoco_train.json), or, "
-          "if you trust the file's origin, convert it once in a place where it can do no harm: "
-          "python3 -c \"import json,pickle,sys; json.dump(pickle.load(open(sys.argv[1],'rb')),open(sys.argv[2],'w'))\" "
-          "'refs(unc).p' 'refs(unc).json'")
+ADVICE = ("a .p file is a Python pickle. Unpickling runs code from the file, with all your rights, so it is never read "
+          "here, and a file from the internet should not be unpickled on this machine. Take a JSON conversion "
+          "(refcoco_val.jsonl as Qwen-VL and InternVL use it, or MDETR's finetune_refcoco_train.json). Without one, "
+          "turn it into refs(unc).json once in an isolated environment (a throw-away container or virtual machine "
+          "without network and without your files), and take only the JSON out of it")
 
 
 class RefCocoSource(Source):

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from clue_ros.data.images import ImageArray, ImageFile
 from clue_ros.types import Box, Turn
 
 _NUMBER_TYPES = frozenset((int, float))  # not bool
@@ -26,37 +26,6 @@ class Label(str, Enum):
     AMBIGUOUS = "ambiguous"
     CLEAR = "clear"
     UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """An image on disk, decoded when asked for. `name`: its path relative to the data set's image folder;
-    size: (width, height) in pixels."""
-
-    path: Path
-    name: str
-    size: Tuple[int, int]
-
-    def read(self) -> np.ndarray:
-        """uint8[H,W,3] RGB. Raises BrokenImageError if it is missing, damaged, too large or not of `size`."""
-        from clue_ros.data.images import read_image
-
-        return read_image(self.path, self.size)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageArray:
-    """An image in memory, uint8[H,W,3] RGB."""
-
-    pixels: np.ndarray
-    name: str = ""
-
-    @property
-    def size(self) -> Tuple[int, int]:
-        return self.pixels.shape[1], self.pixels.shape[0]
-
-    def read(self) -> np.ndarray:
-        return self.pixels
 
 
 @dataclass(frozen=True)
