@@ -6,13 +6,11 @@ encode: bin = clip(round(v * 1023)), decode: v = bin / 1023, v normalised to [0,
 
 from __future__ import annotations
 
-import re
-from typing import List, Optional, Sequence, Tuple
+from typing import Sequence, Tuple
 
 from clue_ros.types import Box
 
 BINS = 1024
-_TOKEN = re.compile(r"<loc(\d{4})>")
 
 
 def to_bin(value: float) -> int:
@@ -47,14 +45,3 @@ def box_to_text(box: Box, width: float, height: float) -> str:
 def point_to_text(point: Tuple[float, float], width: float, height: float) -> str:
     """'<locY><locX>' of a pixel point (x, y): how a click enters a prompt."""
     return token(to_bin(point[1] / height)) + token(to_bin(point[0] / width))
-
-
-def text_to_bins(text: str) -> List[int]:
-    """Every location bin in a text, in order; malformed tokens are skipped."""
-    return [int(m) for m in _TOKEN.findall(text) if int(m) < BINS]
-
-
-def text_to_box(text: str, width: float, height: float) -> Optional[Box]:
-    """The first box in a text, or None if it holds fewer than four location tokens."""
-    bins = text_to_bins(text)
-    return bins_to_box(bins[:4], width, height) if len(bins) >= 4 else None

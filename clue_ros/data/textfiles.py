@@ -130,7 +130,7 @@ class _Text:
 
     def __init__(self, path: Path, file):
         self._path, self._file = path, file
-        self._text, self._position, self._before, self._ended = "", 0, 0, False
+        self._text, self._position, self._before = "", 0, 0
 
     def take(self, character: str) -> bool:
         """Step over blanks and, if it comes next, the character."""

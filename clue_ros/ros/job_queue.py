@@ -75,12 +75,6 @@ class JobQueue(Generic[T]):
         self._look: Optional[T] = None
         self._closed = False
 
-    @property
-    def waits(self) -> bool:
-        """True if work other than a look waits."""
-        with self._changed:
-            return bool(self._places)
-
     def put(self, job: T, lane: Lane, source: Hashable = "") -> bool:
         """Adds a job; `source` is whose it is. False once closed, or for a look beside another one: not added."""
         with self._changed:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -205,8 +205,3 @@ class ScriptedGrounder:
             for row, column in ((4, 4), (12, 12))
         )
         return Ambiguity(say.probability, threshold, say.probability >= threshold, heat, regions)
-
-
-def scripted_factory(grounder: ScriptedGrounder) -> Callable[[Any], ScriptedGrounder]:
-    """What ClueNode takes to make its Grounder, whatever its ModelSettings say."""
-    return lambda settings: grounder

@@ -53,9 +53,6 @@ class Scratch:
         view.copy_(weight)
         return view
 
-    def clear(self) -> None:
-        self._buffers.clear()
-
 
 class Dense:
     """A callable linear map; `weight`: float[out,in] in the storage dtype, or quantised (vlm/quantization.py)."""
