@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
@@ -41,14 +42,24 @@ class Ahead:
         for coming in range(step, min(step + 2 * self._workers, self._last)):
             if coming not in self._waiting:
                 self._waiting[coming] = self._pool.submit(_one, self._seeds(coming))
-        return self._waiting.pop(step).result()
+        return _exchanged(self._waiting.pop(step).result(), np.ndarray, torch.from_numpy)
 
 
 def _hold(make: Make) -> None:
     torch.set_num_threads(1)
-    torch.multiprocessing.set_sharing_strategy("file_system")  # many small tensors: not one open file each
     _held["make"] = make
 
 
 def _one(seeds: List[int]):
-    return _held["make"](np.random.default_rng(seeds))
+    # As arrays: torch would send tensors through /dev/shm, which is small in many containers.
+    return _exchanged(_held["make"](np.random.default_rng(seeds)), torch.Tensor, torch.Tensor.numpy)
+
+
+def _exchanged(value, kind: type, change: Callable):
+    """The dataclasses in a tuple with their fields of one kind changed; the tuple's own arrays stay."""
+    if type(value) is tuple:
+        return tuple(_exchanged(v, kind, change) for v in value)
+    if not is_dataclass(value):
+        return value
+    return replace(value, **{f.name: change(getattr(value, f.name)) for f in fields(value)
+                             if isinstance(getattr(value, f.name), kind)})

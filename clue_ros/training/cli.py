@@ -6,6 +6,10 @@
     clue train detector --base DIR --variant half-full-disambig-ar --output runs/hfd
     clue train detector --base DIR --sweep-layers --output runs/sweep         # which layer's map tells most
 
+    clue train all --output runs/tabletop --device cuda --minutes 9           # a time slot; the next one goes on
+    clue train pack --output runs/tabletop --parts parts                      # what must be brought along, in parts
+    clue train ablate --output runs/tabletop --stage language --steps 150     # what each choice is worth
+
 Each stage has a run folder; an interrupted stage resumes with the same command. With --base, the model directory with
 what was trained is written to OUTPUT/model.
 """
@@ -13,18 +17,26 @@ what was trained is written to OUTPUT/model.
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Sequence
 
-from clue_ros.training.recipe import STAGES, TrainingError, read_config
+from clue_ros.training.ablation import ABLATED, ABLATIONS, read_variants
+from clue_ros.training.device import Device
+from clue_ros.training.recipe import STAGES, TrainConfig, TrainingError, on_card, read_config
+from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import ADAPTER_STAGES, Stages
 from clue_ros.training.variants import VARIANTS, with_variant
 
+TOOLS = ("ablate", "pack", "unpack")
 DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", choices=("all", *STAGES), help="one stage, or all of them")
+    parser.add_argument("stage", choices=("all", *STAGES, *TOOLS),
+                        help="one stage, or all of the recipe's; ablate: variants of a stage side by side; pack, "
+                             "unpack: a run folder in small files")
     parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the runs; a stage resumes in it")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG,
                         help="YAML recipe (default: the shipped model's)")
@@ -41,19 +53,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="overrides one value of the recipe; may be given several times")
     parser.add_argument("--processes", type=int, default=1,
                         help="share each batch among CPU processes of one thread each (default: one, with all threads)")
+    parser.add_argument("--device", default="cpu", metavar="NAME",
+                        help="cpu (default), cuda or cuda:N; a card gets larger batches (the recipe's section gpu)")
+    parser.add_argument("--minutes", type=float,
+                        help="stop cleanly after this time, the same command goes on (ablate: time of each variant)")
+    parser.add_argument("--stage", dest="ablated", choices=ABLATED, default="language", help="ablate: of which stage")
+    parser.add_argument("--ablations", type=Path, default=ABLATIONS, metavar="YAML", help="ablate: the variants")
+    parser.add_argument("--only", metavar="NAME,NAME", help="ablate: these variants only")
+    parser.add_argument("--parts", type=Path, metavar="DIR", help="pack, unpack: folder of the parts "
+                                                                  "(default: OUTPUT/parts)")
 
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    config = read_config(args.config, args.set or ())
+    config = _configured(args, args.set or ())
+    if args.stage in ("pack", "unpack"):
+        return _carry(args, config)
+    slot = Slot.of_minutes(None if args.stage == "ablate" else args.minutes)
+    device = Device.open(args.device, config.gpu, os.cpu_count() or 1)
+    stages = Stages(config, args.output, args.data or args.output / "data", args.steps, args.base, args.processes, slot,
+                    device)
+    if args.stage == "ablate":
+        variants = read_variants(args.ablations, args.ablated, args.only.split(",") if args.only else ())
+        stages.ablate(args.ablated, variants, lambda more: _configured(args, [*(args.set or ()), *more]), args.steps,
+                      args.minutes)
+        return 0
+    for stage in config.stages if args.stage == "all" else (args.stage,):
+        if args.stage == "all" and stages.finished(stage):
+            continue
+        try:
+            stages.run("sweep" if args.sweep_layers else stage)
+        except SlotOver:
+            print(f"the {args.minutes:g} minutes are over in the stage {stage}, everything is saved in {args.output}; "
+                  "the same command goes on")
+            return 0
+    if args.stage == "all":
+        print(f"all stages are done: {', '.join(config.stages)}; the model directory is {args.output / 'model'}")
+    return 0
+
+
+def _configured(args: argparse.Namespace, overrides: Sequence[str]) -> TrainConfig:
+    config = read_config(args.config, overrides)
     if args.variant:
         config = replace(config, detector=with_variant(config.detector, args.variant))
     if args.tap is not None:
         config = replace(config, detector=replace(config.detector, tap=args.tap),
                          joint=replace(config.joint, tap=args.tap))
-    stages = Stages(config, args.output, args.data or args.output / "data", args.steps, args.base, args.processes)
-    for stage in config.stages if args.stage == "all" else (args.stage,):
-        stages.run("sweep" if args.sweep_layers else stage)
+    return config if args.device == "cpu" else on_card(config)
+
+
+def _carry(args: argparse.Namespace, config: TrainConfig) -> int:
+    from clue_ros.training.parts import pack, unpack
+
+    parts = args.parts or args.output / "parts"
+    if args.stage == "unpack":
+        print(f"{len(unpack(args.output, parts))} files put into {args.output}")
+        return 0
+    files = pack(args.output, parts, config)
+    print(f"{len(files)} files in {parts}, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB: "
+          f"clue train unpack --output DIR --parts {parts}")
     return 0
 
 
@@ -65,5 +123,9 @@ def _check(args: argparse.Namespace) -> None:
         problems.append("--variant and --sweep-layers belong to the stage detector")
     if args.tap is not None and args.stage not in ("detector", "joint"):
         problems.append("--tap belongs to the stages detector and joint")
+    if args.device != "cpu" and args.sweep_layers:
+        problems.append("--sweep-layers runs on the CPU only")
+    if args.device != "cpu" and args.processes > 1:
+        problems.append("--processes shares a batch among CPU processes; with --device cuda leave it out")
     if problems:
         raise TrainingError("; ".join(problems))

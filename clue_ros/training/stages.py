@@ -54,7 +54,8 @@ class Stages:
         if stage in USED_SECTIONS:
             sections = USED_SECTIONS[stage] + (() if self._base else ("size",))
             hold_recipe(self._output / stage, f"clue train {stage}",
-                        {name: getattr(self._config, name) for name in sections})
+                        {name: self._with_steps(part) if name == stage else part
+                         for name, part in ((name, getattr(self._config, name)) for name in sections)})
         if stage in ("joint", "dialogue"):
             self._train_in_processes(stage)
             getattr(self, f"_after_{stage}")()
