@@ -14,7 +14,7 @@ import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from clue_ros.training.readings import VALIDATION, read_lines
 from clue_ros.training.recipe import TrainConfig, TrainingError
@@ -32,7 +32,7 @@ class Variant:
     """name: of the variant; overrides: 'section.key=value' each."""
 
     name: str
-    overrides: Sequence[str]
+    overrides: Tuple[str, ...]
 
     @property
     def folder(self) -> str:
@@ -45,7 +45,7 @@ def read_variants(file: Path, stage: str, only: Sequence[str] = ()) -> List[Vari
 
     try:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
-        variants = [Variant(str(name), [f"{k}={json.dumps(v)}" for k, v in (changes or {}).items()])
+        variants = [Variant(str(name), tuple(f"{k}={json.dumps(v)}" for k, v in (changes or {}).items()))
                     for name, changes in content[stage].items()]
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise TrainingError(f"{file} must map '{stage}' to names of variants and what each changes, as "

@@ -190,7 +190,7 @@ def test_overrides_go_through_the_checks_of_the_recipe():
                                           "language.keep=last"])
     assert config.language.attention_weight == 0 and config.vision.lr == .001 and config.language.look == (1, 2)
     assert config.language.keep == "last" and config.language.steps == read_config(DEFAULT_CONFIG).language.steps
-    with pytest.raises(TrainingError, match="unknown key 'vision.step', did you mean 'steps'.*'vision.batch' must"):
+    with pytest.raises(TrainingError, match="'vision.batch' must be int.*unknown key 'vision.step', did you mean"):
         read_config(DEFAULT_CONFIG, ["vision.steps=3", "vision.step=3", "vision.batch=many"])
     with pytest.raises(TrainingError, match="section.key=value, got 'steps'"):
         read_config(DEFAULT_CONFIG, ["steps"])
