@@ -77,7 +77,5 @@ def _words(reference: Reference, rng: np.random.Generator) -> str:
 def person_for(said: Instruction, objects: Sequence[SceneObject], size: ImageSize,
                rng: np.random.Generator) -> SimulatedPerson:
     """The person behind an instruction. Who said "the green banana" takes "left or right?" to be about green bananas,
-    so an ambiguous instruction's person looks at nothing else."""
-    if said.truth != "ambiguous":
-        return SimulatedPerson(objects, said.target, rng, size)
-    return SimulatedPerson([objects[i] for i in said.matches], said.matches.index(said.target), rng, size)
+    so an ambiguous instruction's person thinks of nothing else."""
+    return SimulatedPerson(objects, said.target, rng, size, said.matches if said.truth == "ambiguous" else None)
