@@ -21,7 +21,7 @@ REAL_WORDS = frozenset(("bows", "brig", "cartoon", "closes", "closet", "closets"
                         "font", "forge", "form", "forth", "garb", "hell", "juts", "lager",
                         "lave", "nether", "objet", "pate", "pates", "pease", "pint", "plat",
                         "plats", "rally", "root", "sanding", "suer", "tale", "tanks", "thin",
-                        "three", "ting", "tree", "were", "wold"))
+                        "three", "ting", "tree", "wold"))
 
 
 def respelled(text: str, known: Collection[str]) -> str:
