@@ -21,6 +21,7 @@ from clue_ros.simulation import language
 from clue_ros.simulation.referring import ImageSize, Reference, absent_references, enumerate_references
 from clue_ros.simulation.scene import SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
+from clue_ros.simulation.words import learn_nouns
 from clue_ros.types import Answer, Turn
 
 PATTERN = "scenes-*.jsonl"
@@ -118,5 +119,7 @@ def _object(item: dict) -> SceneObject:
     if box is not None and is_empty(box):
         raise ValueError(f"the box of a {category} is empty: {list(box)}")
     pixels, visibility = point_of([item["pixels"], item["visibility"]])
+    if "nouns" in item:  # an object that a user brought: its category is none of the built-in ones
+        learn_nouns(category, texts_of(item["nouns"], "nouns") or (category,))
     return SceneObject(category, color, size, tuple(item["point"]), 0.0, (0.0, 0.0, 0.0), box=box,
                        visibility=visibility, pixels=int(pixels))

@@ -20,6 +20,7 @@ from clue_ros.evaluation.subject import Subject
 from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.simulation.referring import ImageSize
 from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.words import learn_nouns
 from clue_ros.types import Answer, Box, ClueError, Turn
 
 KINDS = ("auto", "scene", "model", "recorded")
@@ -134,6 +135,8 @@ def _nearest(objects: Sequence[SceneObject], box: Box) -> int:
 
 
 def _object(item: Dict[str, Any]) -> SceneObject:
+    if "nouns" in item:
+        learn_nouns(item["category"], item["nouns"])
     return SceneObject(item["category"], item["color"], item["size"], tuple(item["point"]), 0.0, (0.0, 0.0, 0.0),
                        box=Box(*item["box"]) if item["box"] else None, visibility=item["visibility"],
                        pixels=item["pixels"])

@@ -97,13 +97,13 @@ def restated(target: int, remaining: Sequence[int], objects: Sequence[SceneObjec
     """The whole thing once more ('the red mug on the left'), which may settle two questions at once; None if that tells
     nothing new."""
     item = objects[target]
-    plain = Reference(item.category, item.color)
+    plain = Reference(item.category, item.color or None)
     kept = resolve(plain, objects, image, among=remaining)
     if kept is None or target not in kept:
         return None
     found = [(plain, kept)]
     if len(kept) > 1:
-        placed = [Reference(item.category, item.color, p) for p in POSITIONS]
+        placed = [Reference(item.category, item.color or None, p) for p in POSITIONS]
         found = [(r, (target,)) for r in placed if resolve(r, objects, image, among=remaining) == (target,)] or found
     reference, kept = found[int(rng.integers(len(found)))]
     if len(kept) == len(remaining):
@@ -136,7 +136,7 @@ def _attributes(target: int, remaining: Sequence[int], objects: Sequence[SceneOb
     numbers = [Reference(ordinal=(n, "left")) for n in range(1, len(ORDINALS))
                if nth(n, "left", remaining, objects, image) == target]
     places = [Reference(position=p) for p in POSITIONS]
-    groups = [("position", places), ("position", places), ("color_category", [Reference(color=item.color)]),
+    groups = [("position", places), ("position", places), ("color_category", [Reference(color=item.color)] if item.color else []),
               ("category", [Reference(item.category)]), ("size", [Reference(size=s) for s in SIZE_CLASSES]),
               ("relation", beside), ("ordinal", numbers)]
     return [(name, references) for name, references in groups if references]

@@ -4,8 +4,12 @@
 
 Layout: `scenes-NNNNN.jsonl` (one line a scene, a shard of `SHARD` scenes a file, written when the shard is complete),
 `images/ID.webp` (the camera image), `masks/ID.png` (uint8: object index + 1, 0 for the background).
-A line holds: id, width, height, intrinsics [fx, fy, cx, cy] and objects (category, color, size, shape, box [x0, y0, x1, y1] in
+A line holds: id, width, height, intrinsics [fx, fy, cx, cy] and objects (category, nouns of an own one, color or '', size, shape, box [x0, y0, x1, y1] in
 pixels or null, visibility in [0, 1], pixels, point [x, y, z] metres in the optical frame).
+
+    clue scenes --objects DIR --output data/own --count 200 [--only-own]
+
+takes objects that users bring (simulation/own_folder.py) among the built-in ones, or alone.
 """
 
 from __future__ import annotations
@@ -15,13 +19,17 @@ import json
 import multiprocessing
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import cv2
 import numpy as np
 
+from clue_ros.simulation import own_scenes
+from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, recolored, sample_scene
+from clue_ros.types import ClueError
 
 SHARD = 100
 COUNTERFACTUAL = 8
@@ -34,24 +42,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the data set (continued if it exists)")
     parser.add_argument("--count", "-n", type=int, default=1000, help=f"scenes, rounded up to whole shards of {SHARD}")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes")
+    parser.add_argument("--objects", type=Path, metavar="DIR",
+                        help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml or <id>.xml, and objects.yaml (docs/data.md)")
+    parser.add_argument("--only-own", action="store_true", help="nothing but the objects of --objects")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
 
 
 def run(args: argparse.Namespace) -> int:
-    generate(args.output, args.count, args.seed, args.workers)
+    if args.only_own and args.objects is None:
+        raise ClueError("--only-own needs --objects DIR, the folder of your meshes")
+    generate(args.output, args.count, args.seed, args.workers, objects=args.objects, only_own=args.only_own)
     return 0
 
 
-def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True, shard: int = SHARD) -> int:
+def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True, shard: int = SHARD,
+             objects: Optional[Path] = None, only_own: bool = False) -> int:
     """Render what is missing of a data set, in shards of `shard` scenes; returns how many it then holds. Safe to
-    interrupt."""
+    interrupt. objects: a folder of own meshes; only_own: no built-in ones. Raises OwnObjectError for a folder that
+    cannot be used, or an output that was begun with another."""
     from tqdm import tqdm
 
     output = Path(output)
+    own = _own_objects(objects) if objects is not None else ()
+    if progress:
+        for item in own:
+            print(own_scenes.describe(item), file=sys.stderr)
+        for remark in own_scenes.remarks(own):
+            print(f"warning: {remark}", file=sys.stderr)
+    own_scenes.keep_record(output, own, only_own)
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     shards = range((count + shard - 1) // shard)
-    todo = [(output, seed, s, shard) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
+    todo = [(output, seed, s, shard, objects, only_own) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
     bar = tqdm(total=len(shards) * shard, initial=(len(shards) - len(todo)) * shard, unit="scene",
                disable=not progress, file=sys.stderr)
     os.environ.setdefault("LP_NUM_THREADS", "1" if workers > 1 else str(os.cpu_count() or 1))
@@ -72,21 +94,24 @@ def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Sce
     recoloured."""
     if index % COUNTERFACTUAL == COUNTERFACTUAL - 1:
         before = sample_scene(np.random.default_rng([seed, index - 1]), config)
-        return recolored(before, np.random.default_rng([seed, index]), config)
+        if any(o.own is None for o in before.objects):  # own objects have the colour that they have
+            return recolored(before, np.random.default_rng([seed, index]), config)
     return sample_scene(np.random.default_rng([seed, index]), config)
 
 
 def _shard(job) -> int:
     from clue_ros.simulation.renderer import TabletopRenderer
 
-    output, seed, shard, size = job
+    output, seed, shard, size, objects, only_own = job
+    own = _own_objects(objects) if objects is not None else ()
+    config = own_scenes.own_config(own, only_own) if own else SceneConfig()
     width, height = ASPECTS[shard % len(ASPECTS)]
-    if (width, height) not in _renderer:
-        _renderer[width, height] = TabletopRenderer(width, height)
-    renderer = _renderer[width, height]
+    if (width, height, own) not in _renderer:
+        _renderer[width, height, own] = TabletopRenderer(width, height, own=own)
+    renderer = _renderer[width, height, own]
     lines: List[str] = []
     for index in range(shard * size, (shard + 1) * size):
-        view = renderer.render(scene_for(seed, index), depth=False)
+        view = renderer.render(scene_for(seed, index, config), depth=False)
         name = f"{index:06d}"
         cv2.imwrite(str(output / "images" / f"{name}.webp"), view.rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 92])
         cv2.imwrite(str(output / "masks" / f"{name}.png"), (view.segmentation + 1).astype(np.uint8))
@@ -101,8 +126,14 @@ def _shard(job) -> int:
     return size
 
 
+@lru_cache(maxsize=1)
+def _own_objects(folder: Path) -> Tuple[OwnObject, ...]:
+    return own_scenes.load_for_scenes(folder)
+
+
 def object_to_dict(item: SceneObject, point) -> Dict:
-    return {"category": item.category, "color": item.color, "size": item.size, "shape": item.shape,
+    own = {} if item.own is None else {"nouns": list(item.own.nouns)}
+    return {"category": item.category, **own, "color": item.color, "size": item.size, "shape": item.shape,
             "box": [round(v, 1) for v in item.box] if item.box else None, "visibility": round(item.visibility, 3),
             "pixels": item.pixels, "point": [round(float(v), 4) for v in point]}
 

@@ -84,7 +84,7 @@ class SimulatedPerson:
         item, asked = self._objects[self._target], offer.reference
         if asked.category in (None, item.category) and asked.color in (None, item.color):
             return "no"
-        return f"no , the {item.color} {item.category}"
+        return f"no , the {item.color} {item.category}" if item.color else f"no , the {item.category}"
 
     def _none_fits(self, references: Sequence[Reference]) -> str:
         item, first = self._objects[self._target], references[0]
@@ -92,7 +92,7 @@ class SimulatedPerson:
         if item.category not in categories and None not in categories:
             return refusal(self._rng, Reference(item.category))
         kinds = {r.kind() for r in references}
-        if any(r.color for r in references) and item.color not in {r.color for r in references}:
+        if item.color and any(r.color for r in references) and item.color not in {r.color for r in references}:
             self._narrow(Reference(color=item.color))
             return refusal(self._rng, Reference(first.category, item.color))
         if len(self._candidates) > 1 and kinds & {"position", "ordinal"}:
@@ -109,7 +109,7 @@ class SimulatedPerson:
         elif asked in ("size", "position"):
             reference = None
         else:
-            reference = Reference(item.category, item.color)
+            reference = Reference(item.category, item.color or None)
         if reference is not None and (asked is not None or self._tells(reference)):
             self._narrow(reference)
             return answer(reference, self._rng)

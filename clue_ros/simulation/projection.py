@@ -42,14 +42,30 @@ def paint_silhouette(canvas: np.ndarray, value: int, item: SceneObject, camera: 
     border cuts off still counts."""
     fx, fy, cx, cy = intrinsics_of(camera, width, height)
     rotation, origin = camera_pose(camera)
-    c, s, scale = np.cos(item.yaw), np.sin(item.yaw), shapes.SIZES[item.size]
+    c, s = np.cos(item.yaw), np.sin(item.yaw)
     turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    if item.own is not None:
+        points = (item.own.triangles.astype(float) @ turn + np.array(item.position) - origin) @ rotation
+        uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + [cx + width / 2, cy + height / 2]
+        _fill_triangles(canvas, value, uv.clip(-1e4, 1e4).astype(np.int32))
+        return
+    scale = shapes.SIZES[item.size]
     for rings in _silhouette_rings(item.category, item.shape):
         points = ((rings * scale) @ turn + np.array(item.position) - origin) @ rotation
         uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + [cx + width / 2, cy + height / 2]
         # Two neighbouring rings span a convex frustum, so the union of their hulls is the exact silhouette.
         for a, b in zip(uv[:-1], uv[1:]):
             cv2.fillConvexPoly(canvas, cv2.convexHull(np.concatenate([a, b]).astype(np.float32)).astype(np.int32), value)
+
+
+def _fill_triangles(canvas: np.ndarray, value: int, corners: np.ndarray) -> None:
+    """Fill every triangle of int32[F,3,2] pixels (x, y). Most triangles of a scanned mesh are as small as a pixel: those
+    are their corners."""
+    inside = corners.reshape(-1, 2)
+    inside = inside[((inside >= 0) & (inside < [canvas.shape[1], canvas.shape[0]])).all(1)]
+    canvas[inside[:, 1], inside[:, 0]] = value
+    for triangle in np.unique(corners[(np.ptp(corners, axis=1) > 1).any(1)], axis=0):
+        cv2.fillConvexPoly(canvas, triangle, value)
 
 
 def silhouette_area(item: SceneObject, camera: Camera, width: int, height: int) -> int:

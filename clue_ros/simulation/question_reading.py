@@ -29,8 +29,13 @@ def _lookup(table: Dict[str, Tuple[str, ...]]) -> Dict[str, str]:
     return {phrase: name for name, phrases in table.items() for phrase in phrases}
 
 
-_NOUN_OF = {**_lookup(NOUNS), **_lookup(PLURALS)}
 _COLOR_OF, _SIZE_OF = _lookup(COLOR_WORDS), _lookup(SIZE_WORDS)
+
+
+def _nouns() -> Dict[str, str]:
+    """Noun -> category; own objects' nouns come first, because 'cracker box' also holds 'box'."""
+    known = {**_lookup(NOUNS), **_lookup(PLURALS)}
+    return dict(sorted(known.items(), key=lambda pair: -len(pair[0].split())))
 
 
 def offered(question: str) -> Tuple[Reference, ...]:
@@ -65,11 +70,13 @@ def reference_of(text: str) -> Reference:
             text, anchor, relation = text[:found.start()], reference_of(text[found.end():]), name
             break
     words = text.split()
-    nouns = [w for w in words if w in _NOUN_OF] or [p for p in _NOUN_OF if f" {p} " in f" {text} "]
+    category_of = _nouns()
+    longer = [p for p in category_of if " " in p and f" {p} " in f" {text} "]
+    nouns = longer[:1] or [w for w in words if w in category_of]
     position = next((POSITION_WORDS[w] for w in words if w in POSITION_WORDS), None)
     number = next((ORDINALS.index(w) for w in words if w in ORDINALS[1:]), 0)
     ordinal = (number, position if position == "right" else "left") if number else None
-    return Reference(_NOUN_OF[nouns[-1]] if nouns else None,
+    return Reference(category_of[nouns[-1]] if nouns else None,
                      next((_COLOR_OF[w] for w in words if w in _COLOR_OF), None), None if ordinal else position,
                      next((_SIZE_OF[w] for w in words if w in _SIZE_OF), None), relation, anchor, ordinal)
 
@@ -84,7 +91,7 @@ def asks_for(question: str) -> Optional[str]:
     words = set(question.lower().replace("?", " ").replace(",", " ").split())
     for name, hints in (("color", {"color", "colour", *_COLOR_OF}), ("size", {"size", *_SIZE_OF}),
                         ("position", {"where", "side", "position", "counted", *POSITION_WORDS}),
-                        ("category", {"kind", "type", "object", *_NOUN_OF} - set(ANY_NOUN))):
+                        ("category", {"kind", "type", "object", *_nouns()} - set(ANY_NOUN))):
         if words & hints:
             return name
     return None

@@ -190,7 +190,8 @@ def anchors(objects: Sequence[SceneObject], image: ImageSize) -> List[Tuple[Refe
         if item.pixels > 0 and clearly_visible(item, image) and pairs.count((item.category, item.color)) == 1:
             if kinds.count(item.category) == 1:
                 found.append((Reference(item.category), index))
-            found.append((Reference(item.category, item.color), index))
+            if item.color:
+                found.append((Reference(item.category, item.color), index))
     return found
 
 
@@ -201,8 +202,8 @@ def enumerate_references(objects: Sequence[SceneObject], image: ImageSize) -> Li
     """
     visible = [o for o in objects if o.pixels > 0]
     plain = [Reference(category=c) for c in sorted({o.category for o in visible})]
-    plain += [Reference(category=c, color=q) for c, q in sorted({(o.category, o.color) for o in visible})]
-    plain += [Reference(color=q) for q in sorted({o.color for o in visible})]
+    plain += [Reference(category=c, color=q) for c, q in sorted({(o.category, o.color) for o in visible if o.color})]
+    plain += [Reference(color=q) for q in sorted({o.color for o in visible if o.color})]
     supports = anchors(objects, image)
     found = []
     for reference in plain:
@@ -267,8 +268,8 @@ def absent_references(objects: Sequence[SceneObject], rng: np.random.Generator, 
             reference = Reference(category=str(rng.choice(list(CATEGORIES))))
         else:
             reference = Reference(category=str(rng.choice(list(CATEGORIES))), color=str(rng.choice(list(COLORS))))
-        if reference.color and (reference.category, reference.color) in present:
-            continue
+        if reference.color and {(reference.category, reference.color), (reference.category, "")} & present:
+            continue  # it is there, or is of many colours: nobody could say that it is not of this one
         if not reference.color and reference.category in categories:
             continue
         result.append(reference if plain else _embellished(reference, rng))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.simulation import meshes, shapes, textures
+from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.projection import Intrinsics, camera_pose, intrinsics_of, measure, optical_points
 from clue_ros.simulation.scene import Scene, SceneObject
 from clue_ros.types import ClueError
@@ -22,7 +23,9 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 COPIES = 4  # of each (category, shape, size): the most that one scene can hold
 LABELS = 10  # printed textures: the most labelled objects that one scene can hold
 LIGHTS = 3
+MAX_OBJECTS = 16  # own objects in one scene
 HIDDEN_GROUP = 5
+OWN = "own"  # stands for the category in the names of own objects' bodies
 TABLE_HALF = (0.45, 0.6)  # metres
 
 
@@ -53,7 +56,8 @@ class TabletopRenderer:
     Raises SimulationError where MuJoCo finds no OpenGL (install libegl1, or libosmesa6 with MUJOCO_GL=osmesa).
     """
 
-    def __init__(self, width: int = 640, height: int = 480, shadows: int = 1024):
+    def __init__(self, width: int = 640, height: int = 480, shadows: int = 1024, own: Sequence[OwnObject] = ()):
+        """own: objects that users brought, which scenes of this renderer may hold."""
         try:
             import mujoco
         except ImportError as error:
@@ -61,11 +65,15 @@ class TabletopRenderer:
         self._mujoco = mujoco
         self.width, self.height = width, height
         self._slots: Dict[Tuple[str, str, str], List[int]] = {}
-        self._model = self._kit(shadows).compile()
+        spec = self._kit(shadows)
+        for index, item in enumerate(own):
+            self._add_own(spec, index, item)
+        self._model = spec.compile()
         self._data = mujoco.MjData(self._model)
         self._find_ids()
         try:
-            self._renderer = mujoco.Renderer(self._model, height, width, max_geom=400)
+            self._renderer = mujoco.Renderer(self._model, height, width,
+                                             max_geom=400 + MAX_OBJECTS * max((len(o.surfaces) for o in own), default=0))
         except Exception as error:  # MuJoCo raises bare RuntimeError, AttributeError or ImportError by platform
             raise SimulationError(
                 f"MuJoCo could not open an OpenGL context with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}); "
@@ -175,6 +183,30 @@ class TabletopRenderer:
         else:
             body.add_geom(type=kind.mjGEOM_MESH, meshname=f"{part.mesh}_{size}", **common)
 
+    def _add_own(self, spec, index: int, item: OwnObject) -> None:
+        """Adds an own object's meshes and materials, and `COPIES` bodies."""
+        mj, looks = self._mujoco, []
+        for k, surface in enumerate(item.surfaces):
+            name = f"own{index}_{k}"
+            mesh = spec.add_mesh(name=name, inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+            padding = np.repeat(surface.vertices[:1], max(0, 4 - len(surface.vertices)), 0)  # MuJoCo wants four
+            mesh.uservert = np.concatenate([surface.vertices, padding]).ravel()
+            mesh.userface = surface.faces.ravel()
+            material = spec.add_material(name=name, specular=.3, shininess=.4)
+            if surface.image is not None:
+                mesh.usertexcoord, mesh.userfacetexcoord = surface.uv.ravel(), surface.uv_faces.ravel()
+                height, width = surface.image.shape[:2]
+                texture = spec.add_texture(name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=width, height=height,
+                                           nchannel=3)
+                texture.data = surface.image.tobytes()
+                material.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
+            looks.append((name, [1, 1, 1, 1] if surface.image is not None else [*surface.rgb, 1]))
+        for copy in range(COPIES):
+            body = spec.worldbody.add_body(name=f"{OWN}/{item.name}/{item.size}/{copy}")
+            for name, rgba in looks:
+                body.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=name, material=name, rgba=rgba, contype=0,
+                              conaffinity=0, group=HIDDEN_GROUP)
+
     def _find_ids(self) -> None:
         m, name = self._model, self._mujoco.mj_id2name
         for body in range(1, m.nbody):
@@ -188,14 +220,19 @@ class TabletopRenderer:
         free = {key: list(bodies) for key, bodies in self._slots.items()}
         taken, label = [], 0
         for item in scene.objects:
-            if not free.get((item.category, item.shape, item.size)):
-                raise SimulationError(f"a scene can hold at most {COPIES} objects '{item.size} {item.shape} "
-                                      f"{item.category}'; known categories: {', '.join(shapes.CATEGORIES)}")
-            body = free[(item.category, item.shape, item.size)].pop()
+            key = (item.category if item.own is None else OWN, item.shape, item.size)
+            if not free.get(key):
+                raise SimulationError(
+                    f"a scene can hold at most {COPIES} objects '{item.size} {item.shape} {item.category}'; known "
+                    f"categories: {', '.join(shapes.CATEGORIES)}; own objects are those of TabletopRenderer(own=...)")
+            body = free[key].pop()
             taken.append(body)
             m.body_pos[body] = item.position
             m.body_quat[body] = [np.cos(item.yaw / 2), 0, 0, np.sin(item.yaw / 2)]
             first = m.body_geomadr[body]
+            if item.own is not None:
+                m.geom_group[first:first + m.body_geomnum[body]] = 0
+                continue
             for k, part in enumerate(shapes.shape_of(item.category, item.shape).parts):
                 m.geom_group[first + k] = 0
                 if part.role == "label":

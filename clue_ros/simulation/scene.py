@@ -6,12 +6,14 @@ Table frame: x away from the camera, y to the left, z up, metres, origin at the 
 from __future__ import annotations
 
 import colorsys
+import itertools
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.shapes import (CATEGORIES, COLORS, HELD_OUT_PAIRS, HELD_OUT_SHAPES, NATURAL_COLORS, SHAPES, SIZES,
                                         STANDARD, shape_of)
 from clue_ros.simulation.textures import SURFACES
@@ -19,6 +21,7 @@ from clue_ros.types import Box
 
 
 MAX_OF_A_KIND = 4  # objects of one category in a random scene
+PATIENCE = 200  # draws without a place for everything, after which one object fewer is tried
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class SceneObject:
     """One object. `box`, `visibility` and `pixels` are set by the renderer, from the segmentation.
 
     box: pixels of the render, None if no pixel is visible; visibility: visible share of the unoccluded silhouette,
-    in [0, 1]; position: base centre in the table frame, metres; yaw: radians about z.
+    in [0, 1]; position: base centre in the table frame, metres; yaw: radians about z; own: the mesh that a user brought,
+    None for the built-in shapes. An own object may have no colour word: its color is ''.
     """
 
     category: str
@@ -40,9 +44,12 @@ class SceneObject:
     box: Optional[Box] = None
     visibility: float = 0.0
     pixels: int = 0
+    own: Optional[OwnObject] = field(default=None, compare=False, repr=False)
 
     @property
     def radius(self) -> float:
+        if self.own is not None:
+            return self.own.radius
         return shape_of(self.category, self.shape).radius * SIZES[self.size]
 
 
@@ -72,7 +79,10 @@ class Scene:
 
     def to_dict(self) -> dict:
         """A plain JSON-serialisable dictionary."""
-        return asdict(self)
+        plain = asdict(replace(self, objects=tuple(replace(o, own=None) for o in self.objects)))
+        for item in plain["objects"]:
+            del item["own"]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ class SceneConfig:
 
     held_out_pairs, held_out_shapes: (colour, category) and (category, shape), never drawn unless `held_out_share` says
     that this share of the objects is drawn from one of the two.
+    own: objects that users brought, drawn for their categories: always where a category is theirs alone, else for
+    `own_share` of its objects.
     """
 
     categories: Tuple[str, ...] = CATEGORIES
@@ -100,6 +112,8 @@ class SceneConfig:
     held_out_shapes: Tuple[Tuple[str, str], ...] = HELD_OUT_SHAPES
     held_out_share: float = 0.0
     duplicate_probability: float = .8  # of a second (and perhaps third and fourth) object of one category
+    own: Tuple[OwnObject, ...] = ()
+    own_share: float = .5
 
 
 def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
@@ -110,7 +124,13 @@ def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
 
 def draw_object(rng: np.random.Generator, category: str, config: SceneConfig, *, color: Optional[str] = None,
                 size: Optional[str] = None, position=(0.0, 0.0, 0.0)) -> SceneObject:
-    """One object of a category with everything not given drawn at random."""
+    """One object of a category with everything not given drawn at random; an own object has the colour and the size that
+    it has."""
+    own = [o for o in config.own if o.category == category]
+    if own and (category not in SHAPES or rng.random() < config.own_share):
+        item = own[int(rng.integers(len(own)))]
+        return SceneObject(category, item.color, item.size, tuple(position), float(rng.uniform(0, 2 * math.pi)), item.rgb,
+                           shape=item.name, own=item)
     pairs = [c for c, of in config.held_out_pairs if of == category]
     unseen = [s for of, s in config.held_out_shapes if of == category]
     shapes = [s for s in SHAPES[category] if s not in unseen]
@@ -172,11 +192,13 @@ def surroundings(rng: np.random.Generator, config: SceneConfig) -> dict:
 
 def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Scene:
     """A random scene; most hold two to four objects of one category, so that both labels occur in one image."""
-    while True:
-        count = int(rng.integers(config.min_objects, config.max_objects + 1))
+    for attempt in itertools.count():
+        # Of things as large as half the table only a few find a place, perhaps one.
+        most = max(1, config.max_objects - attempt // PATIENCE)
+        count = int(rng.integers(min(config.min_objects, most), most + 1))
         count = min(count, MAX_OF_A_KIND * len(config.categories))
         categories: list = []
-        if rng.random() < config.duplicate_probability:
+        if rng.random() < config.duplicate_probability and most > 1:
             alike = int(rng.choice([2, 3, 4], p=[.58, .32, .10]))
             categories += [str(rng.choice(config.categories))] * min(alike, max(2, count - 1))
         while len(categories) < count:
@@ -185,7 +207,8 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
                 categories.append(drawn)
         objects = [draw_object(rng, c, config) for c in categories]
         # Two of a kind in one colour: only a position or a size can tell them apart.
-        if len(objects) > 1 and objects[0].category == objects[1].category and rng.random() < .4:
+        if len(objects) > 1 and objects[0].category == objects[1].category and rng.random() < .4 and (
+                objects[1].own is None and objects[0].color):
             objects[1] = replace(objects[1], color=objects[0].color, rgb=_jitter(rng, objects[0].color))
         placed = place(rng, objects, config)
         if placed:
@@ -197,14 +220,17 @@ def recolored(scene: Scene, rng: np.random.Generator, config: SceneConfig = Scen
     its label; everything else stays. Of two things of a kind and a colour one becomes different, of two of different
     colours one becomes alike; without two of a kind any object changes."""
     pairs = [(i, j) for i, a in enumerate(scene.objects) for j, b in enumerate(scene.objects)
-             if i != j and a.category == b.category]
-    index, twin = pairs[int(rng.integers(len(pairs)))] if pairs else (int(rng.integers(len(scene.objects))), None)
+             if i != j and a.category == b.category and a.own is None and b.color]
+    free = [i for i, o in enumerate(scene.objects) if o.own is None]
+    if not free:
+        raise ValueError("own objects cannot be recoloured, and the scene holds no other")
+    index, twin = pairs[int(rng.integers(len(pairs)))] if pairs else (free[int(rng.integers(len(free)))], None)
     item = scene.objects[index]
     color = item.color if twin is None else scene.objects[twin].color
     for _ in range(50):  # a configuration may allow one colour only
         if color != item.color:
             break
-        color = draw_object(rng, item.category, config).color
+        color = draw_object(rng, item.category, replace(config, own=())).color
     objects = list(scene.objects)
     objects[index] = replace(item, color=color, rgb=_jitter(rng, color))
     return replace(scene, objects=tuple(objects))

@@ -64,7 +64,7 @@ def best_question(objects: Sequence[SceneObject], remaining: Sequence[int], imag
             Option(Reference(category=c), w, tuple(i for i in order if objects[i].category == c))
             for c, w in zip(categories, words)])
     colors = list(dict.fromkeys(objects[i].color for i in order))
-    if len(colors) > 1 and "color" not in asked:
+    if len(colors) > 1 and all(colors) and "color" not in asked:  # an own object may have no colour word
         words = language.color_options(colors, category)
         return _question("color", [
             Option(Reference(category, c), w, tuple(i for i in order if objects[i].color == c))

@@ -6,7 +6,7 @@ tables in capitals without MORE_ are the frequent core: what newcomers type, and
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, Sequence, Tuple
 
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
 
@@ -104,13 +104,29 @@ CHATTER_BEFORE = ("uh", "hello", "hi", "ok so", "well", "um", "oh", "hmm", "so",
 CHATTER_AFTER = ("thanks", "then", "quickly", "there", "on the table", "carefully")
 
 
+def learn_nouns(category: str, nouns: Sequence[str]) -> None:
+    """Makes the nouns of a category that a user brought sayable, the robot's word first; the built-in categories keep
+    theirs. The embedded model's vocabulary stays as it is."""
+    if category not in NOUNS:
+        NOUNS[category] = tuple(nouns)
+        PLURALS[category] = tuple(_plural(noun) for noun in nouns)
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith(("s", "x", "z", "ch", "sh")):
+        return noun + "es"
+    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
+
+
 def all_words() -> Tuple[str, ...]:
     """Every word of the grammar, sorted: the vocabulary of the embedded model."""
     return tuple(sorted({w for t in _texts() for w in t.split() if not w.startswith("{")}))
 
 
 def _texts() -> Iterator[str]:
-    for table in (NOUNS, PLURALS, COLOR_WORDS, SIZE_WORDS, POSITION_PHRASES, MORE_POSITION_PHRASES, RELATION_PHRASES):
+    for category in CATEGORIES:
+        yield from (*NOUNS[category], *PLURALS[category])
+    for table in (COLOR_WORDS, SIZE_WORDS, POSITION_PHRASES, MORE_POSITION_PHRASES, RELATION_PHRASES):
         for phrases in table.values():
             yield from phrases
     for phrases in (ANY_NOUN, ORDINALS, ORDINAL_PHRASES, INSTRUCTIONS, MORE_INSTRUCTIONS, DISTRACTED, AMONG, DONT_KNOW,

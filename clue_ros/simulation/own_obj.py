@@ -1,0 +1,116 @@
+"""Reads Wavefront OBJ files with their materials as `Surface`s. MuJoCo's own decoder reads the geometry."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from clue_ros.data.images import ImageRoot
+from clue_ros.data.problems import BrokenImageError
+from clue_ros.simulation.own_files import OwnObjectError, inside, mujoco_module, read_text, read_texture
+from clue_ros.simulation.own_mjcf import compiled_surfaces
+from clue_ros.simulation.own_objects import Surface
+
+MAX_MATERIALS = 64
+GREY = (.6, .6, .6)
+
+
+@dataclass(frozen=True)
+class Material:
+    rgb: Tuple[float, float, float] = GREY
+    image: Optional[np.ndarray] = None
+
+
+def read_obj(path: Path, root: ImageRoot) -> Tuple[List[Surface], List[str]]:
+    """The surfaces of an OBJ file, one for each material, and notes on what was odd. Raises OwnObjectError."""
+    geometry, faces, libraries = [], {}, []
+    current = ""
+    for line in read_text(path, root).replace("\\\n", " ").splitlines():
+        key, _, rest = line.strip().partition(" ")
+        if key in ("v", "vt", "vn"):
+            geometry.append(line)
+        elif key == "f":
+            faces.setdefault(current, []).append(line)
+        elif key == "usemtl":
+            current = rest.strip()
+        elif key == "mtllib":
+            libraries.append(rest.strip())
+    if not faces:
+        raise OwnObjectError(f"{path}: holds no faces ('f' lines); is it an OBJ file? Export the mesh again")
+    if len(faces) > MAX_MATERIALS:
+        raise OwnObjectError(f"{path}: uses {len(faces)} materials, the limit is {MAX_MATERIALS}: bake them into one "
+                             "texture")
+    materials, notes = _materials(path, libraries, root)
+    notes += [f"{path}: material '{name}' is defined nowhere; it is drawn grey" for name in faces
+              if name and libraries and name not in materials and not notes]
+    surfaces = []
+    for name, lines in faces.items():
+        material = materials.get(name, Material())
+        surface, note = _decode(path, "\n".join([*geometry, *lines, ""]), material)
+        surfaces.append(surface)
+        notes += note
+    return surfaces, notes
+
+
+def _decode(path: Path, text: str, material: Material) -> Tuple[Surface, List[str]]:
+    mj = mujoco_module()
+    spec = mj.MjSpec()
+    spec.add_mesh(name="mesh", file="mesh.obj")
+    spec.worldbody.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname="mesh", rgba=[*material.rgb, 1])
+    spec.assets = {"mesh.obj": text.encode()}
+    surfaces, notes = compiled_surfaces(spec, path)
+    if not surfaces:
+        raise OwnObjectError(f"{path}: nothing of it can be drawn; export the mesh again")
+    surface = surfaces[0]
+    if material.image is None:
+        return replace(surface, rgb=material.rgb, uv=None, uv_faces=None), notes
+    if surface.uv is None:
+        rgb = tuple(float(v) for v in material.image.reshape(-1, 3).mean(0) / 255)
+        return replace(surface, rgb=rgb), [*notes, f"{path}: some faces have no texture coordinates ('vt'); it is drawn "
+                                           "in the texture's mean colour"]
+    return replace(surface, image=material.image), notes
+
+
+def _materials(path: Path, libraries: List[str], root: ImageRoot) -> Tuple[Dict[str, Material], List[str]]:
+    found: Dict[str, Material] = {}
+    notes: List[str] = []
+    for name in libraries:
+        library = inside(path.parent / name.replace("\\", "/"), path, root)
+        if not library.is_file():
+            notes.append(f"{path}: its material file {name} is missing; it is drawn grey")
+            continue
+        current = None
+        for line in read_text(library, root).splitlines():
+            key, _, rest = line.strip().partition(" ")
+            rest = rest.strip()
+            if key == "newmtl":
+                current = rest
+                found[current] = Material()
+            elif current is not None and key == "Kd":
+                found[current] = replace(found[current], rgb=_color(rest, library))
+            elif current is not None and key == "map_Kd":
+                texture = inside(library.parent / _texture_name(rest).replace("\\", "/"), library, root)
+                try:
+                    found[current] = replace(found[current], image=read_texture(texture))
+                except BrokenImageError as error:
+                    notes.append(f"{library}: {error}; material '{current}' is drawn in its plain colour (Kd)")
+    return found, notes
+
+
+def _texture_name(rest: str) -> str:
+    """The file of a map_Kd line, which may begin with options such as `-s 1 1 1`; a name may hold spaces."""
+    return re.sub(r"^(-[a-z]+(\s+(on|off|[-+]?[\d.]+|[rgbmlz]))*\s+)+", "", rest)
+
+
+def _color(rest: str, path: Path) -> Tuple[float, float, float]:
+    try:
+        values = [float(v) for v in rest.split()[:3]]
+    except ValueError:
+        values = []
+    if len(values) != 3 or not all(0 <= v <= 1 for v in values):
+        raise OwnObjectError(f"{path}: 'Kd {rest[:40]}' is no colour; it takes three numbers from 0 to 1")
+    return values[0], values[1], values[2]
