@@ -4,6 +4,8 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from clue_ros.training.tabletop_model import TabletopSize
 
@@ -47,3 +49,21 @@ def tiny_model_dir(tmp_path_factory):
             modules["detector"] = AmbiguityDetector()
         store(name, modules, DetectorSettings(tap=1) if name == "detector" else None)
     return export(root / "model", root / "language", [root / "dialogue", root / "detector"], TINY)
+
+
+@pytest.fixture(scope="session")
+def gemma_like_tokenizer():
+    """Byte-pair encoding with Gemma's '▁' and PaliGemma's added tokens: the structure of the real tokenizer files; "yes"
+    and "no" are tokens, as in Gemma's."""
+    inner = Tokenizer(models.BPE(unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    inner.decoder = decoders.Metaspace(prepend_scheme="never")
+    text = ["yes", "no"] * 20 + ["abcdefghijklmnopqrstuvwxyz 0123456789 ,.?!:'\n", "detect the thing",
+                                 "clarify get me the thing 1, please. assistant: which one? user: the red one 0."] * 5
+    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    inner.train_from_iterator(text, trainers.BpeTrainer(vocab_size=150, special_tokens=special))
+    inner.add_special_tokens([AddedToken("<image>", special=True, normalized=False)])
+    inner.add_tokens([AddedToken(f"<loc{i:04d}>", normalized=False) for i in range(1024)])
+    inner.add_tokens([AddedToken(f"<seg{i:03d}>", normalized=False) for i in range(128)])
+    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
+                                   unk_token="<unk>")

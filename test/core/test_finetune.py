@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
@@ -53,27 +51,11 @@ def fresh_state():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def gemma_like_tokenizer():
-    """Byte-pair encoding with Gemma's '▁' and PaliGemma's added tokens; "yes" and "no" are tokens, as in Gemma's."""
-    inner = Tokenizer(models.BPE(unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    inner.decoder = decoders.Metaspace(prepend_scheme="never")
-    text = ["yes", "no"] * 20 + ["abcdefghijklmnopqrstuvwxyz 0123456789 ,.?!:'\n", "detect the thing",
-                                 "clarify get me the thing 1, please. assistant: which one? user: the red one 0."] * 5
-    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
-    inner.train_from_iterator(text, trainers.BpeTrainer(vocab_size=150, special_tokens=special))
-    inner.add_special_tokens([AddedToken("<image>", special=True, normalized=False)])
-    inner.add_tokens([AddedToken(f"<loc{i:04d}>", normalized=False) for i in range(1024)])
-    inner.add_tokens([AddedToken(f"<seg{i:03d}>", normalized=False) for i in range(128)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
-                                   unk_token="<unk>")
-
-
 @pytest.fixture(scope="module")
-def base(tmp_path_factory, tiny_size):
+def base(tmp_path_factory, tiny_size, gemma_like_tokenizer):
     """A plain download: sharded, soft-capped Gemma 2 layers, no clue.json and no adapters."""
     folder = tmp_path_factory.mktemp("paligemma2-tiny")
-    tokenizer = gemma_like_tokenizer()
+    tokenizer = gemma_like_tokenizer
     model = build_model(tokenizer, tiny_size)
     model.config.text_config.attn_logit_softcapping = 50.0
     model.save_pretrained(folder, max_shard_size="150KB")

@@ -6,8 +6,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from clue_ros.grounder import Grounder
 from clue_ros.training.tabletop_model import build_model
@@ -17,25 +15,11 @@ from clue_ros.vlm.paligemma import PaliGemmaBackbone
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
 
 
-def gemma_like_tokenizer():
-    """Byte-pair encoding with Gemma's '▁', and PaliGemma's added tokens: the structure of the real tokenizer files."""
-    inner = Tokenizer(models.BPE(unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    inner.decoder = decoders.Metaspace(prepend_scheme="never")
-    text = ["detect the red mug\n", "clarify hand me the mug assistant: which one? user: the left one\n"] * 3
-    inner.train_from_iterator(text, trainers.BpeTrainer(vocab_size=150, special_tokens=["<pad>", "<eos>", "<bos>", "<unk>"]))
-    inner.add_special_tokens([AddedToken("<image>", special=True, normalized=False)])
-    inner.add_tokens([AddedToken(f"<loc{i:04d}>", normalized=False) for i in range(1024)])
-    inner.add_tokens([AddedToken(f"<seg{i:03d}>", normalized=False) for i in range(128)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
-                                   unk_token="<unk>")
-
-
 @pytest.fixture(scope="module")
-def real_layout(tmp_path_factory, tiny_size):
+def real_layout(tmp_path_factory, tiny_size, gemma_like_tokenizer):
     """Sharded safetensors with an index, soft-capped Gemma 2 layers, no clue.json and no adapters: a plain download."""
     folder = tmp_path_factory.mktemp("paligemma2-shrunken")
-    tokenizer = gemma_like_tokenizer()
+    tokenizer = gemma_like_tokenizer
     model = build_model(tokenizer, tiny_size)
     model.config.text_config.attn_logit_softcapping = 50.0
     model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="40KB")
