@@ -76,9 +76,7 @@ class Grounder:
     @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words that the model understands; None for an open vocabulary."""
-        if not self._backbone.settings.closed_vocabulary:
-            return None
-        return frozenset(w for w in self._backbone.tokenizer.get_vocab() if w[:1].isalpha())
+        return self._backbone.tokens.words
 
     def encode(self, image: Image) -> EncodedImage:
         """The part of the work that depends on the image only; pass the result instead of the image for later turns.

@@ -54,9 +54,7 @@ class StockGrounder:
     @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words that the model understands; None for an open vocabulary."""
-        if not self._backbone.settings.closed_vocabulary:
-            return None
-        return frozenset(w for w in self._backbone.tokenizer.get_vocab() if w[:1].isalpha())
+        return self._backbone.tokens.words
 
     def encode(self, image: Image) -> StockImage:
         """The part of the work that depends on the image only, with room for the answers about it; pass the result

@@ -4,7 +4,7 @@ repair of slips of the keyboard (spelling.py)."""
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple, Optional, Tuple
+from typing import FrozenSet, NamedTuple, Optional, Tuple
 
 import torch
 
@@ -57,6 +57,13 @@ class PromptTokens:
         else:
             rows[0, 1 + conditioning:-1] = True
         return Prefix(torch.tensor([ids], device=self._device), rows.to(self._device))
+
+    @property
+    def words(self) -> Optional[FrozenSet[str]]:
+        """The words that the model understands; None for an open vocabulary."""
+        if not self._settings.closed_vocabulary:
+            return None
+        return frozenset(w for w in self.tokenizer.get_vocab() if w[:1].isalpha())
 
     def ids_of_words(self, words: Tuple[str, ...]) -> frozenset:
         return frozenset(i for w in words for i in self._encode(w))
