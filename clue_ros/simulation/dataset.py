@@ -4,8 +4,9 @@
 
 Layout: `scenes-NNNNN.jsonl` (one line a scene, a shard of `SHARD` scenes a file, written when the shard is complete),
 `images/ID.webp` (the camera image), `masks/ID.png` (uint8: object index + 1, 0 for the background).
-A line holds: id, width, height, intrinsics [fx, fy, cx, cy] and objects (category, nouns of an own one, color or '', size, shape, box [x0, y0, x1, y1] in
-pixels or null, visibility in [0, 1], pixels, point [x, y, z] metres in the optical frame).
+A line holds: id, width, height, intrinsics [fx, fy, cx, cy] and objects (category, nouns of an own one, color or '',
+size, shape, box [x0, y0, x1, y1] in pixels or null, visibility in [0, 1], pixels, point [x, y, z] metres in the optical
+frame).
 
     clue scenes --objects DIR --output data/own --count 200 [--only-own]
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", "-n", type=int, default=1000, help=f"scenes, rounded up to whole shards of {SHARD}")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes")
     parser.add_argument("--objects", type=Path, metavar="DIR",
-                        help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml or <id>.xml, and objects.yaml (docs/data.md)")
+                        help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml, <id>.xml, objects.yaml (docs/data.md)")
     parser.add_argument("--only-own", action="store_true", help="nothing but the objects of --objects")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
 

@@ -47,8 +47,8 @@ def read_text(path: Path, root: ImageRoot) -> str:
 
 
 def broken(path: Path, error: Exception) -> OwnObjectError:
-    return OwnObjectError(f"{path}: MuJoCo cannot read it ({' '.join(str(error).split())}); export it again as OBJ with "
-                          "triangles, or correct the model")
+    return OwnObjectError(f"{path}: MuJoCo cannot read it ({' '.join(str(error).split())}); export it again as OBJ "
+                          "with triangles, or correct the model")
 
 
 def mujoco_module():

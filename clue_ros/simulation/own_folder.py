@@ -144,7 +144,7 @@ def _find(folder: Path, wrong: List[str]) -> Dict[str, Path]:
             elif len(models) > 1:
                 named = [m for m in models if m.stem in (entry.name, "model", "object")]
                 if len(named) != 1:
-                    wrong.append(f"{entry}: holds {len(models)} .xml files; name the one that is meant {entry.name}.xml")
+                    wrong.append(f"{entry}: holds {len(models)} .xml files; name the right one {entry.name}.xml")
                 path = named[0] if len(named) == 1 else None
             elif models:
                 path = models[0]
@@ -185,9 +185,11 @@ def _check_size(name: str, path: Path, triangles: np.ndarray, scale: float) -> N
         return
     for unit, factor in UNITS.items():
         if longest > LARGEST and .03 <= longest * factor <= LARGEST:
-            raise OwnObjectError(f"{path}: is {longest:.4g} m long, and at most {LARGEST} m fit on the table; its unit is "
-                                 f"probably {unit}: add to {SETTINGS}: {name}: {{scale: {scale * factor:g}}}")
-    what = f"at most {LARGEST} m fit on the table" if longest > LARGEST else f"less than {SMALLEST * 1000:g} mm cannot be seen"
+            raise OwnObjectError(f"{path}: is {longest:.4g} m long, and at most {LARGEST} m fit on the table; its unit "
+                                 f"is probably {unit}: add to {SETTINGS}: {name}: {{scale: {scale * factor:g}}}")
+    what = f"less than {SMALLEST * 1000:g} mm cannot be seen"
+    if longest > LARGEST:
+        what = f"at most {LARGEST} m fit on the table"
     raise OwnObjectError(f"{path}: is {longest:.4g} m long, and {what}; set its scale (now {scale:g}) in {SETTINGS}: "
                          f"{name}: {{scale: {scale * .15 / longest:.2g}}} makes it 15 cm long")
 

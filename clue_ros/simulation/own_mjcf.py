@@ -24,7 +24,7 @@ _FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "f
 
 
 def read_mjcf(path: Path, root: ImageRoot) -> Tuple[List[Surface], List[str]]:
-    """The surfaces of an MJCF model's visible geoms, as they lie in its initial pose, and notes. Raises OwnObjectError."""
+    """The surfaces of an MJCF model's visible geoms in its initial pose, and notes. Raises OwnObjectError."""
     text = read_text(path, root)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise OwnObjectError(f"{path}: declares XML entities, which are not read; write the values out")
@@ -103,8 +103,8 @@ def compiled_surfaces(spec, path: Path) -> Tuple[List[Surface], List[str]]:
         surfaces.append(replace(surface, vertices=world.astype(np.float32)))
     count = sum(len(s.faces) for s in surfaces)
     if count > MAX_TRIANGLES:
-        raise OwnObjectError(f"{path}: has {count} triangles, the limit is {MAX_TRIANGLES}: take a decimated mesh (YCB's "
-                             "google_16k has 16,384)")
+        raise OwnObjectError(f"{path}: has {count} triangles, the limit is {MAX_TRIANGLES}: take a decimated mesh "
+                             "(YCB's google_16k has 16,384)")
     return surfaces, list(dict.fromkeys(notes))
 
 

@@ -70,8 +70,8 @@ def _decode(path: Path, text: str, material: Material) -> Tuple[Surface, List[st
         return replace(surface, rgb=material.rgb, uv=None, uv_faces=None), notes
     if surface.uv is None:
         rgb = tuple(float(v) for v in material.image.reshape(-1, 3).mean(0) / 255)
-        return replace(surface, rgb=rgb), [*notes, f"{path}: some faces have no texture coordinates ('vt'); it is drawn "
-                                           "in the texture's mean colour"]
+        return replace(surface, rgb=rgb), [*notes, f"{path}: some faces have no texture coordinates ('vt'); it is "
+                                           "drawn in the texture's mean colour"]
     return replace(surface, image=material.image), notes
 
 

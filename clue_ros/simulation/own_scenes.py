@@ -19,8 +19,8 @@ RECORD = "own_objects.json"
 def own_config(objects: Sequence[OwnObject], only_own: bool = False) -> SceneConfig:
     """Random scenes with these objects among the built-in ones, or of these alone.
 
-    A built-in category stays away where an own one's name ends in its noun: beside a cracker box, "the box" is no longer
-    clear.
+    A built-in category stays away where an own one's name ends in its noun: beside a cracker box, "the box" is no
+    longer clear.
     """
     own = tuple(dict.fromkeys(o.category for o in objects))
     if only_own:
@@ -37,22 +37,23 @@ def load_for_scenes(folder: Path) -> Tuple[OwnObject, ...]:
     for item in objects:
         for noun in item.nouns:
             if meanings.setdefault(noun, item.category) != item.category:
-                raise OwnObjectError(f"{folder}: '{noun}' means both '{meanings[noun]}' and '{item.category}' ({item.name}); "
-                                     "give both the same category in objects.yaml")
+                raise OwnObjectError(f"{folder}: '{noun}' means both '{meanings[noun]}' and '{item.category}' "
+                                     f"({item.name}); give both the same category in objects.yaml")
     return objects
 
 
 def remarks(objects: Sequence[OwnObject]) -> List[str]:
-    """What a user should know before many scenes are rendered: odd files, and words that people may not take as meant."""
+    """What a user should know before many scenes are rendered: odd files, and words that people may misunderstand."""
     found = [note for item in objects for note in item.notes]
     categories = {o.category for o in objects}
     for category in sorted(categories):
         words = category.split()
         if set(words) & set(COLORS):
-            found.append(f"'{category}' holds a colour word: people may take it for the colour; give it another category")
+            found.append(f"'{category}' holds a colour word, which people may take for the colour; give it another "
+                         "category")
         if len(words) > 1 and words[-1] in categories:
-            found.append(f"a '{category}' is a '{words[-1]}' as well, yet 'the {words[-1]}' selects only the other category; "
-                         f"give both the category '{words[-1]}'")
+            found.append(f"a '{category}' is a '{words[-1]}' as well, yet 'the {words[-1]}' selects only the other "
+                         f"category; give both the category '{words[-1]}'")
     return found
 
 
@@ -69,10 +70,10 @@ def keep_record(output: Path, objects: Sequence[OwnObject], only_own: bool) -> N
         o.name: {"category": list(o.nouns), "color": o.color, "size": o.size, "triangles": len(o.triangles),
                  "extent": [round(float(v), 4) for v in o.extent]} for o in objects}}
     path = output / RECORD
-    begun = any(output.glob("scenes-*.jsonl"))
-    if begun and (json.loads(path.read_text(encoding="utf-8")) if path.exists() else None) != (record if objects else None):
-        raise OwnObjectError(f"{output}: was begun with other objects or settings ({RECORD}); choose another --output, or "
-                             "delete it")
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if any(output.glob("scenes-*.jsonl")) and before != (record if objects else None):
+        raise OwnObjectError(f"{output}: was begun with other objects or settings ({RECORD}); choose another --output, "
+                             "or delete it")
     if objects:
         output.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -72,8 +72,8 @@ class TabletopRenderer:
         self._data = mujoco.MjData(self._model)
         self._find_ids()
         try:
-            self._renderer = mujoco.Renderer(self._model, height, width,
-                                             max_geom=400 + MAX_OBJECTS * max((len(o.surfaces) for o in own), default=0))
+            most = 400 + MAX_OBJECTS * max((len(o.surfaces) for o in own), default=0)
+            self._renderer = mujoco.Renderer(self._model, height, width, max_geom=most)
         except Exception as error:  # MuJoCo raises bare RuntimeError, AttributeError or ImportError by platform
             raise SimulationError(
                 f"MuJoCo could not open an OpenGL context with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}); "

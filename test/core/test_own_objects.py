@@ -71,8 +71,8 @@ def rounded(value):
 
 
 def digest(scenes):
-    plain = [[[o.category, o.color, o.size, o.shape, rounded(o.position), rounded(o.yaw), rounded(o.rgb), o.texture_seed]
-              for o in s.objects]
+    plain = [[[o.category, o.color, o.size, o.shape, rounded(o.position), rounded(o.yaw), rounded(o.rgb),
+               o.texture_seed] for o in s.objects]
              + [[rounded([*s.camera.position, *s.camera.target, s.camera.fovy])],
                 [rounded([*light.position, *light.diffuse]) for light in s.lights], s.table_seed, s.wall_seed,
                 list(s.surfaces)] for s in scenes]
@@ -120,7 +120,8 @@ def test_every_colour_is_named_and_a_mixture_is_not():
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"side": 100.0}, "millimetres.*scale: 0.001"), ({"side": .001}, "5 mm.*scale: 1.5e"), ({"side": 9.0}, "scale: 0.01"),
+    ({"side": 100.0}, "millimetres.*scale: 0.001"), ({"side": .001}, "5 mm.*scale: 1.5e"),
+    ({"side": 9.0}, "centimetres.*scale: 0.01"),
     ({"mtl": MTL.replace("texture map", "../../../../etc/texture")}, "lies outside"),
     ({"mtl": MTL.replace("texture map.png", "/etc/hostname")}, "lies outside"),
     ({"mtl": "newmtl m\nKd red\n"}, "three numbers"),
@@ -273,7 +274,8 @@ def test_what_is_said_of_own_objects_is_sensible(learnt, tmp_path):
         cv2.imwrite(str(tmp_path / "images" / f"{line['id']}.webp"), np.full((240, 320, 3), 128, np.uint8))
     stream = SampleStream(open_data(tmp_path), None)
     said = list(stream)
-    texts = [t for s in said for t in (s.expression, *(x for turn in s.turns for x in (turn.question, turn.answer.text)))]
+    texts = [s.expression for s in said]
+    texts += [t for s in said for turn in s.turns for t in (turn.question, turn.answer.text)]
     assert not stream.problems.total and len(said) > 100 and not any("  " in t for t in texts)
     assert any("chalice" in t for t in texts) and any("goblet" in t for t in texts)
     asked = [s.turns[0].question for s in said if s.turns]
