@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             stages.run("sweep" if args.sweep_layers else stage)
         except SlotOver:
+            if args.minutes is None:  # a signal ended the processes that shared the stage
+                raise KeyboardInterrupt from None
             print(f"the {args.minutes:g} minutes are over in the stage {stage}, everything is saved in {args.output}; "
                   "the same command goes on")
             return 0

@@ -18,7 +18,8 @@ from clue_ros.geometry import to_square
 from clue_ros.simulation.dataset import read_scenes
 from clue_ros.simulation.referring import ImageSize
 from clue_ros.simulation.scene import SceneObject
-from clue_ros.types import Box
+from clue_ros.simulation.shapes import CATEGORIES, COLORS
+from clue_ros.types import Box, ClueError
 
 BACKGROUND, MIXED = -1, -2  # patch labels besides object indices
 
@@ -43,10 +44,22 @@ def object_from_dict(item: dict) -> SceneObject:
                        pixels=item["pixels"])
 
 
+class UnknownThingsError(ClueError):
+    """The scenes hold things that the embedded model has no label for; the text names them."""
+
+
 def load(folder: Path, side: int, patch: int, progress: bool = True) -> SceneData:
-    """Read a data set made by `clue scenes`. Raises FileNotFoundError if there is none."""
+    """Read a data set made by `clue scenes`. Raises FileNotFoundError if there is none, UnknownThingsError if it holds
+    categories or colours (of own meshes) beyond the built-in ones."""
     folder = Path(folder)
     lines = list(read_scenes(folder))
+    seen = {(o["category"], o["color"]) for line in lines for o in line["objects"]}
+    unknown = sorted({c for c, _ in seen} - set(CATEGORIES) | {q or "(no colour)" for _, q in seen if q not in COLORS})
+    if unknown:
+        raise UnknownThingsError(
+            f"{folder} holds things that clue train has no labels for: {', '.join(unknown)}. The embedded model learns "
+            f"{', '.join(CATEGORIES)} in {', '.join(COLORS)}; finetune PaliGemma 2 on such scenes (docs/training.md), or "
+            "give the objects these words in objects.yaml")
     cache = folder / f"cache-{side}-{patch}"
     ready = cache / f"ready-{len(lines)}.json"
     if not ready.exists():

@@ -18,7 +18,7 @@ from clue_ros.training.packing import IGNORE, Packer
 from clue_ros.training.queries import scene_queries
 from clue_ros.training.partial_view import labels_of_seen, partial_features
 from clue_ros.training.recipe import STAGES, TrainConfig, TrainingError, read_config
-from clue_ros.training.scene_data import MIXED, load, patch_owners
+from clue_ros.training.scene_data import MIXED, UnknownThingsError, load, patch_owners
 from clue_ros.training.stages import Stages
 from clue_ros.training.vision import start
 from clue_ros.types import ModelLoadError
@@ -92,6 +92,15 @@ def test_a_tower_that_sees_half_of_the_patches_gives_features_and_labels_of_that
     assert (part[~flat] == 0).all() and (part[flat].abs().sum(-1) > 0).all()
     labels = labels_of_seen(np.ones(seen.shape, np.int8), seen)
     assert (labels[seen] == 1).all() and (labels[~seen] == MIXED).all()
+
+
+def test_scenes_with_things_that_have_no_label_are_refused_by_name(scenes, tmp_path, tiny_size):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    text = (scenes / "train/scenes-00000.jsonl").read_text().replace('"category": "mug"', '"category": "cracker box"')
+    (folder / "scenes-00000.jsonl").write_text(text)
+    with pytest.raises(UnknownThingsError, match="cracker box.*objects.yaml"):
+        load(folder, tiny_size.image_size, tiny_size.patch_size, progress=False)
 
 
 def test_a_stage_that_was_not_finished_names_the_file(tmp_path, tiny_size):
@@ -173,6 +182,7 @@ def test_patch_owners_say_object_background_or_mixed():
 
 
 def test_the_shipped_recipe_is_valid_and_mistakes_in_one_are_all_listed():
-    assert read_config(DEFAULT_CONFIG).language.tap == 2
+    config = read_config(DEFAULT_CONFIG)
+    assert config.language.tap == config.joint.tap < config.size.text_layers
     with pytest.raises(ConfigurationError, match="did you mean 'steps'.*'vision.batch' must be int"):
         from_mapping(TrainConfig, {"vision": {"stepps": 3, "batch": "many"}})

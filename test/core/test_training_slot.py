@@ -19,6 +19,7 @@ from clue_ros.training.parts import unpack
 from clue_ros.training.queries import scene_queries
 from clue_ros.training.recipe import TrainingError, on_card, read_config
 from clue_ros.training.scene_data import augment, augmented, load
+from clue_ros.training.slot import SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.training.vision import VisionSettings, start, train_vision
 from clue_ros.types import ClueError
@@ -47,6 +48,17 @@ def recipe(tmp_path_factory):
         "language": {"steps": 2, "batch": 4, "queries": 5, "look": [2, 3], "validation": 6},
         "joint": {"steps": 2, "batch": 4, "queries": 4, "tap": 2, "validation": 6}}))
     return file
+
+
+def test_a_signal_to_processes_that_share_a_stage_is_an_interruption_and_the_slots_end_is_not(recipe, tmp_path,
+                                                                                              monkeypatch, capsys):
+    def stopped(self, stage):
+        raise SlotOver
+
+    monkeypatch.setattr(Stages, "run", stopped)
+    command = ["train", "vision", "--output", str(tmp_path), "--config", str(recipe)]
+    assert main(command) == 130 and "interrupted" in capsys.readouterr().err
+    assert main([*command, "--minutes", "5"]) == 0 and "goes on" in capsys.readouterr().out
 
 
 def test_batches_made_ahead_are_those_made_on_demand(scenes, tiny_size):
