@@ -41,6 +41,7 @@ class Camera:
         self._depths: Deque[Frame] = deque(maxlen=DEPTHS_KEPT)
         self._max_offset_s = parameters.max_depth_offset_s
         self._waiting: List[Future] = []
+        self.frames = 0  # colour images received so far
         self.on_frame: "Optional[Callable[[Image | CompressedImage], None]]" = None  # called with every new frame
         self._subscriptions = []
 
@@ -61,6 +62,10 @@ class Camera:
         if self._frame is None or self._age(self._frame) > max_age_s:
             return None
         return self._frame.message
+
+    def age_s(self) -> Optional[float]:
+        """Seconds since the newest frame was taken, negative if its clock is ahead; None before the first one."""
+        return None if self._frame is None else self._age(self._frame)
 
     def why_none(self, max_age_s: float) -> str:
         """One sentence for NO_IMAGE."""
@@ -117,6 +122,7 @@ class Camera:
 
     def _on_image(self, message: "Image | CompressedImage") -> None:
         self._frame = Frame(message, time.monotonic())
+        self.frames += 1
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             future.set_result(None)

@@ -7,7 +7,7 @@ anything else is ignored: the second half of an answer must neither start nor st
 
 from __future__ import annotations
 
-from typing import Optional, Set
+from typing import Callable, Optional, Set
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -36,6 +36,7 @@ class Conversation:
         self._current: Optional[Grounding] = None
         self._running: Set[Grounding] = set()
         self.active = False
+        self.on_result: Callable[[Ground.Result], None] = lambda result: None  # called with every result
         # Steady: limits of time hold also when a simulation's clock stands still.
         self._timer = self._node.create_timer(
             TICK_S, self._on_time, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -62,7 +63,9 @@ class Conversation:
 
     async def run(self, grounding: Grounding) -> Ground.Result:
         try:
-            return await grounding.run()
+            result = await grounding.run()
+            self.on_result(result)
+            return result
         finally:
             self._running.discard(grounding)
             if self._current is grounding:

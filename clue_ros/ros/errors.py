@@ -13,6 +13,8 @@ from clue_ros.types import (
 )  # fmt: skip
 
 Code = Ground.Result
+# 7005 -> "NOT_FOUND": the result's whole-number constants are the error codes.
+CODE_NAMES = {getattr(Code, name): name for name in dir(Code) if name.isupper() and type(getattr(Code, name)) is int}
 
 
 class DepthMessageError(ClueError):

@@ -67,13 +67,13 @@ class GroundAction:
 
     async def _ground(self, handle: ServerGoalHandle) -> Ground.Result:
         if handle.is_cancel_requested:  # the cancel came before this task ran
-            return Ground.Result(error_code=Code.CANCELED, error_msg="canceled by the client")
+            return self._end(Code.CANCELED, "canceled by the client")
         if not self._conversation.active:
-            return Ground.Result(error_code=Code.NOT_ACTIVE, error_msg="the node was deactivated: activate it")
+            return self._end(Code.NOT_ACTIVE, "the node was deactivated: activate it")
         try:
             request = from_goal(handle.request, read(self._node))
         except ClueError as error:
-            return Ground.Result(error_code=error_code(error), error_msg=str(error))
+            return self._end(error_code(error), str(error))
 
         def on_feedback(state: int, question: str, asked: int, elapsed: float) -> None:
             if handle.is_active:
@@ -89,3 +89,9 @@ class GroundAction:
             return await self._conversation.run(dialogue)
         finally:
             del self._dialogues[key]
+
+    def _end(self, code: int, message: str) -> Ground.Result:
+        """The result of a goal that began no dialogue."""
+        result = Ground.Result(error_code=code, error_msg=message)
+        self._conversation.on_result(result)
+        return result

@@ -86,7 +86,12 @@ class Inference:
     @property
     def busy(self) -> bool:
         """True while work other than a look waits or runs."""
-        return any(not job.future.done() for job in self._jobs)
+        return self.waiting > 0
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work other than looks wait or run."""
+        return sum(not job.future.done() for job in self._jobs)
 
     def load(self, settings: ModelSettings) -> None:
         """Loads and warms up in the worker thread, and waits for it.

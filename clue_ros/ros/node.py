@@ -23,6 +23,7 @@ from clue_ros.ros import parameters, spinning
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
+from clue_ros.ros.diagnostics import Diagnostics
 from clue_ros.ros.ground_action import GroundAction
 from clue_ros.ros.grounding import Parts
 from clue_ros.ros.inference import Inference
@@ -49,7 +50,9 @@ class ClueNode(LifecycleNode):
         self._look_ahead: Optional[LookAhead] = None
         self._entities: List = []  # everything with a close(), in the order of making
         self._leaving: List = []  # of a cleanup that waits for the last results
-        parameters.declare(self)  # last: it may raise, and then destroy_node is called
+        self._diagnostics: Optional[Diagnostics] = None
+        parameters.declare(self)  # it may raise, and then destroy_node is called
+        self._diagnostics = Diagnostics(self, self._inference, self._group)
 
     @property
     def busy(self) -> bool:
@@ -76,11 +79,14 @@ class ClueNode(LifecycleNode):
         action = GroundAction(self, self._conversation, self._group)
         detect = DetectService(self, parts, self._conversation, self._group)
         self._entities = [outputs, camera, self._conversation, self._look_ahead, action, detect]
+        self._diagnostics.configured(settings.model_settings, camera, self._conversation)
+        self._diagnostics.publish()
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._conversation.active = True
         self._look_ahead.start()
+        self._diagnostics.publish()
         result = super().on_activate(state)
         self.get_logger().info(f"active: waiting for instructions on {self.resolve_topic_name('speech')} and goals")
         return result
@@ -108,6 +114,8 @@ class ClueNode(LifecycleNode):
         """Also destroys the action server: rclpy does not, and it would keep the DDS participant in memory."""
         self._inference.unload()
         self._conversation = self._look_ahead = None
+        if self._diagnostics is not None:
+            self._diagnostics.close()
         for entities in (self._entities, self._leaving):
             _close(entities)
         super().destroy_node()
@@ -123,10 +131,13 @@ class ClueNode(LifecycleNode):
         self._inference.cancel_all()
         if self._look_ahead is not None:
             self._look_ahead.stop()
+        self._diagnostics.publish()
 
     def _release(self) -> None:
         """Frees the model at once, and the interfaces as soon as the last result is out."""
         self._inference.unload()
+        self._diagnostics.released()
+        self._diagnostics.publish()
         conversation, self._conversation = self._conversation, None
         self._look_ahead = None
         if conversation is None:
