@@ -60,7 +60,9 @@ _LAYOUTS: Dict[str, _Layout] = {
     "bayer_gbrg16": _Layout(1, _U16, cv2.COLOR_BayerGR2RGB),
     "bayer_grbg16": _Layout(1, _U16, cv2.COLOR_BayerGB2RGB),
 }
-SUPPORTED_ENCODINGS = tuple(_LAYOUTS)
+# Planes one after the other: height rows of Y, then height / 2 rows of interleaved U and V, all of the same step.
+_SEMI_PLANAR: Dict[str, int] = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+SUPPORTED_ENCODINGS = (*_LAYOUTS, *_SEMI_PLANAR)
 
 
 def message_to_rgb(msg: Any) -> np.ndarray:
@@ -69,6 +71,23 @@ def message_to_rgb(msg: Any) -> np.ndarray:
     Only sensor_msgs/Image has a field `encoding`; a CompressedImage has `format` instead.
     """
     return image_to_rgb(msg) if hasattr(msg, "encoding") else compressed_to_rgb(msg)
+
+
+def encoding_of(msg: Any) -> str:
+    """What either kind of image message says of itself: the `encoding` of an Image, the `format` of the other."""
+    return msg.encoding if hasattr(msg, "encoding") else msg.format
+
+
+def check_encoding(msg: Any) -> None:
+    """Costs nothing: looks at the name only. A CompressedImage passes; what it holds shows in decoding.
+
+    Raises:
+        UnsupportedEncodingError: the encoding is not one of SUPPORTED_ENCODINGS.
+    """
+    if hasattr(msg, "encoding") and msg.encoding not in SUPPORTED_ENCODINGS:
+        raise UnsupportedEncodingError(
+            f"image encoding {msg.encoding[:40]!r} is not supported: use one of {', '.join(SUPPORTED_ENCODINGS)}"
+        )
 
 
 def image_to_rgb(msg: Any) -> np.ndarray:
@@ -80,11 +99,10 @@ def image_to_rgb(msg: Any) -> np.ndarray:
         UnsupportedEncodingError: the encoding is not one of SUPPORTED_ENCODINGS.
         ImageMessageError: 0x0, a step shorter than a row, or data shorter than height * step.
     """
-    layout = _LAYOUTS.get(msg.encoding)
-    if layout is None:
-        raise UnsupportedEncodingError(
-            f"image encoding {msg.encoding[:40]!r} is not supported: use one of {', '.join(SUPPORTED_ENCODINGS)}"
-        )
+    check_encoding(msg)
+    if msg.encoding in _SEMI_PLANAR:
+        return _semi_planar_to_rgb(msg)
+    layout = _LAYOUTS[msg.encoding]
     samples = image_to_samples(msg, layout.channels, layout.dtype)
     if layout.dtype is _U16:
         samples = (samples >> 8).astype(np.uint8)
@@ -97,6 +115,13 @@ def image_to_rgb(msg: Any) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(samples), layout.to_rgb)
 
 
+def _semi_planar_to_rgb(msg: Any) -> np.ndarray:
+    if msg.width % 2 or msg.height % 2:
+        raise ImageMessageError(f"a {msg.encoding} image needs even sides, this one is {msg.width}x{msg.height}")
+    planes = _rows(msg, msg.height * 3 // 2, msg.width)
+    return cv2.cvtColor(np.ascontiguousarray(planes), _SEMI_PLANAR[msg.encoding])
+
+
 def image_to_samples(msg: Any, channels: int, dtype: type) -> np.ndarray:
     """The samples of an image message, dtype[H, W, channels] ([H, W] for one channel), native byte order, no padding.
 
@@ -106,23 +131,29 @@ def image_to_samples(msg: Any, channels: int, dtype: type) -> np.ndarray:
         ImageMessageError: 0x0, a step shorter than a row, or data shorter than height * step.
     """
     height, width, sample = msg.height, msg.width, np.dtype(dtype).itemsize
-    if height == 0 or width == 0:
-        raise ImageMessageError(f"the image is {width}x{height}: it must have at least one pixel")
-    row = width * channels * sample
-    step = msg.step or row
-    if step < row:
-        raise ImageMessageError(f"step {step} is shorter than a row of {width} {msg.encoding} pixels ({row} bytes)")
-    if len(msg.data) < height * step:
-        raise ImageMessageError(
-            f"the image holds {len(msg.data)} bytes instead of height * step = {height} * {step}: it was cut short"
-        )
-    rows = np.frombuffer(msg.data, np.uint8, count=height * step).reshape(height, step)[:, :row]
+    rows = _rows(msg, height, width * channels * sample)
     if sample > 1:
         order = ">" if msg.is_bigendian else "<"
         rows = np.ascontiguousarray(rows).view(np.dtype(dtype).newbyteorder(order)).astype(dtype, copy=False)
     shape = (height, width) if channels == 1 else (height, width, channels)
     # A padded row cannot be reshaped in place: numpy copies it then, and only then.
     return rows.reshape(shape)
+
+
+def _rows(msg: Any, count: int, length: int) -> np.ndarray:
+    """The first `length` bytes of each of the message's first `count` rows: uint8[count, length], a view."""
+    if msg.height == 0 or msg.width == 0:
+        raise ImageMessageError(f"the image is {msg.width}x{msg.height}: it must have at least one pixel")
+    step = msg.step or length
+    if step < length:
+        raise ImageMessageError(
+            f"step {step} is shorter than a row of {msg.width} {msg.encoding} pixels ({length} bytes)"
+        )
+    if len(msg.data) < count * step:
+        raise ImageMessageError(
+            f"the image holds {len(msg.data)} bytes instead of {count} rows * step = {count} * {step}: it was cut short"
+        )
+    return np.frombuffer(msg.data, np.uint8, count=count * step).reshape(count, step)[:, :length]
 
 
 def compressed_to_rgb(msg: Any) -> np.ndarray:

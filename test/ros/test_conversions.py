@@ -53,7 +53,33 @@ def encode(rgb: np.ndarray, encoding: str) -> np.ndarray:
     return np.stack(channels, -1) if channels else r  # mono: a grey picture's red
 
 
-COLOURED = [e for e in SUPPORTED_ENCODINGS if not e.startswith(("mono", "8UC1", "16UC1", "yu", "uyvy"))]
+GREYS = ["mono8", "8UC1", "mono16", "16UC1"]
+YUV = {  # the order of the bytes, from the names' definitions in sensor_msgs/image_encodings.hpp
+    "yuv422": "uyvy", "uyvy": "uyvy", "yuv422_yuy2": "yuyv", "yuyv": "yuyv", "nv12": "uv", "nv21": "vu",
+}  # fmt: skip
+COLOURED = [e for e in SUPPORTED_ENCODINGS if e not in GREYS and e not in YUV]
+
+
+def yuv_message(rgb: np.ndarray, encoding: str, padding: int = 0) -> Image:
+    """BT.601 in video range, chroma of each pair (or square) from its first pixel; without the code under test."""
+    r, g, b = (rgb[..., i].astype(float) for i in range(3))
+    y = 16 + 0.257 * r + 0.504 * g + 0.098 * b
+    u = 128 - 0.148 * r - 0.291 * g + 0.439 * b
+    v = 128 + 0.439 * r - 0.368 * g - 0.071 * b
+    planes = {"y": y, "u": u, "v": v}
+    height, width = y.shape
+    order = YUV[encoding]
+    if len(order) == 2:
+        first, second = (planes[letter][::2, ::2] for letter in order)
+        chroma = np.stack((first, second), -1).reshape(height // 2, width)
+        lines = np.concatenate((y, chroma))
+    else:
+        lines = np.empty((height, 2 * width))
+        for place, letter in enumerate(order):
+            start = place // 2 if letter == "y" else 0  # the Ys of a pair are its two pixels'
+            lines[:, place::4] = planes[letter][:, start::2]
+    rows = np.pad(lines.round().astype(np.uint8), ((0, 0), (0, padding)), constant_values=171)
+    return Image(height=height, width=width, encoding=encoding, step=rows.shape[1], data=rows.tobytes())
 
 
 @pytest.mark.parametrize("padding", [0, 5])
@@ -67,30 +93,61 @@ def test_colours(encoding, colour, padding):
 
 
 @pytest.mark.parametrize("padding", [0, 6])
-@pytest.mark.parametrize("encoding", ["mono8", "8UC1", "mono16", "16UC1"])
+@pytest.mark.parametrize("encoding", GREYS)
 def test_grey(encoding, padding):
     ramp = np.repeat(np.arange(H * W, dtype=np.uint8).reshape(H, W, 1), 3, axis=2)
     assert np.array_equal(image_to_rgb(message(encode(ramp, encoding), encoding, padding)), ramp)
 
 
-@pytest.mark.parametrize(
-    "encoding, order", [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")]
-)
-def test_yuv(encoding, order):
-    # BT.601 limited range: red is Y 81, U 90, V 240.
-    y, u, v = 81, 90, 240
-    chroma = np.where(np.arange(W) % 2 == 0, u, v) + np.zeros((H, 1), int)
-    luma = np.full((H, W), y)
-    pixels = np.stack((chroma, luma) if order == "uyvy" else (luma, chroma), -1).astype(np.uint8)
-    rgb = image_to_rgb(message(pixels, encoding, padding=4)).astype(int)
-    assert np.all(abs(rgb - np.array([254, 0, 0])) <= 4)
+@pytest.mark.parametrize("padding", [0, 4, 7])
+@pytest.mark.parametrize("encoding", list(YUV))
+def test_yuv(encoding, padding):
+    """A picture of six colours, none symmetric in U and V, with edges between pairs: each stays in its place."""
+    colours = np.array([RED, GREEN, BLUE, (200, 120, 0), (0, 90, 200), GREY], np.uint8)
+    rgb = np.kron(colours.reshape(2, 3, 3), np.ones((4, 4, 1), np.uint8))  # H x W, tiles of 4 x 4
+    got = image_to_rgb(yuv_message(rgb, encoding, padding))
+    assert got.shape == (H, W, 3) and got.dtype == np.uint8
+    assert np.abs(got.astype(int) - rgb).max() <= 4
 
 
-@pytest.mark.parametrize("encoding", ["mono16", "rgb16", "bgr16", "bayer_rggb16"])
-def test_byte_order(encoding):
-    pixels = encode(plain(GREY), encoding)
-    little, big = (image_to_rgb(message(pixels, encoding, 4, big)) for big in (False, True))
-    assert np.array_equal(little, big) and np.array_equal(little, plain(GREY))
+@pytest.mark.parametrize("encoding", list(YUV))
+def test_yuv_brightness_is_by_pixel(encoding):
+    """Luma is not subsampled: a grey ramp comes back, column by column and row by row."""
+    ramp = np.repeat(np.arange(20, 20 + 2 * H * W, 2, dtype=np.uint8).reshape(H, W, 1), 3, axis=2)
+    assert np.abs(image_to_rgb(yuv_message(ramp, encoding, 3)).astype(int) - ramp).max() <= 2
+
+
+SIXTEEN = [e for e in SUPPORTED_ENCODINGS if "16" in e]
+
+
+@pytest.mark.parametrize("padding", [0, 4])
+@pytest.mark.parametrize("encoding", SIXTEEN)
+def test_byte_order(encoding, padding):
+    colour = GREY if encoding in GREYS else (200, 120, 30)
+    pixels = encode(plain(colour), encoding)
+    little, big = (image_to_rgb(message(pixels, encoding, padding, big)) for big in (False, True))
+    assert np.array_equal(little, big) and np.array_equal(little, plain(colour))
+
+
+def test_the_byte_order_of_single_bytes_means_nothing():
+    for encoding in ("rgb8", "bayer_gbrg8"):
+        assert np.array_equal(image_to_rgb(message(encode(plain(RED), encoding), encoding, 2, big=True)), plain(RED))
+
+
+@pytest.mark.parametrize("encoding", [e for e in COLOURED if e.startswith("bayer")])
+def test_bayer_halves_stay_on_their_sides(encoding):
+    """Left half orange, right half blue: away from the edge the colours are exact, on either side of it they differ."""
+    rgb = plain((200, 120, 30))
+    rgb[:, W // 2 :] = (10, 60, 220)
+    got = image_to_rgb(message(encode(rgb, encoding), encoding, 2))
+    for columns in (slice(0, W // 2 - 1), slice(W // 2 + 1, W)):
+        assert np.array_equal(got[:, columns], rgb[:, columns])
+
+
+def test_every_supported_encoding_has_a_test_of_its_colours():
+    assert set(SUPPORTED_ENCODINGS) == {*COLOURED, *GREYS, *YUV}
+    for encoding in COLOURED:
+        encode(plain(RED), encoding)
 
 
 def test_every_pixel_stays_in_its_place():
@@ -115,9 +172,16 @@ def test_round_trip_and_header():
         Image(encoding="rgb8", height=2, width=2, step=6, data=[0] * 11),
         Image(encoding="rgb8", height=2**31, width=2**31, step=2**31 - 1, data=[0] * 11),
         Image(encoding="yuyv", height=2, width=3, step=6, data=[0] * 12),
+        Image(encoding="nv12", height=3, width=2, step=2, data=[0] * 12),
+        Image(encoding="nv21", height=2, width=3, step=4, data=[0] * 12),
+        Image(encoding="nv12", height=2, width=2, step=2, data=[0] * 5),
+        Image(encoding="nv12", height=2, width=0, data=[0] * 5),
         Image(encoding="bayer_rggb8", height=1, width=1, step=1, data=[0]),
     ],
-    ids=["0x0", "no width", "short step", "short data", "huge", "odd width", "bayer of one pixel"],
+    ids=[
+        "0x0", "no width", "short step", "short data", "huge", "odd width", "nv12 odd", "nv21 odd", "nv12 cut",
+        "nv12 no width", "bayer of one pixel",
+    ],  # fmt: skip
 )
 def test_broken_images_are_typed_errors(broken):
     with pytest.raises(ImageMessageError):
