@@ -12,11 +12,16 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from clue_ros.dialogue.session import Policy
 from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
 
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
-_CHOICES = {"image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES}
+POLICIES = tuple(policy.value for policy in Policy)
+_CHOICES = {
+    "image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES, "speech_policy": POLICIES,
+}  # fmt: skip
+_READ_ONLY = ("autostart",)  # read once, before anybody can set it; what configure reads may be set between two of them
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Parameters:
     merge_adapters: str
     threshold: float
     min_confidence: float
+    speech_policy: str
     max_questions: int
     answer_timeout_s: float
     max_image_age_s: float
@@ -64,6 +70,7 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "merge_adapters": ("auto", 'Fold adapters into the weights: auto, "yes" or "no". Read by configure.', None),
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
     "min_confidence": (0.5, "A box below it is asked about under the policy ASK_UNTIL_CONFIDENT.", (0.0, 1.0)),
+    "speech_policy": ("ask", "What a spoken instruction does when it is ambiguous; goals bring their own.", None),
     "max_questions": (3, "Questions that one dialogue may ask, unless the goal says otherwise.", (0, 20)),
     "answer_timeout_s": (30.0, "Seconds to wait for each answer, unless the goal says otherwise.", (0.1, 3600.0)),
     "max_image_age_s": (
@@ -95,7 +102,9 @@ def declare(node: Node) -> None:
     """
     node.add_on_set_parameters_callback(_check)
     for name, (default, description, limits) in _DECLARATIONS.items():
-        descriptor = ParameterDescriptor(description=description)
+        descriptor = ParameterDescriptor(description=description, read_only=name in _READ_ONLY)
+        if name in _CHOICES:
+            descriptor.additional_constraints = "one of: " + ", ".join(_CHOICES[name])
         # In YAML an unquoted yes or no is a truth value: taken, and read as the word.
         descriptor.dynamic_typing = name == "merge_adapters"
         if limits is not None and isinstance(default, float):

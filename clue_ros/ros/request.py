@@ -95,7 +95,7 @@ def from_speech(text: str, parameters: Parameters) -> Request:
     """Raises InvalidExpressionError."""
     return Request(
         expression=check_expression(text),
-        policy=Policy.ASK,
+        policy=Policy(parameters.speech_policy),
         max_questions=parameters.max_questions,
         answer_timeout_s=parameters.answer_timeout_s,
         max_image_age_s=parameters.max_image_age_s,
