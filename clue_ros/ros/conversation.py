@@ -11,12 +11,10 @@ from typing import Callable, Optional, Set
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
-from std_msgs.msg import String
 
 from clue_ros.action import Ground
 from clue_ros.ros.grounding import Grounding, Parts
 from clue_ros.ros.messages import MAX_ANSWER_CHARACTERS, InvalidAnswerError, request_to_answer
-from clue_ros.ros.outputs import RELIABLE
 from clue_ros.ros.parameters import read
 from clue_ros.ros.report import OnFeedback
 from clue_ros.ros.request import Request, from_speech
@@ -28,7 +26,7 @@ TICK_S = 0.05  # how exactly limits of time are kept
 
 
 class Conversation:
-    """The open dialogue, the `speech` topic and the `answer` service. For the executor's single thread."""
+    """The open dialogue, what is said to it, and the `answer` service. For the executor's single thread."""
 
     def __init__(self, parts: Parts, group: CallbackGroup) -> None:
         self._parts = parts
@@ -42,7 +40,6 @@ class Conversation:
             TICK_S, self._on_time, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._timer.cancel()
-        self._speech = self._node.create_subscription(String, "speech", self._on_speech, RELIABLE, callback_group=group)
         self._answer = self._node.create_service(AnswerSrv, "answer", self._on_answer, callback_group=group)
 
     @property
@@ -77,22 +74,13 @@ class Conversation:
         for grounding in tuple(self._running):
             grounding.end(Code.NOT_ACTIVE, message)
 
-    def close(self) -> None:
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_subscription(self._speech)
-        self._node.destroy_service(self._answer)
-
-    def _on_time(self) -> None:
-        if self._current is not None:
-            self._current.on_time()
-
-    def _on_speech(self, message: String) -> None:
-        text = message.data.strip()
-        if not self.active or not text:
+    def hear(self, text: str, may_start: bool = True) -> None:
+        """Words of the person, without blanks around them. may_start: without a dialogue they may begin one."""
+        if not self.active:
             return
         current = self._current
         if current is None:
-            self._instruct(text)
+            self._instruct(text, may_start)
             return
         if len(text) > MAX_ANSWER_CHARACTERS:
             self._node.get_logger().warning(
@@ -103,11 +91,24 @@ class Conversation:
         if reason is None:
             return
         if current.request.spoken and current.open_question is None and current.questions_asked == 0:
-            self._instruct(text)
+            self._instruct(text, may_start)
         else:
             self._node.get_logger().info(f"speech ignored: {reason}", throttle_duration_sec=1.0)
 
-    def _instruct(self, text: str) -> None:
+    def close(self) -> None:
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_service(self._answer)
+
+    def _on_time(self) -> None:
+        if self._current is not None:
+            self._current.on_time()
+
+    def _instruct(self, text: str, may_start: bool) -> None:
+        if not may_start:
+            self._node.get_logger().info(
+                "speech ignored: no question is open, and speech_mode is answer", throttle_duration_sec=10.0
+            )
+            return
         try:
             request = from_speech(text, read(self._node))
         except InvalidExpressionError as error:

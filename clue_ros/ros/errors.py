@@ -29,6 +29,10 @@ class ModelFailedError(ClueError):
     """The model raised an error of its own while it worked."""
 
 
+class MissingPackageError(ClueError):
+    """A parameter asks for something whose ROS package is not installed; the text names both."""
+
+
 class DialogueEnded(ClueError):
     """A dialogue was ended from outside with error `code`: cancel, preemption, deactivation, time."""
 

@@ -24,6 +24,7 @@ from clue_ros.ros.camera import Camera
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
 from clue_ros.ros.diagnostics import Diagnostics
+from clue_ros.ros.errors import MissingPackageError
 from clue_ros.ros.ground_action import GroundAction
 from clue_ros.ros.grounding import Parts
 from clue_ros.ros.inference import Inference
@@ -31,6 +32,7 @@ from clue_ros.ros.loading import GrounderFactory, load_grounder
 from clue_ros.ros.look_ahead import LookAhead
 from clue_ros.ros.outputs import Outputs
 from clue_ros.ros.sight import Sight
+from clue_ros.ros.speech import Speech, live_speech_type
 from clue_ros.types import ClueError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -65,6 +67,11 @@ class ClueNode(LifecycleNode):
         self.get_logger().info(f"loading {name} on {settings.device}")
         begun = time.monotonic()
         try:
+            live_speech_type(settings.live_speech_topic)  # what is missing is said before a model loads for minutes
+        except MissingPackageError as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            return FAILURE
+        try:
             self._inference.load(settings.model_settings)
         except ClueError as error:
             self.get_logger().error(f"cannot configure: {name} does not load: {error}")
@@ -78,7 +85,8 @@ class ClueNode(LifecycleNode):
         self._look_ahead = LookAhead(self, camera, self._inference, sight, self._conversation, self._group)
         action = GroundAction(self, self._conversation, self._group)
         detect = DetectService(self, parts, self._conversation, self._group)
-        self._entities = [outputs, camera, self._conversation, self._look_ahead, action, detect]
+        speech = Speech(self, settings, outputs, self._conversation, self._group)
+        self._entities = [outputs, camera, self._conversation, self._look_ahead, action, detect, speech]
         self._diagnostics.configured(settings.model_settings, camera, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)

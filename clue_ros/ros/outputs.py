@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Optional
 
 import numpy as np
@@ -23,6 +24,7 @@ class Outputs:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
+        self.said_at: Optional[float] = None  # when the last utterance went out, monotonic seconds
         self._utterance = node.create_lifecycle_publisher(String, "utterance", RELIABLE)
         self._turn = node.create_lifecycle_publisher(Turn, "turn", RELIABLE)
         self._target = node.create_lifecycle_publisher(Target, "target", RELIABLE)
@@ -30,6 +32,7 @@ class Outputs:
         self._debug_image = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
 
     def say(self, text: str) -> None:
+        self.said_at = time.monotonic()
         self._utterance.publish(String(data=text))
 
     def turn(self, turn: Turn) -> None:

@@ -9,17 +9,21 @@ from dataclasses import dataclass, fields
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.validate_topic_name import validate_topic_name
 
 from clue_ros.dialogue.session import Policy
 from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
 
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
+SPEECH_MODES = ("start", "answer", "off")
 POLICIES = tuple(policy.value for policy in Policy)
 _CHOICES = {
     "image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES, "speech_policy": POLICIES,
+    "speech_mode": SPEECH_MODES,
 }  # fmt: skip
 _READ_ONLY = ("autostart",)  # read once, before anybody can set it; what configure reads may be set between two of them
 
@@ -35,6 +39,9 @@ class Parameters:
     threshold: float
     min_confidence: float
     speech_policy: str
+    speech_mode: str
+    mute_after_utterance_s: float
+    live_speech_topic: str
     max_questions: int
     answer_timeout_s: float
     max_image_age_s: float
@@ -71,6 +78,11 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
     "min_confidence": (0.5, "A box below it is asked about under the policy ASK_UNTIL_CONFIDENT.", (0.0, 1.0)),
     "speech_policy": ("ask", "What a spoken instruction does when it is ambiguous; goals bring their own.", None),
+    "speech_mode": ("start", "What speech may do: start a dialogue or answer, only answer, or nothing (off).", None),
+    "mute_after_utterance_s": (0.0, "Speech is not heard for so many seconds after each utterance.", (0.0, 60.0)),
+    "live_speech_topic": (
+        "", "Also listen to this topic of hri_msgs/LiveSpeech; empty: none. Read by configure.", None,
+    ),
     "max_questions": (3, "Questions that one dialogue may ask, unless the goal says otherwise.", (0, 20)),
     "answer_timeout_s": (30.0, "Seconds to wait for each answer, unless the goal says otherwise.", (0.1, 3600.0)),
     "max_image_age_s": (
@@ -130,6 +142,11 @@ def _check(parameters: Sequence[Parameter]) -> SetParametersResult:
         if choices is not None and _word(parameter) not in choices:
             reason = f"{parameter.name} is {parameter.value!r}: give one of {', '.join(choices)}"
             return SetParametersResult(successful=False, reason=reason)
+        if parameter.name == "live_speech_topic" and parameter.value:
+            try:
+                validate_topic_name(parameter.value)
+            except InvalidTopicNameException as error:
+                return SetParametersResult(successful=False, reason=f"live_speech_topic: {error}")
         if parameter.name == "device" and not str(parameter.value).strip():
             return SetParametersResult(successful=False, reason="device is empty: give cpu or cuda")
     return SetParametersResult(successful=True)
