@@ -6,9 +6,10 @@ matches both kinds of publisher, and an old frame is of no use.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from typing import Callable, Deque, List, NamedTuple, Optional, Tuple
+from typing import Callable, Deque, List, NamedTuple, Optional, Set, Tuple
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
@@ -16,19 +17,22 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
 from clue_ros.ros.depth import depth_to_metres, intrinsics_from_info, position_of_box
 from clue_ros.ros.errors import DepthMessageError
 from clue_ros.ros.messages import stamp_to_seconds
 from clue_ros.ros.parameters import Parameters
-from clue_ros.types import Box
+from clue_ros.types import Box, ClueError
 
 IMAGE_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+ENCODINGS_NAMED = 16  # that cannot be read; a driver has one or two, and only a broken one has more
 DEPTHS_KEPT = 8  # a depth image may arrive before or after its colour image
 
 
 class Frame(NamedTuple):
     message: "Image | CompressedImage"
     received: float  # monotonic seconds
+    clock: float  # the same on the node's clock, which may be simulated
 
 
 class Camera:
@@ -41,6 +45,7 @@ class Camera:
         self._depths: Deque[Frame] = deque(maxlen=DEPTHS_KEPT)
         self._max_offset_s = parameters.max_depth_offset_s
         self._waiting: List[Future] = []
+        self._unreadable: Set[str] = set()  # the encodings that were complained about
         self.frames = 0  # colour images received so far
         self.on_frame: "Optional[Callable[[Image | CompressedImage], None]]" = None  # called with every new frame
         self._subscriptions = []
@@ -64,7 +69,7 @@ class Camera:
         return self._frame.message
 
     def age_s(self) -> Optional[float]:
-        """Seconds since the newest frame was taken, negative if its clock is ahead; None before the first one."""
+        """Seconds since the newest frame was taken, or came if its clock is ahead; None before the first one."""
         return None if self._frame is None else self._age(self._frame)
 
     def why_none(self, max_age_s: float) -> str:
@@ -73,10 +78,20 @@ class Camera:
         if self._frame is None:
             return f"no frame arrived on {topic} or {topic}/compressed: start the camera, or remap `image` to its topic"
         age = self._age(self._frame)
+        if math.isinf(age):
+            return f"no frame arrived on {topic} since the simulated clock jumped back: wait for the camera"
         return (
             f"the newest frame on {topic} is {age:.2f} s old, {max_age_s:g} s are allowed: check that the camera still"
             " publishes and that its clock and use_sim_time agree with this node"
         )
+
+    def unreadable(self, message: "Image | CompressedImage", error: ClueError) -> None:
+        """Logs once per encoding why its images cannot be read; a goal that needs one gets it as its error_msg."""
+        encoding = encoding_of(message)
+        if encoding not in self._unreadable and len(self._unreadable) < ENCODINGS_NAMED:
+            self._unreadable.add(encoding)
+            topic = self._node.resolve_topic_name("image")
+            self._node.get_logger().error(f"{topic}: {error} (said once for {encoding[:40]!r})")
 
     def next(self) -> Future:
         """A future that ends when the next frame arrives."""
@@ -106,10 +121,18 @@ class Camera:
         self._waiting.clear()
 
     def _age(self, frame: Frame) -> float:
-        stamp = stamp_to_seconds(frame.message.header.stamp)
-        if stamp == 0.0:  # a driver that does not stamp: the time of arrival is all there is
-            return time.monotonic() - frame.received
-        return self._node.get_clock().now().nanoseconds * 1e-9 - stamp
+        now, stamp = self._now(), stamp_to_seconds(frame.message.header.stamp)
+        if not self._node.get_clock().ros_time_is_active:
+            since = time.monotonic() - frame.received
+        elif now >= frame.clock:
+            since = now - frame.clock  # a simulation that stands still ages nothing
+        else:
+            since = math.inf  # it began anew: the frame shows what is not there any more
+        # No stamp: the arrival is all there is. A stamp of a clock that is ahead must not keep the last frame fresh.
+        return since if stamp == 0.0 else max(since, now - stamp)
+
+    def _now(self) -> float:
+        return self._node.get_clock().now().nanoseconds * 1e-9
 
     def _depth_at(self, stamp: float) -> Optional[Image]:
         if not self._depths:
@@ -121,16 +144,20 @@ class Camera:
         return nearest.message if offset <= self._max_offset_s else None
 
     def _on_image(self, message: "Image | CompressedImage") -> None:
-        self._frame = Frame(message, time.monotonic())
+        self._frame = Frame(message, time.monotonic(), self._now())
         self.frames += 1
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             future.set_result(None)
+        try:
+            check_encoding(message)
+        except UnsupportedEncodingError as error:
+            self.unreadable(message, error)
         if self.on_frame is not None:
             self.on_frame(message)
 
     def _on_depth(self, message: Image) -> None:
-        self._depths.append(Frame(message, time.monotonic()))
+        self._depths.append(Frame(message, time.monotonic(), self._now()))
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message

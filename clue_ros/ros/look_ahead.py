@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
+from clue_ros.image_messages import UnsupportedEncodingError
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.errors import ModelFailedError
@@ -24,7 +25,7 @@ from clue_ros.ros.inference import Inference, Job
 from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.parameters import read
 from clue_ros.ros.sight import Sight
-from clue_ros.types import Cancelled, OutOfMemoryError
+from clue_ros.types import Cancelled, InvalidImageError, OutOfMemoryError
 
 CHECK_S = 0.1  # how often a frame is compared with the seen one: a millisecond of work
 SHARE = 0.5  # of the worker's time
@@ -114,7 +115,10 @@ class LookAhead:
             # A frame that cannot be read says nothing about the next one; a model that failed once will fail again.
             pause_s = PAUSE_S if isinstance(error, (ModelFailedError, OutOfMemoryError)) else CHECK_S
             self._sight.clear()
-            self._node.get_logger().warning(f"looking ahead failed: {error}", throttle_duration_sec=PAUSE_S)
+            if isinstance(error, (InvalidImageError, UnsupportedEncodingError)) and self._examined is not None:
+                self._camera.unreadable(self._examined, error)
+            else:
+                self._node.get_logger().warning(f"looking ahead failed: {error}", throttle_duration_sec=PAUSE_S)
             self._not_before = time.monotonic() + pause_s
             return
         looked, seconds = future.result()
