@@ -24,6 +24,7 @@ import torch
 from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
 from clue_ros.ambiguity.readers import AmbiguityReader, Reading
 from clue_ros.ambiguity.regions import competing_regions
+from clue_ros.candidates import choose_candidate
 from clue_ros.dialogue.questions import misleading_words
 from clue_ros.geometry import as_rgb, clip_box
 from clue_ros.location import bins_to_box
@@ -130,8 +131,8 @@ class Grounder:
         image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first, clicks
         in pixels of the image; may_ask: False gives the best guess instead of a question; threshold: P(ambiguous) from
         which to ask, None for the checkpoint's own; candidates: detections of another system in pixels, of which the box
-        is then one; min_confidence: with may_ask, a box that is less sure than this is asked about instead; should_stop: asked
-        between steps and before every token.
+        is then one (NOT_FOUND if none overlaps the model's own, candidates.py); min_confidence: with may_ask, a box that
+        is less sure than this is asked about instead; should_stop: asked between steps and before every token.
         For a closed vocabulary slips of the keyboard ("the yelow botle") are repaired in instruction and answers
         (vlm/spelling.py); Decision.expression stays as it was said.
         Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled.
@@ -171,7 +172,10 @@ class Grounder:
             return Decision(Outcome.ASK, question=tidy(question), **common)
         box = clip_box(bins_to_box(said.bins, image.width, image.height), image.width, image.height)
         if options.candidates:
-            box = nearest_candidate(box, options.candidates)
+            index = choose_candidate(box, options.candidates, ambiguity.attention_map, (image.width, image.height))
+            if index is None:  # what the model means is none of them
+                return Decision(Outcome.NOT_FOUND, **common)
+            box = Box(*options.candidates[index])
         return Decision(Outcome.FOUND, box=box, confidence=self._confidence(said), **common)
 
     def warm_up(self) -> None:

@@ -18,7 +18,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
-from clue_ros.ros.depth import depth_to_metres, intrinsics_from_info, position_of_box
+from clue_ros.ros.depth import Place, depth_to_metres, intrinsics_from_info, place_of_box
 from clue_ros.ros.errors import DepthMessageError
 from clue_ros.ros.messages import stamp_to_seconds
 from clue_ros.ros.parameters import Parameters
@@ -99,15 +99,13 @@ class Camera:
         self._waiting.append(future)
         return future
 
-    def position(
-        self, box: Box, image: "Image | CompressedImage", size: Tuple[int, int]
-    ) -> "Optional[Tuple[float, ...]]":
-        """(x, y, z) in metres in the image's optical frame, or None without usable depth; `size` is (width, height)."""
+    def place(self, box: Box, image: "Image | CompressedImage", size: Tuple[int, int]) -> Optional[Place]:
+        """Where the thing in a box of the image is, or None without usable depth; `size` is (width, height)."""
         depth = self._depth_at(stamp_to_seconds(image.header.stamp))
         if depth is None or self._info is None:
             return None
         try:
-            return position_of_box(depth_to_metres(depth), box, size, intrinsics_from_info(self._info))
+            return place_of_box(depth_to_metres(depth), box, size, intrinsics_from_info(self._info))
         except DepthMessageError as error:
             self._node.get_logger().warning(f"no position: {error}", throttle_duration_sec=10.0)
             return None

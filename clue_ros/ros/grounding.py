@@ -16,10 +16,12 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
+from clue_ros.candidates import index_of
 from clue_ros.dialogue.session import PERSON, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.conversions import message_to_rgb
 from clue_ros.ros.errors import DialogueEnded, NoImageError
+from clue_ros.ros.frames import Frames, Located
 from clue_ros.ros.inference import Inference, Job
 from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.messages import answer_text, decision_to_target
@@ -27,7 +29,7 @@ from clue_ros.ros.outputs import Outputs
 from clue_ros.ros.report import OnFeedback, Report
 from clue_ros.ros.request import Request
 from clue_ros.ros.sight import Sight, View
-from clue_ros.types import Answer, ClueError, Decision, OutOfMemoryError
+from clue_ros.types import Answer, Box, ClueError, Decision, OutOfMemoryError
 
 State = Ground.Feedback
 
@@ -40,6 +42,7 @@ class Parts(NamedTuple):
     camera: Camera
     sight: Sight
     outputs: Outputs
+    frames: Frames
 
 
 class _Finished(Exception):
@@ -151,11 +154,16 @@ class Grounding:
                 step = self._session.on_decision(decision, time.monotonic())
         if step.end is End.FOUND:
             self._report.feedback(State.PROJECTING)
-            position = self._parts.camera.position(step.decision.box, image, self.image_size)
-            target = decision_to_target(step.decision, self.request.expression, self._header, position)
+            located = await self._locate(step.decision.box, image)
+            target = decision_to_target(step.decision, self.request.expression, self._header, located)
             self._report.result.target = target
-            self._parts.outputs.target(target)
+            self._report.result.chosen_candidate = index_of(step.decision.box, self.request.candidates)
+            self._parts.outputs.target(target, located)
         return step
+
+    async def _locate(self, box: Box, image) -> Optional[Located]:
+        place = self._parts.camera.place(box, image, self.image_size)
+        return None if place is None else await self._until(self._parts.frames.locate(place, self._header))
 
     async def _camera_frame(self):
         """The newest frame that is young enough; waits for one until `wait_for_image_s` is over."""

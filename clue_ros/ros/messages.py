@@ -7,13 +7,14 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from geometry_msgs.msg import Point, PointStamped
+from geometry_msgs.msg import Point, PointStamped, Vector3
 from std_msgs.msg import Header
 
 from clue_ros.msg import Ambiguity as AmbiguityMsg
 from clue_ros.msg import Box as BoxMsg
 from clue_ros.msg import Region as RegionMsg
 from clue_ros.msg import Target, Turn
+from clue_ros.ros.frames import Located
 from clue_ros.srv import Answer as AnswerSrv
 from clue_ros.types import Ambiguity, Answer, Box, ClueError, Decision
 
@@ -61,17 +62,25 @@ def msg_to_attention_map(msg: AmbiguityMsg) -> np.ndarray:
 
 
 def decision_to_target(
-    decision: Decision, expression: str, header: Header, position: Optional[Tuple[float, float, float]] = None
+    decision: Decision, expression: str, header: Header, located: Optional[Located] = None
 ) -> Target:
-    """A decision that holds a box -> Target; `position` in metres in `header.frame_id`."""
+    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`."""
     target = Target(
         header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence)
     )
-    if position is not None:
-        x, y, z = position
+    if located is not None:
         target.has_position = True
-        target.position = PointStamped(header=header, point=Point(x=float(x), y=float(y), z=float(z)))
+        target.position = PointStamped(
+            header=Header(stamp=header.stamp, frame_id=located.frame_id), point=xyz(Point, located.position)
+        )
+        target.size = xyz(Vector3, located.size)
     return target
+
+
+def xyz(kind: type, values: Sequence[float]):
+    """Three numbers as a geometry_msgs Point or Vector3."""
+    x, y, z = values
+    return kind(x=float(x), y=float(y), z=float(z))
 
 
 def turn_msg(speaker: str, text: str, stamp: Time) -> Turn:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import List, Optional
+from typing import Callable, List, Optional
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -25,6 +25,7 @@ from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
 from clue_ros.ros.diagnostics import Diagnostics
 from clue_ros.ros.errors import MissingPackageError
+from clue_ros.ros.frames import Frames
 from clue_ros.ros.ground_action import GroundAction
 from clue_ros.ros.grounding import Parts
 from clue_ros.ros.inference import Inference
@@ -77,16 +78,17 @@ class ClueNode(LifecycleNode):
             self.get_logger().error(f"cannot configure: {name} does not load: {error}")
             return FAILURE
         self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
-        outputs = Outputs(self)
+        outputs = Outputs(self, settings.publish_detections)
         camera = Camera(self, settings, self._group)
         sight = Sight()
-        parts = Parts(self, self._inference, camera, sight, outputs)
+        frames = Frames(self, settings.target_frame, self._group)
+        parts = Parts(self, self._inference, camera, sight, outputs, frames)
         self._conversation = Conversation(parts, self._group)
         self._look_ahead = LookAhead(self, camera, self._inference, sight, self._conversation, self._group)
         action = GroundAction(self, self._conversation, self._group)
         detect = DetectService(self, parts, self._conversation, self._group)
         speech = Speech(self, settings, outputs, self._conversation, self._group)
-        self._entities = [outputs, camera, self._conversation, self._look_ahead, action, detect, speech]
+        self._entities = [outputs, camera, frames, self._conversation, self._look_ahead, action, detect, speech]
         self._diagnostics.configured(settings.model_settings, camera, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)
@@ -178,11 +180,14 @@ def autostart(node: ClueNode) -> bool:
     return node.trigger_activate() == SUCCESS
 
 
-def main(args: Optional[List[str]] = None, factory: GrounderFactory = load_grounder) -> int:
+def main(
+    args: Optional[List[str]] = None, factory: GrounderFactory = load_grounder,
+    make: Optional[Callable[[], ClueNode]] = None,
+) -> int:  # fmt: skip
     """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result; 2 for bad parameters."""
     stop = spinning.init(args)
     try:
-        node = ClueNode(factory)
+        node = make() if make is not None else ClueNode(factory)
     except ParameterException as error:
         print(f"clue: {error}", file=sys.stderr)
         rclpy.try_shutdown()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Optional
+from types import ModuleType
+from typing import Any, Optional
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
+from visualization_msgs.msg import MarkerArray
 
 from clue_ros.msg import Ambiguity, Target, Turn
+from clue_ros.ros import mirrors
 from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.frames import Located
+from clue_ros.ros.markers import target_to_markers
 from clue_ros.ros.messages import ambiguity_to_msg
 from clue_ros.types import ClueError, Decision
 
@@ -20,9 +25,13 @@ RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Outputs:
-    """Lifecycle publishers: silent unless the node is active."""
+    """Lifecycle publishers: silent unless the node is active. Pictures of a result (debug_image, markers, annotations)
+    are made only while somebody subscribes.
 
-    def __init__(self, node: LifecycleNode) -> None:
+    publish_detections: also as vision_msgs detections; says so in the log where that package is not installed.
+    """
+
+    def __init__(self, node: LifecycleNode, publish_detections: bool = False) -> None:
         self._node = node
         self.said_at: Optional[float] = None  # when the last utterance went out, monotonic seconds
         self._utterance = node.create_lifecycle_publisher(String, "utterance", RELIABLE)
@@ -30,6 +39,20 @@ class Outputs:
         self._target = node.create_lifecycle_publisher(Target, "target", RELIABLE)
         self._ambiguity = node.create_lifecycle_publisher(Ambiguity, "ambiguity", RELIABLE)
         self._debug_image = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
+        self._markers = node.create_lifecycle_publisher(MarkerArray, "markers", RELIABLE)
+        self._publishers = [
+            self._utterance, self._turn, self._target, self._ambiguity, self._debug_image, self._markers,
+        ]  # fmt: skip
+        self._foxglove = mirrors.message_module("foxglove_msgs")
+        self._annotations = self._optional(self._foxglove, "ImageAnnotations", "annotations")
+        self._vision = mirrors.message_module("vision_msgs") if publish_detections else None
+        if publish_detections and self._vision is None:
+            node.get_logger().warning(
+                "publish_detections is true, but vision_msgs is not installed: no detections. Install"
+                " ros-$ROS_DISTRO-vision-msgs"
+            )
+        self._detections_2d = self._optional(self._vision, "Detection2DArray", "detections_2d")
+        self._detections_3d = self._optional(self._vision, "Detection3DArray", "detections_3d")
 
     def say(self, text: str) -> None:
         self.said_at = time.monotonic()
@@ -38,14 +61,22 @@ class Outputs:
     def turn(self, turn: Turn) -> None:
         self._turn.publish(turn)
 
-    def target(self, target: Target) -> None:
+    def target(self, target: Target, located: Optional[Located] = None) -> None:
+        """The target, and its mirrors; `located` where its place is known."""
         self._target.publish(target)
+        if _wanted(self._markers):
+            self._markers.publish(target_to_markers(target, located))
+        if self._vision is not None:
+            self._detections_2d.publish(mirrors.target_to_detections_2d(self._vision, target))
+            self._detections_3d.publish(mirrors.target_to_detections_3d(self._vision, target, located))
 
     def decision(self, decision: Decision, rgb: Optional[np.ndarray], header: Header) -> None:
-        """One step of the model: its ambiguity and, only if somebody listens, the picture of it."""
+        """One step of the model: its ambiguity and, only if somebody listens, the pictures of it."""
         if decision.ambiguity is not None:
             self._ambiguity.publish(ambiguity_to_msg(decision.ambiguity, decision.expression, header))
-        if rgb is not None and self._debug_image.get_subscription_count() > 0:
+        if self._annotations is not None and _wanted(self._annotations):
+            self._annotations.publish(mirrors.decision_to_annotations(self._foxglove, decision, header))
+        if rgb is not None and _wanted(self._debug_image):
             from clue_ros.visualization import draw_debug
 
             try:
@@ -56,5 +87,18 @@ class Outputs:
             self._debug_image.publish(rgb_to_image(picture, header))
 
     def close(self) -> None:
-        for publisher in (self._utterance, self._turn, self._target, self._ambiguity, self._debug_image):
+        for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers.clear()
+
+    def _optional(self, msgs: Optional[ModuleType], kind: str, topic: str) -> Any:
+        """A publisher of a message of an optional package; None without the package."""
+        if msgs is None:
+            return None
+        publisher = self._node.create_lifecycle_publisher(getattr(msgs, kind), topic, RELIABLE)
+        self._publishers.append(publisher)
+        return publisher
+
+
+def _wanted(publisher: Any) -> bool:
+    return publisher.get_subscription_count() > 0

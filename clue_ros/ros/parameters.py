@@ -49,6 +49,8 @@ class Parameters:
     image_transport: str
     use_depth: bool
     max_depth_offset_s: float
+    target_frame: str
+    publish_detections: bool
     look_ahead: bool
     look_ahead_rate: float
     look_ahead_tolerance: float
@@ -94,6 +96,8 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
     "max_depth_offset_s": (0.1, "Largest difference of stamp between the image and its depth image.", (0.0, 10.0)),
+    "target_frame": ("", "Give positions in this frame, through tf2; empty: the optical one. Read by configure.", None),
+    "publish_detections": (False, "Also publish the target as vision_msgs detections. Read by configure.", None),
     "look_ahead": (True, "Run camera frames ahead of any words while the node is idle.", None),
     "look_ahead_rate": (2.0, "At most so many frames a second are run ahead.", (0.1, 30.0)),
     "look_ahead_tolerance": (

@@ -8,6 +8,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.candidates import choose_candidate
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.geometry import clip_box
 from clue_ros.location import BINS, bins_to_box
@@ -101,11 +102,13 @@ def nearest(box: Box, boxes: Sequence[Box]) -> int:
 
 
 def snapped(candidates: Sequence[Candidate], boxes: Sequence[Box]) -> Tuple[Candidate, ...]:
-    """Candidates moved onto the boxes of another system, each onto its nearest; of two on one box the surer stays."""
+    """Candidates moved onto the boxes of another system that they mean (choose_candidate); of two on one box the surer
+    stays, and what overlaps none is left out."""
     best = {}
     for candidate in candidates:
-        i = nearest(candidate.box, boxes)
-        best[i] = max(best.get(i, 0.0), candidate.confidence)
+        i = choose_candidate(candidate.box, boxes)
+        if i is not None:
+            best[i] = max(best.get(i, 0.0), candidate.confidence)
     return tuple(Candidate(Box(*boxes[i]), c) for i, c in sorted(best.items(), key=lambda item: -item[1]))
 
 

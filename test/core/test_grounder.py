@@ -61,6 +61,18 @@ def test_given_candidates_the_box_is_one_of_them(grounder):
     assert nearest_candidate(Box(11, 11, 12, 12), candidates) == candidates[0]
 
 
+def test_candidates_that_the_answer_does_not_overlap_are_not_found(grounder, monkeypatch):
+    class Said:
+        branch, bins, confidence = Branch.BOX, (512, 512, 1023, 1023), 0.9  # the lower right quarter
+
+    monkeypatch.setattr(grounder._backbone, "generate", lambda *arguments: Said())
+    near, far = Box(30, 22, 64, 48), Box(0, 0, 10, 10)
+    found = grounder.ground(IMAGE, "the mug", threshold=1.0, candidates=[far, near], may_ask=False)
+    assert found.outcome is Outcome.FOUND and found.box == near and found.candidates == (far, near)
+    missed = grounder.ground(IMAGE, "the mug", threshold=1.0, candidates=[far], may_ask=False)
+    assert missed.outcome is Outcome.NOT_FOUND and missed.box is None and missed.candidates == (far,)
+
+
 def test_unknown_words_are_named_and_not_guessed(grounder):
     decision = grounder.ground(IMAGE, "hand me the Zyzzyva, the quux!")
     assert decision.outcome is Outcome.UNKNOWN_WORDS

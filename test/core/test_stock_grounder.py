@@ -200,6 +200,8 @@ def test_boxes_of_another_system_are_the_answer(grounder, scene):
     given_boxes = [Box(40, 190, 120, 290), Box(490, 195, 570, 295)]
     assert grounder.ground(scene, "the left mug", candidates=given_boxes).box == given_boxes[0]
     assert grounder.ground(scene, "the mug", candidates=given_boxes[:1]).box == given_boxes[0]
+    elsewhere = grounder.ground(scene, "the mug", candidates=[Box(0, 0, 20, 20)])
+    assert elsewhere.outcome is Outcome.NOT_FOUND and elsewhere.box is None
 
 
 def test_cancelling_and_bad_input(grounder, scene):

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "clue_ros"
 # Packages that exist only with ROS. Generated clue_ros messages count too.
 ROS_ONLY = ("rclpy", "rosidl_parser", "rosidl_runtime_py", "ament_index_python", "launch", "launch_ros", "cv_bridge",
             "action_msgs", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "rcl_interfaces",
-            "sensor_msgs", "std_msgs", "vision_msgs", "tf2_ros",
+            "sensor_msgs", "std_msgs", "visualization_msgs", "vision_msgs", "foxglove_msgs", "tf2_ros",
             "clue_ros.msg", "clue_ros.srv", "clue_ros.action")
 
 IMPORT_ALL = """

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from clue_ros.ros.conversions import (
     SUPPORTED_ENCODINGS, array_to_image, compressed_to_rgb, image_to_rgb, is_empty, rgb_to_image,
 )  # fmt: skip
-from clue_ros.ros.depth import Intrinsics, depth_to_metres, intrinsics_from_info, position_of_box
+from clue_ros.ros.depth import Intrinsics, depth_to_metres, intrinsics_from_info, place_of_box
 from clue_ros.ros.errors import DepthMessageError, ImageMessageError, UnsupportedEncodingError
 from clue_ros.types import Box
 
@@ -237,11 +237,11 @@ def test_position_is_robust_to_holes_and_background():
     depth[35:65, 35:65] = 0.5  # the object
     depth[45:48] = np.nan  # a hole across it
     camera = Intrinsics(100.0, 100.0, 49.5, 49.5, 100, 100)
-    x, y, z = position_of_box(depth, Box(30, 30, 70, 70), (100, 100), camera)
+    x, y, z = place_of_box(depth, Box(30, 30, 70, 70), (100, 100), camera).position
     assert z == pytest.approx(0.5) and (x, y) == pytest.approx((0.0, 0.0))
-    x, y, z = position_of_box(depth, Box(60, 60, 140, 140), (200, 200), camera)  # the image is twice as large
+    x, y, z = place_of_box(depth, Box(60, 60, 140, 140), (200, 200), camera).position  # the image is twice as large
     assert (x, y, z) == pytest.approx((0.0, 0.0, 0.5), abs=0.003)
-    assert position_of_box(np.full((9, 9), np.nan, np.float32), Box(1, 1, 8, 8), (9, 9), camera) is None
+    assert place_of_box(np.full((9, 9), np.nan, np.float32), Box(1, 1, 8, 8), (9, 9), camera) is None
 
 
 def test_intrinsics():

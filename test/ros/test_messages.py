@@ -16,6 +16,7 @@ from clue_ros.ros.errors import (
     END_CODES, DialogueEnded, ImageMessageError, ModelFailedError, NoImageError, OutOfMemoryError,
     UnsupportedEncodingError, error_code, from_model,
 )  # fmt: skip
+from clue_ros.ros.frames import UPRIGHT, Located
 from clue_ros.ros.scripted_scene import closing_of
 from clue_ros.types import (
     Ambiguity, Answer, Box, Cancelled, Decision, InvalidExpressionError, InvalidImageError, Outcome, Region,
@@ -38,10 +39,12 @@ def test_ambiguity_round_trip_through_cdr():
 
 def test_target_round_trip_through_cdr():
     decision = Decision(Outcome.FOUND, "the mug", box=Box(1.5, 2, 3, 4), confidence=0.5)
-    sent = messages.decision_to_target(decision, "the mug", HEADER, (0.1, 0.2, 0.3))
+    located = Located("base", (0.1, 0.2, 0.3), UPRIGHT, (0.04, 0.05, 0.06))
+    sent = messages.decision_to_target(decision, "the mug", HEADER, located)
     got = deserialize_message(serialize_message(sent), Target)
     assert messages.msg_to_box(got.box) == Box(1.5, 2, 3, 4) and got.has_position and got.position.point.z == 0.3
-    assert got.position.header == got.header == HEADER
+    assert got.header == HEADER and got.position.header == Header(frame_id="base", stamp=HEADER.stamp)
+    assert (got.size.x, got.size.y, got.size.z) == (0.04, 0.05, 0.06)
     assert not messages.decision_to_target(decision, "the mug", HEADER).has_position
 
 
