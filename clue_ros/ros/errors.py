@@ -13,8 +13,12 @@ from clue_ros.types import (
 )  # fmt: skip
 
 Code = Ground.Result
-# 7005 -> "NOT_FOUND": the result's whole-number constants are the error codes.
-CODE_NAMES = {getattr(Code, name): name for name in dir(Code) if name.isupper() and type(getattr(Code, name)) is int}
+# 7005 -> "NOT_FOUND". A field's default (..__DEFAULT) is a constant too, but no error code.
+CODE_NAMES = {
+    getattr(Code, name): name
+    for name in dir(Code)
+    if name.isupper() and type(getattr(Code, name)) is int and not name.endswith("__DEFAULT")
+}
 
 
 class DepthMessageError(ClueError):

@@ -125,7 +125,7 @@ class ScriptedGrounder:
         self.calls.append((expression, tuple(turns), may_ask))
         self.limits.append(min_confidence)
         self.used.append(image.rgb)
-        say = self._line(expression, len(turns))
+        say = self._line(expression, turns)
         self.working.set()
         self._work(say.delay_s or self.delay_s, should_stop)
         if say.error is not None:
@@ -160,7 +160,7 @@ class ScriptedGrounder:
     ) -> Ambiguity:
         image = self._encoded(image_or_encoded)
         self.used.append(image.rgb)
-        say = self._line(expression, len(turns))
+        say = self._line(expression, turns)
         self.working.set()
         self._work(say.delay_s or self.delay_s, should_stop)
         if say.error is not None:
@@ -176,9 +176,9 @@ class ScriptedGrounder:
     def _encoded(self, image: Union[np.ndarray, ScriptedImage]) -> ScriptedImage:
         return image if isinstance(image, ScriptedImage) else self.encode(image)
 
-    def _line(self, expression: str, turn: int) -> Say:
+    def _line(self, expression: str, turns: Sequence[Turn]) -> Say:
         lines = self.script.get(expression, Say.found())
-        return lines if isinstance(lines, Say) else lines[min(turn, len(lines) - 1)]
+        return lines if isinstance(lines, Say) else lines[min(len(turns), len(lines) - 1)]
 
     def _work(self, seconds: float, should_stop: Optional[Callable[[], bool]]) -> None:
         end = time.monotonic() + seconds
