@@ -36,10 +36,14 @@ class Frame(NamedTuple):
 
 
 class Camera:
-    """Subscriptions of one camera. All methods are for the executor's thread."""
+    """Subscriptions of one camera: `image`, `depth` and `camera_info`, under its name if it has one.
 
-    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup) -> None:
+    All methods are for the executor's thread.
+    """
+
+    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup, name: str = "") -> None:
         self._node = node
+        self.topic = node.resolve_topic_name(_under(name, "image"))
         self._frame: Optional[Frame] = None
         self._info: Optional[CameraInfo] = None
         self._depths: Deque[Frame] = deque(maxlen=DEPTHS_KEPT)
@@ -54,13 +58,13 @@ class Camera:
             self._subscriptions.append(node.create_subscription(kind, topic, callback, IMAGE_QOS, callback_group=group))
 
         if parameters.image_transport in ("raw", "both"):
-            subscribe(Image, "image", self._on_image)
+            subscribe(Image, _under(name, "image"), self._on_image)
         if parameters.image_transport in ("compressed", "both"):
             # image_transport's convention: the resolved name with /compressed, so a remap of `image` carries over.
-            subscribe(CompressedImage, node.resolve_topic_name("image") + "/compressed", self._on_image)
+            subscribe(CompressedImage, self.topic + "/compressed", self._on_image)
         if parameters.use_depth:
-            subscribe(Image, "depth", self._on_depth)
-            subscribe(CameraInfo, "camera_info", self._on_info)
+            subscribe(Image, _under(name, "depth"), self._on_depth)
+            subscribe(CameraInfo, _under(name, "camera_info"), self._on_info)
 
     def latest(self, max_age_s: float) -> "Optional[Image | CompressedImage]":
         """The newest frame if it is young enough, else None."""
@@ -74,7 +78,7 @@ class Camera:
 
     def why_none(self, max_age_s: float) -> str:
         """One sentence for NO_IMAGE."""
-        topic = self._node.resolve_topic_name("image")
+        topic = self.topic
         if self._frame is None:
             return f"no frame arrived on {topic} or {topic}/compressed: start the camera, or remap `image` to its topic"
         age = self._age(self._frame)
@@ -90,8 +94,7 @@ class Camera:
         encoding = encoding_of(message)
         if encoding not in self._unreadable and len(self._unreadable) < ENCODINGS_NAMED:
             self._unreadable.add(encoding)
-            topic = self._node.resolve_topic_name("image")
-            self._node.get_logger().error(f"{topic}: {error} (said once for {encoding[:40]!r})")
+            self._node.get_logger().error(f"{self.topic}: {error} (said once for {encoding[:40]!r})")
 
     def next(self) -> Future:
         """A future that ends when the next frame arrives."""
@@ -159,3 +162,7 @@ class Camera:
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
+
+
+def _under(name: str, topic: str) -> str:
+    return f"{name}/{topic}" if name else topic

@@ -38,7 +38,8 @@ class DetectService:
                 raise DialogueEnded(Ground.Result.NOT_ACTIVE, "the node is not active: activate it")
             expression = check_expression(request.expression)
             parameters = read(self._node)
-            camera, tolerance, max_age_s = self._parts.camera, parameters.sight_tolerance, parameters.max_image_age_s
+            camera = self._parts.cameras.named(request.camera)
+            tolerance, max_age_s = parameters.sight_tolerance, parameters.max_image_age_s
             own = not is_empty(request.image)
             image = request.image if own else camera.latest(max_age_s)
             if image is None:

@@ -33,6 +33,10 @@ class ModelFailedError(ClueError):
     """The model raised an error of its own while it worked."""
 
 
+class UnknownCameraError(ClueError):
+    """A goal names a camera that the node does not have; the text lists those it has."""
+
+
 class MissingPackageError(ClueError):
     """A parameter asks for something whose ROS package is not installed; the text names both."""
 
@@ -51,6 +55,7 @@ _CODES = (
     (InvalidImageError, Code.INVALID_IMAGE),
     (InvalidExpressionError, Code.INVALID_EXPRESSION),
     (NoImageError, Code.NO_IMAGE),
+    (UnknownCameraError, Code.UNKNOWN_CAMERA),
     (OutOfMemoryError, Code.OUT_OF_MEMORY),
     (ModelFailedError, Code.MODEL_ERROR),
     (Cancelled, Code.NOT_ACTIVE),  # only reached when the node itself stopped the model

@@ -19,6 +19,7 @@ from clue_ros.action import Ground
 from clue_ros.candidates import index_of
 from clue_ros.dialogue.session import PERSON, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
 from clue_ros.ros.camera import Camera
+from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.conversions import message_to_rgb
 from clue_ros.ros.errors import DialogueEnded, NoImageError
 from clue_ros.ros.frames import Frames, Located
@@ -39,10 +40,15 @@ class Parts(NamedTuple):
 
     node: Node
     inference: Inference
-    camera: Camera
+    cameras: Cameras
     sight: Sight
     outputs: Outputs
     frames: Frames
+
+    @property
+    def camera(self) -> Camera:
+        """The one that is looked through unless a goal names another."""
+        return self.cameras.first
 
 
 class _Finished(Exception):
@@ -59,6 +65,7 @@ class Grounding:
     def __init__(self, request: Request, parts: Parts, on_feedback: OnFeedback = lambda *_: None) -> None:
         self.request = request
         self._parts = parts
+        self._camera = parts.camera
         started = time.monotonic()
         self._session = DialogueSession(
             request.expression, request.policy, request.max_questions, request.answer_timeout_s, request.timeout_s,
@@ -116,7 +123,7 @@ class Grounding:
         if finish is not None:
             self._interrupt(_Finished(finish))
         elif self._image_deadline is not None and now >= self._image_deadline:
-            self._interrupt(NoImageError(self._parts.camera.why_none(self.request.max_image_age_s)))
+            self._interrupt(NoImageError(self._camera.why_none(self.request.max_image_age_s)))
 
     # The dialogue itself.
 
@@ -137,6 +144,7 @@ class Grounding:
 
     async def _dialogue(self) -> Finish:
         self._report.note(PERSON, self.request.expression)
+        self._camera = self._parts.cameras.named(self.request.camera)
         image = self.request.image
         if image is None:
             image = await self._camera_frame()
@@ -162,18 +170,18 @@ class Grounding:
         return step
 
     async def _locate(self, box: Box, image) -> Optional[Located]:
-        place = self._parts.camera.place(box, image, self.image_size)
+        place = self._camera.place(box, image, self.image_size)
         return None if place is None else await self._until(self._parts.frames.locate(place, self._header))
 
     async def _camera_frame(self):
         """The newest frame that is young enough; waits for one until `wait_for_image_s` is over."""
         self._image_deadline = time.monotonic() + self.request.wait_for_image_s
-        image = self._parts.camera.latest(self.request.max_image_age_s)
+        image = self._camera.latest(self.request.max_image_age_s)
         if image is None:
             self._report.feedback(State.WAITING_FOR_IMAGE)
         while image is None:
-            await self._until(self._parts.camera.next())
-            image = self._parts.camera.latest(self.request.max_image_age_s)
+            await self._until(self._camera.next())
+            image = self._camera.latest(self.request.max_image_age_s)
         self._image_deadline = None
         return image
 

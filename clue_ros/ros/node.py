@@ -20,7 +20,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from clue_ros.ros import parameters, spinning
-from clue_ros.ros.camera import Camera
+from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
 from clue_ros.ros.diagnostics import Diagnostics
@@ -79,17 +79,17 @@ class ClueNode(LifecycleNode):
             return FAILURE
         self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
         outputs = Outputs(self, settings.publish_detections)
-        camera = Camera(self, settings, self._group)
+        cameras = Cameras(self, settings, self._group)
         sight = Sight()
         frames = Frames(self, settings.target_frame, self._group)
-        parts = Parts(self, self._inference, camera, sight, outputs, frames)
+        parts = Parts(self, self._inference, cameras, sight, outputs, frames)
         self._conversation = Conversation(parts, self._group)
-        self._look_ahead = LookAhead(self, camera, self._inference, sight, self._conversation, self._group)
+        self._look_ahead = LookAhead(self, cameras.first, self._inference, sight, self._conversation, self._group)
         action = GroundAction(self, self._conversation, self._group)
         detect = DetectService(self, parts, self._conversation, self._group)
         speech = Speech(self, settings, outputs, self._conversation, self._group)
-        self._entities = [outputs, camera, frames, self._conversation, self._look_ahead, action, detect, speech]
-        self._diagnostics.configured(settings.model_settings, camera, self._conversation)
+        self._entities = [outputs, cameras, frames, self._conversation, self._look_ahead, action, detect, speech]
+        self._diagnostics.configured(settings.model_settings, cameras.first, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)
 

@@ -5,8 +5,9 @@ config/clue.yaml and docs/interfaces.md document the same list; a test compares 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidTopicNameException
@@ -46,6 +47,7 @@ class Parameters:
     answer_timeout_s: float
     max_image_age_s: float
     wait_for_image_s: float
+    cameras: List[str]
     image_transport: str
     use_depth: bool
     max_depth_offset_s: float
@@ -62,6 +64,11 @@ class Parameters:
         return self.threshold or None
 
     @property
+    def camera_names(self) -> Tuple[str, ...]:
+        """One empty name: the one camera, whose topics stand under no name."""
+        return tuple(name for name in self.cameras if name) or ("",)
+
+    @property
     def sight_tolerance(self) -> Optional[float]:
         """`look_ahead_tolerance`; None with look_ahead off."""
         return self.look_ahead_tolerance if self.look_ahead else None
@@ -70,6 +77,8 @@ class Parameters:
     def model_settings(self) -> ModelSettings:
         return ModelSettings(self.model, self.device, self.quantization, self.merge_adapters)
 
+
+_CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 # name: (default, description, (lowest, highest) or None)
 _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
@@ -93,6 +102,7 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
         (0.01, 3600.0),
     ),
     "wait_for_image_s": (2.0, "Seconds to wait for a camera frame that is fresh enough.", (0.0, 600.0)),
+    "cameras": ([""], "Names of several cameras; the first is looked through by default. Read by configure.", None),
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
     "max_depth_offset_s": (0.1, "Largest difference of stamp between the image and its depth image.", (0.0, 10.0)),
@@ -151,6 +161,11 @@ def _check(parameters: Sequence[Parameter]) -> SetParametersResult:
                 validate_topic_name(parameter.value)
             except InvalidTopicNameException as error:
                 return SetParametersResult(successful=False, reason=f"live_speech_topic: {error}")
+        if parameter.name == "cameras" and parameter.value:
+            names = [name for name in parameter.value if name]
+            if len(set(names)) < len(names) or not all(_CAMERA_NAME.fullmatch(name) for name in names):
+                reason = f"cameras is {names}: give different names of letters, digits and _, a letter first"
+                return SetParametersResult(successful=False, reason=reason)
         if parameter.name == "device" and not str(parameter.value).strip():
             return SetParametersResult(successful=False, reason="device is empty: give cpu or cuda")
     return SetParametersResult(successful=True)

@@ -45,6 +45,7 @@ class Request:
     sight_tolerance: Optional[float]
     timeout_s: Optional[float] = None
     image: Optional[Image] = None
+    camera: str = ""  # its name; empty: the first
     candidates: Tuple[Box, ...] = ()
     spoken: bool = False
 
@@ -87,6 +88,7 @@ def from_goal(goal: Ground.Goal, parameters: Parameters) -> Request:
         sight_tolerance=parameters.sight_tolerance,
         timeout_s=_or(duration_to_seconds(goal.timeout), None),
         image=None if is_empty(goal.image) else goal.image,
+        camera=goal.camera,
         candidates=candidates,
     )
 
