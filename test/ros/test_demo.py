@@ -93,11 +93,15 @@ def test_a_model_that_does_not_load_is_named(tmp_path):
 
 
 def test_somebody_at_the_terminal(tmp_path):
+    from clue_ros.evaluation.episode_runner import derive_episode
+
+    # Words that the scripted node asks one question about, whatever stands on the table.
+    said = next(e.expression for e in (derive_episode(0, i) for i in range(6)) if e.kind.value == "ambiguous_color")
     demo = start(tmp_path, "--person", "me", "--episodes", "1", stdin=subprocess.PIPE)
-    demo.stdin.write("pass me the can\nthe red one\n")
+    demo.stdin.write(f"{said}\nthe red one\n")
     demo.stdin.flush()
     assert demo.wait(60) == 0
     row = json.loads((tmp_path / "summary.json").read_text())["episodes"][0]
-    assert (row["expression"], row["answers"], row["outcome"]) == ("pass me the can", ["the red one"], "found")
+    assert (row["expression"], row["answers"], row["outcome"]) == (said, ["the red one"], "found")
     assert row["truth"] == "unknown" and row["iou"] is None
     assert not left_over(tmp_path)
