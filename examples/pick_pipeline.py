@@ -58,6 +58,7 @@ PLANS = {
     Code.NOT_ACTIVE: Plan.RETRY,
     Code.MODEL_ERROR: Plan.OPERATOR,
     Code.OUT_OF_MEMORY: Plan.OPERATOR,
+    Code.UNKNOWN_CAMERA: Plan.OPERATOR,
 }
 
 

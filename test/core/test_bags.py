@@ -244,8 +244,8 @@ def test_row_padding():
     message.step = 10
     with pytest.raises(ImageMessageError, match="shorter than a row"):
         message_to_rgb(message)
-    message.encoding = "nv12"
-    with pytest.raises(UnsupportedEncodingError, match="nv12"):
+    message.encoding = "nv24"
+    with pytest.raises(UnsupportedEncodingError, match="nv24"):
         message_to_rgb(message)
     assert len(SUPPORTED_ENCODINGS) >= 20
 

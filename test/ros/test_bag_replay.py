@@ -253,7 +253,7 @@ def test_the_pixels_of_a_bags_message_are_those_of_the_nodes(encoding):
     """The same bytes read by rosbags (arrays are numpy's) and by rclpy (array.array)."""
     rng = np.random.default_rng(0)
     for step, big in ((6 * 8, 0), (6 * 8 + 5, 1)):  # no encoding needs more than 8 bytes a pixel; the rest is padding
-        data = rng.integers(0, 256, 4 * step, np.uint8)
+        data = rng.integers(0, 256, 6 * step, np.uint8)  # nv12: four rows of luma, two of chroma
         message = Image(height=4, width=6, encoding=encoding, is_bigendian=big, step=step, data=data.tobytes())
         own = typestore().deserialize_cdr(rclpy.serialization.serialize_message(message), IMAGE)
         assert np.array_equal(message_to_rgb(own), message_to_rgb(message))
