@@ -19,6 +19,17 @@ def tiny_size():
 
 
 @pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """A rendered data set of 20 scenes each in `train` and `validation`. Read only: all trainer tests share it."""
+    from clue_ros.simulation.dataset import generate
+
+    folder = tmp_path_factory.mktemp("data")
+    for name, seed in (("train", 1), ("validation", 2)):
+        generate(folder / name, 20, seed, progress=False, shard=20)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory):
     """A directory as `clue train export` writes it, from untrained stages."""
     from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters

@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 
 from clue_ros.cli.main import main
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
-from clue_ros.simulation.dataset import generate
 from clue_ros.simulation.scene import SceneObject
 from clue_ros.training.adapters import (TARGETS, LoraSettings, add_adapter, load_adapter_weights,
                                         named_adapter_parameters)
@@ -34,16 +33,8 @@ from clue_ros.vlm.answers import PRIVATE, answer_tokens
 from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
 
-SCENES = 12
+SCENES = 20  # of the fixture `scenes`, train and validation
 CNN, JOINT = "half-last-detect-cnn", "joint"
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for name, seed in (("train", 1), ("validation", 2)):
-        generate(folder / name, SCENES, seed, progress=False, shard=SCENES)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import torch
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.grounder import Grounder
 from clue_ros.prompt import DETECT
-from clue_ros.simulation.dataset import generate
 from clue_ros.training.cli import DEFAULT_CONFIG
 from clue_ros.training.dense import location_loss
 from clue_ros.training.language_stage import LanguageSettings, pack_loss
@@ -25,15 +24,7 @@ from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
 
 
-SCENES = 20
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for name, seed in (("train", 1), ("validation", 2)):
-        generate(folder / name, SCENES, seed, progress=False, shard=SCENES)
-    return folder
+SCENES = 20  # of the fixture `scenes`, train and validation
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clue_ros.cli.main import main
-from clue_ros.simulation.dataset import generate
 from clue_ros.training.cli import DEFAULT_CONFIG
 from clue_ros.training.loop import Run, kept, load_modules
 from clue_ros.training.optimizer import Optimizer
@@ -21,7 +20,7 @@ from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.training.validation import Validation, is_better, mean_of_batches
 
-SCENES = 20
+SCENES = 20  # of the fixture `scenes`, train and validation
 TINY = {"data": {"train_scenes": SCENES, "validation_scenes": SCENES},
         "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1,
@@ -29,14 +28,6 @@ TINY = {"data": {"train_scenes": SCENES, "validation_scenes": SCENES},
         "vision": {"steps": 4, "batch": 4, "validate_every": 2, "validation": 6},
         "language": {"steps": 4, "batch": 4, "queries": 5, "look": [2, 3], "validate_every": 2, "validation": 6},
         "joint": {"steps": 4, "batch": 4, "queries": 4, "tap": 2, "validate_every": 2, "validation": 6}}
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for name, seed in (("train", 1), ("validation", 2)):
-        generate(folder / name, SCENES, seed, progress=False, shard=SCENES)
-    return folder
 
 
 @pytest.fixture(scope="module")

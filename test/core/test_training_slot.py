@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from clue_ros.cli.main import main
-from clue_ros.simulation.dataset import generate
 from clue_ros.training.ablation import ABLATIONS, Variant, read_variants
 from clue_ros.training.ahead import Ahead
 from clue_ros.training.cli import DEFAULT_CONFIG
@@ -24,15 +23,7 @@ from clue_ros.training.stages import Stages
 from clue_ros.training.vision import VisionSettings, start, train_vision
 from clue_ros.types import ClueError
 
-SCENES = 20
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for name, seed in (("train", 1), ("validation", 2)):
-        generate(folder / name, SCENES, seed, progress=False, shard=SCENES)
-    return folder
+SCENES = 20  # of the fixture `scenes`, train and validation
 
 
 @pytest.fixture(scope="module")
