@@ -17,13 +17,14 @@ DEPENDENCY_OF = {"cv2": "python3-opencv", "numpy": "python3-numpy", "PIL": "pyth
                  "rich": "python3-rich", "tqdm": "python3-tqdm", "matplotlib": "python3-matplotlib", "torch": "python3-torch",
                  "transformers": "python3-transformers-pip", "peft": "python3-peft-pip",
                  "safetensors": "python3-safetensors-pip", "tokenizers": "python3-tokenizers-pip",
-                 "mujoco": "python3-mujoco-pip", "jinja2": "python3-jinja2"}
+                 "mujoco": "python3-mujoco-pip", "jinja2": "python3-jinja2",
+                 "accelerate": "python3-accelerate-pip", "rosbags": "python3-rosbags-pip"}
 # Used where they are importable, and only there (DESIGN: "Optional").
-OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_ros", "tf2_geometry_msgs", "rosbags", "mcap_ros2",
+OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_ros", "tf2_geometry_msgs",
             "torchao", "pycocoevalcap"}
 # Come with one of the dependencies.
 BROUGHT_ALONG = {"rosidl_runtime_py": "rclpy", "rpyutils": "rclpy", "OpenGL": "python3-mujoco-pip", "huggingface_hub": "python3-transformers-pip",
-                 "accelerate": "python3-peft-pip", "markupsafe": "python3-jinja2"}
+                 "markupsafe": "python3-jinja2"}
 
 
 @pytest.fixture(scope="module")
