@@ -19,8 +19,6 @@ from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.recipe import FinetuneError
 from clue_ros.types import ModelLoadError
 
-READINGS = "readings.jsonl"
-
 
 def weights_of(objective: Objective) -> Dict[str, torch.Tensor]:
     """Everything that is trained, the CNN's running means included, on the CPU."""
@@ -113,23 +111,6 @@ def check_same_run(state: Dict, about: Dict, folder: Path) -> None:
     if differing:
         raise FinetuneError(f"{folder} holds a run with other settings ({'; '.join(differing[:4])}): give the same "
                             "ones to go on, or delete the folder to start anew")
-
-
-def keep_readings(folder: Path, step: int) -> None:
-    """Drop lines of steps that were lost with the interruption, which will be run again."""
-    file = Path(folder) / READINGS
-    if not file.is_file():
-        return
-    kept = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue  # torn by the interruption
-    partial = file.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(file)
 
 
 def _flat(values: Dict, where: str = "") -> Dict:

@@ -21,6 +21,7 @@ from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.recipe import AnyTask, FinetuneError, JointTask, passes_a_step
 from clue_ros.finetune.validation import Held, chosen_metric, is_better, measure
 from clue_ros.training.optimizer import linear
+from clue_ros.training.readings import READINGS, keep_until
 
 BARREN = 50  # steps in a row without anything to learn from until the run stops
 
@@ -106,7 +107,7 @@ class Trainer:
         self.step, self.place = state["step"], state["place"]
         self.best = float("nan") if state["best"] is None else state["best"]
         if self.accelerator.is_main_process:
-            checkpoint.keep_readings(self.folder, self.step)
+            keep_until(self.folder / READINGS, self.step)
 
     def _step(self, step: Step, stop: bool):
         """(readings or None if the step held nothing, whether any process wants to stop)."""
@@ -189,7 +190,7 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         plain = {k: None if v != v else v for k, v in readings.items()}
-        with open(self.folder / checkpoint.READINGS, "a", encoding="utf-8") as log:
+        with open(self.folder / READINGS, "a", encoding="utf-8") as log:
             log.write(json.dumps({"step": self.step, **plain}) + "\n")
 
     def _complaint(self) -> str:
