@@ -16,14 +16,18 @@ from clue_ros.types import Answer, InvalidExpressionError, Turn
 
 DETECT, CLARIFY = "detect", "clarify"
 MAX_CHARACTERS = 1000  # of an instruction or an answer
+# What gives a prompt its form. A closed vocabulary takes none of them from a person, an open one no role with its colon.
+RESERVED = frozenset({DETECT, CLARIFY, "assistant", "user", ":"})
 _SPACES = re.compile(r"\s+")
+_ROLE = re.compile(r"\b(assistant|user)[\s:]*:")
 
 
 def clean(text: str) -> str:
-    """Lower-case text on one line that cannot smuggle in a token: control characters, '<' and '>' are removed."""
+    """Lower-case text on one line that can smuggle in neither a token nor a turn that nobody spoke: control characters,
+    '<' and '>' are removed, and the colon behind a role's name ("user: yes")."""
     text = unicodedata.normalize("NFKC", text).replace("’", "'")
     text = "".join(" " if unicodedata.category(c)[0] == "C" or c in "<>" else c for c in text)
-    return _SPACES.sub(" ", text).strip().lower()
+    return _SPACES.sub(" ", _ROLE.sub(r"\1 ", text.lower())).strip()
 
 
 def check_expression(expression: str) -> str:

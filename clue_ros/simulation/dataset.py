@@ -10,7 +10,8 @@ frame).
 
     clue scenes --objects DIR --output data/own --count 200 [--only-own]
 
-takes objects that users bring (simulation/own_folder.py) among the built-in ones, or alone.
+takes objects that users bring (simulation/own_folder.py) among the built-in ones, or alone. With --varied every second
+shard bends the built-in shapes its own way (simulation/variety.py), which is what a model should be trained on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import json
 import multiprocessing
 import os
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
@@ -30,9 +32,11 @@ import numpy as np
 from clue_ros.simulation import own_scenes
 from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, recolored, sample_scene
+from clue_ros.simulation.variety import PLAIN
 from clue_ros.types import ClueError
 
 SHARD = 100
+VARIED_MARK = "varied"  # a file of this name lies in a data set of bent shapes
 COUNTERFACTUAL = 8
 ASPECTS = ((320, 240), (320, 240), (320, 240), (280, 280), (384, 216))  # width, height: what cameras deliver
 
@@ -46,21 +50,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--objects", type=Path, metavar="DIR",
                         help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml, <id>.xml, objects.yaml (docs/data.md)")
     parser.add_argument("--only-own", action="store_true", help="nothing but the objects of --objects")
+    parser.add_argument("--varied", action="store_true",
+                        help="bend the built-in shapes, another way in every second shard: more to learn from")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.only_own and args.objects is None:
         raise ClueError("--only-own needs --objects DIR, the folder of your meshes")
-    generate(args.output, args.count, args.seed, args.workers, objects=args.objects, only_own=args.only_own)
+    generate(args.output, args.count, args.seed, args.workers, objects=args.objects, only_own=args.only_own,
+             varied=args.varied)
     return 0
 
 
 def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True, shard: int = SHARD,
-             objects: Optional[Path] = None, only_own: bool = False) -> int:
+             objects: Optional[Path] = None, only_own: bool = False, varied: bool = False) -> int:
     """Render what is missing of a data set, in shards of `shard` scenes; returns how many it then holds. Safe to
-    interrupt. objects: a folder of own meshes; only_own: no built-in ones. Raises OwnObjectError for a folder that
-    cannot be used, or an output that was begun with another."""
+    interrupt. objects: a folder of own meshes; only_own: no built-in ones; varied: bend the built-in shapes in every
+    second shard. Raises OwnObjectError for a folder that cannot be used, or an output that was begun with another;
+    ClueError for one begun with the other `varied`."""
     from tqdm import tqdm
 
     output = Path(output)
@@ -71,10 +79,12 @@ def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bo
         for remark in own_scenes.remarks(own):
             print(f"warning: {remark}", file=sys.stderr)
     own_scenes.keep_record(output, own, only_own)
+    _keep_varied(output, varied)
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     shards = range((count + shard - 1) // shard)
-    todo = [(output, seed, s, shard, objects, only_own) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
+    todo = [(output, seed, s, shard, objects, only_own, varied) for s in shards
+            if not (output / f"scenes-{s:05d}.jsonl").exists()]
     bar = tqdm(total=len(shards) * shard, initial=(len(shards) - len(todo)) * shard, unit="scene",
                disable=not progress, file=sys.stderr)
     os.environ.setdefault("LP_NUM_THREADS", "1" if workers > 1 else str(os.cpu_count() or 1))
@@ -90,6 +100,17 @@ def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bo
     return len(shards) * shard
 
 
+def _keep_varied(output: Path, varied: bool) -> None:
+    """Note that a data set's shapes are bent. Raises ClueError if the folder was begun otherwise: half of it would be."""
+    mark = output / VARIED_MARK
+    if varied != mark.exists() and any(output.glob("scenes-*.jsonl")):
+        raise ClueError(f"{output} was begun {'without' if varied else 'with'} --varied; go on as it was begun, or choose "
+                        "another folder")
+    if varied:
+        output.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
 def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Scene:
     """The scene that a data set of this seed holds at this index; every eighth is the one before it with one object
     recoloured."""
@@ -103,13 +124,20 @@ def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Sce
 def _shard(job) -> int:
     from clue_ros.simulation.renderer import TabletopRenderer
 
-    output, seed, shard, size, objects, only_own = job
+    output, seed, shard, size, objects, only_own, varied = job
     own = _own_objects(objects) if objects is not None else ()
-    config = own_scenes.own_config(own, only_own) if own else SceneConfig()
+    variety = shard if varied and shard % 2 else PLAIN
+    config = replace(own_scenes.own_config(own, only_own) if own else SceneConfig(), variety=variety)
     width, height = ASPECTS[shard % len(ASPECTS)]
+    if variety != PLAIN:
+        with TabletopRenderer(width, height, own=own, variety=variety) as renderer:
+            return _render_shard(renderer, config, output, seed, shard, size)
     if (width, height, own) not in _renderer:
         _renderer[width, height, own] = TabletopRenderer(width, height, own=own)
-    renderer = _renderer[width, height, own]
+    return _render_shard(_renderer[width, height, own], config, output, seed, shard, size)
+
+
+def _render_shard(renderer, config: SceneConfig, output: Path, seed: int, shard: int, size: int) -> int:
     lines: List[str] = []
     for index in range(shard * size, (shard + 1) * size):
         view = renderer.render(scene_for(seed, index, config), depth=False)
@@ -117,7 +145,7 @@ def _shard(job) -> int:
         cv2.imwrite(str(output / "images" / f"{name}.webp"), view.rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 92])
         cv2.imwrite(str(output / "masks" / f"{name}.png"), (view.segmentation + 1).astype(np.uint8))
         lines.append(json.dumps({
-            "id": name, "width": width, "height": height, "intrinsics": [round(v, 3) for v in view.intrinsics],
+            "id": name, "width": renderer.width, "height": renderer.height, "intrinsics": [round(v, 3) for v in view.intrinsics],
             "objects": [object_to_dict(o, p) for o, p in zip(view.objects, view.points)],
         }))
     target = output / f"scenes-{shard:05d}.jsonl"

@@ -13,6 +13,8 @@ from clue_ros.types import Box
 
 Intrinsics = Tuple[float, float, float, float]  # fx, fy, cx, cy in pixels
 
+PRIMITIVES = ("box", "sphere")
+
 _rings: Dict[Tuple[str, str], List[np.ndarray]] = {}
 
 
@@ -50,8 +52,11 @@ def paint_silhouette(canvas: np.ndarray, value: int, item: SceneObject, camera: 
         _fill_triangles(canvas, value, uv.clip(-1e4, 1e4).astype(np.int32))
         return
     scale = shapes.SIZES[item.size]
-    for rings in _silhouette_rings(item.category, item.shape):
-        points = ((rings * scale) @ turn + np.array(item.position) - origin) @ rotation
+    for part, rings in zip(shapes.shape_of(item.category, item.shape).parts,
+                           _silhouette_rings(item.category, item.shape)):
+        # Boxes and balls are primitives of the renderer: stretched, but neither tapered nor bellied.
+        bent = rings * item.deformation.scale if part.mesh in PRIMITIVES else item.deformation.bent(rings)
+        points = ((bent * scale) @ turn + np.array(item.position) - origin) @ rotation
         uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + [cx + width / 2, cy + height / 2]
         # Two neighbouring rings span a convex frustum, so the union of their hulls is the exact silhouette.
         for a, b in zip(uv[:-1], uv[1:]):

@@ -16,6 +16,7 @@ from clue_ros.simulation import meshes, shapes, textures
 from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.projection import Intrinsics, camera_pose, intrinsics_of, measure, optical_points
 from clue_ros.simulation.scene import Scene, SceneObject
+from clue_ros.simulation.variety import PLAIN, Deformation, deformation
 from clue_ros.types import ClueError
 
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -56,14 +57,16 @@ class TabletopRenderer:
     Raises SimulationError where MuJoCo finds no OpenGL (install libegl1, or libosmesa6 with MUJOCO_GL=osmesa).
     """
 
-    def __init__(self, width: int = 640, height: int = 480, shadows: int = 1024, own: Sequence[OwnObject] = ()):
-        """own: objects that users brought, which scenes of this renderer may hold."""
+    def __init__(self, width: int = 640, height: int = 480, shadows: int = 1024, own: Sequence[OwnObject] = (),
+                 variety: int = PLAIN):
+        """own: objects that users brought, which scenes of this renderer may hold; variety: of the built-in shapes of
+        its scenes (simulation/variety.py)."""
         try:
             import mujoco
         except ImportError as error:
             raise SimulationError(f"rendering needs the Python package mujoco ({error}): pip install mujoco") from error
         self._mujoco = mujoco
-        self.width, self.height = width, height
+        self.width, self.height, self._variety = width, height, variety
         self._slots: Dict[Tuple[str, str, str], List[int]] = {}
         spec = self._kit(shadows)
         for index, item in enumerate(own):
@@ -156,32 +159,39 @@ class TabletopRenderer:
                             type=mj.mjtLightType.mjLIGHT_DIRECTIONAL)
         world.add_camera(name="camera", pos=[0, 0, 1], fovy=48)
         for size, scale in shapes.SIZES.items():
-            for name, builder in meshes.MESHES.items():
-                vertices, faces, uv = builder()
-                mesh = spec.add_mesh(name=f"{name}_{size}", inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)
-                mesh.uservert = (vertices * scale).astype(np.float32).ravel()
-                mesh.userface = faces.astype(np.int32).ravel()
-                mesh.usertexcoord = uv.astype(np.float32).ravel()
-                mesh.userfacetexcoord = faces.astype(np.int32).ravel()
             for category, variants in shapes.SHAPES.items():
                 for variant, shape in variants.items():
+                    name = f"{category}/{variant}/{size}"
+                    bend = deformation(self._variety, category, variant, size, shape.height)
+                    for part in shape.parts:
+                        if part.mesh in meshes.MESHES:
+                            self._add_mesh(spec, f"{name}/{part.mesh}", part.mesh, bend, scale)
                     for copy in range(COPIES):
-                        body = world.add_body(name=f"{category}/{variant}/{size}/{copy}")
+                        body = world.add_body(name=f"{name}/{copy}")
                         for part in shape.parts:
-                            self._add_part(body, part, size, scale)
+                            self._add_part(body, part, name, bend, scale)
         return spec
 
-    def _add_part(self, body, part: shapes.Part, size: str, scale: float) -> None:
-        kind = self._mujoco.mjtGeom
+    def _add_mesh(self, spec, name: str, builder: str, bend: Deformation, scale: float) -> None:
+        vertices, faces, uv = meshes.MESHES[builder]()
+        mesh = spec.add_mesh(name=name, inertia=self._mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
+        mesh.uservert = (bend.bent(vertices) * scale).astype(np.float32).ravel()
+        mesh.userface = faces.astype(np.int32).ravel()
+        mesh.usertexcoord = uv.astype(np.float32).ravel()
+        mesh.userfacetexcoord = faces.astype(np.int32).ravel()
+
+    def _add_part(self, body, part: shapes.Part, name: str, bend: Deformation, scale: float) -> None:
+        kind, stretch = self._mujoco.mjtGeom, np.array(bend.scale) * scale
         common = dict(material="plain", contype=0, conaffinity=0, group=HIDDEN_GROUP)
         if part.mesh == "box":
-            half = np.array(part.size) * scale
+            half = np.array(part.size) * stretch
             body.add_geom(type=kind.mjGEOM_BOX, size=half, pos=[0, 0, half[2]], **common)
         elif part.mesh == "sphere":
-            radius = part.size[0] * scale
-            body.add_geom(type=kind.mjGEOM_SPHERE, size=[radius, 0, 0], pos=[0, 0, radius], **common)
+            radii = part.size[0] * stretch
+            ball = kind.mjGEOM_SPHERE if np.ptp(radii) == 0 else kind.mjGEOM_ELLIPSOID
+            body.add_geom(type=ball, size=radii, pos=[0, 0, radii[2]], **common)
         else:
-            body.add_geom(type=kind.mjGEOM_MESH, meshname=f"{part.mesh}_{size}", **common)
+            body.add_geom(type=kind.mjGEOM_MESH, meshname=f"{name}/{part.mesh}", **common)
 
     def _add_own(self, spec, index: int, item: OwnObject) -> None:
         """Adds an own object's meshes and materials, and `COPIES` bodies."""
@@ -221,6 +231,9 @@ class TabletopRenderer:
         taken, label = [], 0
         for item in scene.objects:
             key = (item.category if item.own is None else OWN, item.shape, item.size)
+            if item.own is None and item.variety != self._variety:
+                raise SimulationError(f"this renderer draws shapes of variety {self._variety}, the scene holds one of "
+                                      f"{item.variety}: make it with TabletopRenderer(variety={item.variety})")
             if not free.get(key):
                 raise SimulationError(
                     f"a scene can hold at most {COPIES} objects '{item.size} {item.shape} {item.category}'; known "

@@ -17,6 +17,7 @@ from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.shapes import (CATEGORIES, COLORS, HELD_OUT_PAIRS, HELD_OUT_SHAPES, NATURAL_COLORS, SHAPES, SIZES,
                                         STANDARD, shape_of)
 from clue_ros.simulation.textures import SURFACES
+from clue_ros.simulation.variety import PLAIN, Deformation, deformation
 from clue_ros.types import Box
 
 
@@ -30,7 +31,8 @@ class SceneObject:
 
     box: pixels of the render, None if no pixel is visible; visibility: visible share of the unoccluded silhouette,
     in [0, 1]; position: base centre in the table frame, metres; yaw: radians about z; own: the mesh that a user brought,
-    None for the built-in shapes. An own object may have no colour word: its color is ''.
+    None for the built-in shapes. An own object may have no colour word: its color is ''. variety: how the built-in shape
+    is bent (simulation/variety.py).
     """
 
     category: str
@@ -41,6 +43,7 @@ class SceneObject:
     rgb: Tuple[float, float, float]
     texture_seed: int = 0
     shape: str = STANDARD
+    variety: int = PLAIN
     box: Optional[Box] = None
     visibility: float = 0.0
     pixels: int = 0
@@ -50,7 +53,13 @@ class SceneObject:
     def radius(self) -> float:
         if self.own is not None:
             return self.own.radius
-        return shape_of(self.category, self.shape).radius * SIZES[self.size]
+        return shape_of(self.category, self.shape).radius * SIZES[self.size] * self.deformation.widest
+
+    @property
+    def deformation(self) -> Deformation:
+        """Of a built-in shape, before the factor of its size."""
+        height = shape_of(self.category, self.shape).height
+        return deformation(self.variety, self.category, self.shape, self.size, height)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,8 @@ class Scene:
         plain = asdict(replace(self, objects=tuple(replace(o, own=None) for o in self.objects)))
         for item in plain["objects"]:
             del item["own"]
+            if item["variety"] == PLAIN:
+                del item["variety"]
         return plain
 
 
@@ -94,6 +105,7 @@ class SceneConfig:
     that this share of the objects is drawn from one of the two.
     own: objects that users brought, drawn for their categories: always where a category is theirs alone, else for
     `own_share` of its objects.
+    variety: of the built-in shapes (simulation/variety.py).
     """
 
     categories: Tuple[str, ...] = CATEGORIES
@@ -114,6 +126,7 @@ class SceneConfig:
     duplicate_probability: float = .8  # of a second (and perhaps third and fourth) object of one category
     own: Tuple[OwnObject, ...] = ()
     own_share: float = .5
+    variety: int = PLAIN
 
 
 def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
@@ -145,7 +158,7 @@ def draw_object(rng: np.random.Generator, category: str, config: SceneConfig, *,
     # A mug's handle is what tells it from a can: keep it out of the blind angle behind the body.
     yaw = rng.uniform(math.pi * .35, math.pi * 1.65) if category == "mug" else rng.uniform(0, 2 * math.pi)
     return SceneObject(category, color, size, tuple(position), float(yaw), _jitter(rng, color),
-                       int(rng.integers(2**31)), str(rng.choice(shapes)))
+                       int(rng.integers(2**31)), str(rng.choice(shapes)), config.variety)
 
 
 def place(rng: np.random.Generator, objects: Sequence[SceneObject], config: SceneConfig,

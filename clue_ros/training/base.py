@@ -77,6 +77,19 @@ def open_base(folder: Path) -> Base:
     return Base(name_spare_tokens(tokenizer)[0], model.eval(), settings, folder)
 
 
+def copy_weights(model: PaliGemmaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, base: Base) -> None:
+    """Give a model that is about to be trained the weights of a finished one. Raises UnsupportedBaseError if the two
+    differ in words or size."""
+    if tokenizer.get_vocab() != base.tokenizer.get_vocab():
+        raise UnsupportedBaseError(f"{base.folder} has other words than this package's grammar: it cannot be trained on")
+    weights, own = base.model.state_dict(), model.state_dict()
+    other = [k for k, v in own.items() if k not in weights or weights[k].shape != v.shape]
+    if other:
+        raise UnsupportedBaseError(f"{base.folder} is a model of another size than the recipe's ({len(other)} tensors "
+                                   f"differ, for example {other[0]}): give the recipe its size")
+    model.load_state_dict({k: weights[k] for k in own})
+
+
 def name_spare_tokens(tokenizer: PreTrainedTokenizerFast,
                       words: Sequence[str] = NEW_WORDS) -> Tuple[PreTrainedTokenizerFast, List[str]]:
     """(tokenizer, new names): spare rows `<unusedNN>` of a closed, word-level vocabulary get the words that it lacks.

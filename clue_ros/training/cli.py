@@ -6,6 +6,7 @@
     clue train detector --base DIR --variant half-full-disambig-ar --output runs/hfd
     clue train detector --base DIR --sweep-layers --output runs/sweep         # which layer's map tells most
 
+    clue train all --start-from clue_ros/models/tabletop --output runs/more   # go on from a finished model
     clue train all --output runs/tabletop --device cuda --minutes 9           # a time slot; the next one goes on
     clue train pack --output runs/tabletop --parts parts                      # what must be brought along, in parts
     clue train ablate --output runs/tabletop --stage language --steps 150     # what each choice is worth
@@ -24,7 +25,7 @@ from typing import Sequence
 
 from clue_ros.training.ablation import ABLATED, ABLATIONS, read_variants
 from clue_ros.training.device import Device
-from clue_ros.training.recipe import STAGES, TrainConfig, TrainingError, on_card, read_config
+from clue_ros.training.recipe import STAGES, StartSettings, TrainConfig, TrainingError, on_card, read_config
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import ADAPTER_STAGES, Stages
 from clue_ros.training.variants import VARIANTS, with_variant
@@ -43,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", type=Path, metavar="DIR",
                         help="model directory to start from (detector, dialogue, joint, export; default: the language "
                              "run in OUTPUT)")
+    parser.add_argument("--start-from", metavar="DIR",
+                        help="model directory whose weights vision and language begin with (the embedded model on own "
+                             "scenes; default: nothing)")
     parser.add_argument("--variant", choices=tuple(VARIANTS), help="detector: a variant of the paper by name")
     parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
     parser.add_argument("--sweep-layers", action="store_true",
@@ -96,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _configured(args: argparse.Namespace, overrides: Sequence[str]) -> TrainConfig:
     config = read_config(args.config, overrides)
+    if args.start_from:
+        config = replace(config, start=StartSettings(str(Path(args.start_from).resolve())))
     if args.variant:
         config = replace(config, detector=with_variant(config.detector, args.variant))
     if args.tap is not None:
@@ -121,6 +127,8 @@ def _check(args: argparse.Namespace) -> None:
     problems = []
     if args.base and args.stage not in (*ADAPTER_STAGES, "export", "calibrate"):
         problems.append(f"--base is for {', '.join(ADAPTER_STAGES)} and export; '{args.stage}' starts from nothing")
+    if args.start_from and args.stage not in ("all", "vision", "language", "ablate", "export", "pack"):
+        problems.append(f"--start-from is for vision and language; '{args.stage}' starts from --base")
     if (args.variant or args.sweep_layers) and args.stage != "detector":
         problems.append("--variant and --sweep-layers belong to the stage detector")
     if args.tap is not None and args.stage not in ("detector", "joint"):

@@ -70,11 +70,11 @@ class LanguageSettings:
 def train_language(data: SceneData, vision_folder: Path, folder: Path,
                    settings: LanguageSettings = LanguageSettings(), size: TabletopSize = TabletopSize(),
                    validation: Optional[SceneData] = None, slot: Slot = Slot(), device: Device = Device(),
-                   features: Optional[Path] = None) -> Run:
+                   features: Optional[Path] = None, start_from: str = "") -> Run:
     """Train (or go on training) the decoder from a vision run; the run folder holds 'model'. validation: held-out
-    scenes, None for no measurement; features: folder of the tower's features, None for the run folder. Raises
-    SlotOver."""
-    tokenizer, model = language_start(vision_folder, folder, settings, size)
+    scenes, None for no measurement; features: folder of the tower's features, None for the run folder; start_from: model
+    directory to begin with, empty for nothing. Raises SlotOver."""
+    tokenizer, model = language_start(vision_folder, folder, settings, size, start_from)
     model.to(device.name)
     with slot.interrupting():
         source = compute_features(model.model.vision_tower, data, features or folder, settings.seed, device=device)
@@ -136,9 +136,10 @@ class LanguageBatches:
         return index, self.packer.pack(per_image, self.patches[index], s.length)
 
 
-def language_start(vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize):
+def language_start(vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize,
+                   start_from: str = ""):
     """(tokenizer, model) before the first step: the tower is the vision run's, or the one this run started from."""
-    tokenizer, model, _ = start(size, settings.seed)
+    tokenizer, model, _ = start(size, settings.seed, start_from)
     if (Path(folder) / "state.json").exists():
         load_modules(folder, {"model": model}, keep="last")
     elif settings.pretrained_tower:

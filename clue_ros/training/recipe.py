@@ -33,12 +33,22 @@ class TrainingError(ClueError):
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Scenes rendered for training and for fitting the threshold, and their seeds."""
+    """Scenes rendered for training and for fitting the threshold, and their seeds. varied: the training scenes' shapes
+    are bent in every second shard (simulation/variety.py); the validation scenes' never are."""
 
     train_scenes: int = 7000
     train_seed: int = 1
+    varied: bool = False
     validation_scenes: int = 400
     validation_seed: int = 2
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """model: directory of a model of the same size and words whose weights vision and language begin with; empty for a
+    model from nothing."""
+
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class TrainConfig:
 
     stages: Tuple[str, ...] = STAGES
     data: DataSettings = field(default_factory=DataSettings)
+    start: StartSettings = field(default_factory=StartSettings)
     size: TabletopSize = field(default_factory=TabletopSize)
     vision: VisionSettings = field(default_factory=VisionSettings)
     language: LanguageSettings = field(default_factory=LanguageSettings)

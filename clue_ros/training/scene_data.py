@@ -119,7 +119,7 @@ def augmented(images: torch.Tensor, flips: np.ndarray, rng: np.random.Generator)
 
 def _jitter(count: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
     """(gain float32[B,1,1,3], offset float32[B,1,1,1])."""
-    gain = rng.uniform(.75, 1.2, (count, 1, 1, 1)) * rng.uniform(.93, 1.07, (count, 1, 1, 3))
+    gain = rng.uniform(.55, 1.3, (count, 1, 1, 1)) * rng.uniform(.87, 1.13, (count, 1, 1, 3))
     return gain.astype(np.float32), rng.normal(0, .02, (count, 1, 1, 1)).astype(np.float32)
 
 

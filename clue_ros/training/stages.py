@@ -29,7 +29,7 @@ from clue_ros.training.vision import train_vision
 
 ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model directory
 # What of the recipe a run folder depends on; a model trained from nothing also on its size.
-USED_SECTIONS = {"vision": ("data", "vision"), "language": ("data", "language"),
+USED_SECTIONS = {"vision": ("data", "start", "vision"), "language": ("data", "start", "language"),
                  "detector": ("data", "lora", "detector"), "dialogue": ("data", "language", "lora", "dialogue"),
                  "joint": ("data", "language", "lora", "joint")}
 VALIDATION_BATCHES = 20
@@ -44,6 +44,7 @@ class Stages:
         self._config, self._output, self._data, self._steps = config, Path(output), Path(data), steps
         self._slot, self._device = slot, device
         self._base = Path(base) if base else None
+        self._start = config.start.model
         self._processes = processes
 
     def run(self, stage: str) -> None:
@@ -107,23 +108,25 @@ class Stages:
                     {name: getattr(config, name) for name in (*USED_SECTIONS[stage], "size")})
         held = self._scenes(validation=True)
         if stage == "vision":
-            train_vision(self._scenes(), folder, settings, size, held, self._slot, self._device)
+            train_vision(self._scenes(), folder, settings, size, held, self._slot, self._device, self._start)
             return
         vision, made = self._output / "vision", self._output / "language"
-        tower = fingerprint(language_start(vision, folder, settings, size)[1].model.vision_tower)
+        tower = fingerprint(language_start(vision, folder, settings, size, self._start)[1].model.vision_tower)
         features = made if made_with(made) == tower else self._output / "ablate" / f"features-{tower}"
-        train_language(self._scenes(), vision, folder, settings, size, held, self._slot, self._device, features)
+        train_language(self._scenes(), vision, folder, settings, size, held, self._slot, self._device, features,
+                       self._start)
 
     def vision(self) -> None:
         settings = self._with_steps(self._config.vision)
         train_vision(self._scenes(), self._output / "vision", settings, self._config.size, self._held_out(settings),
-                     self._slot, self._device)
+                     self._slot, self._device, self._start)
 
     def language(self) -> None:
         self._need("vision")
         settings = self._with_steps(self._config.language)
         train_language(self._scenes(), self._output / "vision", self._output / "language", settings,
-                       self._config.size, self._held_out(settings), self._slot, self._device)
+                       self._config.size, self._held_out(settings), self._slot, self._device,
+                       start_from=self._start)
 
     def detector(self) -> None:
         trainer = self._detector_trainer(validation=False)
@@ -226,7 +229,8 @@ class Stages:
         elif stage == "language":
             self._need("vision")
             scenes, folder = self._scenes(), self._output / "language"
-            _, model = language_start(self._output / "vision", folder, self._config.language, self._config.size)
+            _, model = language_start(self._output / "vision", folder, self._config.language, self._config.size,
+                                      self._start)
             with self._slot.interrupting():
                 compute_features(model.model.vision_tower, scenes, folder, self._config.language.seed)
         else:
@@ -280,7 +284,7 @@ class Stages:
         count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
         size = self._config.size
         with self._slot.interrupting():
-            generate(folder, count, seed, os.cpu_count() or 1)
+            generate(folder, count, seed, os.cpu_count() or 1, varied=d.varied and not validation)
             return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)
 
     def _need(self, stage: str) -> None:

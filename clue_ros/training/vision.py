@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from clue_ros.simulation.language import all_words
+from clue_ros.training.base import copy_weights, open_base
 from clue_ros.training.dense import DenseHeads
 from clue_ros.training.device import Device
 from clue_ros.training.loop import Run
@@ -44,19 +45,22 @@ class VisionSettings:
     scenes: int = 0
 
 
-def start(size: TabletopSize = TabletopSize(), seed: int = 0):
-    """(tokenizer, untrained model, dense heads)."""
+def start(size: TabletopSize = TabletopSize(), seed: int = 0, start_from: str = ""):
+    """(tokenizer, model, untrained dense heads). start_from: the directory whose weights the model has; empty for an
+    untrained one. Raises UnsupportedBaseError if that is a model of other words or another size."""
     tokenizer = build_tokenizer(all_words())
     model = build_model(tokenizer, size, seed)
+    if start_from:
+        copy_weights(model, tokenizer, open_base(Path(start_from)))
     return tokenizer, model, DenseHeads(size.vision_width, size.text_width)
 
 
 def train_vision(data: SceneData, folder: Path, settings: VisionSettings = VisionSettings(),
                  size: TabletopSize = TabletopSize(), validation: Optional[SceneData] = None,
-                 slot: Slot = Slot(), device: Device = Device()) -> Run:
+                 slot: Slot = Slot(), device: Device = Device(), start_from: str = "") -> Run:
     """Train (or go on training) the vision tower; the run folder holds 'tower' and 'heads'. validation: held-out
-    scenes, None for no measurement. Raises SlotOver."""
-    tokenizer, model, heads = start(size, settings.seed)
+    scenes, None for no measurement; start_from: model directory to begin with, empty for nothing. Raises SlotOver."""
+    tokenizer, model, heads = start(size, settings.seed, start_from)
     tower, heads = model.model.vision_tower.train().to(device.name), heads.to(device.name)
     optimizer = Optimizer([*tower.named_parameters(), *heads.named_parameters()], settings.lr, kind=settings.optimizer)
     run = Run(folder, {"tower": tower, "heads": heads}, optimizer, settings, settings.seed)

@@ -9,6 +9,7 @@ from typing import FrozenSet, NamedTuple, Optional, Tuple
 import torch
 
 from clue_ros.location import token
+from clue_ros.prompt import RESERVED
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoding import Vocabulary
 from clue_ros.vlm.settings import ClueSettings
@@ -63,7 +64,7 @@ class PromptTokens:
         """The words that the model understands; None for an open vocabulary."""
         if not self._settings.closed_vocabulary:
             return None
-        return frozenset(w for w in self.tokenizer.get_vocab() if w[:1].isalpha())
+        return frozenset(w for w in self.tokenizer.get_vocab() if w[:1].isalpha() and w not in RESERVED)
 
     def ids_of_words(self, words: Tuple[str, ...]) -> frozenset:
         return frozenset(i for w in words for i in self._encode(w))
@@ -84,10 +85,11 @@ class PromptTokens:
         return tuple(dict.fromkeys(words))
 
     def without_unknown(self, text: str) -> str:
-        """The respelled text without the pieces (words, signs) that a closed vocabulary lacks."""
+        """The respelled text without the pieces (words, signs) that a closed vocabulary lacks or keeps for the prompt's own
+        form: a person's "user" would be the very token that opens a turn."""
         if not self._settings.closed_vocabulary:
             return text
-        known = self.tokenizer.get_vocab()
+        known = self.tokenizer.get_vocab().keys() - RESERVED
         return " ".join(w for w in self._pieces(self.respelled(text)) if w in known)
 
     def _pieces(self, text: str) -> Tuple[str, ...]:

@@ -1,14 +1,17 @@
 """The trainer itself: every stage runs, saves, resumes to the same weights, and its export grounds."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.grounder import Grounder
 from clue_ros.prompt import DETECT
+from clue_ros.training.base import UnsupportedBaseError
 from clue_ros.training.cli import DEFAULT_CONFIG
 from clue_ros.training.dense import location_loss
 from clue_ros.training.language_stage import LanguageSettings, pack_loss
@@ -16,9 +19,10 @@ from clue_ros.training.optimizer import orthogonalize
 from clue_ros.training.packing import IGNORE, Packer
 from clue_ros.training.queries import scene_queries
 from clue_ros.training.partial_view import labels_of_seen, partial_features
-from clue_ros.training.recipe import STAGES, TrainConfig, TrainingError, read_config
+from clue_ros.training.recipe import STAGES, StartSettings, TrainConfig, TrainingError, read_config
 from clue_ros.training.scene_data import MIXED, UnknownThingsError, load, patch_owners
 from clue_ros.training.stages import Stages
+from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.vision import start
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
@@ -70,6 +74,29 @@ def test_the_recipes_own_stages_lead_to_a_model_that_grounds_in_one_pass(scenes,
     assert decision.ambiguity.attention_map.shape == (8, 8)
     with pytest.raises(TrainingError, match="nonsense"):
         small_recipe(tmp_path / "recipe.yaml", stages=["nonsense"])
+
+
+def test_training_goes_on_from_a_finished_model(scenes, tmp_path):
+    """Vision and language begin with its weights; a model of another size is refused."""
+    recipe = small_recipe(tmp_path / "recipe.yaml")
+    finished = Stages(recipe, tmp_path / "first", scenes)
+    for stage in ("vision", "language", "dialogue", "detector", "export"):
+        finished.run(stage)
+    more = replace(recipe, start=StartSettings(str(tmp_path / "first/model")))
+    _, trained, _ = start(recipe.size, 1, more.start.model)
+    _, untrained, _ = start(recipe.size, 1)
+    made = load_file(str(tmp_path / "first/model/model.safetensors"))
+    name = next(k for k in made if k.endswith("layers.0.mlp.fc1.weight") and "vision" in k)
+    own = next(k for k in trained.state_dict() if k.endswith("layers.0.mlp.fc1.weight") and "vision" in k)
+    assert torch.equal(trained.state_dict()[own], made[name].float())
+    assert not torch.allclose(untrained.state_dict()[own], made[name].float(), atol=.01)
+    stages = Stages(more, tmp_path / "second", scenes)
+    stages.run("vision")
+    stages.run("language")
+    with pytest.raises(TrainingError, match="start.model was"):
+        Stages(recipe, tmp_path / "second", scenes).run("language")
+    with pytest.raises(UnsupportedBaseError, match="another size"):
+        start(TabletopSize(), 0, more.start.model)
 
 
 def test_a_tower_that_sees_half_of_the_patches_gives_features_and_labels_of_that_half(tiny_size):
