@@ -34,6 +34,7 @@ from clue_ros.ros.look_ahead import LookAhead
 from clue_ros.ros.outputs import Outputs
 from clue_ros.ros.sight import Sight
 from clue_ros.ros.speech import Speech, live_speech_type
+from clue_ros.ros.voice import Voice, say_action_type
 from clue_ros.types import ClueError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -68,7 +69,9 @@ class ClueNode(LifecycleNode):
         self.get_logger().info(f"loading {name} on {settings.device}")
         begun = time.monotonic()
         try:
-            live_speech_type(settings.live_speech_topic)  # what is missing is said before a model loads for minutes
+            # What is missing is said before a model loads for minutes.
+            live_speech_type(settings.live_speech_topic)
+            say_action_type(settings)
         except MissingPackageError as error:
             self.get_logger().error(f"cannot configure: {error}")
             return FAILURE
@@ -78,7 +81,7 @@ class ClueNode(LifecycleNode):
             self.get_logger().error(f"cannot configure: {name} does not load: {error}")
             return FAILURE
         self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
-        outputs = Outputs(self, settings.publish_detections)
+        outputs = Outputs(self, settings.publish_detections, Voice(self, settings, self._group))
         cameras = Cameras(self, settings, self._group)
         sight = Sight()
         frames = Frames(self, settings.target_frame, self._group)

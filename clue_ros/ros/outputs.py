@@ -19,6 +19,7 @@ from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.frames import Located
 from clue_ros.ros.markers import target_to_markers
 from clue_ros.ros.messages import ambiguity_to_msg
+from clue_ros.ros.voice import Voice
 from clue_ros.types import ClueError, Decision
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -29,10 +30,12 @@ class Outputs:
     are made only while somebody subscribes.
 
     publish_detections: also as vision_msgs detections; says so in the log where that package is not installed.
+    voice: speaks the utterances as well; closed together with this.
     """
 
-    def __init__(self, node: LifecycleNode, publish_detections: bool = False) -> None:
+    def __init__(self, node: LifecycleNode, publish_detections: bool = False, voice: Optional[Voice] = None) -> None:
         self._node = node
+        self._voice = voice
         self.said_at: Optional[float] = None  # when the last utterance went out, monotonic seconds
         self._utterance = node.create_lifecycle_publisher(String, "utterance", RELIABLE)
         self._turn = node.create_lifecycle_publisher(Turn, "turn", RELIABLE)
@@ -54,9 +57,16 @@ class Outputs:
         self._detections_2d = self._optional(self._vision, "Detection2DArray", "detections_2d")
         self._detections_3d = self._optional(self._vision, "Detection3DArray", "detections_3d")
 
+    @property
+    def speaking(self) -> bool:
+        """True while the voice, if there is one, speaks an utterance."""
+        return self._voice is not None and self._voice.speaking
+
     def say(self, text: str) -> None:
         self.said_at = time.monotonic()
         self._utterance.publish(String(data=text))
+        if self._voice is not None:
+            self._voice.say(text)
 
     def turn(self, turn: Turn) -> None:
         self._turn.publish(turn)
@@ -90,6 +100,8 @@ class Outputs:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         self._publishers.clear()
+        if self._voice is not None:
+            self._voice.close()
 
     def _optional(self, msgs: Optional[ModuleType], kind: str, topic: str) -> Any:
         """A publisher of a message of an optional package; None without the package."""

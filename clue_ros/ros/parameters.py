@@ -21,10 +21,11 @@ from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
 SPEECH_MODES = ("start", "answer", "off")
+SAY_ACTION_TYPES = ("tts_msgs/action/TTS", "communication_skills/action/Say")
 POLICIES = tuple(policy.value for policy in Policy)
 _CHOICES = {
     "image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES, "speech_policy": POLICIES,
-    "speech_mode": SPEECH_MODES,
+    "speech_mode": SPEECH_MODES, "say_action_type": SAY_ACTION_TYPES,
 }  # fmt: skip
 _READ_ONLY = ("autostart",)  # read once, before anybody can set it; what configure reads may be set between two of them
 
@@ -43,6 +44,8 @@ class Parameters:
     speech_mode: str
     mute_after_utterance_s: float
     live_speech_topic: str
+    say_action: str
+    say_action_type: str
     max_questions: int
     answer_timeout_s: float
     max_image_age_s: float
@@ -94,6 +97,8 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "live_speech_topic": (
         "", "Also listen to this topic of hri_msgs/LiveSpeech; empty: none. Read by configure.", None,
     ),
+    "say_action": ("", "Also speak through this action, as in /tts_engine/tts; empty: none. Read by configure.", None),
+    "say_action_type": (SAY_ACTION_TYPES[0], "Type of the action say_action. Read by configure.", None),
     "max_questions": (3, "Questions that one dialogue may ask, unless the goal says otherwise.", (0, 20)),
     "answer_timeout_s": (30.0, "Seconds to wait for each answer, unless the goal says otherwise.", (0.1, 3600.0)),
     "max_image_age_s": (
@@ -156,11 +161,11 @@ def _check(parameters: Sequence[Parameter]) -> SetParametersResult:
         if choices is not None and _word(parameter) not in choices:
             reason = f"{parameter.name} is {parameter.value!r}: give one of {', '.join(choices)}"
             return SetParametersResult(successful=False, reason=reason)
-        if parameter.name == "live_speech_topic" and parameter.value:
+        if parameter.name in ("live_speech_topic", "say_action") and parameter.value:
             try:
                 validate_topic_name(parameter.value)
             except InvalidTopicNameException as error:
-                return SetParametersResult(successful=False, reason=f"live_speech_topic: {error}")
+                return SetParametersResult(successful=False, reason=f"{parameter.name}: {error}")
         if parameter.name == "cameras" and parameter.value:
             names = [name for name in parameter.value if name]
             if len(set(names)) < len(names) or not all(_CAMERA_NAME.fullmatch(name) for name in names):

@@ -1,8 +1,9 @@
 """The node's ears: what a person says reaches the conversation, and what the robot itself says does not.
 
 An open microphone must not move a robot: `speech_mode` says whether words may begin a dialogue or only answer one.
-While the robot speaks (for `mute_after_utterance_s` after each utterance, and while the topic `speaking` says true) it
-hears nothing but words that end the open dialogue, such as "stop" and "never mind": a person may always say those.
+While the robot speaks (for `mute_after_utterance_s` after each utterance, while its `say_action` runs, and while the
+topic `speaking` says true) it hears nothing but words that end the open dialogue, such as "stop" and "never mind": a
+person may always say those.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Speech:
 
     def _robot_speaks(self, mute_s: float) -> bool:
         said_at = self._outputs.said_at
-        if said_at is not None and time.monotonic() - said_at < mute_s:
+        if self._outputs.speaking or (said_at is not None and time.monotonic() - said_at < mute_s):
             return True
         # A speech engine that died while it spoke must not leave the robot deaf.
         return self._says_it_speaks and self._node.count_publishers(self._node.resolve_topic_name("speaking")) > 0

@@ -58,3 +58,23 @@ def make_bench(domain):
     yield make
     for bench in benches:
         bench.close()
+
+
+_STAND_INS: dict = {}  # modules of the stand-in packages, kept while no test wants them: they load only once
+
+
+@pytest.fixture
+def stand_ins(request, monkeypatch):
+    """The optional interface packages are importable: the real ones, or else stand-ins (stand_ins.py)."""
+    import stand_ins
+
+    missing = stand_ins.missing_packages()
+    folder = stand_ins.build(missing, request.config.cache.mkdir("stand_ins"))
+    monkeypatch.syspath_prepend(str(folder))
+    for name, module in _STAND_INS.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    yield
+    mine = {name: module for name, module in sys.modules.items() if name.split(".")[0] in missing}
+    _STAND_INS.update(mine)
+    for name in mine:
+        sys.modules.pop(name)

@@ -12,6 +12,7 @@ from std_msgs.msg import Bool
 
 from clue_ros.ros.errors import MissingPackageError
 from clue_ros.ros.speech import live_speech_type
+from clue_ros.ros.voice import KINDS
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 
@@ -127,3 +128,15 @@ def test_a_node_without_hri_msgs_does_not_configure_and_says_why(make_bench):
     assert bench.lifecycle("configure") == TransitionCallbackReturn.SUCCESS
     refused = bench.node.set_parameters([Parameter("live_speech_topic", value="what? ever")])[0]
     assert not refused.successful and "live_speech_topic" in refused.reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_node_without_the_package_of_its_voice_does_not_configure_and_says_why(make_bench, capfd, kind):
+    package = kind.split("/")[0]
+    if importlib.util.find_spec(package) is not None:
+        pytest.skip(f"{package} is here")
+    bench = make_bench(activate=False, say_action="/skill/say", say_action_type=kind)
+    assert bench.lifecycle("configure") == TransitionCallbackReturn.FAILURE
+    wait_until(lambda: f"but {package} cannot be imported" in capfd.readouterr().err)
+    bench.node.set_parameters([Parameter("say_action", value="")])
+    assert bench.lifecycle("configure") == TransitionCallbackReturn.SUCCESS
