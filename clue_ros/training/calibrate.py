@@ -18,7 +18,7 @@ import torch
 
 from clue_ros.ambiguity.gate import calibrated, logit, sigmoid
 from clue_ros.evaluation.bootstrap import statistic
-from clue_ros.evaluation.classification import Bin, calibration_error, figures_at, fitted_threshold, reliability
+from clue_ros.evaluation.classification import Bin, calibration_error, figures_at, quiet_threshold, reliability
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.evaluation.plots import save_plots
 from clue_ros.evaluation.results import Curve, Series
@@ -51,14 +51,14 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
 
     def report_of(log_odds: np.ndarray) -> Dict:
         p, held = _probability(log_odds), ~fit
-        figures = figures_at(p[held], label[held], list(kinds[held]), fitted_threshold(p[fit], label[fit]))
+        figures = figures_at(p[held], label[held], list(kinds[held]), quiet_threshold(p[fit], label[fit]))
         error = statistic(lambda i: calibration_error(p[held][i], label[held][i]), scene[held])
         return {**figures, "calibration_error": _rounded(error.value),
                 "calibration_error_interval": [_rounded(error.low), _rounded(error.high)],
                 "reliability": _rows(reliability(p[held], label[held]), "said", "ambiguous")}
 
     half, weights = logistic(x[fit], label[fit]), logistic(x, label)
-    threshold = round(fitted_threshold(_probability(x @ weights[:2] + weights[2]), label), 3)
+    threshold = round(quiet_threshold(_probability(x @ weights[:2] + weights[2]), label), 3)
     confidence = _fit_confidence(found.boxes)
     replace(settings, gate=tuple(round(float(w), 4) for w in weights), threshold=threshold,
             confidence=tuple(confidence["fit"])).save(model_folder)

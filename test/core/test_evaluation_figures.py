@@ -57,6 +57,10 @@ def test_the_fitted_threshold_is_the_lowest_of_the_best_on_its_grid(rows):
 
     grid = np.linspace(.2, .8, 61)
     assert classification.fitted_threshold(p, label) == grid[int(np.argmax([f1(t) for t in grid]))]
+    quiet = classification.quiet_threshold(p, label, cost=.02)
+    best = max(f1(t) for t in grid)
+    assert quiet >= classification.fitted_threshold(p, label) and f1(quiet) >= best - .02
+    assert all(f1(t) < best - .02 for t in grid if t > quiet)
 
 
 def test_roc_curve_moves_ties_together():
