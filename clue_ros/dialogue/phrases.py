@@ -55,10 +55,13 @@ def is_give_up(text: str) -> bool:
     return " ".join(words) in _GIVE_UP or " ".join(kept) in _GIVE_UP
 
 
-def closing(end: End, expression: str, decision: Optional[Decision] = None) -> str:
-    """The robot's last sentence for the utterance topic; `decision` supplies the unknown words."""
+def closing(end: End, expression: str, decision: Optional[Decision] = None, corrected: bool = False) -> str:
+    """The robot's last sentence for the utterance topic; `decision` supplies the unknown words. corrected: the dialogue
+    was about another one than the target before."""
     if end is End.FOUND:
         return "I see it."
+    if end is End.NOT_FOUND and corrected:
+        return "I see no other one."
     if end is End.NOT_FOUND:
         thing = named_thing(expression)
         return f"I do not see {thing}." if thing else f"I see nothing that fits “{shorten(expression)}”."
@@ -73,6 +76,12 @@ def closing(end: End, expression: str, decision: Optional[Decision] = None) -> s
     if end is End.ABANDONED:
         return "All right, never mind."
     return "All right, I stop."
+
+
+def choice(names: Sequence[str]) -> str:
+    """A question that offers things by name: ("the red mug", "the blue mug") -> "Do you mean the red mug or the blue mug?"
+    """
+    return f"Do you mean {', '.join(names[:-1])} or {names[-1]}?" if len(names) > 1 else f"Do you mean {names[0]}?"
 
 
 def named_thing(expression: str) -> str:

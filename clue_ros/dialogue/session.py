@@ -21,7 +21,7 @@ All times are monotonic seconds that the caller passes in, so tests need no cloc
 from __future__ import annotations
 
 from enum import Enum
-from typing import List, Optional, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 from clue_ros.dialogue import phrases
 from clue_ros.dialogue.steps import (
@@ -50,6 +50,8 @@ class DialogueSession:
         answer_timeout_s: seconds to wait for each answer; None waits for ever.
         timeout_s: seconds for the whole dialogue, counted from `now`; None has no limit.
         now: monotonic seconds at which the instruction was heard.
+        history: turns of an earlier dialogue that this one goes on from (correction.py).
+        opening: what the person said to go on from it; None: the instruction itself opened this dialogue.
         min_confidence: under Policy.ASK_UNTIL_CONFIDENT a box below it is asked about, in [0, 1]. With the budget spent
             the best box is given, whatever its confidence: the caller reads it there.
 
@@ -67,6 +69,8 @@ class DialogueSession:
         *,
         now: float = 0.0,
         min_confidence: float = 0.5,
+        history: Sequence[Turn] = (),
+        opening: Optional[Answer] = None,
     ) -> None:
         if not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence is {min_confidence}; give 0 to 1")
@@ -88,8 +92,10 @@ class DialogueSession:
         self._state = _State.THINKING
         self._question: Optional[str] = None
         self._questions_asked = 0
-        self._turns: List[Turn] = []
-        self._transcript: List[Utterance] = [Utterance(PERSON, expression, now)]
+        self._turns: List[Turn] = list(history)
+        self._corrects = opening is not None
+        said = expression if opening is None else phrases.describe_answer(opening)
+        self._transcript: List[Utterance] = [Utterance(PERSON, said, now)]
         self._finish: Optional[Finish] = None
 
     @property
@@ -117,7 +123,7 @@ class DialogueSession:
 
     @property
     def transcript(self) -> Tuple[Utterance, ...]:
-        """Everything said so far in order, the instruction first, the robot's closing words last."""
+        """Everything said so far in order, the instruction (or what re-opened it) first, the closing words last."""
         return tuple(self._transcript)
 
     @property
@@ -205,7 +211,7 @@ class DialogueSession:
         return Ask(question)
 
     def _end(self, end: End, now: float) -> Finish:
-        words = phrases.closing(end, self.expression, self.last_decision)
+        words = phrases.closing(end, self.expression, self.last_decision, self._corrects)
         self._say(ROBOT, words, now)
         self._question = None
         self._state = _State.FINISHED

@@ -1,0 +1,158 @@
+"""What a person says about a target that the robot has named: "the other one", "no, the left one", "never mind".
+
+    past = Concluded.of(session)                      # a session that ended with a target
+    correction = understand(Answer("no, the left one"))
+    session = reopen(past, correction, now=clock())   # a new session with the history
+    decision = Regrounding(past, correction)(ask_the_grounder, session.turns, may_ask=session.may_ask)
+
+`regrounding.correct` does all of it in one call. Pure functions from words to values. Only what cannot be a new
+instruction is a correction: it has to take back ("no, …", "not …", "wrong one"), to speak of another one, or to repair
+("I meant …", "… instead"). "The left mug" alone begins a new dialogue as ever.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import List, Optional, Tuple
+
+from clue_ros.dialogue.phrases import is_give_up
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import End, Policy
+from clue_ros.types import Answer, Box, Decision, Turn
+
+QUESTION = "Which one do you mean?"  # what the robot would have asked: the words of a correction answer it
+
+_FILLERS = frozenset("oh ok okay well please actually sorry hey robot so ah um uh wait hmm thanks thank you stop".split())
+_NO = frozenset("no nope nah".split())
+# What may follow a "no" without a comma, which speech recognition leaves out: "no the left one", but not "no mugs".
+_AFTER_NO = frozenset("the that thats this it its a an not wrong i other another take pick give get hand bring".split())
+_REPAIR = r"(?:i (?:mean|meant|said|asked for|wanted)|i did mean)"
+_COMMAND = r"(?:(?:take|pick up|pick|grab|get me|get|give me|hand me|bring me|bring|pass me|i want|i need|its|it is) )?"
+_DENIAL = re.compile(
+    r"(?:not (?:that|this|it|these|those)(?: one| thing)?|not what i (?:mean|meant|want|wanted|said)"
+    r"|(?:thats|that is|that was|this is|its|it is)(?: a| the)?"
+    r" (?:wrong(?: one)?|not (?:it|right|the one|the right one|that one|this one|what i (?:mean|meant|want|wanted|said)))"
+    r"|(?:that|this) one is (?:wrong|not (?:it|right|the one))|(?:the )?wrong(?: one| thing)?"
+    r"|i (?:dont|do not|didnt|did not) (?:mean|want) (?:that|this|it)(?: one)?)(?:$| )"
+)
+_OTHER = re.compile(rf"(?:{_REPAIR} )?{_COMMAND}(?:the other|another|a different)\b ?(.*)$")
+
+
+class Kind(Enum):
+    """What a correction wants."""
+
+    WITHDRAW = "withdraw"  # no target at all: "never mind"
+    OTHER = "other"  # the other one of two
+    REJECT = "reject"  # not this one, and none that was rejected before
+    NAMED = "named"  # what its words say: "no, the left one"
+    POINTED = "pointed"  # what was clicked on
+
+
+@dataclass(frozen=True)
+class Correction:
+    """`answer`: the correction as an answer to QUESTION, with text for NAMED and a point or box for POINTED; `said`: the
+    person's own words."""
+
+    kind: Kind
+    answer: Answer = Answer()
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """A dialogue that ended with a target: what a correction has to know of it.
+
+    first: the first decision, whose candidates and regions competed; box: the target, in pixels of the image; rejected:
+    earlier targets of the same chain of corrections; at: when it ended, in the session's monotonic seconds.
+    """
+
+    expression: str
+    policy: Policy
+    max_questions: int
+    turns: Tuple[Turn, ...]
+    first: Decision
+    box: Box
+    at: float
+    rejected: Tuple[Box, ...] = ()
+
+    @classmethod
+    def of(cls, session: DialogueSession, past: "Optional[Concluded]" = None) -> "Optional[Concluded]":
+        """The finished session as something to correct; None if it gave no target. past: what it corrected itself."""
+        finish = session.finished
+        if finish is None or finish.end is not End.FOUND:
+            return None
+        return cls(
+            session.expression, session.policy, session.max_questions, session.turns,
+            session.first_decision if past is None else past.first, Box(*finish.decision.box),
+            session.transcript[-1].at, () if past is None else (*past.rejected, past.box),
+        )  # fmt: skip
+
+
+def understand(answer: Answer) -> Optional[Correction]:
+    """What an utterance, a click or a drawn box says about the target; None if it is no correction of it."""
+    said = answer.text.strip()
+    if answer.point is not None or answer.box is not None:
+        return Correction(Kind.POINTED, answer, said)
+    if is_give_up(said):
+        return Correction(Kind.WITHDRAW, said=said)
+    denied, body = _without_no(said)
+    if not body:
+        polite = "thank" in said.lower()  # "no, thanks": nothing at all
+        return Correction(Kind.WITHDRAW if polite else Kind.REJECT, said=said) if denied else None
+    denial = _DENIAL.match(body)
+    if denial is not None:
+        denied, body = True, _trim(body[denial.end() :].split())
+        if not body:
+            return Correction(Kind.REJECT, said=said)
+    other = _OTHER.match(body)
+    if other is not None:
+        rest = other[1].removesuffix("instead").strip()
+        if len(rest.split()) <= 1:  # "the other one", "the other mug"
+            return Correction(Kind.OTHER, said=said)
+        return Correction(Kind.NAMED, Answer(f"the {rest}"), said)
+    words = re.sub(rf"^(?:but )?(?:{_REPAIR} )?{_COMMAND}", "", body)
+    repaired = re.match(rf"(?:but )?{_REPAIR} ", body) is not None or body.startswith("not ")
+    if body.endswith(" instead"):
+        words, repaired = words.removesuffix(" instead"), True
+    return Correction(Kind.NAMED, Answer(words), said) if words and (denied or repaired) else None
+
+
+def reopen(
+    past: Concluded, correction: Correction, *, now: float, answer_timeout_s: Optional[float] = 30.0,
+    timeout_s: Optional[float] = None, min_confidence: float = 0.5,
+) -> DialogueSession:  # fmt: skip
+    """A new session about the same instruction: the earlier turns are its history, and what was named or pointed at
+    answers QUESTION. Policy and budget of questions are those of the dialogue that is corrected."""
+    turns = past.turns
+    if correction.kind in (Kind.NAMED, Kind.POINTED):
+        turns = (*turns, Turn(QUESTION, correction.answer))
+    return DialogueSession(
+        past.expression, past.policy, past.max_questions, answer_timeout_s, timeout_s, now=now,
+        min_confidence=min_confidence, history=turns, opening=replace(correction.answer, text=correction.said),
+    )  # fmt: skip
+
+
+def _without_no(said: str) -> Tuple[bool, str]:
+    """Whether it begins with a "no" that takes back, and the other words, lower case, without signs and fillers."""
+    text = said.lower().replace("’", "'").replace("'", "")
+    commas = re.sub(r"[^\w\s,]", " ", text).replace(",", " , ").split()
+    denied = False
+    while commas and (commas[0] in _FILLERS or commas[0] in _NO or commas[0] == ","):
+        word, following = commas[0], commas[1:]
+        if word in _NO:
+            if following and following[0] not in (*_AFTER_NO, *_NO, *_FILLERS, ",") and following[-1] != "one":
+                break
+            denied = True
+        commas = following
+    return denied, _trim([word for word in commas if word != ","])
+
+
+def _trim(words: List[str]) -> str:
+    """Without fillers at both ends."""
+    while words and words[0] in _FILLERS | {"but"}:
+        words = words[1:]
+    while words and words[-1] in _FILLERS:
+        words = words[:-1]
+    return " ".join(words)
