@@ -3,7 +3,8 @@
     grounder = ScriptedGrounder({"the mug": [Say.ask("Which mug?"), Say.found(Box(10, 20, 60, 80))]})
 
 The n-th entry of a script answers a call with n finished turns, the last one every later call. What the script does
-not name is found in the middle of the image.
+not name is found in the middle of the image. Of given candidates the one that the scripted box means is chosen, by the
+rule of the real Grounder (candidates.py): none of them overlaps it, not found.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from clue_ros.candidates import choose_candidate
 from clue_ros.types import (
     Ambiguity, Box, Cancelled, Decision, InvalidExpressionError, InvalidImageError, Outcome, Region, Turn,
 )  # fmt: skip
@@ -136,12 +138,16 @@ class ScriptedGrounder:
             outcome = Outcome.FOUND
         if outcome is Outcome.FOUND and may_ask and say.confidence < min_confidence:
             outcome = Outcome.ASK
+        if outcome is Outcome.FOUND and candidates:
+            index = choose_candidate(box, candidates)
+            outcome = Outcome.NOT_FOUND if index is None else outcome
+            box = box if index is None else Box(*candidates[index])
         found = outcome is Outcome.FOUND
         return Decision(
             outcome=outcome,
             expression=expression,
             ambiguity=None if outcome is Outcome.UNKNOWN_WORDS else self._ambiguity(say, image, threshold),
-            box=(candidates[0] if candidates else box) if found else None,
+            box=box if found else None,
             confidence=say.confidence if found else 0.0,
             question=(say.question or "Is it this one?") if outcome is Outcome.ASK else "",
             unknown_words=say.unknown_words,

@@ -60,9 +60,11 @@ def test_position_from_depth(make_bench):
 
 
 def test_candidates_are_honoured(make_bench):
-    bench = make_bench()
-    _, result = bench.ground("the mug", candidates=[BoxMsg(x0=1.0, y0=2.0, x1=3.0, y1=4.0)])
-    assert (result.target.box.x0, result.target.box.y1) == (1, 4)
+    bench = make_bench({"the mug": Say.found(Box(1, 2, 4, 4))})
+    one, other = BoxMsg(x0=1.0, y0=2.0, x1=3.0, y1=4.0), BoxMsg(x0=50.0, y0=2.0, x1=70.0, y1=24.0)
+    _, result = bench.ground("the mug", candidates=[other, one])
+    assert result.target.box == one
+    assert bench.ground("the mug", candidates=[other])[1].error_code == Code.NOT_FOUND
 
 
 def test_question_answered_by_speech(make_bench):
