@@ -44,6 +44,15 @@ def choose_candidate(
     return max(rivals, key=lambda index: (lifts[index], overlaps[index], -index))
 
 
+def nearest_candidate(box: Box, candidates: Sequence[Box]) -> Box:
+    """The candidate that overlaps a box most; without any overlap the one whose centre is nearest."""
+    def key(candidate: Box):
+        (ax, ay), (bx, by) = Box(*box).center, Box(*candidate).center
+        return _overlap(box, candidate)[0], -((ax - bx) ** 2 + (ay - by) ** 2)
+
+    return Box(*max(candidates, key=key))
+
+
 def attention_lift(attention_map: np.ndarray, box: Box, image_size: Tuple[float, float]) -> float:
     """The map's mass inside a box as a share of all, minus the box's share of the image; in [-1, 1].
 

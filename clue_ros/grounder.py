@@ -263,18 +263,6 @@ def tidy(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def nearest_candidate(box: Box, candidates: Sequence[Box]) -> Box:
-    """The candidate that overlaps a box most; without any overlap the one whose centre is nearest."""
-    def key(candidate: Box):
-        x = min(box.x1, candidate.x1) - max(box.x0, candidate.x0)
-        y = min(box.y1, candidate.y1) - max(box.y0, candidate.y0)
-        shared = max(0.0, x) * max(0.0, y)
-        (ax, ay), (bx, by) = box.center, candidate.center
-        return shared / max(1e-9, box.area + candidate.area - shared), -((ax - bx) ** 2 + (ay - by) ** 2)
-
-    return Box(*max(candidates, key=key))
-
-
 def _timed(times: Dict[str, float], name: str, work: Callable):
     start = time.perf_counter()
     result = work()

@@ -14,6 +14,7 @@ from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tup
 
 import numpy as np
 
+from clue_ros.candidates import nearest_candidate
 from clue_ros.data.sample import Label, Sample
 from clue_ros.evaluation.bootstrap import mean
 from clue_ros.evaluation.overlap import THRESHOLDS, accuracy_curve, best_iou
@@ -23,7 +24,6 @@ from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.grounder import nearest_candidate
 from clue_ros.types import Decision, Outcome, Turn
 
 EXPLANATION = """The robot gives a box for an instruction and the recorded dialogue, and may not ask. Acc@t: the \

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clue_ros.candidates import attention_lift, choose_candidate, index_of
+from clue_ros.candidates import attention_lift, choose_candidate, index_of, nearest_candidate
 from clue_ros.types import Box
 
 SIZE = (160.0, 120.0)
@@ -62,6 +62,12 @@ def test_lift_is_mass_beyond_an_even_map():
     one[3, 4] = 1.0
     assert attention_lift(one, Box(40, 30, 50, 40), SIZE) == pytest.approx(1 - 1 / 192)
     assert attention_lift(one, Box(45, 30, 55, 40), SIZE) == pytest.approx(0.5 - 1 / 192)
+
+
+def test_the_nearest_is_chosen_even_without_an_overlap():
+    boxes = [Box(0, 0, 10, 10), Box(30, 20, 60, 40)]
+    assert nearest_candidate(Box(31, 21, 50, 39), boxes) == boxes[1]
+    assert nearest_candidate(Box(11, 11, 12, 12), boxes) == boxes[0]
 
 
 def test_index_of():
