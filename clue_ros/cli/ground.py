@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(row, allow_nan=False))
     else:
-        _print_decision(args, decision, seconds, picture)
+        _print_decision(decision, seconds, picture)
     return 0
 
 
@@ -124,7 +124,7 @@ def robot_says(decision: Decision) -> str:
     )
 
 
-def _print_decision(args: argparse.Namespace, decision: Decision, seconds: float, picture) -> None:
+def _print_decision(decision: Decision, seconds: float, picture) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -43,7 +43,7 @@ class RefCocoSource(Source):
         files = [path]
         if path.is_dir():
             files = sorted({f for p in PATTERNS for f in files_named(path, p, depth=2)})
-        files = [f for f in files if subset is None or _dataset(f, self._root) == subset]
+        files = [f for f in files if subset is None or _dataset(f) == subset]
         if not files:
             if path.is_dir() and files_named(path, "*refs*.p", depth=2):
                 raise PickleRefusedError(f"{path} holds the pickled references only: {ADVICE}")
@@ -109,7 +109,7 @@ class RefCocoSource(Source):
             return
         name, size, boxes, label = found
         key = entry.get("ref_id", entry.get("id", record.place.line))
-        dataset = _dataset(file, self._root)
+        dataset = _dataset(file)
         for number, text in enumerate(_sentences(entry)):
             with reporting(problems, record.place):
                 image = image_file(self.roots, name, size, basename=True)
@@ -209,7 +209,7 @@ def _label(boxes: Tuple[Box, ...]) -> Label:
     return Label.CLEAR if len(boxes) == 1 else Label.UNKNOWN
 
 
-def _dataset(file: Path, root: Path) -> str:
+def _dataset(file: Path) -> str:
     """'refcoco', 'refcoco+', 'refcocog' or 'grefcoco' by the file's and its folder's name."""
     for text in (file.name.lower(), file.parent.name.lower()):
         for name in ("refcocog", "refcoco+", "grefcoco", "refcoco"):

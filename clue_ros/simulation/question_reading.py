@@ -81,11 +81,6 @@ def reference_of(text: str) -> Reference:
                      next((_SIZE_OF[w] for w in words if w in _SIZE_OF), None), relation, anchor, ordinal)
 
 
-def names_nothing(reference: Reference) -> bool:
-    """True for words like "the one" or "the thing"."""
-    return reference == Reference()
-
-
 def asks_for(question: str) -> Optional[str]:
     """The attribute that an open question asks for: 'color', 'size', 'position', 'category', or None."""
     words = set(question.lower().replace("?", " ").replace(",", " ").split())

@@ -83,11 +83,11 @@ def _talk(reference: Reference, matches: Tuple[int, ...], objects: Sequence[Scen
         return [State(Step(text, (), matches, None), reference.kind())]
     states = [State(s, reference.kind() if not s.exchanges else "dialogue") for s in steps]
     if rng.random() < MISSED_SHARE:
-        states.append(State(missed(text, matches, steps[0].question, objects, image, rng), "dialogue"))
+        states.append(State(missed(text, steps[0].question, objects, image, rng), "dialogue"))
     return states
 
 
-def missed(text: str, matches: Tuple[int, ...], asked: Question, objects: Sequence[SceneObject], image: ImageSize,
+def missed(text: str, asked: Question, objects: Sequence[SceneObject], image: ImageSize,
            rng: np.random.Generator) -> Step:
     """The state after "neither": nothing is left, or, where the robot forgot an option, what the person named."""
     if asked.kind in ("category", "color") and len(asked.options) > 2:

@@ -92,8 +92,7 @@ def draw_chip(
     text: str,
     color: palette.Color,
     size: int,
-    scale: int,
-    from_right=False,
+    from_right: bool = False,
 ) -> None:
     """White bold text on a rounded ground with its top-left (or top-right) corner at `corner`."""
     face = font(size, bold=True)

@@ -162,7 +162,7 @@ def _reading_panel(camera: np.ndarray, reading: Ambiguity, scale: Tuple[float, f
         overlay.draw_box(picture, box, palette.REGION, 2 * _S)
         page = Image.fromarray(picture)
         corner = (min(max(box.x0, 2 * _S), picture.shape[1] - 24 * _S), max(box.y0 - 24 * _S, 2 * _S))
-        draw_chip(ImageDraw.Draw(page), corner, str(number), palette.AMBIGUOUS, 13 * _S, _S)
+        draw_chip(ImageDraw.Draw(page), corner, str(number), palette.AMBIGUOUS, 13 * _S)
         picture = np.asarray(page).copy()
     return picture
 
@@ -202,7 +202,7 @@ def _draw_heading(
     text = outcome.replace("_", " ") or own
     if text:
         color = palette.outcome_color(decision) if text == own else palette.REFUSED
-        draw_chip(draw, (WIDTH * _S - _MARGIN, 22 * _S), text, color, 17 * _S, _S, from_right=True)
+        draw_chip(draw, (WIDTH * _S - _MARGIN, 22 * _S), text, color, 17 * _S, from_right=True)
 
 
 def _draw_note(draw: ImageDraw.ImageDraw, foot: Tuple[int, int, int], note: str) -> None:

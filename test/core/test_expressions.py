@@ -180,13 +180,13 @@ def test_dialogues_are_true_and_at_most_three_questions_long(seed):
 def test_a_question_that_missed():
     crowd = (*MUGS[1:3], thing("mug", "green", 200))
     for seed in range(30):
-        step = missed("the mug", (0, 1, 2), best_question(crowd, (0, 1, 2), SIZE), crowd, SIZE,
+        step = missed("the mug", best_question(crowd, (0, 1, 2), SIZE), crowd, SIZE,
                       np.random.default_rng(seed))
         (question, said), = step.exchanges
         assert len(step.remaining) == 1
         color = crowd[step.remaining[0]].color
         assert color not in question and color in said
-    step = missed("the mug", (0, 1), best_question(crowd, (0, 1), SIZE), crowd, SIZE, np.random.default_rng(0))
+    step = missed("the mug", best_question(crowd, (0, 1), SIZE), crowd, SIZE, np.random.default_rng(0))
     assert step.remaining == () and step.question is None
 
 
