@@ -110,7 +110,7 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "cameras": ([""], "Names of several cameras; the first is looked through by default. Read by configure.", None),
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
-    "max_depth_offset_s": (0.1, "Largest difference of stamp between the image and its depth image.", (0.0, 10.0)),
+    "max_depth_offset_s": (0.1, "Largest difference of stamp between image and depth. Read by configure.", (0.0, 10.0)),
     "target_frame": ("", "Give positions in this frame, through tf2; empty: the optical one. Read by configure.", None),
     "publish_detections": (False, "Also publish the target as vision_msgs detections. Read by configure.", None),
     "look_ahead": (True, "Run camera frames ahead of any words while the node is idle.", None),
