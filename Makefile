@@ -1,6 +1,7 @@
 # make demo | make test | make bench | make setup | make clean | make help
 #   make demo SEED=7          other scenes            make demo PERSON=me     you type instruction and answers
 #   make test ARGS="-k tap"   arguments for pytest    make setup PYTHON=python3.12
+#   make test ROS=jazzy       with the wheels of ROS 2 Jazzy instead of Kilted, in an environment of its own (.venv-jazzy)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench clean
@@ -10,6 +11,10 @@ PERSON ?=
 ARGS ?=
 TESTS ?= test/core test/ros test/package
 export PYTHON
+ROS ?=
+ifneq ($(ROS),)
+export CLUE_ROS := $(ROS)
+endif
 
 help:  ## this text
 	@echo "make demo    the whole way from a camera to a question and a box (SEED=7: other scenes; PERSON=me: you are the person)"
@@ -31,4 +36,4 @@ bench: setup  ## table on the terminal, out/bench.json and out/bench.csv
 	@scripts/run.sh clue bench --json out/bench.json $(ARGS)
 
 clean:
-	rm -rf .venv build install log out .setup.lock .pytest_cache .hypothesis
+	rm -rf .venv .venv-jazzy build install log out .setup*.lock .pytest_cache .hypothesis

@@ -5,11 +5,16 @@
 # shared-memory profile, local traffic only; how MuJoCo draws without a display.
 
 _clue_root="$(cd "$(dirname "${BASH_SOURCE[0]:-${(%):-%x}}")/.." && pwd)"
+_clue_space="$_clue_root"  # holds install; ROS 2 of other wheels (CLUE_ROS=jazzy) has everything in its environment
 export VIRTUAL_ENV="${CLUE_VENV:-$_clue_root/.venv}"
+if [ "${CLUE_ROS:-kilted}" != kilted ]; then
+  export VIRTUAL_ENV="${CLUE_VENV:-$_clue_root/.venv-$CLUE_ROS}"
+  _clue_space="$VIRTUAL_ENV"
+fi
 export PATH="$VIRTUAL_ENV/bin:$PATH"
 unset PYTHONHOME
 
-_clue_install="$_clue_root/install/clue_ros"
+_clue_install="$_clue_space/install/clue_ros"
 for _clue_site in "$VIRTUAL_ENV"/lib/python3.*/site-packages; do :; done
 _clue_python="$(basename "$(dirname "$_clue_site")")"  # python3.X
 
@@ -60,5 +65,5 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 # Nothing is downloaded at run time.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-unset _clue_root _clue_install _clue_site _clue_python _clue_libs _clue_packages
+unset _clue_root _clue_space _clue_install _clue_site _clue_python _clue_libs _clue_packages
 unset -f _clue_prepend

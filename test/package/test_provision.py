@@ -83,3 +83,19 @@ def test_environment_of_another_python_does_not_leak_in(provision, monkeypatch):
     assert "PYTHONPATH" not in clean() and "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in clean()
     monkeypatch.setenv("ROS_DISTRO", "kilted")
     assert clean()["PYTHONPATH"] == "/somewhere"
+
+
+def test_other_wheels_share_nothing_that_is_written(provision, tmp_path):
+    stage, environment = provision("stage"), provision("environment")
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "constraints.txt").write_text("numpy==2.4.6\nros-rcl==10.1.3\n")
+    (tmp_path / "venv-jazzy").mkdir()
+    kilted = stage.Setup(root=tmp_path, venv=tmp_path / "venv", ros_distro=None)
+    jazzy = stage.Setup(root=tmp_path, venv=tmp_path / "venv-jazzy", ros_distro=None, wheels="jazzy")
+    assert kilted.workspace == tmp_path and jazzy.workspace == tmp_path / "venv-jazzy"
+    assert kilted.lock_file != jazzy.lock_file
+    assert [setup.ros_requirements.name for setup in (kilted, jazzy)] == ["ros-kilted.txt", "ros-jazzy.txt"]
+    assert stage.lines_of(environment.constraints(jazzy)) == ["numpy==2.4.6"], "Kilted's pins are not Jazzy's"
+    assert environment.constraints(kilted) == tmp_path / "requirements" / "constraints.txt"
+    sourced = stage.Setup(root=tmp_path, venv=tmp_path / "venv", ros_distro="jazzy")
+    assert sourced.ros_requirements.name == "ros-installed.txt"
