@@ -28,7 +28,7 @@ from clue_ros.candidates import choose_candidate
 from clue_ros.dialogue.questions import misleading_words
 from clue_ros.geometry import as_rgb, clip_box
 from clue_ros.location import bins_to_box
-from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
+from clue_ros.prompt import CLARIFY, build_prefix, check_expression, check_turns, clean
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.memory import memory_guard, release
@@ -102,9 +102,9 @@ class Grounder:
                          threshold: Optional[float] = None, should_stop: StopTest = None) -> Ambiguity:
         """P(ambiguous), the attention map and the competing regions of an instruction with its dialogue so far.
 
-        Unknown words are left out. Raises InvalidImageError, InvalidExpressionError, Cancelled.
+        Unknown words are left out. Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
-        words = check_expression(expression)
+        words, turns = check_expression(expression), check_turns(turns)
         encoded = self.encode(image)
         stop_if(should_stop)
         known = self._backbone.without_unknown(words)
@@ -135,10 +135,10 @@ class Grounder:
         is less sure than this is asked about instead; should_stop: asked between steps and before every token.
         For a closed vocabulary slips of the keyboard ("the yelow botle") are repaired in instruction and answers
         (vlm/spelling.py); Decision.expression stays as it was said.
-        Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled.
+        Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError, Cancelled.
         """
         times: Dict[str, float] = {}
-        words = check_expression(expression)
+        words, turns = check_expression(expression), check_turns(turns)
         encoded = _timed(times, "image", lambda: self.encode(image))
         stop_if(should_stop)
         unknown = self._backbone.unknown_words(words)

@@ -12,10 +12,11 @@ import unicodedata
 from typing import Sequence, Tuple
 
 from clue_ros.location import point_to_text
-from clue_ros.types import Answer, InvalidExpressionError, Turn
+from clue_ros.types import Answer, InvalidAnswerError, InvalidExpressionError, Turn
 
 DETECT, CLARIFY = "detect", "clarify"
 MAX_CHARACTERS = 1000  # of an instruction or an answer
+MAX_DIALOGUE = 30_000  # characters of all turns together: twenty questions, the longest answers
 # What gives a prompt its form. A closed vocabulary takes none of them from a person, an open one no role with its colon.
 RESERVED = frozenset({DETECT, CLARIFY, "assistant", "user", ":"})
 _SPACES = re.compile(r"\s+")
@@ -41,6 +42,20 @@ def check_expression(expression: str) -> str:
     if not any(c.isalnum() for c in cleaned):
         raise InvalidExpressionError('the instruction is empty: say what to look for, for example "the red mug"')
     return cleaned
+
+
+def check_turns(turns: Sequence[Turn]) -> Tuple[Turn, ...]:
+    """The turns as they came. Raises InvalidAnswerError if one is no Turn, InvalidExpressionError if they hold more than
+    MAX_DIALOGUE characters."""
+    turns = tuple(turns)
+    for turn in turns:
+        if not isinstance(turn, Turn):
+            raise InvalidAnswerError(f"a turn must be Turn(question, Answer(text)), got {str(turn)[:80]}")
+    length = sum(len(t.question) + len(t.answer.text) for t in turns)
+    if length > MAX_DIALOGUE:
+        raise InvalidExpressionError(f"the dialogue has {length} characters; at most {MAX_DIALOGUE} are accepted: start "
+                                     "a new one")
+    return turns
 
 
 def answer_text(answer: Answer, size: Tuple[float, float]) -> str:

@@ -6,9 +6,10 @@ top-left corner of the top-left pixel, in pixels (float). Nothing here imports t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -22,7 +23,11 @@ class InvalidImageError(ClueError):
 
 
 class InvalidExpressionError(ClueError):
-    """The instruction is empty or too long."""
+    """The instruction is empty, or it or the dialogue about it is too long."""
+
+
+class InvalidAnswerError(ClueError):
+    """An answer has no text, or a click or box that is nowhere; the text says what was given."""
 
 
 class ModelLoadError(ClueError):
@@ -65,11 +70,23 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A person's reply to a question: text, or a click / a drawn box in pixels of the original image."""
+    """A person's reply to a question: text, or a click / a drawn box in pixels of the original image.
+
+    Raises InvalidAnswerError if the text is no text or a coordinate no finite number."""
 
     text: str = ""
     point: Optional[Tuple[float, float]] = None
     box: Optional[Box] = None
+
+    def __post_init__(self):
+        if not isinstance(self.text, str):
+            raise InvalidAnswerError(f"the text of an answer must be text, got {type(self.text).__name__}")
+        for name, value, count in (("point", self.point, 2), ("box", self.box, 4)):
+            if value is not None and not _are_finite(value, count):
+                raise InvalidAnswerError(f"the {name} of an answer must be {count} finite numbers in pixels, got "
+                                         f"{str(value)[:80]}")
+        if self.box is not None:
+            object.__setattr__(self, "box", Box(*self.box))
 
 
 @dataclass(frozen=True)
@@ -118,3 +135,10 @@ class Decision:
     unknown_words: Tuple[str, ...] = ()
     candidates: Tuple[Box, ...] = ()
     latency_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def _are_finite(values: Any, count: int) -> bool:
+    try:
+        return len(values) == count and all(math.isfinite(v) for v in values)
+    except (TypeError, OverflowError):
+        return False

@@ -26,7 +26,7 @@ from typing import Any, Dict, FrozenSet, Optional, Sequence, Union
 import numpy as np
 
 from clue_ros.geometry import as_rgb
-from clue_ros.prompt import check_expression
+from clue_ros.prompt import check_expression, check_turns
 from clue_ros.stock.interpreter import Interpreter, Times, Understanding, timed, wants_to_ask
 from clue_ros.stock.perception import Perception, StockImage
 from clue_ros.stock.phrase import GENERIC_NOUN
@@ -77,9 +77,10 @@ class StockGrounder:
         """P(ambiguous) (candidates.py: probability_ambiguous), the attention map of `detect` and the candidates as
         regions.
 
-        Raises InvalidImageError, InvalidExpressionError, Cancelled.
+        Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
+        turns = check_turns(turns)
         encoded = self.encode(image)
         times: Times = {}
         with memory_guard("detecting ambiguity"):
@@ -100,9 +101,10 @@ class StockGrounder:
         pixels, of which the box is then one; min_confidence: with may_ask, a box that is less sure is offered for a yes
         or no first, unless the person has already chosen it; should_stop: asked between steps and before every token.
         The decision's candidates are those still in question (or the ones that were given).
-        latency_s: image, detect, describe (crops), map. Raises InvalidImageError, InvalidExpressionError, Cancelled.
+        latency_s: image, detect, describe (crops), map. Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
+        turns = check_turns(turns)
         times: Times = {}
         with timed(times, "image"):
             encoded = self.encode(image)

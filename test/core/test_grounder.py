@@ -5,7 +5,8 @@ import pytest
 
 from clue_ros.dialogue.questions import misleading_words
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder, tidy
-from clue_ros.types import (Answer, Box, Cancelled, InvalidExpressionError, InvalidImageError, Outcome, Turn)
+from clue_ros.types import (Answer, Box, Cancelled, InvalidAnswerError, InvalidExpressionError, InvalidImageError, Outcome,
+                            Turn)
 from clue_ros.vlm.decoding import Branch
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 
@@ -107,6 +108,15 @@ def test_extreme_image_shapes_work(grounder):
     for shape in ((1, 1, 3), (2000, 3, 3), (5, 3000, 3)):
         box = grounder.ground(np.zeros(shape, np.uint8), "the mug", threshold=1.0).box
         assert box is None or (0 <= box.x0 <= box.x1 <= shape[1] and 0 <= box.y0 <= box.y1 <= shape[0])
+
+
+def test_a_dialogue_that_is_none_or_too_long_is_refused_before_any_work(grounder):
+    endless = [Turn("which one?", Answer("the red one"))] * 2000
+    for call in (grounder.ground, grounder.detect_ambiguity):
+        with pytest.raises(InvalidExpressionError, match="start a new one"):
+            call(IMAGE, "the mug", endless)
+        with pytest.raises(InvalidAnswerError, match="Turn"):
+            call(IMAGE, "the mug", [("which one?", "the red one")])
 
 
 def test_cancelling_stops_between_the_steps(grounder):

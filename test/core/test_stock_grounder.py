@@ -212,6 +212,8 @@ def test_cancelling_and_bad_input(grounder, scene):
         grounder.ground(scene, " ")
     with pytest.raises(InvalidImageError):
         grounder.ground(None, "the mug")
+    with pytest.raises(InvalidExpressionError, match="start a new one"):
+        grounder.ground(scene, "the mug", [Turn("which one?", Answer("the red one"))] * 2000)
 
 
 def test_an_answer_in_words_is_tried_again_with_the_whole_instruction():
