@@ -1,4 +1,4 @@
-"""The one resize of the package and its inverse.
+"""What counts as an image, the one resize of the package and its inverse.
 
 PaliGemma sees every image squashed to a square, without padding or cropping; boxes therefore go back to pixels of the
 original image by a scale per axis.
@@ -16,14 +16,19 @@ MAX_SIDE = 20_000  # pixels; more is a broken header, not a camera
 
 
 def as_rgb(image: Any) -> np.ndarray:
-    """uint8[H,W,3] RGB of an ndarray (uint8[H,W], [H,W,1], [H,W,3] or [H,W,4] RGBA) or a PIL image.
+    """uint8[H,W,3] RGB of an ndarray (uint8[H,W], [H,W,1], [H,W,3] or [H,W,4] RGBA) or a PIL image, which is not turned
+    (EXIF): boxes are pixels of the image as it was given.
 
-    Raises InvalidImageError for an empty image, another shape or another dtype; the text names what it got.
+    Raises InvalidImageError for an empty or damaged image, another shape or another dtype; the text names what it got.
     """
     if hasattr(image, "convert") and hasattr(image, "mode"):
-        image = np.asarray(image.convert("RGB"))
+        try:
+            image = pillow_to_rgb(image)
+        except Exception as error:  # a file is decoded only now, and its decoders raise nearly every type
+            raise InvalidImageError(f"the PIL image cannot be decoded: {str(error) or type(error).__name__}") from error
     if not isinstance(image, np.ndarray):
-        raise InvalidImageError(f"expected a numpy array uint8[H,W,3] or a PIL image, got {type(image).__name__}")
+        raise InvalidImageError(f"expected a numpy array uint8[H,W,3] or a PIL image, got {type(image).__name__}; open a "
+                                "file first: PIL.Image.open(path)")
     if image.dtype != np.uint8:
         raise InvalidImageError(f"expected uint8 pixels in [0, 255], got {image.dtype}: convert the image first")
     if image.ndim == 2:
@@ -37,6 +42,20 @@ def as_rgb(image: Any) -> np.ndarray:
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     return np.ascontiguousarray(image[..., :3])
+
+
+def pillow_to_rgb(image: Any) -> np.ndarray:
+    """uint8[H,W,3] RGB of a PIL image of any mode: transparent parts on white, 16-bit and float greys scaled to 8 bits
+    by their full range. Raises what the file's decoder raises for a damaged one."""
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        return np.repeat(_to_eight_bits(np.asarray(image))[..., None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        image.alpha_composite(layer)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def to_square(image: np.ndarray, side: int) -> np.ndarray:
@@ -61,3 +80,12 @@ def scale_box(box: Box, size: Tuple[float, float], target: Tuple[float, float]) 
     """A box of an image of `size` (width, height) in an image of `target` (width, height), pixels each."""
     sx, sy = target[0] / size[0], target[1] / size[1]
     return Box(box.x0 * sx, box.y0 * sy, box.x1 * sx, box.y1 * sy)
+
+
+def _to_eight_bits(values: np.ndarray) -> np.ndarray:
+    """Grey values to uint8: integers by 65535, floats by 1 or 255, whichever holds the peak, else by the peak."""
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    peak = float(values.max(initial=0))
+    scales = (1.0, 255.0) if values.dtype.kind == "f" else (65535.0,)
+    full = next((scale for scale in scales if peak <= scale), peak)
+    return (np.clip(values / full, 0.0, 1.0) * 255.0).round().astype(np.uint8)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from clue_ros.geometry import pillow_to_rgb
 from clue_ros.types import InvalidImageError
 
 MAX_PIXELS = 400_000_000  # above this a file is rather an attack or a mistake than a photo
@@ -27,7 +28,7 @@ def read_photo(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")  # damaged metadata, many pixels: of no use to the person
             with _open(path) as image:
                 image.load()
-                return _to_rgb(_upright(image))
+                return pillow_to_rgb(_upright(image))
     except Exception as error:  # its decoders raise nearly every type for damaged files (found by fuzzing 15 formats)
         reason = " ".join(str(error).replace(str(path), "").split()) or type(error).__name__
         raise InvalidImageError(
@@ -49,22 +50,3 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except (SyntaxError, ValueError, struct.error, KeyError, TypeError):  # damaged EXIF says nothing about the pixels
         return image
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith(("I", "F")):
-        return np.repeat(_to_eight_bits(np.asarray(image))[..., None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image.alpha_composite(layer)
-    return np.array(image.convert("RGB"))
-
-
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values to uint8: integers by 65535, floats by 1 or 255, whichever holds the peak, else by the peak."""
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    peak = float(values.max(initial=0))
-    scales = (1.0, 255.0) if values.dtype.kind == "f" else (65535.0,)
-    full = next((scale for scale in scales if peak <= scale), peak)
-    return (np.clip(values / full, 0.0, 1.0) * 255.0).round().astype(np.uint8)

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from clue_ros.data.problems import BrokenImageError, MissingDataError, UnsafePathError
+from clue_ros.geometry import pillow_to_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no format whose decoder starts other programs
 MAX_SIDE = 1_000_000  # of a stated size
@@ -147,10 +148,7 @@ def read_image(path: Path, size: Optional[Tuple[int, int]] = None) -> np.ndarray
             image.load()
             if upright:
                 image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip
-                grey = (np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=2)
-            return np.array(image.convert("RGB"))
+            return pillow_to_rgb(image)
         except _DAMAGE as error:
             raise _broken(path, error) from error
 
