@@ -90,11 +90,19 @@ class Concluded:
         )  # fmt: skip
 
 
-def understand(answer: Answer) -> Optional[Correction]:
-    """What an utterance, a click or a drawn box says about the target; None if it is no correction of it."""
+def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Correction]:
+    """What an utterance, a click or a drawn box says about the target; None if it is no correction of it.
+
+    past: the dialogue that would be corrected. Its own last answer once more (a double click, a speech recogniser that
+    repeats itself), or a click on its target, corrects nothing.
+    """
     said = answer.text.strip()
+    if past is not None and past.turns and past.turns[-1].answer == replace(answer, text=said):
+        return None
     if answer.point is not None or answer.box is not None:
-        return Correction(Kind.POINTED, answer, said)
+        x, y = answer.point if answer.point is not None else Box(*answer.box).center
+        on_target = past is not None and past.box.x0 <= x <= past.box.x1 and past.box.y0 <= y <= past.box.y1
+        return None if on_target else Correction(Kind.POINTED, answer, said)
     if is_give_up(said):
         return Correction(Kind.WITHDRAW, said=said)
     denied, body = _without_no(said)

@@ -78,6 +78,11 @@ def closing(end: End, expression: str, decision: Optional[Decision] = None, corr
     return "All right, I stop."
 
 
+def withdrawn(given_up: bool) -> str:
+    """After the result the person took the target back; given_up: and wants no other."""
+    return "All right, never mind." if given_up else "All right, not that one."
+
+
 def choice(names: Sequence[str]) -> str:
     """A question that offers things by name: ("the red mug", "the blue mug") -> "Do you mean the red mug or the blue mug?"
     """

@@ -40,8 +40,8 @@ class Regrounding:
             self._rejected += past.rejected
 
     def __call__(
-        self, ground: Ground, turns: Sequence[Turn], *, may_ask: bool = True, min_confidence: float = 0.0
-    ) -> Decision:  # fmt: skip
+        self, ground: Ground, turns: Sequence[Turn], may_ask: bool = True, min_confidence: float = 0.0
+    ) -> Decision:
         """The decision for the re-opened session's turns. Raises what `ground` raises."""
         turns = tuple(turns)
         new = turns[len(self._past.turns) :]
@@ -123,7 +123,7 @@ def correct(
 
     rest: `threshold`, `should_stop` of Grounder.ground. Raises what Grounder.ground raises.
     """
-    correction = understand(answer)
+    correction = understand(answer, past)
     if correction is None or correction.kind is Kind.WITHDRAW:
         return None
     encoded = grounder.encode(image)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from typing import Callable, Deque, List, NamedTuple, Optional, Set, Tuple
 
+from builtin_interfaces.msg import Time
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -18,6 +19,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
+from clue_ros.ros import spinning
 from clue_ros.ros.depth import Place, depth_to_metres, intrinsics_from_info, place_of_box
 from clue_ros.ros.errors import DepthMessageError
 from clue_ros.ros.messages import stamp_to_seconds
@@ -102,23 +104,31 @@ class Camera:
         self._waiting.append(future)
         return future
 
-    def place(self, box: Box, image: "Image | CompressedImage", size: Tuple[int, int]) -> Optional[Place]:
-        """Where the thing in a box of the image is, or None without usable depth; `size` is (width, height)."""
-        depth = self._depth_at(stamp_to_seconds(image.header.stamp))
-        if depth is None or self._info is None:
-            return None
-        try:
-            return place_of_box(depth_to_metres(depth), box, size, intrinsics_from_info(self._info))
-        except DepthMessageError as error:
-            self._node.get_logger().warning(f"no position: {error}", throttle_duration_sec=10.0)
-            return None
+    def placer(self, stamp: Time, size: Tuple[int, int]) -> "Callable[[Box], Optional[Place]]":
+        """A function that says where the thing in a box of the image of that stamp is; it keeps that image's depth.
+
+        It gives None without usable depth. size: (width, height) of the image in pixels.
+        """
+        depth, info = self._depth_at(stamp_to_seconds(stamp)), self._info
+
+        def place(box: Box) -> Optional[Place]:
+            if depth is None or info is None:
+                return None
+            try:
+                return place_of_box(depth_to_metres(depth), box, size, intrinsics_from_info(info))
+            except DepthMessageError as error:
+                self._node.get_logger().warning(f"no position: {error}", throttle_duration_sec=10.0)
+                return None
+
+        return place
 
     def close(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
-        for future in self._waiting:
-            future.cancel()
+        if spinning.runs_tasks(self._node):
+            for future in self._waiting:
+                future.cancel()
         self._waiting.clear()
 
     def _age(self, frame: Frame) -> float:

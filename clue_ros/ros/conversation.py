@@ -3,16 +3,19 @@
 Speech with no dialogue open is an instruction; while a question is open it is the answer. Between the two, while the
 model works, "never mind" ends the dialogue, a new instruction replaces a spoken one that has asked nothing yet, and
 anything else is ignored: the second half of an answer must neither start nor stop a robot.
+
+For a while after a result with a target, words that take it back re-open the dialogue (`corrections`).
 """
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Set
+from typing import Callable, List, Optional, Set
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 
 from clue_ros.action import Ground
+from clue_ros.ros.corrections import Corrections, Reopening
 from clue_ros.ros.grounding import Grounding, Parts
 from clue_ros.ros.messages import MAX_ANSWER_CHARACTERS, InvalidAnswerError, request_to_answer
 from clue_ros.ros.parameters import read
@@ -23,6 +26,7 @@ from clue_ros.types import Answer, InvalidExpressionError
 
 Code = Ground.Result
 TICK_S = 0.05  # how exactly limits of time are kept
+MAX_WAITING = 64  # goals under goal_policy queue; each may hold an image
 
 
 class Conversation:
@@ -32,7 +36,9 @@ class Conversation:
         self._parts = parts
         self._node = parts.node
         self._current: Optional[Grounding] = None
+        self._waiting: List[Grounding] = []
         self._running: Set[Grounding] = set()
+        self._corrections = Corrections(parts.node, parts.outputs)
         self.active = False
         self.on_result: Callable[[Ground.Result], None] = lambda result: None  # called with every result
         # Steady: limits of time hold also when a simulation's clock stands still.
@@ -47,16 +53,35 @@ class Conversation:
         """True until the last dialogue has given its result."""
         return bool(self._running)
 
-    def begin(self, request: Request, on_feedback: OnFeedback = lambda *_: None) -> Grounding:
-        """A new dialogue, which supersedes the open one; `run` plays it."""
-        if self._current is not None:
-            self._current.end(
-                Code.PREEMPTED, "a newer goal or instruction took over: send this one again if it still holds"
-            )
-        self._current = Grounding(request, self._parts, on_feedback)
-        self._running.add(self._current)
-        self._timer.reset()
-        return self._current
+    @property
+    def full(self) -> bool:
+        """True while no further goal may wait."""
+        return len(self._waiting) >= MAX_WAITING
+
+    @property
+    def may_give_up(self) -> bool:
+        """True while "never mind" has something to end or to take back."""
+        return self.busy or self._corrections.open is not None
+
+    def begin(
+        self, request: Request, on_feedback: OnFeedback = lambda *_: None, *, waits: bool = False,
+        reopening: Optional[Reopening] = None,
+    ) -> Grounding:  # fmt: skip
+        """A new dialogue; `run` plays it. It supersedes the open one, and goals that wait; `waits`: it waits as well."""
+        waits = waits and self._current is not None
+        grounding = Grounding(request, self._parts, on_feedback, reopening, waits)
+        self._running.add(grounding)
+        if waits:
+            self._waiting.append(grounding)
+            return grounding
+        superseded = [self._current] if self._current is not None else []
+        if not request.spoken:  # words that replace the words before do not replace the goals that wait behind them
+            superseded += self._waiting
+            self._waiting = []
+        for old in superseded:
+            old.end(Code.PREEMPTED, "a newer goal or instruction took over: send this one again if it still holds")
+        self._take(grounding)
+        return grounding
 
     async def run(self, grounding: Grounding) -> Ground.Result:
         try:
@@ -65,12 +90,18 @@ class Conversation:
             return result
         finally:
             self._running.discard(grounding)
+            if grounding in self._waiting:
+                self._waiting.remove(grounding)
             if self._current is grounding:
                 self._current = None
-                self._timer.cancel()
+                if self.active:
+                    self._corrections.remember(grounding.scene, read(self._node).correction_window_s)
+                if self._waiting:
+                    self._take(self._waiting.pop(0))
 
     def end_all(self, message: str) -> None:
-        """Deactivation and shutdown: every dialogue ends with NOT_ACTIVE."""
+        """Deactivation and shutdown: every dialogue ends with NOT_ACTIVE, and no target can be corrected any more."""
+        self._corrections.forget()
         for grounding in tuple(self._running):
             grounding.end(Code.NOT_ACTIVE, message)
 
@@ -80,7 +111,8 @@ class Conversation:
             return
         current = self._current
         if current is None:
-            self._instruct(text, may_start)
+            if len(text) > MAX_ANSWER_CHARACTERS or not self._correct(Answer(text=text), may_start):
+                self._instruct(text, may_start)
             return
         if len(text) > MAX_ANSWER_CHARACTERS:
             self._node.get_logger().warning(
@@ -99,9 +131,33 @@ class Conversation:
         self._node.destroy_timer(self._timer)
         self._node.destroy_service(self._answer)
 
+    def _take(self, grounding: Grounding) -> None:
+        """It is the open dialogue from now on, and the target before it holds or is not this one's affair."""
+        self._current = grounding
+        self._corrections.forget()
+        self._timer.reset()
+        grounding.admit()
+
     def _on_time(self) -> None:
-        if self._current is not None:
-            self._current.on_time()
+        for grounding in (self._current, *self._waiting):
+            if grounding is not None:
+                grounding.on_time()
+        if self._current is None and self._corrections.open is None:
+            self._timer.cancel()
+
+    def _correct(self, answer: Answer, may_reopen: bool) -> bool:
+        """Takes it as a correction of the last target; False if it is none."""
+        taken, reopening = self._corrections.hear(answer, may_reopen)
+        if reopening is not None:
+            request = reopening.request
+            self._corrections.begun(request, answer)
+            grounding = self.begin(request, reopening=reopening)
+            self._node.executor.create_task(self._replay, grounding, answer)
+        return taken
+
+    async def _replay(self, grounding: Grounding, said: Answer) -> None:
+        result = await self.run(grounding)
+        self._corrections.ended(grounding.request, said, result)
 
     def _instruct(self, text: str, may_start: bool) -> None:
         if not may_start:
@@ -125,11 +181,16 @@ class Conversation:
 
     def _on_answer(self, request: AnswerSrv.Request, response: AnswerSrv.Response) -> AnswerSrv.Response:
         current = self._current
-        if not self.active or current is None or current.open_question is None:
+        scene = self._corrections.open
+        if not self.active or ((current is None or current.open_question is None) and scene is None):
             response.message = "no question is open"
             return response
         try:
-            reason = current.offer(request_to_answer(request, current.image_size))
+            answer = request_to_answer(request, scene.size if current is None else current.image_size)
+            if current is None:  # the service is no microphone: it may correct whatever speech_mode says
+                reason = None if self._correct(answer, True) else "no question is open, and this corrects no target"
+            else:
+                reason = current.offer(answer)
         except InvalidAnswerError as error:
             reason = str(error)
         response.accepted = reason is None

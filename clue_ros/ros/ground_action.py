@@ -1,6 +1,6 @@
 """The `ground` action: goals in, feedback and results out. The dialogue itself is Grounding's.
 
-A goal is refused only while the node is inactive; what is wrong with an accepted one is told by its result's
+A goal is refused only while the node is inactive, or while too many wait; what is wrong with an accepted one is told by its result's
 error_code. A superseded goal is aborted with PREEMPTED; `canceled` is said only to a client that asked for it.
 """
 
@@ -47,6 +47,9 @@ class GroundAction:
         if not self._conversation.active:
             self._node.get_logger().warning("a goal was refused: the node is not active")
             return GoalResponse.REJECT
+        if read(self._node).goal_policy == "queue" and self._conversation.full:
+            self._node.get_logger().warning("a goal was refused: too many wait", throttle_duration_sec=1.0)
+            return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
@@ -71,7 +74,8 @@ class GroundAction:
         if not self._conversation.active:
             return self._end(Code.NOT_ACTIVE, "the node was deactivated: activate it")
         try:
-            request = from_goal(handle.request, read(self._node))
+            parameters = read(self._node)
+            request = from_goal(handle.request, parameters, bytes(handle.goal_id.uuid).hex())
         except ClueError as error:
             return self._end(error_code(error), str(error))
 
@@ -82,7 +86,7 @@ class GroundAction:
                     Ground.Feedback(state=state, question=question, questions_asked=asked, elapsed=elapsed)
                 )
 
-        dialogue = self._conversation.begin(request, on_feedback)
+        dialogue = self._conversation.begin(request, on_feedback, waits=parameters.goal_policy == "queue")
         key = bytes(handle.goal_id.uuid)
         self._dialogues[key] = dialogue
         try:

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 from rclpy.node import Node
 from rclpy.task import Future
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
 from clue_ros.candidates import index_of
+from clue_ros.dialogue.correction import Concluded, reopen
+from clue_ros.dialogue.regrounding import Regrounding
 from clue_ros.dialogue.session import PERSON, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.conversions import message_to_rgb
+from clue_ros.ros.corrections import Reopening, Scene
+from clue_ros.ros.depth import Place
 from clue_ros.ros.errors import DialogueEnded, NoImageError
 from clue_ros.ros.frames import Frames, Located
 from clue_ros.ros.inference import Inference, Job
@@ -60,17 +65,29 @@ class _Finished(Exception):
 
 
 class Grounding:
-    """One dialogue. `await run()` once; it never raises and always gives a result."""
+    """One dialogue. `await run()` once; it never raises and always gives a result.
 
-    def __init__(self, request: Request, parts: Parts, on_feedback: OnFeedback = lambda *_: None) -> None:
+    reopening: it corrects an earlier one, in whose image it looks. waits: not before `admit` is called.
+    """
+
+    def __init__(
+        self, request: Request, parts: Parts, on_feedback: OnFeedback = lambda *_: None,
+        reopening: Optional[Reopening] = None, waits: bool = False,
+    ) -> None:  # fmt: skip
         self.request = request
         self._parts = parts
         self._camera = parts.camera
+        self._reopening = reopening
         started = time.monotonic()
-        self._session = DialogueSession(
-            request.expression, request.policy, request.max_questions, request.answer_timeout_s, request.timeout_s,
-            now=started, min_confidence=request.min_confidence,
-        )  # fmt: skip
+        limits = {
+            "now": started, "answer_timeout_s": request.answer_timeout_s, "timeout_s": request.timeout_s,
+            "min_confidence": request.min_confidence,
+        }  # fmt: skip
+        if reopening is None:
+            self._session = DialogueSession(request.expression, request.policy, request.max_questions, **limits)
+        else:
+            self._session = reopen(reopening.scene.past, reopening.correction, **limits)
+        self._admitted: Optional[Future] = Future(executor=parts.node.executor) if waits else None
         self._report = Report(parts.node, parts.outputs, self._session, on_feedback, started)
         self._last_word = started
         self._image_deadline: Optional[float] = None
@@ -80,6 +97,7 @@ class Grounding:
         self._job: Optional[Job] = None
         self._header = Header()
         self._view: Optional[View] = None
+        self._place: Optional[Callable[[Box], Optional[Place]]] = None
 
     # What may happen to a dialogue while it runs.
 
@@ -95,6 +113,17 @@ class Grounding:
     def image_size(self) -> Tuple[int, int]:
         """(width, height) of the image that an open question is about."""
         return (0, 0) if self._view is None else (self._view.rgb.shape[1], self._view.rgb.shape[0])
+
+    @property
+    def scene(self) -> Optional[Scene]:
+        """What a correction of its target goes on from; None unless it gave one."""
+        past = Concluded.of(self._session, None if self._reopening is None else self._reopening.scene.past)
+        return None if past is None else Scene(past, self.request, self._header, self._view, self._place)
+
+    def admit(self) -> None:
+        """Its turn has come."""
+        if self._admitted is not None and not self._admitted.done():
+            self._admitted.set_result(None)
 
     def end(self, code: int, message: str) -> None:
         """Ends it from outside with an error code of the action."""
@@ -143,12 +172,11 @@ class Grounding:
         return self._report.conclude(finish)
 
     async def _dialogue(self) -> Finish:
-        self._report.note(PERSON, self.request.expression)
-        self._camera = self._parts.cameras.named(self.request.camera)
-        image = self.request.image
-        if image is None:
-            image = await self._camera_frame()
-        self._header = image.header
+        if self._admitted is not None:
+            self._report.feedback(State.QUEUED)
+            await self._until(self._admitted)
+        self._report.note(PERSON, self._session.transcript[0].text)
+        image = await self._image()
         step: Step = Continue()
         while not isinstance(step, Finish):
             if isinstance(step, Ask):
@@ -162,15 +190,32 @@ class Grounding:
                 step = self._session.on_decision(decision, time.monotonic())
         if step.end is End.FOUND:
             self._report.feedback(State.PROJECTING)
-            located = await self._locate(step.decision.box, image)
-            target = decision_to_target(step.decision, self.request.expression, self._header, located)
+            located = await self._locate(step.decision.box)
+            target = decision_to_target(
+                step.decision, self.request.expression, self._header, located, self.request.dialogue, self.request.corrects
+            )
             self._report.result.target = target
             self._report.result.chosen_candidate = index_of(step.decision.box, self.request.candidates)
             self._parts.outputs.target(target, located)
         return step
 
-    async def _locate(self, box: Box, image) -> Optional[Located]:
-        place = self._camera.place(box, image, self.image_size)
+    async def _image(self) -> "Optional[Image | CompressedImage]":
+        """What the dialogue is about; None if it was seen before, by the dialogue that this one corrects."""
+        if self._reopening is not None:
+            scene = self._reopening.scene
+            self._view, self._header, self._place = scene.view, scene.header, scene.place
+            return None
+        self._camera = self._parts.cameras.named(self.request.camera)
+        image = self.request.image
+        if image is None:
+            image = await self._camera_frame()
+        self._header = image.header
+        return image
+
+    async def _locate(self, box: Box) -> Optional[Located]:
+        if self._place is None:
+            self._place = self._camera.placer(self._header.stamp, self.image_size)
+        place = self._place(box)
         return None if place is None else await self._until(self._parts.frames.locate(place, self._header))
 
     async def _camera_frame(self):
@@ -187,17 +232,25 @@ class Grounding:
 
     async def _decide(self, image) -> Decision:
         request, session = self.request, self._session
-        turns, may_ask, min_confidence = session.turns, session.may_ask, session.min_confidence
+        turns, wanted = session.turns, (session.may_ask, session.min_confidence)
+
+        reground = None
+        if self._reopening is not None:
+            reground = Regrounding(self._reopening.scene.past, self._reopening.correction, request.candidates)
 
         def work(grounder, should_stop) -> Decision:
             begun = time.perf_counter()
             try:
                 if self._view is None:
                     self._view = self._see(grounder, image)
-                return grounder.ground(
-                    self._view.encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
-                    candidates=request.candidates, min_confidence=min_confidence, should_stop=should_stop,
-                )  # fmt: skip
+
+                def ground(turns, may_ask: bool, min_confidence: float) -> Decision:
+                    return grounder.ground(
+                        self._view.encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
+                        candidates=request.candidates, min_confidence=min_confidence, should_stop=should_stop,
+                    )  # fmt: skip
+
+                return ground(turns, *wanted) if reground is None else reground(ground, turns, *wanted)
             finally:
                 self._report.result.inference_time += time.perf_counter() - begun
 
@@ -228,7 +281,7 @@ class Grounding:
 
         def open_gate(done: Future) -> None:
             done.exception()  # looked at: an abandoned job's Cancelled is no news
-            gate.set_result(None)
+            self._open(gate)
 
         future.add_done_callback(open_gate)
         if self._interruption is None:
@@ -245,4 +298,12 @@ class Grounding:
         if self._job is not None:
             self._job.cancel()
         if self._gate is not None:
-            self._gate.set_result(None)
+            self._open(self._gate)
+
+    def _open(self, gate: Future) -> None:
+        """Resumes what waits for the gate, in the executor's next turn."""
+        gate.set_result(None)
+        # The executor looks at a waiting coroutine once a turn, and has often done so in this one: without a wake the
+        # dialogue would go on with the next event only, a camera frame or the tick of 50 ms.
+        if self._parts.node.executor is not None:
+            self._parts.node.executor.wake()

@@ -62,12 +62,14 @@ def msg_to_attention_map(msg: AmbiguityMsg) -> np.ndarray:
 
 
 def decision_to_target(
-    decision: Decision, expression: str, header: Header, located: Optional[Located] = None
-) -> Target:
-    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`."""
+    decision: Decision, expression: str, header: Header, located: Optional[Located] = None, dialogue: str = "",
+    corrects: str = "",
+) -> Target:  # fmt: skip
+    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`. dialogue, corrects: ids."""
     target = Target(
-        header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence)
-    )
+        header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence),
+        dialogue=dialogue, corrects=corrects,
+    )  # fmt: skip
     if located is not None:
         target.has_position = True
         target.position = PointStamped(

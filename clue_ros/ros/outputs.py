@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 from visualization_msgs.msg import MarkerArray
 
-from clue_ros.msg import Ambiguity, Target, Turn
+from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros import mirrors
 from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.frames import Located
@@ -40,11 +40,13 @@ class Outputs:
         self._utterance = node.create_lifecycle_publisher(String, "utterance", RELIABLE)
         self._turn = node.create_lifecycle_publisher(Turn, "turn", RELIABLE)
         self._target = node.create_lifecycle_publisher(Target, "target", RELIABLE)
+        self._correction = node.create_lifecycle_publisher(Correction, "correction", RELIABLE)
         self._ambiguity = node.create_lifecycle_publisher(Ambiguity, "ambiguity", RELIABLE)
         self._debug_image = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
         self._markers = node.create_lifecycle_publisher(MarkerArray, "markers", RELIABLE)
         self._publishers = [
-            self._utterance, self._turn, self._target, self._ambiguity, self._debug_image, self._markers,
+            self._utterance, self._turn, self._target, self._correction, self._ambiguity, self._debug_image,
+            self._markers,
         ]  # fmt: skip
         self._foxglove = mirrors.message_module("foxglove_msgs")
         self._annotations = self._optional(self._foxglove, "ImageAnnotations", "annotations")
@@ -70,6 +72,9 @@ class Outputs:
 
     def turn(self, turn: Turn) -> None:
         self._turn.publish(turn)
+
+    def correction(self, correction: Correction) -> None:
+        self._correction.publish(correction)
 
     def target(self, target: Target, located: Optional[Located] = None) -> None:
         """The target, and its mirrors; `located` where its place is known."""

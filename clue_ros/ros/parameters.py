@@ -21,11 +21,13 @@ from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
 SPEECH_MODES = ("start", "answer", "off")
+GOAL_POLICIES = ("preempt", "queue")
 SAY_ACTION_TYPES = ("tts_msgs/action/TTS", "communication_skills/action/Say")
 POLICIES = tuple(policy.value for policy in Policy)
 _CHOICES = {
     "image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES, "speech_policy": POLICIES,
     "speech_mode": SPEECH_MODES, "say_action_type": SAY_ACTION_TYPES,
+    "goal_policy": GOAL_POLICIES,
 }  # fmt: skip
 _READ_ONLY = ("autostart",)  # read once, before anybody can set it; what configure reads may be set between two of them
 
@@ -46,6 +48,8 @@ class Parameters:
     live_speech_topic: str
     say_action: str
     say_action_type: str
+    goal_policy: str
+    correction_window_s: float
     max_questions: int
     answer_timeout_s: float
     max_image_age_s: float
@@ -99,6 +103,10 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     ),
     "say_action": ("", "Also speak through this action, as in /tts_engine/tts; empty: none. Read by configure.", None),
     "say_action_type": (SAY_ACTION_TYPES[0], "Type of the action say_action. Read by configure.", None),
+    "goal_policy": ("preempt", "What a goal does while a dialogue is open: preempt (end it) or queue (wait).", None),
+    "correction_window_s": (
+        10.0, 'Seconds after a result in which "the other one" or "never mind" corrects its target; 0: never.', (0.0, 600.0),
+    ),
     "max_questions": (3, "Questions that one dialogue may ask, unless the goal says otherwise.", (0, 20)),
     "answer_timeout_s": (30.0, "Seconds to wait for each answer, unless the goal says otherwise.", (0.1, 3600.0)),
     "max_image_age_s": (

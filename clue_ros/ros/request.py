@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
@@ -48,6 +49,8 @@ class Request:
     camera: str = ""  # its name; empty: the first
     candidates: Tuple[Box, ...] = ()
     spoken: bool = False
+    dialogue: str = ""  # its id: 32 hexadecimal digits, a goal's UUID
+    corrects: str = ""  # the dialogue that it corrects, if any
 
 
 def check_expression(expression: str) -> str:
@@ -66,8 +69,8 @@ def check_expression(expression: str) -> str:
     return text
 
 
-def from_goal(goal: Ground.Goal, parameters: Parameters) -> Request:
-    """Raises InvalidExpressionError, InvalidGoalError."""
+def from_goal(goal: Ground.Goal, parameters: Parameters, dialogue: str = "") -> Request:
+    """dialogue: the goal's id. Raises InvalidExpressionError, InvalidGoalError."""
     expression = check_expression(goal.expression)
     if goal.ambiguity_policy not in _POLICIES:
         names = "ASK, BEST_GUESS, FAIL or ASK_UNTIL_CONFIDENT"
@@ -90,6 +93,7 @@ def from_goal(goal: Ground.Goal, parameters: Parameters) -> Request:
         image=None if is_empty(goal.image) else goal.image,
         camera=goal.camera,
         candidates=candidates,
+        dialogue=dialogue,
     )
 
 
@@ -106,6 +110,7 @@ def from_speech(text: str, parameters: Parameters) -> Request:
         min_confidence=parameters.min_confidence,
         sight_tolerance=parameters.sight_tolerance,
         spoken=True,
+        dialogue=uuid.uuid4().hex,
     )
 
 

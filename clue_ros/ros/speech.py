@@ -86,7 +86,7 @@ class Speech:
         if parameters.speech_mode == "off":
             self._node.get_logger().info("speech ignored: speech_mode is off", throttle_duration_sec=10.0)
             return
-        ends_dialogue = self._conversation.busy and is_give_up(text)
+        ends_dialogue = self._conversation.may_give_up and is_give_up(text)
         if self._robot_speaks(parameters.mute_after_utterance_s) and not ends_dialogue:
             self._node.get_logger().info("speech ignored: the robot itself speaks", throttle_duration_sec=1.0)
             return

@@ -64,6 +64,14 @@ def test_a_click_or_a_box_points():
         assert found.kind is Kind.POINTED and found.answer is answer
 
 
+def test_the_last_answer_once_more_or_a_click_on_the_target_corrects_nothing():
+    for answer in (Answer("no, the red one"), Answer(point=(15.0, 12.0)), Answer(box=Box(12, 12, 50, 40))):
+        again = past((Turn("Which?", answer),))
+        assert understand(answer, again) is None
+    assert understand(Answer(point=RED.center), past()) is None
+    assert understand(Answer(point=BLUE.center), past()).kind is Kind.POINTED
+
+
 def decision(outcome=Outcome.FOUND, box=None, question="", regions: Sequence[Box] = ()):
     seen = tuple(Region(box, box.center, 1.0) for box in regions)
     reading = Ambiguity(0.9, 0.5, True, np.zeros((4, 4), np.float32), seen)

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
 from clue_ros.action import Ground
-from clue_ros.msg import Ambiguity, Target, Turn
+from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.messages import seconds_to_duration
 from clue_ros.ros.node import ClueNode
@@ -86,6 +86,11 @@ class Goal:
         return self.handle.accepted
 
     @property
+    def id(self) -> str:
+        """As Target.dialogue and Correction.corrects have it."""
+        return bytes(self.handle.goal_id.uuid).hex()
+
+    @property
     def done(self) -> bool:
         return self._result.done()
 
@@ -115,9 +120,11 @@ class Bench:
         self.turns: List[Turn] = []
         self.targets: List[Target] = []
         self.ambiguities: List[Ambiguity] = []
+        self.corrections: List[Correction] = []
         for kind, topic, keep in (
             (String, "utterance", lambda m: self.utterances.append(m.data)), (Turn, "turn", self.turns.append),
             (Target, "target", self.targets.append), (Ambiguity, "ambiguity", self.ambiguities.append),
+            (Correction, "correction", self.corrections.append),
         ):  # fmt: skip
             self.client.create_subscription(kind, topic, keep, 10)
         self.speech = self.client.create_publisher(String, "speech", 10)
@@ -149,7 +156,7 @@ class Bench:
         wait_until(self.answer_client.service_is_ready, what="answer service")
         wait_until(self.detect_client.service_is_ready, what="detect service")
         wait_until(lambda: self.speech.get_subscription_count() > 0, what="speech subscription")
-        for topic in ("utterance", "turn", "target", "ambiguity"):
+        for topic in ("utterance", "turn", "target", "ambiguity", "correction"):
             wait_until(lambda topic=topic: self.node.count_subscribers(topic) > 0, what=topic)
             wait_until(lambda topic=topic: self.client.count_publishers(topic) > 0, what=topic)
 
