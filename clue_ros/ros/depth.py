@@ -15,6 +15,7 @@ from clue_ros.ros.errors import DepthMessageError
 from clue_ros.types import Box, InvalidImageError
 
 CORE = 0.5  # of the box's width and height, looked at first: the middle is on the object, the rim may not be
+FARTHEST = 1000.0  # metres: what no depth camera measures is a driver's mark for "nothing seen"
 MIN_VALID_FRACTION = 0.1  # of the looked-at pixels; below it every statistic would be noise
 MIN_LAYER = 0.2  # of the core's valid pixels: what is nearer than the rest and at least so much is the target
 BIN = 0.01  # metres at 1 m, growing with the distance as the noise of depth cameras does
@@ -55,7 +56,7 @@ def depth_to_metres(msg: Image) -> np.ndarray:
             raise DepthMessageError(f"depth encoding {msg.encoding[:40]!r}: publish 16UC1 (mm) or 32FC1 (m)")
     except InvalidImageError as error:
         raise DepthMessageError(f"depth image: {error}") from error
-    return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(np.nan))
+    return np.where((depth > 0) & (depth <= FARTHEST), depth, np.float32(np.nan))
 
 
 def intrinsics_from_info(msg: CameraInfo) -> Intrinsics:

@@ -9,6 +9,7 @@ from clue_ros.action import Ground
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.conversions import is_empty, message_to_rgb
 from clue_ros.ros.errors import DialogueEnded, NoImageError, error_code
+from clue_ros.ros.ground_action import BURST
 from clue_ros.ros.grounding import Parts
 from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.messages import ambiguity_to_msg
@@ -25,7 +26,9 @@ class DetectService:
         self._node = node
         self._parts = parts
         self._conversation = conversation
-        self._service = node.create_service(DetectAmbiguity, "detect_ambiguity", self._on_request, callback_group=group)
+        self._service = node.create_service(
+            DetectAmbiguity, "detect_ambiguity", self._on_request, callback_group=group, qos_profile=BURST
+        )
 
     def close(self) -> None:
         self._node.destroy_service(self._service)

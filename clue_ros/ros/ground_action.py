@@ -12,6 +12,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from clue_ros.action import Ground
 from clue_ros.ros.conversation import Conversation
@@ -23,6 +24,8 @@ from clue_ros.ros.request import from_goal
 from clue_ros.types import ClueError
 
 Code = Ground.Result
+# The usual depth of a service, 10, loses the eleventh of the requests that come at once, and its client waits for ever.
+BURST = QoSProfile(depth=256)
 
 
 class GroundAction:
@@ -34,7 +37,8 @@ class GroundAction:
         self._dialogues: Dict[bytes, Grounding] = {}
         self._server: Optional[ActionServer] = ActionServer(
             node, Ground, "ground", self._execute, goal_callback=self._on_goal, cancel_callback=self._on_cancel,
-            callback_group=group,
+            callback_group=group, goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
+            cancel_service_qos_profile=BURST,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from std_msgs.msg import Header
 
-from clue_ros.ros.depth import Intrinsics, place_of_box
+from clue_ros.ros.conversions import array_to_image
+from clue_ros.ros.depth import Intrinsics, depth_to_metres, place_of_box
 from clue_ros.types import Box
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
@@ -123,3 +125,9 @@ def test_too_little_to_say_anything():
 def test_tiny_and_huge_boxes(box):
     place = place_of_box(scene(), box, SIZE, CAMERA)
     assert place is not None and np.isfinite([*place.position, *place.size]).all() and min(place.size) >= 0
+
+
+@pytest.mark.parametrize("nothing", [0.0, -1.0, np.nan, np.inf, 1e38])
+def test_what_no_camera_measures_is_no_depth(nothing):
+    message = array_to_image(np.full((4, 4), nothing, np.float32), "32FC1", Header())
+    assert np.isnan(depth_to_metres(message)).all()
