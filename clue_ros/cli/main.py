@@ -25,6 +25,8 @@ VERBS = {
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
     "finetune": ("clue_ros.cli.finetune", "train adapters on a PaliGemma 2 checkpoint"),
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
+    "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
+    "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
     "evaluate": ("clue_ros.cli.evaluate", "measure a model: suites over data sets, scenes and recorded bags"),
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),
 }

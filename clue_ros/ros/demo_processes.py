@@ -84,11 +84,18 @@ class Processes:
     def __exit__(self, *_) -> None:
         self.stop()
 
-    def start(self, name: str, module: str, values: Dict[str, object], *, at_terminal: bool = False) -> None:
-        """python -m `module` in the namespace; `at_terminal`: with this terminal, else with a log file."""
-        command = [sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={self._namespace}", *parameters(values)]
+    def start(
+        self, name: str, module: str, values: Dict[str, object], *, at_terminal: bool = False,
+        under: Sequence[str] = (), variables: Optional[Dict[str, str]] = None,
+    ) -> None:  # fmt: skip
+        """python -m `module` in the namespace; `at_terminal`: with this terminal, else with a log file.
+
+        under: a command that runs the rest of its arguments in its own place; variables: beside this environment's.
+        """
+        command = [*under, sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={self._namespace}"]
+        command += parameters(values)
         paths = [str(PACKAGE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), **(variables or {})}
         with open(self.log(name), "wb") as log:
             self._children[name] = subprocess.Popen(
                 command,
@@ -114,6 +121,23 @@ class Processes:
 
     def ended(self, name: str) -> bool:
         return self._children[name].poll() is not None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._children
+
+    def pid(self, name: str) -> int:
+        return self._children[name].pid
+
+    def end(self, name: str, number: int = signal.SIGINT, limit_s: float = STOP_S) -> None:
+        """Ends one of them by a signal, SIGKILL after `limit_s`, and forgets it; its log stays."""
+        child = self._children.pop(name)
+        if child.poll() is None:
+            child.send_signal(number)
+        try:
+            child.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
     def tail(self, name: str, lines: int = 15) -> str:
         text = self.log(name).read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,235 @@
+"""Faults of the machine: the node is killed, the clock jumps, the disk is full, the checkpoint becomes garbage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Iterator, List, Tuple
+
+from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Time
+from lifecycle_msgs.msg import Transition
+from rosgraph_msgs.msg import Clock
+
+from clue_ros.ros.demo_processes import PACKAGE_ROOT
+from clue_ros.ros.faults.client import wait_for
+from clue_ros.ros.faults.robot import RESULT_S, START_S, Robot
+from clue_ros.ros.faults.rows import CannotTry, Check
+from clue_ros.ros.faults.sight import click, fresh
+from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.faults.camera import changed
+
+LOSS_S = 25.0  # Fast DDS believes in a silent participant for 20 s
+HOUR = 3600
+DISK_KB = 64
+FULL_DISK = (
+    'set -e; mount -t tmpfs -o size={kb}k tmpfs "$1"; head -c {bytes} /dev/zero > "$1/filler" || true; shift; exec "$@"'
+)
+GARBAGE: Tuple[Tuple[str, Any], ...] = (
+    ("overwritten with random bytes", lambda path: path.write_bytes(os.urandom(4096))),
+    ("cut in half", lambda path: os.truncate(path, path.stat().st_size // 2)),
+    ("emptied", lambda path: path.write_bytes(b"")),
+    ("deleted", lambda path: path.unlink()),
+)
+PARTS = ("model.safetensors", "config.json", "clue.json", "tokenizer.json", "ambiguity.safetensors",
+         "adapters/dialogue/adapter_model.safetensors")  # fmt: skip
+
+
+def node_killed(robot: Robot) -> Iterator[Check]:
+    goal = robot.ask()
+    robot.stop(signal.SIGKILL)
+    killed = time.monotonic()
+    wait_for(lambda: not robot.client.ground.server_is_ready(), 60.0, "the loss of the server")
+    took = time.monotonic() - killed
+    yield Check("SIGKILL while a question is open, no restart", f"its client sees the server gone ≤ {LOSS_S:g} s",
+                f"after {took:.1f} s; the goal: {goal.code}", took <= LOSS_S and not goal.done)
+    robot.start()
+    goal = robot.ask()
+    lost = goal
+    robot.stop(signal.SIGKILL)
+    killed = time.monotonic()
+    robot.start()
+    up = time.monotonic() - killed
+    again = robot.clear_situation_goal()
+    yield Check("SIGKILL while a question is open, restarted at once", f"a new goal is found ≤ {START_S:g} s after the kill",
+                f"{again.code} after {time.monotonic() - killed:.1f} s (active after {up:.1f} s)", robot.found_it(again))
+    asked = time.monotonic()
+    response = lost.ask_again()
+    wait_for(lambda: response, RESULT_S, "an answer about the lost goal")
+    status = response[0].status
+    yield Check("its client asks the new node for the old goal's result", "\"unknown goal\" ≤ 2 s, not silence",
+                f"status {status} after {time.monotonic() - asked:.2f} s",
+                status == GoalStatus.STATUS_UNKNOWN and time.monotonic() - asked <= 2.0)
+
+
+def clock_jumps(robot: Robot) -> Iterator[Check]:
+    clock = SimulatedClock(robot)
+    robot.camera.stamp = clock.stamp
+    try:
+        robot.restart(use_sim_time=True)
+        robot.show(robot.clear)
+        fresh(robot)
+        for name, seconds in (("an hour forward", HOUR), ("an hour back", -HOUR), ("to zero", None)):
+            goal = robot.ask()
+            clock.jump(seconds)
+            jumped = time.monotonic()
+            click(robot)
+            goal.wait(RESULT_S)
+            took = goal.finished - jumped
+            yield Check(f"the simulated clock jumps {name} while a question is open; then the answer", "NONE ≤ 3 s",
+                        f"{goal.code} after {took:.2f} s", goal.code == "NONE" and took <= 3.0)
+            goal = robot.clear_situation_goal()
+            yield Check("and a new goal", "found ≤ 3 s", f"{goal.code} after {goal.seconds:.2f} s",
+                        robot.found_it(goal) and goal.seconds <= 3.0)
+        goal = robot.ask(answer_timeout=1.0)
+        clock.running = False
+        stopped = time.monotonic()
+        goal.wait(RESULT_S)
+        took = goal.finished - stopped
+        yield Check("it stops while a question is open, answer_timeout 1 s", "ANSWER_TIMEOUT ≤ 2 s", f"{goal.code} after {took:.2f} s",
+                    goal.code == "ANSWER_TIMEOUT" and took <= 2.0)
+    finally:
+        clock.close()
+        robot.camera.stamp = lambda: robot.client.get_clock().now().to_msg()
+
+
+class SimulatedClock:
+    """/clock at 100 Hz in the pace of the wall, from a thread of its own."""
+
+    def __init__(self, robot: Robot) -> None:
+        self.running = True
+        self._offset = 1000.0 - time.monotonic()
+        self._publisher = robot.client.create_publisher(Clock, "/clock", 10)
+        self._node = robot.client
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
+        self._thread.start()
+
+    def stamp(self) -> Time:
+        now = max(0.0, time.monotonic() + self._offset)
+        return Time(sec=int(now), nanosec=int(now % 1 * 1e9))
+
+    def jump(self, seconds: "float | None") -> None:
+        """By so many seconds; None: to a second after zero. The clock stays at 0 or more."""
+        now = time.monotonic() + self._offset
+        self._offset += 1.0 - now if seconds is None else max(seconds, 1.0 - now)
+        time.sleep(0.1)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(2.0)
+        self._node.destroy_publisher(self._publisher)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.01):
+            if self.running:
+                self._publisher.publish(Clock(clock=self.stamp()))
+
+
+def disk_full(robot: Robot) -> Iterator[Check]:
+    folder = Path(tempfile.mkdtemp(prefix="clue_full_"))
+    try:
+        under = on_full_disk(folder)
+        robot.stop()
+        robot.start(under=[*under, *into_dev_full()], variables={"ROS_LOG_DIR": str(folder), "TMPDIR": str(folder)})
+        goals = []
+        for index in range(20):
+            robot.camera.make = changed(rgb_to_image, encoding=f"nothing{index}")  # each is a line in the log
+            fresh(robot)
+            goals.append(robot.clear_goal().wait(RESULT_S))
+        robot.camera.healthy()
+        fresh(robot)
+        refused = sum(goal.code == "UNSUPPORTED_ENCODING" for goal in goals)
+        goal = robot.clear_goal().wait(RESULT_S)
+        yield Check("the node's log folder, its stdout and stderr are on a full disk; 20 errors to log", "it serves on: 20 × UNSUPPORTED_ENCODING, then found",
+                    f"{refused} × UNSUPPORTED_ENCODING, then {goal.code}", refused == 20 and robot.found_it(goal))
+        for name, command, made in writers(folder, robot.output):
+            yield written(name, [*under, sys.executable, "-m", "clue_ros.cli.main", *command], made)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def on_full_disk(folder: Path) -> List[str]:
+    """A command that runs its arguments where `folder` is a full file system: a mount of their own, no root needed.
+
+    Raises CannotTry where the kernel does not let users do so.
+    """
+    script = FULL_DISK.format(kb=DISK_KB, bytes=DISK_KB * 1024 + 1)
+    command = ["unshare", "--user", "--mount", "--map-root-user", "bash", "-c", script, "full_disk", str(folder)]
+    try:
+        done = subprocess.run([*command, "bash", "-c", f'echo x > "{folder}/probe"'], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotTry(f"no full disk to be had here: {error}") from error
+    if "No space left" not in done.stderr:
+        raise CannotTry(f"no full disk to be had here: {done.stderr.strip() or 'unshare made none'}")
+    return command
+
+
+def into_dev_full() -> List[str]:
+    return ["bash", "-c", 'exec "$@" > /dev/full 2> /dev/full', "into_dev_full"]
+
+
+def writers(full: Path, output: Path) -> "Tuple[Tuple[str, List[str], Path], ...]":
+    """(what, arguments of `clue`, the file or folder that must not pass for whole)."""
+    picture = output / "scene.png"
+    return (
+        ("clue record", ["record", "-o", str(full / "bag"), "--episodes", "1"], full / "bag"),
+        ("clue scenes", ["scenes", "--output", str(full / "scenes"), "--count", "2", "--workers", "1"], full / "scenes"),
+        ("clue ground --overlay", ["ground", str(picture), "the red mug", "--overlay", str(full / "out.png")], full / "out.png"),
+        ("clue evaluate --json", ["evaluate", "tabletop", "--episodes", "1", "--json", str(full / "r.json")], full / "r.json"),
+    )  # fmt: skip
+
+
+def written(name: str, command: List[str], made: Path) -> Check:
+    """Runs a command of ours that has to write to a full disk."""
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(PACKAGE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=variables)
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    clean = done.returncode not in (0, 130) and "Traceback" not in done.stderr and "space" in last
+    return Check(f"{name} onto the full disk", "exit code, one line that says so, no traceback", f"exit {done.returncode}: {last[-160:]}", clean)
+
+
+def checkpoint_garbage(robot: Robot) -> Iterator[Check]:
+    with tempfile.TemporaryDirectory(prefix="clue_model_") as folder:
+        copy = Path(folder) / "model"
+        source = robot.model_folder
+        shutil.copytree(source, copy)
+        robot.restart(model=str(copy))
+        goal = robot.clear_situation_goal()
+        yield Check("a copy of the checkpoint is served", "found", goal.code, robot.found_it(goal))
+        parts = [part for part in PARTS if (copy / part).is_file()]
+        for index, part in enumerate(parts):
+            for name, spoil in GARBAGE if index == 0 or robot.effort >= 1 else GARBAGE[index % len(GARBAGE):][:1]:
+                yield spoilt(robot, copy, source, part, name, spoil)
+        goal = robot.clear_situation_goal()
+        yield Check("all of it put back", "found", goal.code, robot.found_it(goal))
+
+
+def spoilt(robot: Robot, copy: Path, source: Path, part: str, name: str, spoil: Any) -> Check:
+    """One part of the checkpoint becomes garbage between cleanup and configure, and whole again afterwards."""
+    change = robot.client.change_state
+    lines = len(robot.log_lines())
+    change(Transition.TRANSITION_DEACTIVATE)
+    change(Transition.TRANSITION_CLEANUP)
+    spoil(copy / part)
+    begun = time.monotonic()
+    configured = change(Transition.TRANSITION_CONFIGURE)
+    took = time.monotonic() - begun
+    label = robot.client.state()
+    log = " ".join(robot.log_lines()[lines:])
+    named = str(copy) in log and "cannot configure" in log
+    shutil.copy2(source / part, copy / part)
+    whole = label == "inactive" or change(Transition.TRANSITION_CONFIGURE)
+    active = change(Transition.TRANSITION_ACTIVATE)
+    return Check(f"{part} {name} between cleanup and configure", "configure fails ≤ 20 s, the log names it; whole again, it works",
+                 f"configure {'succeeded' if configured else 'failed'} after {took:.1f} s, {label}, "
+                 f"{'named' if named else 'NOT named'}; then {'active' if whole and active else 'NOT active'}",
+                 not configured and took <= 20 and label == "unconfigured" and named and whole and active)
+
