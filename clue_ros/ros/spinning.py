@@ -49,6 +49,12 @@ def spin_while(
     return True
 
 
+def runs_tasks(node: Node) -> bool:
+    """Whether what waits for the node's futures still runs. An executor that was shut down forgets its nodes; if a
+    future of it ends after that, Jazzy's rclpy raises an AttributeError."""
+    return node.executor is not None and node in node.executor.get_nodes()
+
+
 def run(make_node: Callable[[], Node], args: Optional[List[str]] = None) -> int:
     """main() of a plain node: spins until a signal, or until the node's `done` attribute is true."""
     stop = init(args)
