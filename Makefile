@@ -1,10 +1,10 @@
-# make demo | make test | make bench | make setup | make clean | make help
+# make demo | make test | make bench | make faults | make soak | make setup | make clean | make help
 #   make demo SEED=7          other scenes            make demo PERSON=me     you type instruction and answers
 #   make test ARGS="-k tap"   arguments for pytest    make setup PYTHON=python3.12
 #   make test ROS=jazzy       with the wheels of ROS 2 Jazzy instead of Kilted, in an environment of its own (.venv-jazzy)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench clean
+.PHONY: help setup demo test bench faults soak clean
 
 SEED ?=
 PERSON ?=
@@ -20,6 +20,8 @@ help:  ## this text
 	@echo "make demo    the whole way from a camera to a question and a box (SEED=7: other scenes; PERSON=me: you are the person)"
 	@echo "make test    all tests (ARGS=\"-k tap\": arguments for pytest)"
 	@echo "make bench   speed and memory beside plain transformers and the machine's limits (ARGS=\"--models embedded\")"
+	@echo "make faults  what a robot's bad day does to the node, as a table (ARGS=\"--only camera_stops\", \"--quick\")"
+	@echo "make soak    a thousand goals with a live camera: none lost, memory, latency (ARGS=\"--goals 200\")"
 	@echo "make setup   environment, ROS 2 and build; demo and test do this first (PYTHON=python3.12: another interpreter)"
 	@echo "make clean   removes what setup and the programs made: .venv build install log out"
 
@@ -34,6 +36,12 @@ test: setup
 
 bench: setup  ## table on the terminal, out/bench.json and out/bench.csv
 	@scripts/run.sh clue bench --json out/bench.json $(ARGS)
+
+faults: setup  ## table on the terminal, out/faults.json and out/faults.csv
+	@scripts/run.sh clue faults $(ARGS)
+
+soak: setup  ## out/soak.json and out/soak.csv
+	@scripts/run.sh clue soak $(ARGS)
 
 clean:
 	rm -rf .venv .venv-jazzy build install log out .setup*.lock .pytest_cache .hypothesis
