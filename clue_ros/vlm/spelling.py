@@ -2,10 +2,10 @@
 
 A word that such a model lacks is reported, which is right for "wrench" and a nuisance for "botle". A word is repaired
 only where the slip hardly leaves a doubt: exactly one known word of the same first letter differs by two neighbours
-that changed places ("bottel"), one missing letter or apostrophe ("yelow", "dont") or one letter too many that doubles
-its neighbour ("pplate"). Never by another letter: a "bell" must not become a ball, for a wrong thing in the gripper
-is worse than "I do not know that word". Short words (under four letters) and words of English that happen to look
-like a slip (REAL_WORDS) stay as they are.
+that changed places ("bottel", "teh"), one missing letter or apostrophe ("yelow", "dont", "giv") or one letter too many
+that doubles its neighbour ("pplate", "mugg"). Never by another letter: a "bell" must not become a ball, for a wrong
+thing in the gripper is worse than "I do not know that word". Words of one or two letters, and words of English that
+happen to look like a slip (REAL_WORDS), stay as they are.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from __future__ import annotations
 import re
 from typing import Collection, Optional
 
-SHORTEST = 4  # letters, of the said word and of the known one
+SHORTEST = 3  # letters, of the said word and of the known one
 _WORD = re.compile(r"[\w'’]+")
-# English words that the rule would turn into a word of the tabletop model: found by trying all of Debian's wamerican
-# and wbritish-large. Not here: those of which the slip is the likelier reading ("were is the mug", "pleas", "centre").
-REAL_WORDS = frozenset(("bows", "brig", "cartoon", "closes", "closet", "closets", "cold", "cusp", "firs", "fist",
-                        "font", "forge", "form", "forth", "garb", "hell", "juts", "lager", "lave", "nether", "objet",
-                        "pate", "pates", "pease", "pint", "plat", "plats", "rally", "root", "sanding", "suer", "tale",
-                        "tanks", "thin", "ting", "tree", "wold"))
+# English words that the rule would turn into a word of the tabletop model: found by trying all of Debian's wamerican,
+# wamerican-large and wbritish-large, for those of three letters names and abbreviations too. Not here: those of which
+# the slip is the likelier reading ("were is the mug", "pleas", "centre", "blu"; "bal" and "gie" of the largest list).
+REAL_WORDS = frozenset("""
+    bow btu cps cpu dis fin fro gab gte had han her hod ida ide jus jut lie lit loo man men mid min ned net noe
+    non pas pic sid sod som sow sue sur tat ten tow wan
+    bows brig butt cartoon closes closet closets cold cusp firs fist font forge form forth garb hell juts lager
+    lave leet lett nether objet pate pates pease pint plat plats rally redd reed root sanding suer tale tanks
+    thee thin ting tree wold
+""".split())
 
 
 def respelled(text: str, known: Collection[str]) -> str:
@@ -45,7 +49,7 @@ def is_slip(word: str, meant: str) -> bool:
         return (len(differ) == 2 and differ[1] == differ[0] + 1
                 and word[differ[0]] == meant[differ[1]] and word[differ[1]] == meant[differ[0]])
     if len(word) == len(meant) - 1:
-        return any(meant[:i] + meant[i + 1:] == word for i in range(len(meant)))
+        return len(word) >= SHORTEST and any(meant[:i] + meant[i + 1:] == word for i in range(len(meant)))
     if len(word) == len(meant) + 1:
         return any(word[i] == word[i - 1] and word[:i] + word[i + 1:] == meant for i in range(1, len(word)))
     return False
