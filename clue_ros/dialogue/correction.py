@@ -24,7 +24,9 @@ from clue_ros.types import Answer, Box, Decision, Turn
 
 QUESTION = "Which one do you mean?"  # what the robot would have asked: the words of a correction answer it
 
-_FILLERS = frozenset("oh ok okay well please actually sorry hey robot so ah um uh wait hmm thanks thank you stop".split())
+_FILLERS = frozenset(
+    "oh ok okay well please actually sorry hey robot so ah um uh wait hmm thanks thank you stop".split()
+)
 _NO = frozenset("no nope nah".split())
 # What may follow a "no" without a comma, which speech recognition leaves out: "no the left one", but not "no mugs".
 _AFTER_NO = frozenset("the that thats this it its a an not wrong i other another take pick give get hand bring".split())
@@ -33,7 +35,7 @@ _COMMAND = r"(?:(?:take|pick up|pick|grab|get me|get|give me|hand me|bring me|br
 _DENIAL = re.compile(
     r"(?:not (?:that|this|it|these|those)(?: one| thing)?|not what i (?:mean|meant|want|wanted|said)"
     r"|(?:thats|that is|that was|this is|its|it is)(?: a| the)?"
-    r" (?:wrong(?: one)?|not (?:it|right|the one|the right one|that one|this one|what i (?:mean|meant|want|wanted|said)))"
+    r" (?:wrong(?: one)?|not (?:it|right|the one|the right one|that one|this one|what i (?:mean|meant|want|wanted)))"
     r"|(?:that|this) one is (?:wrong|not (?:it|right|the one))|(?:the )?wrong(?: one| thing)?"
     r"|i (?:dont|do not|didnt|did not) (?:mean|want) (?:that|this|it)(?: one)?)(?:$| )"
 )
@@ -52,8 +54,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Correction:
-    """`answer`: the correction as an answer to QUESTION, with text for NAMED and a point or box for POINTED; `said`: the
-    person's own words."""
+    """`answer`: the correction as an answer to QUESTION, with text for NAMED and a point or box for POINTED; `said`:
+    the person's own words."""
 
     kind: Kind
     answer: Answer = Answer()

@@ -84,8 +84,7 @@ def withdrawn(given_up: bool) -> str:
 
 
 def choice(names: Sequence[str]) -> str:
-    """A question that offers things by name: ("the red mug", "the blue mug") -> "Do you mean the red mug or the blue mug?"
-    """
+    """A question that offers the things: ("the red mug", "the blue mug") -> Do you mean the red mug or the blue mug?"""
     return f"Do you mean {', '.join(names[:-1])} or {names[-1]}?" if len(names) > 1 else f"Do you mean {names[0]}?"
 
 

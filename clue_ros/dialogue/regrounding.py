@@ -1,9 +1,9 @@
 """A new target after a correction, from the same image: with the model's own words, and never the rejected target.
 
-A model reads "the left one" or a click after the history of the dialogue. "The other one" says nothing by itself, so the
-rivals are looked up: each option of the robot's last question is answered in turn, and if that gives nothing but the
-rejected target, the model is pointed at the other regions that competed for the words. One rival is the answer; among
-several the robot asks, if it may. Needs no model itself: the caller gives a function.
+A model reads "the left one" or a click after the history of the dialogue. "The other one" says nothing by itself, so
+the rivals are looked up: each option of the robot's last question is answered in turn, and if that gives nothing but
+the rejected target, the model is pointed at the other regions that competed for the words. One rival is the answer;
+among several the robot asks, if it may. Needs no model itself: the caller gives a function.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from clue_ros.dialogue.correction import QUESTION, Concluded, Correction, Kind, reopen, understand
 from clue_ros.dialogue.phrases import choice
-from clue_ros.dialogue.questions import options
+from clue_ros.dialogue.questions import options as options_of
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.types import Answer, Box, Decision, Outcome, Turn
 
-SAME_IOU = 0.3  # boxes that overlap so much are one thing: neighbours on a table hardly reach 0.2, one thing's boxes 0.6
+SAME_IOU = 0.3  # boxes that overlap so much are one thing: two boxes of it need not be exact
 MAX_POINTED = 4  # other regions that the model is pointed at: each costs one grounding
 
 # Called with (turns, may_ask, min_confidence); grounds the instruction of the dialogue in its image.
@@ -83,7 +83,7 @@ class Regrounding:
             question = ground((), True, 1.0).question
         rivals: List[Decision] = []
         names: List[str] = []
-        for option in options(question):
+        for option in options_of(question):
             decision = ground((*before, Turn(question, Answer(option))), False, 0.0)
             if self._is_new(decision, rivals):
                 rivals.append(decision)
@@ -118,8 +118,8 @@ def correct(
     grounder: Any, image: Any, past: Concluded, answer: Answer, *, may_ask: bool = True, candidates: Sequence[Box] = (),
     **rest: Any,
 ) -> Optional[Decision]:  # fmt: skip
-    """One correction without a dialogue of one's own: a Grounder, the image (or what `encode` made of it) and the answer
-    -> the new decision; None if the answer withdraws the target, or is no correction (`understand` tells which).
+    """One correction without a dialogue of one's own: a Grounder, the image (or what `encode` made of it), the answer ->
+    the new decision; None if the answer withdraws the target, or is no correction (`understand` tells which).
 
     rest: `threshold`, `should_stop` of Grounder.ground. Raises what Grounder.ground raises.
     """
@@ -129,9 +129,8 @@ def correct(
     encoded = grounder.encode(image)
 
     def ground(turns: Sequence[Turn], may_ask: bool, min_confidence: float) -> Decision:
-        return grounder.ground(
-            encoded, past.expression, turns, may_ask=may_ask, min_confidence=min_confidence, candidates=candidates, **rest
-        )
+        options = {"may_ask": may_ask, "min_confidence": min_confidence, "candidates": candidates, **rest}
+        return grounder.ground(encoded, past.expression, turns, **options)
 
     turns = reopen(past, correction, now=past.at).turns
     return Regrounding(past, correction, candidates)(ground, turns, may_ask=may_ask)

@@ -67,7 +67,7 @@ class Conversation:
         self, request: Request, on_feedback: OnFeedback = lambda *_: None, *, waits: bool = False,
         reopening: Optional[Reopening] = None,
     ) -> Grounding:  # fmt: skip
-        """A new dialogue; `run` plays it. It supersedes the open one, and goals that wait; `waits`: it waits as well."""
+        """A new dialogue; `run` plays it. It supersedes the open one and goals that wait; `waits`: it waits as well."""
         waits = waits and self._current is not None
         grounding = Grounding(request, self._parts, on_feedback, reopening, waits)
         self._running.add(grounding)

@@ -1,7 +1,7 @@
 """The `ground` action: goals in, feedback and results out. The dialogue itself is Grounding's.
 
-A goal is refused only while the node is inactive, or while too many wait; what is wrong with an accepted one is told by its result's
-error_code. A superseded goal is aborted with PREEMPTED; `canceled` is said only to a client that asked for it.
+A goal is refused only while the node is inactive, or while too many wait; what is wrong with an accepted one is told by
+its result's error_code. A superseded goal is aborted with PREEMPTED; `canceled` is said only to a client that asked for it.
 """
 
 from __future__ import annotations

@@ -192,8 +192,9 @@ class Grounding:
             self._report.feedback(State.PROJECTING)
             located = await self._locate(step.decision.box)
             target = decision_to_target(
-                step.decision, self.request.expression, self._header, located, self.request.dialogue, self.request.corrects
-            )
+                step.decision, self.request.expression, self._header, located, self.request.dialogue,
+                self.request.corrects,
+            )  # fmt: skip
             self._report.result.target = target
             self._report.result.chosen_candidate = index_of(step.decision.box, self.request.candidates)
             self._parts.outputs.target(target, located)
@@ -254,7 +255,8 @@ class Grounding:
             finally:
                 self._report.result.inference_time += time.perf_counter() - begun
 
-        self._job = self._parts.inference.submit(work, self._parts.node.executor, Lane.DIALOGUE)
+        # No executor: the gate is opened by the worker itself, which spares the executor a turn (results.md).
+        self._job = self._parts.inference.submit(work, None, Lane.DIALOGUE)
         return await self._until(self._job.future)
 
     def _see(self, grounder: Any, image) -> View:
@@ -277,6 +279,8 @@ class Grounding:
 
     async def _until(self, future: Future) -> Any:
         """The future's result, or the interruption that came first."""
+        if future.done() and self._interruption is None:
+            return future.result()
         gate = self._gate = Future(executor=self._parts.node.executor)
 
         def open_gate(done: Future) -> None:

@@ -65,7 +65,7 @@ def decision_to_target(
     decision: Decision, expression: str, header: Header, located: Optional[Located] = None, dialogue: str = "",
     corrects: str = "",
 ) -> Target:  # fmt: skip
-    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`. dialogue, corrects: ids."""
+    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`. The two last are ids."""
     target = Target(
         header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence),
         dialogue=dialogue, corrects=corrects,

@@ -9,9 +9,11 @@ executor: nothing in it blocks, and its parts rely on being called from one thre
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
-from typing import Callable, List, Optional
+import traceback
+from typing import Any, Callable, List, Optional
 
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -19,7 +21,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from clue_ros.ros import parameters, spinning
+from clue_ros.ros import allocation, parameters, spinning
 from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
@@ -40,6 +42,20 @@ from clue_ros.types import ClueError
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 DRAIN_S = 5.0  # how long goals in flight may take to give their results at shutdown
 LINGER_S = 0.3  # then: how long DDS may take to send them
+
+
+def _told(transition: Callable) -> Callable:
+    """Logs what a transition raises: rclpy turns it into error processing and says nothing."""
+
+    @functools.wraps(transition)
+    def told(self: "ClueNode", state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except Exception:
+            self.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
+            raise
+
+    return told
 
 
 class ClueNode(LifecycleNode):
@@ -63,6 +79,7 @@ class ClueNode(LifecycleNode):
         """True until every dialogue has given its result."""
         return self._conversation is not None and self._conversation.busy
 
+    @_told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         settings = parameters.read(self)
         name = settings.model_settings.name
@@ -81,21 +98,23 @@ class ClueNode(LifecycleNode):
             self.get_logger().error(f"cannot configure: {name} does not load: {error}")
             return FAILURE
         self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
-        outputs = Outputs(self, settings.publish_detections, Voice(self, settings, self._group))
-        cameras = Cameras(self, settings, self._group)
+        outputs = self._keep(Outputs(self, settings.publish_detections, Voice(self, settings, self._group)))
+        cameras = self._keep(Cameras(self, settings, self._group))
         sight = Sight()
-        frames = Frames(self, settings.target_frame, self._group)
+        frames = self._keep(Frames(self, settings.target_frame, self._group))
         parts = Parts(self, self._inference, cameras, sight, outputs, frames)
-        self._conversation = Conversation(parts, self._group)
-        self._look_ahead = LookAhead(self, cameras.first, self._inference, sight, self._conversation, self._group)
-        action = GroundAction(self, self._conversation, self._group)
-        detect = DetectService(self, parts, self._conversation, self._group)
-        speech = Speech(self, settings, outputs, self._conversation, self._group)
-        self._entities = [outputs, cameras, frames, self._conversation, self._look_ahead, action, detect, speech]
+        self._conversation = conversation = self._keep(Conversation(parts, self._group))
+        self._look_ahead = self._keep(
+            LookAhead(self, cameras.first, self._inference, sight, conversation, self._group)
+        )
+        self._keep(GroundAction(self, conversation, self._group))
+        self._keep(DetectService(self, parts, conversation, self._group))
+        self._keep(Speech(self, settings, outputs, conversation, self._group))
         self._diagnostics.configured(settings.model_settings, cameras.first, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)
 
+    @_told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._conversation.active = True
         self._look_ahead.start()
@@ -104,23 +123,30 @@ class ClueNode(LifecycleNode):
         self.get_logger().info(f"active: waiting for instructions on {self.resolve_topic_name('speech')} and goals")
         return result
 
+    @_told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._stop("the node was deactivated: activate it and send the goal again")
         return super().on_deactivate(state)
 
+    @_told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._release()
         return super().on_cleanup(state)
 
+    @_told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._stop("the node is shutting down")
         self._release()
         return super().on_shutdown(state)
 
+    @_told
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an exception in a transition (rclpy keeps its text to itself: see `_told`)."""
         self.get_logger().error("a transition failed; back to unconfigured")
-        self._stop("the node failed and was reset: configure it again")
-        self._release()
+        try:
+            self._stop("the node failed and was reset: configure it again")
+        finally:  # whatever else is broken, the model's memory is given back
+            self._release()
         return SUCCESS
 
     def destroy_node(self) -> None:
@@ -137,6 +163,11 @@ class ClueNode(LifecycleNode):
         """Ends every dialogue with NOT_ACTIVE; their results go out while the executor spins on."""
         self._stop("the node is shutting down")
 
+    def _keep(self, entity: Any) -> Any:
+        """Notes an entity as soon as it is made: a configure that fails half way leaves nothing behind."""
+        self._entities.append(entity)
+        return entity
+
     def _stop(self, message: str) -> None:
         if self._conversation is not None:
             self._conversation.active = False
@@ -149,11 +180,13 @@ class ClueNode(LifecycleNode):
     def _release(self) -> None:
         """Frees the model at once, and the interfaces as soon as the last result is out."""
         self._inference.unload()
+        allocation.give_back()
         self._diagnostics.released()
         self._diagnostics.publish()
         conversation, self._conversation = self._conversation, None
         self._look_ahead = None
         if conversation is None:
+            _close(self._entities)
             return
         if not conversation.busy or self.executor is None:
             _close(self._entities)
@@ -188,6 +221,7 @@ def main(
     make: Optional[Callable[[], ClueNode]] = None,
 ) -> int:  # fmt: skip
     """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result; 2 for bad parameters."""
+    allocation.keep_large_blocks()
     stop = spinning.init(args)
     try:
         node = make() if make is not None else ClueNode(factory)

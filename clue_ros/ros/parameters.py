@@ -105,7 +105,9 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "say_action_type": (SAY_ACTION_TYPES[0], "Type of the action say_action. Read by configure.", None),
     "goal_policy": ("preempt", "What a goal does while a dialogue is open: preempt (end it) or queue (wait).", None),
     "correction_window_s": (
-        10.0, 'Seconds after a result in which "the other one" or "never mind" corrects its target; 0: never.', (0.0, 600.0),
+        10.0,
+        'Seconds after a result in which "the other one" or "never mind" corrects its target; 0: never.',
+        (0.0, 600.0),
     ),
     "max_questions": (3, "Questions that one dialogue may ask, unless the goal says otherwise.", (0, 20)),
     "answer_timeout_s": (30.0, "Seconds to wait for each answer, unless the goal says otherwise.", (0.1, 3600.0)),

@@ -20,10 +20,12 @@ RED, BLUE, GREEN = Box(10, 10, 30, 30), Box(60, 10, 80, 30), Box(110, 10, 130, 3
     "kind, texts",
     [
         (Kind.WITHDRAW, ("never mind", "No, stop!", "forget it please", "cancel that", "no thanks", "No, thank you.")),
-        (Kind.OTHER, ("the other one", "No, the other one.", "no the other mug", "another one please", "I meant the other one",
-                      "give me the other one instead", "not that one, the other one", "wait, no, the other")),
-        (Kind.REJECT, ("no", "No!", "nope", "not that one", "no not this one", "wrong one", "That's not it.", "that's wrong",
-                       "that is the wrong one", "that one is wrong", "I don't want that one", "not what I meant")),
+        (Kind.OTHER, ("the other one", "No, the other one.", "no the other mug", "another one please",
+                      "I meant the other one", "give me the other one instead", "not that one, the other one",
+                      "wait, no, the other")),
+        (Kind.REJECT, ("no", "No!", "nope", "not that one", "no not this one", "wrong one", "That's not it.",
+                       "that's wrong", "that is the wrong one", "that one is wrong", "I don't want that one",
+                       "not what I meant")),
     ],
 )  # fmt: skip
 def test_what_names_nothing(kind, texts):
@@ -35,7 +37,8 @@ def test_what_names_nothing(kind, texts):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("no, the left one", "the left one"), ("No the red mug please", "the red mug"), ("nope. the big one", "the big one"),
+        ("no, the left one", "the left one"), ("No the red mug please", "the red mug"),
+        ("nope. the big one", "the big one"),
         ("not that one, the left one", "the left one"), ("I meant the blue bowl", "the blue bowl"),
         ("sorry, I meant take the blue bowl", "the blue bowl"), ("the left one instead", "the left one"),
         ("not the red one", "not the red one"), ("no, give me the one on the left", "the one on the left"),
@@ -51,8 +54,8 @@ def test_what_is_named(text, words):
 
 @pytest.mark.parametrize(
     "text",
-    ["the left mug", "hand me the red mug", "no mugs the plate please", "I want the blue bowl", "thanks", "ok", "yes", "", "  ",
-     "the one on the left", "is there a mug or no mug", "notice the mug", "the mother of all mugs", ",", "so"],
+    ["the left mug", "hand me the red mug", "no mugs the plate please", "I want the blue bowl", "thanks", "ok", "yes",
+     "", "  ", "the one on the left", "is there a mug or no mug", "notice the mug", "the mother of all mugs", ",", "so"],
 )  # fmt: skip
 def test_a_new_instruction_is_no_correction(text):
     assert understand(Answer(text)) is None

@@ -1,4 +1,5 @@
-"""Corrections after the result, over DDS: by speech and by the answer service, what is published, what must not move."""
+"""Corrections after the result, over DDS: by speech and by the answer service, what is published, what must not move.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +162,7 @@ def test_speech_off_hears_no_correction_but_the_service_is_no_microphone(mugs):
 
 def test_by_a_click(mugs):
     bench, _ = mugs(ThreeMugs())
-    assert not bench.answer(kind=Answer.Request.POINT, x=RED.center[0], y=RED.center[1]).accepted, "a second click on it"
+    assert not bench.answer(kind=Answer.Request.POINT, x=RED.center[0], y=RED.center[1]).accepted, "it is the target"
     assert not bench.answer(kind=Answer.Request.POINT, x=65.0, y=1.0).accepted, "outside the image"
     assert bench.answer(kind=Answer.Request.POINT, x=GREEN.center[0], y=GREEN.center[1]).accepted
     done = corrected(bench)
