@@ -34,7 +34,8 @@ demo: setup  ## pictures and summary.json land in out/demo
 test: setup
 	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)
 
-bench: setup  ## table on the terminal, out/bench.json and out/bench.csv
+bench: setup  ## tables on the terminal, out/ros_overhead.json, out/bench.json and out/bench.csv
+	@scripts/run.sh python -m clue_ros.ros.overhead
 	@scripts/run.sh clue bench --json out/bench.json $(ARGS)
 
 faults: setup  ## table on the terminal, out/faults.json and out/faults.csv

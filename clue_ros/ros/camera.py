@@ -13,6 +13,7 @@ from typing import Callable, Deque, List, NamedTuple, Optional, Set, Tuple
 
 from builtin_interfaces.msg import Time
 from rclpy.callback_groups import CallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
@@ -57,7 +58,13 @@ class Camera:
         self._subscriptions = []
 
         def subscribe(kind: type, topic: str, callback: Callable) -> None:
-            self._subscriptions.append(node.create_subscription(kind, topic, callback, IMAGE_QOS, callback_group=group))
+            # Best effort takes every publisher: there is no incompatible one that events could tell of.
+            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
+            self._subscriptions.append(
+                node.create_subscription(
+                    kind, topic, callback, IMAGE_QOS, callback_group=group, event_callbacks=quiet
+                )
+            )  # fmt: skip
 
         if parameters.image_transport in ("raw", "both"):
             subscribe(Image, _under(name, "image"), self._on_image)

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, Optional
 
 import numpy as np
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -37,13 +38,13 @@ class Outputs:
         self._node = node
         self._voice = voice
         self.said_at: Optional[float] = None  # when the last utterance went out, monotonic seconds
-        self._utterance = node.create_lifecycle_publisher(String, "utterance", RELIABLE)
-        self._turn = node.create_lifecycle_publisher(Turn, "turn", RELIABLE)
-        self._target = node.create_lifecycle_publisher(Target, "target", RELIABLE)
-        self._correction = node.create_lifecycle_publisher(Correction, "correction", RELIABLE)
-        self._ambiguity = node.create_lifecycle_publisher(Ambiguity, "ambiguity", RELIABLE)
-        self._debug_image = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
-        self._markers = node.create_lifecycle_publisher(MarkerArray, "markers", RELIABLE)
+        self._utterance = self._publisher(String, "utterance")
+        self._turn = self._publisher(Turn, "turn")
+        self._target = self._publisher(Target, "target")
+        self._correction = self._publisher(Correction, "correction")
+        self._ambiguity = self._publisher(Ambiguity, "ambiguity")
+        self._debug_image = self._publisher(Image, "debug_image", QoSProfile(depth=1))
+        self._markers = self._publisher(MarkerArray, "markers")
         self._publishers = [
             self._utterance, self._turn, self._target, self._correction, self._ambiguity, self._debug_image,
             self._markers,
@@ -108,11 +109,17 @@ class Outputs:
         if self._voice is not None:
             self._voice.close()
 
+    def _publisher(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Any:
+        # Without rclpy's events of each publisher, which the executor would wait for in every turn. What they tell, that
+        # a subscriber asks for a QoS that is not offered, its own log tells as well.
+        quiet = PublisherEventCallbacks(use_default_callbacks=False)
+        return self._node.create_lifecycle_publisher(kind, topic, qos, event_callbacks=quiet)
+
     def _optional(self, msgs: Optional[ModuleType], kind: str, topic: str) -> Any:
         """A publisher of a message of an optional package; None without the package."""
         if msgs is None:
             return None
-        publisher = self._node.create_lifecycle_publisher(getattr(msgs, kind), topic, RELIABLE)
+        publisher = self._publisher(getattr(msgs, kind), topic)
         self._publishers.append(publisher)
         return publisher
 

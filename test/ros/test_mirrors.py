@@ -160,7 +160,7 @@ class FakeNode:
     def __init__(self):
         self.publishers, self.warnings = {}, []
 
-    def create_lifecycle_publisher(self, kind, topic, qos):
+    def create_lifecycle_publisher(self, kind, topic, qos, **_):
         self.publishers[topic] = Publisher(kind, topic)
         return self.publishers[topic]
 

@@ -1,0 +1,36 @@
+"""Large blocks of memory stay with the process between two camera frames.
+
+glibc gives a block of a megabyte back to the kernel as soon as it is freed, and gets it again for the next frame page by
+page, each page zeroed: three blocks of 6 MB a frame at 1920x1080. That was more than half of what the ROS side costs
+(docs/results.md). Without glibc, or where the user has set its MALLOC_ variables, nothing is done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Optional
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+LARGEST_BLOCK = 32 << 20  # bytes, the most that glibc allows; an RGB image of 3840x2160 has 25 MB
+KEPT = 128 << 20  # bytes of free memory at the end of the heap
+
+
+def keep_large_blocks() -> bool:
+    """For the whole process, before its first images. False where nothing was done."""
+    library = _glibc()
+    if library is None or any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    return bool(library.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and library.mallopt(M_TRIM_THRESHOLD, KEPT))
+
+
+def give_back() -> None:
+    """What is free goes back to the kernel, as after a model was unloaded."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(ctypes.c_size_t(0))
+
+
+def _glibc() -> Optional[ctypes.CDLL]:
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
