@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, stop_if
 from clue_ros.vlm.passes import EncodedImage, Prefill
 from clue_ros.vlm.settings import stated
+
+if TYPE_CHECKING:
+    from clue_ros.chat.answer import GroundedAnswer
 
 EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
 
@@ -133,8 +136,8 @@ class Grounder:
         which to ask, None for the checkpoint's own; candidates: detections of another system in pixels, of which the box
         is then one (NOT_FOUND if none overlaps the model's own, candidates.py); min_confidence: with may_ask, a box that
         is less sure than this is asked about instead; should_stop: asked between steps and before every token.
-        For a closed vocabulary slips of the keyboard ("the yelow botle") are repaired in instruction and answers
-        (vlm/spelling.py); Decision.expression stays as it was said.
+        For a closed vocabulary slips of the keyboard ("the yelow botle") and other forms of a word ("the 2nd one") are
+        mended in instruction and answers (vlm/spelling.py, short_forms.py); Decision.expression stays as it was said.
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError, Cancelled.
         """
         times: Dict[str, float] = {}
@@ -146,6 +149,9 @@ class Grounder:
         if unknown or unknown_answer:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=unknown or unknown_answer, latency_s=times)
         words = self._backbone.without_unknown(words)
+        if not any(c.isalnum() for c in words):  # "hello", "thanks": words that are skipped, and nothing else
+            raise InvalidExpressionError(f"'{expression.strip()}' names nothing to look for: say, for example, \"the red "
+                                         "mug\"")
         with memory_guard("grounding an instruction"):
             return self._decide(encoded, words, turns, _Options(expression, may_ask, threshold, tuple(candidates),
                                                                 min_confidence, should_stop), times)
@@ -177,6 +183,17 @@ class Grounder:
                 return Decision(Outcome.NOT_FOUND, **common)
             box = Box(*options.candidates[index])
         return Decision(Outcome.FOUND, box=box, confidence=self._confidence(said), **common)
+
+    def chat(self, image: Image, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
+        """An answer in words whose phrases carry boxes: "what is on the table?" -> "I see a red mug and two bowls."
+
+        Says nothing about a dialogue and changes none (clue_ros/chat). Raises InvalidImageError, InvalidExpressionError,
+        OutOfMemoryError, Cancelled.
+        """
+        from clue_ros.chat.run import chat
+        from clue_ros.stock.perception import StockImage
+
+        return chat(self._backbone, StockImage(np.empty((0, 0, 3), np.uint8), self.encode(image)), question, should_stop)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""

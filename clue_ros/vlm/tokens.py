@@ -1,5 +1,5 @@
 """Words to token ids for the serving model: prefixes, the rows that the tap reads, the closed vocabulary with its
-repair of slips of the keyboard (spelling.py)."""
+repair of slips of the keyboard (spelling.py) and the other forms of its words (short_forms.py)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from clue_ros.prompt import RESERVED
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoding import Vocabulary
 from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.short_forms import written_out
 from clue_ros.vlm.spelling import respelled
 
 
@@ -70,18 +71,20 @@ class PromptTokens:
         return frozenset(i for w in words for i in self._encode(w))
 
     def respelled(self, text: str) -> str:
-        """The text with slips of the keyboard repaired for a closed vocabulary; untouched for an open one."""
+        """The text with other forms of known words written out and slips of the keyboard repaired for a closed
+        vocabulary; untouched for an open one."""
         if not self._settings.closed_vocabulary:
             return text
-        return respelled(text, {*self.tokenizer.get_vocab(), *self._settings.ignored_words})
+        known = self._understood()
+        return respelled(written_out(text, known), known)
 
     def unknown_words(self, text: str) -> Tuple[str, ...]:
         """Words of a text that a closed vocabulary lacks and that are no slip of one that it has, in order; always
         empty for an open one."""
         if not self._settings.closed_vocabulary:
             return ()
-        known = {*self.tokenizer.get_vocab(), *self._settings.ignored_words}
-        words = [w for w in self._pieces(respelled(text, known)) if w not in known and any(c.isalnum() for c in w)]
+        known = self._understood()
+        words = [w for w in self._pieces(self.respelled(text)) if w not in known and any(c.isalnum() for c in w)]
         return tuple(dict.fromkeys(words))
 
     def without_unknown(self, text: str) -> str:
@@ -91,6 +94,10 @@ class PromptTokens:
             return text
         known = self.tokenizer.get_vocab().keys() - RESERVED
         return " ".join(w for w in self._pieces(self.respelled(text)) if w in known)
+
+    def _understood(self) -> FrozenSet[str]:
+        """What a closed vocabulary has and what it skips."""
+        return frozenset((*self.tokenizer.get_vocab(), *self._settings.ignored_words))
 
     def _pieces(self, text: str) -> Tuple[str, ...]:
         inner = self.tokenizer.backend_tokenizer

@@ -1,4 +1,4 @@
-"""Repair of slips of the keyboard: what is repaired, what must not be, and the real model."""
+"""Repair of slips of the keyboard and other forms of words: what is mended, what must not be, and the real model."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
 from clue_ros.simulation.language import FILLERS, all_words
-from clue_ros.types import Answer, Outcome, Turn
+from clue_ros.types import Answer, InvalidExpressionError, Outcome, Turn
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.short_forms import written_out
 from clue_ros.vlm.spelling import REAL_WORDS, repair, respelled
 
 KNOWN = frozenset((*all_words(), *FILLERS, "<loc0000>", "don't"))
@@ -78,6 +79,27 @@ def test_short_words_of_english_stay():
     assert repaired == {"ill": "i'll"}, "only the apostrophe that people leave out"
 
 
+@pytest.mark.parametrize("said, meant", [
+    ("the 2nd mug from the left", "the second mug from the left"), ("It's the red one", "it is the red one"),
+    ("the mug that’s in the rear", "the mug that is in the back"), ("gimme the mug pls", "give me the mug please"),
+    ("the right-most mug", "the rightmost mug"), ("the far left mug", "the left mug"),
+    ("the mug, thank you", "the mug, thanks"), ("dunno", "do not know"), ("I'm looking for it", "i am looking for it")])
+def test_another_form_is_written_out(said, meant):
+    assert written_out(said, KNOWN) == meant
+    assert written_out(meant, KNOWN) == meant, "once is enough"
+
+
+@pytest.mark.parametrize("said", ["the far mug", "the pink mug", "all mugs", "the tiny one", "the mug's handle", "mug 3",
+                                  "don't", "<loc0001><loc0002>", "", "the most left"])
+def test_what_means_something_else_is_not_written_out(said):
+    assert written_out(said, KNOWN) == said
+
+
+def test_a_form_whose_words_the_model_lacks_stays():
+    assert written_out("the 2nd rear mug, thank you", {"the", "mug", "back"}) == "the 2nd back mug, thank you"
+    assert written_out("the 2nd mug", {"the", "2nd", "second", "mug"}) == "the 2nd mug", "it is known as it is"
+
+
 def test_no_word_that_is_kept_back_is_one_of_the_models():
     assert not REAL_WORDS & KNOWN
 
@@ -88,6 +110,7 @@ def test_an_open_vocabulary_is_untouched(tiny_model_dir):
     assert backbone.respelled(said) == backbone.without_unknown(said) == "hand me the yellow bottle"
     opened = backbone.tokens.with_settings(type(backbone.settings)())
     assert opened.respelled(said) == opened.without_unknown(said) == said and opened.unknown_words(said) == ()
+    assert opened.respelled("the 2nd one") == "the 2nd one"
 
 
 @pytest.mark.skipif(not EMBEDDED_MODEL.is_dir(), reason="the embedded model is not in this checkout")
@@ -104,6 +127,11 @@ def test_the_embedded_model_takes_a_misspelled_instruction_and_answer():
     right, wrong = (grounder.ground(image, "the bottle", [Turn(ask, Answer(words))], may_ask=False)
                     for words in ("the yellow one", "the yelow one"))
     assert (wrong.outcome, wrong.box, wrong.confidence) == (right.outcome, right.box, right.confidence)
+    whole, short = (grounder.ground(image, words, may_ask=False)
+                    for words in ("the second bottle from the left", "The 2nd bottle from the left!"))
+    assert (whole.outcome, whole.box) == (short.outcome, short.box) and short.unknown_words == ()
+    with pytest.raises(InvalidExpressionError, match="'hello' names nothing"):
+        grounder.ground(image, "hello")
     kept = grounder.ground(image, "hand me the bell")
     assert kept.outcome is Outcome.UNKNOWN_WORDS and kept.unknown_words == ("bell",)
     grounder.close()
