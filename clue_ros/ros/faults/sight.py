@@ -32,20 +32,20 @@ def camera_stops(robot: Robot) -> Iterator[Check]:
     answered = time.monotonic()
     click(robot)
     goal.wait(RESULT_S)
-    took = goal.finished - answered
-    yield Check("the camera stops while a question is open; answered 1.5 s later", "NONE, on the question's image, ≤ 3 s",
-                f"{goal.code} after {took:.2f} s", goal.code == "NONE" and took <= 3.0)
-    goal = robot.clear_goal().wait(RESULT_S)
-    yield Check("a goal while it stands still", f"NO_IMAGE ≤ {NO_IMAGE_S:g} s", f"{goal.code} after {goal.seconds:.2f} s",
-                goal.code == "NO_IMAGE" and goal.seconds <= NO_IMAGE_S)
+    took, limit = goal.finished - answered, robot.limit(3.0)
+    yield Check("the camera stops while a question is open; answered 1.5 s later", f"NONE, on the question's image, ≤ {limit:g} s",
+                f"{goal.code} after {took:.2f} s", goal.code == "NONE" and took <= limit)
+    goal, limit = robot.clear_goal().wait(RESULT_S), robot.limit(NO_IMAGE_S)
+    yield Check("a goal while it stands still", f"NO_IMAGE ≤ {limit:g} s", f"{goal.code} after {goal.seconds:.2f} s",
+                goal.code == "NO_IMAGE" and goal.seconds <= limit)
     goal = robot.clear_goal()
     time.sleep(1.0)
     robot.show(robot.clear)
     robot.camera.running, again = True, time.monotonic()
     goal.wait(RESULT_S)
-    took = goal.finished - again
-    yield Check("it comes back 1 s after a goal was sent", "found ≤ 2 s after it came back", f"{goal.code} after {took:.2f} s",
-                robot.found_it(goal) and took <= 2.0)
+    took, limit = goal.finished - again, robot.limit(2.0)
+    yield Check("it comes back 1 s after a goal was sent", f"found ≤ {limit:g} s after it came back", f"{goal.code} after {took:.2f} s",
+                robot.found_it(goal) and took <= limit)
 
 
 def camera_floods(robot: Robot) -> Iterator[Check]:
@@ -61,11 +61,11 @@ def camera_floods(robot: Robot) -> Iterator[Check]:
     rate = (robot.camera.published - first) / (time.monotonic() - begun)
     seconds = sorted(goal.seconds for goal in goals)
     found = sum(robot.found_it(goal) for goal in goals)
-    slowest, oldest = seconds[-1], max(ages)
+    slowest, oldest, limit, young = seconds[-1], max(ages), robot.limit(2.0), robot.limit(0.5)
     robot.camera.healthy()
-    yield Check(f"640x480 at {rate:.0f} Hz (asked for {FLOOD_HZ:g}), a goal after the other", "each found ≤ 2 s, on a frame ≤ 0.5 s old",
+    yield Check(f"640x480 at {rate:.0f} Hz (asked for {FLOOD_HZ:g}), a goal after the other", f"each found ≤ {limit:g} s, on a frame ≤ {young:g} s old",
                 f"{found} of {len(goals)} found, the slowest {slowest:.2f} s, the oldest frame {oldest:.2f} s",
-                found == len(goals) and slowest <= 2.0 and oldest <= 0.5)
+                found == len(goals) and slowest <= limit and oldest <= young)
     grown = robot.rss_mb() - before
     yield Check("the same", f"memory + ≤ {FLOOD_MB:g} MB", f"{grown:+.1f} MB", grown <= FLOOD_MB)
 
@@ -96,8 +96,9 @@ def camera_changes(robot: Robot) -> Iterator[Check]:
     robot.camera.make = changed(rgb_to_image, encoding="8UC7")
     fresh(robot)
     goal = robot.clear_goal().wait(RESULT_S)
-    yield Check("then an encoding that nobody knows", "UNSUPPORTED_ENCODING ≤ 3 s", f"{goal.code} after {goal.seconds:.2f} s",
-                goal.code == "UNSUPPORTED_ENCODING" and goal.seconds <= 3.0)
+    limit = robot.limit(3.0)
+    yield Check("then an encoding that nobody knows", f"UNSUPPORTED_ENCODING ≤ {limit:g} s", f"{goal.code} after {goal.seconds:.2f} s",
+                goal.code == "UNSUPPORTED_ENCODING" and goal.seconds <= limit)
 
 
 def truncated_data(robot: Robot) -> Iterator[Check]:
@@ -120,8 +121,9 @@ def truncated_data(robot: Robot) -> Iterator[Check]:
             time.sleep(1.2)  # until the last readable frame is too old
         goal = robot.clear_goal().wait(RESULT_S)
         allowed = (code,) if code else ("NONE", "NOT_FOUND", "INVALID_IMAGE")  # half a jpeg is half a picture
-        yield Check(f"{name}", f"{' or '.join(allowed)} ≤ {NO_IMAGE_S:g} s", f"{goal.code} after {goal.seconds:.2f} s",
-                    goal.code in allowed and goal.seconds <= NO_IMAGE_S)  # fmt: skip
+        limit = robot.limit(NO_IMAGE_S)
+        yield Check(name, f"{' or '.join(allowed)} ≤ {limit:g} s", f"{goal.code} after {goal.seconds:.2f} s",
+                    goal.code in allowed and goal.seconds <= limit)
     robot.camera.healthy()
     fresh(robot)
     said = robot.said() - lines

@@ -15,6 +15,7 @@ import numpy as np
 
 from clue_ros.evaluation.episode_runner import person_rng
 from clue_ros.evaluation.metrics import box_iou
+from clue_ros.ros.faults.camera import metres
 from clue_ros.ros.faults.client import DidNotHappen, Goal
 from clue_ros.ros.faults.robot import RESULT_S, Robot, Situation, situations
 from clue_ros.ros.faults.rows import Check, Rows
@@ -53,15 +54,13 @@ def soak(
     """
     with Robot(output, model, device) as robot:
         scenes = draw_scenes(seed)
+        # Half of the image's size, as many depth cameras have it.
+        robot.camera.make_depth = lambda depth, header: metres(np.ascontiguousarray(depth[::2, ::2]), header)
         robot.camera.show(scenes["clear"][0].picture)
         robot.start()
         log = Log(robot)
         try:
             play_all(robot, scenes, goals, seed, log, notice)
-            rows.figures["interrupted"] = False
-        except KeyboardInterrupt:
-            rows.figures["interrupted"] = True
-            raise
         finally:
             if log.played:
                 log.conclude(rows, goals)
@@ -163,7 +162,7 @@ class Log:
             rows.add("soak", latency(f"the same, {kind}", self._waits(lambda p, kind=kind: p.kind == kind)), seconds)
         cancels = self._waits(lambda p: p.kind == "cancelled")
         if cancels:
-            rows.add("soak", Check("result after the cancel", "p99 ≤ 200 ms", figures(cancels), np.percentile(cancels, 99) <= 0.2), seconds)
+            rows.add("soak", Check("result after the cancel", f"each ≤ {RESULT_S:g} s", figures(cancels), max(cancels) <= RESULT_S), seconds)
 
     def _memory(self) -> Check:
         warm = int(len(self.memory) * WARM_UP)

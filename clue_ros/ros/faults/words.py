@@ -59,10 +59,10 @@ def strange_words(robot: Robot) -> Iterator[Check]:
         seen = len(readings(file))
         goal = robot.client.goal(words.text, ambiguity_policy=Ground.Goal.FAIL).wait(RESULT_S)
         new = readings(file)[seen:]
-        strange = injected(new, turns=0)
-        yield Check(f"instruction: {words.name}", f"{' or '.join(words.codes)} ≤ 3 s; no token of the prompt's own",
+        strange, limit = injected(new, turns=0), robot.limit(3.0)
+        yield Check(f"instruction: {words.name}", f"{' or '.join(words.codes)} ≤ {limit:g} s; no token of the prompt's own",
                     f"{goal.code} after {goal.seconds:.2f} s, {len(new)} readings" + (f", INJECTED {strange}" if strange else ""),
-                    goal.code in words.codes and goal.seconds <= 3.0 and not strange)  # fmt: skip
+                    goal.code in words.codes and goal.seconds <= limit and not strange)  # fmt: skip
     yield from answers(robot, file)
 
 
@@ -84,9 +84,9 @@ def answers(robot: Robot, file: Path) -> Iterator[Check]:
             goal.wait(RESULT_S)
         codes.add(goal.code)
         count += 1
-    yield Check(f"{count} of these as spoken answers", "a reaction ≤ 3 s each; no token of the prompt's own",
+    yield Check(f"{count} of these as spoken answers", f"a reaction ≤ {robot.limit(3.0):g} s each; no token of the prompt's own",
                 f"the slowest {worst:.2f} s; {', '.join(sorted(codes))}" + (f"; INJECTED {strange}" if strange else ""),
-                worst <= 3.0 and not strange)
+                worst <= robot.limit(3.0) and not strange)
     goal = robot.ask()
     robot.client.say("the red one " * 8000)
     robot.client.speech.publish(bytes(not_utf8()))
