@@ -2,7 +2,8 @@
 
 glibc gives a block of a megabyte back to the kernel as soon as it is freed, and gets it again for the next frame page by
 page, each page zeroed: three blocks of 6 MB a frame at 1920x1080. That was more than half of what the ROS side costs
-(docs/results.md). Without glibc, or where the user has set its MALLOC_ variables, nothing is done.
+(docs/results.md). And glibc gives each new thread a heap of its own: every configure, which loads its model in a new
+thread, would leave its scraps in another one; with two heaps they are filled again. Without glibc, or where the user has set its MALLOC_ variables, nothing is done.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import ctypes
 import os
 from typing import Optional
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of malloc.h
+HEAPS = 2
 LARGEST_BLOCK = 32 << 20  # bytes, the most that glibc allows; an RGB image of 3840x2160 has 25 MB
 KEPT = 128 << 20  # bytes of free memory at the end of the heap
 
@@ -21,7 +23,8 @@ def keep_large_blocks() -> bool:
     library = _glibc()
     if library is None or any(name.startswith("MALLOC_") for name in os.environ):
         return False
-    return bool(library.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and library.mallopt(M_TRIM_THRESHOLD, KEPT))
+    settings = ((M_MMAP_THRESHOLD, LARGEST_BLOCK), (M_TRIM_THRESHOLD, KEPT), (M_ARENA_MAX, HEAPS))
+    return all([library.mallopt(name, value) for name, value in settings])
 
 
 def give_back() -> None:

@@ -10,6 +10,7 @@ executor: nothing in it blocks, and its parts rely on being called from one thre
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import time
 import traceback
@@ -180,6 +181,7 @@ class ClueNode(LifecycleNode):
     def _release(self) -> None:
         """Frees the model at once, and the interfaces as soon as the last result is out."""
         self._inference.unload()
+        gc.collect()  # loading leaves cycles behind, which would lie between the blocks of the next model
         allocation.give_back()
         self._diagnostics.released()
         self._diagnostics.publish()

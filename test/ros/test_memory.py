@@ -1,0 +1,98 @@
+"""The memory of the node's process over several lives of the embedded model: what cleanup gives back, and what grows.
+
+    scripts/run.sh python -m pytest -s test/ros/test_memory.py      the table of docs/results.md
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import Goal, Spinner, wait_until
+from lifecycle_msgs.srv import ChangeState
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+import clue_ros
+from clue_ros.action import Ground
+from clue_ros.ros.conversions import rgb_to_image
+
+WEIGHTS = Path(clue_ros.__file__).parent / "models" / "tabletop" / "model.safetensors"
+CYCLES = 5
+# The first life fills the heap, the second finds its holes; from then on nothing may grow but by chance.
+SETTLED, MAX_GROWTH_MB = 2, 10.0
+
+
+def resident_mb(pid: int) -> float:
+    """What is resident of a process, 10^6 bytes."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1]) * 1024 / 1e6
+
+
+class Operator:
+    """Leads a node in another process through its life, and has one goal done in each."""
+
+    def __init__(self) -> None:
+        self.node = Node("operator")
+        self._change = self.node.create_client(ChangeState, "clue/change_state")
+        self._action = ActionClient(self.node, Ground, "ground")
+        self._spinner = Spinner(self.node)
+        wait_until(self._change.service_is_ready, 60.0, "the node's process")
+
+    def ask(self, *names: str) -> None:
+        for name in names:
+            request = ChangeState.Request()
+            request.transition.label = name
+            future = self._change.call_async(request)
+            wait_until(future.done, 120.0, name)
+            assert future.result().success, name
+
+    def ground(self) -> None:
+        wait_until(self._action.server_is_ready, what="action server")
+        pixels = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+        image = rgb_to_image(pixels, Header(frame_id="camera"))
+        goal = Ground.Goal(expression="the mug", image=image, ambiguity_policy=Ground.Goal.BEST_GUESS)
+        goal = Goal(self._action, goal)
+        assert goal.finish(120.0)[1].error_code in (Ground.Result.NONE, Ground.Result.NOT_FOUND)
+
+    def close(self) -> None:
+        self._spinner.close()
+        self._action.destroy()
+        self.node.destroy_node()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_cleanup_gives_the_models_memory_back_and_lives_leave_nothing(domain, tmp_path):
+    pytest.importorskip("torch", reason="the embedded model needs torch")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clue_ros.ros.node", "--ros-args", "-p", "autostart:=false", "--log-level", "warn"],
+        env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    operator = Operator()
+    try:
+        started = resident_mb(process.pid)
+        active, cleaned = [], []
+        for _ in range(CYCLES):
+            operator.ask("configure", "activate")
+            operator.ground()
+            active.append(resident_mb(process.pid))
+            operator.ask("deactivate", "cleanup")
+            cleaned.append(resident_mb(process.pid))
+    finally:
+        process.terminate()
+        process.wait(30.0)
+        operator.close()
+    print(f"\nstarted {started:.0f} MB\nlife   active   after cleanup")
+    for number, pair in enumerate(zip(active, cleaned), 1):
+        print("{:4d}  {:5.0f} MB  {:5.0f} MB".format(number, *pair))
+    weights_mb = 2 * WEIGHTS.stat().st_size / 1e6  # float16 in the file, float32 on a CPU
+    freed = [before - after for before, after in zip(active, cleaned)]
+    assert min(freed) > weights_mb, f"freed {freed}, the weights alone are {weights_mb:.0f} MB"
+    assert cleaned[-1] - cleaned[SETTLED - 1] < MAX_GROWTH_MB, cleaned
