@@ -15,6 +15,7 @@ the very prefill that goes on to speak. A plain PaliGemma 2 download, without ad
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -28,6 +29,7 @@ from clue_ros.candidates import choose_candidate
 from clue_ros.dialogue.questions import misleading_words
 from clue_ros.geometry import as_rgb, clip_box
 from clue_ros.location import bins_to_box
+from clue_ros.masks.masker import Masker
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression, check_turns, clean
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
@@ -48,8 +50,8 @@ StopTest = Optional[Callable[[], bool]]
 class Grounder:
     """Owns the model. Not thread-safe: one caller at a time."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader):
-        self._backbone, self._reader = backbone, reader
+    def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader, masker: Optional[Masker] = None):
+        self._backbone, self._reader, self._masker = backbone, reader, masker or Masker(backbone, None, None)
         self._gate = Gate.from_weights(backbone.settings.gate)
 
     @classmethod
@@ -70,7 +72,12 @@ class Grounder:
             from clue_ros.stock.grounder import StockGrounder
 
             return StockGrounder(backbone)
-        return cls(backbone, AmbiguityReader.load(folder, backbone))
+        return cls(backbone, AmbiguityReader.load(folder, backbone), Masker.load(folder, backbone))
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the model directory can say which pixels a target is (masks/masker.py)."""
+        return self._masker.can_segment
 
     @property
     def threshold(self) -> float:
@@ -128,14 +135,15 @@ class Grounder:
 
     def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
                threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
-               should_stop: StopTest = None) -> Decision:
+               should_stop: StopTest = None, mask: bool = False) -> Decision:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS.
 
         image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first, clicks
         in pixels of the image; may_ask: False gives the best guess instead of a question; threshold: P(ambiguous) from
         which to ask, None for the checkpoint's own; candidates: detections of another system in pixels, of which the box
         is then one (NOT_FOUND if none overlaps the model's own, candidates.py); min_confidence: with may_ask, a box that
-        is less sure than this is asked about instead; should_stop: asked between steps and before every token.
+        is less sure than this is asked about instead; should_stop: asked between steps and before every token; mask: also
+        the pixels of what was found (Decision.mask), where the model has masks.
         For a closed vocabulary slips of the keyboard ("the yelow botle") and other forms of a word ("the 2nd one") are
         mended in instruction and answers (vlm/spelling.py, short_forms.py); Decision.expression stays as it was said.
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError, Cancelled.
@@ -153,8 +161,26 @@ class Grounder:
             raise InvalidExpressionError(f"'{expression.strip()}' names nothing to look for: say, for example, \"the red "
                                          "mug\"")
         with memory_guard("grounding an instruction"):
-            return self._decide(encoded, words, turns, _Options(expression, may_ask, threshold, tuple(candidates),
-                                                                min_confidence, should_stop), times)
+            decision = self._decide(encoded, words, turns, _Options(expression, may_ask, threshold, tuple(candidates),
+                                                                    min_confidence, should_stop), times)
+            if mask and decision.box is not None:
+                prefix = self._prefix(CLARIFY, encoded, words, turns)
+                pixels = _timed(times, "mask", lambda: self._masker.target(encoded, prefix, words, decision.box))
+                decision = replace(decision, mask=pixels)
+            return decision
+
+    def relevance(self, image: Image, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
+        """float32[H,W] in [0, 1]: how much each pixel matters to an instruction; several things may, or none.
+
+        image: as for `ground`. Unknown words are left out. Raises NoMaskError if the model has no mask head,
+        InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError.
+        """
+        words, turns = self._backbone.without_unknown(check_expression(instruction)), self._known_turns(check_turns(turns))[0]
+        encoded = self.encode(image)
+        if not any(c.isalnum() for c in words):
+            raise InvalidExpressionError(f"the model knows none of the words in '{instruction}'")
+        with memory_guard("finding what matters to an instruction"):
+            return self._masker.relevance(encoded, self._prefix(CLARIFY, encoded, words, turns))
 
     def _decide(self, image: EncodedImage, words: str, turns: Sequence[Turn], options: "_Options",
                 times: Dict[str, float]) -> Decision:
@@ -205,7 +231,7 @@ class Grounder:
 
     def close(self) -> None:
         """Free the model's memory. The Grounder cannot be used afterwards."""
-        del self._backbone, self._reader
+        del self._backbone, self._reader, self._masker
         release()
 
     def _prefix(self, task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:

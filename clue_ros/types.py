@@ -38,6 +38,10 @@ class OutOfMemoryError(ClueError):
     """Device or host memory ran out while the model was loading or working; a loaded model stays usable."""
 
 
+class NoMaskError(ClueError):
+    """A mask was asked of a model directory that has no mask head; the text says how to get one."""
+
+
 class Cancelled(ClueError):
     """The caller's `should_stop` returned True while the model was working."""
 
@@ -124,7 +128,8 @@ class Ambiguity:
 
 @dataclass(frozen=True)
 class Decision:
-    """What `Grounder.ground` returns. `confidence` in [0, 1] belongs to `box`; `latency_s` maps stage name to seconds."""
+    """What `Grounder.ground` returns. `confidence` in [0, 1] belongs to `box`; `latency_s` maps stage name to seconds;
+    mask: bool[H,W], the pixels of the target in the original image, where they were asked for and the model has masks."""
 
     outcome: Outcome
     expression: str
@@ -135,6 +140,7 @@ class Decision:
     unknown_words: Tuple[str, ...] = ()
     candidates: Tuple[Box, ...] = ()
     latency_s: Mapping[str, float] = field(default_factory=dict)
+    mask: Optional[np.ndarray] = None
 
 
 def _are_finite(values: Any, count: int) -> bool:

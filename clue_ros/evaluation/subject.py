@@ -13,6 +13,7 @@ from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.evaluation.likelihood import Likelihood, suffix_likelihoods
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder, is_stock
 from clue_ros.location import box_to_text
+from clue_ros.masks.masker import Masker
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
 from clue_ros.types import Box, ClueError, ModelLoadError, Turn
 from clue_ros.vlm.decoding import Branch
@@ -48,7 +49,8 @@ class Subject:
             from clue_ros.stock.grounder import StockGrounder
 
             return cls(StockGrounder(backbone), backbone, folder, True, quantization)
-        return cls(Grounder(backbone, AmbiguityReader.load(folder, backbone)), backbone, folder, False, quantization)
+        grounder = Grounder(backbone, AmbiguityReader.load(folder, backbone), Masker.load(folder, backbone))
+        return cls(grounder, backbone, folder, False, quantization)
 
     def about(self) -> Dict[str, str]:
         """The model's folder ('embedded' for the shipped one, wherever it is installed), and a fingerprint of what lies

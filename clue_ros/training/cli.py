@@ -6,6 +6,8 @@
     clue train detector --base DIR --variant half-full-disambig-ar --output runs/hfd
     clue train detector --base DIR --sweep-layers --output runs/sweep         # which layer's map tells most
 
+    clue train mask --base clue_ros/models/tabletop --data scenes --output runs/masks    # pixels of targets, relevance
+
     clue train all --start-from clue_ros/models/tabletop --output runs/more   # go on from a finished model
     clue train all --output runs/tabletop --device cuda --minutes 9           # a time slot; the next one goes on
     clue train pack --output runs/tabletop --parts parts                      # what must be brought along, in parts
@@ -125,7 +127,7 @@ def _carry(args: argparse.Namespace, config: TrainConfig) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     problems = []
-    if args.base and args.stage not in (*ADAPTER_STAGES, "export", "calibrate"):
+    if args.base and args.stage not in (*ADAPTER_STAGES, "export", "calibrate", "mask"):
         problems.append(f"--base is for {', '.join(ADAPTER_STAGES)} and export; '{args.stage}' starts from nothing")
     if args.start_from and args.stage not in ("all", "vision", "language", "ablate", "export", "pack"):
         problems.append(f"--start-from is for vision and language; '{args.stage}' starts from --base")

@@ -12,12 +12,14 @@ from transformers import SiglipImageProcessorPil
 
 from clue_ros.ambiguity.detector import FILE as CNN_FILE
 from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.masks.head import FILE as MASK_FILE
 from clue_ros.simulation.language import FILLERS
 from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, named_adapter_parameters,
                                         save_adapter)
 from clue_ros.training.base import open_base
 from clue_ros.training.detector_stage import DetectorSettings
 from clue_ros.training.loop import load_modules
+from clue_ros.training.mask_stage import MaskSettings, new_head
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.variants import adapted_layers
 from clue_ros.training.vision import start
@@ -75,6 +77,7 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
             shutil.rmtree(output / "adapters" / name, ignore_errors=True)
             if (base_dir / "adapters" / name).is_dir():
                 shutil.copytree(base_dir / "adapters" / name, output / "adapters" / name)
+    (output / MASK_FILE).unlink(missing_ok=True)  # it reads what another adapter makes of the words
     if stage == "joint":
         shutil.rmtree(output / "adapters" / "detector", ignore_errors=True)
     if stage == "detector":
@@ -93,6 +96,18 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
     return output
 
 
+def export_mask(base_dir: Path, run_folder: Path, output: Path) -> Path:
+    """Write a model directory: the base's, with the mask head of a run. Raises ModelLoadError, UnsupportedBaseError."""
+    base_dir, output = Path(base_dir), Path(output)
+    run = run_settings(run_folder)
+    head = new_head(open_base(base_dir), MaskSettings(**{k: v for k, v in run.items() if k != "stage"}))
+    load_modules(run_folder, {"mask": head})
+    if base_dir.resolve() != output.resolve():
+        shutil.copytree(base_dir, output, dirs_exist_ok=True)
+    head.save(output)
+    return output
+
+
 def _clue_settings(run: Dict, report: Dict) -> Dict:
     """The fields of clue.json that a run decides; the detector decides alone until `clue train calibrate`."""
     if run["stage"] == "dialogue":
@@ -107,9 +122,9 @@ def _clue_settings(run: Dict, report: Dict) -> Dict:
 
 
 def copy_checkpoint(source: Path, output: Path) -> None:
-    """Copy a model directory's checkpoint, and its CNN if it has one; not adapters, clue.json, figures or card."""
+    """Copy a model directory's checkpoint, and its CNN if it has one; not adapters, masks, clue.json, figures or card."""
     for file in sorted(Path(source).iterdir()):
-        if file.is_file() and file.name not in ("clue.json", "calibration.json") and \
+        if file.is_file() and file.name not in ("clue.json", "calibration.json", MASK_FILE) and \
                 file.suffix in (".json", ".safetensors", ".model", ".jinja"):
             shutil.copy2(file, Path(output) / file.name)
 
@@ -121,7 +136,7 @@ def run_settings(run_folder: Path) -> Dict:
         settings = json.loads(file.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError) as error:
         raise ModelLoadError(f"{file} cannot be read ({error}): {run_folder} holds no finished run") from error
-    if settings.get("stage") not in ("detector", "dialogue", "joint"):
+    if settings.get("stage") not in ("detector", "dialogue", "joint", "mask"):
         raise ModelLoadError(f"{file} is of stage '{settings.get('stage')}', which adds nothing to a model directory")
     return settings
 

@@ -61,6 +61,11 @@ def fingerprint(tower) -> str:
     return digest.hexdigest()[:16]
 
 
+def mirrored_ones(count: int, seed: int) -> np.ndarray:
+    """bool[count]: which images of a data set `compute_features` mirrors."""
+    return np.random.default_rng([seed, 77]).random(count) < .5
+
+
 def made_with(folder: Path) -> str:
     """The fingerprint of the tower whose features a folder holds in full or in part, empty for none."""
     mark = Path(folder) / "features.done"
@@ -86,7 +91,7 @@ def compute_features(tower, data: SceneData, folder: Path, seed: int = 0, mirror
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    flips = np.random.default_rng([seed, 77]).random(len(data)) < (.5 if mirror else 0)
+    flips = mirrored_ones(len(data), seed) if mirror else np.zeros(len(data), bool)
     shape = (len(data), tower.config.image_size // tower.config.patch_size, tower.config.hidden_size)
     shape = (shape[0], shape[1] ** 2, shape[2])
     file, mark = folder / "features.npy", folder / "features.done"

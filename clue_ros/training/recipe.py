@@ -15,6 +15,7 @@ from clue_ros.training.device import GpuSettings, gpu_problems, scaled
 from clue_ros.training.dialogue_stage import DialogueSettings
 from clue_ros.training.joint_stage import JointSettings
 from clue_ros.training.language_stage import LanguageSettings
+from clue_ros.training.mask_stage import MaskSettings
 from clue_ros.training.sweep import SweepSettings
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.variants import setting_problems
@@ -24,7 +25,7 @@ from clue_ros.types import ClueError
 
 
 # Of a model from nothing, in order.
-STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate")
+STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate", "mask")
 
 
 class TrainingError(ClueError):
@@ -65,6 +66,7 @@ class TrainConfig:
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     dialogue: DialogueSettings = field(default_factory=DialogueSettings)
     joint: JointSettings = field(default_factory=JointSettings)
+    mask: MaskSettings = field(default_factory=MaskSettings)
     sweep: SweepSettings = field(default_factory=SweepSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     gpu: GpuSettings = field(default_factory=GpuSettings)
@@ -72,9 +74,9 @@ class TrainConfig:
     def problems(self) -> List[str]:
         """What is wrong beyond the types, all of it."""
         found = [f"'stages' names '{s}', must be one of {', '.join(STAGES)}" for s in self.stages if s not in STAGES]
-        for name in ("vision", "language", "detector", "dialogue", "joint", "sweep"):
+        for name in ("vision", "language", "detector", "dialogue", "joint", "mask", "sweep"):
             found += setting_problems(getattr(self, name), name)
-        for name in ("vision", "language", "joint"):
+        for name in ("vision", "language", "joint", "mask"):
             found += _validation_problems(getattr(self, name), name)
         found += gpu_problems(self.gpu)
         if self.lora.r < 1:
@@ -123,7 +125,7 @@ def overridden(values: Any, overrides: Sequence[str]) -> Dict:
 
 def on_card(config: TrainConfig) -> TrainConfig:
     """The recipe as a CUDA card runs it: batches and learning rates by `gpu.batch` and `gpu.rate`."""
-    stages = ("vision", "language", "detector", "dialogue", "joint", "sweep")
+    stages = ("vision", "language", "detector", "dialogue", "joint", "mask", "sweep")
     return replace(config, **{name: scaled(getattr(config, name), config.gpu) for name in stages})
 
 

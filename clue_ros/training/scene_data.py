@@ -38,6 +38,12 @@ class SceneData:
         return len(self.objects)
 
 
+def first_scenes(data: SceneData, count: int) -> SceneData:
+    """The first `count` scenes of a data set, all for 0."""
+    count = count or len(data)
+    return SceneData(data.images[:count], data.patches[:count], data.objects[:count], data.sizes[:count])
+
+
 def object_from_dict(item: dict) -> SceneObject:
     return SceneObject(item["category"], item["color"], item["size"], tuple(item["point"]), 0.0, (0.0, 0.0, 0.0),
                        box=Box(*item["box"]) if item["box"] else None, visibility=item["visibility"],

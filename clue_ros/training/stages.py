@@ -15,13 +15,14 @@ from clue_ros.training.base import Base, open_base
 from clue_ros.training.detector_stage import DetectorTrainer
 from clue_ros.training.device import Device
 from clue_ros.training.dialogue_stage import train_dialogue
-from clue_ros.training.export import export, export_variant, load_base, write_report
-from clue_ros.training.features import FeatureData, compute_features, fingerprint, made_with
+from clue_ros.training.export import export, export_mask, export_variant, load_base, write_report
+from clue_ros.training.features import FeatureData, compute_features, features_of, fingerprint, made_with
 from clue_ros.training.joint_stage import JointTrainer
 from clue_ros.training.language_stage import language_start, train_language
+from clue_ros.training.mask_stage import MaskScenes, MaskSettings, MaskTrainer
 from clue_ros.training.parallel import launch
 from clue_ros.training.recipe import TrainConfig, TrainingError, hold_recipe
-from clue_ros.training.scene_data import SceneData, load
+from clue_ros.training.scene_data import SceneData, first_scenes, load
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.sweep import LayerSweep, write_sweep
 from clue_ros.training.variants import variant_name
@@ -31,7 +32,7 @@ ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model dir
 # What of the recipe a run folder depends on; a model trained from nothing also on its size.
 USED_SECTIONS = {"vision": ("data", "start", "vision"), "language": ("data", "start", "language"),
                  "detector": ("data", "lora", "detector"), "dialogue": ("data", "language", "lora", "dialogue"),
-                 "joint": ("data", "language", "lora", "joint")}
+                 "joint": ("data", "language", "lora", "joint"), "mask": ("mask",)}
 VALIDATION_BATCHES = 20
 FINISHED = "finished.json"
 
@@ -147,6 +148,21 @@ class Stages:
             folder = self._joint_base()
             held = self._features(open_base(folder) if folder else self._open_base(), validation=True)
         trainer.train(held, self._slot)
+
+    def mask(self) -> None:
+        base = self._base or self._output / "model"
+        if not (base / "clue.json").exists():
+            raise TrainingError(f"{base} is no model directory: name a finished model with --base DIR")
+        opened, settings = open_base(base), self._with_steps(self._config.mask)
+        held = self._mask_scenes(opened, settings, validation=True) if settings.validate_every else None
+        trainer = MaskTrainer(opened, self._mask_scenes(opened, settings), self._output / "mask", settings, held,
+                              self._device)
+        try:
+            trainer.train(self._slot)
+        except SlotOver:  # a head that has not seen every step is a head all the same
+            self._put_mask(base, trainer)
+            raise
+        self._put_mask(base, trainer)
 
     def sweep(self) -> None:
         base = self._open_base()
@@ -272,17 +288,39 @@ class Stages:
             return compute_features(tower, scenes, self._output / ("features" if self._base else "language"),
                                     self._config.language.seed, device=self._device)
 
+    def _put_mask(self, base: Path, trainer: MaskTrainer) -> None:
+        folder = export_mask(base, trainer.run.folder, self._output / "model")
+        print(f"model directory: {folder} (mask head after {trainer.run.step} of {trainer.settings.steps} steps)")
+
+    def _mask_scenes(self, base: Base, settings: MaskSettings, validation: bool = False) -> MaskScenes:
+        """Scenes with the features of the language run in OUTPUT where they are this tower's, else with features of
+        their own."""
+        tower, made = base.model.model.vision_tower.to(self._device.name), self._output / "language"
+        folder = self._data / ("validation" if validation else "train")
+        if validation:
+            scenes = first_scenes(self._scenes(True, base, settings.validation), settings.validation)
+            return MaskScenes(folder, scenes, features_of(tower, scenes, device=self._device))
+        if made_with(made) == fingerprint(tower):
+            scenes, seed = self._scenes(False, base), self._config.language.seed
+        else:
+            scenes, seed, made = self._scenes(False, base, settings.scenes), settings.seed, self._output / "mask"
+            scenes = first_scenes(scenes, settings.scenes)
+        with self._slot.interrupting():
+            features = compute_features(tower, scenes, made, seed, device=self._device)
+        return MaskScenes.of_training(folder, scenes, features, seed)
+
     def _held_out(self, settings) -> Optional[SceneData]:
         """The scenes that a stage is measured on while it trains, None if it is not."""
         return self._scenes(validation=True) if settings.validate_every else None
 
-    def _scenes(self, validation: bool = False, base: Optional[Base] = None) -> SceneData:
+    def _scenes(self, validation: bool = False, base: Optional[Base] = None, enough: int = 0) -> SceneData:
+        """enough: no more than so many need be rendered, 0 for all of the recipe's."""
         from clue_ros.simulation.dataset import generate
 
         d = self._config.data
         folder = self._data / ("validation" if validation else "train")
         count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
-        size = self._config.size
+        size, count = self._config.size, min(count, enough or count)
         with self._slot.interrupting():
             generate(folder, count, seed, os.cpu_count() or 1, varied=d.varied and not validation)
             return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)

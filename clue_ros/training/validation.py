@@ -18,7 +18,8 @@ from clue_ros.training.parallel import rank, summed, world
 from clue_ros.training.scene_data import SceneData
 
 LOWER_IS_BETTER = ("loss", "location", "word", "attention", "box", "bins_off", "ambiguity")
-HIGHER_IS_BETTER = ("category", "color", "size", "word_accuracy", "branch", "mass", "iou50", "accuracy", "f1", "auc")
+HIGHER_IS_BETTER = ("category", "color", "size", "word_accuracy", "branch", "mass", "iou50", "accuracy", "f1", "auc",
+                    "target_iou", "relevance_iou")
 KEEP = ("best", "last")
 SEED = 909  # of the draw of scenes and queries
 

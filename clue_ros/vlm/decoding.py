@@ -145,6 +145,37 @@ class FreeSequence:
         return token
 
 
+class SegmentSequence:
+    """The suffix of PaliGemma's `segment` task for a known box: its four <loc> tokens as given, then `count` <seg> tokens,
+    greedily. locations: the token ids of the box; first: id of <seg000>; entries: how many there are."""
+
+    def __init__(self, locations: Tuple[int, ...], first: int, entries: int, count: int):
+        self._locations, self._first, self._entries, self._count = tuple(locations), first, entries, count
+        self.tokens: List[int] = []
+        self.finished = False
+
+    @property
+    def wanted(self) -> Optional[Tuple[int, int]]:
+        """(first, count) of the only tokens that may come next; None while the box is read."""
+        return (self._first, self._entries) if len(self.tokens) >= len(self._locations) else None
+
+    @property
+    def codes(self) -> Tuple[int, ...]:
+        """The codes so far, from 0."""
+        return tuple(t - self._first for t in self.tokens[len(self._locations):])
+
+    def feed(self, logits: torch.Tensor) -> int:
+        """logits: float32[V] of the next token, or of the `wanted` ones alone."""
+        if len(self.tokens) < len(self._locations):
+            token = self._locations[len(self.tokens)]
+        else:
+            partial = logits.shape[-1] == self._entries
+            token = self._first + int((logits if partial else logits[self._first:self._first + self._entries]).argmax())
+        self.tokens.append(token)
+        self.finished = len(self.tokens) == len(self._locations) + self._count
+        return token
+
+
 def mass_around(locations: torch.Tensor, index: int) -> float:
     """Probability within NEIGHBOURHOOD bins of one of float32[1024] location logits."""
     low = max(0, index - NEIGHBOURHOOD)

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from clue_ros.geometry import to_square
-from clue_ros.types import Cancelled
+from clue_ros.types import Cancelled, ModelLoadError
 from clue_ros.vlm.adapters import Adapter, decide_merge
 from clue_ros.vlm.answers import answer_tokens
 from clue_ros.vlm.attention import to_map
 from clue_ros.vlm.cache import KeyValueCache
 from clue_ros.vlm.decoder import causal_mask
 from clue_ros.vlm.decoder_plan import DecoderPlan, Run, Tap
-from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, branch_probability
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
 from clue_ros.vlm.dense import Precision, Scratch
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
@@ -104,8 +104,8 @@ class PaliGemmaBackbone:
         """Vision features of uint8[H,W,3]; pixels are scaled to [-1, 1] as SigLIP wants them."""
         square = to_square(rgb, self.side)
         pixels = torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))[None].to(self.device)
-        features = self._vision.run(pixels.to(self.precision.compute) / 127.5 - 1)
-        return EncodedImage(features, rgb.shape[1], rgb.shape[0])
+        tower = self._vision.tower(pixels.to(self.precision.compute) / 127.5 - 1)
+        return EncodedImage(self._vision.project(tower), rgb.shape[1], rgb.shape[0], tower=tower, square=square)
 
     @torch.inference_mode()
     def look(self, image: EncodedImage) -> None:
@@ -124,6 +124,14 @@ class PaliGemmaBackbone:
         k = self.settings.tap_layer
         done = self._run(image, prefix, self.settings.detector_adapter, stop=k, tapped=True, keep=False)
         return self._map(done)
+
+    @torch.inference_mode()
+    def word_states(self, image: EncodedImage, prefix: str) -> Tuple[torch.Tensor, torch.Tensor]:
+        """(float[1,T,W], float32[grid,grid] in [0, 1]): hidden states of a prefix's tokens before the tap's layer, and the
+        tap's map, through the dialogue's adapter; what a mask head reads. No layer above the tap runs."""
+        done = self._run(image, prefix, self.settings.dialogue_adapter, stop=self.settings.tap_layer, tapped=True,
+                         keep=False)
+        return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1]:], self._map(done)
 
     @torch.inference_mode()
     def answer_odds(self, image: EncodedImage, prefix: str) -> Tuple[float, torch.Tensor]:
@@ -164,6 +172,16 @@ class PaliGemmaBackbone:
         text = self.tokenizer.decode(sequence.tokens, skip_special_tokens=False).strip()
         return Completion(text, tuple(sequence.tokens), tuple(sequence.certainty), sequence.ending)
 
+    @torch.inference_mode()
+    def segment_codes(self, image: EncodedImage, prefix: str, bins: Tuple[int, ...]) -> Tuple[int, ...]:
+        """16 codes in [0, 127] for the box with these location bins, by the model without adapters (`segment` is
+        PaliGemma's own task). Raises ModelLoadError if its tokenizer has no <seg> tokens."""
+        first = self.tokenizer.convert_tokens_to_ids("<seg000>")
+        if first is None or first == self.tokenizer.unk_token_id:
+            raise ModelLoadError("the tokenizer has no <seg000> … <seg127> tokens: PaliGemma's mask decoder is of no use")
+        locations = tuple(self.vocabulary.first_location + b for b in bins)
+        return self._decode(self.prefill(image, prefix, ""), SegmentSequence(locations, first, 128, 16), None).codes
+
     def text_of(self, sequence: ConstrainedSequence) -> str:
         return self.tokenizer.decode(sequence.tokens, skip_special_tokens=True).strip()
 
@@ -183,7 +201,8 @@ class PaliGemmaBackbone:
         """The decoder under an adapter; without one where the directory has none of that name."""
         return self._plans.get(adapter, self._plans[""])
 
-    def _decode(self, start: Prefill, sequence: Union[ConstrainedSequence, FreeSequence], should_stop: StopTest):
+    def _decode(self, start: Prefill, sequence: Union[ConstrainedSequence, FreeSequence, SegmentSequence],
+                should_stop: StopTest):
         if start.cache.writer is not start:
             raise ValueError("this prefill's tokens have been overwritten by a later one on the same image: prefill again")
         plan, cache, logits, position = self.plan_of(start.adapter), start.cache, start.logits, start.position

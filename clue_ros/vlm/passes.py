@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, NamedTuple, Optional, Tuple
 
+import numpy as np
 import torch
 
 from clue_ros.vlm.cache import KeyValueCache
@@ -14,12 +15,15 @@ from clue_ros.vlm.decoding import Branch
 @dataclass
 class EncodedImage:
     """features: float[1,N,W], projected; width, height: of the original image in pixels; caches: the image's keys and
-    values by adapter (query-blind checkpoints), with how many layers of them have been computed."""
+    values by adapter (query-blind checkpoints), with how many layers of them have been computed; tower: float[1,N,D],
+    before the projector, and square: uint8[S,S,3] RGB as the model saw it, for a mask head (masks/head.py)."""
 
     features: torch.Tensor
     width: int
     height: int
     caches: Dict[str, Tuple[KeyValueCache, int]] = field(default_factory=dict)
+    tower: Optional[torch.Tensor] = None
+    square: Optional[np.ndarray] = None
 
 
 @dataclass

@@ -53,6 +53,14 @@ class VisionPlan:
         return [d for layer in self._layers for d in (layer.qkv, layer.out, layer.up, layer.down)]
 
     def run(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.project(self.tower(pixels))
+
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """float[1,N,W] of the tower's float[1,N,D]."""
+        return self._projector(features)
+
+    def tower(self, pixels: torch.Tensor) -> torch.Tensor:
+        """float[1,N,D]: the tower's features, before the projector."""
         x = self._cut(pixels.to(self._precision.compute))
         x = self._patches(x) + self._positions.to(x.dtype)
         for layer in self._layers:
@@ -60,7 +68,7 @@ class VisionPlan:
             q, k, v = (t.transpose(1, 2) for t in qkv.unbind(2))
             x = x + layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
             x = x + layer.down(F.gelu(layer.up(self._norm(layer.norm2, x)), approximate="tanh"))
-        return self._projector(self._norm(self._last, x))
+        return self._norm(self._last, x)
 
     def _cut(self, pixels: torch.Tensor) -> torch.Tensor:
         """float[1,3,S,S] -> float[1,N,3·p·p], each row one patch as the convolution's kernel lies in memory."""

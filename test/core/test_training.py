@@ -43,7 +43,8 @@ def small_recipe(file, **more):
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1, "head_dim": 16},
         "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "look": [2, 3]},
         "detector": {"steps": 2, "batch": 4}, "dialogue": {"steps": 2, "batch": 4},
-        "joint": {"steps": 2, "batch": 4, "tap": 2}, **more}))
+        "joint": {"steps": 2, "batch": 4, "tap": 2},
+        "mask": {"steps": 2, "batch": 4, "width": 16, "blocks": 1, "validation": 4}, **more}))
     return read_config(file)
 
 
