@@ -14,15 +14,19 @@ from clue_ros.types import ClueError
 EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
   clue evaluate ambiguity dataset1.csv --split test --model DIR
   clue evaluate grounding /data/invig --split test --model DIR --against out/evaluate/other
+  clue evaluate chat --scenes 200
+  clue evaluate chat instances_val2017.json --images val2017 --limit 1000 --model DIR
   clue evaluate interactive /data/invig --model DIR --oracle-model /models/paligemma2-3b-mix-448"""
 SUITES = {
     "tabletop": "the model card's table, on rendered scenes of fixed test seeds",
     "ambiguity": "ambiguous or not, on data with labels: F1, ROC, reliability, by expression type",
     "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
     "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
+    "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
 FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "scenes")  # those of clue_ros.data.formats
+PICTURES = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")  # those of clue_ros.data.instances
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 ORACLES = ("auto", "scene", "model", "recorded")  # those of clue_ros.evaluation.oracle
 
@@ -31,7 +35,9 @@ def add_parsers(suites: Any) -> None:
     """One sub-parser a suite."""
     for name, summary in SUITES.items():
         parser = suites.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        if name != "tabletop":
+        if name == "chat":
+            _add_chat(parser)
+        elif name != "tabletop":
             _add_data(parser)
         add_model_arguments(parser)
         parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none", help="of the weights")
@@ -58,6 +64,18 @@ def add_parsers(suites: Any) -> None:
                                 help="the model that answers, if not the same")
 
 
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, nargs="?", metavar="DATA",
+                        help="images with named boxes (docs/data.md); left out: rendered scenes of fixed test seeds")
+    parser.add_argument("--format", choices=PICTURES, default="auto", help="of DATA; default: found out")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where DATA's images are, if not beside it")
+    parser.add_argument("--synonyms", type=Path, metavar="FILE.json", help='of DATA\'s names: {"cup": ["mug", "teacup"]}')
+    parser.add_argument("--question", default="what is on the table?", help="where DATA holds none of its own")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many images of DATA")
+    parser.add_argument("--scenes", type=_positive, default=200, metavar="N", help="of each condition (default 200)")
+    parser.add_argument("--condition", choices=CONDITIONS, default="both", help="of the scenes (default both)")
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="DATA", help="folder or file of a data set (docs/data.md)")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out from the files' names")
@@ -77,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from clue_ros.evaluation.suite import run_suite
 
     folder = args.output or Path("out/evaluate") / args.what
-    selection = None if args.what == "tabletop" else _selection(args)
+    selection = None if args.what in ("tabletop", "chat") else _selection(args)
     subject = _load(args.model, args)
     other = None
     try:
@@ -122,6 +140,8 @@ def _suite(args: argparse.Namespace, subject, selection, other):
 
         return TabletopSuite(subject, args.scenes, threshold=args.threshold, max_questions=args.max_questions,
                              conditions=COLUMNS[args.condition], processes=args.processes)
+    if args.what == "chat":
+        return _chat_suite(args, subject)
     if args.what == "ambiguity":
         from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
 
@@ -140,6 +160,16 @@ def _suite(args: argparse.Namespace, subject, selection, other):
     oracle = choose_oracle(args.oracle, subject, args.path, selection.source.name, args.seed, other)
     return InteractiveSuite(subject, selection, oracle, max_questions=args.max_questions, threshold=args.threshold,
                             oracle_name=str(args.oracle_model) if other is not None else "")
+
+
+def _chat_suite(args: argparse.Namespace, subject):
+    from clue_ros.evaluation.chat_suite import ChatSuite
+    from clue_ros.evaluation.grounded_figures import read_synonyms, synonyms_mean
+    from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
+
+    synonyms = read_synonyms(args.synonyms) if args.synonyms else {}
+    return ChatSuite(subject, args.scenes, conditions=COLUMNS[args.condition], data=args.path, form=args.format,
+                     images=args.images, means=synonyms_mean(synonyms), limit=args.limit, question=args.question)
 
 
 def print_results(results: Any) -> None:

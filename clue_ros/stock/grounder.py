@@ -21,7 +21,7 @@ is kept with the encoded image: pass on what `encode` returned, or each turn of 
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Union
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Out
 from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
 from clue_ros.vlm.passes import EncodedImage
+
+if TYPE_CHECKING:
+    from clue_ros.chat.answer import GroundedAnswer
 
 Image = Union[np.ndarray, StockImage, Any]
 
@@ -112,6 +115,13 @@ class StockGrounder:
         with memory_guard("deciding"):
             return self._decide(encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times,
                                 should_stop)
+
+    def chat(self, image: Image, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
+        """An answer in words whose phrases carry boxes (clue_ros/chat), about the image alone. Raises InvalidImageError,
+        InvalidExpressionError, OutOfMemoryError, Cancelled."""
+        from clue_ros.chat.run import chat
+
+        return chat(self._backbone, self.encode(image), question, should_stop)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""

@@ -1,0 +1,39 @@
+"""One question about one image, by the way that fits the model. Start reading here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from clue_ros.chat import caption, tabletop
+from clue_ros.chat.answer import GroundedAnswer, Writer
+from clue_ros.chat.inventory import look_around
+from clue_ros.chat.question import understand
+from clue_ros.prompt import check_expression
+from clue_ros.stock.perception import Perception, StockImage
+from clue_ros.vlm.memory import memory_guard
+from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest
+
+
+def chat(backbone: PaliGemmaBackbone, image: StockImage, question: str, should_stop: StopTest = None) -> GroundedAnswer:
+    """The answer of a backbone, whose base without adapters is asked: a closed vocabulary by kinds and colours, an open
+    one in its own words. Raises InvalidExpressionError for an empty or endless question, Cancelled, OutOfMemoryError."""
+    check_expression(question)
+    begun = time.perf_counter()
+    with memory_guard("answering a question"):
+        see = Perception(backbone)
+        if backbone.tokens.words is None:
+            said = caption.chat(backbone, see, image, question, should_stop)
+        else:
+            said = _closed(backbone, see, image, question, should_stop)
+    return replace(said, latency_s={"chat": time.perf_counter() - begun})
+
+
+def _closed(backbone: PaliGemmaBackbone, see: Perception, image: StockImage, question: str,
+            should_stop: StopTest) -> GroundedAnswer:
+    asked = understand(backbone.respelled(question))
+    if asked.unknown:
+        listed = ", ".join(f'"{w}"' for w in asked.unknown[:5])
+        return Writer().plain(f"I do not know {listed}.").answer(question, asked.unknown)
+    things = look_around(see, image, backbone.tokens.words, should_stop)
+    return tabletop.answer(asked, things, image.size, question)

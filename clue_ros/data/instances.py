@@ -1,0 +1,139 @@
+"""Images with named boxes, whoever says a word about them: what chat is judged on, and what dialogues are made from.
+
+    our own lines      {"image": "images/7.jpg", "size": [640, 480], "instances": [{"box": [x0, y0, x1, y1], "name": "mug"}]}
+                       more fields: "question" (of a chat), "suitable" (true or false, for `clue data filter`), "id", and
+                       of an instance "names" (further ones), "color"
+    COCO               instances*.json: images, annotations (bbox xywh), categories; also LVIS
+    OpenImages         *-annotations-bbox.csv: ImageID, LabelName, XMin, XMax, YMin, YMax in [0, 1]; class names from a
+                       class-descriptions*.csv beside it
+    SAM (SA-1B)        sa_*.json, one an image: boxes (xywh) without names
+    scenes             a folder made by `clue scenes`
+    other data         any format of clue_ros.data with `objects` (InViG): boxes without names
+
+Nothing is downloaded. Records come one at a time except of COCO and OpenImages, whose files are not in the images' order.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from clue_ros.data.images import ImageFile, ImageRoot, image_file, size_of
+from clue_ros.data.problems import DataError, Kind, Place, Problems
+from clue_ros.data.sample import box_of, is_unusable
+from clue_ros.data.source import reporting
+from clue_ros.data.textfiles import json_object, read_lines
+from clue_ros.types import Box
+
+FORMATS = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """box: pixels; names: what it may be called, the category first, () if nobody says; color: '' if nobody says."""
+
+    box: Box
+    names: Tuple[str, ...] = ()
+    color: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.names[0] if self.names else ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image with its things. key: unique in its data set; question: of a chat, '' for none; suitable: what a person
+    said of it, None if nobody did; split: 'train', … or ''."""
+
+    key: str
+    image: ImageFile
+    instances: Tuple[Instance, ...]
+    question: str = ""
+    suitable: Optional[bool] = None
+    split: str = ""
+
+
+def open_pictures(path: Path, form: str = "auto", images: Optional[Path] = None,
+                  problems: Optional[Problems] = None) -> Iterator[Picture]:
+    """The pictures of a data set in a fixed order. images: the folder of its images where it is not the file's own.
+    What cannot be used goes to `problems`. Raises DataError, MissingDataError."""
+    from clue_ros.data import instance_formats as formats
+
+    path, problems = Path(path), problems or Problems()
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder")
+    form = detect(path) if form == "auto" else form
+    readers = {"lines": lines, "coco": formats.coco, "openimages": formats.openimages, "sam": formats.sam,
+               "scenes": formats.scenes, "samples": formats.samples}
+    if form not in readers:
+        raise DataError(f"there is no format '{form}' of images with boxes; there are: {', '.join(FORMATS)}")
+    return readers[form](path, images, problems)
+
+
+def detect(path: Path) -> str:
+    """'lines', 'coco', … by names and, for .jsonl, by the first line. Raises DataError."""
+    if path.is_dir():
+        if any(path.glob("scenes-*.jsonl")) or any(path.glob("*/scenes-*.jsonl")):
+            return "scenes"
+        return "sam" if any(path.glob("sa_*.json")) else "samples"
+    if path.suffix == ".csv":
+        return "openimages"
+    if path.suffix == ".json":
+        return "sam" if path.name.startswith("sa_") else "coco"
+    if path.suffix == ".jsonl":
+        first = next((line for _, line in read_lines(path)), b"{}")
+        return "lines" if b'"instances"' in first else "samples"
+    raise DataError(f"{path} is none of {', '.join(FORMATS[1:])}: name its format")
+
+
+def lines(path: Path, images: Optional[Path], problems: Problems) -> Iterator[Picture]:
+    """Our own lines."""
+    root = ImageRoot(images if images is not None else path.parent)
+    for number, line in read_lines(path):
+        with reporting(problems, Place(path.name, number)):
+            entry = json_object(line)
+            yield picture_of(entry, f"{path.stem}/{number}", root)
+
+
+def picture_of(entry: Dict[str, Any], key: str, root: ImageRoot) -> Picture:
+    """Raises ValueError, UnsafePathError, BrokenImageError."""
+    size = size_of(*entry["size"]) if "size" in entry else None
+    image = image_file([root], str(entry.get("image", "")), size)
+    found: List[Instance] = []
+    if not isinstance(entry.get("instances"), list):
+        raise ValueError("'instances' must be a list of objects with 'box' and 'name'")
+    for value in entry["instances"]:
+        if not isinstance(value, dict):
+            raise ValueError("an instance must be an object with 'box' and 'name'")
+        names = [value.get("name", ""), *value.get("names", [])]
+        found.append(Instance(box_of(value.get("box")), tuple(str(n) for n in names if n), str(value.get("color", ""))))
+    suitable = entry.get("suitable")
+    if suitable is not None and not isinstance(suitable, bool):
+        raise ValueError("'suitable' must be true or false")
+    return Picture(str(entry.get("id", key)), image, usable(found, image.size), str(entry.get("question", "")), suitable,
+                   str(entry.get("split", "")))
+
+
+def usable(instances: List[Instance], size: Tuple[int, int]) -> Tuple[Instance, ...]:
+    """Those whose box has some area in the image."""
+    return tuple(i for i in instances if not is_unusable([i.box], size))
+
+
+def to_line(picture: Picture, image_name: Optional[str] = None, **more: Any) -> str:
+    """A picture as one of our own lines, without line end."""
+    entry: Dict[str, Any] = {"id": picture.key, "image": image_name or picture.image.name, "size": list(picture.image.size)}
+    entry["instances"] = [{"box": [round(float(v), 2) for v in i.box], **({"name": i.name} if i.names else {}),
+                           **({"names": list(i.names[1:])} if len(i.names) > 1 else {}),
+                           **({"color": i.color} if i.color else {})} for i in picture.instances]
+    for name in ("question", "suitable", "split"):
+        if getattr(picture, name) not in ("", None):
+            entry[name] = getattr(picture, name)
+    return json.dumps({**entry, **more}, ensure_ascii=False, allow_nan=False)
+
+
+def missing(problems: Problems, place: Place, error: Exception) -> None:
+    """One more image that could not be found or read."""
+    problems.add(Kind.IMAGE, place, error)

@@ -1,0 +1,102 @@
+"""Grounded recall, precision and F1, by the definitions of Grounding-Bench (LLaVA-Grounding, 2023, section 2 and Fig. 3).
+
+    P = TP_pred / N_pred   share of the groundings (a phrase with a box) that are right
+    R = TP_gt / N_gt       share of the annotated things that a right grounding names
+    F1 = 2 P R / (P + R)
+
+A grounding is right where its box overlaps an annotated one by IoU > 0.5 and its words mean that thing. The paper asks
+GPT-4 whether they do; here the scene's truth decides, or a list of names and synonyms.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from clue_ros.chat.noun_phrases import singular
+from clue_ros.evaluation.metrics import box_iou
+from clue_ros.prompt import clean
+from clue_ros.simulation.question_reading import reference_of
+from clue_ros.types import Box, ClueError
+
+OVERLAP = 0.5  # exceeded
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One annotated thing. names: what it may be called, the first one its category; color: of a scene's thing, None
+    where nobody knows; wanted: False for what need not be named (hardly visible, or not asked for) though naming it is
+    right."""
+
+    box: Box
+    names: Tuple[str, ...]
+    color: Optional[str] = None
+    wanted: bool = True
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one answer."""
+
+    right: int  # TP_pred
+    given: int  # N_pred
+    found: int  # TP_gt
+    wanted: int  # N_gt
+
+
+Means = Callable[[str, Truth], bool]
+
+
+def count(groundings: Sequence[Tuple[str, Box]], truths: Sequence[Truth], means: Means) -> Counts:
+    """groundings: (words of the phrase, box). Two groundings of one thing are both right, and the thing is found once,
+    as in the paper (its example has TP_pred 4 and TP_gt 3)."""
+    hit, right = set(), 0
+    for words, box in groundings:
+        there = [i for i, t in enumerate(truths) if box_iou(Box(*box), t.box) > OVERLAP and means(words, t)]
+        right += bool(there)
+        hit.update(there)
+    return Counts(right, len(groundings), sum(truths[i].wanted for i in hit), sum(t.wanted for t in truths))
+
+
+def scene_means(words: str, truth: Truth) -> bool:
+    """By the scene's truth: a kind or a colour that is said has to be the thing's own; "a thing" says neither."""
+    said = reference_of(clean(words))
+    return said.category in (None, truth.names[0]) and said.color in (None, truth.color)
+
+
+def read_synonyms(file: Path) -> Dict[str, List[str]]:
+    """{"cup": ["mug", "teacup"]}. Raises ClueError."""
+    try:
+        values = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ClueError(f"the synonyms {file} cannot be read: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(v, list) and all(isinstance(w, str) for w in v)
+                                               for v in values.values()):
+        raise ClueError(f'the synonyms {file} must be an object of lists of names, as {{"cup": ["mug"]}}')
+    return values
+
+
+def synonyms_mean(synonyms: Mapping[str, Sequence[str]]) -> Means:
+    """By names: the phrase ends in a name of the thing, or in a synonym of one, in singular or plural. synonyms: name ->
+    other names; they hold both ways."""
+    groups: Dict[str, set] = {}
+    for name, others in synonyms.items():
+        group = {_plain(w) for w in (name, *others)}
+        for word in group:
+            groups.setdefault(word, set()).update(group)
+
+    def means(words: str, truth: Truth) -> bool:
+        said = _plain(words)
+        known = {w for name in truth.names for w in (_plain(name), *groups.get(_plain(name), ()))}
+        return any(said == name or said.endswith(f" {name}") for name in known)
+
+    return means
+
+
+def _plain(text: str) -> str:
+    """Lower case, without signs, the last word in the singular."""
+    words = re.sub(r"[^\w\s]", " ", clean(text).replace("_", " ")).split()
+    return " ".join([*words[:-1], singular(words[-1])]) if words else ""
