@@ -30,6 +30,7 @@ from clue_ros.dialogue.questions import misleading_words
 from clue_ros.geometry import as_rgb, clip_box
 from clue_ros.location import bins_to_box
 from clue_ros.masks.masker import Masker
+from clue_ros.masks.segment_codes import SegmentDecoder
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression, check_turns, clean
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
 
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)  # chat looks at features only
 Image = Union[np.ndarray, EncodedImage, Any]
 StopTest = Optional[Callable[[], bool]]
 
@@ -71,7 +73,7 @@ class Grounder:
         if is_stock(folder):
             from clue_ros.stock.grounder import StockGrounder
 
-            return StockGrounder(backbone)
+            return StockGrounder(backbone, Masker(backbone, None, SegmentDecoder.load(folder, backbone.device)))
         return cls(backbone, AmbiguityReader.load(folder, backbone), Masker.load(folder, backbone))
 
     @property
@@ -219,7 +221,8 @@ class Grounder:
         from clue_ros.chat.run import chat
         from clue_ros.stock.perception import StockImage
 
-        return chat(self._backbone, StockImage(np.empty((0, 0, 3), np.uint8), self.encode(image)), question, should_stop)
+        encoded = self.encode(image)
+        return chat(self._backbone, StockImage(_NO_PIXELS, encoded, encoded.detections), question, should_stop)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ class EncodedImage:
     caches: Dict[str, Tuple[KeyValueCache, int]] = field(default_factory=dict)
     tower: Optional[torch.Tensor] = None
     square: Optional[np.ndarray] = None
+    detections: Dict[str, Tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass
