@@ -249,6 +249,7 @@ class Grounding:
                     return grounder.ground(
                         self._view.encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
                         candidates=request.candidates, min_confidence=min_confidence, should_stop=should_stop,
+                        **({"mask": True} if request.mask else {}),
                     )  # fmt: skip
 
                 return ground(turns, *wanted) if reground is None else reground(ground, turns, *wanted)

@@ -14,6 +14,7 @@ from clue_ros.msg import Ambiguity as AmbiguityMsg
 from clue_ros.msg import Box as BoxMsg
 from clue_ros.msg import Region as RegionMsg
 from clue_ros.msg import Target, Turn
+from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.frames import Located
 from clue_ros.srv import Answer as AnswerSrv
 from clue_ros.types import Ambiguity, Answer, Box, ClueError, Decision
@@ -70,6 +71,8 @@ def decision_to_target(
         header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence),
         dialogue=dialogue, corrects=corrects,
     )  # fmt: skip
+    if decision.mask is not None:
+        target.mask = array_to_image(decision.mask.astype(np.uint8) * 255, "mono8", header)
     if located is not None:
         target.has_position = True
         target.position = PointStamped(

@@ -24,6 +24,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from clue_ros.ros import allocation, parameters, spinning
 from clue_ros.ros.cameras import Cameras
+from clue_ros.ros.chat import Chat
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.detect_service import DetectService
 from clue_ros.ros.diagnostics import Diagnostics
@@ -111,6 +112,7 @@ class ClueNode(LifecycleNode):
         self._keep(GroundAction(self, conversation, self._group))
         self._keep(DetectService(self, parts, conversation, self._group))
         self._keep(Speech(self, settings, outputs, conversation, self._group))
+        self._keep(Chat(self, parts, conversation, self._group))
         self._diagnostics.configured(settings.model_settings, cameras.first, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)

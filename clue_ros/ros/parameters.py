@@ -59,6 +59,7 @@ class Parameters:
     use_depth: bool
     max_depth_offset_s: float
     target_frame: str
+    target_mask: bool
     publish_detections: bool
     look_ahead: bool
     look_ahead_rate: float
@@ -122,6 +123,7 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
     "max_depth_offset_s": (0.1, "Largest difference of stamp between image and depth. Read by configure.", (0.0, 10.0)),
     "target_frame": ("", "Give positions in this frame, through tf2; empty: the optical one. Read by configure.", None),
+    "target_mask": (False, "Fill Target.mask with the target's pixels, where the model has masks.", None),
     "publish_detections": (False, "Also publish the target as vision_msgs detections. Read by configure.", None),
     "look_ahead": (True, "Run camera frames ahead of any words while the node is idle.", None),
     "look_ahead_rate": (2.0, "At most so many frames a second are run ahead.", (0.1, 30.0)),

@@ -51,6 +51,7 @@ class Request:
     spoken: bool = False
     dialogue: str = ""  # its id: 32 hexadecimal digits, a goal's UUID
     corrects: str = ""  # the dialogue that it corrects, if any
+    mask: bool = False  # also the target's pixels
 
 
 def check_expression(expression: str) -> str:
@@ -94,6 +95,7 @@ def from_goal(goal: Ground.Goal, parameters: Parameters, dialogue: str = "") -> 
         camera=goal.camera,
         candidates=candidates,
         dialogue=dialogue,
+        mask=parameters.target_mask,
     )
 
 
@@ -110,6 +112,7 @@ def from_speech(text: str, parameters: Parameters) -> Request:
         min_confidence=parameters.min_confidence,
         sight_tolerance=parameters.sight_tolerance,
         spoken=True,
+        mask=parameters.target_mask,
         dialogue=uuid.uuid4().hex,
     )
 

@@ -46,7 +46,7 @@ class ScenarioGrounder(ScriptedGrounder):
     """A Grounder that plays a scenario."""
 
     def __init__(self, scenario: Scenario) -> None:
-        records = ("calls", "limits", "used", "images", "looks")
+        records = ("calls", "limits", "used", "images", "looks", "questions")
         super().__init__(**{name: deque(maxlen=KEPT) for name in records})
         self._scenario = scenario
 

@@ -21,15 +21,17 @@ is kept with the encoded image: pass on what `encode` returned, or each turn of 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Union
 
 import numpy as np
 
 from clue_ros.geometry import as_rgb
+from clue_ros.masks.masker import Masker
 from clue_ros.prompt import check_expression, check_turns
 from clue_ros.stock.interpreter import Interpreter, Times, Understanding, timed, wants_to_ask
 from clue_ros.stock.perception import Perception, StockImage
-from clue_ros.stock.phrase import GENERIC_NOUN
+from clue_ros.stock.phrase import GENERIC_NOUN, parse_instruction
 from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Region, Turn
 from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
@@ -44,10 +46,15 @@ Image = Union[np.ndarray, StockImage, Any]
 class StockGrounder:
     """The interface of clue_ros.grounder.Grounder on a checkpoint without adapters and detector. Not thread-safe."""
 
-    def __init__(self, backbone: PaliGemmaBackbone):
-        self._backbone = backbone
+    def __init__(self, backbone: PaliGemmaBackbone, masker: Optional[Masker] = None):
+        self._backbone, self._masker = backbone, masker or Masker(backbone, None, None)
         self._see = Perception(backbone)
         self._dialogue = Interpreter(self._see)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether PaliGemma's mask decoder lies in the model directory (masks/segment_codes.py)."""
+        return self._masker.decoder is not None
 
     @property
     def threshold(self) -> float:
@@ -94,7 +101,7 @@ class StockGrounder:
 
     def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
                threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
-               should_stop: StopTest = None) -> Decision:
+               should_stop: StopTest = None, mask: bool = False) -> Decision:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS
         (closed vocabularies only, whose slips of the keyboard are repaired; the Decision's expression stays as said).
 
@@ -103,7 +110,8 @@ class StockGrounder:
         P(ambiguous) from which to ask, None for the checkpoint's own; candidates: detections of another system in
         pixels, of which the box is then one; min_confidence: with may_ask, a box that is less sure is offered for a yes
         or no first, unless the person has already chosen it; should_stop: asked between steps and before every token.
-        The decision's candidates are those still in question (or the ones that were given).
+        The decision's candidates are those still in question (or the ones that were given). mask: also the pixels of what
+        was found, where PaliGemma's mask decoder lies in the model directory.
         latency_s: image, detect, describe (crops), map. Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
@@ -113,8 +121,14 @@ class StockGrounder:
             encoded = self.encode(image)
         stop_if(should_stop)
         with memory_guard("deciding"):
-            return self._decide(encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times,
-                                should_stop)
+            decision = self._decide(encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times,
+                                    should_stop)
+            if mask and decision.box is not None and self.has_masks:
+                phrase = parse_instruction(expression).phrase
+                with timed(times, "mask"):
+                    pixels = self._masker.target(encoded.encoded, phrase, phrase, decision.box)
+                decision = replace(decision, mask=pixels)
+            return decision
 
     def chat(self, image: Image, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
         """An answer in words whose phrases carry boxes (clue_ros/chat), about the image alone. Raises InvalidImageError,
@@ -135,7 +149,7 @@ class StockGrounder:
 
     def close(self) -> None:
         """Free the model's memory. The StockGrounder cannot be used afterwards."""
-        del self._backbone, self._see, self._dialogue
+        del self._backbone, self._see, self._dialogue, self._masker
         release()
 
     def _decide(self, image: StockImage, expression: str, turns: Sequence[Turn], may_ask: bool,

@@ -17,6 +17,7 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from clue_ros.candidates import choose_candidate
+from clue_ros.chat.answer import GroundedAnswer, Writer
 from clue_ros.types import (
     Ambiguity, Box, Cancelled, Decision, InvalidExpressionError, InvalidImageError, Outcome, Region, Turn,
 )  # fmt: skip
@@ -73,7 +74,7 @@ class ScriptedGrounder:
     """Same methods and errors as clue_ros.grounder.Grounder.
 
     `calls` records (expression, turns, may_ask), `used` the image of each call, `images` what was encoded, `looks` what
-    was run ahead, `limits` the min_confidence of each call.
+    was run ahead, `limits` the min_confidence of each call, `questions` what `chat` was asked.
     """
 
     script: Mapping[str, Union[Say, Sequence[Say]]] = field(default_factory=dict)
@@ -82,6 +83,8 @@ class ScriptedGrounder:
     look_error: Optional[Exception] = None
     threshold: float = 0.5
     vocabulary: Optional[frozenset] = None
+    chats: Mapping[str, Union[GroundedAnswer, Exception]] = field(default_factory=dict)
+    questions: List[str] = field(default_factory=list)
     calls: List[Tuple[str, Tuple[Turn, ...], bool]] = field(default_factory=list)
     limits: List[float] = field(default_factory=list)
     used: List[np.ndarray] = field(default_factory=list)
@@ -120,6 +123,7 @@ class ScriptedGrounder:
         candidates: Sequence[Box] = (),
         min_confidence: float = 0.0,
         should_stop: Optional[Callable[[], bool]] = None,
+        mask: bool = False,
     ) -> Decision:
         if not expression.strip():
             raise InvalidExpressionError("the expression is empty: say what to look for")
@@ -153,6 +157,7 @@ class ScriptedGrounder:
             unknown_words=say.unknown_words,
             candidates=say.candidates or ((box,) if found else ()),
             latency_s={"scripted": say.delay_s},
+            mask=_filled(box, image) if mask and found else None,
         )
 
     def detect_ambiguity(
@@ -172,6 +177,23 @@ class ScriptedGrounder:
         if say.error is not None:
             raise say.error
         return self._ambiguity(say, image, threshold)
+
+    def chat(
+        self, image_or_encoded, question: str, *, should_stop: Optional[Callable[[], bool]] = None
+    ) -> GroundedAnswer:
+        """What `chats` has for the question; else one thing in the middle of the image."""
+        image = self._encoded(image_or_encoded)
+        self.used.append(image.rgb)
+        self.questions.append(question)
+        self.working.set()
+        self._work(self.delay_s, should_stop)
+        answer = self.chats.get(question)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            middle = Box(image.width / 4, image.height / 4, image.width * 3 / 4, image.height * 3 / 4)
+            answer = Writer().plain("I see ").grounded("one thing", [(middle, 0.9)]).plain(".").answer(question)
+        return answer
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -211,3 +233,10 @@ class ScriptedGrounder:
             for row, column in ((4, 4), (12, 12))
         )
         return Ambiguity(say.probability, threshold, say.probability >= threshold, heat, regions)
+
+
+def _filled(box: Box, image: ScriptedImage) -> np.ndarray:
+    """bool[H,W]: every pixel of a box."""
+    mask = np.zeros((image.height, image.width), bool)
+    mask[int(box.y0):int(np.ceil(box.y1)), int(box.x0):int(np.ceil(box.x1))] = True
+    return mask

@@ -16,7 +16,8 @@ from clue_ros.vlm.decoding import Branch
 class EncodedImage:
     """features: float[1,N,W], projected; width, height: of the original image in pixels; caches: the image's keys and
     values by adapter (query-blind checkpoints), with how many layers of them have been computed; tower: float[1,N,D],
-    before the projector, and square: uint8[S,S,3] RGB as the model saw it, for a mask head (masks/head.py)."""
+    before the projector, and square: uint8[S,S,3] RGB as the model saw it, for a mask head (masks/head.py); detections: what the
+    base said to `detect`, by phrase, so that a second question about the image costs less (clue_ros/chat)."""
 
     features: torch.Tensor
     width: int

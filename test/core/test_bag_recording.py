@@ -15,8 +15,10 @@ from clue_ros.bags.replay import NS
 from clue_ros.bags.suite import evaluate_bag, header_stamp
 from clue_ros.bags.truth import parse_truth
 from clue_ros.cli.main import main
+from clue_ros.simulation.language import FILLERS, all_words
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 
+KINDS = ["clear", "ambiguous_color", "ambiguous_position", "two_questions", "absent"]  # they take turns
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
 pytest.importorskip("rosbags.rosbag2")
 
@@ -77,7 +79,7 @@ def test_a_recording_is_plausible(recorded):
             if message.topic == "/depth":
                 metres = content.data.view("<u2") / 1000
                 assert content.encoding == "16UC1" and 0.3 < np.median(metres) < 3.0
-    assert kinds == ["clear", "ambiguous_color", "ambiguous_position", "two_questions", "absent"]
+    assert kinds == KINDS
 
 
 def test_the_embedded_model_decides_the_same_twice(recorded, tmp_path, capsys):
@@ -102,8 +104,12 @@ def test_the_example_bag_replays():
     with Bag(example) as bag:
         topics = choose_topics(bag, TopicNames())
         assert topics.truth == "/truth" and topics.images == ("/image/compressed",)
+        spoken = {word for m in bag.messages(["/speech"]) for word in bag.decode(m).data.split()}
+        assert spoken <= {*all_words(), *FILLERS}, "the grammar of now"
+        kinds = [parse_truth(bag.decode(m).data, "truth").kind for m in bag.messages(["/truth"])]
+    assert kinds == KINDS * 2
     result = evaluate_bag(ScriptedGrounder(), example)
-    assert sum(row["success"] is not None for row in result.rows) >= 5 and not result.unsaid
+    assert sum(row["success"] is not None for row in result.rows) == 10 and not result.unsaid
 
 
 def test_wrong_use_is_one_line(tmp_path, capsys):

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from bench import ABORTED, CANCELED, FRAME, SUCCEEDED, depth_image, wait_until
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -37,6 +38,16 @@ def test_success_carries_the_header_and_the_box(make_bench):
     assert bench.targets[0] == result.target
     assert bench.ambiguities[0].map_height == 16 and len(bench.ambiguities[0].map) == 256
     assert bench.ambiguities[0].header == result.target.header
+
+
+def test_the_targets_pixels_come_when_the_parameter_asks_for_them(make_bench):
+    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40))})
+    assert bench.ground("the mug")[1].target.mask.height == 0
+    assert bench.node.set_parameters([Parameter("target_mask", value=True)])[0].successful
+    target = bench.ground("the mug")[1].target
+    mask = np.frombuffer(target.mask.data, np.uint8).reshape(target.mask.height, target.mask.step)
+    assert target.mask.encoding == "mono8" and target.mask.header == target.header and mask.shape == (48, 64)
+    assert (mask[20:40, 10:30] == 255).all() and mask.sum() == 255 * 20 * 20
 
 
 def test_image_in_the_goal_is_used_instead_of_the_camera(make_bench):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
@@ -45,7 +47,12 @@ def test_target_round_trip_through_cdr():
     assert messages.msg_to_box(got.box) == Box(1.5, 2, 3, 4) and got.has_position and got.position.point.z == 0.3
     assert got.header == HEADER and got.position.header == Header(frame_id="base", stamp=HEADER.stamp)
     assert (got.size.x, got.size.y, got.size.z) == (0.04, 0.05, 0.06)
-    assert not messages.decision_to_target(decision, "the mug", HEADER).has_position
+    plain = messages.decision_to_target(decision, "the mug", HEADER)
+    assert not plain.has_position and plain.mask.height == 0
+    pixels = np.arange(12).reshape(3, 4) % 2 == 0
+    masked = messages.decision_to_target(replace(decision, mask=pixels), "the mug", HEADER).mask
+    assert (masked.encoding, masked.header) == ("mono8", HEADER)
+    assert (np.frombuffer(masked.data, np.uint8).reshape(3, masked.step) == pixels * 255).all()
 
 
 def test_answers_and_durations():
