@@ -82,6 +82,11 @@ class Grounder:
         return self._masker.can_segment
 
     @property
+    def backbone(self) -> PaliGemmaBackbone:
+        """The model itself, for readers of their own (belief/reader.py)."""
+        return self._backbone
+
+    @property
     def threshold(self) -> float:
         """P(ambiguous) from which the robot asks, as fitted for this checkpoint."""
         return self._backbone.settings.threshold

@@ -129,7 +129,8 @@ class Ambiguity:
 @dataclass(frozen=True)
 class Decision:
     """What `Grounder.ground` returns. `confidence` in [0, 1] belongs to `box`; `latency_s` maps stage name to seconds;
-    mask: bool[H,W], the pixels of the target in the original image, where they were asked for and the model has masks."""
+    mask: bool[H,W], the pixels of the target in the original image, where they were asked for and the model has masks;
+    belief: a probability for each of `candidates`, where one was kept (belief/)."""
 
     outcome: Outcome
     expression: str
@@ -141,6 +142,7 @@ class Decision:
     candidates: Tuple[Box, ...] = ()
     latency_s: Mapping[str, float] = field(default_factory=dict)
     mask: Optional[np.ndarray] = None
+    belief: Tuple[float, ...] = ()
 
 
 def _are_finite(values: Any, count: int) -> bool:

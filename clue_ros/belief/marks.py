@@ -1,0 +1,59 @@
+"""Numbered candidates (Set-of-Mark): "do you mean 1, 2 or 3?", and which one an answer names.
+
+Only a whole answer counts: "two", "number 2", "the second one"; not "the one on the left", nor "the second from the left",
+which the model reads itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from clue_ros.dialogue.phrases import choice
+
+LIMIT = 9  # more numbers nobody can tell apart on a picture
+_CARDINALS = "zero one two three four five six seven eight nine".split()
+_ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth".split()
+_AROUND = frozenset("the number mark no nr um uh oh ok okay well please thanks yes it its is i mean want take that this would"
+                    " be one choose pick box candidate".split())
+_DIGITS = re.compile(r"#?(\d)(?:st|nd|rd|th)?$")
+_QUESTION = re.compile(r"do you mean 1(?:, \d)*(?: or (\d))?\?")
+
+
+def question(count: int) -> str:
+    """"Do you mean 1, 2 or 3?" for 1 to LIMIT candidates. Raises ValueError for another count."""
+    if not 1 <= count <= LIMIT:
+        raise ValueError(f"{count} candidates cannot be numbered: 1 to {LIMIT} can")
+    return choice([str(n) for n in range(1, count + 1)])
+
+
+def asked_about(asked: str) -> int:
+    """How many numbers a question offers; 0 if it is no question of numbers."""
+    found = _QUESTION.fullmatch(" ".join(asked.lower().split()))
+    return 0 if found is None else int(found[1] or 1)
+
+
+def number_said(text: str, count: int) -> Optional[int]:
+    """The number from 1 to `count` that an answer names, None if it names none or says more than that."""
+    words = re.sub(r"[^\w#\s]", " ", text.lower().replace("'", "").replace("’", "")).split()
+    said = [(_value(word, count), word) for word in words]
+    numbers = [value for value, word in said if value and word != "one"]
+    if any(not value and word not in _AROUND for value, word in said) or len(numbers) > 1:
+        return None
+    if not numbers:  # "one", "number one", but not "this one"
+        ones = [n for n, word in enumerate(words) if word == "one"]
+        plain = not {"the", "that", "this"} & set(words)
+        return 1 if len(ones) == 1 and plain and count >= 1 else None
+    return numbers[0] if numbers[0] <= count else None
+
+
+def _value(word: str, count: int) -> int:
+    found = _DIGITS.match(word)
+    if found:
+        return int(found[1])
+    if word == "last":
+        return count
+    for table in (_CARDINALS, _ORDINALS):
+        if word in table[1:]:
+            return table.index(word)
+    return 0

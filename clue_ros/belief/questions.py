@@ -1,0 +1,133 @@
+"""The question from whose answer the robot expects to learn most, by what the model reads of each candidate.
+
+Colours, kinds of things and sizes: the likelihood ratio of a candidate's box under "the red mug" against "the mug", over all
+words of the table that the model knows. Positions follow from the boxes. No truth of a simulator enters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from clue_ros.belief.belief import Belief, information_gain
+from clue_ros.belief.reader import ModelReader
+from clue_ros.dialogue.phrases import choice
+from clue_ros.types import Box
+from clue_ros.vlm.passes import EncodedImage
+
+COLORS = ("red", "green", "blue", "yellow", "orange", "purple", "white", "black")
+SIZES = ("small", "large")
+THINGS = ("mug", "bowl", "plate", "bottle", "can", "box", "ball", "banana", "cup", "glass", "fork", "knife", "spoon", "apple")
+SAME_THING = {"cup": "mug", "dish": "plate", "tin": "can", "carton": "box"}  # a question offers one of two names
+ANYTHING = ("one", "thing", "object", "item")
+CLEAR_GAP = 0.05  # of the image's side: nearer centres are not left and right of each other
+SLIP = 0.05  # of the answers about a position name another candidate
+MISREAD = 0.1  # of what the model reads of a candidate is taken to be nothing but noise
+LEAST_BITS = 0.15  # a question that tells less is not worth asking
+PRECEDENCE = 0.05  # bits by which a question must beat one of an earlier kind: people find colours easier than places
+MAX_OPTIONS = 4
+TEMPERATURE = 2.0  # of log-likelihood ratios: four coordinates of one box are not independent evidence
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that may be asked: its kind, its text, P(option | candidate) float64[N, options + 1] (the last column:
+    none of them), and the expected bits."""
+
+    kind: str
+    text: str
+    answers: np.ndarray
+    bits: float
+
+
+def best_question(reader: ModelReader, image: EncodedImage, expression: str, belief: Belief,
+                  vocabulary: Optional[FrozenSet[str]] = None, asked: Sequence[str] = ()) -> Optional[Asked]:
+    """The question about these candidates with the largest expected information gain; None if none is worth asking.
+
+    expression: without unknown words; vocabulary: words that the model understands, None for an open one; asked:
+    questions that the dialogue already holds, which are not asked again. Raises OutOfMemoryError.
+    """
+    if len(belief.boxes) < 2:
+        return None
+    things = [t for t in THINGS if vocabulary is None or t in vocabulary]
+    noun = noun_of(expression)
+    tables: Dict[str, Tuple[Sequence[str], str, Sequence[str]]] = {}  # kind: values, base words, words a value
+    if noun is None:
+        # Without a vocabulary of its own a model is not asked what a thing is: the table above is no list of the world.
+        kinds = [] if vocabulary is None else [t for t in things if t not in SAME_THING]
+        tables["thing"] = (kinds, "the thing", [f"the {t}" for t in kinds])
+    name = noun or "one"
+    said = set(expression.split())
+    for kind, values in (("color", COLORS), ("size", SIZES)):
+        known = [v for v in values if vocabulary is None or v in vocabulary]
+        if not said & set(values):
+            tables[kind] = (known, f"the {noun or 'thing'}", [f"the {v} {noun or 'thing'}" for v in known])
+    found = [_of_words(kind, *tables[kind], reader, image, belief, name) for kind in ("thing", "color", "size") if kind in tables]
+    found.append(_of_places(belief, (image.width, image.height), name))
+    told = {" ".join(q.lower().replace(",", " ").replace("?", " ").split()) for q in asked}
+    best: Optional[Asked] = None
+    for question in found:
+        if question is None or " ".join(question.text.lower().replace(",", " ").replace("?", " ").split()) in told:
+            continue
+        if question.bits >= LEAST_BITS and (best is None or question.bits > best.bits + PRECEDENCE):
+            best = question
+    return best
+
+
+def noun_of(expression: str) -> Optional[str]:
+    """The thing that an instruction names, as a question would name it; None if it names none, or more than one."""
+    names = [SAME_THING.get(w, w) for w in expression.lower().split() if w in THINGS or w in SAME_THING]
+    return names[0] if len(set(names)) == 1 else None
+
+
+def attribute_table(reader: ModelReader, image: EncodedImage, boxes: Sequence[Box], base: str,
+                    words: Sequence[str]) -> np.ndarray:
+    """float64[N, W]: P(word | candidate) among the words, from likelihood ratios against `base`. Raises OutOfMemoryError."""
+    scores = reader.scores(image, [base, *words], boxes)
+    ratios = (scores[1:] - scores[:1]).T / TEMPERATURE
+    ratios -= ratios.max(1, keepdims=True)
+    table = np.exp(ratios)
+    return (1 - MISREAD) * table / table.sum(1, keepdims=True) + MISREAD / len(words)
+
+
+def _of_words(kind: str, values: Sequence[str], base: str, words: Sequence[str], reader: ModelReader, image: EncodedImage,
+              belief: Belief, name: str) -> Optional[Asked]:
+    if len(values) < 2:
+        return None
+    table = attribute_table(reader, image, belief.boxes, base, words)
+    order = sorted(range(len(belief.boxes)), key=lambda n: belief.boxes[n].center[0])
+    offered = list(dict.fromkeys(int(table[n].argmax()) for n in order))
+    if kind == "size":
+        offered = sorted(offered)
+    if not 2 <= len(offered) <= MAX_OPTIONS:
+        return None
+    names = [f"the {values[v]}" if kind == "thing" else f"the {values[v]} {name}" for v in offered]
+    answers = table[:, offered]
+    return _asked(kind, names, np.concatenate([answers, 1 - answers.sum(1, keepdims=True)], 1), belief)
+
+
+def _of_places(belief: Belief, size: Tuple[float, float], name: str) -> Optional[Asked]:
+    """Left, (middle,) right of two or three candidates, or front and back of two."""
+    count = len(belief.boxes)
+    if count > 3:
+        return None
+    for words, places, side in (
+        (("left", "middle", "right") if count == 3 else ("left", "right"), [b.center[0] for b in belief.boxes], size[0]),
+        (("back", "front"), [b.y1 for b in belief.boxes], size[1]),
+    ):
+        order = sorted(range(count), key=lambda n: places[n])
+        clear = all(places[b] - places[a] >= CLEAR_GAP * side for a, b in zip(order, order[1:]))
+        if clear and len(words) == count:
+            answers = np.full((count, count + 1), SLIP / count)
+            for column, n in enumerate(order):
+                answers[n, column] = 1 - SLIP
+            return _asked("position", [f"the {w} {name}" for w in words], answers, belief)
+    return None
+
+
+def _asked(kind: str, names: List[str], answers: np.ndarray, belief: Belief) -> Asked:
+    answers = np.maximum(answers, 0)
+    answers = answers / answers.sum(1, keepdims=True)
+    return Asked(kind, choice(names), answers, information_gain(belief.probabilities, answers))
