@@ -8,6 +8,7 @@ torch nor MuJoCo.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -19,6 +20,7 @@ from clue_ros.version import VERSION
 # verb -> (module with add_arguments(parser) and run(args) -> int, one-line help)
 VERBS = {
     "ground": ("clue_ros.cli.ground", "find what an instruction means in a photo, or ask"),
+    "mask": ("clue_ros.cli.mask", "what an instruction is about in a photo, as pixels"),
     "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
     "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
     "data": ("clue_ros.cli.data", "check a data set, or turn it into our format"),
@@ -30,6 +32,8 @@ VERBS = {
     "evaluate": ("clue_ros.cli.evaluate", "measure a model: suites over data sets, scenes and recorded bags"),
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),
 }
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the user's to mend, in whatever verb and process it shows
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -49,6 +53,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # The reader (such as `head`) went away. Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = f"cannot write {error.filename}" if error.filename else "cannot write"
+        print(f"clue: {place}: {error.strerror}: make room, or write elsewhere", file=sys.stderr)
+        return 2
 
 
 def _run(arguments: List[str]) -> int:

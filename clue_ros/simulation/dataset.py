@@ -137,13 +137,19 @@ def _shard(job) -> int:
     return _render_shard(_renderer[width, height, own], config, output, seed, shard, size)
 
 
+def _write(path: Path, pixels: np.ndarray, *options: int) -> None:
+    """An image file. Raises OSError: OpenCV itself only says no, and leaves the half of it on a full disk."""
+    data = cv2.imencode(path.suffix, pixels, options)[1]
+    path.write_bytes(data.tobytes())
+
+
 def _render_shard(renderer, config: SceneConfig, output: Path, seed: int, shard: int, size: int) -> int:
     lines: List[str] = []
     for index in range(shard * size, (shard + 1) * size):
         view = renderer.render(scene_for(seed, index, config), depth=False)
         name = f"{index:06d}"
-        cv2.imwrite(str(output / "images" / f"{name}.webp"), view.rgb[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 92])
-        cv2.imwrite(str(output / "masks" / f"{name}.png"), (view.segmentation + 1).astype(np.uint8))
+        _write(output / "images" / f"{name}.webp", view.rgb[..., ::-1], cv2.IMWRITE_WEBP_QUALITY, 92)
+        _write(output / "masks" / f"{name}.png", (view.segmentation + 1).astype(np.uint8))
         lines.append(json.dumps({
             "id": name, "width": renderer.width, "height": renderer.height, "intrinsics": [round(v, 3) for v in view.intrinsics],
             "objects": [object_to_dict(o, p) for o, p in zip(view.objects, view.points)],

@@ -1,5 +1,6 @@
 """The `clue` command: output for people and programs, batches, and errors in one line. With a scripted grounder."""
 
+import errno
 import io
 import json
 import subprocess
@@ -266,3 +267,16 @@ def test_unexpected_errors_are_not_hidden(monkeypatch):
     with pytest.raises(KeyError):
         main(["ground", "a", "b"])
     assert issubclass(ModelLoadError, ClueError)
+
+
+def test_a_full_disk_is_one_line_and_not_a_traceback(monkeypatch, capsys):
+    from clue_ros.cli import main as cli
+
+    def full(arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/scenes/images/0.webp")
+
+    monkeypatch.setattr(cli, "_run", full)
+    assert cli.main(["scenes"]) == 2
+    assert capsys.readouterr().err == (
+        "clue: cannot write /data/scenes/images/0.webp: No space left on device: make room, or write elsewhere\n"
+    )
