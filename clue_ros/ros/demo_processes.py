@@ -61,6 +61,12 @@ def environment(domain: int) -> Dict[str, str]:
     return variables
 
 
+def own_environment() -> Dict[str, str]:
+    """This process's environment, with this very package before any other that is installed."""
+    paths = [str(PACKAGE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
 def parameters(values: Dict[str, object]) -> List[str]:
     """-p name:=value for the command line of a node; JSON scalars are YAML, so strings keep their type."""
     arguments: List[str] = []
@@ -94,8 +100,7 @@ class Processes:
         """
         command = [*under, sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={self._namespace}"]
         command += parameters(values)
-        paths = [str(PACKAGE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        variables = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), **(variables or {})}
+        variables = {**own_environment(), **(variables or {})}
         with open(self.log(name), "wb") as log:
             self._children[name] = subprocess.Popen(
                 command,

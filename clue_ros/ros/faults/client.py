@@ -42,7 +42,7 @@ def wait_for(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
             return value
         if time.monotonic() > end:
             raise DidNotHappen(f"{what}: not within {limit_s:g} s")
-        time.sleep(0.002)
+        time.sleep(0.004)
 
 
 class Spinner:

@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
+import cv2
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from rosgraph_msgs.msg import Clock
 
-from clue_ros.ros.demo_processes import PACKAGE_ROOT
+from clue_ros.ros.demo_processes import own_environment
 from clue_ros.ros.faults.client import wait_for
 from clue_ros.ros.faults.robot import RESULT_S, START_S, Robot
 from clue_ros.ros.faults.rows import CannotTry, Check
@@ -30,6 +31,7 @@ LOSS_S = 25.0  # Fast DDS believes in a silent participant for 20 s
 HOUR = 3600
 CONFIGURE_S = 20.0
 DISK_KB = 64
+COMMAND_S = 600.0
 FULL_DISK = (
     'set -e; mount -t tmpfs -o size={kb}k tmpfs "$1"; head -c {bytes} /dev/zero > "$1/filler" || true; shift; exec "$@"'
 )
@@ -150,8 +152,10 @@ def disk_full(robot: Robot) -> Iterator[Check]:
         goal = robot.clear_goal().wait(RESULT_S)
         yield Check("the node's log folder, its stdout and stderr are on a full disk; 20 errors to log", "it serves on: 20 × UNSUPPORTED_ENCODING, then found",
                     f"{refused} × UNSUPPORTED_ENCODING, then {goal.code}", refused == 20 and robot.found_it(goal))
-        for name, command, made in writers(folder, robot.output):
-            yield written(name, [*under, sys.executable, "-m", "clue_ros.cli.main", *command], made)
+        picture = robot.output.resolve() / "scene.png"
+        cv2.imwrite(str(picture), robot.clear.picture.rgb[..., ::-1])
+        for name, command in writers(folder, picture):
+            yield written(name, [*under, sys.executable, "-m", "clue_ros.cli.main", *command])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -176,21 +180,22 @@ def into_dev_full() -> List[str]:
     return ["bash", "-c", 'exec "$@" > /dev/full 2> /dev/full', "into_dev_full"]
 
 
-def writers(full: Path, output: Path) -> "Tuple[Tuple[str, List[str], Path], ...]":
-    """(what, arguments of `clue`, the file or folder that must not pass for whole)."""
-    picture = output / "scene.png"
+def writers(full: Path, picture: Path) -> "Tuple[Tuple[str, List[str]], ...]":
+    """(what, arguments of `clue`): our programs that write files."""
     return (
-        ("clue record", ["record", "-o", str(full / "bag"), "--episodes", "1"], full / "bag"),
-        ("clue scenes", ["scenes", "--output", str(full / "scenes"), "--count", "2", "--workers", "1"], full / "scenes"),
-        ("clue ground --overlay", ["ground", str(picture), "the red mug", "--overlay", str(full / "out.png")], full / "out.png"),
-        ("clue evaluate --json", ["evaluate", "tabletop", "--episodes", "1", "--json", str(full / "r.json")], full / "r.json"),
-    )  # fmt: skip
+        ("clue record", ["record", "-o", str(full / "bag"), "--episodes", "1"]),
+        ("clue scenes", ["scenes", "--output", str(full / "scenes"), "--count", "2", "--workers", "1"]),
+        ("clue ground --out", ["ground", str(picture), "the red mug", "--out", str(full / "out.png")]),
+        ("clue evaluate", ["evaluate", "tabletop", "--scenes", "1", "--condition", "in", "-o", str(full / "results")]),
+    )
 
 
-def written(name: str, command: List[str], made: Path) -> Check:
+def written(name: str, command: List[str]) -> Check:
     """Runs a command of ours that has to write to a full disk."""
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(PACKAGE_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=variables)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, env=own_environment())
+    except subprocess.TimeoutExpired:
+        return Check(f"{name} onto the full disk", "it ends", f"not within {COMMAND_S:g} s", False)
     last = (done.stderr.strip().splitlines() or [""])[-1]
     clean = done.returncode not in (0, 130) and "Traceback" not in done.stderr and "space" in last
     return Check(f"{name} onto the full disk", "exit code, one line that says so, no traceback", f"exit {done.returncode}: {last[-160:]}", clean)
@@ -206,7 +211,7 @@ def checkpoint_garbage(robot: Robot) -> Iterator[Check]:
         yield Check("a copy of the checkpoint is served", "found", goal.code, robot.found_it(goal))
         parts = [part for part in PARTS if (copy / part).is_file()]
         for index, part in enumerate(parts):
-            for name, spoil in GARBAGE if index == 0 or robot.effort >= 1 else GARBAGE[index % len(GARBAGE):][:1]:
+            for name, spoil in GARBAGE if index == 0 else GARBAGE[index % len(GARBAGE):][:1]:
                 yield spoilt(robot, copy, source, part, name, spoil)
         goal = robot.clear_situation_goal()
         yield Check("all of it put back", "found", goal.code, robot.found_it(goal))

@@ -60,9 +60,6 @@ def run_all(
         robot.rehearse()
         for fault in faults:
             notice(fault.name, None)
-            if not robot.ordinary:
-                robot.restart()
-            robot.measure_pace()
             play(fault, robot, rows, notice)
     rows.save(complete=True)
 
@@ -78,6 +75,7 @@ def play(fault: Fault, robot: Robot, rows: Rows, notice: Callable[[str, Optional
         begun = time.monotonic()
 
     try:
+        prepare(robot)
         for check in fault.play(robot):
             keep(check)
         robot.camera.healthy()
@@ -88,6 +86,13 @@ def play(fault: Fault, robot: Robot, rows: Rows, notice: Callable[[str, Optional
         keep(Check("(the same)", "every step ends within its limit", str(error)[-300:], False))
     finally:
         robot.camera.healthy()
+
+
+def prepare(robot: Robot) -> None:
+    """A node without a row's own parameters, and how fast it is right now."""
+    if not robot.ordinary:
+        robot.restart()
+    robot.measure_pace()
 
 
 def afterwards(robot: Robot) -> Check:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 
 from clue_ros.evaluation.episode_runner import person_rng
 from clue_ros.evaluation.metrics import box_iou
-from clue_ros.ros.faults.camera import metres
+from clue_ros.ros.faults.camera import Picture, metres
 from clue_ros.ros.faults.client import DidNotHappen, Goal
 from clue_ros.ros.faults.robot import RESULT_S, Robot, Situation, situations
 from clue_ros.ros.faults.rows import Check, Rows
 from clue_ros.ros.messages import msg_to_box
 from clue_ros.simulation.person import SimulatedPerson
-from clue_ros.types import ClueError
+from clue_ros.types import Box, ClueError
 
 WARM_UP = 0.1  # of the goals: buffers, caches and threads find their size
 DWELL = 10  # goals a scene
@@ -45,20 +46,22 @@ class Played(NamedTuple):
 
 def soak(
     goals: int, rows: Rows, output: Path, model: str = "", device: str = "cpu", seed: int = 0,
+    size: Tuple[int, int] = (640, 480),
     notice: Callable[[int], None] = lambda number: None,
 ) -> None:  # fmt: skip
     """Plays them and adds the rows; `notice` hears the number of goals played. After Ctrl-C the rows are of those.
+
+    size: width and height of the camera's images; depth has half of it, as many depth cameras do.
 
     Raises:
         ClueError: the robot cannot be started, or the results not written.
     """
     with Robot(output, model, device) as robot:
-        scenes = draw_scenes(seed)
-        # Half of the image's size, as many depth cameras have it.
+        scenes = {kind: [scaled(one, size) for one in drawn] for kind, drawn in draw_scenes(seed).items()}
         robot.camera.make_depth = lambda depth, header: metres(np.ascontiguousarray(depth[::2, ::2]), header)
         robot.camera.show(scenes["clear"][0].picture)
         robot.start()
-        log = Log(robot)
+        log = Log(robot, size)
         try:
             play_all(robot, scenes, goals, seed, log, notice)
         finally:
@@ -75,6 +78,21 @@ def draw_scenes(seed: int) -> Dict[str, List[Situation]]:
                 if situation.kind == shown:
                     drawn[kind].append(situation)
     return drawn
+
+
+def scaled(situation: Situation, size: Tuple[int, int]) -> Situation:
+    """The situation as a camera of another resolution sees it."""
+    picture = situation.picture
+    height, width = picture.rgb.shape[:2]
+    if (width, height) == tuple(size):
+        return situation
+    x, y = size[0] / width, size[1] / height
+    fx, fy, cx, cy = picture.intrinsics
+    rgb = cv2.resize(picture.rgb, tuple(size), interpolation=cv2.INTER_AREA)
+    depth = cv2.resize(picture.depth, tuple(size), interpolation=cv2.INTER_NEAREST)
+    box = situation.box
+    return situation._replace(picture=Picture(rgb, depth, (fx * x, fy * y, cx * x, cy * y)),
+                              box=Box(box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y))
 
 
 def play_all(robot: Robot, scenes: Dict[str, List[Situation]], goals: int, seed: int, log: "Log", notice: Any) -> None:
@@ -125,8 +143,8 @@ def right(goal: Goal, situation: Situation) -> Optional[bool]:
 class Log:
     """What was seen, and what it amounts to."""
 
-    def __init__(self, robot: Robot) -> None:
-        self._robot = robot
+    def __init__(self, robot: Robot, size: Tuple[int, int]) -> None:
+        self._robot, self._size = robot, size
         self._begun, self._frames = time.monotonic(), robot.camera.published
         self.played: List[Played] = []
         self.memory: List[float] = []  # 10^6 bytes, after each goal
@@ -153,7 +171,7 @@ class Log:
             if ends:
                 rows.add("soak", Check(f"{sum(counts[kind].values())} goals, {kind}", "each ends with a result of its own",
                                        ends, not any(code in NOT_RESULTS for code in counts[kind])), seconds)
-        rows.add("soak", Check(f"{len(self.played)} goals in {seconds:.0f} s, camera 640x480 at {rate:.0f} Hz",
+        rows.add("soak", Check(f"{len(self.played)} goals in {seconds:.0f} s, camera {self._size[0]}x{self._size[1]} at {rate:.0f} Hz",
                                f"{wanted} results, none lost", f"{len(self.played) - lost} results, {lost} without",
                                lost == 0 and len(self.played) == wanted), seconds)
         rows.add("soak", self._memory(), seconds)
