@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Optional
@@ -32,6 +33,7 @@ def add_common(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--json", type=Path, default=Path(f"out/{name}.json"), metavar="FILE",
                         help=f"results, written after every row (default out/{name}.json)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the rows (default: beside the JSON)")
+    parser.add_argument("--markdown", action="store_true", help="also print the table as it stands in docs/results.md")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,12 +55,14 @@ def run(args: argparse.Namespace) -> int:
                 bar.write(f"{VERDICTS[check.held][0]:>8}  {name}: {check.done}: {check.seen}", file=sys.stderr)
 
         return finish(rows, Console(), lambda: run_all(faults, rows, args.output, args.model, args.device,
-                                                       0.1 if args.quick else 1.0, notice), bar)
+                                                       0.1 if args.quick else 1.0, notice), bar, args.markdown)
 
 
-def finish(rows: Any, console: Any, work: Any, bar: Any) -> int:
+def finish(rows: Any, console: Any, work: Any, bar: Any, markdown: bool) -> int:
     """Does the work, shows what there is of the table, and gives the exit code."""
     interrupted = False
+    for number in (signal.SIGINT, signal.SIGTERM):  # also of a job in the background, which the shell lets ignore SIGINT
+        signal.signal(number, signal.default_int_handler)
     try:
         work()
         bar.update(bar.total - bar.n)
@@ -66,6 +70,8 @@ def finish(rows: Any, console: Any, work: Any, bar: Any) -> int:
         interrupted = True
     bar.close()
     rows.show(console)
+    if markdown:
+        print(rows.markdown())
     held = sum(row["held"] is True for row in rows.rows)
     print(f"{held} of {len(rows.rows)} rows held, {rows.broken} did not; "
           f"{'partial' if interrupted else 'all'} results: {rows.json_path} and {rows.csv_path}")

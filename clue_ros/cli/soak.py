@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         rows.save(complete=True)
 
     with tqdm(total=args.goals, unit="goal", file=sys.stderr, dynamic_ncols=True, smoothing=0.05) as bar:
-        return finish(rows, Console(), work, bar)
+        return finish(rows, Console(), work, bar, args.markdown)
 
 
 def _positive(text: str) -> int:

@@ -28,7 +28,7 @@ from clue_ros.types import Box, ClueError
 NAMESPACE = "/faults"
 NODE = "clue_ros.ros.node"
 EMBEDDED = Path(clue_ros.__file__).resolve().parent / "models" / "tabletop"
-START_S = 180.0  # for the process to start and the model to load, on a slow machine
+START_S = 600.0  # for the process to start and the model to load, on a slow machine
 RESULT_S = 30.0  # a result that takes longer counts as none
 CALM_S = 0.5  # limits of time are for a machine on which a clear goal takes no longer
 AFTERWARDS_S = 5.0  # for a clear goal after a fault

@@ -90,6 +90,17 @@ class Rows:
         except OSError as error:
             raise ClueError(f"cannot write {part}: {error.strerror}; choose other --json and --csv") from error
 
+    def markdown(self) -> str:
+        """The table for a document."""
+        lines = ["| fault | done | must hold | seen | |", "|---|---|---|---|---|"]
+        last = None
+        for row in self.rows:
+            cells = [row["fault"] if row["fault"] != last else "", row["done"], row["bound"], row["seen"]]
+            cells = [" ".join(cell.split()).replace("|", "\\|").replace("<", "\\<") for cell in cells]
+            lines.append(f"| {' | '.join(cells)} | {VERDICTS[row['held']][0]} |")
+            last = row["fault"]
+        return "\n".join(lines) + "\n"
+
     def show(self, console: Console) -> None:
         if not console.is_terminal:
             console = Console(width=NARROWEST)  # piped output keeps whole lines instead of rich's 80 columns

@@ -25,7 +25,8 @@ from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.types import Box, ClueError
 
 WARM_UP = 0.1  # of the goals: buffers, caches and threads find their size
-DWELL = 10  # goals a scene
+SAVED = 50  # goals between two writings of the files
+DWELL = 5  # goals a scene: all scenes are seen while it warms up
 SCENES = 16
 GROWTH = 0.05
 SLOWEST = 3.0  # p99 over p50
@@ -62,9 +63,17 @@ def soak(
         robot.camera.show(scenes["clear"][0].picture)
         robot.start()
         log = Log(robot, size)
+
+        def tell(number: int) -> None:
+            if number % SAVED == 0:
+                rows.rows.clear()
+                log.conclude(rows, goals)
+            notice(number)
+
         try:
-            play_all(robot, scenes, goals, seed, log, notice)
+            play_all(robot, scenes, goals, seed, log, tell)
         finally:
+            rows.rows.clear()  # of what `add` wrote on the way
             if log.played:
                 log.conclude(rows, goals)
 
