@@ -28,10 +28,20 @@ def add_common(parser: argparse.ArgumentParser, name: str) -> None:
     """What `faults` and `soak` share."""
     parser.add_argument("--model", default="", metavar="DIR", help="model directory (default: the embedded model)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
-    parser.add_argument("--output", type=Path, default=Path(f"out/{name}"), metavar="DIR",
-                        help=f"folder of the logs (default out/{name})")
-    parser.add_argument("--json", type=Path, default=Path(f"out/{name}.json"), metavar="FILE",
-                        help=f"results, written after every row (default out/{name}.json)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(f"out/{name}"),
+        metavar="DIR",
+        help=f"folder of the logs (default out/{name})",
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path(f"out/{name}.json"),
+        metavar="FILE",
+        help=f"results, written after every row (default out/{name}.json)",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the rows (default: beside the JSON)")
     parser.add_argument("--markdown", action="store_true", help="also print the table as it stands in docs/results.md")
 
@@ -54,14 +64,22 @@ def run(args: argparse.Namespace) -> int:
             else:
                 bar.write(f"{VERDICTS[check.held][0]:>8}  {name}: {check.done}: {check.seen}", file=sys.stderr)
 
-        return finish(rows, Console(), lambda: run_all(faults, rows, args.output, args.model, args.device,
-                                                       0.1 if args.quick else 1.0, notice), bar, args.markdown)
+        return finish(
+            rows,
+            Console(),
+            lambda: run_all(faults, rows, args.output, args.model, args.device, 0.1 if args.quick else 1.0, notice),
+            bar,
+            args.markdown,
+        )
 
 
 def finish(rows: Any, console: Any, work: Any, bar: Any, markdown: bool) -> int:
     """Does the work, shows what there is of the table, and gives the exit code."""
     interrupted = False
-    for number in (signal.SIGINT, signal.SIGTERM):  # also of a job in the background, which the shell lets ignore SIGINT
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # also of a job in the background, which the shell lets ignore SIGINT
         signal.signal(number, signal.default_int_handler)
     try:
         work()
@@ -73,6 +91,8 @@ def finish(rows: Any, console: Any, work: Any, bar: Any, markdown: bool) -> int:
     if markdown:
         print(rows.markdown())
     held = sum(row["held"] is True for row in rows.rows)
-    print(f"{held} of {len(rows.rows)} rows held, {rows.broken} did not; "
-          f"{'partial' if interrupted else 'all'} results: {rows.json_path} and {rows.csv_path}")
+    print(
+        f"{held} of {len(rows.rows)} rows held, {rows.broken} did not; "
+        f"{'partial' if interrupted else 'all'} results: {rows.json_path} and {rows.csv_path}"
+    )
     return 130 if interrupted else int(rows.broken > 0)

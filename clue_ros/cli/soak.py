@@ -19,8 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--goals", type=_positive, default=1000, metavar="N", help="default 1000")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="other scenes (default 0)")
-    parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"),
-                        help="of the camera's images (default 640 480)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(640, 480),
+        metavar=("W", "H"),
+        help="of the camera's images (default 640 480)",
+    )
     add_common(parser, "soak")
 
 
@@ -34,8 +40,16 @@ def run(args: argparse.Namespace) -> int:
     rows = Rows("soak", args.json, args.csv or args.json.with_suffix(".csv"))
 
     def work() -> None:
-        soak(args.goals, rows, args.output, args.model, args.device, args.seed, tuple(args.size),
-             lambda number: bar.update(number - bar.n))
+        soak(
+            args.goals,
+            rows,
+            args.output,
+            args.model,
+            args.device,
+            args.seed,
+            tuple(args.size),
+            lambda number: bar.update(number - bar.n),
+        )
         rows.save(complete=True)
 
     with tqdm(total=args.goals, unit="goal", file=sys.stderr, dynamic_ncols=True, smoothing=0.05) as bar:

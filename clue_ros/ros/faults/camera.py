@@ -126,8 +126,8 @@ def nv12(rgb: np.ndarray, header: Header) -> Image:
     """Even sides only."""
     height, width = rgb.shape[:2]
     planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420).reshape(-1)
-    u, v = np.split(planes[height * width:], 2)
-    packed = np.concatenate([planes[:height * width], np.stack([u, v], axis=1).reshape(-1)])
+    u, v = np.split(planes[height * width :], 2)
+    packed = np.concatenate([planes[: height * width], np.stack([u, v], axis=1).reshape(-1)])
     message = array_to_image(packed.reshape(-1, width), "nv12", header)
     message.height = height
     return message

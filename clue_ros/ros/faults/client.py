@@ -73,8 +73,8 @@ class Spinner:
 class Goal:
     """One goal as its client sees it. Times are monotonic seconds; None: not yet.
 
-    Everything of rclpy's happens in the executor's thread: its ActionClient of 2025 loses an acceptance that comes while
-    another thread still is in send_goal_async.
+    Everything of rclpy's happens in the executor's thread: its ActionClient (9.1) loses an acceptance that comes
+    while another thread still is in send_goal_async.
     """
 
     def __init__(self, node: Node, client: ActionClient, goal: Ground.Goal) -> None:
@@ -169,7 +169,7 @@ class Client(Node):
     def __init__(self, namespace: str, name: str = "faults") -> None:
         super().__init__(name, namespace=namespace)
         self.utterances: List[str] = []
-        # Replies go to every client of a service: in a crowd, or with many goals at once, the usual depth of 10 loses some.
+        # Replies go to every client of a service: in a crowd the usual depth of 10 loses some.
         self.ground = ActionClient(
             self, Ground, "ground", goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
             cancel_service_qos_profile=BURST, feedback_sub_qos_profile=BURST,
@@ -189,8 +189,13 @@ class Client(Node):
     @property
     def connected(self) -> bool:
         """Both sides have found each other, as far as this one can see."""
-        return (self.ground.server_is_ready() and self._answer.service_is_ready() and self._detect.service_is_ready()
-                and self.speech.get_subscription_count() > 0 and self.count_publishers("utterance") > 0)
+        return (
+            self.ground.server_is_ready()
+            and self._answer.service_is_ready()
+            and self._detect.service_is_ready()
+            and self.speech.get_subscription_count() > 0
+            and self.count_publishers("utterance") > 0
+        )
 
     def goal(self, expression: str, *, timeout: float = 0.0, answer_timeout: float = 0.0, **fields: Any) -> Goal:
         """Sends it; times in seconds, 0: the node's own."""

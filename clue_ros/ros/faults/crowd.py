@@ -33,14 +33,22 @@ def speech_flood(robot: Robot) -> Iterator[Check]:
         time.sleep(0.001)
     took = time.monotonic() - begun
     goal.wait(RESULT_S)
-    yield Check(f"{count} utterances in {took:.1f} s; a goal in the middle", f"found ≤ {robot.limit(3.0):g} s", f"{goal.code} after {goal.seconds:.2f} s",
-                robot.found_it(goal) and goal.seconds <= robot.limit(3.0))
+    yield Check(
+        f"{count} utterances in {took:.1f} s; a goal in the middle",
+        f"found ≤ {robot.limit(3.0):g} s",
+        f"{goal.code} after {goal.seconds:.2f} s",
+        robot.found_it(goal) and goal.seconds <= robot.limit(3.0),
+    )
     goal = robot.ask()
     for index in range(count // 5):
         robot.client.say(NONSENSE[index % len(NONSENSE)])
     goal.wait(RESULT_S)
-    yield Check(f"{count // 5} utterances at once while a question is open", f"a result ≤ {robot.limit(5.0):g} s", f"{goal.code} after {goal.seconds:.2f} s",
-                goal.code in (*FINAL, "ABANDONED") and goal.seconds <= robot.limit(5.0))
+    yield Check(
+        f"{count // 5} utterances at once while a question is open",
+        f"a result ≤ {robot.limit(5.0):g} s",
+        f"{goal.code} after {goal.seconds:.2f} s",
+        goal.code in (*FINAL, "ABANDONED") and goal.seconds <= robot.limit(5.0),
+    )
     grown = robot.rss_mb() - before
     yield Check("both", "memory + ≤ 20 MB", f"{grown:+.1f} MB", grown <= 20.0)
     robot.client.say("never mind")  # whatever the last words began
@@ -60,13 +68,21 @@ def fifty_clients(robot: Robot) -> Iterator[Check]:
         wait_for(lambda: all(goal.done for goal in goals), limit, "all goals' results")
         last = max(goal.finished for goal in goals) - begun
         codes = {goal.code for goal in goals}
-        yield Check(f"{count} clients send a goal each at once", f"each gets a result ≤ {limit:g} s; ≥ 1 found, the others PREEMPTED",
-                    f"{tally(goals)}; the last after {last:.2f} s", "NONE" in codes and codes <= {"NONE", "PREEMPTED"})
+        yield Check(
+            f"{count} clients send a goal each at once",
+            f"each gets a result ≤ {limit:g} s; ≥ 1 found, the others PREEMPTED",
+            f"{tally(goals)}; the last after {last:.2f} s",
+            "NONE" in codes and codes <= {"NONE", "PREEMPTED"},
+        )
         wait_for(lambda: all(reading.done() for reading in readings), limit, "all readings")
         last = time.monotonic() - begun
         good = sum(reading.result().success for reading in readings)
-        yield Check(f"the {count} ask detect_ambiguity as well", f"each answered ≤ {limit:g} s", f"{good} answered; the last after {last:.2f} s",
-                    good == count)
+        yield Check(
+            f"the {count} ask detect_ambiguity as well",
+            f"each answered ≤ {limit:g} s",
+            f"{good} answered; the last after {last:.2f} s",
+            good == count,
+        )
     finally:
         spinner.close()
         for client in clients:
@@ -95,12 +111,20 @@ def cancel_storm(robot: Robot) -> Iterator[Check]:
         if goal.code == "CANCELED":
             seconds.append(goal.finished - at)
     codes = {goal.code for goal in goals}
-    yield Check(f"{count} goals, each cancelled 0 to 80 ms after it was sent, some twice", "each gets a result; no code but CANCELED or its own end",
-                tally(goals), codes <= {"CANCELED", "NONE", "NOT_FOUND"})
+    yield Check(
+        f"{count} goals, each cancelled 0 to 80 ms after it was sent, some twice",
+        "each gets a result; no code but CANCELED or its own end",
+        tally(goals),
+        codes <= {"CANCELED", "NONE", "NOT_FOUND"},
+    )
     typical, worst = 1e3 * np.percentile(seconds, (50, 99))
     call = 1e3 * np.percentile(calls, 99)
-    yield Check("the same", f"from cancel to result, p99 ≤ {CANCEL_S * 1e3:.0f} ms and an empty service call (p99 {call:.0f} ms beside it)",
-                f"p50 {typical:.0f} ms, p99 {worst:.0f} ms", worst <= CANCEL_S * 1e3 + call)
+    yield Check(
+        "the same",
+        f"cancel to result, p99 ≤ {CANCEL_S * 1e3:.0f} ms + an empty service call (p99 {call:.0f} ms)",
+        f"p50 {typical:.0f} ms, p99 {worst:.0f} ms",
+        worst <= CANCEL_S * 1e3 + call,
+    )
     goals = [robot.client.goal(robot.unclear.expression) for _ in range(count // 2)]
     robot.client.cancel_all()
     for goal in goals:
@@ -108,5 +132,9 @@ def cancel_storm(robot: Robot) -> Iterator[Check]:
     begun = time.monotonic()
     wait_for(lambda: all(goal.done for goal in goals), RESULT_S, "all results")
     took, limit = time.monotonic() - begun, robot.limit(5.0)
-    yield Check(f"{count // 2} goals at once, all cancelled at once, and \"cancel everything\"", f"each gets a result ≤ {limit:g} s",
-                f"{tally(goals)}; {took:.2f} s", {goal.code for goal in goals} <= set(FINAL) and took <= limit)
+    yield Check(
+        f'{count // 2} goals at once, all cancelled at once, and "cancel everything"',
+        f"each gets a result ≤ {limit:g} s",
+        f"{tally(goals)}; {took:.2f} s",
+        {goal.code for goal in goals} <= set(FINAL) and took <= limit,
+    )

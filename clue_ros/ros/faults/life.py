@@ -19,13 +19,13 @@ from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from rosgraph_msgs.msg import Clock
 
+from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.demo_processes import own_environment
+from clue_ros.ros.faults.camera import changed
 from clue_ros.ros.faults.client import wait_for
 from clue_ros.ros.faults.robot import RESULT_S, START_S, Robot
 from clue_ros.ros.faults.rows import CannotTry, Check
 from clue_ros.ros.faults.sight import click, fresh
-from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.faults.camera import changed
 
 LOSS_S = 25.0  # Fast DDS believes in a silent participant for 20 s
 HOUR = 3600
@@ -51,8 +51,12 @@ def node_killed(robot: Robot) -> Iterator[Check]:
     killed = time.monotonic()
     wait_for(lambda: not robot.client.ground.server_is_ready(), 60.0, "the loss of the server")
     took = time.monotonic() - killed
-    yield Check("SIGKILL while a question is open, no restart", f"its client sees the server gone ≤ {LOSS_S:g} s",
-                f"after {took:.1f} s; the goal: {goal.code}", took <= LOSS_S and not goal.done)
+    yield Check(
+        "SIGKILL while a question is open, no restart",
+        f"its client sees the server gone ≤ {LOSS_S:g} s",
+        f"after {took:.1f} s; the goal: {goal.code}",
+        took <= LOSS_S and not goal.done,
+    )
     robot.start()
     goal = robot.ask()
     lost = goal
@@ -61,14 +65,22 @@ def node_killed(robot: Robot) -> Iterator[Check]:
     robot.start()
     up = time.monotonic() - killed
     again = robot.clear_situation_goal()
-    yield Check("SIGKILL while a question is open, restarted at once", f"a new goal is found ≤ {START_S:g} s after the kill",
-                f"{again.code} after {time.monotonic() - killed:.1f} s (active after {up:.1f} s)", robot.found_it(again))
+    yield Check(
+        "SIGKILL while a question is open, restarted at once",
+        f"a new goal is found ≤ {START_S:g} s after the kill",
+        f"{again.code} after {time.monotonic() - killed:.1f} s (active after {up:.1f} s)",
+        robot.found_it(again),
+    )
     asked = time.monotonic()
     response = lost.ask_again()
     wait_for(lambda: response, RESULT_S, "an answer about the lost goal")
     status, took, limit = response[0].status, time.monotonic() - asked, robot.limit(2.0)
-    yield Check("its client asks the new node for the old goal's result", f"\"unknown goal\" ≤ {limit:g} s, not silence",
-                f"status {status} after {took:.2f} s", status == GoalStatus.STATUS_UNKNOWN and took <= limit)
+    yield Check(
+        "its client asks the new node for the old goal's result",
+        f'"unknown goal" ≤ {limit:g} s, not silence',
+        f"status {status} after {took:.2f} s",
+        status == GoalStatus.STATUS_UNKNOWN and took <= limit,
+    )
 
 
 def clock_jumps(robot: Robot) -> Iterator[Check]:
@@ -85,18 +97,30 @@ def clock_jumps(robot: Robot) -> Iterator[Check]:
             click(robot)
             goal.wait(RESULT_S)
             took, limit = goal.finished - jumped, robot.limit(3.0)
-            yield Check(f"the simulated clock jumps {name} while a question is open; then the answer", f"NONE ≤ {limit:g} s",
-                        f"{goal.code} after {took:.2f} s", goal.code == "NONE" and took <= limit)
+            yield Check(
+                f"the simulated clock jumps {name} while a question is open; then the answer",
+                f"NONE ≤ {limit:g} s",
+                f"{goal.code} after {took:.2f} s",
+                goal.code == "NONE" and took <= limit,
+            )
             goal = robot.clear_situation_goal()
-            yield Check("and a new goal", f"found ≤ {limit:g} s", f"{goal.code} after {goal.seconds:.2f} s",
-                        robot.found_it(goal) and goal.seconds <= limit)
+            yield Check(
+                "and a new goal",
+                f"found ≤ {limit:g} s",
+                f"{goal.code} after {goal.seconds:.2f} s",
+                robot.found_it(goal) and goal.seconds <= limit,
+            )
         goal = robot.ask(answer_timeout=1.0)
         clock.running = False
         stopped = time.monotonic()
         goal.wait(RESULT_S)
         took, limit = goal.finished - stopped, robot.limit(2.0)
-        yield Check("it stops while a question is open, answer_timeout 1 s", f"ANSWER_TIMEOUT ≤ {limit:g} s", f"{goal.code} after {took:.2f} s",
-                    goal.code == "ANSWER_TIMEOUT" and took <= limit)
+        yield Check(
+            "it stops while a question is open, answer_timeout 1 s",
+            f"ANSWER_TIMEOUT ≤ {limit:g} s",
+            f"{goal.code} after {took:.2f} s",
+            goal.code == "ANSWER_TIMEOUT" and took <= limit,
+        )
     finally:
         clock.close()
         robot.camera.stamp = lambda: robot.client.get_clock().now().to_msg()
@@ -150,8 +174,12 @@ def disk_full(robot: Robot) -> Iterator[Check]:
         fresh(robot)
         refused = sum(goal.code == "UNSUPPORTED_ENCODING" for goal in goals)
         goal = robot.clear_goal().wait(RESULT_S)
-        yield Check("the node's log folder, its stdout and stderr are on a full disk; 20 errors to log", "it serves on: 20 × UNSUPPORTED_ENCODING, then found",
-                    f"{refused} × UNSUPPORTED_ENCODING, then {goal.code}", refused == 20 and robot.found_it(goal))
+        yield Check(
+            "the node's log folder, its stdout and stderr are on a full disk; 20 errors to log",
+            "it serves on: 20 × UNSUPPORTED_ENCODING, then found",
+            f"{refused} × UNSUPPORTED_ENCODING, then {goal.code}",
+            refused == 20 and robot.found_it(goal),
+        )
         picture = robot.output.resolve() / "scene.png"
         cv2.imwrite(str(picture), robot.clear.picture.rgb[..., ::-1])
         for name, command in writers(folder, picture):
@@ -168,7 +196,9 @@ def on_full_disk(folder: Path) -> List[str]:
     script = FULL_DISK.format(kb=DISK_KB, bytes=DISK_KB * 1024 + 1)
     command = ["unshare", "--user", "--mount", "--map-root-user", "bash", "-c", script, "full_disk", str(folder)]
     try:
-        done = subprocess.run([*command, "bash", "-c", f'echo x > "{folder}/probe"'], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            [*command, "bash", "-c", f'echo x > "{folder}/probe"'], capture_output=True, text=True, timeout=20
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotTry(f"no full disk to be had here: {error}") from error
     if "No space left" not in done.stderr:
@@ -198,7 +228,12 @@ def written(name: str, command: List[str]) -> Check:
         return Check(f"{name} onto the full disk", "it ends", f"not within {COMMAND_S:g} s", False)
     last = (done.stderr.strip().splitlines() or [""])[-1]
     clean = done.returncode not in (0, 130) and "Traceback" not in done.stderr and "space" in last
-    return Check(f"{name} onto the full disk", "exit code, one line that says so, no traceback", f"exit {done.returncode}: {last[-160:]}", clean)
+    return Check(
+        f"{name} onto the full disk",
+        "exit code, one line that says so, no traceback",
+        f"exit {done.returncode}: {last[-160:]}",
+        clean,
+    )
 
 
 def checkpoint_garbage(robot: Robot) -> Iterator[Check]:
@@ -211,7 +246,7 @@ def checkpoint_garbage(robot: Robot) -> Iterator[Check]:
         yield Check("a copy of the checkpoint is served", "found", goal.code, robot.found_it(goal))
         parts = [part for part in PARTS if (copy / part).is_file()]
         for index, part in enumerate(parts):
-            for name, spoil in GARBAGE if index == 0 else GARBAGE[index % len(GARBAGE):][:1]:
+            for name, spoil in GARBAGE if index == 0 else GARBAGE[index % len(GARBAGE) :][:1]:
                 yield spoilt(robot, copy, source, part, name, spoil)
         goal = robot.clear_situation_goal()
         yield Check("all of it put back", "found", goal.code, robot.found_it(goal))
@@ -233,8 +268,10 @@ def spoilt(robot: Robot, copy: Path, source: Path, part: str, name: str, spoil: 
     shutil.copy2(source / part, copy / part)
     whole = label == "inactive" or change(Transition.TRANSITION_CONFIGURE)
     active = change(Transition.TRANSITION_ACTIVATE)
-    return Check(f"{part} {name} between cleanup and configure", f"configure fails ≤ {limit:g} s, the log names it; whole again, it works",
-                 f"configure {'succeeded' if configured else 'failed'} after {took:.1f} s, {label}, "
-                 f"{'named' if named else 'NOT named'}; then {'active' if whole and active else 'NOT active'}",
-                 not configured and took <= limit and label == "unconfigured" and named and whole and active)
-
+    return Check(
+        f"{part} {name} between cleanup and configure",
+        f"configure fails ≤ {limit:g} s, the log names it; whole again, it works",
+        f"configure {'succeeded' if configured else 'failed'} after {took:.1f} s, {label}, "
+        f"{'named' if named else 'NOT named'}; then {'active' if whole and active else 'NOT active'}",
+        not configured and took <= limit and label == "unconfigured" and named and whole and active,
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -37,7 +36,7 @@ SEEDS_TRIED = 6
 
 
 class Situation(NamedTuple):
-    """What the camera shows and what is said about it. `box`: the object that is meant, pixels; `kind`: the episode's."""
+    """What the camera shows and what is said about it. `box`: what is meant, pixels; `kind`: the episode's."""
 
     picture: Picture
     expression: str
@@ -103,8 +102,14 @@ class Robot:
         """It runs as it was started first, without a row's own parameters."""
         return self.alive and not self._parameters
 
-    def start(self, module: str = NODE, under: Sequence[str] = (), variables: Optional[Dict[str, str]] = None,
-              wait: bool = True, **parameters: Any) -> None:
+    def start(
+        self,
+        module: str = NODE,
+        under: Sequence[str] = (),
+        variables: Optional[Dict[str, str]] = None,
+        wait: bool = True,
+        **parameters: Any,
+    ) -> None:
         """A new node process; waits until it is active. Raises DidNotHappen, ProcessDied."""
         self._number += 1
         # What a row gives of its own makes it another node, which the next row does not want.
@@ -229,7 +234,7 @@ class Robot:
 
 
 def situations(seed: int, kinds: Sequence[str]) -> List[Situation]:
-    """The episodes of a seed of these kinds (simulation/episodes.py), rendered. Raises SimulationError without OpenGL."""
+    """The episodes of a seed of these kinds, rendered (simulation/episodes.py). Raises SimulationError."""
     from clue_ros.evaluation.episode_runner import derive_episode, truth_box_of
     from clue_ros.ros.scripted_scene import Stage
     from clue_ros.simulation.episodes import EpisodeKind
@@ -241,8 +246,11 @@ def situations(seed: int, kinds: Sequence[str]) -> List[Situation]:
                 continue
             episode, view = stage.render(index)
             picture = Picture(view.rgb, view.depth, tuple(view.intrinsics))
-            found.append(Situation(picture, episode.expression, truth_box_of(view, episode), episode.kind.value, episode,
-                                   view.objects))
+            found.append(
+                Situation(
+                    picture, episode.expression, truth_box_of(view, episode), episode.kind.value, episode, view.objects
+                )
+            )
     finally:
         stage.close()
     return found

@@ -4,8 +4,8 @@
     clue faults --only camera_stops,words    some
 
 A robot is started once and shared; a fault that kills the node or gives it parameters of its own leaves the next one a
-new node. Limits of time are for a machine on which a clear goal takes half a second at most; where it takes longer (it is
-measured before each fault) they grow with it, and the table shows the limits that were applied.
+new node. Limits of time are for a machine on which a clear goal takes half a second at most; where it takes longer (it
+is measured before each fault) they grow with it, and the table shows the limits that were applied.
 """
 
 from __future__ import annotations
@@ -99,5 +99,9 @@ def afterwards(robot: Robot) -> Check:
     if not robot.alive:
         return Check("afterwards", "the node is alive", f"it ended: {robot.children.tail(robot.name, 3)[-200:]}", False)
     goal, limit = robot.clear_situation_goal(), robot.limit(AFTERWARDS_S)
-    return Check("afterwards, a clear goal", f"found ≤ {limit:g} s", f"{goal.code} after {goal.seconds:.2f} s",
-                 robot.found_it(goal) and goal.seconds <= limit)
+    return Check(
+        "afterwards, a clear goal",
+        f"found ≤ {limit:g} s",
+        f"{goal.code} after {goal.seconds:.2f} s",
+        robot.found_it(goal) and goal.seconds <= limit,
+    )

@@ -46,10 +46,15 @@ class Played(NamedTuple):
 
 
 def soak(
-    goals: int, rows: Rows, output: Path, model: str = "", device: str = "cpu", seed: int = 0,
+    goals: int,
+    rows: Rows,
+    output: Path,
+    model: str = "",
+    device: str = "cpu",
+    seed: int = 0,
     size: Tuple[int, int] = (640, 480),
     notice: Callable[[int], None] = lambda number: None,
-) -> None:  # fmt: skip
+) -> None:
     """Plays them and adds the rows; `notice` hears the number of goals played. After Ctrl-C the rows are of those.
 
     size: width and height of the camera's images; depth has half of it, as many depth cameras do.
@@ -100,8 +105,10 @@ def scaled(situation: Situation, size: Tuple[int, int]) -> Situation:
     rgb = cv2.resize(picture.rgb, tuple(size), interpolation=cv2.INTER_AREA)
     depth = cv2.resize(picture.depth, tuple(size), interpolation=cv2.INTER_NEAREST)
     box = situation.box
-    return situation._replace(picture=Picture(rgb, depth, (fx * x, fy * y, cx * x, cy * y)),
-                              box=Box(box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y))
+    return situation._replace(
+        picture=Picture(rgb, depth, (fx * x, fy * y, cx * x, cy * y)),
+        box=Box(box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y),
+    )
 
 
 def play_all(robot: Robot, scenes: Dict[str, List[Situation]], goals: int, seed: int, log: "Log", notice: Any) -> None:
@@ -160,7 +167,9 @@ class Log:
 
     def add(self, played: Played) -> None:
         if not self._robot.alive:
-            raise ClueError(f"the node ended after {len(self.played)} goals:\n{self._robot.children.tail(self._robot.name)}")
+            raise ClueError(
+                f"the node ended after {len(self.played)} goals:\n{self._robot.children.tail(self._robot.name)}"
+            )
         self.played.append(played)
         self.memory.append(self._robot.rss_mb())
 
@@ -172,32 +181,67 @@ class Log:
             of_kind = counts.setdefault(played.kind, {})
             of_kind[played.code] = of_kind.get(played.code, 0) + 1
         lost = sum(played.code in NOT_RESULTS for played in self.played)
-        rows.figures.update(goals=len(self.played), seconds=round(seconds, 1), camera_hz=round(rate, 1), outcomes=counts,
-                            right=tally_right(self.played), memory_mb=[round(value, 1) for value in self.memory],
-                            waits_ms=[[round(1e3 * wait, 1) for wait in played.waits] for played in self.played])  # fmt: skip
+        rows.figures.update(
+            goals=len(self.played),
+            seconds=round(seconds, 1),
+            camera_hz=round(rate, 1),
+            outcomes=counts,
+            right=tally_right(self.played),
+            memory_mb=[round(value, 1) for value in self.memory],
+            waits_ms=[[round(1e3 * wait, 1) for wait in played.waits] for played in self.played],
+        )
         for kind in KINDS:
-            ends = ", ".join(f"{count} {code}" for code, count in sorted(counts.get(kind, {}).items(), key=lambda e: -e[1]))
+            ends = ", ".join(
+                f"{count} {code}" for code, count in sorted(counts.get(kind, {}).items(), key=lambda e: -e[1])
+            )
             if ends:
-                rows.add("soak", Check(f"{sum(counts[kind].values())} goals, {kind}", "each ends with a result of its own",
-                                       ends, not any(code in NOT_RESULTS for code in counts[kind])), seconds)
-        rows.add("soak", Check(f"{len(self.played)} goals in {seconds:.0f} s, camera {self._size[0]}x{self._size[1]} at {rate:.0f} Hz",
-                               f"{wanted} results, none lost", f"{len(self.played) - lost} results, {lost} without",
-                               lost == 0 and len(self.played) == wanted), seconds)
+                rows.add(
+                    "soak",
+                    Check(
+                        f"{sum(counts[kind].values())} goals, {kind}",
+                        "each ends with a result of its own",
+                        ends,
+                        not any(code in NOT_RESULTS for code in counts[kind]),
+                    ),
+                    seconds,
+                )
+        rows.add(
+            "soak",
+            Check(
+                f"{len(self.played)} goals in {seconds:.0f} s, camera {self._size[0]}x{self._size[1]} at {rate:.0f} Hz",
+                f"{wanted} results, none lost",
+                f"{len(self.played) - lost} results, {lost} without",
+                lost == 0 and len(self.played) == wanted,
+            ),
+            seconds,
+        )
         rows.add("soak", self._memory(), seconds)
-        rows.add("soak", latency("question or result after the last word", self._waits(lambda p: p.kind != "cancelled")), seconds)
+        rows.add(
+            "soak",
+            latency("question or result after the last word", self._waits(lambda p: p.kind != "cancelled")),
+            seconds,
+        )
         for kind in KINDS[:3]:
             rows.add("soak", latency(f"the same, {kind}", self._waits(lambda p, kind=kind: p.kind == kind)), seconds)
         cancels = self._waits(lambda p: p.kind == "cancelled")
         if cancels:
-            rows.add("soak", Check("result after the cancel", f"each ≤ {RESULT_S:g} s", figures(cancels), max(cancels) <= RESULT_S), seconds)
+            rows.add(
+                "soak",
+                Check("result after the cancel", f"each ≤ {RESULT_S:g} s", figures(cancels), max(cancels) <= RESULT_S),
+                seconds,
+            )
 
     def _memory(self) -> Check:
         warm = int(len(self.memory) * WARM_UP)
         tenth = max(1, warm)
-        first, last = np.median(self.memory[warm:warm + tenth] or self.memory), np.median(self.memory[-tenth:])
+        first, last = np.median(self.memory[warm : warm + tenth] or self.memory), np.median(self.memory[-tenth:])
         growth = last / first - 1
-        return Check(f"resident memory of the node, from goals {warm + 1} to {warm + tenth} to the last {tenth} (medians)",
-                     f"growth < {GROWTH:.0%}", f"{first:.0f} MB to {last:.0f} MB: {growth:+.1%} (highest {max(self.memory):.0f} MB)", growth < GROWTH)
+        return Check(
+            f"resident memory of the node, from goals {warm + 1} to {warm + tenth} to the last {tenth} (medians)",
+            f"growth < {GROWTH:.0%}",
+            f"{first:.0f} MB to {last:.0f} MB: {growth:+.1%} (highest {max(self.memory):.0f} MB)",
+            growth < GROWTH,
+        )
 
     def _waits(self, wanted: Callable[[Played], bool]) -> List[float]:
         warm = int(len(self.played) * WARM_UP)
@@ -208,7 +252,9 @@ def latency(what: str, waits: Sequence[float]) -> Check:
     if not waits:
         return Check(what, f"p99 < {SLOWEST:g} × p50", "none", None)
     p50, p99 = np.percentile(waits, (50, 99))
-    return Check(what, f"p99 < {SLOWEST:g} × p50", f"{figures(waits)}, ratio {p99 / p50:.2f}", bool(p99 < SLOWEST * p50))
+    return Check(
+        what, f"p99 < {SLOWEST:g} × p50", f"{figures(waits)}, ratio {p99 / p50:.2f}", bool(p99 < SLOWEST * p50)
+    )
 
 
 def figures(seconds: Sequence[float]) -> str:

@@ -60,9 +60,13 @@ def strange_words(robot: Robot) -> Iterator[Check]:
         goal = robot.client.goal(words.text, ambiguity_policy=Ground.Goal.FAIL).wait(RESULT_S)
         new = readings(file)[seen:]
         strange, limit = injected(new, turns=0), robot.limit(3.0)
-        yield Check(f"instruction: {words.name}", f"{' or '.join(words.codes)} ≤ {limit:g} s; no token of the prompt's own",
-                    f"{goal.code} after {goal.seconds:.2f} s, {len(new)} readings" + (f", INJECTED {strange}" if strange else ""),
-                    goal.code in words.codes and goal.seconds <= limit and not strange)  # fmt: skip
+        yield Check(
+            f"instruction: {words.name}",
+            f"{' or '.join(words.codes)} ≤ {limit:g} s; no token of the prompt's own",
+            f"{goal.code} after {goal.seconds:.2f} s, {len(new)} readings"
+            + (f", INJECTED {strange}" if strange else ""),
+            goal.code in words.codes and goal.seconds <= limit and not strange,
+        )
     yield from answers(robot, file)
 
 
@@ -84,9 +88,12 @@ def answers(robot: Robot, file: Path) -> Iterator[Check]:
             goal.wait(RESULT_S)
         codes.add(goal.code)
         count += 1
-    yield Check(f"{count} of these as spoken answers", f"a reaction ≤ {robot.limit(3.0):g} s each; no token of the prompt's own",
-                f"the slowest {worst:.2f} s; {', '.join(sorted(codes))}" + (f"; INJECTED {strange}" if strange else ""),
-                worst <= robot.limit(3.0) and not strange)
+    yield Check(
+        f"{count} of these as spoken answers",
+        f"a reaction ≤ {robot.limit(3.0):g} s each; no token of the prompt's own",
+        f"the slowest {worst:.2f} s; {', '.join(sorted(codes))}" + (f"; INJECTED {strange}" if strange else ""),
+        worst <= robot.limit(3.0) and not strange,
+    )
     goal = robot.ask()
     robot.client.say("the red one " * 8000)
     robot.client.speech.publish(bytes(not_utf8()))
@@ -94,8 +101,12 @@ def answers(robot: Robot, file: Path) -> Iterator[Check]:
     done = goal.done
     robot.client.say("never mind")
     goal.wait(RESULT_S)
-    yield Check("100 kB as an answer, then bytes that are no UTF-8", "the first is not heard, the node stays; \"never mind\" ends it",
-                f"{goal.code}", goal.code in ("ABANDONED", "UNKNOWN_WORDS") and robot.alive and (not done or goal.code == "UNKNOWN_WORDS"))
+    yield Check(
+        "100 kB as an answer, then bytes that are no UTF-8",
+        'the first is not heard, the node stays; "never mind" ends it',
+        f"{goal.code}",
+        goal.code in ("ABANDONED", "UNKNOWN_WORDS") and robot.alive and (not done or goal.code == "UNKNOWN_WORDS"),
+    )
 
 
 def not_utf8() -> bytes:
@@ -121,5 +132,3 @@ def injected(new: List[dict], turns: int) -> List[str]:
         for role, times in (("assistant", turns), ("user", turns), (":", 2 * turns)):
             found += [role] * max(0, inner.count(role) - times)
     return found
-
-
