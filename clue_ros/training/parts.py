@@ -11,9 +11,11 @@ exactly.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Iterator, List, Tuple
 
@@ -53,9 +55,10 @@ def unpack(output: Path, parts: Path) -> List[str]:
     files = sorted(Path(parts).glob("run-*.part"))
     if not files or [f.name for f in files] != [f"run-{n:02d}.part" for n in range(len(files))]:
         raise TrainingError(f"{parts} must hold run-00.part and the parts after it, without a gap")
-    whole = io.BytesIO(b"".join(f.read_bytes() for f in files))
     try:
-        with tarfile.open(fileobj=whole, mode="r:gz") as archive:
+        # Unpacked as a whole: tarfile by itself stops before the checksum at the end.
+        whole = io.BytesIO(gzip.decompress(b"".join(f.read_bytes() for f in files)))
+        with tarfile.open(fileobj=whole, mode="r:") as archive:
             members = archive.getmembers()
             for member in members:
                 path = Path(member.name)
@@ -65,7 +68,7 @@ def unpack(output: Path, parts: Path) -> List[str]:
                 target = Path(output) / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.extractfile(member).read())
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise TrainingError(f"{parts}: the parts do not make a whole ({error}); bring all of them") from error
     return [member.name for member in members]
 

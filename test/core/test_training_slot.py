@@ -1,6 +1,8 @@
 """Time slots, batches made ahead, devices, ablations, and bringing a run along in parts."""
 
+import io
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -103,6 +105,39 @@ def test_a_run_that_is_not_finished_goes_on_from_its_parts(scenes, recipe, tmp_p
     (tmp_path / "p/run-00.part").rename(tmp_path / "p/run-01.part")
     with pytest.raises(TrainingError, match="without a gap"):
         unpack(tmp_path / "c", tmp_path / "p")
+
+
+def parts_of(folder, *members):
+    """A pack with members of (name, kind of tar entry), in one part."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, kind in members:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname, entry.size = kind, "/etc/passwd", 5000 if kind == tarfile.REGTYPE else 0
+            archive.addfile(entry, io.BytesIO(np.random.default_rng(0).bytes(5000)))
+    folder.mkdir()
+    (folder / "run-00.part").write_bytes(stream.getvalue())
+    return folder
+
+
+@pytest.mark.parametrize("name, kind", [("../out.json", tarfile.REGTYPE), ("/tmp/out.json", tarfile.REGTYPE),
+                                        ("link", tarfile.SYMTYPE), ("link", tarfile.LNKTYPE), ("pipe", tarfile.FIFOTYPE)])
+def test_a_pack_cannot_write_outside_the_folder(tmp_path, name, kind):
+    parts = parts_of(tmp_path / "parts", ("language/state.json", tarfile.REGTYPE), (name, kind))
+    with pytest.raises(TrainingError, match="does not belong into a run folder"):
+        unpack(tmp_path / "run", parts)
+    assert not (tmp_path / "run").exists() and not (tmp_path / "out.json").exists()
+
+
+def test_a_damaged_pack_says_so(tmp_path):
+    part = parts_of(tmp_path / "parts", ("a.json", tarfile.REGTYPE), ("b.json", tarfile.REGTYPE)) / "run-00.part"
+    whole = part.read_bytes()
+    assert unpack(tmp_path / "run", part.parent) == ["a.json", "b.json"]
+    for damaged in (whole[:-300], whole[:40], whole[:60] + bytes(80) + whole[140:], whole[:-6] + bytes(6),
+                    whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:], b"none"):
+        part.write_bytes(damaged)
+        with pytest.raises(TrainingError, match="do not make a whole"):
+            unpack(tmp_path / "damaged", part.parent)
 
 
 def test_ablations_run_from_one_start_and_are_written(scenes, recipe, tmp_path, capsys):
