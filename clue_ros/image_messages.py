@@ -165,7 +165,10 @@ def compressed_to_rgb(msg: Any) -> np.ndarray:
     """
     data = np.frombuffer(msg.data, np.uint8)
     # An EXIF rotation is ignored: camera_info and depth refer to the pixels as the sensor gave them.
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except cv2.error:  # a stated size beyond OpenCV's limit
+        bgr = None
     if bgr is not None:
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     if any(codec in msg.format.lower() for codec in ("jpeg", "jpg", "png")) or not msg.format:

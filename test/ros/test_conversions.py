@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -214,6 +216,11 @@ def test_broken_compressed():
         compressed_to_rgb(CompressedImage(format="jpeg", data=b"\xff\xd8 nothing"))
     with pytest.raises(ImageMessageError):
         compressed_to_rgb(CompressedImage(format="png"))
+    endless = bytearray(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    endless[16:24] = (40_000).to_bytes(4, "big") * 2  # the header's width and height
+    endless[29:33] = zlib.crc32(endless[12:29]).to_bytes(4, "big")
+    with pytest.raises(ImageMessageError, match="does not decode"):
+        compressed_to_rgb(CompressedImage(format="png", data=bytes(endless)))
     with pytest.raises(UnsupportedEncodingError, match="h264"):
         compressed_to_rgb(CompressedImage(format="h264", data=b"\x00\x00\x00\x01"))
 
