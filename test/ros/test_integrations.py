@@ -1,9 +1,12 @@
-"""The optional packages over real DDS: detections, annotations, live speech and the two voices.
+"""The optional packages over real DDS: detections, annotations, live speech, transforms and the two voices.
 
 Where a package is absent, a stand-in with the same definition is built (stand_ins.py) and kept in pytest's cache.
 """
 
 from __future__ import annotations
+
+import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
+from test_frames import LATCHED, stand_in
 
 from clue_ros.ros import voice as voice_module
 from clue_ros.testing.fake_grounder import Say
@@ -83,6 +87,43 @@ def test_live_speech_counts_when_it_is_final(make_bench):
     ann.publish(LiveSpeech(final="the red one"))
     bench.hear("I see it.")
     assert [turn.text for turn in bench.turns if turn.speaker == "person"] == ["the mug", "the red one"]
+
+
+def test_transforms_travel_as_tf2_sends_them(make_bench, monkeypatch):
+    """/tf_static and tf2_msgs/TFMessage; the buffer is tf2_ros's where it is installed, else the one of test_frames."""
+    from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
+    from tf2_msgs.msg import TFMessage
+
+    if importlib.util.find_spec("tf2_ros") is None:
+        module = stand_in()
+
+        class TransformListener:
+            def __init__(self, buffer, node):
+                def keep(message):
+                    for each in message.transforms:
+                        buffer.known[(each.header.frame_id, each.child_frame_id)] = each
+
+                self._end = lambda: node.destroy_subscription(subscription)
+                subscription = node.create_subscription(TFMessage, "/tf_static", keep, LATCHED)
+
+            def unregister(self):
+                self._end()
+
+        module.TransformListener = TransformListener
+        monkeypatch.setitem(sys.modules, "tf2_ros", module)
+    bench = make_bench({"the mug": MUGS[1:]}, target_frame="base_link")
+    bench.depth = depth_image(np.full((48, 64), 0.8))
+    bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=K)
+    looks_forward = Transform(translation=Vector3(z=1.0), rotation=Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5))
+    transform = TransformStamped(header=Header(frame_id="base_link"), child_frame_id=FRAME, transform=looks_forward)
+    bench.client.create_publisher(TFMessage, "/tf_static", LATCHED).publish(TFMessage(transforms=[transform]))
+    position = wait_until(lambda: seen_from_the_base(bench))
+    assert (position.x, position.y, position.z) == pytest.approx((0.8, -0.128, 1 - 0.096), abs=1e-4)
+
+
+def seen_from_the_base(bench):
+    target = bench.ground("the mug")[1].target
+    return target.position.point if target.position.header.frame_id == "base_link" else None
 
 
 class Engine:
