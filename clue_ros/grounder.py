@@ -87,6 +87,11 @@ class Grounder:
         return self._backbone
 
     @property
+    def has_relevance(self) -> bool:
+        """Whether `relevance` can be asked for: the model directory has a mask head."""
+        return self._masker.head is not None
+
+    @property
     def threshold(self) -> float:
         """P(ambiguous) from which the robot asks, as fitted for this checkpoint."""
         return self._backbone.settings.threshold

@@ -21,6 +21,7 @@ SUITES = {
     "tabletop": "the model card's table, on rendered scenes of fixed test seeds",
     "ambiguity": "ambiguous or not, on data with labels: F1, ROC, reliability, by expression type",
     "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
+    "masks": "pixels of targets (mIoU, cIoU) and relevance of instructions, on rendered scenes",
     "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
@@ -150,6 +151,10 @@ def _suite(args: argparse.Namespace, subject, selection, other):
         from clue_ros.evaluation.grounding_suite import GroundingSuite
 
         return GroundingSuite(subject, selection)
+    if args.what == "masks":
+        from clue_ros.evaluation.mask_suite import MaskSuite
+
+        return MaskSuite(subject, args.path, args.limit, args.seed)
     if args.what == "dialogue":
         from clue_ros.evaluation.dialogue_suite import DialogueSuite
 

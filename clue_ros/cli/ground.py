@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE.png", help="the picture (default out/ground/PHOTO's name.png)"
     )
+    parser.add_argument(
+        "--mask", type=Path, metavar="MASK.png", help="also the target's pixels, white on black (models with masks)"
+    )
     parser.add_argument("--no-picture", action="store_true", help="save no picture")
     batch = parser.add_argument_group("many at once")
     batch.add_argument("--batch", type=Path, metavar="FILE.jsonl", help="decide every line of a file (- for stdin)")
@@ -52,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.batch is not None:
-        if args.photo is not None or args.turns or args.out:
+        if args.photo is not None or args.turns or args.out or args.mask:
             raise ClueError(
-                "--batch takes photos, expressions and turns from its file: leave PHOTO, --turn and --out away"
+                "--batch takes photos, expressions and turns from its file: leave PHOTO, --turn, --out and --mask away"
             )
         from clue_ros.cli.batch import run_batch
 
@@ -72,10 +75,18 @@ def run(args: argparse.Namespace) -> int:
         grounder = load_grounder(args)
         try:
             began = time.perf_counter()
-            decision = grounder.ground(rgb, args.expression, turns, may_ask=not args.no_ask, threshold=args.threshold)
+            if args.mask is not None and not grounder.has_masks:
+                raise ClueError("this model has no masks: clue train mask, or clue mask decoder for PaliGemma 2's own")
+            decision = grounder.ground(
+                rgb, args.expression, turns, may_ask=not args.no_ask, threshold=args.threshold, mask=args.mask is not None
+            )
             seconds = time.perf_counter() - began
         finally:
             grounder.close()
+    if decision.mask is not None:
+        from clue_ros.cli.mask import save_picture
+
+        save_picture(decision.mask.astype(np.uint8) * 255, args.mask)
     picture = None if args.no_picture else _save_picture(args, rgb, decision, turns)
     if args.json:
         row = {

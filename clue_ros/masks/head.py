@@ -39,8 +39,9 @@ class MaskQueries:
     image: torch.Tensor
 
 
-class _Block(nn.Module):
-    """Patches look at the words (and at one learned token that stands for "none of them"), then at their neighbours."""
+class Block(nn.Module):
+    """Patches look at the words (and, in the head, at a learned token that stands for "none of them"), then at their
+    neighbours."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -74,7 +75,7 @@ class MaskHead(nn.Module):
         self.states_norm, self.words = nn.LayerNorm(text_width), nn.Linear(text_width, width)
         self.nothing = nn.Parameter(torch.zeros(1, 1, width))
         self.hints = nn.Conv2d(3, width, 3, padding=1)  # attention map, the box's share of the cell, is there a box
-        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(blocks))
         self.edges = nn.Conv2d(3, edges, 3, padding=1)
         self.shapes = nn.Conv2d(edges, fine, 3, stride=2, padding=1)
         self.things = nn.Conv2d(width, fine, 1)

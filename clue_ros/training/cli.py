@@ -32,14 +32,14 @@ from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import ADAPTER_STAGES, Stages
 from clue_ros.training.variants import VARIANTS, with_variant
 
-TOOLS = ("ablate", "pack", "unpack")
+TOOLS = ("ablate", "pack", "unpack", "dwsl")
 DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", choices=("all", *STAGES, *TOOLS),
                         help="one stage, or all of the recipe's; ablate: variants of a stage side by side; pack, "
-                             "unpack: a run folder in small files")
+                             "unpack: a run folder in small files; dwsl: masks from labels of mixed quality, compared")
     parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the runs; a stage resumes in it")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG,
                         help="YAML recipe (default: the shipped model's)")
@@ -127,7 +127,7 @@ def _carry(args: argparse.Namespace, config: TrainConfig) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     problems = []
-    if args.base and args.stage not in (*ADAPTER_STAGES, "export", "calibrate", "mask"):
+    if args.base and args.stage not in (*ADAPTER_STAGES, "export", "calibrate", "mask", "dwsl"):
         problems.append(f"--base is for {', '.join(ADAPTER_STAGES)} and export; '{args.stage}' starts from nothing")
     if args.start_from and args.stage not in ("all", "vision", "language", "ablate", "export", "pack"):
         problems.append(f"--start-from is for vision and language; '{args.stage}' starts from --base")

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 import torch
 
-from clue_ros.masks.head import FINE, MaskHead, MaskQueries
+from clue_ros.masks.head import FINE, RELEVANCE, MaskHead, MaskQueries
 from clue_ros.masks.loss import dense_ious, dense_losses
 from clue_ros.simulation.dataset import read_scenes
 from clue_ros.training.base import Base
@@ -34,6 +34,8 @@ from clue_ros.training.slot import Slot
 from clue_ros.training.validation import Validation, chosen_scenes, evaluating, mean_of_batches
 from clue_ros.vlm.adapters import Adapter, load_adapters
 from clue_ros.vlm.decoder import image_keys, run_layers, text_queries
+
+Spoil = Callable[[int, int, MaskQuery, np.ndarray], Optional[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -194,19 +196,25 @@ class MaskTrainer:
 
     def batch(self, scenes: MaskScenes, index: np.ndarray, rng: np.random.Generator, shake: bool = True) -> MaskBatch:
         """The queries of some scenes with their labels. shake: exposure and tint of the image are drawn anew."""
-        s = self.settings
-        vision, _, objects, sizes = scenes.features.take(index)
-        per_image = [mask_queries(o, z, rng, s.queries, self.reader.known) for o, z in zip(objects, sizes)]
-        queries, used, where = self.reader.read(vision, per_image, s.length)
+        objects, sizes = scenes.features.objects, scenes.features.sizes
+        per_image = [mask_queries(objects[i], sizes[i], rng, self.settings.queries, self.reader.known) for i in index]
+        return self.assemble(scenes, index, per_image, rng, shake)
+
+    def assemble(self, scenes: MaskScenes, index: np.ndarray, per_image: Sequence[Sequence[MaskQuery]],
+                 rng: np.random.Generator, shake: bool = True, spoil: Optional[Spoil] = None) -> MaskBatch:
+        """A batch of given queries. spoil: another relevance label, of (scene, number of the query in the batch, query,
+        instances); None of it for the true one."""
+        vision = scenes.features.rows(index)
+        queries, used, where = self.reader.read(vision, per_image, self.settings.length)
         flips, images = scenes.flips[index], np.asarray(scenes.images[index])
         pixels = augment(images, flips, rng) if shake else plain(np.where(flips[:, None, None, None],
                                                                           images[:, :, ::-1], images))
-        labels, weights = self._labels(scenes, index, used, where, round(vision.shape[1] ** .5))
+        labels, weights = self._labels(scenes, index, used, where, round(vision.shape[1] ** .5), spoil)
         return moved(MaskBatch(vision, torch.from_numpy(pixels), queries, labels, weights, [q.kind for q in used]),
                      self._device)
 
     def _labels(self, scenes: MaskScenes, index: np.ndarray, used: Sequence[MaskQuery], where: Sequence[int],
-                grid: int) -> Tuple[torch.Tensor, torch.Tensor]:
+                grid: int, spoil: Optional[Spoil]) -> Tuple[torch.Tensor, torch.Tensor]:
         side = FINE * grid
         instances = {b: scenes.instances(int(index[b]), 2 * side) for b in set(where)}
         labels, weights = np.zeros((len(used), 2, side, side), np.float32), np.zeros((len(used), 2), np.float32)
@@ -215,6 +223,9 @@ class MaskTrainer:
                 if things is not None:
                     weights[n, channel] = 1
                     labels[n, channel] = soft_label(instances[b], things)
+            other = spoil(int(index[b]), n, query, instances[b]) if spoil is not None else None
+            if other is not None:
+                labels[n, RELEVANCE] = other
         return torch.from_numpy(labels), torch.from_numpy(weights)
 
 

@@ -15,6 +15,7 @@ from clue_ros.training.base import Base, open_base
 from clue_ros.training.detector_stage import DetectorTrainer
 from clue_ros.training.device import Device
 from clue_ros.training.dialogue_stage import train_dialogue
+from clue_ros.training.dwsl import Comparison, DwslSettings, told
 from clue_ros.training.export import export, export_mask, export_variant, load_base, write_report
 from clue_ros.training.features import FeatureData, compute_features, features_of, fingerprint, made_with
 from clue_ros.training.joint_stage import JointTrainer
@@ -287,6 +288,20 @@ class Stages:
                 return compute_features(tower, scenes, self._output / "validation", mirror=False, device=self._device)
             return compute_features(tower, scenes, self._output / ("features" if self._base else "language"),
                                     self._config.language.seed, device=self._device)
+
+    def dwsl(self) -> None:
+        """Weighted training of the relevance map beside its rivals (training/dwsl.py)."""
+        base = self._base or self._output / "model"
+        if not (base / "clue.json").exists():
+            raise TrainingError(f"{base} is no model directory: name a finished model with --base DIR")
+        opened, settings = open_base(base), DwslSettings()
+        settings = replace(settings, steps=self._steps, judge_steps=self._steps) if self._steps else settings
+        sizes = MaskSettings(scenes=settings.clean + settings.mixed, validation=settings.held)
+        compared = Comparison(opened, self._mask_scenes(opened, sizes), self._mask_scenes(opened, sizes, validation=True),
+                              self._output / "dwsl", settings, self._slot)
+        for line in told(compared.run()):
+            print(line)
+        print(f"comparison: {self._output / 'dwsl' / 'dwsl.json'}")
 
     def _put_mask(self, base: Path, trainer: MaskTrainer) -> None:
         folder = export_mask(base, trainer.run.folder, self._output / "model")

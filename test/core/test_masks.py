@@ -1,20 +1,25 @@
 """The mask head: trained, exported, resumed; what it reads in training is what serving gives it; masks and relevance."""
 
+import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from clue_ros.cli.main import main
 from clue_ros.grounder import Grounder
 from clue_ros.masks import segment_codes
+from clue_ros.masks.focus import active_pixels, focused, smallest_box
 from clue_ros.masks.head import FILE, MaskHead, MaskQueries, box_cover
 from clue_ros.masks.loss import dense_ious, dense_losses
 from clue_ros.masks.segment_codes import SegmentDecoder, convert
 from clue_ros.simulation.referring import enumerate_references
 from clue_ros.training.base import open_base
+from clue_ros.training.dwsl import SPOILS, Comparison, DwslSettings, spoilt_label, weight_of
 from clue_ros.training.features import features_of
 from clue_ros.training.mask_queries import MaskQuery, mask_queries, relevant_to
 from clue_ros.training.mask_stage import BaseReader, MaskScenes, MaskSettings, MaskTrainer, soft_label
@@ -240,3 +245,86 @@ def test_a_model_with_paligemmas_mask_decoder_uses_it_for_the_target(tiny_model_
     assert grounder.has_masks and (mask == decoder.eval().paste(codes, box, (64, 48))).all()
     with pytest.raises(NoMaskError):
         grounder.relevance(image, "the mug")
+
+
+def test_focus_keeps_what_is_active_and_nothing_else():
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    heat = np.zeros((40, 60), np.float32)
+    heat[10:20, 30:50] = .9
+    active = active_pixels(heat, growth=0)
+    assert smallest_box(active) == Box(30, 10, 50, 20) and smallest_box(active, .5) == Box(20, 5, 60, 25)
+    grown = active_pixels(heat, growth=2 / 60)
+    assert smallest_box(grown) == Box(28, 8, 52, 22) and (grown | active == grown).all()
+    assert smallest_box(np.zeros((4, 4), bool)) is None
+    for mode in ("overlay", "blur", "greyscale"):
+        shown = focused(image, active, mode)
+        assert shown.shape == image.shape and shown.dtype == np.uint8
+        assert (shown[active] == image[active]).all() and (shown[~active] != image[~active]).any(-1).mean() > .9
+    assert (focused(image, active, "overlay")[~active] == 127).all()
+    grey = focused(image, active, "greyscale")[~active]
+    assert (grey[:, 0] == grey[:, 1]).all() and (grey[:, 0] == grey[:, 2]).all()
+    one = focused(image[..., 0], active, "blur")
+    assert one.shape == (40, 60) and one[~active].std() < image[..., 0][~active].std() / 2
+    assert focused(image, active, "crop") is image
+    with pytest.raises(ValueError, match="overlay, blur"):
+        focused(image, active, "sepia")
+
+
+def test_masks_by_command(with_head, tiny_model_dir, scenes, tmp_path, capsys):
+    photo, model = scenes / "train/images/000000.webp", str(with_head)
+    run = lambda *args: main([str(a) for a in args])  # noqa: E731
+    size = Image.open(photo).size
+    assert run("mask", "relevance", photo, "the red mug and the plate", "--model", model, "--mode", "heat", "--out",
+               tmp_path / "heat.png") == 0
+    heat = np.asarray(Image.open(tmp_path / "heat.png"))
+    assert heat.shape == size[::-1] and "of the picture matters" in capsys.readouterr().out
+    assert run("mask", "relevance", photo, "the mug", "--model", tiny_model_dir) == 2
+    assert "clue train mask" in capsys.readouterr().err
+    found = None
+    for words in ("the mug", "the red ball", "the box", "the plate", "the bottle"):
+        assert run("ground", photo, words, "--no-ask", "--model", model, "--json", "--no-picture", "--mask",
+                   tmp_path / "mask.png") == 0
+        found = json.loads(capsys.readouterr().out)["box"]
+        assert (tmp_path / "mask.png").exists() == (found is not None)
+        if found:
+            mask = np.asarray(Image.open(tmp_path / "mask.png"))
+            assert mask.shape == size[::-1] and set(np.unique(mask)) <= {0, 255}
+            break
+    assert run("ground", photo, "the mug", "--model", tiny_model_dir, "--mask", tmp_path / "no.png") == 2
+
+    folder = tmp_path / "figures"
+    assert run("evaluate", "masks", scenes / "validation", "--model", model, "--limit", 3, "-o", folder) == 0
+    results = json.loads((folder / "results.json").read_text())
+    figures = {m["name"]: m["estimate"] for m in results["measures"]}
+    assert set(figures) >= {"miou", "ciou", "kept", "removed"} and results["complete"]
+    assert all(0 <= figures[name]["value"] <= 1 for name in figures)
+    assert run("evaluate", "masks", scenes / "validation", "--model", tiny_model_dir, "-o", folder) == 2
+    assert run("mask", "decoder", photo, "--output", tmp_path) == 2
+
+
+def test_labels_are_spoilt_in_every_way():
+    instances = np.zeros((256, 256), np.uint8)
+    instances[60:100, 60:100], instances[150:190, 150:190] = 1, 2
+    rng, true = np.random.default_rng(0), soft_label(instances, (0,))
+    spoilt = {kind: spoilt_label(kind, instances, (0,), rng) for kind in SPOILS}
+    assert spoilt["missing"].sum() == 0 and (spoilt["wrong"] == soft_label(instances, (1,))).all()
+    assert (spoilt["grown"] >= true).all() and spoilt["grown"].sum() > 1.5 * true.sum()
+    assert spoilt["shifted"].sum() == pytest.approx(true.sum()) and (spoilt["shifted"] * true).sum() < .6 * true.sum()
+    assert (spoilt_label("missing", instances, (0, 1), rng) == soft_label(instances, (1,))).all()
+    assert weight_of(torch.tensor([0.0, .05, .4, 1.0])).tolist() == pytest.approx([.1, .1, .4, 1.0])
+
+
+def test_the_judge_tells_clean_from_spoilt_labels_and_the_comparison_is_written(scenes, tiny_model_dir, mask_scenes,
+                                                                               tmp_path):
+    settings = DwslSettings(clean=6, mixed=12, steps=2, judge_steps=2, batch=3, queries=3, held=4)
+    compared = Comparison(open_base(tiny_model_dir), mask_scenes, mask_scenes, tmp_path, settings)
+    batch, kinds = compared.batch(np.arange(8, 14), True)
+    again, _ = compared.batch(np.arange(8, 14), True)
+    clean, none = compared.batch(np.arange(8, 14), False)
+    assert torch.equal(batch.labels, again.labels) and set(none) == {"clean"} and set(kinds) - {"clean"} <= set(SPOILS)
+    same = [(batch.labels[n, 1] == clean.labels[n, 1]).all().item() for n in range(len(kinds))]
+    assert all(same[n] for n, kind in enumerate(kinds) if kind == "clean") and sum(same) < len(same)
+    result = compared.run()
+    assert set(result["relevance_iou"]) == {"dwsl", "plain", "clean_few"} and "clean" in result["weights"]
+    assert json.loads((tmp_path / "dwsl.json").read_text()) == result
+    assert Comparison(open_base(tiny_model_dir), mask_scenes, mask_scenes, tmp_path, settings).run() == result

@@ -1,0 +1,214 @@
+"""The `focus` node: a camera without distractors, in front of a policy or a detector.
+
+    ros2 run clue_ros focus --ros-args -r image:=/camera/color/image_raw -p mode:=blur
+    ros2 topic pub --once /focus_on std_msgs/msg/String "data: put the red cup on the plate"
+
+`image_focused` comes for every frame of `image`, with its header and its encoding: what does not matter to the last
+instruction on `focus_on` is covered, blurred or without colour, and with `crop` the picture is the smallest box that
+keeps all that matters; `camera_info_focused` is right for it. The model works in a thread of its own, when the
+instruction or the scene changes; between, the heatmap follows the camera's motion. Without an instruction, before the
+first heatmap, and where nothing matters, frames pass through as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import threading
+import time
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+import cv2
+import numpy as np
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+
+from clue_ros.image_messages import image_to_rgb, image_to_samples
+from clue_ros.masks.focus import MODES, THRESHOLD, active_pixels, focused, smallest_box
+from clue_ros.ros import spinning
+from clue_ros.ros.conversions import array_to_image
+from clue_ros.ros.loading import GrounderFactory, ModelSettings, load_grounder
+from clue_ros.ros.sight import difference, thumbnail
+from clue_ros.types import Box, ClueError, NoMaskError
+
+ENCODINGS = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "mono8": 1, "8UC1": 1}
+
+
+class Heat(NamedTuple):
+    """A heatmap, and the thumbnail float32[64,64] of the frame that it belongs to."""
+
+    values: np.ndarray
+    thumbnail: np.ndarray
+    instruction: str
+
+
+class Focus(Node):
+    """One camera, one instruction. The model is loaded at construction; raises ClueError if it cannot be, or has no mask
+    head."""
+
+    def __init__(self, factory: GrounderFactory = load_grounder, **kwargs) -> None:
+        super().__init__("focus", **kwargs)
+        declare = lambda name, value, text: self.declare_parameter(  # noqa: E731
+            name, value, ParameterDescriptor(description=text))
+        self.add_on_set_parameters_callback(_check)
+        model = declare("model", "", "Model directory; empty: the embedded one. Read at start.").value
+        device = declare("device", "cpu", "torch device. Read at start.").value
+        declare("mode", MODES[0], "What becomes of the rest of the picture: " + ", ".join(MODES))
+        declare("crop", False, "Also cut to the smallest box that keeps what matters.")
+        for name, value, low, high, text in (
+            ("margin", 0.1, 0.0, 1.0, "Added around the box of a crop, a share of its sides."),
+            ("threshold", THRESHOLD, 0.01, 0.99, "Heat from which a pixel matters."),
+            ("tolerance", 6.0, 0.0, 255.0, "Grey levels by which a tile may change before the model looks again."),
+            ("rate", 2.0, 0.1, 30.0, "At most so many looks of the model a second."),
+        ):  # fmt: skip
+            limits = [FloatingPointRange(from_value=low, to_value=high)]
+            self.declare_parameter(name, value, ParameterDescriptor(description=text, floating_point_range=limits))
+        self._grounder = factory(ModelSettings(model, device))
+        if not getattr(self._grounder, "has_relevance", False):
+            raise NoMaskError("focus: this model has no mask head (mask.safetensors): clue train mask")
+        self._instruction, self._heat, self._info = "", None, None
+        self._looked, self._wanted = 0.0, None  # when the model last began; (rgb, thumbnail, instruction) for it
+        self._wake, self._stop = threading.Condition(), False
+        self.added_s: List[float] = []  # seconds that each of the last frames took here
+        self.looks = 0
+        self._image = self.create_publisher(Image, "image_focused", qos_profile_sensor_data)
+        self._info_out = self.create_publisher(CameraInfo, "camera_info_focused", qos_profile_sensor_data)
+        self.create_subscription(Image, "image", self._on_image, qos_profile_sensor_data)
+        self.create_subscription(CameraInfo, "camera_info", self._on_info, qos_profile_sensor_data)
+        self.create_subscription(String, "focus_on", self._on_instruction, 10)
+        self._thread = threading.Thread(target=self._work, name="focus_model", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the model's thread and frees the model."""
+        with self._wake:
+            self._stop = True
+            self._wake.notify()
+        self._thread.join(10.0)
+        if not self._thread.is_alive():
+            self._grounder.close()
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message
+
+    def _on_instruction(self, message: String) -> None:
+        """An empty one ends the focus."""
+        self._instruction = message.data.strip()
+        self._looked = 0.0
+
+    def _on_image(self, message: Image) -> None:
+        begun = time.perf_counter()
+        try:
+            picture, box = self._shown(message)
+        except ClueError as error:
+            self.get_logger().warning(f"a frame passes through as it is: {error}", throttle_duration_sec=10.0)
+            picture, box = message, None
+        self._image.publish(picture)
+        if self._info is not None:
+            info = copy.copy(self._info) if box is None else cropped_info(self._info, box)
+            info.header = message.header
+            self._info_out.publish(info)
+        self.added_s = [*self.added_s[-199:], time.perf_counter() - begun]
+
+    def _shown(self, message: Image) -> Tuple[Image, Optional[Box]]:
+        """The frame to publish, and the box that it was cut to."""
+        if not self._instruction:
+            return message, None
+        channels = ENCODINGS.get(message.encoding)
+        if channels is None:
+            raise ClueError(f"encoding {message.encoding} cannot be drawn into: give one of {', '.join(ENCODINGS)}")
+        rgb = image_to_rgb(message)
+        small = thumbnail(rgb)
+        self._refresh(rgb, small)
+        heat = self._heat
+        if heat is None or heat.instruction != self._instruction or heat.values.shape != rgb.shape[:2]:
+            return message, None
+        active = active_pixels(moved(heat, small), self._value("threshold"))
+        if not active.any():
+            return message, None
+        pixels = image_to_samples(message, channels, np.uint8)
+        pixels = pixels[..., 0] if pixels.ndim == 3 and channels == 1 else pixels
+        shown, box, mode = focused(pixels, active, self._value("mode")), None, self._value("mode")
+        if self._value("crop") or mode == "crop":
+            box = smallest_box(active, self._value("margin"))
+            shown = shown[int(box.y0):int(box.y1), int(box.x0):int(box.x1)]
+        return array_to_image(shown, message.encoding, message.header), box
+
+    def _refresh(self, rgb: np.ndarray, small: np.ndarray) -> None:
+        """Lets the model look where the words or the scene are new."""
+        heat, now = self._heat, time.monotonic()
+        new = heat is None or heat.instruction != self._instruction
+        if not new and difference(heat.thumbnail, small) <= self._value("tolerance"):
+            return
+        if now - self._looked < 1 / self._value("rate"):
+            return
+        with self._wake:
+            if self._wanted is None:
+                self._looked = now
+                self._wanted = rgb, small, self._instruction
+                self._wake.notify()
+
+    def _work(self) -> None:
+        """The model's thread."""
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stop or self._wanted is not None)
+                if self._stop:
+                    return
+                rgb, small, instruction = self._wanted
+            try:
+                self._heat = Heat(self._grounder.relevance(rgb, instruction), small, instruction)
+                self.looks += 1
+            except ClueError as error:
+                self.get_logger().warning(f"'{instruction}': {error}", throttle_duration_sec=10.0)
+            with self._wake:
+                self._wanted = None
+
+    def _value(self, name: str) -> Any:
+        return self.get_parameter(name).value
+
+
+def moved(heat: Heat, small: np.ndarray) -> np.ndarray:
+    """The heatmap shifted as the picture has shifted since, by phase correlation of the thumbnails; as it was where they
+    do not correlate."""
+    if difference(heat.thumbnail, small) < 1.0:
+        return heat.values
+    window = cv2.createHanningWindow(small.shape[::-1], cv2.CV_32F)
+    (across, down), response = cv2.phaseCorrelate(heat.thumbnail, small, window)
+    if response < .1 or max(abs(across), abs(down)) > small.shape[0] / 4:
+        return heat.values
+    height, width = heat.values.shape
+    shift = np.float32([[1, 0, across * width / small.shape[1]], [0, 1, down * height / small.shape[0]]])
+    return cv2.warpAffine(heat.values, shift, (width, height))
+
+
+def cropped_info(info: CameraInfo, box: Box) -> CameraInfo:
+    """camera_info of a picture that was cut to a box: its size, and the principal point from its corner."""
+    result = copy.deepcopy(info)
+    result.width, result.height = int(box.x1 - box.x0), int(box.y1 - box.y0)
+    result.k[2], result.k[5] = info.k[2] - box.x0, info.k[5] - box.y0
+    result.p[2], result.p[6] = info.p[2] - box.x0, info.p[6] - box.y0
+    return result
+
+
+def _check(parameters) -> SetParametersResult:
+    for parameter in parameters:
+        if parameter.name == "mode" and parameter.value not in MODES:
+            reason = f"mode is {parameter.value!r}: give one of {', '.join(MODES)}"
+            return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)
+
+
+def main(args: Optional[List[str]] = None) -> int:
+    try:
+        return spinning.run(Focus, args)
+    except ClueError as error:
+        print(f"focus: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
