@@ -20,11 +20,9 @@ import numpy as np
 
 from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import Belief
-from clue_ros.belief.pointing import SPREAD, is_pointed, likelihoods, outside, pointed_place
-from clue_ros.belief.reader import ModelReader
+from clue_ros.belief.pointing import is_pointed, likelihoods, outside, pointed_place, speaks_of_place
 from clue_ros.candidates import attention_lift
 from clue_ros.evaluation.metrics import box_iou
-from clue_ros.grounder import Grounder
 from clue_ros.prompt import check_expression, check_turns, clean
 from clue_ros.types import Answer, Box, Decision, Outcome, Turn
 
@@ -38,7 +36,8 @@ LIKELY, ASKED_ABOUT = 0.04, 6  # candidates below that probability, and beyond s
 SETTLED = 0.9  # from this probability on an answered question is not followed by another
 TRUSTED = 0.6  # from here on the belief's best candidate stands against the model's own box
 JITTER = 0.03  # of the image's width: where the model is asked again around a click
-_HERE = re.compile(r"\b(here|this|that|these|those|there)\b")
+NEAR = 0.08  # of the image's width: a candidate so near to a click stands before what else is there
+OWN_WEIGHT, SEEN_WEIGHT = 0.3, 0.25  # of the model's box after a click, and of what it sees there, beside an average candidate
 _LIKE = re.compile(r"\blike (?:this|that|it|the) ?(?:one|thing|here)?\b")
 
 
@@ -65,8 +64,12 @@ class BeliefGrounder:
         if question_policy not in QUESTION_POLICIES:
             raise ValueError(f"question_policy is {question_policy!r}: give one of {', '.join(QUESTION_POLICIES)}")
         self._grounder, self.question_policy = grounder, question_policy
-        self._backbone = grounder.backbone if isinstance(grounder, Grounder) else None
-        self._reader = None if self._backbone is None else ModelReader(self._backbone)
+        self._backbone = getattr(grounder, "backbone", None)
+        self._reader: Any = None
+        if self._backbone is not None:  # imported here: a node without a model needs no torch
+            from clue_ros.belief.reader import ModelReader
+
+            self._reader = ModelReader(self._backbone)
         self._last: Optional[_Remembered] = None
 
     def __getattr__(self, name: str) -> Any:
@@ -109,7 +112,7 @@ class BeliefGrounder:
         """The candidate that was pointed at: among the dialogue's, and what the model sees at the place."""
         answer = turns[-1].answer
         own = self._grounder.ground(image, expression, turns, may_ask=False, candidates=candidates, **rest)
-        if own.outcome is Outcome.UNKNOWN_WORDS and _HERE.search(clean(expression)):
+        if own.outcome is Outcome.UNKNOWN_WORDS and speaks_of_place(expression):
             own = self._grounder.ground(image, "the thing", turns, may_ask=False, candidates=candidates, **rest)
         if own.outcome is Outcome.UNKNOWN_WORDS:
             return own
@@ -120,23 +123,28 @@ class BeliefGrounder:
         if not belief.boxes:
             return replace(own, outcome=Outcome.NOT_FOUND, box=None, confidence=0.0)
         best = belief.boxes[belief.best]
-        box = best if candidates else _agreed(belief, own.box)
-        return replace(own, outcome=Outcome.FOUND, box=box, confidence=belief.probabilities[belief.best],
-                       question="", candidates=belief.boxes, belief=belief.probabilities)
+        mask = own.mask if own.box == best else None  # it would be another thing's
+        return replace(own, outcome=Outcome.FOUND, box=best, mask=mask, question="",
+                       confidence=belief.probabilities[belief.best], candidates=belief.boxes, belief=belief.probabilities)
 
     def _with_seen_at(self, image, belief: Belief, answer: Answer, own: Decision, should_stop) -> Belief:
-        """The candidates, and what the model names when it is asked what is at the place, and a little beside it."""
-        x, y = pointed_place(answer)
-        step = JITTER * image.width
-        boxes: List[Box] = [own.box] if own.box is not None else []
-        for dx, dy in ((0, 0), (step, 0), (-step, 0), (0, step), (0, -step)):
+        """The candidates, the box that the model itself gives after the click, and what it names at the place.
+
+        With a candidate near the click the words have their say: what else stands there only supports a candidate. Without
+        one the model is also asked a little beside the click."""
+        (x, y), step = pointed_place(answer), JITTER * image.width
+        listed = belief.boxes
+        near = any(outside((x, y), box) <= NEAR * image.width for box in listed)
+        around = ((0, 0),) if near else ((0, 0), (step, 0), (-step, 0), (0, step), (0, -step))
+        boxes, weights = list(listed), [p * len(listed) for p in belief.probabilities]
+        if own.box is not None:
+            boxes, weights = [*boxes, own.box], [*weights, OWN_WEIGHT]
+        known = tuple(boxes)
+        for dx, dy in around:
             seen = self._reader.at_point(image, (x + dx, y + dy), should_stop)
-            if seen is not None:
-                boxes.append(seen.box)
-        for box in boxes:
-            if outside((x, y), box) < 4 * SPREAD * image.width:
-                belief = belief.with_candidate(box, 1 / (len(belief.boxes) + 1))
-        return _merged(belief)
+            if seen is not None and (not near or any(box_iou(seen.box, box) >= SAME_IOU for box in known)):
+                boxes, weights = [*boxes, seen.box], [*weights, SEEN_WEIGHT]
+        return _merged(Belief.of(boxes, weights))
 
     def _alike(self, image, expression: str, answer: Answer) -> Optional[Tuple[str, Box]]:
         """"One like this": (words for what the thing pointed at is, its box); None if the words do not say so."""
@@ -180,7 +188,8 @@ class BeliefGrounder:
             if decision.outcome is not Outcome.FOUND:
                 return decision
         if not candidates:
-            decision = replace(decision, box=self._settle(decision.box, belief))
+            box = self._settle(decision.box, belief)
+            decision = decision if box == decision.box else replace(decision, box=box, mask=None)
         return replace(decision, candidates=belief.boxes, belief=belief.probabilities)
 
     def _settle(self, own: Box, belief: Belief) -> Box:
@@ -312,8 +321,3 @@ def _merged(belief: Belief) -> Belief:
         weights.append(sum(shares))
     return Belief.of(boxes, weights)
 
-
-def _agreed(belief: Belief, own: Optional[Box]) -> Box:
-    """The best candidate; the model's own box of the same thing where there is one, for it has read the click."""
-    best = belief.boxes[belief.best]
-    return best if own is None or box_iou(own, best) < SAME_IOU else best

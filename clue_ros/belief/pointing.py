@@ -7,6 +7,7 @@ in whose middle it lies, and the smaller one, is likelier.
 from __future__ import annotations
 
 import math
+import re
 from typing import Sequence, Tuple
 
 import numpy as np
@@ -16,9 +17,16 @@ from clue_ros.types import Answer, Box, InvalidAnswerError
 SPREAD = 0.025  # of the image's width: standard deviation of a click beside what it means
 SCRIBBLE_POINTS = 3  # fewer points are a click or the corners of a box
 
+_HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")
+
 
 def is_pointed(answer: Answer) -> bool:
     return answer.point is not None or answer.box is not None
+
+
+def speaks_of_place(words: str) -> bool:
+    """Whether words need a gesture: "this one", "the one here"."""
+    return _HERE.search(words.lower()) is not None
 
 
 def pointed_place(answer: Answer) -> Tuple[float, float]:

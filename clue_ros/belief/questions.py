@@ -7,15 +7,17 @@ words of the table that the model knows. Positions follow from the boxes. No tru
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.belief.belief import Belief, information_gain
-from clue_ros.belief.reader import ModelReader
 from clue_ros.dialogue.phrases import choice
 from clue_ros.types import Box
-from clue_ros.vlm.passes import EncodedImage
+
+if TYPE_CHECKING:
+    from clue_ros.belief.reader import ModelReader
+    from clue_ros.vlm.passes import EncodedImage
 
 COLORS = ("red", "green", "blue", "yellow", "orange", "purple", "white", "black")
 SIZES = ("small", "large")

@@ -1,6 +1,7 @@
 """`clue evaluate demo --seeds 50`: play the demo's six kinds of episode on many seeds and print how many succeed.
 `clue evaluate detectors --models A B`: model directories side by side on held-out scenes.
 `clue evaluate bag BAG`: a recorded bag, offline, as the node would have decided.
+`clue evaluate pointing | questions`: clicks, and question policies: evaluate_belief.py.
 `clue evaluate tabletop | ambiguity | grounding | dialogue | interactive`: evaluate_suites.py, docs/evaluation.md."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from clue_ros.cli import evaluate_bag, evaluate_suites
+from clue_ros.cli import evaluate_bag, evaluate_belief, evaluate_suites
 from clue_ros.cli.loading import add_model_arguments, load_grounder
 from clue_ros.types import ClueError
 
@@ -18,7 +19,7 @@ EXAMPLES = """examples:
   clue evaluate demo --seeds 50
   clue evaluate demo --seeds 20 --first-seed 1000 --pictures failures -o out/evaluate/check.json
   clue evaluate detectors --models clue_ros/models/tabletop runs/joint/model --scenes 100
-""" + "\n".join((evaluate_suites.EXAMPLES, evaluate_bag.EXAMPLES))
+""" + "\n".join((evaluate_suites.EXAMPLES, evaluate_belief.EXAMPLES, evaluate_bag.EXAMPLES))
 
 KINDS = 6  # episodes a seed
 HELD_OUT_SEED = 12  # of the scenes of `detectors`: training has 1, calibration 2
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     suites = parser.add_subparsers(dest="what", metavar="SUITE", required=True)
     evaluate_suites.add_parsers(suites)
+    evaluate_belief.add_parsers(suites)
     demo = suites.add_parser("demo", help="the episodes that `make demo` plays, without ROS")
     demo.add_argument(
         "--seeds", type=_positive, default=50, metavar="N", help="number of seeds, 6 episodes each (default 50)"
@@ -74,6 +76,8 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.what in evaluate_suites.SUITES:
         return evaluate_suites.run(args)
+    if args.what in evaluate_belief.VERBS:
+        return evaluate_belief.run(args)
     args.output = args.output or Path("out/evaluate") / f"{args.what}.json"
     if args.what == "bag":
         return evaluate_bag.run(args)

@@ -1,0 +1,170 @@
+"""Two measurements of belief/ on rendered scenes of the tabletop suite's test seed: pointing, and questions.
+
+Pointing: every ambiguous instruction is answered by one click, at random within the target or beside its box by less than 5 %
+of the image's width; resolved means that no further question follows and that the box is right (IoU >= 0.5). Questions:
+whole dialogues with the simulated person under each policy, on the same instructions. A model raises no error here that
+would end the run: what fails counts as failed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+
+from clue_ros.belief.grounder import POINTED, BeliefGrounder
+from clue_ros.evaluation import interaction
+from clue_ros.evaluation.metrics import box_iou, mean, wilson_interval
+from clue_ros.evaluation.tabletop_conditions import IN_DISTRIBUTION
+from clue_ros.evaluation.tabletop_instructions import Instruction, instructions, person_for
+from clue_ros.simulation.dataset import ASPECTS
+from clue_ros.simulation.referring import ImageSize
+from clue_ros.types import Answer, Box, ClueError, Outcome, Turn
+
+Row = Dict[str, Any]
+BESIDE = 0.05  # of the image's width
+PLACES = ("within", "beside")
+SLOPPY = 0.08  # of a box's sides: standard deviation of the corners of the boxes that stand in for a detector's
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One ambiguous instruction about one rendered scene; objects: with their boxes in pixels of rgb."""
+
+    key: str
+    rgb: np.ndarray
+    objects: Sequence[Any]
+    said: Instruction
+    number: int
+
+    @property
+    def size(self) -> ImageSize:
+        return ImageSize(self.rgb.shape[1], self.rgb.shape[0])
+
+    @property
+    def target(self) -> Box:
+        return self.objects[self.said.target].box
+
+    def rng(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([IN_DISTRIBUTION.seed, int(self.key), purpose, self.number])
+
+
+def ambiguous_instructions(scenes: int, first: int = 0) -> Iterator[Asked]:
+    """Those of the tabletop suite's scenes first … first + scenes - 1."""
+    from clue_ros.simulation.renderer import TabletopRenderer
+
+    condition, renderers = IN_DISTRIBUTION, {}
+    try:
+        for number in range(first, first + scenes):
+            aspect = ASPECTS[number % len(ASPECTS)]
+            if aspect not in renderers:
+                renderers[aspect] = TabletopRenderer(*aspect)
+            view = renderers[aspect].render(condition.scene(condition.seed, number), depth=False)
+            size = ImageSize(view.rgb.shape[1], view.rgb.shape[0])
+            drawn = instructions(view.objects, size, np.random.default_rng([condition.seed, number, 1]))
+            for n, said in enumerate(drawn):
+                if said.truth == "ambiguous":
+                    yield Asked(str(number), view.rgb, view.objects, said, n)
+    finally:
+        for renderer in renderers.values():
+            renderer.close()
+
+
+def click(target: Box, place: str, size: ImageSize, rng: np.random.Generator) -> Tuple[float, float]:
+    """A click in pixels: anywhere in the inner 80 % of the box, or outside of it by less than BESIDE of the width, in any
+    direction that stays in the image."""
+    if place == "within":
+        return (float(target.x0 + rng.uniform(.1, .9) * (target.x1 - target.x0)),
+                float(target.y0 + rng.uniform(.1, .9) * (target.y1 - target.y0)))
+    (cx, cy), half_w, half_h = target.center, (target.x1 - target.x0) / 2, (target.y1 - target.y0) / 2
+    while True:
+        angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, BESIDE) * size.width
+        dx, dy = math.cos(angle), math.sin(angle)
+        edge = min(half_w / max(abs(dx), 1e-9), half_h / max(abs(dy), 1e-9))
+        x, y = cx + dx * (edge + distance), cy + dy * (edge + distance)
+        if 0 <= x <= size.width and 0 <= y <= size.height:
+            return x, y
+
+
+def detections(asked: Asked) -> Tuple[Box, ...]:
+    """Stand-ins for another system's boxes of everything visible: the true ones with sloppy corners."""
+    rng, found = asked.rng(7), []
+    for item in asked.objects:
+        if item.box is not None and item.pixels > 0:
+            w, h = item.box.x1 - item.box.x0, item.box.y1 - item.box.y0
+            moved = np.asarray(item.box) + rng.normal(0, SLOPPY, 4) * (w, h, w, h)
+            found.append(Box(*np.sort(moved.reshape(2, 2), 0).reshape(4).tolist()))
+    return tuple(found)
+
+
+def play_pointing(grounder: Any, items: Iterator[Asked]) -> Iterator[Row]:
+    """Rows of one instruction after another: each place of the click, by the model alone, with the belief, and with the
+    belief over a detector's boxes."""
+    believing = BeliefGrounder(grounder)
+    for asked in items:
+        seen = grounder.look(asked.rgb)
+        for place in PLACES:
+            point = click(asked.target, place, asked.size, asked.rng(5 + PLACES.index(place)))
+            turns = (Turn(POINTED, Answer(point=point)),)
+            for way, ground, boxes in (("model alone", grounder.ground, ()), ("belief", believing.ground, ()),
+                                       ("belief, given boxes", believing.ground, detections(asked))):
+                yield {"scene": asked.key, "expression": asked.said.text, "place": place, "way": way,
+                       "point": [round(v, 1) for v in point], **_judged(asked, lambda: ground(
+                           seen, asked.said.text, turns, candidates=boxes))}
+
+
+def _judged(asked: Asked, decide: Callable[[], Any]) -> Row:
+    try:
+        decision = decide()
+    except ClueError as error:
+        return {"outcome": "error", "reason": str(error), "iou": 0.0, "resolved": False, "right_thing": False, "seconds": 0.0}
+    iou = box_iou(decision.box, asked.target) if decision.box is not None else 0.0
+    others = [box_iou(decision.box, o.box) for n, o in enumerate(asked.objects)
+              if decision.box is not None and n != asked.said.target and o.box is not None]
+    found = decision.outcome is Outcome.FOUND
+    return {"outcome": decision.outcome.value, "reason": "", "iou": round(iou, 4), "resolved": found and iou >= .5,
+            "right_thing": found and iou > max(others, default=0.0), "seconds": round(sum(decision.latency_s.values()), 4)}
+
+
+def play_questions(grounder: Any, items: Iterator[Asked], policies: Sequence[str], max_questions: int = 3) -> Iterator[Row]:
+    """A row for each policy, one instruction after another; the person says the same of the same question."""
+    believing = {policy: BeliefGrounder(grounder, policy) for policy in policies}
+    for asked in items:
+        seen = grounder.look(asked.rgb)
+        for policy in policies:
+            person = person_for(asked.said, asked.objects, asked.size, asked.rng(2))
+            try:
+                row, _ = interaction.play(believing[policy], seen, asked.said.text, "ambiguous", (asked.target,), person,
+                                          max_questions=max_questions)
+            except ClueError as error:
+                row = {"outcome": "error", "reason": str(error), "success": False, "right": False, "asked": 0, "seconds": 0.0}
+            yield {**row, "image": asked.key, "scene": asked.key, "policy": policy}
+
+
+def pointing_summary(rows: Sequence[Row]) -> List[Row]:
+    """One line for each place and way: shares with 95 % Wilson intervals."""
+    pairs = list(dict.fromkeys((r["place"], r["way"]) for r in rows))
+    return [_line({"place": place, "way": way}, [r for r in rows if (r["place"], r["way"]) == (place, way)],
+                  ("resolved", "right_thing")) for place, way in pairs]
+
+
+def questions_summary(rows: Sequence[Row]) -> List[Row]:
+    """One line for each policy; `questions`: a dialogue, `questions_if_asked`: of those that asked at all."""
+    lines = []
+    for policy in dict.fromkeys(r["policy"] for r in rows):
+        own = [r for r in rows if r["policy"] == policy]
+        line = _line({"policy": policy}, own, ("success", "right"))
+        lines.append({**line, "questions": mean([r["asked"] for r in own]),
+                      "questions_if_asked": mean([r["asked"] for r in own if r["asked"]])})
+    return lines
+
+
+def _line(names: Row, rows: Sequence[Row], shares: Sequence[str]) -> Row:
+    line = {**names, "count": len(rows), "scenes": len({r["scene"] for r in rows}),
+            "seconds": mean([r["seconds"] for r in rows])}
+    for name in shares:
+        hits = sum(bool(r[name]) for r in rows)
+        line[name], line[f"{name}_interval"] = hits / len(rows), list(wilson_interval(hits, len(rows)))
+    return line

@@ -1,0 +1,165 @@
+"""The belief over candidates: Bayes, pointing by click, box and scribble, numbers, and the embedded model behind them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clue_ros.belief import marks, questions
+from clue_ros.belief.belief import Belief, information_gain
+from clue_ros.belief.grounder import BeliefGrounder
+from clue_ros.belief.pointing import from_numbers, likelihoods, scribble, speaks_of_place
+from clue_ros.evaluation.metrics import box_iou
+from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
+from clue_ros.types import Answer, Box, InvalidAnswerError, Outcome, Turn
+from clue_ros.visualization import draw_debug
+
+LEFT, MIDDLE, RIGHT = Box(20, 40, 60, 80), Box(130, 40, 170, 80), Box(240, 40, 280, 80)
+WIDTH = 320
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8), st.lists(st.floats(0, 1e6), min_size=8, max_size=8))
+def test_a_belief_sums_to_one_and_follows_bayes(weights, seen):
+    belief = Belief.of([LEFT] * len(weights), weights)
+    after = belief.updated(seen[: len(weights)])
+    assert sum(after.probabilities) == pytest.approx(1)
+    assert 0 <= after.entropy <= np.log2(len(weights)) + 1e-9
+    if max(seen[: len(weights)]) <= 0:
+        assert after == belief
+
+
+def test_an_observation_moves_the_belief_by_its_likelihood_ratio():
+    after = Belief.of([LEFT, RIGHT], [1, 3]).updated([0.9, 0.3])
+    assert after.probabilities == pytest.approx((0.5, 0.5))
+    ruled_out = Belief.of([LEFT, RIGHT]).updated([1, 0])
+    assert 0 < ruled_out.probabilities[1] < 0.01  # people err: never quite ruled out
+    assert Belief.of([RIGHT, LEFT], [3, 1]).ordered() == Belief.of([LEFT, RIGHT], [1, 3])
+    assert Belief.of([LEFT, MIDDLE, RIGHT], [1, 97, 2]).likely(0.05, 5).boxes == (MIDDLE,)
+    for weights in ([1], [1, -1], [1, float("nan")]):
+        with pytest.raises(ValueError):
+            Belief.of([LEFT, RIGHT], weights)
+
+
+def test_information_gain_of_perfect_useless_and_noisy_answers():
+    assert information_gain([0.5, 0.5], np.eye(2)) == pytest.approx(1)
+    assert information_gain([0.25] * 4, np.ones((4, 1))) == pytest.approx(0)
+    assert 0 < information_gain([0.5, 0.5], np.array([[0.9, 0.1], [0.1, 0.9]])) < 1
+
+
+@given(st.floats(0, 320), st.floats(0, 240))
+def test_a_click_means_the_nearest_of_equal_boxes(x, y):
+    boxes = (LEFT, MIDDLE, RIGHT)
+    best = int(np.argmax(likelihoods(Answer(point=(x, y)), boxes, WIDTH)))
+    assert abs(boxes[best].center[0] - x) <= min(abs(b.center[0] - x) for b in boxes) + 1e-6
+
+
+def test_a_click_in_nested_boxes_means_the_smaller_and_a_scribble_what_it_covers():
+    outer, inner = Box(20, 20, 220, 220), Box(100, 100, 140, 140)
+    assert likelihoods(Answer(point=(120, 120)), (outer, inner), WIDTH).argmax() == 1
+    assert likelihoods(Answer(box=Box(25, 25, 215, 215)), (outer, inner), WIDTH).argmax() == 0
+    assert likelihoods(scribble([(245, 50), (260, 70), (275, 52)]), (LEFT, MIDDLE, RIGHT), WIDTH).argmax() == 2
+    assert from_numbers([1, 2]) == Answer(point=(1, 2))
+    assert from_numbers([5, 6, 1, 2]) == Answer(box=Box(1, 2, 5, 6))
+    assert from_numbers([1, 2, 3, 4, 5, 0]).box == Box(1, 0, 5, 4)
+    for wrong in ([1], [1, 2, 3], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, float("nan")], [float("inf"), 1]):
+        with pytest.raises(InvalidAnswerError):
+            from_numbers(wrong)
+
+
+@pytest.mark.parametrize("said, number", [
+    ("two", 2), ("2", 2), ("The second.", 2), ("the second one", 2), ("number two, please", 2), ("#3", 3), ("1st", 1),
+    ("one", 1), ("number one", 1), ("the last one", 3), ("the first one", 1), ("I mean 3", 3),
+    ("the one", None), ("this one", None), ("the one on the left", None), ("the second from the left", None), ("4", None),
+    ("one or two", None), ("0", None), ("", None), ("the red one", None)])  # fmt: skip
+def test_numbers_that_an_answer_names(said, number):
+    assert marks.number_said(said, 3) == number
+
+
+def test_the_question_of_numbers_is_known_again():
+    assert marks.question(3) == "Do you mean 1, 2 or 3?"
+    assert [marks.asked_about(marks.question(n)) for n in range(1, 10)] == list(range(1, 10))
+    assert marks.asked_about("Do you mean the red mug or the blue mug?") == 0
+    with pytest.raises(ValueError):
+        marks.question(10)
+
+
+def test_words_that_need_a_gesture():
+    assert speaks_of_place("the one here") and speaks_of_place("This one!")
+    assert not speaks_of_place("the red mug")
+
+
+def test_positions_settle_two_or_three_candidates():
+    found = questions._of_places(Belief.of([RIGHT, LEFT, MIDDLE]), (320, 240), "mug")
+    assert found.text == "Do you mean the left mug, the middle mug or the right mug?"
+    assert found.answers[0].argmax() == 2 and 1 < found.bits < np.log2(3)
+    behind = questions._of_places(Belief.of([Box(20, 20, 60, 60), Box(22, 150, 62, 190)]), (320, 240), "one")
+    assert behind.text == "Do you mean the back one or the front one?"
+    assert questions._of_places(Belief.of([LEFT, MIDDLE, RIGHT, LEFT]), (320, 240), "one") is None
+
+
+def test_a_grounder_that_cannot_be_read_asks_by_numbers_and_understands_them():
+    plain = ScriptedGrounder({"the mug": [Say.ask(candidates=(RIGHT, LEFT)), Say.found(MIDDLE)]})
+    grounder = BeliefGrounder(plain, "numbers")
+    image = grounder.encode(np.zeros((240, 320, 3), np.uint8))
+    asked = grounder.ground(image, "the mug")
+    assert asked.outcome is Outcome.ASK and asked.question == "Do you mean 1 or 2?"
+    assert asked.candidates == (LEFT, RIGHT)
+    chosen = grounder.ground(image, "the mug", [Turn(asked.question, Answer("the second one"))])
+    assert chosen.outcome is Outcome.FOUND and chosen.box == RIGHT
+    by_words = grounder.ground(image, "the mug", [Turn(asked.question, Answer("the red one"))])
+    assert by_words.box == MIDDLE  # no number: the grounder itself reads it
+    picture = draw_debug(image.rgb, asked, caption="")
+    assert picture[int(LEFT.center[1]), int(LEFT.center[0]) - 9].max() < 40  # the plate of the number
+    assert BeliefGrounder(plain).ground(image, "the mug").question == "Which one do you mean?"
+    with pytest.raises(ValueError):
+        BeliefGrounder(plain, "guess")
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """(embedded model, what it sees, objects, instruction that fits two) of one test scene."""
+    from clue_ros.evaluation.belief_suite import ambiguous_instructions
+    from clue_ros.grounder import Grounder
+
+    grounder = Grounder.from_pretrained()
+    asked = next(a for a in ambiguous_instructions(9, 2) if a.said.text.split()[-1] in questions.THINGS)
+    return grounder, grounder.look(asked.rgb), asked
+
+
+def test_with_the_learned_policy_it_is_the_grounder_itself(scene):
+    grounder, seen, asked = scene
+    own, wrapped = grounder.ground(seen, asked.said.text), BeliefGrounder(grounder).ground(seen, asked.said.text)
+    assert (own.outcome, own.question, own.box, own.candidates) == (
+        wrapped.outcome, wrapped.question, wrapped.box, wrapped.candidates)  # fmt: skip
+    assert wrapped.belief == ()
+
+
+def test_pointing_settles_it_in_an_answer_and_in_the_instruction(scene):
+    grounder, seen, asked = scene
+    believing = BeliefGrounder(grounder)
+    boxes = tuple(o.box for o in asked.objects if o.box is not None)
+    for n in asked.said.matches:
+        target = asked.objects[n].box
+        answered = believing.ground(seen, asked.said.text, [Turn("Which one?", Answer(point=target.center))])
+        assert answered.outcome is Outcome.FOUND
+        assert max(boxes, key=lambda box: box_iou(answered.box, box)) == target
+        assert sum(answered.belief) == pytest.approx(1) and len(answered.belief) == len(answered.candidates)
+        given = believing.ground(seen, "the one here", pointing=Answer(point=target.center), candidates=boxes)
+        assert given.box == target
+
+
+def test_the_model_reads_scores_and_the_policy_asks_from_them(scene):
+    grounder, seen, asked = scene
+    believing = BeliefGrounder(grounder, "information_gain")
+    decision = believing.ground(seen, asked.said.text, threshold=0.0)
+    assert decision.outcome is Outcome.ASK and decision.question
+    assert len(decision.belief) == len(decision.candidates) >= 1
+    reader = believing._reader
+    boxes = [o.box for o in asked.objects if o.box is not None]
+    noun = questions.noun_of(asked.said.text)
+    scores = reader.scores(seen, [f"the {noun}"], boxes)[0]
+    category = [o.category for o in asked.objects if o.box is not None]
+    assert category[int(scores.argmax())] == noun  # what it scores best is what it is asked for
+    # Side by side or one by one: the same numbers.
+    both = reader.scores(seen, [f"the red {noun}", f"the blue {noun}"], boxes)
+    assert np.allclose(both[1], reader.scores(seen, [f"the blue {noun}"], boxes)[0], atol=1e-3)
