@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -10,13 +11,30 @@ from test_speech import say, watch
 
 from clue_ros.action import Ground
 from clue_ros.srv import Answer
-from clue_ros.testing.fake_grounder import Say
+from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box
 
 Code, State = Ground.Result, Ground.Feedback
 QUESTION = "Which mug?"
-MUGS = [Say.ask(QUESTION, delay_s=0.6), Say.found(Box(1, 2, 3, 4))]
+MUGS = [Say.ask(QUESTION), Say.found(Box(1, 2, 3, 4))]
 TEXT, POINT, BOX = Answer.Request.TEXT, Answer.Request.POINT, Answer.Request.BOX
+
+
+class Held(ScriptedGrounder):
+    """Thinks about a dialogue of `turns` turns until it is let go."""
+
+    def __init__(self, script, turns):
+        super().__init__(script)
+        self.let_go, self.turns, self.holds = threading.Event(), turns, False
+
+    def _line(self, expression, turns):
+        self.holds = len(turns) == self.turns
+        return super()._line(expression, turns)
+
+    def _work(self, seconds, should_stop):
+        while self.holds and not self.let_go.wait(0.01) and not should_stop():
+            pass
+        super()._work(seconds, should_stop)
 
 
 def answers(bench):
@@ -26,7 +44,7 @@ def answers(bench):
 
 @pytest.mark.parametrize("way", ["speech", "service"])
 def test_early_before_the_question(make_bench, monkeypatch, way):
-    bench = make_bench({"the mug": MUGS})
+    bench = make_bench(grounder=Held({"the mug": MUGS}, 0))
     words = watch(bench, monkeypatch)
     goal = bench.goal("the mug")
     assert bench.grounder.working.wait(5)
@@ -35,6 +53,7 @@ def test_early_before_the_question(make_bench, monkeypatch, way):
     else:
         early = bench.answer(kind=TEXT, text="the red one")
         assert not early.accepted and early.message == "no question is open"
+    bench.grounder.let_go.set()
     bench.hear(QUESTION)
     assert not goal.done, "what came before the question does not answer it"
     assert bench.answer(kind=TEXT, text="the blue one").accepted
@@ -58,7 +77,7 @@ def test_late_after_the_limit(make_bench, monkeypatch, way):
 
 
 def test_twice(make_bench, monkeypatch):
-    bench = make_bench({"the mug": [Say.ask(QUESTION), Say.found(delay_s=0.5)]})
+    bench = make_bench(grounder=Held({"the mug": MUGS}, 1))
     words = watch(bench, monkeypatch)
     goal = bench.goal("the mug")
     bench.hear(QUESTION)
@@ -67,6 +86,7 @@ def test_twice(make_bench, monkeypatch):
     say(bench, words, "the blue one")
     second = bench.answer(kind=TEXT, text="the blue one")
     assert not second.accepted and second.message == "no question is open"
+    bench.grounder.let_go.set()
     assert goal.finish()[0] == SUCCEEDED and answers(bench) == ["the red one"]
     third = bench.answer(kind=TEXT, text="the red one")  # after the result: the same words correct nothing
     assert not third.accepted and not bench.corrections
@@ -87,12 +107,13 @@ def test_empty(make_bench, monkeypatch, fields):
 
 
 def test_a_click_early_late_and_in_time(make_bench):
-    bench = make_bench({"the mug": MUGS, "the cup": Say.ask("Which cup?")})
+    bench = make_bench(grounder=Held({"the mug": MUGS, "the cup": Say.ask("Which cup?")}, 0))
     click = {"kind": POINT, "x": 12.0, "y": 30.0}
     assert not bench.answer(**click).accepted, "before anything"
     goal = bench.goal("the mug")
     assert bench.grounder.working.wait(5)
     assert not bench.answer(**click).accepted, "before the question"
+    bench.grounder.let_go.set()
     bench.hear(QUESTION)
     assert bench.answer(**click).accepted
     assert goal.finish()[0] == SUCCEEDED and answers(bench) == [(12.0, 30.0)]

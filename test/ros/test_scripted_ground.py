@@ -17,6 +17,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
 from clue_ros.action import Ground
+from clue_ros.msg import Correction
 from clue_ros.ros.node import autostart
 from clue_ros.ros.scripted_ground import CODES, KEPT, ScenarioGrounder, ScriptedGround
 from clue_ros.srv import Answer
@@ -108,6 +109,21 @@ def test_a_question_is_asked_and_the_answer_decides(serve, stack):
     # The policies are the real node's.
     assert stack.ground("the mug", ambiguity_policy=Ground.Goal.FAIL)[1].error_code == Code.AMBIGUOUS
     assert stack.ground("the mug", ambiguity_policy=Ground.Goal.BEST_GUESS)[0] == SUCCEEDED
+
+
+def test_a_correction_after_the_result(serve, stack):
+    serve()
+    heard = []
+    stack.node.create_subscription(Correction, "correction", heard.append, 10)
+    wait_until(lambda: stack.node.count_publishers("correction") > 0)
+    goal = stack.goal("the mug")
+    wait_until(lambda: goal.reached(Ground.Feedback.WAITING_FOR_ANSWER))
+    assert stack.answer(text="the blue one").accepted
+    assert box(goal.finish()[1]) == (400, 200, 480, 280)
+    assert stack.answer(text="no, the red one").accepted
+    wait_until(lambda: len(heard) == 2)
+    assert [message.state for message in heard] == [Correction.REOPENED, Correction.CORRECTED]
+    assert heard[1].corrects == goal.id and box(heard[1]) == (100, 200, 180, 280)
 
 
 def test_every_error_code_can_be_had(serve, stack):
