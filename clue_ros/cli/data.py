@@ -1,4 +1,5 @@
-"""`clue data check | convert | show PATH`: look into a data set, find what is broken in it, turn it into our format."""
+"""`clue data check | convert | show PATH`: look into a data set, find what is broken in it, turn it into our format.
+`clue data filter | dialogues PATH`: choose images, and have dialogues made about them (data_made.py)."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any, Optional
 
+from clue_ros.cli import data_made
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
   clue data check /data/invig --json out/invig.json
   clue data check ambiguity.csv --format csv
   clue data convert /data/it2p -o out/it2p.jsonl --fractions 70 15 15
+  clue data filter instances_train2017.json --images train2017 --sorted sorted.jsonl -o worth.jsonl
+  clue data dialogues worth.jsonl --images train2017 -o out/machine --count 2000 --model DIR
   clue data show /data/refcoco --images /data/coco/train2014 --split val -n 3
 The formats are described in docs/data.md."""
 FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "scenes")  # those of clue_ros.data.formats
@@ -34,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--output", "-o", required=True, type=Path, metavar="FILE.jsonl")
     convert.add_argument("--copy-images", action="store_true", help="copy the images beside the file, under images/")
     convert.add_argument("--strict", action="store_true", help="stop at the first broken record")
+    data_made.add_parsers(verbs)
     show = verbs.add_parser("show", help="print samples and the training pairs made of them")
     _add_source(show)
     _add_selection(show)
@@ -55,6 +60,8 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action in ("filter", "dialogues"):
+        return (data_made.run_filter if args.action == "filter" else data_made.run_dialogues)(args)
     from clue_ros.data.formats import open_data
 
     source = open_data(args.path, args.format, images=args.images, subset=args.subset)

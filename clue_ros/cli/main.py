@@ -28,6 +28,7 @@ VERBS = {
     "data": ("clue_ros.cli.data", "check a data set, or turn it into our format"),
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
     "finetune": ("clue_ros.cli.finetune", "train adapters on a PaliGemma 2 checkpoint"),
+    "curve": ("clue_ros.cli.curve", "what machine-made dialogues add to few true ones"),
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
     "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
     "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
