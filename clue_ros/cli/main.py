@@ -21,7 +21,6 @@ from clue_ros.version import VERSION
 VERBS = {
     "ground": ("clue_ros.cli.ground", "find what an instruction means in a photo, or ask"),
     "mask": ("clue_ros.cli.mask", "what an instruction is about in a photo, as pixels"),
-    "mask": ("clue_ros.cli.mask", "what an instruction is about in a photo, as pixels"),
     "chat": ("clue_ros.cli.chat", "ask what is in a photo: an answer whose phrases carry boxes"),
     "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
     "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
