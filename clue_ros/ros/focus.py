@@ -35,6 +35,7 @@ from clue_ros.ros.sight import difference, thumbnail
 from clue_ros.types import Box, ClueError, NoMaskError
 
 ENCODINGS = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "mono8": 1, "8UC1": 1}
+EXPLAINED = .7  # a shift counts if it leaves at most this share of the difference between two thumbnails
 
 
 class Heat(NamedTuple):
@@ -172,17 +173,25 @@ class Focus(Node):
 
 
 def moved(heat: Heat, small: np.ndarray) -> np.ndarray:
-    """The heatmap shifted as the picture has shifted since, by phase correlation of the thumbnails; as it was where they
-    do not correlate."""
+    """The heatmap shifted as the picture has shifted since, by phase correlation of the thumbnails; as it was where no
+    shift makes the old thumbnail clearly more like the new one."""
     if difference(heat.thumbnail, small) < 1.0:
         return heat.values
     window = cv2.createHanningWindow(small.shape[::-1], cv2.CV_32F)
-    (across, down), response = cv2.phaseCorrelate(heat.thumbnail, small, window)
-    if response < .1 or max(abs(across), abs(down)) > small.shape[0] / 4:
+    (across, down), _ = cv2.phaseCorrelate(heat.thumbnail, small, window)
+    reach = int(np.ceil(max(abs(across), abs(down))))
+    if not 0 < reach <= small.shape[0] // 4:
+        return heat.values
+    inner = (slice(reach, -reach), slice(reach, -reach))
+    before = np.abs(heat.thumbnail - small)[inner].mean()
+    if np.abs(_shifted(heat.thumbnail, across, down) - small)[inner].mean() > EXPLAINED * before:
         return heat.values
     height, width = heat.values.shape
-    shift = np.float32([[1, 0, across * width / small.shape[1]], [0, 1, down * height / small.shape[0]]])
-    return cv2.warpAffine(heat.values, shift, (width, height))
+    return _shifted(heat.values, across * width / small.shape[1], down * height / small.shape[0])
+
+
+def _shifted(values: np.ndarray, across: float, down: float) -> np.ndarray:
+    return cv2.warpAffine(values, np.float32([[1, 0, across], [0, 1, down]]), values.shape[::-1])
 
 
 def cropped_info(info: CameraInfo, box: Box) -> CameraInfo:
