@@ -54,7 +54,7 @@ class Spinner:
     def call(self, function: Callable[[], Any]) -> Any:
         """Runs `function` in the executor's thread, where the node's own callbacks run."""
         future = self.executor.create_task(function)
-        wait_until(future.done, 60.0)  # on a busy machine a model takes its time to load
+        wait_until(future.done, 180.0)  # on a busy machine a model takes its time to load
         return future.result()
 
     def close(self) -> None:

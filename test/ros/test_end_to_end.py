@@ -57,3 +57,39 @@ def test_embedded_model(domain, stage):
         assert bench.ambiguities[0].map_width * bench.ambiguities[0].map_height == len(bench.ambiguities[0].map)
     finally:
         bench.close()
+
+
+def test_corrections_in_the_models_own_words(domain, stage):
+    """Two things of a kind: the person is understood, the robot finds one, and is told that it is the other one."""
+    from clue_ros.evaluation.corrections import name_of
+    from clue_ros.evaluation.metrics import box_iou
+    from clue_ros.ros.loading import load_grounder
+    from clue_ros.ros.messages import msg_to_box
+
+    bench = Bench(factory=load_grounder, camera=False, speech_mode="start")
+    right = []
+    try:
+        for number, index in enumerate((1, 2, 7, 8)):  # ambiguous by colour, by position, twice
+            episode, view = stage.render(index)
+            kind = view.objects[episode.target_index].category
+            pair = [i for i, item in enumerate(view.objects) if item.category == kind]
+            other = view.objects[next(i for i in pair if i != episode.target_index)].box
+            image = rgb_to_image(view.rgb, Header(frame_id=FRAME))
+            goal = bench.goal(episode.expression, image=image, answer_timeout=60.0)
+            wait_until(lambda goal=goal: goal.done or goal.reached(Ground.Feedback.WAITING_FOR_ANSWER), 60.0)
+            if not goal.done:
+                x, y = view.objects[episode.target_index].box.center
+                assert bench.answer(kind=1, x=x, y=y).accepted
+            status, result = goal.finish(60.0)
+            if status != SUCCEEDED or box_iou(msg_to_box(result.target.box), other) >= 0.5:
+                continue  # it found the other one at once: nothing to correct
+            named = name_of(next(i for i in pair if i != episode.target_index), pair, view.objects)
+            words = "the other one" if number % 2 else f"no, the {next(iter(named.values()))} one"
+            bench.say(words)
+            ended = lambda goal=goal: [c for c in bench.corrections if c.corrects == goal.id and c.state != c.REOPENED]
+            correction = wait_until(ended, 60.0, words)[0]
+            right.append(correction.state == correction.CORRECTED
+                         and box_iou(msg_to_box(correction.target.box), other) >= 0.5)  # fmt: skip
+    finally:
+        bench.close()
+    assert len(right) >= 2 and sum(right) >= len(right) - 1, right
