@@ -129,6 +129,27 @@ class Camera:
 
         return place
 
+    @property
+    def frame_id(self) -> str:
+        """The optical frame of the newest image, else of camera_info; empty before either."""
+        if self._frame is not None:
+            return self._frame.message.header.frame_id
+        return "" if self._info is None else self._info.header.frame_id
+
+    def project(self, point: Tuple[float, float, float], size: Optional[Tuple[int, int]]) -> Optional[Tuple[float, float]]:
+        """Where a point in metres of the optical frame is in an image of `size` (None: camera_info's), in pixels; None behind
+        the camera, outside the image, or without a calibrated camera_info."""
+        if self._info is None or point[2] <= 0:
+            return None
+        try:
+            lens = intrinsics_from_info(self._info)
+        except DepthMessageError:
+            return None
+        width, height = size or (lens.width, lens.height)
+        x = (lens.fx * point[0] / point[2] + lens.cx) * width / lens.width
+        y = (lens.fy * point[1] / point[2] + lens.cy) * height / lens.height
+        return (x, y) if 0 <= x <= width and 0 <= y <= height else None
+
     def close(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)

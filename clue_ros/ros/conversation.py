@@ -9,12 +9,15 @@ For a while after a result with a target, words that take it back re-open the di
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Set
+import time
+from dataclasses import replace
+from typing import Callable, List, Optional, Set, Tuple
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 
 from clue_ros.action import Ground
+from clue_ros.belief.pointing import speaks_of_place
 from clue_ros.ros.corrections import Corrections, Reopening
 from clue_ros.ros.grounding import Grounding, Parts
 from clue_ros.ros.messages import MAX_ANSWER_CHARACTERS, InvalidAnswerError, request_to_answer
@@ -39,6 +42,7 @@ class Conversation:
         self._waiting: List[Grounding] = []
         self._running: Set[Grounding] = set()
         self._corrections = Corrections(parts.node, parts.outputs)
+        self._pointed: Optional[Tuple[Answer, float]] = None  # where somebody pointed without a question, and when
         self.active = False
         self.on_result: Callable[[Ground.Result], None] = lambda result: None  # called with every result
         # Steady: limits of time hold also when a simulation's clock stands still.
@@ -69,6 +73,7 @@ class Conversation:
     ) -> Grounding:  # fmt: skip
         """A new dialogue; `run` plays it. It supersedes the open one and goals that wait; `waits`: it waits as well."""
         waits = waits and self._current is not None
+        request = self._with_gesture(request)
         grounding = Grounding(request, self._parts, on_feedback, reopening, waits)
         self._running.add(grounding)
         if waits:
@@ -127,6 +132,20 @@ class Conversation:
         else:
             self._node.get_logger().info(f"speech ignored: {reason}", throttle_duration_sec=1.0)
 
+    @property
+    def current(self) -> Optional[Grounding]:
+        return self._current
+
+    def point(self, answer: Answer) -> None:
+        """Somebody points into the image: the answer to the open question, a correction, or what the next "this one" means."""
+        if not self.active:
+            return
+        current = self._current
+        if current is not None and current.open_question is not None:
+            current.offer(answer)
+        elif current is not None or not self._correct(answer, read(self._node).speech_mode == "start"):
+            self._pointed = (answer, time.monotonic())
+
     def close(self) -> None:
         self._node.destroy_timer(self._timer)
         self._node.destroy_service(self._answer)
@@ -137,6 +156,14 @@ class Conversation:
         self._corrections.forget()
         self._timer.reset()
         grounding.admit()
+
+    def _with_gesture(self, request: Request) -> Request:
+        """The request with the place that was pointed at just before, if its words speak of one."""
+        pointed, self._pointed = self._pointed, None
+        if pointed is None or request.pointing is not None or not speaks_of_place(request.expression):
+            return request
+        recent = time.monotonic() - pointed[1] < read(self._node).point_window_s
+        return replace(request, pointing=pointed[0]) if recent else request
 
     def _on_time(self) -> None:
         for grounding in (self._current, *self._waiting):

@@ -60,6 +60,11 @@ class Frames:
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
 
+    @property
+    def ready(self) -> bool:
+        """Whether tf2 is there to be asked."""
+        return self._buffer is not None
+
     def locate(self, place: Place, header: Header) -> Future:
         """A future of Located: `place` in `header.frame_id` at its stamp, seen from the target frame.
 

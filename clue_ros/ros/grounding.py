@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
+from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.candidates import index_of
 from clue_ros.dialogue.correction import Concluded, reopen
 from clue_ros.dialogue.regrounding import Regrounding
@@ -98,6 +99,7 @@ class Grounding:
         self._header = Header()
         self._view: Optional[View] = None
         self._place: Optional[Callable[[Box], Optional[Place]]] = None
+        self._asking: Optional[BeliefGrounder] = None  # keeps the belief from turn to turn
 
     # What may happen to a dialogue while it runs.
 
@@ -113,6 +115,15 @@ class Grounding:
     def image_size(self) -> Tuple[int, int]:
         """(width, height) of the image that an open question is about."""
         return (0, 0) if self._view is None else (self._view.rgb.shape[1], self._view.rgb.shape[0])
+
+    @property
+    def frame_id(self) -> str:
+        """The optical frame of that image; empty before there is one."""
+        return self._header.frame_id
+
+    @property
+    def camera(self) -> Camera:
+        return self._camera
 
     @property
     def scene(self) -> Optional[Scene]:
@@ -244,12 +255,14 @@ class Grounding:
             try:
                 if self._view is None:
                     self._view = self._see(grounder, image)
+                if self._asking is None:
+                    self._asking = BeliefGrounder(grounder, request.question_policy)
 
                 def ground(turns, may_ask: bool, min_confidence: float) -> Decision:
-                    return grounder.ground(
+                    return self._asking.ground(
                         self._view.encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
                         candidates=request.candidates, min_confidence=min_confidence, should_stop=should_stop,
-                        **({"mask": True} if request.mask else {}),
+                        **({"mask": True} if request.mask else {}), pointing=request.pointing,
                     )  # fmt: skip
 
                 return ground(turns, *wanted) if reground is None else reground(ground, turns, *wanted)

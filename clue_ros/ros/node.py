@@ -36,6 +36,7 @@ from clue_ros.ros.inference import Inference
 from clue_ros.ros.loading import GrounderFactory, load_grounder
 from clue_ros.ros.look_ahead import LookAhead
 from clue_ros.ros.outputs import Outputs
+from clue_ros.ros.pointing import Pointing
 from clue_ros.ros.sight import Sight
 from clue_ros.ros.speech import Speech, live_speech_type
 from clue_ros.ros.voice import Voice, say_action_type
@@ -112,6 +113,7 @@ class ClueNode(LifecycleNode):
         self._keep(GroundAction(self, conversation, self._group))
         self._keep(DetectService(self, parts, conversation, self._group))
         self._keep(Speech(self, settings, outputs, conversation, self._group))
+        self._keep(Pointing(self, cameras, conversation, self._group))
         self._keep(Chat(self, parts, conversation, self._group))
         self._diagnostics.configured(settings.model_settings, cameras.first, self._conversation)
         self._diagnostics.publish()

@@ -22,12 +22,13 @@ TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
 SPEECH_MODES = ("start", "answer", "off")
 GOAL_POLICIES = ("preempt", "queue")
+QUESTION_POLICIES = ("learned", "information_gain", "numbers")  # those of clue_ros.belief.grounder
 SAY_ACTION_TYPES = ("tts_msgs/action/TTS", "communication_skills/action/Say")
 POLICIES = tuple(policy.value for policy in Policy)
 _CHOICES = {
     "image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES, "speech_policy": POLICIES,
     "speech_mode": SPEECH_MODES, "say_action_type": SAY_ACTION_TYPES,
-    "goal_policy": GOAL_POLICIES,
+    "goal_policy": GOAL_POLICIES, "question_policy": QUESTION_POLICIES,
 }  # fmt: skip
 _READ_ONLY = ("autostart",)  # read once, before anybody can set it; what configure reads may be set between two of them
 
@@ -49,6 +50,8 @@ class Parameters:
     say_action: str
     say_action_type: str
     goal_policy: str
+    question_policy: str
+    point_window_s: float
     correction_window_s: float
     max_questions: int
     answer_timeout_s: float
@@ -105,6 +108,8 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "say_action": ("", "Also speak through this action, as in /tts_engine/tts; empty: none. Read by configure.", None),
     "say_action_type": (SAY_ACTION_TYPES[0], "Type of the action say_action. Read by configure.", None),
     "goal_policy": ("preempt", "What a goal does while a dialogue is open: preempt (end it) or queue (wait).", None),
+    "question_policy": ("learned", "What is asked: learned (the model's), information_gain, or numbers.", None),
+    "point_window_s": (3.0, 'Seconds for which a pointed place waits for words such as "this one".', (0.0, 60.0)),
     "correction_window_s": (
         10.0,
         'Seconds after a result in which "the other one" or "never mind" corrects its target; 0: never.',

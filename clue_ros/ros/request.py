@@ -14,7 +14,7 @@ from clue_ros.dialogue.session import Policy
 from clue_ros.ros.conversions import is_empty
 from clue_ros.ros.messages import duration_to_seconds, msg_to_box
 from clue_ros.ros.parameters import Parameters
-from clue_ros.types import Box, ClueError, InvalidExpressionError
+from clue_ros.types import Answer, Box, ClueError, InvalidExpressionError
 
 MAX_EXPRESSION_CHARACTERS = 1000
 
@@ -49,6 +49,8 @@ class Request:
     camera: str = ""  # its name; empty: the first
     candidates: Tuple[Box, ...] = ()
     spoken: bool = False
+    question_policy: str = "learned"
+    pointing: Optional[Answer] = None  # that came with the words
     dialogue: str = ""  # its id: 32 hexadecimal digits, a goal's UUID
     corrects: str = ""  # the dialogue that it corrects, if any
     mask: bool = False  # also the target's pixels
@@ -94,6 +96,7 @@ def from_goal(goal: Ground.Goal, parameters: Parameters, dialogue: str = "") -> 
         image=None if is_empty(goal.image) else goal.image,
         camera=goal.camera,
         candidates=candidates,
+        question_policy=parameters.question_policy,
         dialogue=dialogue,
         mask=parameters.target_mask,
     )
@@ -112,6 +115,7 @@ def from_speech(text: str, parameters: Parameters) -> Request:
         min_confidence=parameters.min_confidence,
         sight_tolerance=parameters.sight_tolerance,
         spoken=True,
+        question_policy=parameters.question_policy,
         mask=parameters.target_mask,
         dialogue=uuid.uuid4().hex,
     )

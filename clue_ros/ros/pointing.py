@@ -1,0 +1,98 @@
+"""The topic `point`: RViz's and Foxglove's publish-point as a gesture into the camera's image.
+
+A point in another frame is taken into the camera's optical frame through tf2, which is imported and listened to only when
+the first such point arrives. There it is projected with camera_info. In the optical frame (or with an empty frame_id) a z of
+0 is no place in front of a camera: x and y are then pixels of the image.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, Optional, Tuple
+
+from geometry_msgs.msg import PointStamped
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from clue_ros.ros.camera import Camera
+from clue_ros.ros.cameras import Cameras
+from clue_ros.ros.conversation import Conversation
+from clue_ros.ros.depth import Place
+from clue_ros.ros.frames import Frames, Located
+from clue_ros.ros.outputs import RELIABLE
+from clue_ros.types import Answer
+
+TRIES = 8  # of a transform, each as patient as Frames: a listener that has just begun knows nothing yet
+
+
+class Pointing:
+    """Hears `point`. For the executor's thread."""
+
+    def __init__(self, node: Node, cameras: Cameras, conversation: Conversation, group: CallbackGroup) -> None:
+        self._node, self._cameras, self._conversation, self._group = node, cameras, conversation, group
+        self._frames: Dict[str, Frames] = {}  # by optical frame
+        self._subscription = node.create_subscription(
+            PointStamped, "point", self._on_point, RELIABLE, callback_group=group
+        )
+
+    def close(self) -> None:
+        self._node.destroy_subscription(self._subscription)
+        for frames in self._frames.values():
+            frames.close()
+        self._frames.clear()
+
+    def _on_point(self, message: PointStamped) -> None:
+        xyz = (message.point.x, message.point.y, message.point.z)
+        if not all(math.isfinite(v) for v in xyz):
+            self._ignore("its coordinates are not finite")
+            return
+        camera, optical, size = self._looking()
+        frame = message.header.frame_id.lstrip("/")
+        if frame in ("", optical):
+            self._place(camera, size, xyz)
+        elif not optical:
+            self._ignore("no image has come yet: the camera's optical frame is not known")
+        else:
+            self._node.executor.create_task(self._from_frame, message, frame, optical)
+
+    def _looking(self) -> "Tuple[Camera, str, Optional[Tuple[int, int]]]":
+        """(camera, its optical frame, size of the image) of the open dialogue, else of the first camera."""
+        current = self._conversation.current
+        if current is not None and current.image_size != (0, 0):
+            return current.camera, current.frame_id, current.image_size
+        camera = self._cameras.first
+        return camera, camera.frame_id, None
+
+    async def _from_frame(self, message: PointStamped, frame: str, optical: str) -> None:
+        if optical not in self._frames:
+            self._frames[optical] = Frames(self._node, optical, self._group)
+        frames = self._frames[optical]
+        place = Place((message.point.x, message.point.y, message.point.z), (0.0, 0.0, 0.0))
+        header = Header(frame_id=frame)  # a zero stamp: the latest transform, for the person points at what stands there
+        for _ in range(TRIES):
+            located: Located = await frames.locate(place, header)
+            if located.frame_id == optical or not frames.ready:
+                break
+        if located.frame_id != optical:
+            self._ignore(f"there is no transform from {frame!r} to {optical!r}")
+            return
+        camera, now_optical, size = self._looking()
+        if now_optical == optical:
+            self._place(camera, size, located.position, metres=True)
+
+    def _place(
+        self, camera: Camera, size: Optional[Tuple[int, int]], point: Tuple[float, float, float], metres: bool = False
+    ) -> None:
+        pixel = camera.project(point, size) if metres or point[2] != 0 else point[:2]
+        if pixel is None:
+            self._ignore("it is not in the camera's image, or there is no calibrated camera_info (use_depth)")
+        elif size is not None and not (0 <= pixel[0] <= size[0] and 0 <= pixel[1] <= size[1]):
+            self._ignore(f"pixel ({pixel[0]:g}, {pixel[1]:g}) is outside the {size[0]}x{size[1]} image")
+        elif pixel[0] < 0 or pixel[1] < 0:
+            self._ignore(f"pixel ({pixel[0]:g}, {pixel[1]:g}) is outside the image")
+        else:
+            self._conversation.point(Answer(point=(float(pixel[0]), float(pixel[1]))))
+
+    def _ignore(self, why: str) -> None:
+        self._node.get_logger().warning(f"a point was ignored: {why}", throttle_duration_sec=1.0)
