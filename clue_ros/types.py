@@ -27,7 +27,7 @@ class InvalidExpressionError(ClueError):
 
 
 class InvalidAnswerError(ClueError):
-    """An answer has no text, or a click or box that is nowhere; the text says what was given."""
+    """An answer cannot be taken: empty, too long, or a click or box that is nowhere; the text says what was given."""
 
 
 class ModelLoadError(ClueError):

@@ -17,13 +17,9 @@ from clue_ros.msg import Target, Turn
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.frames import Located
 from clue_ros.srv import Answer as AnswerSrv
-from clue_ros.types import Ambiguity, Answer, Box, ClueError, Decision
+from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidAnswerError
 
 MAX_ANSWER_CHARACTERS = 1000
-
-
-class InvalidAnswerError(ClueError):
-    """An answer that cannot be taken: empty, too long, or outside the image."""
 
 
 def box_to_msg(box: Box) -> BoxMsg:
