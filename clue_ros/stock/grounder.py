@@ -112,7 +112,8 @@ class StockGrounder:
         or no first, unless the person has already chosen it; should_stop: asked between steps and before every token.
         The decision's candidates are those still in question (or the ones that were given). mask: also the pixels of what
         was found, where PaliGemma's mask decoder lies in the model directory.
-        latency_s: image, detect, describe (crops), map. Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
+        latency_s: image, detect, describe (crops), map.
+        Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
         turns = check_turns(turns)

@@ -1,4 +1,4 @@
-"""Other forms of words that a model with a closed vocabulary knows: "it's the 2nd mug, thx" is "it is the second mug, thanks".
+"""Other forms of words that a closed vocabulary has: "it's the 2nd mug, thx" is "it is the second mug, thanks".
 
 Only what means the very same thing is written out: contractions with and without their apostrophe, numerals of order,
 what people type instead of a whole word, and words in two parts. Nothing here says what a person could have meant
@@ -15,8 +15,8 @@ _LONG: Dict[str, str] = {
     "it's": "it is", "that's": "that is", "what's": "what is", "where's": "where is", "there's": "there is",
     "thats": "that is", "whats": "what is", "wheres": "where is", "theres": "there is", "i'm": "i am", "im": "i am",
     "gimme": "give me", "lemme": "let me", "wanna": "want to", "pls": "please", "plz": "please", "thx": "thanks",
-    "dunno": "do not know", "idk": "i do not know", "yep": "yes", "yeah": "yes", "yup": "yes", "nope": "no", "nah": "no",
-    "rear": "back",
+    "dunno": "do not know", "idk": "i do not know", "yep": "yes", "yeah": "yes", "yup": "yes", "nope": "no",
+    "nah": "no", "rear": "back",
 }  # fmt: skip
 # In two words, or with a hyphen; "the far mug" is another thing than "the mug", "the far left mug" is the left one.
 _PHRASES = (
