@@ -87,6 +87,8 @@ def stand_ins(request, monkeypatch):
     import stand_ins
 
     missing = stand_ins.missing_packages()
+    if missing and os.environ.get("CLUE_ROS") == "jazzy":
+        pytest.skip("the rmw of Jazzy's wheels refuses the stand-ins: 'type object with incompatible type'")
     folder = stand_ins.build(missing, request.config.cache.mkdir("stand_ins"))
     monkeypatch.syspath_prepend(str(folder))
     for name, module in _STAND_INS.items():
