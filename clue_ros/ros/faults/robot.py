@@ -49,8 +49,11 @@ class Situation(NamedTuple):
 class Robot:
     """Use as a context manager. One node process at a time; `restart` makes another."""
 
-    def __init__(self, output: Path, model: str = "", device: str = "cpu", effort: float = 1.0) -> None:
-        """output: folder for the node's logs; effort: how much of each flood, 1 for all of it."""
+    def __init__(
+        self, output: Path, model: str = "", device: str = "cpu", effort: float = 1.0, patience: float = 1.0
+    ) -> None:
+        """output: folder for the node's logs; effort: how much of each flood, 1 for all of it; patience: of all limits."""
+        self.patience = patience
         self.effort = effort
         self.output = output
         self._values = {"model": str(Path(model).resolve()) if model else "", "device": device}
@@ -185,7 +188,7 @@ class Robot:
 
     def limit(self, seconds: float) -> float:
         """A limit of time for this machine: as given, or longer where a clear goal takes more than CALM_S."""
-        return round(seconds * max(1.0, self.pace_s / CALM_S), 1)
+        return round(seconds * self.patience * max(1.0, self.pace_s / CALM_S), 1)
 
     def clear_situation_goal(self) -> Goal:
         """The clear scene is shown and its goal has ended. Raises DidNotHappen."""
