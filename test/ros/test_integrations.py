@@ -21,6 +21,7 @@ from std_msgs.msg import Header
 from test_frames import LATCHED, stand_in
 
 from clue_ros.ros import voice as voice_module
+from clue_ros.ros.speech import Speech
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 
@@ -141,7 +142,7 @@ class Engine:
             goal_callback=lambda goal: GoalResponse.ACCEPT if self.obedient else GoalResponse.REJECT,
             cancel_callback=lambda handle: CancelResponse.ACCEPT,
         )  # fmt: skip
-        self.ears = bench.node._entities[-1]
+        self.ears = next(entity for entity in bench.node._entities if isinstance(entity, Speech))
         self.voice = bench.node._entities[0]._voice
         wait_until(self.voice._client.server_is_ready, what="the engine")
 

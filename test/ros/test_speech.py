@@ -96,7 +96,7 @@ def test_a_muted_robot_still_stops(make_bench, monkeypatch):
 def test_speaking_mutes_while_its_publisher_lives(make_bench, monkeypatch):
     bench = make_bench({"the mug": MUGS})
     words = watch(bench, monkeypatch)
-    ears = bench.node._entities[-1]
+    ears = next(entity for entity in bench.node._entities if type(entity).__name__ == "Speech")
     voice = bench.client.create_publisher(Bool, "speaking", 10)
     wait_until(lambda: voice.get_subscription_count() > 0 and bench.node.count_publishers("speaking") > 0)
     voice.publish(Bool(data=True))
