@@ -96,15 +96,17 @@ class MaskHead(nn.Module):
                                                 else "nearest")))
         shapes = self.shapes(edges) + _grown(self.things(seen.transpose(1, 2).unflatten(2, (grid, grid))), half)
         inside = box_cover(queries.boxes, half)
-        x = seen[queries.image] + self._hints(queries, inside, grid)
+        # index_select and not [...]: only its gradient is summed in a fixed order, which exact resuming needs.
+        seen_by, shapes_by, edges_by = (t.index_select(0, queries.image) for t in (seen, F.gelu(shapes), edges))
+        x = seen_by + self._hints(queries, inside, grid)
         words = torch.cat([self.words(self.states_norm(queries.states.float())),
                            self.nothing.expand(len(queries.states), -1, -1)], 1)
         there = F.pad(queries.there, (0, 1), value=True)
         for block in self.blocks:
             x = block(x, words, there)
         wanted = _grown(self.wanted(x.transpose(1, 2).unflatten(2, (grid, grid))), half)
-        y = F.gelu(self.join(torch.cat([F.gelu(wanted), F.gelu(shapes)[queries.image], inside[:, None]], 1)))
-        y = torch.cat([_grown(self.narrow(y), size), edges[queries.image]], 1)
+        y = F.gelu(self.join(torch.cat([F.gelu(wanted), shapes_by, inside[:, None]], 1)))
+        y = torch.cat([_grown(self.narrow(y), size), edges_by], 1)
         return self.last(F.gelu(self.sharpen(y)))
 
     def _hints(self, queries: MaskQueries, inside: torch.Tensor, grid: int) -> torch.Tensor:
