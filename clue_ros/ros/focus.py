@@ -161,12 +161,14 @@ class Focus(Node):
                     return
                 rgb, small, instruction = self._wanted
             try:
-                self._heat = Heat(self._grounder.relevance(rgb, instruction), small, instruction)
-                self.looks += 1
+                heat = Heat(self._grounder.relevance(rgb, instruction), small, instruction)
             except ClueError as error:
                 self.get_logger().warning(f"'{instruction}': {error}", throttle_duration_sec=10.0)
+                heat = None
             with self._wake:
                 self._wanted = None
+                if heat is not None:
+                    self._heat, self.looks = heat, self.looks + 1
 
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
