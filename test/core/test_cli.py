@@ -38,7 +38,8 @@ class FakeGrounder:
         type(self).encoded += 1
         return types.SimpleNamespace(width=image.shape[1], height=image.shape[0])
 
-    def ground(self, image, expression, turns=(), *, may_ask=True, threshold=None, candidates=(), should_stop=None):
+    def ground(self, image, expression, turns=(), *, may_ask=True, threshold=None, candidates=(), should_stop=None,
+               mask=False):
         self.calls.append((image, expression, tuple(turns), may_ask, threshold))
         if expression == "bad":
             raise InvalidExpressionError("the expression is bad")

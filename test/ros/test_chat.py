@@ -36,6 +36,7 @@ def bench(make_bench):
     wait_until(made.chat_client.service_is_ready)
     wait_until(lambda: made.asks.get_subscription_count() > 0 and made.node.count_subscribers("chat_answer") > 0)
     wait_until(lambda: made.client.count_publishers("chat_answer") > 0)
+    wait_until(lambda: made.node._conversation._parts.camera.frame_id, what="the first image")
     return made
 
 

@@ -72,6 +72,7 @@ def test_metres_are_projected_also_from_another_frame(make_bench, monkeypatch):
 
 def test_a_place_pointed_at_belongs_to_the_words_that_need_one(make_bench):
     bench = make_bench(ASKS, point_window_s=30.0)
+    wait_until(lambda: bench.node._conversation._parts.camera.frame_id, what="the first image")
     sender = publisher(bench)
     sender.publish(point(50, 20))
     wait_until(lambda: bench.node._conversation._pointed is not None, what="the gesture")
