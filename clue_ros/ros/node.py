@@ -227,7 +227,8 @@ def main(
     make: Optional[Callable[[], ClueNode]] = None,
 ) -> int:  # fmt: skip
     """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result; 2 for bad parameters."""
-    allocation.keep_large_blocks()
+    if allocation.keep_large_blocks():
+        allocation.give_back_regularly()
     stop = spinning.init(args)
     try:
         node = make() if make is not None else ClueNode(factory)
