@@ -5,12 +5,14 @@ page, each page zeroed: three blocks of 6 MB a frame at 1920x1080. That was more
 (docs/results.md). And glibc gives each new thread a heap of its own: every configure, which loads its model in a new
 thread, would leave its scraps in another one; with two heaps they are filled again. The price is that free memory gathers
 between the blocks in use, some 100 MB over a thousand goals: a thread gives it back now and then (2 to 10 ms, without
-Python's lock). Without glibc, or where the user has set its MALLOC_ variables, nothing is done.
+Python's lock). It also looks for cycles, which Python does seldom in a process with as many objects as torch makes: an
+ended dialogue in a cycle keeps its image. What was there when a model was loaded is left out of the search (`settle`). Without glibc, or where the user has set its MALLOC_ variables, nothing is done.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import threading
 import time
@@ -33,16 +35,30 @@ def keep_large_blocks() -> bool:
 
 
 def give_back_regularly(every_s: float = GIVE_BACK_EVERY_S) -> threading.Thread:
-    """Starts a thread that calls `give_back` for the rest of the process."""
+    """Starts a thread that frees cycles and calls `give_back` for the rest of the process."""
 
     def work() -> None:
         while True:
             time.sleep(every_s)
+            gc.collect()
             give_back()
 
     thread = threading.Thread(target=work, name="give_back", daemon=True)
     thread.start()
     return thread
+
+
+def settle() -> None:
+    """After a model was loaded: everything that is there now stays, and is no longer searched for cycles."""
+    gc.collect()
+    gc.freeze()
+
+
+def unsettle() -> None:
+    """After a model was unloaded: frees the cycles that loading left, which would lie between the next model's blocks."""
+    gc.unfreeze()
+    gc.collect()
+    give_back()
 
 
 def give_back() -> None:

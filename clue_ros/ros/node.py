@@ -10,7 +10,6 @@ executor: nothing in it blocks, and its parts rely on being called from one thre
 from __future__ import annotations
 
 import functools
-import gc
 import sys
 import time
 import traceback
@@ -115,6 +114,7 @@ class ClueNode(LifecycleNode):
         self._keep(Speech(self, settings, outputs, conversation, self._group))
         self._keep(Pointing(self, cameras, conversation, self._group))
         self._keep(Chat(self, parts, conversation, self._group))
+        allocation.settle()
         self._diagnostics.configured(settings.model_settings, cameras.first, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)
@@ -185,8 +185,7 @@ class ClueNode(LifecycleNode):
     def _release(self) -> None:
         """Frees the model at once, and the interfaces as soon as the last result is out."""
         self._inference.unload()
-        gc.collect()  # loading leaves cycles behind, which would lie between the blocks of the next model
-        allocation.give_back()
+        allocation.unsettle()
         self._diagnostics.released()
         self._diagnostics.publish()
         conversation, self._conversation = self._conversation, None
