@@ -8,9 +8,9 @@ import json
 import sys
 from pathlib import Path
 
+from clue_ros.cli.ground import write_picture
 from clue_ros.cli.loading import add_model_arguments, load_grounder
 from clue_ros.cli.photos import read_photo
-from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
   clue chat table.png "what is on the table?"
@@ -56,17 +56,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _save(args: argparse.Namespace, rgb, answer):
     """The picture's path; None, with a warning, if the default folder cannot be written."""
-    from PIL import Image
-
     from clue_ros.visualization.chat_picture import chat_picture
 
-    path = args.out or Path("out/chat") / f"{args.photo.stem}.png"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(chat_picture(rgb, answer)).save(path)
-    except (OSError, ValueError) as error:
-        if args.out is not None:
-            raise ClueError(f"cannot save the picture as {path}: {error}") from error
-        print(f"clue: no picture: cannot write {path} ({error}); name another with --out", file=sys.stderr)
-        return None
-    return path
+    return write_picture(chat_picture(rgb, answer), args.out, Path("out/chat") / f"{args.photo.stem}.png")

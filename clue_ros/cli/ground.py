@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -102,21 +102,27 @@ def run(args: argparse.Namespace) -> int:
 
 def _save_picture(args: argparse.Namespace, rgb: np.ndarray, decision: Decision, turns: Sequence[Turn]):
     """Draw and save the picture; returns its path, or None (with a warning) if the default folder cannot be written."""
-    from PIL import Image
-
     from clue_ros.visualization import episode_picture
 
-    path = args.out or Path("out/ground") / f"{args.photo.stem}.png"
     transcript = [("person", decision.expression)]
     for turn in turns:
         transcript += [("robot", turn.question), ("person", turn.answer.text)]
     transcript.append(("robot", robot_says(decision)))
     picture = episode_picture(rgb, [None] * len(turns) + [decision], transcript, title=args.photo.name)
+    return write_picture(picture, args.out, Path("out/ground") / f"{args.photo.stem}.png")
+
+
+def write_picture(picture, chosen: Optional[Path], usual: Path) -> Optional[Path]:
+    """Where a picture uint8[H,W,3] was saved; None, with a warning, if `usual` cannot be written. Raises ClueError for a
+    path that the user chose."""
+    from PIL import Image
+
+    path = chosen or usual
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path)
     except (OSError, ValueError) as error:
-        if args.out is not None:
+        if chosen is not None:
             raise ClueError(f"cannot save the picture as {path}: {error}") from error
         print(f"clue: no picture: cannot write {path} ({error}); name another with --out", file=sys.stderr)
         return None
