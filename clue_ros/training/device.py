@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import lru_cache
 from typing import List
 
 import numpy as np
@@ -17,6 +18,15 @@ import torch
 from clue_ros.types import ClueError
 
 PRECISIONS = ("tf32", "bf16", "fp32")
+CPU_PRECISIONS = ("auto", "bf16", "fp32")
+
+
+@lru_cache(maxsize=None)
+def has_bf16_units() -> bool:
+    """Does this processor multiply bfloat16 faster than float32 (AVX-512 BF16, AMX)? Without such units it is emulated,
+    several times slower."""
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name for it
+    return bool(known and known())
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,12 @@ class Device:
     def is_cpu(self) -> bool:
         return self.name == "cpu"
 
-    def tower(self):
-        """The context in which the vision tower runs."""
-        if self.precision != "bf16":
+    def tower(self, on_cpu: str = "fp32"):
+        """The context in which the vision tower runs. on_cpu: its precision there, of CPU_PRECISIONS."""
+        bf16 = self.precision == "bf16"
+        if self.is_cpu:
+            bf16 = on_cpu == "bf16" or on_cpu == "auto" and has_bf16_units()
+        if not bf16:
             return nullcontext()
         return torch.autocast(torch.device(self.name).type, torch.bfloat16)
 

@@ -1,8 +1,9 @@
 """Muon for the matrices, AdamW for the rest, in one object with one learning-rate schedule.
 
 torch.optim.Muon orthogonalises in bfloat16, which processors without bf16 units emulate at a fifth of the speed of
-float32; this one does the same five Newton-Schulz steps in the parameter's own precision (Jordan et al. 2024, with the
-update scaled to AdamW's root mean square as in Liu et al. 2025, so that both parts share one learning rate).
+float32, and in every process anew. This one does the same five Newton-Schulz steps (Jordan et al. 2024, with the update
+scaled to AdamW's root mean square as in Liu et al. 2025, so that both parts share one learning rate) in bfloat16 only
+where the processor has units for it, and processes that share a batch share the matrices too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import math
 from typing import Callable, Dict, Iterable, List, Tuple
 
 import torch
+
+from clue_ros.training.device import has_bf16_units
+from clue_ros.training.parallel import rank, summed, world
 
 KINDS = ("muon", "adamw")
 
@@ -22,6 +26,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure=None):
         for group in self.param_groups:
+            wanted = []
             for p in group["params"]:
                 if p.grad is None:
                     continue
@@ -29,20 +34,35 @@ class Muon(torch.optim.Optimizer):
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(p)
                 state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalize(p.grad.lerp(state["momentum"], group["momentum"]))
+                wanted.append((p, p.grad.lerp(state["momentum"], group["momentum"])))
+            for (p, _), update in zip(wanted, _orthogonalized([direction for _, direction in wanted])):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update, alpha=-group["lr"] * .2 * math.sqrt(max(p.shape)))
 
 
+def _orthogonalized(matrices: List[torch.Tensor]) -> List[torch.Tensor]:
+    """Each process makes its share of them, as every process holds the same gradients."""
+    if world() == 1:
+        return [orthogonalize(matrix) for matrix in matrices]
+    # Largest first, in turn: the shares take about as long.
+    order = sorted(range(len(matrices)), key=lambda i: -matrices[i].numel())
+    mine = set(order[rank()::world()])
+    flat = summed(torch.cat([(orthogonalize(m) if i in mine else torch.zeros_like(m)).reshape(-1)
+                             for i, m in enumerate(matrices)]))
+    return [part.view_as(m) for part, m in zip(flat.split([m.numel() for m in matrices]), matrices)]
+
+
 def orthogonalize(gradient: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """Nearest semi-orthogonal matrix of a 2-D gradient by quintic Newton-Schulz iterations."""
+    """Nearest semi-orthogonal matrix of a 2-D gradient by quintic Newton-Schulz iterations, in the gradient's dtype."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = gradient.T if gradient.shape[0] > gradient.shape[1] else gradient
     x = x / (x.norm() + 1e-7)
+    if x.device.type == "cpu" and has_bf16_units():
+        x = x.bfloat16()
     for _ in range(steps):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if gradient.shape[0] > gradient.shape[1] else x
+    return (x.T if gradient.shape[0] > gradient.shape[1] else x).to(gradient.dtype)
 
 
 class Optimizer:

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.training.detector_stage import DetectorSettings
-from clue_ros.training.device import GpuSettings, gpu_problems, scaled
+from clue_ros.training.device import CPU_PRECISIONS, GpuSettings, gpu_problems, scaled
 from clue_ros.training.dialogue_stage import DialogueSettings
 from clue_ros.training.joint_stage import JointSettings
 from clue_ros.training.language_stage import LanguageSettings
@@ -79,6 +79,8 @@ class TrainConfig:
         for name in ("vision", "language", "joint", "mask"):
             found += _validation_problems(getattr(self, name), name)
         found += gpu_problems(self.gpu)
+        if self.vision.precision not in CPU_PRECISIONS:
+            found.append(f"'vision.precision' is '{self.vision.precision}', must be one of {', '.join(CPU_PRECISIONS)}")
         if self.lora.r < 1:
             found.append(f"'lora.r' is {self.lora.r}, must be 1 or more")
         return found

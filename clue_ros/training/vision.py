@@ -29,7 +29,8 @@ class VisionSettings:
     """seen: share of each image's patches that the encoder sees, until `whole_from` of the steps are done
     (training/partial_view.py); validate_every: steps, 0 for never; validation: held-out scenes that are measured;
     metric: what makes weights the best (loss, category, color, size, box); keep: 'best' or 'last', what the next stage
-    takes; scenes: how many of the training scenes are used, 0 for all."""
+    takes; scenes: how many of the training scenes are used, 0 for all; precision: of the encoder on the CPU, 'bf16', 'fp32'
+    or 'auto', bf16 where the processor has units for it (on a card: the section gpu)."""
 
     steps: int = 3000
     batch: int = 16
@@ -43,6 +44,7 @@ class VisionSettings:
     keep: str = "best"
     optimizer: str = "muon"
     scenes: int = 0
+    precision: str = "auto"
 
 
 def start(size: TabletopSize = TabletopSize(), seed: int = 0, start_from: str = ""):
@@ -70,7 +72,7 @@ def train_vision(data: SceneData, folder: Path, settings: VisionSettings = Visio
     def loss_of(step: int, rng: np.random.Generator):
         images, patches, objects, sizes = draw_batch(data, settings.batch // world(), rng, settings.scenes, resident)
         share = settings.seen if step < settings.whole_from * settings.steps else 1.0
-        with device.tower():
+        with device.tower(settings.precision):
             features, seen = partial_features(tower, images.to(device.name), share)
         return heads.loss(features.float(), labels_of_seen(patches, seen), objects, sizes, locations)
 
@@ -80,7 +82,7 @@ def train_vision(data: SceneData, folder: Path, settings: VisionSettings = Visio
 
     def loss_on(index: np.ndarray, rng: np.random.Generator) -> Dict[str, float]:
         images = torch.from_numpy(plain(scenes.images[index])).to(device.name)
-        with device.tower():
+        with device.tower(settings.precision):
             features = tower(images).last_hidden_state
         loss, readings = heads.loss(features.float(), scenes.patches[index], [scenes.objects[i] for i in index],
                                     [scenes.sizes[i] for i in index], locations)
