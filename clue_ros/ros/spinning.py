@@ -6,8 +6,9 @@ rclpy's own handler invalidates the context first: nothing can be sent any more,
 from __future__ import annotations
 
 import signal
+import threading
 import time
-from typing import Callable, List, Optional
+from typing import Any, Callable, List, Optional
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -47,6 +48,44 @@ def spin_while(
             return False
         executor.spin_once(timeout_sec=0.05)
     return True
+
+
+class Spinner:
+    """An executor with these nodes in a thread of its own, for a program whose own thread does other things."""
+
+    def __init__(self, *nodes: Node) -> None:
+        self.executor = SingleThreadedExecutor()
+        for node in nodes:
+            self.executor.add_node(node)
+        self._stop = False
+        self._thread = threading.Thread(target=self._spin, name="spinner", daemon=True)
+        self._thread.start()
+
+    def call(self, function: Callable[[], Any], limit_s: float = 180.0) -> Any:
+        """What `function` gives when run in the executor's thread, where the nodes' own callbacks run.
+
+        Raises what it raises, and TimeoutError after `limit_s` seconds (loading a model takes its time).
+        """
+        done = threading.Event()
+        task = self.executor.create_task(function)
+        task.add_done_callback(lambda _: done.set())
+        if not done.wait(limit_s):
+            raise TimeoutError(f"the executor did not run {function} within {limit_s:g} s")
+        return task.result()
+
+    def close(self) -> None:
+        """Ends the thread and the executor; the nodes stay."""
+        self._stop = True
+        self.executor.wake()
+        self._thread.join(5.0)
+        self.executor.shutdown()
+
+    def _spin(self) -> None:
+        try:
+            while not self._stop:
+                self.executor.spin_once(timeout_sec=0.1)
+        except ExternalShutdownException:
+            pass  # the context is gone: there is nothing left to spin
 
 
 def runs_tasks(node: Node) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any, Callable, List, Optional
 
@@ -10,7 +9,6 @@ import numpy as np
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -22,6 +20,7 @@ from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.messages import seconds_to_duration
 from clue_ros.ros.node import ClueNode
+from clue_ros.ros.spinning import Spinner
 from clue_ros.srv import Answer, DetectAmbiguity
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 
@@ -39,36 +38,6 @@ def wait_until(condition: Callable[[], Any], timeout: float = TIMEOUT, what: str
             return value
         time.sleep(0.005)
     raise AssertionError(f"did not happen within {timeout} s: {what or condition}")
-
-
-class Spinner:
-    """An executor in a thread."""
-
-    def __init__(self, node: Node) -> None:
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(node)
-        self._stop = False
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def call(self, function: Callable[[], Any]) -> Any:
-        """Runs `function` in the executor's thread, where the node's own callbacks run."""
-        future = self.executor.create_task(function)
-        wait_until(future.done, 180.0)  # on a busy machine a model takes its time to load
-        return future.result()
-
-    def close(self) -> None:
-        self._stop = True
-        self.executor.wake()
-        self._thread.join(5.0)
-        self.executor.shutdown()
-
-    def _spin(self) -> None:
-        try:
-            while not self._stop:
-                self.executor.spin_once(timeout_sec=0.1)
-        except ExternalShutdownException:
-            pass
 
 
 class Goal:

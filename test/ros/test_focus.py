@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bench import Spinner, wait_until
+from bench import wait_until
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -17,6 +17,7 @@ from clue_ros.image_messages import image_to_samples
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.focus import Focus, Heat, cropped_info, moved
 from clue_ros.ros.sight import thumbnail
+from clue_ros.ros.spinning import Spinner
 from clue_ros.ros.tabletop_camera import camera_info
 from clue_ros.types import Box, NoMaskError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import Goal, Spinner, wait_until
+from bench import Goal, wait_until
 from lifecycle_msgs.srv import ChangeState
 from rclpy.action import ActionClient
 from rclpy.node import Node
@@ -22,6 +22,7 @@ from std_msgs.msg import Header
 import clue_ros
 from clue_ros.action import Ground
 from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.spinning import Spinner
 
 WEIGHTS = Path(clue_ros.__file__).parent / "models" / "tabletop" / "model.safetensors"
 CYCLES = 5

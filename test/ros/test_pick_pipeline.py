@@ -8,13 +8,14 @@ import subprocess
 import sys
 
 import pytest
-from bench import Spinner, wait_until
+from bench import wait_until
 from conftest import REPOSITORY
 from rclpy.parameter import Parameter
 
 from clue_ros.action import Ground
 from clue_ros.ros.node import autostart
 from clue_ros.ros.scripted_ground import CODES, ScriptedGround
+from clue_ros.ros.spinning import Spinner
 
 PATH = REPOSITORY / "examples" / "pick_pipeline.py"
 Code = Ground.Result

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from bench import ABORTED, CANCELED, SUCCEEDED, Goal, Spinner, wait_until
+from bench import ABORTED, CANCELED, SUCCEEDED, Goal, wait_until
 from rclpy.action import ActionClient
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -20,6 +20,7 @@ from clue_ros.action import Ground
 from clue_ros.msg import Correction
 from clue_ros.ros.node import autostart
 from clue_ros.ros.scripted_ground import CODES, KEPT, ScenarioGrounder, ScriptedGround
+from clue_ros.ros.spinning import Spinner
 from clue_ros.srv import Answer
 from clue_ros.testing.scenario import DEFAULT, load_scenario
 

@@ -5,7 +5,6 @@ What happens is stamped with monotonic seconds when it arrives, not when somebod
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -13,7 +12,6 @@ from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 from std_msgs.msg import String
@@ -43,31 +41,6 @@ def wait_for(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
         if time.monotonic() > end:
             raise DidNotHappen(f"{what}: not within {limit_s:g} s")
         time.sleep(0.004)
-
-
-class Spinner:
-    """An executor in a thread of its own."""
-
-    def __init__(self, *nodes: Node) -> None:
-        self.executor = SingleThreadedExecutor()
-        for node in nodes:
-            self.executor.add_node(node)
-        self._stop = False
-        self._thread = threading.Thread(target=self._spin, name="spinner", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop = True
-        self.executor.wake()
-        self._thread.join(5.0)
-        self.executor.shutdown()
-
-    def _spin(self) -> None:
-        try:
-            while not self._stop:
-                self.executor.spin_once(timeout_sec=0.1)
-        except ExternalShutdownException:
-            pass  # the context is gone: there is nothing left to spin
 
 
 class Goal:

@@ -8,9 +8,10 @@ from typing import Iterator, List
 
 import numpy as np
 
-from clue_ros.ros.faults.client import Client, Goal, Spinner, tally, wait_for
+from clue_ros.ros.faults.client import Client, Goal, tally, wait_for
 from clue_ros.ros.faults.robot import NAMESPACE, RESULT_S, Robot
 from clue_ros.ros.faults.rows import Check
+from clue_ros.ros.spinning import Spinner
 
 WORDS = 1000  # utterances of the flood
 NONSENSE = ("blah blah", "the red mug", "uh", "the left one", "yes", "no", "12345", "what?", "robot robot robot")

@@ -20,8 +20,9 @@ from clue_ros.action import Ground
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.ros import demo_processes as processes
 from clue_ros.ros.faults.camera import Camera, Picture
-from clue_ros.ros.faults.client import Client, DidNotHappen, Goal, Spinner, wait_for
+from clue_ros.ros.faults.client import Client, DidNotHappen, Goal, wait_for
 from clue_ros.ros.messages import msg_to_box
+from clue_ros.ros.spinning import Spinner
 from clue_ros.types import Box, ClueError
 
 NAMESPACE = "/faults"
