@@ -45,7 +45,7 @@ def read_report(report: Path) -> "tuple[str, dict]":
 
 
 def direct_files() -> list:
-    return [REQUIREMENTS / name for name in ("core.txt", "test.txt", "ros-kilted.txt")]
+    return [REQUIREMENTS / name for name in ("core.txt", "test.txt", "docs.txt", "ros-kilted.txt")]
 
 
 def directly_pinned() -> set:

@@ -84,7 +84,8 @@ def offers(setup: Setup, version: str, options: list) -> bool:
 
 def install_packages(setup: Setup) -> None:
     """Everything else, in one pip call, so that one resolution sees all pins."""
-    files = [setup.requirements / "core.txt", setup.requirements / "test.txt", setup.ros_requirements]
+    names = ("core.txt", "test.txt", "docs.txt")
+    files = [*(setup.requirements / name for name in names), setup.ros_requirements]
     digest = file_digest([*files, setup.requirements / "constraints.txt"])
     source = (f"ROS 2 {setup.ros_distro} that is sourced" if setup.ros_distro
               else f"ROS 2 {setup.wheels.capitalize()} from wheels")
