@@ -226,8 +226,7 @@ def main(
     make: Optional[Callable[[], ClueNode]] = None,
 ) -> int:  # fmt: skip
     """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result; 2 for bad parameters."""
-    if allocation.keep_large_blocks():
-        allocation.give_back_regularly()
+    allocation.own_process()
     stop = spinning.init(args)
     try:
         node = make() if make is not None else ClueNode(factory)
