@@ -1,0 +1,151 @@
+// The conversation: what was said, quick replies, the input, and how the dialogue ended.
+
+import { element, rebuild, setAttribute, setText } from "./dom.js";
+import { regionName } from "./painting.js";
+
+/** What the input would do now: "answer", "instruct", "wait" or "" (nothing can be sent). */
+export function inputMode(state, connected) {
+  if (!connected || !state) return "";
+  const { dialogue } = state;
+  if (state.replay) return "";
+  if (dialogue.open) return dialogue.question === null ? "wait" : "answer";
+  return "instruct";
+}
+
+function timeOf(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+function bubble(turn, question) {
+  const name = turn.speaker === "person" ? "You" : "Robot";
+  return element("li", { class: `turn ${turn.speaker === "person" ? "person" : "robot"}${question ? " question" : ""}` },
+    element("span", { class: "who", text: `${name}` }),
+    element("span", { class: "words", text: turn.text }),
+    element("time", { class: "visually-hidden", text: timeOf(turn.at) }));
+}
+
+export class Conversation {
+  #turns = document.getElementById("turns");
+  #input = document.getElementById("say");
+  #dialogueId = undefined;
+  #mode = "";
+  #canInstruct = true;
+
+  /** actions: {instruct(text), answer({text}|{click}), neverMind()}, each returns whether it was sent. */
+  constructor(actions) {
+    this.actions = actions;
+    document.getElementById("say-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    document.getElementById("never-mind").addEventListener("click", () => actions.neverMind());
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+      event.preventDefault();
+      this.#input.focus();
+    });
+  }
+
+  /** limits: those of the server's hello. */
+  configure(limits, options) {
+    if (Number.isInteger(limits?.text)) this.#input.maxLength = limits.text;
+    this.#canInstruct = options?.can_instruct !== false;
+  }
+
+  render(state, connected) {
+    this.#mode = inputMode(state, connected);
+    if (this.#mode === "instruct" && !this.#canInstruct) this.#mode = "";
+    if (state) {
+      this.#renderTurns(state.dialogue);
+      this.#renderResult(state.dialogue);
+      this.#renderChoices(state.dialogue);
+      const source = { action: "from a goal", speech: "spoken" }[state.dialogue.source] ?? "";
+      setText(document.getElementById("source"), source);
+    }
+    this.#renderInput(state, connected);
+  }
+
+  #submit() {
+    const text = this.#input.value.trim();
+    if (!text) return;
+    const sent = this.#mode === "answer" ? this.actions.answer({ text }) : this.#mode === "instruct" && this.actions.instruct(text);
+    if (sent) this.#input.value = "";
+  }
+
+  // Bubbles are only added, so that a screen reader reads what is new and nothing twice.
+  #renderTurns({ id, turns, question }) {
+    const list = this.#turns;
+    if (this.#dialogueId !== id || turns.length < list.querySelectorAll(".turn").length) {
+      list.replaceChildren();
+      this.#dialogueId = id;
+    }
+    const hint = list.querySelector(".nothing");
+    if (!turns.length && !hint) list.append(element("li", { class: "nothing", text: "Nothing was said yet. Type what the robot should look for." }));
+    if (turns.length) hint?.remove();
+    const there = list.querySelectorAll(".turn").length;
+    const last = turns.length - 1;
+    turns.slice(there).forEach((turn, index) => {
+      list.append(bubble(turn, question !== null && there + index === last && turn.speaker === "robot"));
+    });
+    list.querySelectorAll(".turn").forEach((item, index) => {
+      item.classList.toggle("question", question !== null && index === last && turns[index].speaker === "robot");
+    });
+    if (turns.length > there) list.scrollTop = list.scrollHeight;
+  }
+
+  #renderResult({ open, error, target, id }) {
+    const place = document.getElementById("result");
+    rebuild(place, [id, open, error, target], () => {
+      if (error) {
+        const name = [error.name, error.code].filter((part) => part !== "" && part !== undefined).join(" ");
+        return element("p", { class: "outcome bad" }, element("strong", { text: name }), element("span", { text: error.text }));
+      }
+      if (!target) return [];
+      const box = [target.x, target.y, target.width, target.height].map(Math.round);
+      const parts = [`box ${box[0]}, ${box[1]}, ${box[2]} × ${box[3]} px`];
+      if (Number.isFinite(target.confidence)) parts.push(`confidence ${target.confidence.toFixed(2)}`);
+      if (target.position) parts.push(`at ${target.position.map((value) => value.toFixed(3)).join(", ")} m in ${target.frame_id}`);
+      return element("p", { class: "outcome good" }, element("strong", { text: `Found: ${target.expression}` }),
+        element("span", { text: parts.join(" · ") }));
+    });
+  }
+
+  #renderChoices(dialogue) {
+    const place = document.getElementById("choices");
+    const asked = this.#mode === "answer";
+    const regions = asked ? (dialogue.readings.at(-1)?.regions ?? []) : [];
+    const chips = asked ? dialogue.chips : [];
+    place.hidden = !chips.length && !regions.length;
+    rebuild(place, [asked, chips, regions], () => [
+      ...chips.map((text) => element("button", {
+        class: "chip", text, attributes: { type: "button" }, on: { click: () => this.actions.answer({ text }) },
+      })),
+      ...regions.map((region, index) => element("button", {
+        class: "chip region", text: regionName(index),
+        attributes: { type: "button", "aria-label": `Region ${regionName(index)}, ${whereabouts(region)}`, title: "this region of the image" },
+        on: { click: () => this.actions.answer({ click: [region.x + region.width / 2, region.y + region.height / 2] }) },
+      })),
+    ]);
+  }
+
+  #renderInput(state, connected) {
+    const waiting = this.#mode === "wait";
+    const label = this.#mode === "answer" ? "Your answer" : "Your instruction";
+    setText(document.getElementById("say-label"), label);
+    setAttribute(this.#input, "placeholder", { answer: "Which one?", instruct: "For instance: the red mug", wait: "The robot is looking…" }[this.#mode] ?? "");
+    document.getElementById("send").disabled = !this.#mode || waiting;
+    setText(document.getElementById("send"), this.#mode === "answer" ? "Answer" : "Send");
+    document.getElementById("never-mind").disabled = !connected || !state?.dialogue.open || Boolean(state?.replay);
+    const help = !connected ? "Not connected: what you type stays here until the console is back."
+      : state?.replay ? "This is a recording. Live, at the top of the image, leads back."
+        : !this.#canInstruct && !state?.dialogue.open ? "This console shows only: it was started without the right to give instructions."
+          : waiting ? "The robot is looking for it."
+            : this.#mode === "answer" ? "Type, choose a reply, click the object or draw a box around it." : "";
+    setText(document.getElementById("say-help"), help);
+  }
+}
+
+function whereabouts({ x, y, width, height, score }) {
+  const sure = Number.isFinite(score) ? `, score ${score.toFixed(2)}` : "";
+  return `around ${Math.round(x + width / 2)}, ${Math.round(y + height / 2)}${sure}`;
+}

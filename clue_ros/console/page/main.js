@@ -1,0 +1,116 @@
+// Wires the page: the connection's messages go to one state, the state goes to every part of the page.
+
+import { Banner, Notes } from "./banner.js";
+import { startTabs, startTheme } from "./chrome.js";
+import { Connection, address } from "./connection.js";
+import { Conversation } from "./conversation.js";
+import { Gauge } from "./gauge.js";
+import { Goals } from "./goals.js";
+import { Health } from "./health.js";
+import { Images } from "./images.js";
+import { Replay } from "./replay.js";
+import { Viewer } from "./viewer.js";
+import { Why } from "./why.js";
+
+const VERSION = 1; // of the protocol
+
+startTheme(document.getElementById("theme"));
+startTabs(document.querySelector("[role=tablist]"));
+document.getElementById("export").href = address("export");
+
+let state = null;
+let seen = 0; // id of the last live image that the server knows was drawn
+
+const connection = new Connection();
+const images = new Images();
+const notes = new Notes();
+const send = (message) => {
+  if (connection.send(message)) return true;
+  notes.add("warn", "Not sent: the console does not answer.");
+  return false;
+};
+
+const banner = new Banner(() => connection.retryNow());
+const viewer = new Viewer(images, {
+  point: (click) => {
+    if (state?.replay) return notes.add("info", "This is a recording: pointing does nothing here.");
+    // An open question is about the dialogue's image: a click on the live one would mean another place.
+    if (asked() && !viewer.frozen) return notes.add("info", "The question is about the dialogue's image: choose “Dialogue” above and click there.");
+    return send(asked() ? { type: "answer", click } : { type: "point", click });
+  },
+  box: (box) => {
+    if (asked() && viewer.frozen && !state.replay) return send({ type: "answer", box });
+    return notes.add("info", "A box answers a question; none is open on this image.");
+  },
+  goLive: () => send({ type: "live" }),
+});
+const conversation = new Conversation({
+  instruct: (text) => send({ type: "instruct", text }),
+  answer: (answer) => send({ type: "answer", ...answer }),
+  neverMind: () => send({ type: "never_mind" }),
+});
+const gauge = new Gauge(document.getElementById("gauge"));
+const why = new Why(images, (index) => viewer.select(index));
+const goals = new Goals(document.getElementById("goals"), (goal) => send({ type: "cancel", goal }));
+const health = new Health(document.getElementById("health"), document.getElementById("tab-health"));
+const replay = new Replay(document.getElementById("replay"), send);
+
+function asked() {
+  return Boolean(state?.dialogue.open && state.dialogue.question !== null);
+}
+
+function renderDialogue() {
+  if (!state) return;
+  gauge.render(state.dialogue.readings, viewer.shownReading);
+  why.render(state.dialogue, viewer.shownReading);
+}
+
+function render() {
+  banner.render(state, connection.status);
+  conversation.render(state, connection.status.open);
+  replay.render(state, connection.status.open);
+  if (!state) return;
+  viewer.render(state);
+  renderDialogue();
+  goals.render(state);
+  health.render(state);
+}
+
+viewer.onselect = renderDialogue;
+images.addEventListener("change", () => { if (state?.dialogue.readings.length) renderDialogue(); });
+
+// A live image is acknowledged when it is ready to be drawn: the next one comes only after that.
+connection.addEventListener("binary", async ({ detail }) => {
+  try {
+    await images.add(detail);
+  } catch (error) {
+    console.warn("clue console: an image could not be read:", error);
+  }
+  const { kind, live, id } = detail.header;
+  if (kind === "frame" && live && id !== seen) {
+    seen = id;
+    connection.send({ type: "seen", frame: id });
+  }
+});
+
+const receivers = {
+  hello(message) {
+    if (message.version !== VERSION) notes.add("warn", "The console was renewed: reload this page.");
+    images.clear();
+    seen = 0;
+    conversation.configure(message.limits, message.options);
+    replay.configure(message.options?.replay);
+  },
+  state(message) {
+    state = message.state;
+    render();
+  },
+  note(message) {
+    notes.add(message.level, message.text);
+  },
+};
+
+connection.addEventListener("message", ({ detail }) => receivers[detail.type]?.(detail));
+connection.addEventListener("status", render);
+render();
+connection.open();
