@@ -4,8 +4,9 @@
     ros2 run clue_ros scripted_ground --ros-args -r __ns:=/clue &        # no model and no camera needed
     python examples/pick_pipeline.py "hand me the mug" --ros-args -r __ns:=/clue
 
-Every way a goal can end has a plan: take it, try again, ask the person, look from elsewhere, or call an operator. Copy
-it, and put your own arm in the place of StubArm.
+Every way a goal can end has a plan: take it, try again, ask the person, look from elsewhere, or call an operator. And a
+target can be taken back after the result ("no, the left one"): then the arm stops, and goes to the new one if there is
+one. Copy it, and put your own arm in the place of StubArm.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
+from rclpy.timer import Timer
 from rclpy.utilities import remove_ros_args
 
 from clue_ros.action import Ground
+from clue_ros.msg import Correction, Target
 from clue_ros.srv import Answer
 
 Code = Ground.Result
@@ -72,17 +75,57 @@ class Outcome(NamedTuple):
 
 
 class StubArm:
-    """Says where it would go. A real one transforms the point at its stamp (tf2) and plans."""
+    """Says where it would go, and takes `seconds` for it. A real one transforms the point at its stamp (tf2) and plans."""
 
-    def __init__(self, say: Callable[[str], None] = print) -> None:
+    def __init__(self, say: Callable[[str], None] = print, seconds: float = 2.0) -> None:
         self._say = say
+        self.seconds = seconds
+        self.goes_to: Optional[Tuple[float, float, float]] = None
         self.reached: List[Tuple[float, float, float]] = []
+        self.stops = 0
 
-    def pick(self, target: PointStamped) -> None:
+    def start(self, target: PointStamped) -> None:
         """`target`: metres in the optical frame (x right, y down, z forward) named by its header."""
         point = target.point
-        self.reached.append((point.x, point.y, point.z))
-        self._say(f"arm: picks at x {point.x:.3f} y {point.y:.3f} z {point.z:.3f} m in {target.header.frame_id}")
+        self.goes_to = (point.x, point.y, point.z)
+        self._say(f"arm: goes to x {point.x:.3f} y {point.y:.3f} z {point.z:.3f} m in {target.header.frame_id}")
+
+    def arrive(self) -> None:
+        self.reached.append(self.goes_to)
+        self.goes_to = None
+        self._say("arm: picks at x {:.3f} y {:.3f} z {:.3f} m".format(*self.reached[-1]))
+
+    def stop(self) -> None:
+        """At once, wherever it is."""
+        self.goes_to = None
+        self.stops += 1
+        self._say("arm: stops")
+
+
+class Order(Enum):
+    """What a Correction means for an arm."""
+
+    NOTHING = "it is about another target"
+    HALT = "the target holds no longer, another one is being looked for"
+    GIVE_UP = "the target holds no longer, and there is no other"
+    GO = "the message's target holds from now on"
+
+
+class Held:
+    """Whose target counts: the goal's, then that of the correction that took it back, and so on."""
+
+    def __init__(self) -> None:
+        self.dialogue = ""  # 32 hexadecimal digits; empty: nobody's
+
+    def hear(self, message: Correction) -> Order:
+        if self.dialogue and message.corrects == self.dialogue:
+            if message.state in (Correction.REOPENED, Correction.WITHDRAWN):
+                self.dialogue = message.dialogue
+                return Order.HALT if message.state == Correction.REOPENED else Order.GIVE_UP
+        elif self.dialogue and message.dialogue == self.dialogue:
+            if message.state in (Correction.CORRECTED, Correction.FAILED):
+                return Order.GO if message.state == Correction.CORRECTED else Order.GIVE_UP
+        return Order.NOTHING
 
 
 class PickPipeline(Node):
@@ -93,11 +136,17 @@ class PickPipeline(Node):
         self._ask = ask
         self._arm = arm
         self._asked = 0
+        self._held = Held()
+        self._arrival: Optional[Timer] = None  # while the arm moves
+        self._over: Optional[Future] = None  # of the attempt's Outcome
         self._ground = ActionClient(self, Ground, "ground")
         self._answer = self.create_client(Answer, "answer")
+        # A person may take a target back as soon as she sees where the arm goes. Questions about the new target go to
+        # her ears (`utterance`) and are answered by `speech` or `answer`: no goal is open that could carry feedback.
+        self.create_subscription(Correction, "correction", self._on_correction, 10)
 
     async def pick(self, expression: str, policy: int = Ground.Goal.ASK) -> Outcome:
-        """From words to the arm. A coroutine for the node's executor."""
+        """From words until the arm was there or something else is to be done. A coroutine for the node's executor."""
         outcome = Outcome(Plan.RETRY, Code.NOT_ACTIVE, "no goal was sent", 0)
         while outcome.plan is Plan.RETRY and outcome.attempts < ATTEMPTS:
             outcome = (await self._attempt(expression, policy))._replace(attempts=outcome.attempts + 1)
@@ -112,16 +161,52 @@ class PickPipeline(Node):
         handle = await self._ground.send_goal_async(goal, feedback_callback=self._on_feedback)
         if not handle.accepted:
             return Outcome(Plan.RETRY, Code.NOT_ACTIVE, "the goal was refused: the clue node is not active", 0)
+        mine = self._held.dialogue = bytes(handle.goal_id.uuid).hex()
+        over = self._over = Future(executor=self.executor)
         response = await handle.get_result_async()
         result = response.result
         if response.status != GoalStatus.STATUS_SUCCEEDED:
             # A code that this program does not know yet: nobody should guess.
             plan = PLANS.get(result.error_code, Plan.OPERATOR)
             return Outcome(plan, result.error_code, result.error_msg, 0)
-        if not result.target.has_position:
-            return Outcome(Plan.OPERATOR, Code.NONE, "found, but without depth: remap `depth` and `camera_info`", 0)
-        self._arm.pick(result.target.position)
-        return Outcome(None, Code.NONE, "", 0)
+        if self._held.dialogue == mine:  # a correction may overtake the result
+            self._go(result.target)
+        return await over
+
+    def _go(self, target: Target) -> None:
+        if not target.has_position:
+            self._end(Plan.OPERATOR, Code.NONE, "found, but without depth: remap `depth` and `camera_info`")
+            return
+        self._arm.start(target.position)
+        self._arrival = self.create_timer(self._arm.seconds, self._arrive)
+
+    def _arrive(self) -> None:
+        self.destroy_timer(self._arrival)
+        self._arrival = None
+        self._arm.arrive()
+        self._end(None, Code.NONE, "")
+
+    def _on_correction(self, message: Correction) -> None:
+        order = self._held.hear(message)
+        if order is Order.NOTHING:
+            return
+        if self._arrival is not None:
+            self.destroy_timer(self._arrival)
+            self._arrival = None
+            self._arm.stop()
+        if order is Order.GO:
+            self._go(message.target)
+        elif order is Order.GIVE_UP and message.state == Correction.WITHDRAWN:
+            self._end(Plan.STOP, Code.ABANDONED, f"the target was taken back: {message.text}")
+        elif order is Order.GIVE_UP:
+            plan = PLANS.get(message.error_code, Plan.OPERATOR)
+            # Sending the goal again would pick what was taken back.
+            self._end(Plan.REPHRASE if plan is Plan.RETRY else plan, message.error_code, message.error_msg)
+
+    def _end(self, plan: Optional[Plan], code: int, message: str) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(Outcome(plan, code, message, 0))
+            self.executor.wake()  # or the waiting coroutine is looked at with the next event only
 
     def _on_feedback(self, message) -> None:
         feedback = message.feedback

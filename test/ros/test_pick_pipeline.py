@@ -11,12 +11,25 @@ import pytest
 from bench import wait_until
 from conftest import REPOSITORY
 from rclpy.parameter import Parameter
+from std_msgs.msg import String
 
 from clue_ros.action import Ground
+from clue_ros.msg import Correction
 from clue_ros.ros.node import autostart
 from clue_ros.ros.scripted_ground import CODES, ScriptedGround
 from clue_ros.ros.spinning import Spinner
 
+# What is held before (empty: what came before it), a correction's state, dialogue and corrects, and the order. The same
+# rows are in test/package/test_cpp_example.py.
+CORRECTIONS = (
+    ("a", Correction.REOPENED, "b", "x", "NOTHING"),
+    ("", Correction.REOPENED, "b", "a", "HALT"),
+    ("", Correction.REOPENED, "c", "a", "NOTHING"),
+    ("", Correction.CORRECTED, "b", "a", "GO"),
+    ("", Correction.REOPENED, "c", "b", "HALT"),
+    ("", Correction.FAILED, "c", "b", "GIVE_UP"),
+    ("d", Correction.WITHDRAWN, "e", "d", "GIVE_UP"),
+)
 PATH = REPOSITORY / "examples" / "pick_pipeline.py"
 Code = Ground.Result
 
@@ -46,7 +59,7 @@ def server(domain):
 @pytest.fixture
 def pipeline(example, server):
     """The example's node with an arm, and answers from a list."""
-    questions, answers, arm = [], [], example.StubArm()
+    questions, answers, arm = [], [], example.StubArm(seconds=0.01)
 
     def ask(question):
         questions.append(question)
@@ -55,8 +68,11 @@ def pipeline(example, server):
     node = example.PickPipeline(ask, arm)
     spinner = Spinner(node)
 
+    def begin(expression, policy=Ground.Goal.ASK):
+        return spinner.executor.create_task(node.pick, expression, policy)
+
     def pick(expression, policy=Ground.Goal.ASK):
-        task = spinner.executor.create_task(node.pick, expression, policy)
+        task = begin(expression, policy)
         wait_until(task.done, 30.0, what=expression)
         return task.result()
 
@@ -64,7 +80,8 @@ def pipeline(example, server):
     wait_until(ready.done, 30.0, what="server")
     # The grey camera's first depth may come after its first image.
     wait_until(lambda: server.spinner.call(lambda: server.count_publishers("depth")) > 0)
-    node.pick_now, node.questions, node.answers, node.arm = pick, questions, answers, arm
+    wait_until(lambda: node.count_publishers("correction") > 0 and server.count_subscribers("correction") > 0)
+    node.begin, node.pick_now, node.questions, node.answers, node.arm = begin, pick, questions, answers, arm
     yield node
     spinner.close()
     node.close()
@@ -106,6 +123,51 @@ def test_never_mind_and_an_inactive_server_stop_it(pipeline, example, server):
     outcome = pipeline.pick_now("the red mug")
     assert "not active" in outcome.message and outcome.attempts == example.ATTEMPTS
     assert pipeline.arm.reached == []
+
+
+@pytest.fixture
+def moving(pipeline, server):
+    """The arm is on its way to the red mug, and takes its time; a person may speak. Gives the pick's task."""
+    wait_until(lambda: pipeline.pick_now("the red mug").plan is None)
+    voice = pipeline.create_publisher(String, "speech", 10)
+    wait_until(lambda: voice.get_subscription_count() > 0)
+    pipeline.say = lambda text: voice.publish(String(data=text))
+    pipeline.arm.seconds = 600.0
+    pipeline.arm.reached.clear()
+    pipeline.answers.append("the red one")
+    task = pipeline.begin("the mug")
+    wait_until(lambda: pipeline.arm.goes_to, 30.0)
+    # Its result is out, and the node has noted the target: from now on words may take it back.
+    wait_until(lambda: server.spinner.call(lambda: server._conversation.may_give_up and not server.busy))
+    return task
+
+
+def test_a_corrected_target_turns_the_arm(pipeline, moving):
+    red = pipeline.arm.goes_to
+    pipeline.say("no, the blue one")
+    wait_until(lambda: pipeline.arm.goes_to not in (None, red), 30.0)
+    assert pipeline.arm.stops == 1 and pipeline.arm.goes_to[0] > 0 > red[0] and not moving.done()
+    pipeline.arm.seconds = 0.01
+    pipeline.say("no, the red one")  # of the correction's own target
+    wait_until(moving.done, 30.0)
+    assert moving.result().plan is None and pipeline.arm.reached == [red] and pipeline.arm.stops == 2
+
+
+def test_a_target_taken_back_stops_the_arm(pipeline, example, moving):
+    pipeline.say("never mind")
+    wait_until(moving.done, 30.0)
+    outcome = moving.result()
+    assert (outcome.plan, outcome.code) == (example.Plan.STOP, Code.ABANDONED) and "never mind" in outcome.message
+    assert pipeline.arm.stops == 1 and pipeline.arm.goes_to is None and pipeline.arm.reached == []
+
+
+def test_whose_target_counts(example):
+    order, held = example.Order, example.Held()
+    assert held.hear(Correction(state=Correction.WITHDRAWN)) is order.NOTHING, "nothing is held yet"
+    for holds, state, dialogue, corrects, wanted in CORRECTIONS:
+        if holds:
+            held.dialogue = holds
+        assert held.hear(Correction(state=state, dialogue=dialogue, corrects=corrects)).name == wanted
 
 
 def test_as_a_program_with_answers_from_stdin(server, tmp_path):
