@@ -14,6 +14,7 @@ const CAMERA_WORDS = {
 const REFUSED_WORDS = {
   token: ["This console wants its access token.", "Open the address that it printed when it was started; it ends in ?token=…"],
   origin: ["The console refused this page's origin.", "Open the page from the console's own address, not through another site."],
+  many: ["Too many pages of this console are open.", "Close one elsewhere, or raise max_viewers; this page tries again by itself."],
 };
 
 /** [{level, what, advice}] of all that is wrong; [] if all is well. Words of the server go before the page's own. */

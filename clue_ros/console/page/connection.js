@@ -1,7 +1,7 @@
 // The WebSocket to the console: opens it, reads its messages, notices when it is gone and opens it again.
 
 const FIRST_WAIT = 0.5, LONGEST_WAIT = 5, REFUSED_WAIT = 15; // seconds
-const TOKEN_REFUSED = 4401, ORIGIN_REFUSED = 4403;
+const TOKEN_REFUSED = 4401, ORIGIN_REFUSED = 4403, TOO_MANY = 4429;
 const MAX_HEADER_BYTES = 65536;
 
 /** An address of this console, with the page's access token if it has one. */
@@ -82,7 +82,7 @@ export class Connection extends EventTarget {
 
   #lost(code) {
     this.#socket = null;
-    const refused = { [TOKEN_REFUSED]: "token", [ORIGIN_REFUSED]: "origin" }[code] ?? "";
+    const refused = { [TOKEN_REFUSED]: "token", [ORIGIN_REFUSED]: "origin", [TOO_MANY]: "many" }[code] ?? "";
     const wait = refused ? REFUSED_WAIT : this.#wait;
     this.#wait = Math.min(LONGEST_WAIT, this.#wait * 1.7);
     this.#timer = setTimeout(() => this.open(), wait * 1000 * (0.8 + 0.4 * Math.random()));

@@ -130,11 +130,12 @@ export class Conversation {
 
   #renderInput(state, connected) {
     const waiting = this.#mode === "wait";
-    const label = this.#mode === "answer" ? "Your answer" : "Your instruction";
+    const wouldAnswer = inputMode(state, true) === "answer"; // whether it can be sent just now or not
+    const label = wouldAnswer ? "Your answer" : "Your instruction";
     setText(document.getElementById("say-label"), label);
     setAttribute(this.#input, "placeholder", { answer: "Which one?", instruct: "For instance: the red mug", wait: "The robot is looking…" }[this.#mode] ?? "");
     document.getElementById("send").disabled = !this.#mode || waiting;
-    setText(document.getElementById("send"), this.#mode === "answer" ? "Answer" : "Send");
+    setText(document.getElementById("send"), wouldAnswer ? "Answer" : "Send");
     document.getElementById("never-mind").disabled = !connected || !state?.dialogue.open || Boolean(state?.replay);
     const help = !connected ? "Not connected: what you type stays here until the console is back."
       : state?.replay ? "This is a recording. Live, at the top of the image, leads back."

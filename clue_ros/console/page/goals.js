@@ -2,8 +2,8 @@
 
 import { duration, element, keyed, setAttribute, setText } from "./dom.js";
 
-const STATE_WORDS = { SUCCEEDED: "found", ABORTED: "failed", CANCELED: "canceled", CANCELING: "canceling" };
-const KINDS = { SUCCEEDED: "good", ABORTED: "bad", CANCELED: "quiet" };
+const STATE_WORDS = { SUCCEEDED: "found", REJECTED: "refused", ABORTED: "failed", CANCELED: "canceled", CANCELING: "canceling" };
+const KINDS = { SUCCEEDED: "good", ABORTED: "bad", REJECTED: "bad", LOST: "bad", CANCELED: "quiet" };
 
 function words(state) {
   return STATE_WORDS[state] ?? state.toLowerCase().replaceAll("_", " ");
