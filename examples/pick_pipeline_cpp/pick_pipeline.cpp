@@ -3,7 +3,8 @@
 //   ros2 run clue_ros scripted_ground --ros-args -r __ns:=/clue &        # no model and no camera needed
 //   ros2 run pick_pipeline_cpp pick_pipeline hand me the mug --ros-args -r __ns:=/clue
 //
-// Every way a goal can end has a plan (plans.hpp). Copy it, and put your own arm in the place of StubArm.
+// Every way a goal can end has a plan (plans.hpp). And a target can be taken back after the result ("no, the left one"):
+// then the arm stops, and goes to the new one if there is one. Copy it, and put your own arm in the place of StubArm.
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,8 @@
 #include <vector>
 
 #include "clue_ros/action/ground.hpp"
+#include "clue_ros/msg/correction.hpp"
+#include "clue_ros/msg/target.hpp"
 #include "clue_ros/srv/answer.hpp"
 #include "geometry_msgs/msg/point_stamped.hpp"
 #include "plans.hpp"
@@ -26,6 +29,7 @@ namespace pick_pipeline
 {
 
 using clue_ros::action::Ground;
+using clue_ros::msg::Correction;
 using clue_ros::srv::Answer;
 using GoalHandle = rclcpp_action::ClientGoalHandle<Ground>;
 
@@ -39,17 +43,31 @@ struct Outcome
   std::string message;
 };
 
-/// Says where it would go. A real one transforms the point at its stamp (tf2) and plans.
+/// Says where it would go, and takes `takes` for it. A real one transforms the point at its stamp (tf2) and plans.
 class StubArm
 {
 public:
+  std::chrono::milliseconds takes{2000};
+
   /// `target`: metres in the optical frame (x right, y down, z forward) named by its header.
-  void pick(const geometry_msgs::msg::PointStamped & target)
+  void start(const geometry_msgs::msg::PointStamped & target)
   {
-    const auto & point = target.point;
-    std::cout << "arm: picks at x " << point.x << " y " << point.y << " z " << point.z << " m in " <<
-      target.header.frame_id << std::endl;
+    target_ = target;
+    say("goes to");
   }
+  void arrive() {say("picks at");}
+  /// At once, wherever it is.
+  void stop() {std::cout << "arm: stops" << std::endl;}
+
+private:
+  void say(const char * does) const
+  {
+    const auto & point = target_.point;
+    std::cout << "arm: " << does << " x " << point.x << " y " << point.y << " z " << point.z << " m in " <<
+      target_.header.frame_id << std::endl;
+  }
+
+  geometry_msgs::msg::PointStamped target_;
 };
 
 class PickPipeline : public rclcpp::Node
@@ -63,6 +81,10 @@ public:
     ground_(rclcpp_action::create_client<Ground>(this, "ground")),
     answer_(create_client<Answer>("answer"))
   {
+    // A person may take a target back as soon as she sees where the arm goes. Questions about the new target go to her
+    // ears (`utterance`) and are answered by `speech` or `answer`: no goal is open that could carry feedback.
+    correction_ = create_subscription<Correction>(
+      "correction", 10, [this](Correction::ConstSharedPtr message) {on_correction(*message);});
   }
 
   /// False if the program was interrupted before somebody served `ground` and `answer`.
@@ -83,6 +105,7 @@ public:
   {
     expression_ = expression;
     attempts_ = 0;
+    over_ = false;
     done_ = std::promise<Outcome>();
     send();
     return done_.get_future().share();
@@ -100,6 +123,8 @@ private:
     options.goal_response_callback = [this](const GoalHandle::SharedPtr & handle) {
         if (!handle) {
           end({Plan::RETRY, Ground::Result::NOT_ACTIVE, "the goal was refused: the clue node is not active"});
+        } else {
+          held_.dialogue = hexadecimal(handle->get_goal_id());
         }
       };
     options.feedback_callback =
@@ -143,19 +168,58 @@ private:
     const Ground::Result & result = *wrapped.result;
     if (wrapped.code != rclcpp_action::ResultCode::SUCCEEDED) {
       end({plan_of(result.error_code), result.error_code, result.error_msg});
-    } else if (!result.target.has_position) {
+    } else if (held_.dialogue == hexadecimal(wrapped.goal_id)) {  // a correction may overtake the result
+      go(result.target);
+    }
+  }
+
+  void go(const clue_ros::msg::Target & target)
+  {
+    if (!target.has_position) {
       end({Plan::OPERATOR, Ground::Result::NONE, "found, but without depth: remap `depth` and `camera_info`"});
-    } else {
-      arm_.pick(result.target.position);
-      end({Plan::NONE, Ground::Result::NONE, ""});
+      return;
+    }
+    arm_.start(target.position);
+    arrival_ = create_wall_timer(
+      arm_.takes, [this]() {
+        arrival_->cancel();
+        arrival_.reset();
+        arm_.arrive();
+        end({Plan::NONE, Ground::Result::NONE, ""});
+      });
+  }
+
+  void on_correction(const Correction & message)
+  {
+    const Order order = held_.hear(message);
+    if (order == Order::NOTHING) {
+      return;
+    }
+    if (arrival_) {
+      arrival_->cancel();
+      arrival_.reset();
+      arm_.stop();
+    }
+    if (order == Order::GO) {
+      go(message.target);
+    } else if (order == Order::GIVE_UP && message.state == Correction::WITHDRAWN) {
+      end({Plan::STOP, Ground::Result::ABANDONED, "the target was taken back: " + message.text});
+    } else if (order == Order::GIVE_UP) {
+      const Plan plan = plan_of(message.error_code);
+      // Sending the goal again would pick what was taken back.
+      end({plan == Plan::RETRY ? Plan::REPHRASE : plan, message.error_code, message.error_msg});
     }
   }
 
   void end(const Outcome & outcome)
   {
+    if (over_) {
+      return;  // a correction after the arm was there: it has been obeyed, and nobody waits
+    }
     if (outcome.plan == Plan::RETRY && attempts_ < ATTEMPTS) {
       send();
     } else {
+      over_ = true;
       done_.set_value(outcome);
     }
   }
@@ -164,6 +228,10 @@ private:
   StubArm arm_;
   rclcpp_action::Client<Ground>::SharedPtr ground_;
   rclcpp::Client<Answer>::SharedPtr answer_;
+  rclcpp::Subscription<Correction>::SharedPtr correction_;
+  rclcpp::TimerBase::SharedPtr arrival_;  // while the arm moves
+  Held held_;
+  bool over_ = true;
   std::string expression_;
   std::promise<Outcome> done_;
   int attempts_ = 0;

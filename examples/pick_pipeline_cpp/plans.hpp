@@ -1,10 +1,14 @@
-// What to do when a goal of clue_ros/action/Ground did not give a target: a plan for every way it can end.
-// Needs clue_ros's headers only; test/package/test_cpp_example.py compiles it and compares it with pick_pipeline.py.
+// What to do when a goal of clue_ros/action/Ground did not give a target, a plan for every way it can end, and what a
+// correction after the result means for an arm. Needs clue_ros's headers only; test/package/test_cpp_example.py compiles
+// it and compares it with pick_pipeline.py.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string>
 
 #include "clue_ros/action/ground.hpp"
+#include "clue_ros/msg/correction.hpp"
 
 namespace pick_pipeline
 {
@@ -59,6 +63,51 @@ inline Plan plan_of(std::uint16_t error_code)
       // program does not know yet: nobody should guess.
       return Plan::OPERATOR;
   }
+}
+
+/// What a Correction means for an arm.
+enum class Order
+{
+  NOTHING,         // it is about another target
+  HALT,            // the target holds no longer, another one is being looked for
+  GIVE_UP,         // the target holds no longer, and there is no other
+  GO               // the message's target holds from now on
+};
+
+/// Whose target counts: the goal's, then that of the correction that took it back, and so on.
+struct Held
+{
+  std::string dialogue;  // 32 hexadecimal digits; empty: nobody's
+
+  Order hear(const clue_ros::msg::Correction & message)
+  {
+    using Message = clue_ros::msg::Correction;
+    if (dialogue.empty()) {
+      return Order::NOTHING;
+    }
+    if (message.corrects == dialogue) {
+      if (message.state == Message::REOPENED || message.state == Message::WITHDRAWN) {
+        dialogue = message.dialogue;
+        return message.state == Message::REOPENED ? Order::HALT : Order::GIVE_UP;
+      }
+    } else if (message.dialogue == dialogue) {
+      if (message.state == Message::CORRECTED || message.state == Message::FAILED) {
+        return message.state == Message::CORRECTED ? Order::GO : Order::GIVE_UP;
+      }
+    }
+    return Order::NOTHING;
+  }
+};
+
+/// A goal's id as Correction.corrects has it.
+inline std::string hexadecimal(const std::array<std::uint8_t, 16> & uuid)
+{
+  std::string digits;
+  for (const auto byte : uuid) {
+    digits += "0123456789abcdef"[byte >> 4];
+    digits += "0123456789abcdef"[byte & 15];
+  }
+  return digits;
 }
 
 }  // namespace pick_pipeline

@@ -29,6 +29,34 @@ int main()
 """
 
 
+# What is held before (empty: what came before it), a correction's state, dialogue and corrects, and the order. The same
+# rows are in test/ros/test_pick_pipeline.py.
+CORRECTIONS = (
+    ("a", "REOPENED", "b", "x", "NOTHING"),
+    ("", "REOPENED", "b", "a", "HALT"),
+    ("", "REOPENED", "c", "a", "NOTHING"),
+    ("", "CORRECTED", "b", "a", "GO"),
+    ("", "REOPENED", "c", "b", "HALT"),
+    ("", "FAILED", "c", "b", "GIVE_UP"),
+    ("d", "WITHDRAWN", "e", "d", "GIVE_UP"),
+)
+HEARD = """
+  clue_ros::msg::Correction message;
+  pick_pipeline::Held held;
+  const char * orders[] = {"NOTHING", "HALT", "GIVE_UP", "GO"};
+  const auto hear = [&](const char * holds, int state, const char * dialogue, const char * corrects) {
+      if (*holds) {
+        held.dialogue = holds;
+      }
+      message.state = state;
+      message.dialogue = dialogue;
+      message.corrects = corrects;
+      std::cout << "hear|" << orders[static_cast<int>(held.hear(message))] << "\\n";
+    };
+  hear("", clue_ros::msg::Correction::WITHDRAWN, "", "");
+"""
+
+
 def run(command: list, **options) -> str:
     """The command's output; on failure the test shows all of it."""
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
@@ -62,16 +90,22 @@ def plans_in_python() -> dict:
     return {key.attr: words[value.attr] for key, value in zip(table.keys, table.values)}
 
 
-def test_the_plans_are_those_of_the_python_example(tmp_path):
+def test_plans_and_corrections_are_those_of_the_python_example(tmp_path):
     wanted = plans_in_python()
     lines = [f'  std::cout << "{name}|" << pick_pipeline::words_of(pick_pipeline::plan_of(Code::{name})) << "\\n";'
              for name in wanted]  # fmt: skip
-    (tmp_path / "main.cpp").write_text(MAIN + "\n".join(lines) + "\n}\n")
+    heard = [f'  hear("{holds}", clue_ros::msg::Correction::{state}, "{dialogue}", "{corrects}");'
+             for holds, state, dialogue, corrects, _ in CORRECTIONS]  # fmt: skip
+    uuid = '  std::cout << "uuid|" << pick_pipeline::hexadecimal({0, 1, 255, 16}) << "\\n";'
+    (tmp_path / "main.cpp").write_text(MAIN + "\n".join([*lines, HEARD, *heard, uuid]) + "\n}\n")
     (tmp_path / "CMakeLists.txt").write_text(CMAKE.format(folder=EXAMPLES / "pick_pipeline_cpp"))
     build(tmp_path, tmp_path / "build")
-    said = dict(line.split("|") for line in run([tmp_path / "build" / "plans"]).splitlines())
-    assert said.pop("NONE") == "nothing to do"
-    assert said == wanted and len(said) >= 17
+    said = [line.split("|") for line in run([tmp_path / "build" / "plans"]).splitlines()]
+    assert [order for what, order in said if what == "hear"] == ["NOTHING", *(row[-1] for row in CORRECTIONS)]
+    plans = dict(line for line in said if line[0] != "hear")
+    assert plans.pop("uuid") == "0001ff10" + 24 * "0"
+    assert plans.pop("NONE") == "nothing to do"
+    assert plans == wanted and len(plans) >= 17
 
 
 def test_the_example_builds_and_picks(tmp_path):
