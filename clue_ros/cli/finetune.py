@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, metavar="M", help="save and stop after M minutes; run again to go on")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU even if there is a GPU")
     parser.add_argument("--copy-base", action="store_true", help="copy the base's weights instead of linking to them")
-    parser.add_argument("--estimate", action="store_true", help="print an estimate of the memory needed, and stop")
+    parser.add_argument("--estimate", action="store_true", help="print an estimate of memory and time, and stop")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,13 +88,16 @@ def _with_arguments(config, args: argparse.Namespace):
 
 
 def _print_estimate(base: Path, settings, lora) -> int:
-    from clue_ros.finetune.memory import estimate
+    from clue_ros.finetune.memory import estimate, operations
 
     parts = estimate(base, settings, lora)
     print(f"device memory of one process with per_device {settings.per_device}, by arithmetic (an estimate, not a "
           "measurement):")
     for what, size in parts:
         print(f"  {what:<50} {size / 1e9:8.2f} GB")
+    whole = operations(base, settings) * settings.batch * settings.steps
+    print(f"time, by arithmetic: {settings.steps} steps of {settings.batch} examples are {whole:.2e} operations, "
+          f"{whole / 1e14 / 3600:.1f} hours at 100 TFLOP/s (scale by what your card really sustains)")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""How much device memory a run will need, by arithmetic. An estimate, not a measurement.
+"""How much device memory and how many operations a run will need, by arithmetic. Estimates, not measurements.
 
-Only config.json is read. Counted: frozen weights; the adapter and the CNN with gradient and AdamW's two moments in
+Only config.json is read. Counted for the memory: frozen weights; the adapter and the CNN with gradient and AdamW's two moments in
 float32; what the backward pass keeps of each layer; the insides of the one layer that is being run; the head's logits;
 and a fixed amount for the framework. A few large tensors decide, so the sum errs by fragments, not by factors.
 """
@@ -112,3 +112,23 @@ def estimate(base: Path, settings: AnyTask, lora: LoraSettings) -> List[Tuple[st
              ("vision features", settings.per_device * sizes.image_tokens * (sizes.width + 4 * sizes.vision_width) * 4),
              ("framework", FRAMEWORK)]
     return [*parts, ("total", sum(size for _, size in parts))]
+
+
+def operations(base: Path, settings: AnyTask) -> float:
+    """Multiplications and additions of one example's step, in the large matrix products and the attention.
+
+    2 a weight and row, and 4 a pair of rows, head and channel. The tower runs once, forward only. The layers up to the
+    last one in use run forward, are run again where `checkpointing` keeps nothing of them, and pass their activations'
+    gradient back, which costs as much as forward; the frozen weights' own gradient is never computed, the adapter's
+    products (about 1 %) and the head are left out. Layers below the first adapted one get no gradient.
+    """
+    sizes = Sizes.read(base)
+    plan = Plan.of(settings, ClueSettings.load(base, sizes.layers), sizes.layers)
+    rows = sizes.image_tokens + TEXT
+    stop = sizes.layers if plan.stop is None else plan.stop
+    layer = 2 * rows * sum(a * b for a, b in sizes.projections.values()) + 4 * rows ** 2 * sizes.heads * sizes.head_dim
+    w, patches = sizes.vision_width, sizes.image_tokens
+    tower = sizes.vision_layers * (2 * patches * (4 * w * w + 2 * w * sizes.vision_mlp) + 4 * patches ** 2 * w)
+    adapted = len([n for n in plan.layers if n < stop])
+    backward = adapted * (2 if settings.checkpointing else 1)
+    return float(tower + (stop + backward) * layer)

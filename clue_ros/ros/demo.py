@@ -38,6 +38,7 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--person", choices=("scripted", "me"), default="scripted", help="who talks to the robot")
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder for pictures and summary.json")
     parser.add_argument("--episodes", type=int, default=6, help="how many; the kinds take turns")
+    parser.add_argument("--animate", action="store_true", help="also an animation an episode (WebP)")
     parser.add_argument("--model", default="", help="model directory; default: the embedded model")
     parser.add_argument("--device", default="cpu", help="torch device")
     parser.add_argument("--domain", type=int, help="ROS_DOMAIN_ID; default: one that no other demo uses")
@@ -62,6 +63,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
         for old in [
             *options.output.glob("episode_*.png"),
+            *options.output.glob("episode_*.webp"),
             *options.output.glob("scene_*.png"),
             options.output / "summary.json",
         ]:
@@ -211,6 +213,8 @@ class Demo:
 
         path = self._options.output / f"episode_{index + 1}_{result.kind}.png"
         _write_png(path, picture_of(view.rgb, result, f"seed {self._options.seed} · {label}"))
+        if self._options.animate:
+            _write_animation(path.with_suffix(".webp"), view.rgb, result)
         self._rows.append(result.to_dict())
         summary = {"seed": self._options.seed, "person": self._options.person, "episodes": self._rows}
         text = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False)
@@ -236,6 +240,12 @@ class Demo:
         if missing:
             self._console.print(f"[bold red]{missing} episodes reached no outcome[/]: see {self._options.output}/logs")
         return 1 if missing else 0
+
+
+def _write_animation(path: Path, rgb: Any, result: Any) -> None:
+    from clue_ros.visualization.episode_animation import episode_frames, save_animation
+
+    save_animation(episode_frames(rgb, result.decisions, result.transcript, clicks=result.clicks), path)
 
 
 def _write_png(path: Path, rgb: Any) -> None:

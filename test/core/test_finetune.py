@@ -348,7 +348,8 @@ def test_the_loss_falls_and_the_command_line_says_so(base, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "model directory:" in out and not any(p.is_symlink() for p in (tmp_path / "out").iterdir())
     assert main(["finetune", "detector", "--base", str(base), "--estimate"]) == 0
-    assert "an estimate, not a measurement" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "an estimate, not a measurement" in told and "time, by arithmetic" in told
     assert main(["finetune", "detector", "--base", str(tmp_path), "--estimate"]) == 2
     assert "config.json is missing" in capsys.readouterr().err
 

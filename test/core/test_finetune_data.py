@@ -15,7 +15,7 @@ from clue_ros.data.examples import draw, make_invig, write_lines
 from clue_ros.finetune.batch import IGNORE, Collator, steps
 from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of, fixed_examples, state_labels
 from clue_ros.finetune.features import FeatureCache
-from clue_ros.finetune.memory import Sizes, estimate
+from clue_ros.finetune.memory import Sizes, estimate, operations
 from clue_ros.finetune.passes import attention_mask
 from clue_ros.finetune.recipe import (DetectorTask, DialogueTask, FinetuneConfig, FinetuneError, JointTask,
                                       passes_a_step, read_config)
@@ -205,3 +205,7 @@ def test_the_estimate_counts_the_3b_model_as_published(tmp_path):
     assert small["adapter with gradient and AdamW"] < 16 * 2e5, "q and k of one layer"
     kept = dict(estimate(tmp_path, replace(DialogueTask(), checkpointing=False), LoraSettings()))
     assert kept["total"] > rows["total"]
+    forward = 2 * (1024 + 96) * 2.02e9  # 2 a row and a weight of the decoder without its embedding; attention comes on top
+    spared = operations(tmp_path, DialogueTask()) - operations(tmp_path, replace(DialogueTask(), checkpointing=False))
+    assert forward < spared < 1.1 * forward, "checkpointing runs the decoder once more"
+    assert operations(tmp_path, DetectorTask()) < operations(tmp_path, DialogueTask()) / 3, "14 of 26 layers, one backwards"

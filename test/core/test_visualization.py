@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from clue_ros.dialogue.session import Utterance
-from clue_ros.types import Ambiguity, Box, Decision, InvalidImageError, Outcome, Region
+from clue_ros.types import Ambiguity, Box, ClueError, Decision, InvalidImageError, Outcome, Region
 from clue_ros.visualization import draw_debug, episode_picture, overlay, overlay_attention, palette
+from clue_ros.visualization.episode_animation import episode_frames, save_animation
 from clue_ros.visualization.lettering import fit, font, wrap
 
 BOX = Box(10, 10, 40, 40)
@@ -114,3 +116,24 @@ def test_dashed_box_marks_the_border_only():
     image = grey(60, 60)
     overlay.draw_dashed_box(image, Box(10, 10, 50, 50), palette.TRUTH, 1)
     assert (image[25:35, 25:35] == 120).all() and (image[10] != 120).any()
+
+
+def test_an_episode_as_an_animation_starts_with_the_camera_and_ends_with_the_box(tmp_path):
+    frames = episode_frames(grey(480, 640), (ASK, FOUND), (*TALK, Utterance("robot", "I see it.", 3.0)))
+    assert {frame.rgb.shape for frame in frames} == {(480, 960, 3)}
+    seen = [(np.abs(frame.rgb.astype(int) - palette.CLEAR).sum(axis=2) < 40).any() for frame in frames[:-1]]
+    asked = [(np.abs(frame.rgb.astype(int) - palette.AMBIGUOUS).sum(axis=2) < 40).any() for frame in frames]
+    assert not seen[0] and not asked[0], "first the camera alone"
+    assert any(asked) and not asked[-1], "the gauge is over the threshold, and at the end it is not"
+    save_animation(frames, tmp_path / "episode.webp")
+    with Image.open(tmp_path / "episode.webp") as file:
+        assert file.is_animated and file.n_frames >= 10 and file.size == (960, 480)
+    with pytest.raises(ClueError, match="at least one frame"):
+        save_animation([], tmp_path / "none.webp")
+    with pytest.raises(ClueError, match="cannot write"):
+        save_animation(frames, tmp_path / "no folder" / "x.webp")
+
+
+@pytest.mark.parametrize("decisions, transcript", [((), ()), ((None, FOUND), TALK), ((NOT_FOUND,), TALK[:1]), ((UNKNOWN,), TALK)])
+def test_an_animation_of_every_kind_of_episode(decisions, transcript):
+    assert len(episode_frames(grey(900, 120), decisions, transcript, clicks=[(5.0, 5.0)])) >= 2
