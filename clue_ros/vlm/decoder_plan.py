@@ -9,11 +9,12 @@ being copied together for every token.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Mapping, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
 
+from clue_ros.vlm.adapters import decide_merge
 from clue_ros.vlm.attention import attention_vector
 from clue_ros.vlm.cache import KeyValueCache, Placement, Rotation
 from clue_ros.vlm.dense import Dense, LowRank, Precision, Scratch, stacked
@@ -208,6 +209,21 @@ class DecoderPlan:
         if self._as_hypotenuse:
             return (x / torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), self._least)).mul_(weight)
         return F.rms_norm(x.float(), weight.shape, weight, self._eps).to(x.dtype)
+
+
+def plans_of(model, precision: Precision, scratch: Scratch, adapters: Mapping[str, Mapping], merge: str,
+             ) -> Dict[str, DecoderPlan]:
+    """The decoder of a PaliGemmaForConditionalGeneration without adapter ("") and under each, by name. merge: 'auto',
+    'yes' or 'no', of adapters into the weights."""
+    language = model.model.language_model
+    base = DecoderPlan.build(language, model.lm_head.weight.detach(), precision, scratch)
+    parameters = sum(m.weight.numel() for m in base.matrices())
+    plans = {"": base}
+    for name, factors in adapters.items():
+        # One adapter and merging wanted: into the weights themselves, which nobody needs without it then.
+        alone = merge == "yes" and len(adapters) == 1
+        plans[name] = base.adapted(factors, language, decide_merge(merge, parameters), alone)
+    return plans
 
 
 def _norm_scale(language, precision: Precision) -> Optional[float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Callable, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from clue_ros.vlm.answers import answer_tokens
 from clue_ros.vlm.attention import to_map
 from clue_ros.vlm.cache import KeyValueCache
 from clue_ros.vlm.decoder import causal_mask
-from clue_ros.vlm.decoder_plan import DecoderPlan, Run, Tap
+from clue_ros.vlm.decoder_plan import DecoderPlan, Run, Tap, plans_of
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
 from clue_ros.vlm.dense import Precision, Scratch
 from clue_ros.vlm.loading import load_directory
@@ -69,7 +69,11 @@ class PaliGemmaBackbone:
         with torch.inference_mode():
             scratch = Scratch()
             self._vision = VisionPlan(model, self.precision, scratch)
-            self._plans = self._make_plans(scratch, adapters or {}, quantization, merge)
+            self._plans = plans_of(model, self.precision, scratch, adapters or {}, merge)
+            if quantization != "none":
+                release_modules(model)
+                quantize([m for plan in self._plans.values() for m in plan.matrices()] + self._vision.matrices(),
+                         quantization, self.device)
 
     @classmethod
     def from_pretrained(cls, path: Path, device: str = "cpu", dtype: Optional[torch.dtype] = None, *,
@@ -283,22 +287,6 @@ class PaliGemmaBackbone:
         """Layers that the detector's pass needs of the image."""
         full = self.settings.detector == "autoregressive" and self.settings.detector_depth == "full"
         return self.plan.depth if full else self.settings.tap_layer + 1
-
-    def _make_plans(self, scratch: Scratch, adapters: Mapping[str, Adapter], quantization: str,
-                    merge: str) -> Dict[str, DecoderPlan]:
-        language = self.model.model.language_model
-        base = DecoderPlan.build(language, self.model.lm_head.weight.detach(), self.precision, scratch)
-        parameters = sum(m.weight.numel() for m in base.matrices())
-        plans = {"": base}
-        for name, factors in adapters.items():
-            # One adapter and merging wanted: into the weights themselves, which nobody needs without it then.
-            alone = merge == "yes" and len(adapters) == 1
-            plans[name] = base.adapted(factors, language, decide_merge(merge, parameters), alone)
-        if quantization != "none":
-            release_modules(self.model)
-            quantize([m for plan in plans.values() for m in plan.matrices()] + self._vision.matrices(), quantization,
-                     self.device)
-        return plans
 
 
 def stop_if(should_stop: StopTest) -> None:
