@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,19 +10,20 @@ from typing import Callable, Dict, Optional, Sequence
 
 from clue_ros.evaluation.classification import figures_at, fitted_threshold
 from clue_ros.training.ablation import Variant, ablate, table
-from clue_ros.training.base import Base, open_base
+from clue_ros.training.base import open_base
 from clue_ros.training.detector_stage import DetectorTrainer
 from clue_ros.training.device import Device
 from clue_ros.training.dialogue_stage import train_dialogue
 from clue_ros.training.dwsl import Comparison, DwslSettings, told
-from clue_ros.training.export import export, export_mask, export_variant, load_base, write_report
-from clue_ros.training.features import FeatureData, compute_features, features_of, fingerprint, made_with
+from clue_ros.training.export import export, export_mask, export_variant, write_report
+from clue_ros.training.features import compute_features, fingerprint, made_with
+from clue_ros.training.inputs import Inputs
 from clue_ros.training.joint_stage import JointTrainer
 from clue_ros.training.language_stage import language_start, train_language
-from clue_ros.training.mask_stage import MaskScenes, MaskSettings, MaskTrainer
+from clue_ros.training.mask_stage import MaskSettings, MaskTrainer
 from clue_ros.training.parallel import launch
+from clue_ros.training.progress import Progress
 from clue_ros.training.recipe import TrainConfig, TrainingError, hold_recipe
-from clue_ros.training.scene_data import SceneData, first_scenes, load
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.sweep import LayerSweep, write_sweep
 from clue_ros.training.variants import variant_name
@@ -35,7 +35,6 @@ USED_SECTIONS = {"vision": ("data", "start", "vision"), "language": ("data", "st
                  "detector": ("data", "lora", "detector"), "dialogue": ("data", "language", "lora", "dialogue"),
                  "joint": ("data", "language", "lora", "joint"), "mask": ("mask",)}
 VALIDATION_BATCHES = 20
-FINISHED = "finished.json"
 
 
 class Stages:
@@ -43,17 +42,19 @@ class Stages:
 
     def __init__(self, config: TrainConfig, output: Path, data: Path, steps: Optional[int] = None,
                  base: Optional[Path] = None, processes: int = 1, slot: Slot = Slot(), device: Device = Device()):
-        self._config, self._output, self._data, self._steps = config, Path(output), Path(data), steps
+        self._config, self._output, self._steps = config, Path(output), steps
         self._slot, self._device = slot, device
         self._base = Path(base) if base else None
         self._start = config.start.model
+        self._progress = Progress(output, config.stages)
+        self._inputs = Inputs(config, output, data, base, slot, device)
         self._processes = processes
 
     def run(self, stage: str) -> None:
         """Run one stage, in several processes where that is wanted and possible. Raises SlotOver if it is not finished
         when the slot is over; the next call goes on."""
         self._slot.check()
-        self._note(stage, done=False)
+        self._progress.begins(stage)
         if stage in USED_SECTIONS:
             sections = USED_SECTIONS[stage] + (() if self._base else ("size",))
             hold_recipe(self._output / stage, f"clue train {stage}",
@@ -66,29 +67,11 @@ class Stages:
             self._train_in_processes(stage)
         else:
             getattr(self, stage)()
-        self._note(stage, done=True)
+        self._progress.ends(stage, self._steps_of(stage))
 
     def finished(self, stage: str) -> bool:
         """Did this stage end, with as many steps as it has now, and none before it run again since?"""
-        proof = self._output / ("model/clue.json" if stage in ("export", "calibrate") else f"{stage}/state.json")
-        return proof.is_file() and self._finished().get(stage, -1) == self._steps_of(stage)
-
-    def _note(self, stage: str, done: bool) -> None:
-        """Keep finished.json: a stage that runs takes itself and those after it from the list."""
-        order = list(self._config.stages)
-        later = order[order.index(stage):] if stage in order else [stage]
-        record = {k: v for k, v in self._finished().items() if k not in later}
-        if done:
-            record[stage] = self._steps_of(stage)
-        self._output.mkdir(parents=True, exist_ok=True)
-        (self._output / FINISHED).write_text(json.dumps(record) + "\n", encoding="utf-8")
-
-    def _finished(self) -> Dict[str, int]:
-        file = self._output / FINISHED
-        try:
-            return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except ValueError:
-            return {}  # cut off while it was written: every stage then looks for itself how far it is
+        return self._progress.finished(stage, self._steps_of(stage))
 
     def _steps_of(self, stage: str) -> int:
         settings = getattr(self._config, stage, None)
@@ -98,7 +81,7 @@ class Stages:
                steps: Optional[int] = None, minutes: Optional[float] = None) -> None:
         """Train the variants of a stage in OUTPUT/ablate/STAGE and print their table (training/ablation.py)."""
         if stage == "language":
-            self._need("vision")
+            self._inputs.folder("vision")
         folder = self._output / "ablate" / stage
         rows = ablate(folder, stage, variants, configured, partial(self._variant, stage), steps, minutes)
         print(table(stage, rows))
@@ -108,26 +91,26 @@ class Stages:
         settings, size = getattr(config, stage), config.size
         hold_recipe(folder, f"clue train ablate --stage {stage}",
                     {name: getattr(config, name) for name in (*USED_SECTIONS[stage], "size")})
-        held = self._scenes(validation=True)
+        held = self._inputs.scenes(validation=True)
         if stage == "vision":
-            train_vision(self._scenes(), folder, settings, size, held, self._slot, self._device, self._start)
+            train_vision(self._inputs.scenes(), folder, settings, size, held, self._slot, self._device, self._start)
             return
         vision, made = self._output / "vision", self._output / "language"
         tower = fingerprint(language_start(vision, folder, settings, size, self._start)[1].model.vision_tower)
         features = made if made_with(made) == tower else self._output / "ablate" / f"features-{tower}"
-        train_language(self._scenes(), vision, folder, settings, size, held, self._slot, self._device, features,
+        train_language(self._inputs.scenes(), vision, folder, settings, size, held, self._slot, self._device, features,
                        self._start)
 
     def vision(self) -> None:
         settings = self._with_steps(self._config.vision)
-        train_vision(self._scenes(), self._output / "vision", settings, self._config.size, self._held_out(settings),
-                     self._slot, self._device, self._start)
+        train_vision(self._inputs.scenes(), self._output / "vision", settings, self._config.size,
+                     self._inputs.held_out(settings), self._slot, self._device, self._start)
 
     def language(self) -> None:
-        self._need("vision")
+        self._inputs.folder("vision")
         settings = self._with_steps(self._config.language)
-        train_language(self._scenes(), self._output / "vision", self._output / "language", settings,
-                       self._config.size, self._held_out(settings), self._slot, self._device,
+        train_language(self._inputs.scenes(), self._output / "vision", self._output / "language", settings,
+                       self._config.size, self._inputs.held_out(settings), self._slot, self._device,
                        start_from=self._start)
 
     def detector(self) -> None:
@@ -137,8 +120,8 @@ class Stages:
         self._export_run("detector")
 
     def dialogue(self) -> None:
-        base = self._open_base()
-        train_dialogue(base.model, base.tokenizer, self._features(base), self._output / "dialogue",
+        base = self._inputs.open_base()
+        train_dialogue(base.model, base.tokenizer, self._inputs.features(base), self._output / "dialogue",
                        self._config.language, self._with_steps(self._config.dialogue), self._config.lora, self._slot,
                        self._device)
 
@@ -146,17 +129,14 @@ class Stages:
         trainer = self._joint_trainer(validation=False)
         held = None
         if trainer.settings.validate_every:
-            folder = self._joint_base()
-            held = self._features(open_base(folder) if folder else self._open_base(), validation=True)
+            held = self._inputs.features(self._inputs.joint_base(), validation=True)
         trainer.train(held, self._slot)
 
     def mask(self) -> None:
-        base = self._base or self._output / "model"
-        if not (base / "clue.json").exists():
-            raise TrainingError(f"{base} is no model directory: name a finished model with --base DIR")
+        base = self._inputs.finished_model()
         opened, settings = open_base(base), self._with_steps(self._config.mask)
-        held = self._mask_scenes(opened, settings, validation=True) if settings.validate_every else None
-        trainer = MaskTrainer(opened, self._mask_scenes(opened, settings), self._output / "mask", settings, held,
+        held = self._inputs.mask_scenes(opened, settings, validation=True) if settings.validate_every else None
+        trainer = MaskTrainer(opened, self._inputs.mask_scenes(opened, settings), self._output / "mask", settings, held,
                               self._device)
         try:
             trainer.train(self._slot)
@@ -166,11 +146,11 @@ class Stages:
         self._put_mask(base, trainer)
 
     def sweep(self) -> None:
-        base = self._open_base()
-        sweep = LayerSweep(base.model, base.tokenizer, self._features(base), self._output / "sweep",
+        base = self._inputs.open_base()
+        sweep = LayerSweep(base.model, base.tokenizer, self._inputs.features(base), self._output / "sweep",
                            self._with_steps(self._config.sweep))
         sweep.train()
-        rows = sweep.report(self._features(base, validation=True))
+        rows = sweep.report(self._inputs.features(base, validation=True))
         folder = write_sweep(self._output / "sweep", rows, {
             "what": "F1 of a CNN on the map of each decoder layer, everything else frozen",
             "base": str(self._base or ""), "prefix": self._config.sweep.prefix, "steps": sweep.run.step})
@@ -192,7 +172,7 @@ class Stages:
             return
         wanted = [s for s in ("dialogue", "detector") if s in self._config.stages]
         for stage in ("language", *wanted):
-            self._need(stage)
+            self._inputs.folder(stage)
         folder = export(self._output / "model", self._output / "language", [self._output / s for s in wanted],
                         self._config.size)
         print(f"model directory: {folder}" + (f" — try: clue evaluate demo --model {folder}" if wanted else ""))
@@ -203,7 +183,7 @@ class Stages:
         if not (self._output / "model" / "clue.json").exists():
             raise TrainingError(f"{self._output / 'model'} is no model directory: run first "
                                 f"clue train export --output {self._output}")
-        data = self._scenes(True)
+        data = self._inputs.scenes(True)
         for line in told(calibrate(self._output / "model", data, len(data))):
             print(line)
 
@@ -232,7 +212,7 @@ class Stages:
               f"{report['accuracy']:.3f}, AUC {_figure(report['auc'])} at threshold {report['threshold']:.2f}")
 
     def _export_run(self, stage: str) -> None:
-        base = self._joint_base() if stage == "joint" else self._base
+        base = self._inputs.joint_folder() if stage == "joint" else self._base
         if base:
             folder = export_variant(base, self._output / stage, self._output / "model")
             print(f"model directory: {folder}")
@@ -240,65 +220,43 @@ class Stages:
     def _prepare(self, stage: str) -> None:
         """What must exist before several processes share a stage: they would all make it at once."""
         if stage in ("vision", "language"):
-            self._held_out(getattr(self._config, stage))
+            self._inputs.held_out(getattr(self._config, stage))
         if stage == "vision":
-            self._scenes()
+            self._inputs.scenes()
         elif stage == "language":
-            self._need("vision")
-            scenes, folder = self._scenes(), self._output / "language"
+            self._inputs.folder("vision")
+            scenes, folder = self._inputs.scenes(), self._output / "language"
             _, model = language_start(self._output / "vision", folder, self._config.language, self._config.size,
                                       self._start)
             with self._slot.interrupting():
                 compute_features(model.model.vision_tower, scenes, folder, self._config.language.seed)
         else:
-            base = self._open_base()
-            self._features(base)
+            base = self._inputs.open_base()
+            self._inputs.features(base)
             if stage == "joint" and self._config.joint.validate_every:
-                self._features(base, validation=True)
+                self._inputs.features(base, validation=True)
 
     def _detector_trainer(self, validation: bool) -> DetectorTrainer:
-        base = self._open_base()
-        return DetectorTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "detector",
-                               self._with_steps(self._config.detector), self._config.lora, self._device)
-
-    def _joint_base(self) -> Optional[Path]:
-        """Where the one-pass adapter starts: the given base, or the two-pass model that `export` wrote, if it did."""
-        exported = self._output / "model"
-        return self._base or (exported if (exported / "clue.json").exists() else None)
+        base = self._inputs.open_base()
+        return DetectorTrainer(base.model, base.tokenizer, self._inputs.features(base, validation),
+                               self._output / "detector", self._with_steps(self._config.detector), self._config.lora,
+                               self._device)
 
     def _joint_trainer(self, validation: bool) -> JointTrainer:
-        folder = self._joint_base()
-        base = open_base(folder) if folder else self._open_base()
-        return JointTrainer(base.model, base.tokenizer, self._features(base, validation), self._output / "joint",
+        base = self._inputs.joint_base()
+        return JointTrainer(base.model, base.tokenizer, self._inputs.features(base, validation), self._output / "joint",
                             self._config.language, self._with_steps(self._config.joint), self._config.lora, base.folder,
                             self._device)
 
-    def _open_base(self) -> Base:
-        if self._base:
-            return open_base(self._base)
-        self._need("language")
-        tokenizer, model = load_base(self._output / "language", self._config.size)
-        return Base(tokenizer, model)
-
-    def _features(self, base: Base, validation: bool = False) -> FeatureData:
-        """The frozen tower's features, in OUTPUT/validation, OUTPUT/features or, without a base, OUTPUT/language."""
-        tower, scenes = base.model.model.vision_tower.to(self._device.name), self._scenes(validation, base)
-        with self._slot.interrupting():
-            if validation:
-                return compute_features(tower, scenes, self._output / "validation", mirror=False, device=self._device)
-            return compute_features(tower, scenes, self._output / ("features" if self._base else "language"),
-                                    self._config.language.seed, device=self._device)
-
     def dwsl(self) -> None:
         """Weighted training of the relevance map beside its rivals (training/dwsl.py)."""
-        base = self._base or self._output / "model"
-        if not (base / "clue.json").exists():
-            raise TrainingError(f"{base} is no model directory: name a finished model with --base DIR")
+        base = self._inputs.finished_model()
         opened, settings = open_base(base), DwslSettings()
         settings = replace(settings, steps=self._steps, judge_steps=self._steps) if self._steps else settings
         sizes = MaskSettings(scenes=settings.clean + settings.mixed, validation=settings.held)
-        compared = Comparison(opened, self._mask_scenes(opened, sizes), self._mask_scenes(opened, sizes, validation=True),
-                              self._output / "dwsl", settings, self._slot)
+        compared = Comparison(opened, self._inputs.mask_scenes(opened, sizes),
+                              self._inputs.mask_scenes(opened, sizes, validation=True), self._output / "dwsl",
+                              settings, self._slot)
         for line in told(compared.run()):
             print(line)
         print(f"comparison: {self._output / 'dwsl' / 'dwsl.json'}")
@@ -306,45 +264,6 @@ class Stages:
     def _put_mask(self, base: Path, trainer: MaskTrainer) -> None:
         folder = export_mask(base, trainer.run.folder, self._output / "model")
         print(f"model directory: {folder} (mask head after {trainer.run.step} of {trainer.settings.steps} steps)")
-
-    def _mask_scenes(self, base: Base, settings: MaskSettings, validation: bool = False) -> MaskScenes:
-        """Scenes with the features of the language run in OUTPUT where they are this tower's, else with features of
-        their own."""
-        tower, made = base.model.model.vision_tower.to(self._device.name), self._output / "language"
-        folder = self._data / ("validation" if validation else "train")
-        if validation:
-            scenes = first_scenes(self._scenes(True, base, settings.validation), settings.validation)
-            return MaskScenes(folder, scenes, features_of(tower, scenes, device=self._device))
-        if made_with(made) == fingerprint(tower):
-            scenes, seed = self._scenes(False, base), self._config.language.seed
-        else:
-            scenes, seed, made = self._scenes(False, base, settings.scenes), settings.seed, self._output / "mask"
-            scenes = first_scenes(scenes, settings.scenes)
-        with self._slot.interrupting():
-            features = compute_features(tower, scenes, made, seed, device=self._device)
-        return MaskScenes.of_training(folder, scenes, features, seed)
-
-    def _held_out(self, settings) -> Optional[SceneData]:
-        """The scenes that a stage is measured on while it trains, None if it is not."""
-        return self._scenes(validation=True) if settings.validate_every else None
-
-    def _scenes(self, validation: bool = False, base: Optional[Base] = None, enough: int = 0) -> SceneData:
-        """enough: no more than so many need be rendered, 0 for all of the recipe's."""
-        from clue_ros.simulation.dataset import generate
-
-        d = self._config.data
-        folder = self._data / ("validation" if validation else "train")
-        count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
-        size, count = self._config.size, min(count, enough or count)
-        with self._slot.interrupting():
-            generate(folder, count, seed, os.cpu_count() or 1, varied=d.varied and not validation)
-            return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)
-
-    def _need(self, stage: str) -> None:
-        if not (self._output / stage / "state.json").exists():
-            raise TrainingError(f"{self._output / stage} holds no finished stage: run first "
-                                f"clue train {stage} --output {self._output}, or start from a model directory "
-                                "with --base DIR")
 
     def _with_steps(self, settings):
         return replace(settings, steps=self._steps) if self._steps else settings

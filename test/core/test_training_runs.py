@@ -11,9 +11,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clue_ros.cli.main import main
+from clue_ros.training import optimizer
 from clue_ros.training.cli import DEFAULT_CONFIG
+from clue_ros.training.device import has_bf16_units
 from clue_ros.training.loop import Run, kept, load_modules
-from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.optimizer import Optimizer, orthogonalize
 from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
 from clue_ros.training.recipe import TrainingError, read_config
 from clue_ros.training.slot import Slot, SlotOver
@@ -114,6 +116,31 @@ def test_the_best_weights_by_the_metric_are_kept_and_loaded(tmp_path, metric, be
 def test_a_run_that_keeps_the_last_weights_says_so(tmp_path):
     small_run(tmp_path, [.1, .2], 2, keep="last")
     assert kept(tmp_path) == {"weights": "last", "step": 2}
+
+
+def test_the_matrices_shares_of_two_processes_add_up_to_those_of_one(monkeypatch):
+    generator = torch.Generator().manual_seed(5)
+    matrices = [torch.randn(shape, generator=generator) for shape in ((24, 60), (60, 24), (16, 16), (40, 40), (8, 30))]
+    alone = optimizer._orthogonalized(matrices)
+    monkeypatch.setattr(optimizer, "world", lambda: 2)
+    monkeypatch.setattr(optimizer, "summed", lambda values: values)
+    shares = []
+    for process in (0, 1):
+        monkeypatch.setattr(optimizer, "rank", lambda process=process: process)
+        shares.append(optimizer._orthogonalized(matrices))
+    for one, first, second in zip(alone, *shares):
+        assert torch.equal(first + second, one) and not (first.any() and second.any())
+    assert all(any(part.any() for part in share) for share in shares)
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_orthogonalize_flattens_the_spectrum_in_either_precision(monkeypatch, units):
+    if units and not has_bf16_units():
+        pytest.skip("this processor has no bfloat16 units, where the step would be taken in bfloat16")
+    monkeypatch.setattr("clue_ros.training.optimizer.has_bf16_units", lambda: units)
+    update = orthogonalize(torch.randn(24, 60, generator=torch.Generator().manual_seed(0)))
+    singular = torch.linalg.svdvals(update)
+    assert update.dtype == torch.float32 and singular.min() > .5 and singular.max() < 1.5
 
 
 def test_nan_is_never_the_best():
