@@ -1,16 +1,19 @@
-# NOT BUILT where it was written (no docker there): a recipe to start from. See docs/robot.md.
-#   docker build -t clue_ros .                                                                            CPU
-#   docker build -t clue_ros:cuda --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126 .        CUDA
-#   docker run --rm --net=host --ipc=host clue_ros image:=/camera/color/image_raw
+# NOT BUILT where it was written (no docker daemon there): a recipe to start from. See docs/robot.md.
+#   docker build -t clue_ros .                                             CPU
+#   docker build -t clue_ros:cuda --build-arg TORCH_BUILD= .               CUDA: PyPI's own build of torch brings its libraries
+#   docker run --rm --net=host --ipc=host --user "$(id -u)" clue_ros image:=/camera/color/image_raw
 ARG BASE=ros:jazzy-ros-base
 FROM ${BASE}
 
+# As `make setup` does it: torch first, because it alone may come from an index of its own.
+ARG TORCH_BUILD=+cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-pip python3-venv ros-"${ROS_DISTRO}"-diagnostic-msgs \
+    && apt-get install -y --no-install-recommends \
+        python3-pip python3-venv ros-"${ROS_DISTRO}"-diagnostic-msgs ros-"${ROS_DISTRO}"-visualization-msgs \
     && rm -rf /var/lib/apt/lists/*
 
 # In an environment of its own, because Debian's Python takes no pip packages; ROS's are seen through it.
@@ -18,16 +21,22 @@ ENV VIRTUAL_ENV=/opt/clue
 RUN python3 -m venv --system-site-packages "${VIRTUAL_ENV}"
 ENV PATH=${VIRTUAL_ENV}/bin:${PATH}
 COPY requirements /ws/src/clue_ros/requirements
-RUN pip install --no-cache-dir --extra-index-url "${TORCH_INDEX}" -r /ws/src/clue_ros/requirements/core.txt
+WORKDIR /ws/src/clue_ros/requirements
+# The constraints' lines about ROS are for its wheels; here ROS is the image's.
+RUN grep -v '^ros-' constraints.txt > /tmp/constraints.txt \
+    && torch="$(sed -n 's/^torch==//p' core.txt)" \
+    && pip install --no-cache-dir -c /tmp/constraints.txt --extra-index-url "${TORCH_INDEX}" "torch==${torch}${TORCH_BUILD}" \
+    && pip install --no-cache-dir -c /tmp/constraints.txt -r core.txt
 
 COPY . /ws/src/clue_ros
 WORKDIR /ws
 RUN source "/opt/ros/${ROS_DISTRO}/setup.bash" && colcon build --packages-select clue_ros
 
-# The robot's side needs no rights.
+# The robot's side needs no rights. Any user may run it (--user): Fast DDS shares memory with processes of the same one only.
 RUN useradd --create-home clue
 USER clue
+ENV HOME=/tmp ROS_LOG_DIR=/tmp/ros_log
 ENV FASTDDS_DEFAULT_PROFILES_FILE=/ws/install/clue_ros/share/clue_ros/config/fastdds_shm.xml \
     OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
-# executable.py starts with python3 of PATH: the environment's.
+# The programs start with python3 of PATH: the environment's.
 ENTRYPOINT ["/bin/bash", "-c", "source /ws/install/setup.bash && exec ros2 launch clue_ros clue.launch.py \"$@\"", "--"]
