@@ -76,7 +76,7 @@ def evaluate_bag(
                 on_row(row)
 
         replay = Replay(grounder, settings)
-        for played in replay.run(_events(bag, topics)):
+        for played in replay.run(events_of(bag, topics)):
             for index in [i for i in sorted(known) if i < played.index]:
                 add(_missed(speech[index], known.pop(index), bag.start), 0.0)
             add(row_of(played, known.pop(played.index, None), bag.start), played.seconds)
@@ -208,7 +208,8 @@ def _words(bag: Bag, topics: Topics) -> Tuple[List[Heard], List[Truth]]:
     return speech, truths
 
 
-def _events(bag: Bag, topics: Topics) -> Iterator[Event]:
+def events_of(bag: Bag, topics: Topics) -> Iterator[Event]:
+    """Frames and speech in the order in which they were recorded, as Replay takes them; no frame is decoded yet."""
     index = 0
     for message in bag.messages((*topics.images, topics.speech)):
         if message.topic == topics.speech:

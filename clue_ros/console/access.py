@@ -58,7 +58,7 @@ class Access:
 
     def host_is_ours(self, host: str) -> bool:
         """host: of the request's header, with or without a port."""
-        name = (urlsplit(f"//{host}").hostname or "") if _is_plain(host) else ""
+        name = _name_of(host)
         if name in self._names:
             return True
         try:
@@ -71,7 +71,10 @@ class Access:
         """Whether a page of this server opened the socket: a browser says so, and a page cannot change it."""
         if origin is None or not _is_plain(origin):
             return False
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower() and self.host_is_ours(host)
 
     def knows(self, token: Optional[str]) -> bool:
@@ -95,6 +98,16 @@ class Allowance:
             return False
         self._left -= 1
         return True
+
+
+def _name_of(host: str) -> str:
+    """The name of "NAME:PORT", lower case; empty for what is no such thing."""
+    if not _is_plain(host):
+        return ""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # half an IPv6 address
+        return ""
 
 
 def _is_plain(text: str) -> bool:

@@ -139,14 +139,16 @@ class Pictures:
 
     def freeze(self, frame: Frame) -> int:
         """The id under which a frame will be found; it is encoded in the background."""
-        number = next(_numbers)
-        self._worker.submit(self._keep, lambda: encode_frame(number, frame.rgb(), live=False))
-        return number
+        return self.keep(lambda number: encode_frame(number, frame.rgb(), live=False))
 
     def keep_map(self, grey: np.ndarray) -> int:
         """The same for uint8[h, w]."""
+        return self.keep(lambda number: encode_map(number, grey))
+
+    def keep(self, make: Callable[[int], Picture]) -> int:
+        """The same for a picture that `make` encodes under the id that it is given, in the worker thread."""
         number = next(_numbers)
-        self._worker.submit(self._keep, lambda: encode_map(number, grey))
+        self._worker.submit(self._keep, number, make)
         return number
 
     def get(self, number: int) -> Optional[Picture]:
@@ -165,9 +167,9 @@ class Pictures:
     def close(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def _keep(self, encode: Callable[[], Picture]) -> None:
+    def _keep(self, number: int, make: Callable[[int], Picture]) -> None:
         try:
-            picture = encode()
+            picture = make(number)
         except (ClueError, cv2.error) as error:
             _log.warning("a picture of the dialogue was left out: %s", error)
             return

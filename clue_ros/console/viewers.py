@@ -26,6 +26,7 @@ SEEN_PER_S = 60
 NOTES_KEPT = 8
 FLOOD = 400  # messages refused without a pause of CALM_S between them; then the socket is closed
 CALM_S = 10.0
+HEARTBEAT_S = 5.0  # the state is sent again if nothing was for so long, so that a page notices a dead network
 SEND_S = 20.0  # a page that takes nothing for so long is gone
 
 _log = logging.getLogger(__name__)
@@ -102,13 +103,16 @@ class Viewer:
 
     async def _send_all(self) -> None:
         await self._send_json({
-            "type": "hello", "version": 1,
+            "type": "hello", "version": 1, "heartbeat_s": HEARTBEAT_S,
             "limits": {"text": requests.MAX_TEXT, "message_bytes": requests.MAX_MESSAGE}, "options": self._options,
         })  # fmt: skip
         while True:
             self._news.clear()
             await self._send_what_is_new()
-            await self._news.wait()
+            try:
+                await asyncio.wait_for(self._news.wait(), HEARTBEAT_S)
+            except asyncio.TimeoutError:
+                self._state_sent = -1
 
     async def _send_what_is_new(self) -> None:
         while self._notes:

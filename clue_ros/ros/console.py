@@ -9,7 +9,8 @@ It listens to the grounding node like any other client; nothing in the node wait
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, List, Optional
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
 
 from geometry_msgs.msg import Point, PointStamped
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -18,6 +19,7 @@ from rclpy.node import Node
 from std_msgs.msg import Header, String
 
 from clue_ros.console import requests
+from clue_ros.console.access import check_bind
 from clue_ros.console.export import export_html
 from clue_ros.console.pictures import Pictures
 from clue_ros.console.server import PORT, ConsoleServer, Settings
@@ -26,6 +28,7 @@ from clue_ros.ros import spinning
 from clue_ros.ros.console_ears import CameraEars, DialogueEars
 from clue_ros.ros.console_goals import ConsoleGoals, Tell, open_dialogue
 from clue_ros.ros.console_health import ConsoleHealth
+from clue_ros.ros.loading import ModelSettings, load_grounder
 from clue_ros.ros.messages import box_to_msg
 from clue_ros.srv import Answer
 from clue_ros.types import ClueError
@@ -43,6 +46,9 @@ _PARAMETERS = (
     ("node", "clue", "Name of the grounding node, relative to the namespace.", None),
     ("cameras", [""], "The node's parameter of this name; the first is shown live.", None),
     ("image_transport", "both", "Which camera topics to take: raw, compressed or both.", None),
+    ("replay", [""], "Bags and runs of clue evaluate or the demo that pages may step through: paths.", None),
+    ("replay_model", "", "Model directory that bags are played to; empty: the embedded model.", None),
+    ("replay_device", "cpu", "torch device for that.", None),
 )  # fmt: skip
 
 
@@ -55,6 +61,8 @@ class Console(Node):
         if values["image_transport"] not in ("raw", "compressed", "both"):
             raise ClueError(f"image_transport is {values['image_transport']!r}: give raw, compressed or both")
         self.state, self.pictures = ConsoleState(), Pictures()
+        check_bind(values["address"], values["token"], values["allow_open"])  # said before a bag is played for minutes
+        self._recordings = self._open(values["replay"], ModelSettings(values["replay_model"], values["replay_device"]))
         self._may_act = values["can_instruct"]
         self._server: Optional[ConsoleServer] = None
         names = [name for name in values["cameras"] if name] or [""]
@@ -73,8 +81,9 @@ class Console(Node):
             values["can_instruct"],
         )  # fmt: skip
         self._server = ConsoleServer(
-            self.state, self.pictures, self, settings, export=lambda: export_html(self.state, self.pictures)
-        )
+            self.state, self.pictures, self, settings, self._recordings,
+            export=lambda: export_html(self.state, self.pictures),
+        )  # fmt: skip
 
     def start(self) -> None:
         """Serves pages from now on; the log says where."""
@@ -93,6 +102,8 @@ class Console(Node):
     def close(self) -> None:
         if self._server is not None:
             self._server.stop()
+        for recording in self._recordings.values():
+            recording.close()
         self.pictures.close()
 
     # What pages ask for; called in the server's thread, done in the executor's.
@@ -155,6 +166,30 @@ class Console(Node):
             self._goals.cancel(opened[0], tell)
         else:
             self._speech.publish(String(data="never mind"))
+
+    def _open(self, paths: List[str], model: ModelSettings) -> Dict[str, Any]:
+        """{id: recording}; bags are played to the model now, so that pages only look."""
+        wanted = [path for path in paths if path]
+        if not wanted:
+            return {}
+        from clue_ros.console.replay import open_recording
+
+        grounders: List[Any] = []
+
+        def load() -> Any:
+            if not grounders:
+                grounders.append(load_grounder(model))
+            return grounders[0]
+
+        recordings: Dict[str, Any] = {}
+        for path in wanted:
+            self.get_logger().info(f"reads {path}")
+            recording = open_recording(Path(path).expanduser(), load)
+            recordings[f"r{len(recordings) + 1}"] = recording
+            self.get_logger().info(f"{recording.about()['episodes']} episodes of {path} can be stepped through")
+        for grounder in grounders:
+            grounder.close()
+        return recordings
 
     def _own_line(self) -> dict:
         values = [["viewers", str(self.viewers)], ["live_images", str(self.pictures.encoded_live)],
