@@ -181,6 +181,16 @@ class Grounder:
                 decision = replace(decision, mask=pixels)
             return decision
 
+    def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> Optional[np.ndarray]:
+        """bool[H,W], the pixels of what the instruction means in a box that is known; None where the model has no masks.
+
+        image and turns: as for `ground`. Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError.
+        """
+        words, turns = self._backbone.without_unknown(check_expression(expression)), self._known_turns(check_turns(turns))[0]
+        encoded = self.encode(image)
+        with memory_guard("finding the target's pixels"):
+            return self._masker.target(encoded, self._prefix(CLARIFY, encoded, words, turns), words, box)
+
     def relevance(self, image: Image, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         """float32[H,W] in [0, 1]: how much each pixel matters to an instruction; several things may, or none.
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.evaluation.metrics import box_iou
 from clue_ros.types import Box
 
+SAME_IOU = 0.5  # two boxes that overlap so much are one candidate
+LIKELY, ASKED_ABOUT = 0.04, 6  # candidates below that probability, and beyond so many, no question is about
 FLOOR = 1e-3  # of a likelihood beside the best one: people and models err, so nothing is ever ruled out
 
 
@@ -73,6 +76,24 @@ class Belief:
         ranked = sorted(range(len(self.boxes)), key=lambda n: -self.probabilities[n])[:limit]
         kept = sorted(n for n in ranked if self.probabilities[n] >= least or n == self.best)
         return Belief.of([self.boxes[n] for n in kept], [self.probabilities[n] for n in kept])
+
+    def worth_asking(self) -> "Belief":
+        """The candidates that a question is about, from left to right."""
+        return self.likely(LIKELY, ASKED_ABOUT).ordered()
+
+    def merged(self) -> "Belief":
+        """One candidate for boxes of one thing, with their probabilities together and the box that agrees best with them."""
+        left = sorted(range(len(self.boxes)), key=lambda n: -self.probabilities[n])
+        boxes: List[Box] = []
+        weights: List[float] = []
+        while left:
+            group = [n for n in left if box_iou(self.boxes[n], self.boxes[left[0]]) >= SAME_IOU]
+            left = [n for n in left if n not in group]
+            members = [self.boxes[n] for n in group]
+            shares = [self.probabilities[n] for n in group]
+            boxes.append(max(members, key=lambda box: sum(s * box_iou(box, other) for s, other in zip(shares, members))))
+            weights.append(sum(shares))
+        return Belief.of(boxes, weights)
 
 
 def information_gain(probabilities: Sequence[float], answers: np.ndarray) -> float:

@@ -10,6 +10,7 @@ import re
 from typing import Optional
 
 from clue_ros.dialogue.phrases import choice
+from clue_ros.types import Turn
 
 LIMIT = 9  # more numbers nobody can tell apart on a picture
 _CARDINALS = "zero one two three four five six seven eight nine".split()
@@ -31,6 +32,11 @@ def asked_about(asked: str) -> int:
     """How many numbers a question offers; 0 if it is no question of numbers."""
     found = _QUESTION.fullmatch(" ".join(asked.lower().split()))
     return 0 if found is None else int(found[1] or 1)
+
+
+def number_in(turn: Turn) -> Optional[int]:
+    """The number that a turn's answer names, if its question offered numbers."""
+    return number_said(turn.answer.text, asked_about(turn.question))
 
 
 def number_said(text: str, count: int) -> Optional[int]:

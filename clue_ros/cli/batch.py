@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Optional, TextIO, Tuple
 
+from clue_ros.belief.grounder import BeliefGrounder
+from clue_ros.belief.pointing import from_numbers
 from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import load_grounder
 from clue_ros.cli.photos import read_photo
 from clue_ros.types import Answer, Box, ClueError, Turn
 
-_FIELDS = ("image", "expression", "turns")
+_FIELDS = ("image", "expression", "turns", "pointing")
 
 
 def run_batch(args: argparse.Namespace) -> int:
@@ -48,7 +50,7 @@ class _Decider:
     """Decides one line after the other and keeps the last image's features."""
 
     def __init__(self, grounder: Any, folder: Path, args: argparse.Namespace):
-        self._grounder = grounder
+        self._grounder, self._believing = grounder, BeliefGrounder(grounder, args.question_policy)
         self._folder = folder
         self._args = args
         self._path: Optional[Path] = None
@@ -62,10 +64,11 @@ class _Decider:
             about = {"image": request["image"]}
             began = time.perf_counter()
             encoded = self._encode(self._folder / request["image"])
-            decision = self._grounder.ground(
+            decision = self._believing.ground(
                 encoded,
                 request["expression"],
                 request["turns"],
+                pointing=request["pointing"],
                 may_ask=not self._args.no_ask,
                 threshold=self._args.threshold,
             )
@@ -83,7 +86,8 @@ class _Decider:
 
 
 def parse_line(line: bytes) -> Dict[str, Any]:
-    """{image: str, expression: str, turns: [Turn]} from a JSON line. Raises ClueError that says what is wrong."""
+    """{image: str, expression: str, turns: [Turn], pointing: Answer or None} from a JSON line. Raises ClueError that says
+    what is wrong."""
     try:
         value = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -101,7 +105,8 @@ def parse_line(line: bytes) -> Dict[str, Any]:
     turns = value.get("turns") or []
     if not isinstance(turns, list):
         raise ClueError("'turns' must be a list of [question, answer]")
-    return {"image": value["image"], "expression": value["expression"], "turns": [_turn(turn) for turn in turns]}
+    return {"image": value["image"], "expression": value["expression"], "turns": [_turn(turn) for turn in turns],
+            "pointing": _pointing(value.get("pointing"))}
 
 
 def _turn(value: Any) -> Turn:
@@ -123,6 +128,14 @@ def _answer(value: Any) -> Answer:
         raise ClueError("the text of an answer must be a text")
     point, box = (_numbers(value, name, count) for name, count in (("point", 2), ("box", 4)))
     return Answer(text, (point[0], point[1]) if point else None, Box(*box) if box else None)
+
+
+def _pointing(value: Any) -> Optional[Answer]:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value):
+        raise ClueError("'pointing' must be a list of numbers in pixels: x y, x0 y0 x1 y1, or x y x y x y ...")
+    return from_numbers(value)
 
 
 def _numbers(value: Dict[str, Any], name: str, count: int) -> Optional[List[float]]:

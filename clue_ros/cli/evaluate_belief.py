@@ -1,4 +1,4 @@
-"""`clue evaluate pointing` and `clue evaluate questions --question-policy ...`: belief/ on rendered scenes."""
+"""`clue evaluate pointing`, `likeness` and `questions --question-policy ...`: belief/ on rendered scenes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from clue_ros.cli.loading import add_model_arguments, load_grounder
 from clue_ros.types import ClueError
 
 EXAMPLES = """  clue evaluate pointing --scenes 200
+  clue evaluate likeness --scenes 200
   clue evaluate questions --scenes 200 --question-policy learned information_gain"""
 VERBS = {
     "pointing": "one click as the answer: within the target, and beside it",
+    "likeness": "\"another one like this\" and a click: the same kind and colour, and what is done where it is not one",
     "questions": "dialogues under each question policy: success and number of questions",
 }
 POLICIES = ("learned", "information_gain")  # that a simulated person, who sees no picture, can answer
@@ -38,14 +40,17 @@ def run(args: argparse.Namespace) -> int:
     """Plays, writes the rows after every scene, prints the table. Ctrl-C keeps what there is."""
     from tqdm import tqdm
 
-    from clue_ros.evaluation import belief_suite
+    from clue_ros.evaluation import belief_suite, likeness_suite
 
     output = args.output or Path("out/evaluate") / f"{args.what}.json"
     if args.first_scene < 0:
         raise ClueError("--first-scene must be 0 or more")
     grounder = load_grounder(args)
     items = belief_suite.ambiguous_instructions(args.scenes, args.first_scene)
-    if args.what == "pointing":
+    if args.what == "likeness":
+        rows_of = likeness_suite.play(grounder, args.scenes, args.first_scene)
+        summarise = likeness_suite.summary
+    elif args.what == "pointing":
         rows_of, summarise = belief_suite.play_pointing(grounder, items), belief_suite.pointing_summary
     else:
         rows_of = belief_suite.play_questions(grounder, items, args.question_policy, args.max_questions)

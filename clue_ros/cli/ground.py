@@ -7,22 +7,30 @@ import contextlib
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional, Sequence
 
 import numpy as np
 
+from clue_ros.belief.grounder import QUESTION_POLICIES, BeliefGrounder
+from clue_ros.belief.pointing import from_numbers, pointed_place
 from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import add_model_arguments, load_grounder
 from clue_ros.cli.photos import read_photo
+from clue_ros.dialogue.phrases import describe_answer
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
 
 EXAMPLES = """examples:
   clue ground table.png "the red mug"
   clue ground table.png "the mug" --turn "the red one or the blue one?" "the blue one"
+  clue ground table.png "the one here" --pointing 212 96
+  clue ground table.png "another one like this" --pointing 212 96
+  clue ground table.png "the mug" --question-policy numbers --turn "Do you mean 1, 2 or 3?" "two"
   clue ground table.png "the mug" --json
   clue ground --batch instructions.jsonl -o decisions.jsonl
-     each line: {"image": "table.png", "expression": "the mug", "turns": [["which color?", "blue"]]}"""
+     each line: {"image": "table.png", "expression": "the mug", "turns": [["which color?", "blue"]]}
+     "pointing": [212, 96] may stand there as well; an answer may be {"point": [212, 96]} or {"box": [180, 60, 250, 130]}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="turns",
         help="one exchange of the dialogue so far; repeat it for more, oldest first",
     )
+    parser.add_argument("--pointing", type=float, nargs="+", metavar="N",
+                        help="where the person points while saying it, in pixels: x y (a click), x0 y0 x1 y1 (a box) or "
+                             "x y x y x y ... (a scribble)")  # fmt: skip
+    parser.add_argument("--question-policy", choices=QUESTION_POLICIES, default="learned",
+                        help="what is asked: the model's own question (default), the one from whose answer most is "
+                             "expected, or numbers drawn on the picture; the last two keep a belief")  # fmt: skip
     parser.add_argument("--no-ask", action="store_true", help="never ask: the best guess or not found")
     add_model_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
@@ -55,9 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.batch is not None:
-        if args.photo is not None or args.turns or args.out or args.mask:
+        if args.photo is not None or args.turns or args.out or args.mask or args.pointing:
             raise ClueError(
-                "--batch takes photos, expressions and turns from its file: leave PHOTO, --turn, --out and --mask away"
+                "--batch takes photos, expressions, turns and places from its file: leave PHOTO, --turn, --pointing, --out and"
+                " --mask away"
             )
         from clue_ros.cli.batch import run_batch
 
@@ -70,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         raise ClueError("--output belongs to --batch; the picture's name is --out FILE.png")
     rgb = read_photo(args.photo)
     turns = [Turn(question, Answer(answer)) for question, answer in args.turns]
+    pointing = None if args.pointing is None else from_numbers(args.pointing)
     # Libraries that print while they load must not spoil the JSON on stdout.
     with contextlib.redirect_stdout(sys.stderr):
         grounder = load_grounder(args)
@@ -77,9 +93,10 @@ def run(args: argparse.Namespace) -> int:
             began = time.perf_counter()
             if args.mask is not None and not grounder.has_masks:
                 raise ClueError("this model has no masks: clue train mask, or clue mask decoder for PaliGemma 2's own")
-            decision = grounder.ground(
-                rgb, args.expression, turns, may_ask=not args.no_ask, threshold=args.threshold, mask=args.mask is not None
-            )
+            decision = BeliefGrounder(grounder, args.question_policy).ground(
+                rgb, args.expression, turns, pointing=pointing, may_ask=not args.no_ask, threshold=args.threshold,
+                mask=args.mask is not None,
+            )  # fmt: skip
             seconds = time.perf_counter() - began
         finally:
             grounder.close()
@@ -87,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         from clue_ros.cli.mask import save_picture
 
         save_picture(decision.mask.astype(np.uint8) * 255, args.mask)
-    picture = None if args.no_picture else _save_picture(args, rgb, decision, turns)
+    picture = None if args.no_picture else _save_picture(args, rgb, decision, turns, pointing)
     if args.json:
         row = {
             "image": str(args.photo),
@@ -100,15 +117,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _save_picture(args: argparse.Namespace, rgb: np.ndarray, decision: Decision, turns: Sequence[Turn]):
+def _save_picture(
+    args: argparse.Namespace, rgb: np.ndarray, decision: Decision, turns: Sequence[Turn], pointing: Optional[Answer]
+) -> Optional[Path]:
     """Draw and save the picture; returns its path, or None (with a warning) if the default folder cannot be written."""
     from clue_ros.visualization import episode_picture
 
-    transcript = [("person", decision.expression)]
+    said = decision.expression
+    if pointing is not None:
+        said = describe_answer(replace(pointing, text=said))
+    transcript = [("person", said)]
     for turn in turns:
         transcript += [("robot", turn.question), ("person", turn.answer.text)]
     transcript.append(("robot", robot_says(decision)))
-    picture = episode_picture(rgb, [None] * len(turns) + [decision], transcript, title=args.photo.name)
+    clicks = [] if pointing is None else [pointed_place(pointing)]
+    picture = episode_picture(rgb, [None] * len(turns) + [decision], transcript, title=args.photo.name, clicks=clicks)
     return write_picture(picture, args.out, Path("out/ground") / f"{args.photo.stem}.png")
 
 
@@ -166,6 +189,8 @@ def _print_decision(decision: Decision, seconds: float, picture) -> None:
         table.add_row("confidence", f"{decision.confidence:.2f}")
     if decision.candidates and decision.box is None:
         table.add_row("candidates", str(len(decision.candidates)))
+    if decision.belief:
+        table.add_row("belief", Text(" · ".join(f"{100 * p:.0f} %" for p in decision.belief)))
     table.add_row("time", f"{seconds:.2f} s")
     if picture is not None:
         table.add_row("picture", Text(str(picture)))

@@ -102,9 +102,11 @@ def named_thing(expression: str) -> str:
 def describe_answer(answer: Answer) -> str:
     """An answer as a line of the transcript: its text, and where the person pointed in pixels of the image."""
     parts = [answer.text.strip()] if answer.text.strip() else []
-    if answer.point is not None:
+    if answer.point is not None and answer.box is not None:
+        parts.append(f"(scribbles around {answer.point[0]:.0f}, {answer.point[1]:.0f})")
+    elif answer.point is not None:
         parts.append(f"(points at {answer.point[0]:.0f}, {answer.point[1]:.0f})")
-    if answer.box is not None:
+    elif answer.box is not None:
         parts.append(f"(draws a box around {answer.box.center[0]:.0f}, {answer.box.center[1]:.0f})")
     return " ".join(parts)
 

@@ -19,13 +19,13 @@ from rclpy.clock import Clock, ClockType
 from clue_ros.action import Ground
 from clue_ros.belief.pointing import speaks_of_place
 from clue_ros.ros.corrections import Corrections, Reopening
+from clue_ros.ros.gestures import MAX_ANSWER_CHARACTERS, request_to_answer
 from clue_ros.ros.grounding import Grounding, Parts
-from clue_ros.ros.messages import MAX_ANSWER_CHARACTERS, InvalidAnswerError, request_to_answer
 from clue_ros.ros.parameters import read
 from clue_ros.ros.report import OnFeedback
 from clue_ros.ros.request import Request, from_speech
 from clue_ros.srv import Answer as AnswerSrv
-from clue_ros.types import Answer, InvalidExpressionError
+from clue_ros.types import Answer, InvalidAnswerError, InvalidExpressionError
 
 Code = Ground.Result
 TICK_S = 0.05  # how exactly limits of time are kept
@@ -213,7 +213,8 @@ class Conversation:
             response.message = "no question is open"
             return response
         try:
-            answer = request_to_answer(request, scene.size if current is None else current.image_size)
+            size, question = (scene.size, "") if current is None else (current.image_size, current.open_question)
+            answer = request_to_answer(request, size, question)
             if current is None:  # the service is no microphone: it may correct whatever speech_mode says
                 reason = None if self._correct(answer, True) else "no question is open, and this corrects no target"
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -16,10 +16,7 @@ from clue_ros.msg import Region as RegionMsg
 from clue_ros.msg import Target, Turn
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.frames import Located
-from clue_ros.srv import Answer as AnswerSrv
-from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidAnswerError
-
-MAX_ANSWER_CHARACTERS = 1000
+from clue_ros.types import Ambiguity, Answer, Box, Decision
 
 
 def box_to_msg(box: Box) -> BoxMsg:
@@ -34,8 +31,11 @@ def boxes_to_msgs(boxes: Sequence[Box]) -> "list[BoxMsg]":
     return [box_to_msg(box) for box in boxes]
 
 
-def ambiguity_to_msg(ambiguity: Ambiguity, expression: str, header: Header) -> AmbiguityMsg:
-    """`ambiguity.attention_map` float32[h, w] goes out row-major."""
+def ambiguity_to_msg(
+    ambiguity: Ambiguity, expression: str, header: Header, candidates: Sequence[Box] = (), belief: Sequence[float] = (),
+) -> AmbiguityMsg:  # fmt: skip
+    """`ambiguity.attention_map` float32[h, w] goes out row-major; the belief with the candidates that it is over, and
+    neither without the other."""
     heat = np.ascontiguousarray(ambiguity.attention_map, dtype=np.float32)
     values = array("f")
     values.frombytes(memoryview(heat).cast("B"))
@@ -50,6 +50,7 @@ def ambiguity_to_msg(ambiguity: Ambiguity, expression: str, header: Header) -> A
         header=header, expression=expression, probability=float(ambiguity.probability),
         threshold=float(ambiguity.threshold), is_ambiguous=bool(ambiguity.is_ambiguous),
         map_height=heat.shape[0], map_width=heat.shape[1], map=values, regions=regions,
+        candidates=boxes_to_msgs(candidates) if belief else [], belief=[float(p) for p in belief],
     )  # fmt: skip
 
 
@@ -90,37 +91,13 @@ def turn_msg(speaker: str, text: str, stamp: Time) -> Turn:
 
 def answer_text(answer: Answer) -> str:
     """How an answer is written in a Turn message."""
+    if answer.point is not None and answer.box is not None:
+        return "(scribble {:.0f} {:.0f} {:.0f} {:.0f})".format(*answer.box)
     if answer.point is not None:
         return "(click {:.0f} {:.0f})".format(*answer.point)
     if answer.box is not None:
         return "(box {:.0f} {:.0f} {:.0f} {:.0f})".format(*answer.box)
     return answer.text
-
-
-def request_to_answer(request: AnswerSrv.Request, image_size: Tuple[int, int]) -> Answer:
-    """srv/Answer -> Answer, checked against the (width, height) of the image that the question is about.
-
-    Raises:
-        InvalidAnswerError: unknown kind, no text or too much of it, a point or box outside the image.
-    """
-    width, height = image_size
-    if request.kind == AnswerSrv.Request.TEXT:
-        text = request.text.strip()
-        if not text:
-            raise InvalidAnswerError('the answer is empty: say something, point, or say "never mind"')
-        if len(text) > MAX_ANSWER_CHARACTERS:
-            raise InvalidAnswerError(f"the answer has {len(text)} characters: {MAX_ANSWER_CHARACTERS} are allowed")
-        return Answer(text=text)
-    if request.kind == AnswerSrv.Request.POINT:
-        if not (0 <= request.x <= width and 0 <= request.y <= height):
-            raise InvalidAnswerError(f"point ({request.x:g}, {request.y:g}) is outside the {width}x{height} image")
-        return Answer(point=(request.x, request.y))
-    if request.kind == AnswerSrv.Request.BOX:
-        box = msg_to_box(request.box)
-        if not (0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height):
-            raise InvalidAnswerError(f"box {tuple(box)} is empty or outside the {width}x{height} image")
-        return Answer(box=box)
-    raise InvalidAnswerError(f"answer kind {request.kind} is not TEXT, POINT or BOX")
 
 
 def duration_to_seconds(duration: Duration) -> float:

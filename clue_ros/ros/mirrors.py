@@ -17,6 +17,7 @@ from clue_ros.msg import Target
 from clue_ros.ros.frames import Located
 from clue_ros.ros.messages import xyz
 from clue_ros.types import Box, Decision
+from clue_ros.visualization.debug_image import candidate_labels
 
 Color = Tuple[float, float, float, float]
 GREEN, ORANGE, WHITE, SHADE = (0.1, 0.85, 0.3, 1.0), (1.0, 0.6, 0.0, 1.0), (1.0, 1.0, 1.0, 1.0), (0.0, 0.0, 0.0, 0.6)
@@ -64,23 +65,26 @@ def target_to_detections_3d(msgs: Any, target: Target, located: Optional[Located
 
 
 def decision_to_annotations(msgs: Any, decision: Decision, header: Header) -> Any:
-    """foxglove_msgs/ImageAnnotations of one reading: competing regions, the box if there is one, and the words."""
+    """foxglove_msgs/ImageAnnotations of one reading: competing regions, or the candidates of a belief with what is believed of
+    each, or their numbers; the box if there is one, and the words."""
     annotations = msgs.ImageAnnotations()
     if hasattr(annotations, "timestamp"):  # of newer versions; the others have it on each annotation only
         annotations.timestamp = header.stamp
-    regions = decision.ambiguity.regions if decision.ambiguity is not None else ()
-    points = [_outline(msgs, region.box, ORANGE, 1.0 + region.strength, header) for region in regions]
+    labels = candidate_labels(decision)
+    if labels:
+        points = [_outline(msgs, box, ORANGE, 2.0, header) for box in decision.candidates]
+    else:
+        regions = decision.ambiguity.regions if decision.ambiguity is not None else ()
+        points = [_outline(msgs, region.box, ORANGE, 1.0 + region.strength, header) for region in regions]
     caption = f"{decision.expression}: {decision.question or decision.outcome.value.replace('_', ' ')}"
     corner = (0.0, FONT_SIZE)
     if decision.box is not None:
         points.append(_outline(msgs, decision.box, GREEN, 3.0, header))
         caption = f"{decision.expression} ({100 * decision.confidence:.0f} %)"
         corner = (float(decision.box.x0), max(FONT_SIZE, float(decision.box.y0)))
-    text = msgs.TextAnnotation()
-    text.timestamp, text.text, text.font_size = header.stamp, caption, FONT_SIZE
-    text.position = _filled(msgs.Point2(), x=corner[0], y=corner[1])
-    text.text_color, text.background_color = _color(msgs, WHITE), _color(msgs, SHADE)
-    annotations.points, annotations.texts = points, [text]
+    annotations.points = points
+    annotations.texts = [_text(msgs, words, box.center, header) for words, box in zip(labels, decision.candidates)]
+    annotations.texts.append(_text(msgs, caption, corner, header))
     return annotations
 
 
@@ -94,6 +98,14 @@ def _hypothesis(msgs: Any, target: Target, pose: Pose) -> Any:
 def _array(array: Any, header: Header, detections: Sequence[Any]) -> Any:
     array.header, array.detections = header, list(detections)
     return array
+
+
+def _text(msgs: Any, words: str, place: Tuple[float, float], header: Header) -> Any:
+    text = msgs.TextAnnotation()
+    text.timestamp, text.text, text.font_size = header.stamp, words, FONT_SIZE
+    text.position = _filled(msgs.Point2(), x=float(place[0]), y=float(place[1]))
+    text.text_color, text.background_color = _color(msgs, WHITE), _color(msgs, SHADE)
+    return text
 
 
 def _outline(msgs: Any, box: Box, color: Color, thickness: float, header: Header) -> Any:

@@ -89,7 +89,9 @@ class Outputs:
     def decision(self, decision: Decision, rgb: Optional[np.ndarray], header: Header) -> None:
         """One step of the model: its ambiguity and, only if somebody listens, the pictures of it."""
         if decision.ambiguity is not None:
-            self._ambiguity.publish(ambiguity_to_msg(decision.ambiguity, decision.expression, header))
+            self._ambiguity.publish(
+                ambiguity_to_msg(decision.ambiguity, decision.expression, header, decision.candidates, decision.belief)
+            )
         if self._annotations is not None and _wanted(self._annotations):
             self._annotations.publish(mirrors.decision_to_annotations(self._foxglove, decision, header))
         if rgb is not None and _wanted(self._debug_image):

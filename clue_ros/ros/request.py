@@ -12,6 +12,7 @@ from sensor_msgs.msg import Image
 from clue_ros.action import Ground
 from clue_ros.dialogue.session import Policy
 from clue_ros.ros.conversions import is_empty
+from clue_ros.ros.gestures import pointing_to_answer
 from clue_ros.ros.messages import duration_to_seconds, msg_to_box
 from clue_ros.ros.parameters import Parameters
 from clue_ros.types import Answer, Box, ClueError, InvalidExpressionError
@@ -73,7 +74,7 @@ def check_expression(expression: str) -> str:
 
 
 def from_goal(goal: Ground.Goal, parameters: Parameters, dialogue: str = "") -> Request:
-    """dialogue: the goal's id. Raises InvalidExpressionError, InvalidGoalError."""
+    """dialogue: the goal's id. Raises InvalidExpressionError, InvalidGoalError, InvalidAnswerError."""
     expression = check_expression(goal.expression)
     if goal.ambiguity_policy not in _POLICIES:
         names = "ASK, BEST_GUESS, FAIL or ASK_UNTIL_CONFIDENT"
@@ -96,6 +97,7 @@ def from_goal(goal: Ground.Goal, parameters: Parameters, dialogue: str = "") -> 
         image=None if is_empty(goal.image) else goal.image,
         camera=goal.camera,
         candidates=candidates,
+        pointing=pointing_to_answer(goal.pointing),
         question_policy=parameters.question_policy,
         dialogue=dialogue,
         mask=parameters.target_mask,

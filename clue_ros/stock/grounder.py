@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Unio
 
 import numpy as np
 
+from clue_ros.belief.likeness import speaks_of_likeness
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.prompt import check_expression, check_turns
@@ -116,6 +117,8 @@ class StockGrounder:
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
+        if speaks_of_likeness(expression):  # a click would be taken for the target itself
+            raise InvalidExpressionError('an untrained model cannot tell what is "like this": say what it is, as in "the red mug"')
         turns = check_turns(turns)
         times: Times = {}
         with timed(times, "image"):

@@ -38,6 +38,7 @@ class Say:
     delay_s: float = 0.0
     error: Optional[Exception] = None
     candidates: Tuple[Box, ...] = ()
+    belief: Tuple[float, ...] = ()  # of the candidates
 
     @classmethod
     def found(cls, box: Optional[Box] = None, **rest) -> "Say":
@@ -158,6 +159,7 @@ class ScriptedGrounder:
             candidates=say.candidates or ((box,) if found else ()),
             latency_s={"scripted": say.delay_s},
             mask=_filled(box, image) if mask and found else None,
+            belief=say.belief,
         )
 
     def detect_ambiguity(

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from clue_ros.belief import marks
-from clue_ros.types import Ambiguity, Box, Decision, Outcome
+from clue_ros.types import Ambiguity, Decision, Outcome
 from clue_ros.visualization import lettering, overlay, palette
 
 
@@ -20,7 +20,8 @@ def draw_debug(
     caption: Optional[str] = None,
     opacity: float = 0.8,
 ) -> np.ndarray:
-    """The image with the attention map, the competing regions, the final box and a one-line caption over its foot.
+    """The image with the attention map, the competing regions (or the candidates, with their numbers or what is believed of
+    each), the final box and a one-line caption over its foot.
 
     Args:
         rgb: uint8[H, W, 3], the image the decision is about.
@@ -35,11 +36,12 @@ def draw_debug(
         ambiguity = decision.ambiguity
     picture = overlay.overlay_attention(rgb, ambiguity.attention_map if ambiguity else None, opacity)
     width = overlay.line_width(picture.shape)
-    numbered = decision is not None and marks.asked_about(decision.question) > 0
-    if ambiguity is not None and ambiguity.is_ambiguous and not numbered:
+    labels = candidate_labels(decision)
+    if ambiguity is not None and ambiguity.is_ambiguous and not labels:
         overlay.draw_regions(picture, ambiguity.regions, width)
-    if numbered:
-        _draw_marks(picture, decision.candidates, width)
+    if labels:
+        size = int(np.clip(picture.shape[0] / 18, 14, 48))
+        lettering.draw_plates(picture, decision.candidates, labels, size, width)
     if decision is not None and decision.box is not None:
         overlay.draw_box(picture, decision.box, palette.CLEAR, 2 * width)
     text = caption_of(decision, ambiguity) if caption is None else caption
@@ -63,17 +65,14 @@ def caption_of(decision: Optional[Decision], ambiguity: Optional[Ambiguity]) -> 
     return "  |  ".join(parts)
 
 
-def _draw_marks(picture: np.ndarray, candidates: Sequence[Box], width: int) -> None:
-    """Every candidate's box with its number from 1 on a plate in its middle, in place."""
-    size = int(np.clip(picture.shape[0] / 18, 14, 48))
-    sheet = Image.fromarray(picture)
-    draw, face = ImageDraw.Draw(sheet), lettering.font(size)
-    for number, box in enumerate(candidates, 1):
-        (x, y), half = box.center, 0.7 * size
-        draw.rectangle(tuple(box), outline=(255, 255, 255), width=width)
-        draw.rectangle((x - half, y - half, x + half, y + half), fill=(0, 0, 0), outline=(255, 255, 255), width=width)
-        draw.text((x, y), str(number), font=face, fill=(255, 255, 255), anchor="mm")
-    picture[:] = np.asarray(sheet)
+def candidate_labels(decision: Optional[Decision]) -> Sequence[str]:
+    """What stands on each of a decision's candidates: the numbers of a question of numbers, else the belief in per cent;
+    empty where there is neither."""
+    if decision is None:
+        return ()
+    if marks.asked_about(decision.question):
+        return [str(number) for number in range(1, len(decision.candidates) + 1)]
+    return [f"{100 * p:.0f}%" for p in decision.belief]
 
 
 def _letter(picture: np.ndarray, text: str, color: palette.Color) -> np.ndarray:

@@ -16,7 +16,8 @@ from clue_ros.evaluation.metrics import box_iou
 from clue_ros.types import Ambiguity, Box, Decision, Outcome
 from clue_ros.visualization import overlay, palette
 from clue_ros.visualization.caption_strip import Line, draw_chip, draw_gauge, draw_strip, strip_height
-from clue_ros.visualization.lettering import clean, fit, font, wrap
+from clue_ros.visualization.debug_image import candidate_labels
+from clue_ros.visualization.lettering import clean, draw_plates, fit, font, wrap
 
 WIDTH = 1280  # pixels of the finished picture
 _S = 2  # supersampling
@@ -169,10 +170,13 @@ def _reading_panel(camera: np.ndarray, reading: Ambiguity, scale: Tuple[float, f
 
 def _draw_result(picture: np.ndarray, decision: Decision, truth_box: Optional[Box], scale: Tuple[float, float]) -> str:
     """Draw the decision's boxes in place; returns the note below the panel."""
-    if decision.box is None:
-        for box in decision.candidates:
-            overlay.draw_dashed_box(picture, overlay.scale_box(box, *scale), palette.AMBIGUOUS, 2 * _S)
-    else:
+    boxes, labels = [overlay.scale_box(box, *scale) for box in decision.candidates], candidate_labels(decision)
+    if labels and (decision.box is None or len(labels) > 1):
+        draw_plates(picture, boxes, labels, 15 * _S, 2 * _S)
+    elif decision.box is None:
+        for box in boxes:
+            overlay.draw_dashed_box(picture, box, palette.AMBIGUOUS, 2 * _S)
+    if decision.box is not None:
         overlay.draw_box(picture, overlay.scale_box(decision.box, *scale), palette.CLEAR, 3 * _S)
     if truth_box is not None:
         overlay.draw_dashed_box(

@@ -87,7 +87,7 @@ def test_json_is_exactly_one_object(grounder, photo, capsys):
     row = json.loads(out)
     assert row["outcome"] == "found" and row["box"] == [1.0, 2.0, 30.5, 40.25] and row["confidence"] == 0.875
     assert row["ambiguity"] == 0.1 and row["question"] is None and row["latency_s"] >= 0
-    assert row["unknown_words"] == [] and row["candidates"] == []
+    assert row["unknown_words"] == [] and row["candidates"] == [] and row["belief"] == []
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,32 @@ def test_turns_threshold_and_no_ask_reach_the_grounder(grounder, photo):
     assert may_ask and threshold == 0.7
     run("ground", photo, "the mug", "--no-ask")
     assert grounder.calls[-1][3:] == (False, None)
+
+
+@pytest.mark.parametrize("numbers, point, box", [
+    ((10, 20), (10, 20), None), ((1, 2, 30, 40), None, (1, 2, 30, 40)), ((5, 5, 25, 15, 10, 30), (15, 17.5), (5, 5, 25, 30)),
+])  # fmt: skip
+def test_a_place_comes_with_the_words(grounder, photo, tmp_path, numbers, point, box, capsys):
+    assert run("ground", photo, "the one here", "--pointing", *numbers) == 0
+    turn = grounder.calls[-1][2][0]
+    assert (turn.answer.point, turn.answer.box) == (point, box)
+    file = tmp_path / "lines.jsonl"
+    line = {"image": photo.name, "expression": "the one here", "pointing": list(numbers)}
+    file.write_text(json.dumps(line) + "\n" + json.dumps({**line, "pointing": [1, "2"]}) + "\n")
+    capsys.readouterr()
+    assert run("ground", "--batch", file) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert rows[0]["outcome"] == "found" and grounder.calls[-1][2][0] == turn
+    assert "'pointing' must be" in rows[1]["error"]
+
+
+def test_numbers_are_asked_and_understood(grounder, photo, capsys):
+    assert run("ground", photo, "the mug", "--question-policy", "numbers", "--json") == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["question"] == "Do you mean 1 or 2?" and len(row["candidates"]) == 2
+    said = ("--turn", row["question"], "two")
+    assert run("ground", photo, "the mug", "--question-policy", "numbers", "--json", *said) == 0
+    assert json.loads(capsys.readouterr().out)["box"] == row["candidates"][1]
 
 
 def test_picture_is_saved_where_it_says(grounder, photo, tmp_path, capsys):

@@ -137,3 +137,21 @@ def test_an_episode_as_an_animation_starts_with_the_camera_and_ends_with_the_box
 @pytest.mark.parametrize("decisions, transcript", [((), ()), ((None, FOUND), TALK), ((NOT_FOUND,), TALK[:1]), ((UNKNOWN,), TALK)])
 def test_an_animation_of_every_kind_of_episode(decisions, transcript):
     assert len(episode_frames(grey(900, 120), decisions, transcript, clicks=[(5.0, 5.0)])) >= 2
+
+
+def test_a_card_holds_panels_of_any_shape_and_what_was_said():
+    from clue_ros.visualization.part_pictures import WIDTH, Panel, card, tinted, with_boxes
+
+    rgb = np.full((48, 64, 3), 90, np.uint8)
+    mask = np.zeros((48, 64), bool)
+    mask[10:20, 10:30] = True
+    shown = tinted(rgb, mask)
+    assert shown.shape == rgb.shape and shown[15, 20, 1] > shown[15, 20, 0] and shown[40, 40, 0] < 90 and (rgb == 90).all()
+    panels = [Panel("mask", shown, "200 pixels"), Panel("tall", np.full((90, 20, 3), 200, np.uint8)),
+              Panel("boxes", with_boxes(rgb, target=Box(5, 5, 20, 20), candidates=[Box(30, 5, 50, 25)], labels=["42%"]))]  # fmt: skip
+    without = card("a title", panels)
+    picture = card("a title", panels, [("person", "the mug"), ("robot", "which one?")])
+    assert picture.dtype == np.uint8 and picture.shape[1:] == (WIDTH, 3) and picture.shape[0] > without.shape[0] > 200
+    assert card("a title", panels * 2).shape[0] > without.shape[0], "more panels, more rows"
+    with pytest.raises(InvalidImageError):
+        card("a title", [Panel("none", np.zeros((0, 0, 3), np.uint8))])

@@ -36,7 +36,14 @@ def test_ambiguity_round_trip_through_cdr():
     assert np.array_equal(messages.msg_to_attention_map(got), heat)
     assert (got.probability, got.threshold, got.is_ambiguous, got.expression) == (0.75, 0.5, True, "the mug")
     assert messages.msg_to_box(got.regions[1].box) == Box(5, 6, 7, 8) and got.regions[1].peak_y == 7.0
-    assert got.header == HEADER
+    assert got.header == HEADER and not got.candidates and not got.belief
+    sent = messages.ambiguity_to_msg(Ambiguity(0.75, 0.5, True, heat, regions), "the mug", HEADER,
+                                     (Box(1, 2, 3, 4), Box(5, 6, 7, 8)), (0.75, 0.25))  # fmt: skip
+    got = deserialize_message(serialize_message(sent), AmbiguityMsg)
+    assert [messages.msg_to_box(box) for box in got.candidates] == [Box(1, 2, 3, 4), Box(5, 6, 7, 8)]
+    assert list(got.belief) == [0.75, 0.25]
+    unknown = messages.ambiguity_to_msg(Ambiguity(0.75, 0.5, True, heat, regions), "the mug", HEADER, (Box(1, 2, 3, 4),))
+    assert not unknown.candidates, "candidates without a belief"
 
 
 def test_target_round_trip_through_cdr():
@@ -59,6 +66,7 @@ def test_answers_and_durations():
     assert messages.answer_text(Answer("left")) == "left"
     assert messages.answer_text(Answer(point=(1.4, 2.6))) == "(click 1 3)"
     assert messages.answer_text(Answer(box=Box(1, 2, 3, 4))) == "(box 1 2 3 4)"
+    assert messages.answer_text(Answer(point=(2, 3), box=Box(1, 2, 3, 4))) == "(scribble 1 2 3 4)"
     for seconds in (0.0, 0.25, 3.0, 1e6 + 0.5):
         assert messages.duration_to_seconds(messages.seconds_to_duration(seconds)) == pytest.approx(seconds)
     assert messages.duration_to_seconds(messages.seconds_to_duration(0.9999999999)) == 1.0
