@@ -23,11 +23,11 @@ from clue_ros.types import Box
 
 pytest.importorskip("uvicorn", reason="the console's server is not installed: make setup")
 
-MUG = Box(100, 60, 180, 160)
+MUG, OTHER = Box(100, 60, 180, 160), Box(200, 60, 260, 140)
 WIDTH, HEIGHT = 320, 240
 SLOW = 60_000  # milliseconds, for what goes over DDS on a loaded machine
 SCRIPT = {
-    "the mug": [Say.ask("Which mug, the red one or the blue one?", probability=0.9), Say.found(MUG, probability=0.1)],
+    "the mug": [Say.ask("Which mug, the red one or the blue one?", probability=0.9), Say.found(MUG, probability=0.1), Say.found(OTHER)],
     "the slow one": [Say.found(MUG, delay_s=120.0)],
 }
 
@@ -99,7 +99,7 @@ def click_image(page, x, y, width=WIDTH, height=HEIGHT):
 
 
 def test_instruct_question_click_box_seen_by_two_viewers(make_system):
-    system = make_system()
+    system = make_system(correction_window_s=600.0)
     page, other = system.open(), system.open(390, 844)
     instruct(page, "the mug")
     for viewer in (page, other):
@@ -120,6 +120,10 @@ def test_instruct_question_click_box_seen_by_two_viewers(make_system):
       return [...c.getContext('2d').getImageData(Math.round(x / 320 * c.width), Math.round(y / 240 * c.height), 1, 1).data]; }""", [140, 160])
     assert np.abs(np.subtract(color[:3], (38, 222, 148))).max() < 60, color
     assert page.locator(".step").count() == 2 and not overlaps(other)
+    # It was the other one.
+    page.get_by_label("Your instruction").fill("no, the blue one")
+    page.get_by_role("button", name="Correct").click()
+    page.locator(".outcome.good").get_by_text("box 200, 60, 60 × 80 px").wait_for(timeout=SLOW)
     answer = urllib.request.urlopen(f"{system.console.url}export", timeout=20)
     assert b"Which mug" in answer.read()
 
@@ -171,7 +175,7 @@ def test_with_the_embedded_model_on_a_rendered_table(make_system):
         pytest.skip(str(error))
     finally:
         stage.close()
-    system = make_system(factory=load_grounder)
+    system = make_system(factory=load_grounder, target_mask=True)
     system.benches[0].image = rgb_to_image(view.rgb, Header(frame_id=FRAME))
     height, width = view.rgb.shape[:2]
     shots = {"light": system.open(1360, 900), "dark": system.open(1360, 900, color_scheme="dark"),
@@ -185,6 +189,7 @@ def test_with_the_embedded_model_on_a_rendered_table(make_system):
     click_image(page, *target.center, width, height)
     page.locator(".outcome.good").wait_for(timeout=SLOW)
     found = system.console.state.snapshot()["dialogue"]["target"]
+    assert found["mask"] is not None
     x, y = target.center
     assert found["x"] <= x <= found["x"] + found["width"] and found["y"] <= y <= found["y"] + found["height"]
     for reader in shots.values():

@@ -84,6 +84,14 @@ def test_from_an_instruction_over_a_click_to_the_box(console, pages):
     box = mug_box(0)
     edge = pixel(page, box["x"] + 20, box["y"] + box["height"])
     assert np.abs(edge - (38, 222, 148)).max() < 60, edge
+    # Taken back by words and by a click on the image of the dialogue.
+    page.get_by_role("button", name="Not that one").click()
+    assert console.wait_for("answer") == {"type": "answer", "text": "not that one"}
+    page.get_by_label("Your instruction").fill("the right one instead")
+    page.get_by_role("button", name="Correct").click()
+    assert console.wait_for("answer") == {"type": "answer", "text": "the right one instead"}
+    page.mouse.click(*place_of(page, *MUGS[2]))
+    assert near(console.wait_for("answer")["click"], 2)
     # Its first step again, from the Why panel: two regions, no target.
     page.locator(".step button").first.click()
     assert np.abs(pixel(page, box["x"] + 20, box["y"] + box["height"]) - (38, 222, 148)).max() > 60

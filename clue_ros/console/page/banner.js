@@ -65,7 +65,7 @@ export class Banner {
       ["Model", model ?? "none", model ? "ok" : "warn"],
     ] : [["Console", status.refused ? "refused" : "away", "error"]];
     rebuild(this.#pills, pills, () => pills.map(([name, value, level]) => {
-      const pill = element("li", { data: { level } }, element("b", { text: `${name} ` }));
+      const pill = element("li", { data: { level, name } }, element("b", { text: `${name} ` }));
       pill.append(element("span", { text: shortName(value), attributes: { title: String(value) } }));
       return pill;
     }));

@@ -1,4 +1,4 @@
-// Colours and tabs: what works without the server.
+// Colours, tabs and layers: what works without the server.
 
 import { setAttribute, setText } from "./dom.js";
 
@@ -57,4 +57,10 @@ export function startTabs(list) {
       next.focus();
     });
   });
+}
+
+/** On a phone the layers are folded away, so that the question is seen together with the image. */
+export function startLayers(details) {
+  details.open = !matchMedia("(max-width: 560px)").matches;
+  matchMedia("(max-width: 560px)").addEventListener("change", ({ matches }) => { details.open = !matches; });
 }

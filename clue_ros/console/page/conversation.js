@@ -12,6 +12,20 @@ export function inputMode(state, connected) {
   return "instruct";
 }
 
+/** Whether the last result may be taken back: the node knows for how long, and says so when it is too late. */
+export function correctable(state) {
+  return Boolean(state && !state.replay && !state.dialogue.open && state.dialogue.target);
+}
+
+const GESTURES = /^\((click|box|scribble) ([\d. -]+)\)$/;
+const GESTURE_WORDS = { click: "Clicked at", box: "Drew a box at", scribble: "Scribbled at" };
+
+/** A turn as it is shown: "(click 526 194)" becomes "Clicked at 526, 194". */
+export function readable(text) {
+  const found = GESTURES.exec(text);
+  return found ? `${GESTURE_WORDS[found[1]]} ${found[2].trim().split(/ +/).join(", ")}` : text;
+}
+
 function timeOf(seconds) {
   return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
@@ -20,7 +34,7 @@ function bubble(turn, question) {
   const name = turn.speaker === "person" ? "You" : "Robot";
   return element("li", { class: `turn ${turn.speaker === "person" ? "person" : "robot"}${question ? " question" : ""}` },
     element("span", { class: "who", text: `${name}` }),
-    element("span", { class: "words", text: turn.text }),
+    element("span", { class: "words", text: readable(turn.text) }),
     element("time", { class: "visually-hidden", text: timeOf(turn.at) }));
 }
 
@@ -37,6 +51,10 @@ export class Conversation {
     document.getElementById("say-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
+    });
+    document.getElementById("correct").addEventListener("click", () => {
+      const text = this.#input.value.trim();
+      if (text && actions.answer({ text })) this.#input.value = "";
     });
     document.getElementById("never-mind").addEventListener("click", () => actions.neverMind());
     document.addEventListener("keydown", (event) => {
@@ -57,7 +75,7 @@ export class Conversation {
     if (this.#mode === "instruct" && !this.#canInstruct) this.#mode = "";
     if (state) {
       this.#renderTurns(state.dialogue);
-      this.#renderResult(state.dialogue);
+      this.#renderResult(state.dialogue, connected && correctable(state));
       this.#renderChoices(state.dialogue);
       const source = { action: "from a goal", speech: "spoken" }[state.dialogue.source] ?? "";
       setText(document.getElementById("source"), source);
@@ -93,9 +111,9 @@ export class Conversation {
     if (turns.length > there) list.scrollTop = list.scrollHeight;
   }
 
-  #renderResult({ open, error, target, id }) {
+  #renderResult({ open, error, target, id }, correctable) {
     const place = document.getElementById("result");
-    rebuild(place, [id, open, error, target], () => {
+    rebuild(place, [id, open, error, target, correctable], () => {
       if (error) {
         const name = [error.name, error.code].filter((part) => part !== "" && part !== undefined).join(" ");
         return element("p", { class: "outcome bad" }, element("strong", { text: name }), element("span", { text: error.text }));
@@ -105,8 +123,9 @@ export class Conversation {
       const parts = [`box ${box[0]}, ${box[1]}, ${box[2]} × ${box[3]} px`];
       if (Number.isFinite(target.confidence)) parts.push(`confidence ${target.confidence.toFixed(2)}`);
       if (target.position) parts.push(`at ${target.position.map((value) => value.toFixed(3)).join(", ")} m in ${target.frame_id}`);
-      return element("p", { class: "outcome good" }, element("strong", { text: `Found: ${target.expression}` }),
-        element("span", { text: parts.join(" · ") }));
+      return element("div", { class: "outcome good" },
+        element("p", {}, element("strong", { text: `Found for “${target.expression}”` }), element("span", { text: parts.join(" · ") })),
+        correctable ? element("button", { class: "small", text: "Not that one", attributes: { type: "button" }, on: { click: () => this.actions.answer({ text: "not that one" }) } }) : null);
     });
   }
 
@@ -120,11 +139,11 @@ export class Conversation {
       ...chips.map((text) => element("button", {
         class: "chip", text, attributes: { type: "button" }, on: { click: () => this.actions.answer({ text }) },
       })),
-      ...regions.map((region, index) => element("button", {
+      element("span", { class: "regions" }, ...regions.map((region, index) => element("button", {
         class: "chip region", text: regionName(index),
         attributes: { type: "button", "aria-label": `Region ${regionName(index)}, ${whereabouts(region)}`, title: "this region of the image" },
         on: { click: () => this.actions.answer({ click: [region.x + region.width / 2, region.y + region.height / 2] }) },
-      })),
+      }))),
     ]);
   }
 
@@ -136,12 +155,14 @@ export class Conversation {
     setAttribute(this.#input, "placeholder", { answer: "Which one?", instruct: "For instance: the red mug", wait: "The robot is looking…" }[this.#mode] ?? "");
     document.getElementById("send").disabled = !this.#mode || waiting;
     setText(document.getElementById("send"), wouldAnswer ? "Answer" : "Send");
+    document.getElementById("correct").hidden = !connected || !correctable(state);
     document.getElementById("never-mind").disabled = !connected || !state?.dialogue.open || Boolean(state?.replay);
     const help = !connected ? "Not connected: what you type stays here until the console is back."
       : state?.replay ? "This is a recording. Live, at the top of the image, leads back."
         : !this.#canInstruct && !state?.dialogue.open ? "This console shows only: it was started without the right to give instructions."
           : waiting ? "The robot is looking for it."
-            : this.#mode === "answer" ? "Type, choose a reply, click the object or draw a box around it." : "";
+            : this.#mode === "answer" ? "Type, choose a reply, click the object or draw a box around it."
+              : correctable(state) ? "Send: a new instruction. Correct: more words about the last one, such as “the left one instead”." : "";
     setText(document.getElementById("say-help"), help);
   }
 }

@@ -41,7 +41,7 @@ export class Gauge {
     this.#threshold.classList.toggle("far", threshold > 0.7);
     this.root.classList.toggle("ambiguous", ambiguous);
     setText(this.#value, percent(probability));
-    const words = ambiguous ? `above the threshold of ${percent(threshold)}: asks` : `not above the threshold of ${percent(threshold)}: clear`;
+    const words = ambiguous ? `above the threshold of ${percent(threshold)}: asks` : `below the threshold of ${percent(threshold)}: clear`;
     const sense = ambiguous === probability > threshold ? words : ambiguous ? "asks" : "clear";
     setText(this.#words, sense);
     setAttribute(this.#meter, "aria-valuenow", probability.toFixed(3));

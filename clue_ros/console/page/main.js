@@ -1,9 +1,9 @@
 // Wires the page: the connection's messages go to one state, the state goes to every part of the page.
 
 import { Banner, Notes } from "./banner.js";
-import { startTabs, startTheme } from "./chrome.js";
+import { startLayers, startTabs, startTheme } from "./chrome.js";
 import { Connection, address } from "./connection.js";
-import { Conversation } from "./conversation.js";
+import { Conversation, correctable } from "./conversation.js";
 import { Gauge } from "./gauge.js";
 import { Goals } from "./goals.js";
 import { Health } from "./health.js";
@@ -16,6 +16,7 @@ const VERSION = 1; // of the protocol
 
 startTheme(document.getElementById("theme"));
 startTabs(document.querySelector("[role=tablist]"));
+startLayers(document.getElementById("layers"));
 document.getElementById("export").href = address("export");
 
 let state = null;
@@ -36,7 +37,8 @@ const viewer = new Viewer(images, {
     if (state?.replay) return notes.add("info", "This is a recording: pointing does nothing here.");
     // An open question is about the dialogue's image: a click on the live one would mean another place.
     if (asked() && !viewer.frozen) return notes.add("info", "The question is about the dialogue's image: choose “Dialogue” above and click there.");
-    return send(asked() ? { type: "answer", click } : { type: "point", click });
+    // A click beside the target that was just found says which one was meant.
+    return send(asked() || (correctable(state) && viewer.frozen) ? { type: "answer", click } : { type: "point", click });
   },
   box: (box) => {
     if (asked() && viewer.frozen && !state.replay) return send({ type: "answer", box });

@@ -1,13 +1,14 @@
 // The map before and after each answer, side by side, with the probability and the time of each step.
 
 import { duration, element, keyed, percent, rebuild, setAttribute, setText } from "./dom.js";
+import { readable } from "./conversation.js";
 import { thumbnail } from "./viewer.js";
 
 const WIDTH = 220; // CSS pixels of a picture
 
 /** What the person said before each step: the instruction, then the answers. "" where that is not known. */
 function saidBefore(turns, count) {
-  const said = turns.filter(({ speaker }) => speaker === "person").map(({ text }) => text);
+  const said = turns.filter(({ speaker }) => speaker === "person").map(({ text }) => readable(text));
   return Array.from({ length: count }, (_, index) => said[index] ?? "");
 }
 
