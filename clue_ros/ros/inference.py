@@ -29,7 +29,7 @@ class Job:
     """One piece of work. `future` ends with its result or a ClueError, on the executor's side."""
 
     def __init__(self, work: Work, executor: Optional[Executor], jobs: "JobQueue[Job]") -> None:
-        self._work = work
+        self._work: Optional[Work] = work  # until it is done: it holds what it was made from, an image among it
         self._executor = executor
         self._jobs = jobs
         self._stop = threading.Event()
@@ -43,21 +43,30 @@ class Job:
 
     def run(self, grounder: Any, logger: RcutilsLogger) -> None:
         """Called by the worker thread."""
+        work, self._work = self._work, None
         try:
             if self._stop.is_set():
                 raise Cancelled("canceled before the model began")
-            self.future.set_result(self._work(grounder, self._stop.is_set))
+            self.future.set_result(work(grounder, self._stop.is_set))
         except ClueError as error:
-            self.future.set_exception(error)
+            # Without the frames that it came through: they hold this job, and the image with it.
+            self.future.set_exception(error.with_traceback(None))
         except Exception as error:  # the model's own bug or the device's failure must not end the thread
             logger.error(f"the model failed:\n{traceback.format_exc()}")
             self.future.set_exception(from_model(error))
         self._wake()
 
+    def forget(self) -> None:
+        """Its owner has dealt with the result: an error keeps no frames, which would lead back to the owner."""
+        error = self.future.exception()
+        if error is not None:
+            error.__traceback__ = None
+
     def refuse(self, reason: str) -> None:
         self._fail(Cancelled(reason))
 
     def _fail(self, error: ClueError) -> None:
+        self._work = None
         self.future.set_exception(error)
         self.future.exception()  # looked at: nobody need be told of a job that its owner gave up
         self._wake()
