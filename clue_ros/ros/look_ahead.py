@@ -24,11 +24,12 @@ from clue_ros.ros.errors import ModelFailedError
 from clue_ros.ros.inference import Inference, Job
 from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.parameters import read
-from clue_ros.ros.sight import Sight
+from clue_ros.ros.sight import Glance, Sight
 from clue_ros.types import Cancelled, InvalidImageError, OutOfMemoryError
 
-CHECK_S = 0.1  # how often a frame is compared with the seen one: a millisecond of work
-SHARE = 0.5  # of the worker's time
+CHECK_S = 0.1  # so often at least a frame is compared with the seen one: a millisecond of work
+CHECK_SHARE = 0.05  # of the worker's time: where comparing is quick, each frame of a camera
+SHARE = 0.5  # of the worker's time, looks and the comparing of what moves
 RENEW_S = 10.0  # then a scene that seems unchanged is looked at again: changes below the tolerance add up
 RENEW_SHARE = 0.05  # of the worker's time, for slow models: then less often
 PAUSE_S = 60.0  # after a failure of the model
@@ -94,13 +95,13 @@ class LookAhead:
             return
         renew_s = max(RENEW_S, self._look_s / RENEW_SHARE)
 
-        def work(grounder: Any, should_stop: Callable[[], bool]) -> Tuple[bool, float]:
+        def work(grounder: Any, should_stop: Callable[[], bool]) -> Tuple[Glance, float]:
             newest, begun = self._newest, time.monotonic()
             if newest is None:
-                return False, 0.0
+                return Glance.SAME, 0.0
             self._examined = newest
-            looked = self._sight.look(grounder, newest, tolerance, renew_s, should_stop)
-            return looked, time.monotonic() - begun
+            glance = self._sight.look(grounder, newest, tolerance, renew_s, should_stop)
+            return glance, time.monotonic() - begun
 
         self._job = self._inference.submit(work, self._node.executor, Lane.LOOK)
         period_s = 1.0 / parameters.look_ahead_rate
@@ -121,9 +122,12 @@ class LookAhead:
                 self._node.get_logger().warning(f"looking ahead failed: {error}", throttle_duration_sec=PAUSE_S)
             self._not_before = time.monotonic() + pause_s
             return
-        looked, seconds = future.result()
+        glance, seconds = future.result()
         # Counted from the look's begin.
-        wait_s = max(period_s, seconds / SHARE) if looked else min(period_s, CHECK_S)
-        self._not_before = time.monotonic() - seconds + wait_s
-        if looked:
+        if glance is Glance.LOOKED:
             self._look_s = seconds
+            wait_s = max(period_s, seconds / SHARE)
+        else:
+            # What has changed is looked at as soon as it rests: the next frame says so.
+            wait_s = min(period_s, CHECK_S, seconds / (SHARE if glance is Glance.MOVING else CHECK_SHARE))
+        self._not_before = time.monotonic() - seconds + wait_s

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from enum import Enum
 from typing import Any, Callable, NamedTuple, Optional
 
 import cv2
@@ -21,6 +22,14 @@ from clue_ros.ros.conversions import message_to_rgb
 TILES = 8  # a side
 TILE = 8  # thumbnail pixels a side of a tile
 ENOUGH = 360  # rows or columns: of larger images every second, third, ... pixel is looked at
+
+
+class Glance(Enum):
+    """What `Sight.look` made of a frame."""
+
+    SAME = "the picture was seen already"
+    MOVING = "it is new, and not yet at rest"
+    LOOKED = "the model had to work"
 
 
 class View(NamedTuple):
@@ -64,11 +73,15 @@ class Sight:
         """Frees the seen frame only."""
         self._keep(None)
 
-    def view(self, grounder: Any, message: "Image | CompressedImage", tolerance: float) -> View:
+    def view(self, grounder: Any, message: "Image | CompressedImage", tolerance: Optional[float]) -> View:
         """The frame encoded: as seen if its picture is the same, else anew.
 
-        tolerance: see `difference`; 0: only the very message counts. Raises what message_to_rgb and Grounder.encode do.
+        tolerance: see `difference`; 0: only the very message counts; None: anew in any case, and not kept. Raises what
+        message_to_rgb and Grounder.encode do.
         """
+        if tolerance is None:
+            rgb = message_to_rgb(message)
+            return View(rgb, grounder.encode(rgb), False)
         seen = self._seen
         if seen is not None and seen.message is message:
             return View(seen.rgb, seen.encoded, seen.ahead)
@@ -82,8 +95,8 @@ class Sight:
     def look(
         self, grounder: Any, message: "Image | CompressedImage", tolerance: float, renew_s: float,
         should_stop: Callable[[], bool],
-    ) -> bool:  # fmt: skip
-        """Runs the frame ahead if its picture is new and at rest; True if the model had to work.
+    ) -> Glance:  # fmt: skip
+        """Runs the frame ahead if its picture is new and at rest.
 
         New: not the seen one, or that is older than `renew_s`. At rest: the same as the frame before it, for while
         something moves a seen frame is of no use to the next words. Stops between encoding and running ahead. Raises as
@@ -97,15 +110,17 @@ class Sight:
             young = seen is not None and time.monotonic() - seen.since <= renew_s
             if not (young and _same(seen, rgb, small, tolerance)):
                 if before is not None and 0 < tolerance < difference(before, small):
-                    return False
+                    return Glance.MOVING
                 del seen
                 self._encode(grounder, message, rgb, small)
                 seen = self._seen
-        if seen is None or seen.ahead:
-            return seen is None
+        if seen is None:  # forgotten meanwhile
+            return Glance.LOOKED
+        if seen.ahead:
+            return Glance.SAME
         if not should_stop():
             self._keep(seen._replace(encoded=grounder.look(seen.encoded), ahead=True))
-        return True
+        return Glance.LOOKED
 
     def _encode(
         self, grounder: Any, message: "Image | CompressedImage", rgb: np.ndarray, small: np.ndarray

@@ -15,7 +15,7 @@ import clue_ros
 from clue_ros.action import Ground
 from clue_ros.ros import look_ahead
 from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.sight import Sight, difference, thumbnail
+from clue_ros.ros.sight import Glance, Sight, difference, thumbnail
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import OutOfMemoryError
 
@@ -92,6 +92,21 @@ def test_the_budget(make_bench):
     spent = time.monotonic() - begun
     looks = len(bench.grounder.looks) - before
     assert 2 <= looks <= spent * 2.0 + 1
+
+
+def test_what_rests_again_is_looked_at_at_once(make_bench, monkeypatch):
+    """Not at the next of the regular comparisons: words may come right after the change."""
+    monkeypatch.setattr(look_ahead, "CHECK_S", 60.0)
+    bench = make_bench(look_ahead_rate=0.1)  # ten seconds between two looks, were it not changed below
+    settled(bench)
+    looks = len(bench.grounder.looks)
+    wait_until(lambda: bench.node_spinner.call(lambda: bench.node._look_ahead._job is None))
+    bench.node_spinner.call(lambda: setattr(bench.node._look_ahead, "_not_before", 0.0))
+    time.sleep(0.3)  # several frames are compared
+    bench.image = frame(spot=(10, 20))
+    begun = time.monotonic()
+    settled(bench)
+    assert time.monotonic() - begun < 5.0 and len(bench.grounder.looks) == looks + 1
 
 
 def test_what_moves_is_not_looked_at_until_it_rests(make_bench):
@@ -233,15 +248,24 @@ def test_sight_keeps_one_frame_and_none_when_closed():
     message = frame()
     assert not sight.view(grounder, message, 2.0).ahead and sight._seen is None
     sight.open()
-    assert sight.look(grounder, message, 2.0, 9.0, lambda: True) and not grounder.looks, "stopped in between"
+    assert sight.look(grounder, message, 2.0, 9.0, lambda: True) is Glance.LOOKED
+    assert not grounder.looks, "stopped in between"
     assert not sight.view(grounder, message, 2.0).ahead
-    assert sight.look(grounder, message, 2.0, 9.0, lambda: False)
-    assert not sight.look(grounder, frame(), 2.0, 9.0, lambda: False), "the same picture: nothing to do"
+    assert sight.look(grounder, message, 2.0, 9.0, lambda: False) is Glance.LOOKED
+    assert sight.look(grounder, frame(), 2.0, 9.0, lambda: False) is Glance.SAME, "nothing to do"
     view = sight.view(grounder, frame(), 2.0)
     assert view.ahead and len(grounder.images) == 2
     assert not sight.view(grounder, rgb_to_image(np.full((24, 64, 3), 90, np.uint8), Header()), 2.0).ahead
     sight.forget()
     assert sight._seen is None
+
+
+def test_sight_waits_until_a_picture_rests():
+    grounder, sight = ScriptedGrounder(), Sight()
+    sight.open()
+    found = [sight.look(grounder, frame(value), 2.0, 9.0, lambda: False) for value in (90, 90, 120, 150, 150, 150)]
+    assert found == [getattr(Glance, name) for name in ("LOOKED", "SAME", "MOVING", "MOVING", "LOOKED", "SAME")]
+    assert len(grounder.looks) == 2
 
 
 def test_embedded_model_decides_the_same(domain):
