@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
 from rclpy.node import Node
 from rclpy.task import Future
@@ -24,12 +24,10 @@ from clue_ros.dialogue.regrounding import Regrounding
 from clue_ros.dialogue.session import PERSON, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.cameras import Cameras
-from clue_ros.ros.conversions import message_to_rgb
 from clue_ros.ros.corrections import Reopening, Scene
 from clue_ros.ros.depth import Place
 from clue_ros.ros.errors import DialogueEnded, NoImageError
 from clue_ros.ros.frames import Frames, Located
-from clue_ros.ros.gestures import check_within
 from clue_ros.ros.inference import Inference, Job
 from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.messages import answer_text, decision_to_target
@@ -37,6 +35,7 @@ from clue_ros.ros.outputs import Outputs
 from clue_ros.ros.report import OnFeedback, Report
 from clue_ros.ros.request import Request
 from clue_ros.ros.sight import Sight, View
+from clue_ros.ros.waiting import Waiting
 from clue_ros.types import Answer, Box, ClueError, Decision, OutOfMemoryError
 
 State = Ground.Feedback
@@ -89,12 +88,11 @@ class Grounding:
             self._session = DialogueSession(request.expression, request.policy, request.max_questions, **limits)
         else:
             self._session = reopen(reopening.scene.past, reopening.correction, **limits)
-        self._admitted: Optional[Future] = Future(executor=parts.node.executor) if waits else None
+        self._waiting = Waiting(parts.node)
+        self._admitted: Optional[Future] = self._waiting.future() if waits else None
         self._report = Report(parts.node, parts.outputs, self._session, on_feedback, started)
         self._last_word = started
         self._image_deadline: Optional[float] = None
-        self._interruption: Optional[Exception] = None
-        self._gate: Optional[Future] = None
         self._answered: Optional[Future] = None
         self._job: Optional[Job] = None
         self._header = Header()
@@ -181,12 +179,21 @@ class Grounding:
         except Exception as error:  # a bug on this side: the client must still get a result
             self._parts.node.get_logger().error(f"a dialogue failed:\n{traceback.format_exc()}")
             return self._report.fail(error, self.request.spoken)
+        finally:
+            self._let_go()
         return self._report.conclude(finish)
+
+    def _let_go(self) -> None:
+        """Of what leads back here: it is freed now, with its image, not when Python looks for cycles next."""
+        self._waiting.close()
+        if self._job is not None:
+            self._job.forget()
+            self._job = None
 
     async def _dialogue(self) -> Finish:
         if self._admitted is not None:
             self._report.feedback(State.QUEUED)
-            await self._until(self._admitted)
+            await self._waiting.until(self._admitted)
         self._report.note(PERSON, self._session.transcript[0].text)
         image = await self._image()
         step: Step = Continue()
@@ -229,7 +236,7 @@ class Grounding:
         if self._place is None:
             self._place = self._camera.placer(self._header.stamp, self.image_size)
         place = self._place(box)
-        return None if place is None else await self._until(self._parts.frames.locate(place, self._header))
+        return None if place is None else await self._waiting.until(self._parts.frames.locate(place, self._header))
 
     async def _camera_frame(self):
         """The newest frame that is young enough; waits for one until `wait_for_image_s` is over."""
@@ -238,7 +245,7 @@ class Grounding:
         if image is None:
             self._report.feedback(State.WAITING_FOR_IMAGE)
         while image is None:
-            await self._until(self._camera.next())
+            await self._waiting.until(self._camera.next())
             image = self._camera.latest(self.request.max_image_age_s)
         self._image_deadline = None
         return image
@@ -254,10 +261,10 @@ class Grounding:
         def work(grounder, should_stop) -> Decision:
             begun = time.perf_counter()
             try:
-                if self._view is None:
-                    self._view = self._see(grounder, image)
-                if request.pointing is not None:
-                    check_within(request.pointing, self.image_size)
+                if self._view is None:  # encoded once a dialogue, and a camera frame that was seen before not at all
+                    tolerance = None if request.image is not None else request.sight_tolerance
+                    self._view = self._parts.sight.view(grounder, image, tolerance)
+                    self._report.result.seen_ahead = self._view.ahead
                 if self._asking is None:
                     self._asking = BeliefGrounder(grounder, request.question_policy)
 
@@ -274,57 +281,16 @@ class Grounding:
 
         # No executor: the gate is opened by the worker itself, which spares the executor a turn (results.md).
         self._job = self._parts.inference.submit(work, None, Lane.DIALOGUE)
-        return await self._until(self._job.future)
-
-    def _see(self, grounder: Any, image) -> View:
-        """In the worker. The image is encoded once a dialogue, and a camera frame that was seen before not at all."""
-        request = self.request
-        if request.image is not None or request.sight_tolerance is None:
-            rgb = message_to_rgb(image)
-            return View(rgb, grounder.encode(rgb), False)
-        view = self._parts.sight.view(grounder, image, request.sight_tolerance)
-        self._report.result.seen_ahead = view.ahead
-        return view
+        return await self._waiting.until(self._job.future)
 
     async def _ask(self, question: str) -> Step:
         # The waiter stands before the question is out: a quick answer must find it.
-        self._answered = Future(executor=self._parts.node.executor)
+        self._answered = self._waiting.future()
         self._report.feedback(State.ASKING)
         self._report.say(question)
         self._report.feedback(State.WAITING_FOR_ANSWER)
-        return await self._until(self._answered)
-
-    async def _until(self, future: Future) -> Any:
-        """The future's result, or the interruption that came first."""
-        if future.done() and self._interruption is None:
-            return future.result()
-        gate = self._gate = Future(executor=self._parts.node.executor)
-
-        def open_gate(done: Future) -> None:
-            done.exception()  # looked at: an abandoned job's Cancelled is no news
-            self._open(gate)
-
-        future.add_done_callback(open_gate)
-        if self._interruption is None:
-            await gate
-        self._gate = None
-        if self._interruption is not None:
-            raise self._interruption
-        return future.result()
+        return await self._waiting.until(self._answered)
 
     def _interrupt(self, reason: Exception) -> None:
-        if self._interruption is not None:
-            return  # the first reason stands
-        self._interruption = reason
-        if self._job is not None:
+        if self._waiting.interrupt(reason) and self._job is not None:
             self._job.cancel()
-        if self._gate is not None:
-            self._open(self._gate)
-
-    def _open(self, gate: Future) -> None:
-        """Resumes what waits for the gate, in the executor's next turn."""
-        gate.set_result(None)
-        # The executor looks at a waiting coroutine once a turn, and has often done so in this one: without a wake the
-        # dialogue would go on with the next event only, a camera frame or the tick of 50 ms.
-        if self._parts.node.executor is not None:
-            self._parts.node.executor.wake()

@@ -1,4 +1,5 @@
-"""What the node does to the memory of its process: everything where it is alone, nothing where it is a guest."""
+"""What the node does to the memory of its process: everything where it is alone, nothing where it is a guest; and that
+ended dialogues need no collector."""
 
 from __future__ import annotations
 
@@ -7,11 +8,15 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
+from bench import wait_until
 
-from clue_ros.ros import allocation
+from clue_ros.action import Ground
+from clue_ros.ros import allocation, conversation
 from clue_ros.ros import node as clue_node
+from clue_ros.testing.fake_grounder import Say
 
 ALONE = """
 import gc, threading
@@ -61,3 +66,36 @@ def test_the_nodes_main_is_alone(monkeypatch, domain):
 class _Refused:
     def __init__(self, factory) -> None:
         raise clue_node.ParameterException("no such value", "autostart")
+
+
+def test_an_ended_dialogue_is_freed_without_the_collector(make_bench, monkeypatch):
+    """It holds an image and what the model made of it; Python's collector may come minutes later."""
+    dialogues = []
+
+    class Watched(conversation.Grounding):
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **kwargs)
+            dialogues.append(weakref.ref(self))
+
+    monkeypatch.setattr(conversation, "Grounding", Watched)
+    script = {"the mug": [Say.ask("Which one?"), Say.found()], "the cup": Say.found(delay_s=5.0)}
+    bench = make_bench(script, correction_window_s=0.0)
+    gc.collect()
+    gc.disable()
+    try:
+        codes = [bench.ground("the red mug")[1].error_code, bench.ground("unknown words")[1].error_code]
+        asked = bench.goal("the mug")
+        bench.hear("Which one?")
+        bench.say("the left one")
+        codes.append(asked.finish()[1].error_code)
+        for interrupt in (lambda goal: goal.cancel(), lambda goal: bench.say("never mind")):
+            goal = bench.goal("the cup")
+            wait_until(lambda goal=goal: goal.reached(Ground.Feedback.DETECTING_AMBIGUITY))
+            interrupt(goal)
+            codes.append(goal.finish()[1].error_code)
+        code = Ground.Result
+        assert codes[2:] == [code.NONE, code.CANCELED, code.ABANDONED]
+        wait_until(lambda: not any(dialogue() for dialogue in dialogues), what="dialogues are freed")
+        assert len(dialogues) == 5
+    finally:
+        gc.enable()
