@@ -28,6 +28,7 @@ from clue_ros.ros.corrections import Reopening, Scene
 from clue_ros.ros.depth import Place
 from clue_ros.ros.errors import DialogueEnded, NoImageError
 from clue_ros.ros.frames import Frames, Located
+from clue_ros.ros.gestures import check_within
 from clue_ros.ros.inference import Inference, Job
 from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.messages import answer_text, decision_to_target
@@ -265,6 +266,8 @@ class Grounding:
                     tolerance = None if request.image is not None else request.sight_tolerance
                     self._view = self._parts.sight.view(grounder, image, tolerance)
                     self._report.result.seen_ahead = self._view.ahead
+                if request.pointing is not None:
+                    check_within(request.pointing, self.image_size)
                 if self._asking is None:
                     self._asking = BeliefGrounder(grounder, request.question_policy)
 
