@@ -59,8 +59,8 @@ def _node(context):
         remappings=[(topic, given(topic)) for topic in TOPICS],
         output="screen",
         emulate_tty=True,
-        # Goals in flight get their results before the node ends.
-        sigterm_timeout="10",
+        # Goals in flight get their results before the node ends, also on a busy machine.
+        sigterm_timeout="20",
         sigkill_timeout="10",
     )
     return [node]

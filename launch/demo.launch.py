@@ -1,0 +1,67 @@
+"""A robot without a robot: the simulated camera over a table, the clue node, a person and the console.
+
+    ros2 launch clue_ros demo.launch.py                               then open http://127.0.0.1:8765
+    ros2 launch clue_ros demo.launch.py person:=none episode:=3       you are the person: the console, or
+    ros2 topic pub --once -w 1 /clue/speech std_msgs/msg/String "{data: 'the red mug'}"
+    ros2 topic pub --once -w 1 --qos-durability transient_local /clue/episode std_msgs/msg/UInt32 "{data: 4}"    another scene
+
+`make demo` plays six episodes with pictures and a verdict; this one stays up, for your own programs to talk to.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import EqualsSubstitution, LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+ARGUMENTS = {
+    "namespace": ("/clue", "Namespace of all of it"),
+    "seed": ("0", "Seed of the scenes, instructions and answers"),
+    "episode": ("0", "The scene shown first; a number on the topic `episode` changes it"),
+    "person": ("scripted", "scripted: says what to find and answers questions; none: you do"),
+    "console": ("true", "true: the operator console in a browser; false: none"),
+    "port": ("8765", "The console's TCP port, on this machine only"),
+    "model": ("", "Model directory; empty: the embedded tabletop model"),
+    "device": ("", "torch device: cpu, cuda, cuda:1; empty: cpu"),
+}
+
+
+def _if(name, value):
+    return IfCondition(EqualsSubstitution(LaunchConfiguration(name), value))
+
+
+def _program(executable, condition=None, **kinds):
+    """One of the package's programs; `kinds`: its parameters that are arguments here, and their types."""
+    values = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in kinds.items()}
+    return Node(
+        package="clue_ros",
+        executable=executable,
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[values],
+        output="screen",
+        condition=condition,
+        sigterm_timeout="20",
+    )
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    passed_on = {name: LaunchConfiguration(name) for name in ("namespace", "model", "device")}
+    clue = Path(__file__).resolve().parent / "clue.launch.py"
+    return LaunchDescription(
+        [
+            *arguments,
+            # First: it also sets the DDS profile, which the camera needs as much as the node.
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(clue)), launch_arguments=passed_on.items()),
+            _program("tabletop_camera", seed=int, episode=int),
+            _program("person", _if("person", "scripted"), seed=int),
+            _program("console", _if("console", "true"), port=int),
+        ]
+    )
