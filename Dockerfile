@@ -1,7 +1,7 @@
 # NOT BUILT where it was written (no docker daemon there): a recipe to start from. See docs/robot.md.
 #   docker build -t clue_ros .                                             CPU
 #   docker build -t clue_ros:cuda --build-arg TORCH_BUILD= .               CUDA: PyPI's own build of torch brings its libraries
-#   docker run --rm --net=host --ipc=host --user "$(id -u)" clue_ros image:=/camera/color/image_raw
+#   docker run --rm --net=host --ipc=host --user "$(id -u)" --stop-timeout 30 clue_ros image:=/camera/color/image_raw
 ARG BASE=ros:jazzy-ros-base
 FROM ${BASE}
 
@@ -38,5 +38,7 @@ USER clue
 ENV HOME=/tmp ROS_LOG_DIR=/tmp/ros_log
 ENV FASTDDS_DEFAULT_PROFILES_FILE=/ws/install/clue_ros/share/clue_ros/config/fastdds_shm.xml \
     OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
+# ros2 launch stops its nodes on SIGINT; on SIGTERM it leaves them where they are (ros2/launch issue 666).
+STOPSIGNAL SIGINT
 # The programs start with python3 of PATH: the environment's.
 ENTRYPOINT ["/bin/bash", "-c", "source /ws/install/setup.bash && exec ros2 launch clue_ros clue.launch.py \"$@\"", "--"]
