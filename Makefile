@@ -1,13 +1,15 @@
-# make demo | make test | make bench | make faults | make soak | make setup | make clean | make help
+# make demo | make console | make test | make bench | make faults | make soak | make docs | make setup | make clean | make help
 #   make demo SEED=7          other scenes            make demo PERSON=me     you type instruction and answers
+#   make demo ANIMATE=1       also an animation an episode
 #   make test ARGS="-k tap"   arguments for pytest    make setup PYTHON=python3.12
 #   make test ROS=jazzy       with the wheels of ROS 2 Jazzy instead of Kilted, in an environment of its own (.venv-jazzy)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench faults soak clean
+.PHONY: help setup demo console test bench faults soak docs clean
 
 SEED ?=
 PERSON ?=
+ANIMATE ?=
 ARGS ?=
 TESTS ?= test/core test/ros test/package
 export PYTHON
@@ -18,18 +20,24 @@ endif
 
 help:  ## this text
 	@echo "make demo    the whole way from a camera to a question and a box (SEED=7: other scenes; PERSON=me: you are the person)"
+	@echo "make console the page to see it and talk to it, with a simulated camera (SEED=7; ARGS=\"--port 8080\")"
 	@echo "make test    all tests (ARGS=\"-k tap\": arguments for pytest)"
 	@echo "make bench   speed and memory beside plain transformers and the machine's limits (ARGS=\"--models embedded\")"
 	@echo "make faults  what a robot's bad day does to the node, as a table (ARGS=\"--only camera_stops\", \"--quick\")"
 	@echo "make soak    a thousand goals with a live camera: none lost, memory, latency (ARGS=\"--goals 200\")"
+	@echo "make docs    the documentation as a site in out/site, to be opened without a server or a network"
 	@echo "make setup   environment, ROS 2 and build; demo and test do this first (PYTHON=python3.12: another interpreter)"
 	@echo "make clean   removes what setup and the programs made: .venv build install log out"
 
 setup:  ## environment, ROS 2, build: skips what is done
 	@scripts/setup.sh
 
-demo: setup  ## pictures and summary.json land in out/demo
-	@scripts/run.sh python -m clue_ros.ros.demo $(if $(SEED),--seed $(SEED)) $(if $(PERSON),--person $(PERSON))
+demo: setup  ## pictures and summary.json land in out/demo, the further parts' in out/demo/parts
+	@scripts/run.sh python -m clue_ros.ros.demo $(if $(SEED),--seed $(SEED)) $(if $(PERSON),--person $(PERSON)) $(if $(ANIMATE),--animate)
+	@$(if $(PERSON),,scripts/run.sh python -m clue_ros.ros.demo_parts $(if $(SEED),--seed $(SEED)) --output out/demo/parts)
+
+console: setup  ## says what to open in a browser; logs land in out/console
+	@scripts/run.sh python -m clue_ros.ros.console_demo $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: setup
 	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)
@@ -43,6 +51,9 @@ faults: setup  ## table on the terminal, out/faults.json and out/faults.csv
 
 soak: setup  ## out/soak.json and out/soak.csv
 	@scripts/run.sh clue soak $(ARGS)
+
+docs: setup  ## warnings are errors
+	@NO_MKDOCS_2_WARNING=1 scripts/run.sh mkdocs build --quiet --strict && echo "open out/site/index.html"
 
 clean:
 	rm -rf .venv .venv-jazzy build install log out .setup*.lock .pytest_cache .hypothesis

@@ -12,7 +12,7 @@ import errno
 import importlib
 import os
 import sys
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from clue_ros.types import ClueError
 from clue_ros.version import VERSION
@@ -63,7 +63,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 2
 
 
-def _run(arguments: List[str]) -> int:
+def build_parser(arguments: List[str]) -> Tuple[argparse.ArgumentParser, Optional[Callable[[argparse.Namespace], int]]]:
+    """The parser of the whole command line, with the arguments of the verb in `arguments`; that verb's function, or None."""
     parser = argparse.ArgumentParser(prog="clue", description="Interactive visual grounding that knows when to ask.")
     parser.add_argument("--version", action="version", version=f"clue {VERSION}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
@@ -77,6 +78,11 @@ def _run(arguments: List[str]) -> int:
             module = importlib.import_module(module_name)
             module.add_arguments(subparser)
             run = module.run
+    return parser, run
+
+
+def _run(arguments: List[str]) -> int:
+    parser, run = build_parser(arguments)
     parsed = parser.parse_args(arguments)
     if run is None:
         parser.print_help(sys.stderr)

@@ -1,8 +1,9 @@
 """How much device memory and how many operations a run will need, by arithmetic. Estimates, not measurements.
 
-Only config.json is read. Counted for the memory: frozen weights; the adapter and the CNN with gradient and AdamW's two moments in
-float32; what the backward pass keeps of each layer; the insides of the one layer that is being run; the head's logits;
-and a fixed amount for the framework. A few large tensors decide, so the sum errs by fragments, not by factors.
+Only config.json is read. Counted for the memory: frozen weights; the adapter and the CNN with gradient and AdamW's two
+moments in float32; what the backward pass keeps of each layer; the insides of the one layer that is being run; the
+head's logits; and a fixed amount for the framework. A few large tensors decide, so the sum errs by fragments, not by
+factors.
 """
 
 from __future__ import annotations
