@@ -174,8 +174,7 @@ def test_layers_are_switched_and_the_map_fades(console, pages):
 
 def test_every_live_image_is_acknowledged_once_and_the_dialogue_stays_frozen(console, pages):
     page = pages.open(console.address)
-    page.wait_for_selector("#badge")
-    wait_until(lambda: console.viewers == 1)
+    assert console.wait_for("seen")["frame"] == 900
     for number in (902, 903):
         console.frame(number, scene(), live=True)
         assert console.wait_for("seen") == {"type": "seen", "frame": number}
@@ -191,6 +190,22 @@ def test_every_live_image_is_acknowledged_once_and_the_dialogue_stays_frozen(con
     page.mouse.click(*place_of(page, *MUGS[1]))  # no answer: the question is about another image
     page.get_by_text("The question is about the dialogue's image").wait_for()
     assert not [message for message in console.heard if message["type"] in ("answer", "point")]
+
+
+def test_a_dialogue_whose_image_never_came(console, pages):
+    page = pages.open(console.address)
+    dialogue = asking(frame=None)
+    dialogue["readings"][0]["frame"] = None
+    console.say(dialogue=dialogue)
+    page.locator(".step canvas").wait_for()  # the map alone
+    page.wait_for_selector("#badge[data-kind=live]")
+    page.mouse.click(*place_of(page, *MUGS[1]))
+    page.get_by_text("answer in words").wait_for()
+    assert not [message for message in console.heard if message["type"] in ("answer", "point")]
+    page.get_by_role("button", name="the left one").focus()
+    page.keyboard.press("Enter")
+    assert console.wait_for("answer")["text"] == "the left one"
+    assert page.evaluate("document.activeElement.id") == "say"
 
 
 def test_what_is_away_is_said_with_what_to_do(console, pages):

@@ -20,6 +20,11 @@ export function correctable(state) {
 const GESTURES = /^\((click|box|scribble) ([\d. -]+)\)$/;
 const GESTURE_WORDS = { click: "Clicked at", box: "Drew a box at", scribble: "Scribbled at" };
 
+/** Whether a turn was no words but a click, a box or a scribble. */
+export function isGesture(text) {
+  return GESTURES.test(text);
+}
+
 /** A turn as it is shown: "(click 526 194)" becomes "Clicked at 526, 194". */
 export function readable(text) {
   const found = GESTURES.exec(text);
@@ -32,7 +37,7 @@ function timeOf(seconds) {
 
 function bubble(turn, question) {
   const name = turn.speaker === "person" ? "You" : "Robot";
-  return element("li", { class: `turn ${turn.speaker === "person" ? "person" : "robot"}${question ? " question" : ""}` },
+  return element("div", { class: `turn ${turn.speaker === "person" ? "person" : "robot"}${question ? " question" : ""}` },
     element("span", { class: "who", text: `${name}` }),
     element("span", { class: "words", text: readable(turn.text) }),
     element("time", { class: "visually-hidden", text: timeOf(turn.at) }));
@@ -98,7 +103,7 @@ export class Conversation {
       this.#dialogueId = id;
     }
     const hint = list.querySelector(".nothing");
-    if (!turns.length && !hint) list.append(element("li", { class: "nothing", text: "Nothing was said yet. Type what the robot should look for." }));
+    if (!turns.length && !hint) list.append(element("p", { class: "nothing", text: "Nothing was said yet. Type what the robot should look for." }));
     if (turns.length) hint?.remove();
     const there = list.querySelectorAll(".turn").length;
     const last = turns.length - 1;
@@ -137,14 +142,19 @@ export class Conversation {
     place.hidden = !chips.length && !regions.length;
     rebuild(place, [asked, chips, regions], () => [
       ...chips.map((text) => element("button", {
-        class: "chip", text, attributes: { type: "button" }, on: { click: () => this.actions.answer({ text }) },
+        class: "chip", text, attributes: { type: "button" }, on: { click: (event) => this.#choose(event, { text }) },
       })),
       element("span", { class: "regions" }, ...regions.map((region, index) => element("button", {
         class: "chip region", text: regionName(index),
         attributes: { type: "button", "aria-label": `Region ${regionName(index)}, ${whereabouts(region)}`, title: "this region of the image" },
-        on: { click: () => this.actions.answer({ click: [region.x + region.width / 2, region.y + region.height / 2] }) },
+        on: { click: (event) => this.#choose(event, { click: [region.x + region.width / 2, region.y + region.height / 2] }) },
       }))),
     ]);
+  }
+
+  // The buttons go when the question is answered: who came by keys goes on in the input.
+  #choose(event, answer) {
+    if (this.actions.answer(answer) && event.detail === 0) this.#input.focus();
   }
 
   #renderInput(state, connected) {

@@ -20,7 +20,7 @@ export function heat(value) {
   return [0, 1, 2].map((c) => Math.round(COLORS[low][c] * (1 - share) + COLORS[low + 1][c] * share));
 }
 
-/** Event "change": an image became ready to draw. */
+/** Event "change" (detail: {live}): an image became ready to draw. */
 export class Images extends EventTarget {
   #frames = new Map(); // id -> {blob, width, height, bitmap|null, loading}
   #maps = new Map(); // id -> {width, height, grey: Uint8ClampedArray, heat: canvas|null, mask: canvas|null}
@@ -49,7 +49,7 @@ export class Images extends EventTarget {
       if (epoch !== this.#epoch || number !== this.#lastLive) return "";
       this.live?.bitmap.close();
       this.live = { id, bitmap, width, height };
-      this.#changed();
+      this.#changed(true);
       return "live";
     } else if (header.kind === "frame") {
       this.#frames.delete(id);
@@ -112,8 +112,8 @@ export class Images extends EventTarget {
     this.#changed();
   }
 
-  #changed() {
-    this.dispatchEvent(new Event("change"));
+  #changed(live = false) {
+    this.dispatchEvent(new CustomEvent("change", { detail: { live } }));
   }
 }
 

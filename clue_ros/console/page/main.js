@@ -36,6 +36,7 @@ const viewer = new Viewer(images, {
   point: (click) => {
     if (state?.replay) return notes.add("info", "This is a recording: pointing does nothing here.");
     // An open question is about the dialogue's image: a click on the live one would mean another place.
+    if (asked() && !viewer.hasFrozen) return notes.add("info", "The image of this dialogue did not come to the console: answer in words.");
     if (asked() && !viewer.frozen) return notes.add("info", "The question is about the dialogue's image: choose “Dialogue” above and click there.");
     // A click beside the target that was just found says which one was meant.
     return send(asked() || (correctable(state) && viewer.frozen) ? { type: "answer", click } : { type: "point", click });
@@ -79,7 +80,7 @@ function render() {
 }
 
 viewer.onselect = renderDialogue;
-images.addEventListener("change", () => { if (state?.dialogue.readings.length) renderDialogue(); });
+images.addEventListener("change", ({ detail }) => { if (!detail.live && state?.dialogue.readings.length) renderDialogue(); });
 
 // A live image is acknowledged when it is ready to be drawn: the next one comes only after that.
 connection.addEventListener("binary", async ({ detail }) => {

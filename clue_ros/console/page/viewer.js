@@ -49,6 +49,11 @@ export class Viewer {
     return this.#frozenId() !== null && (this.replaying || !this.#showLive);
   }
 
+  /** Whether the dialogue's image is here to be looked at. */
+  get hasFrozen() {
+    return this.#frozenId() !== null;
+  }
+
   /** The image on show, {bitmap, width, height}, or null. */
   frame() {
     return this.frozen ? this.#images.frame(this.#frozenId()) : this.#images.live;
@@ -157,16 +162,18 @@ export class Viewer {
   }
 }
 
-/** A canvas of one step for the Why panel, `width` CSS pixels wide, or null while its image is not here. */
+/** A canvas of one step for the Why panel, `width` CSS pixels wide, or null while its image is not here. Where the
+ *  console never got the image, the map alone. */
 export function thumbnail(images, reading, width) {
-  const frame = images.frame(reading.frame);
+  const alone = reading.frame === null ? images.heatCanvas(reading.map) : null;
+  const frame = alone ? { bitmap: alone, width: 4, height: 3 } : images.frame(reading.frame);
   if (!frame) return null;
   const unit = Math.min(2, devicePixelRatio || 1);
   const canvas = element("canvas", { attributes: { "aria-hidden": "true" } });
   canvas.width = Math.round(width * unit);
   canvas.height = Math.round(width * unit * frame.height / frame.width);
   const layers = { map: true, opacity: 0.7, regions: true, target: false, mask: false, confidence: false };
-  const content = { heat: reading.map === null ? null : images.heatCanvas(reading.map), mask: null, regions: reading.regions, target: null };
+  const content = { heat: reading.map === null ? null : images.heatCanvas(reading.map), mask: null, regions: alone ? [] : reading.regions, target: null };
   paintScene(canvas.getContext("2d"), frame, layers, content, unit);
   return canvas;
 }

@@ -1,14 +1,14 @@
 // The map before and after each answer, side by side, with the probability and the time of each step.
 
 import { duration, element, keyed, percent, rebuild, setAttribute, setText } from "./dom.js";
-import { readable } from "./conversation.js";
+import { isGesture, readable } from "./conversation.js";
 import { thumbnail } from "./viewer.js";
 
 const WIDTH = 220; // CSS pixels of a picture
 
 /** What the person said before each step: the instruction, then the answers. "" where that is not known. */
 function saidBefore(turns, count) {
-  const said = turns.filter(({ speaker }) => speaker === "person").map(({ text }) => readable(text));
+  const said = turns.filter(({ speaker }) => speaker === "person").map(({ text }) => text);
   return Array.from({ length: count }, (_, index) => said[index] ?? "");
 }
 
@@ -47,12 +47,12 @@ export class Why {
     const [button, words, numbers] = card.children;
     const frame = this.images.frame(reading.frame), map = reading.map === null ? null : this.images.heatCanvas(reading.map);
     rebuild(button, [Boolean(frame), Boolean(map), reading, devicePixelRatio], () => [
-      thumbnail(this.images, reading, WIDTH) ?? element("span", { class: "nothing", text: "image on its way" }),
+      thumbnail(this.images, reading, WIDTH) ?? element("span", { class: "nothing", text: reading.frame === null ? "its image did not come" : "image on its way" }),
     ]);
     setAttribute(button, "aria-label", `Step ${index + 1}: ${percent(reading.probability)}, ${reading.is_ambiguous ? "ambiguous" : "clear"}. Show its map over the image`);
     setAttribute(button, "aria-pressed", String(index === shown));
     rebuild(words, [said, reading.expression, index], () => [
-      element("span", { class: "muted", text: index ? "after " : "" }), element("q", { text: said || reading.expression }),
+      element("span", { class: "muted", text: index ? "after " : "" }), isGesture(said) ? element("span", { text: readable(said).toLowerCase() }) : element("q", { text: said || reading.expression }),
     ]);
     const change = before ? Math.round(100 * (reading.probability - before.probability)) : null;
     rebuild(numbers, [reading, change], () => [
