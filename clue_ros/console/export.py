@@ -15,7 +15,14 @@ from clue_ros.console.pictures import Pictures, ids_in
 from clue_ros.console.state import ConsoleState
 from clue_ros.version import VERSION
 
-_TEMPLATE = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
+def _figure(value: Any) -> str:
+    """0.12; a dash for what a robot could not say as a number."""
+    return f"{value:.2f}" if isinstance(value, (int, float)) else "–"
+
+
+_ENVIRONMENT = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_ENVIRONMENT.filters["figure"] = _figure
+_TEMPLATE = _ENVIRONMENT.from_string("""\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -70,14 +77,14 @@ height="{{ dialogue.target.height }}"/>
 </svg>
 </div>
 {% endif %}
-<figcaption>{{ reading.step }}: P(ambiguous) {{ "%.2f"|format(reading.probability) }}, threshold \
-{{ "%.2f"|format(reading.threshold) }}{% if reading.latency_s is not none %}, \
-{{ "%.2f"|format(reading.latency_s) }} s{% endif %}</figcaption>
+<figcaption>{{ reading.step }}: P(ambiguous) {{ reading.probability|figure }}, threshold \
+{{ reading.threshold|figure }}{% if reading.latency_s is not none %}, \
+{{ reading.latency_s|figure }} s{% endif %}</figcaption>
 </figure>
 {% endfor %}
 {% if dialogue.target %}
 <p>target ({{ dialogue.target.x }}, {{ dialogue.target.y }}), {{ dialogue.target.width }} × {{ dialogue.target.height }} \
-pixels, confidence {{ "%.2f"|format(dialogue.target.confidence) }}{% if dialogue.target.position %}, position \
+pixels, confidence {{ dialogue.target.confidence|figure }}{% if dialogue.target.position %}, position \
 {{ dialogue.target.position }} m in {{ dialogue.target.frame_id }}{% endif %}</p>
 {% endif %}
 </section>

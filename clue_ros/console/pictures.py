@@ -160,9 +160,9 @@ class Pictures:
         """Those that are here."""
         return [picture for picture in map(self.get, numbers) if picture is not None]
 
-    def settle(self) -> None:
-        """Waits until everything that was asked for is encoded."""
-        self._worker.submit(lambda: None).result()
+    def settle(self, last: Callable[[], None] = lambda: None) -> None:
+        """Waits until everything that was asked for is encoded. last: done after that, in the worker thread."""
+        self._worker.submit(last).result()
 
     def close(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)

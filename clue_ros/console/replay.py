@@ -50,10 +50,11 @@ class Told(NamedTuple):
 
 
 class Recorded:
-    """One source. `moment` is for one thread at a time (the server's)."""
+    """One source. `moment` is for one thread at a time (the server's). end: called at last, in the pictures' thread."""
 
-    def __init__(self, name: str, episodes: Sequence[Episode]) -> None:
+    def __init__(self, name: str, episodes: Sequence[Episode], end: Callable[[], None] = lambda: None) -> None:
         self.name = name
+        self._end = end
         self.pictures = Pictures()
         self._episodes = episodes
         self._built: "OrderedDict[int, Steps]" = OrderedDict()
@@ -78,6 +79,7 @@ class Recorded:
         return steps[step], where
 
     def close(self) -> None:
+        self.pictures.settle(self._end)
         self.pictures.close()
 
 

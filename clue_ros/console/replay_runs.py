@@ -50,7 +50,7 @@ def read_run(path: Path) -> Recorded:
         ]
     if not episodes:
         raise ClueError(f"{path} holds no dialogue: nothing to step through")
-    return Recorded(path.name or str(path), episodes)
+    return Recorded(path.name or str(path), episodes, scenes.close)
 
 
 class _Scenes:
@@ -87,6 +87,11 @@ class _Scenes:
             return self._renderer(size).render(condition.scene(condition.seed, int(number)), depth=False).rgb
 
         return render
+
+    def close(self) -> None:
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
 
     def _renderer(self, size: Tuple[int, int]) -> Any:
         from clue_ros.simulation.renderer import TabletopRenderer
