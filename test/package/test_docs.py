@@ -215,3 +215,15 @@ def test_the_site_loads_nothing_from_elsewhere(site):
         loaded = re.findall(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?([^\"'\s>]+)", text_of(page))
         loaded += re.findall(r"<link\b(?![^>]*rel=[\"']?(?:canonical|next|prev))[^>]*\bhref=[\"']?([^\"'\s>]+)", text_of(page))
         assert loaded and not [address for address in loaded if re.match(r"(https?:)?//", address)], page.name
+
+
+def test_the_messages_that_the_faq_quotes_are_the_programs_own():
+    """In the first column, what stands in backquotes and has three words or more."""
+    sources = [*(ROOT / "clue_ros").rglob("*.py"), *(ROOT / "scripts").rglob("*.py"), *(ROOT / "scripts").glob("*.sh")]
+    code = " ".join(re.sub(r'"\s*\n\s*f?"', "", text_of(path)) for path in sources)
+    code = re.sub(r"\{[^{}]*\}", "…", code)
+    quoted = [quote for row in re.findall(r"^\| (.*?) \| ", text_of(ROOT / "docs" / "faq.md"), re.MULTILINE)
+              for quote in re.findall(r"`([^`]+)`", row) if len(quote.split()) >= 3 and not quote.startswith(("clue ", "make "))]
+    assert len(quoted) >= 8
+    for piece in (piece.strip() for quote in quoted for piece in re.split(r"…|'\w+'", quote)):
+        assert piece in code, f"docs/faq.md quotes {piece!r}, which nothing says"
