@@ -160,6 +160,48 @@ def test_the_node_dies_and_comes_back(make_system):
     page.locator(".turn.question").wait_for(timeout=SLOW)
 
 
+def test_replay_of_the_example_bag(chrome):
+    """The console's server without a robot; the bag is played to a scripted model."""
+    import clue_ros
+    from clue_ros.console.pictures import Pictures
+    from clue_ros.console.replay import open_recording
+    from clue_ros.console.server import ConsoleServer, Settings
+    from clue_ros.console.state import ConsoleState
+    from clue_ros.testing.fake_grounder import ScriptedGrounder
+
+    bag = Path(clue_ros.__file__).parent / "examples" / "tabletop.mcap"
+    words = ScriptedGrounder()
+    open_recording(bag, lambda: words).close()  # to learn the bag's first instruction
+    first = words.calls[0][0]
+    recording = open_recording(bag, lambda: ScriptedGrounder({first: [Say.ask("Do you mean the red one or the blue one?"), Say.found(MUG)]}))
+    pictures, pages = Pictures(), Pages(chrome)
+    server = ConsoleServer(ConsoleState(), pictures, None, Settings(port=0), {"r1": recording})
+    server.start()
+    try:
+        page = pages.open(server.url)
+        page.get_by_role("alert").get_by_text("The clue node is away.").wait_for()
+        page.get_by_role("tab", name="Replay").click()
+        page.get_by_role("button", name="Open").click()
+        page.locator("#episode-place").get_by_text("1 of").wait_for()
+        page.locator(".turn.person").get_by_text(first, exact=True).first.wait_for()
+        page.get_by_role("button", name="Next step").click()
+        page.locator(".turn.question").wait_for()
+        page.wait_for_selector("#canvas[data-frame]:not(.blank)")
+        assert page.locator("#badge").inner_text() == "Replay" and page.locator(".step canvas").count() == 1
+        here = page.locator("#canvas").get_attribute("data-frame")
+        page.get_by_role("button", name="Next episode").click()
+        page.locator("#episode-place").get_by_text("2 of").wait_for()
+        page.wait_for_function("before => document.getElementById('canvas').dataset.frame !== before", arg=here)
+        page.get_by_role("button", name="Back to live").click()
+        page.wait_for_selector("#badge[data-kind=none]")
+        assert not pages.errors
+    finally:
+        pages.close()
+        server.stop()
+        pictures.close()
+        recording.close()
+
+
 def test_with_the_embedded_model_on_a_rendered_table(make_system):
     import clue_ros
     from clue_ros.ros.loading import load_grounder

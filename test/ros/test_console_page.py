@@ -318,6 +318,9 @@ def test_replay_steps_through_episodes(console, pages):
     page.locator("#step-place").get_by_text("2 of 2").wait_for()
     page.get_by_role("button", name="Next episode").click()
     assert console.wait_for("replay") == {"type": "replay", "bag": 3, "episode": 1, "step": 0}
+    # A photograph that the run did not keep: not the robot's live image in its place.
+    console.say(dialogue=asking(frame=None, readings=[]), replay={**at, "episode": 1})
+    page.get_by_text("The recording has no image of this").wait_for()
     page.get_by_role("button", name="Back to live").click()
     console.wait_for("live")
     console.say(dialogue=QUIET["dialogue"], replay=None)

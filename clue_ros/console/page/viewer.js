@@ -46,7 +46,7 @@ export class Viewer {
 
   /** Whether the image is that of the dialogue (or of a replay), not the live one. */
   get frozen() {
-    return this.#frozenId() !== null && (this.replaying || !this.#showLive);
+    return this.replaying || (this.#frozenId() !== null && !this.#showLive);
   }
 
   /** Whether the dialogue's image is here to be looked at. */
@@ -108,7 +108,9 @@ export class Viewer {
     this.#asked = 0;
     this.#labels();
     const frame = this.frame(), canvas = this.#canvas;
-    document.getElementById("no-image").hidden = Boolean(frame);
+    const none = document.getElementById("no-image");
+    none.hidden = Boolean(frame);
+    setText(none, !this.frozen ? "Waiting for the first image" : this.hasFrozen ? "The image is on its way" : "The recording has no image of this");
     canvas.classList.toggle("blank", !frame);
     if (!frame) return;
     const ratio = String(frame.width / frame.height);
@@ -140,7 +142,7 @@ export class Viewer {
   }
 
   #labels() {
-    const frozenThere = this.#frozenId() !== null, frozen = this.frozen;
+    const frozenThere = this.hasFrozen || this.replaying, frozen = this.frozen;
     const dialogue = document.getElementById("show-dialogue");
     dialogue.disabled = !frozenThere;
     setText(dialogue, this.replaying ? "Replay" : "Dialogue");
