@@ -93,8 +93,11 @@ class ScriptedConsole:
     def __init__(self, token: str = "", port: int = 0, hello: Optional[Dict[str, Any]] = None) -> None:
         self.hello = hello or HELLO
         self.token = token
+        self.asked = 0  # how often a page asked whether anybody is there
         self.heard: List[Dict[str, Any]] = []  # all messages of all pages
         self.state = copy.deepcopy(QUIET)
+        self.answering = threading.Event()  # cleared: as if the network had died, requests are not answered
+        self.answering.set()
         self._images: List[bytes] = []  # frozen frames and maps
         self._live: List[bytes] = []  # the newest live frame
         self._pages: List[Any] = []
@@ -154,6 +157,7 @@ class ScriptedConsole:
 
     def close(self) -> None:
         """As if the process had died: the port is free, every socket is gone."""
+        self.answering.set()
         self._server.shutdown()
         self._thread.join(10)
         for page in list(self._pages):
@@ -178,8 +182,12 @@ class ScriptedConsole:
 
     def _file(self, _connection: Any, request: Any) -> Optional[Response]:
         path = urlsplit(request.path).path
+        self.answering.wait()
         if path == "/ws":
             return None
+        if path == "/healthz":
+            self.asked += 1
+            return Response(200, "OK", Headers({"Content-Length": "0", "Connection": "close"}), b"")
         file = self._files.get("index.html" if path == "/" else path.removeprefix("/static/"))
         if file is None:
             return Response(404, "Not Found", Headers({"Content-Length": "0", "Connection": "close"}), b"")

@@ -2,6 +2,7 @@
 
 const FIRST_WAIT = 0.5, LONGEST_WAIT = 5, REFUSED_WAIT = 15; // seconds
 const TOKEN_REFUSED = 4401, ORIGIN_REFUSED = 4403, TOO_MANY = 4429;
+const SILENT = 6, PROBE_LIMIT = 4; // seconds without a message before it is asked, and that the answer may take
 const MAX_HEADER_BYTES = 65536;
 
 /** An address of this console, with the page's access token if it has one. */
@@ -27,8 +28,8 @@ export class Connection extends EventTarget {
   #socket = null;
   #wait = FIRST_WAIT;
   #timer = 0;
-  #heartbeat = 0; // seconds; 0: the server promised none
-  #heard = 0;
+  #heard = 0; // when something came last, milliseconds
+  #probing = false;
   status = { open: false, refused: "", retryAt: null };
 
   constructor() {
@@ -70,7 +71,6 @@ export class Connection extends EventTarget {
       }
       const message = JSON.parse(data);
       if (message.type === "hello") {
-        this.#heartbeat = message.heartbeat_s || 0;
         this.#wait = FIRST_WAIT;
         this.#setStatus({ open: true, refused: "", retryAt: null });
       }
@@ -89,11 +89,16 @@ export class Connection extends EventTarget {
     this.#setStatus({ open: false, refused, retryAt: performance.now() + wait * 1000 });
   }
 
-  // A network that died without a word closes no socket: three heartbeats without a message end it from here.
-  #watch() {
-    const silent = (performance.now() - this.#heard) / 1000;
-    if (this.#socket === null || document.hidden || !this.#heartbeat || silent < 3 * this.#heartbeat) return;
-    const socket = this.#socket;
+  // A network that died without a word closes no socket: after a silence the console is asked, and without an answer
+  // (or without a word since the socket was opened) the socket is given up.
+  async #watch() {
+    const socket = this.#socket, silent = (performance.now() - this.#heard) / 1000;
+    if (socket === null || document.hidden || this.#probing || silent < SILENT) return;
+    this.#probing = true;
+    const alive = this.status.open && await answers();
+    this.#probing = false;
+    if (alive) this.#heard = performance.now();
+    if (alive || socket !== this.#socket) return;
     this.#lost(0);
     socket.close();
   }
@@ -101,5 +106,14 @@ export class Connection extends EventTarget {
   #setStatus(status) {
     this.status = status;
     this.dispatchEvent(new CustomEvent("status", { detail: status }));
+  }
+}
+
+/** Whether the console answers a plain request in time. */
+async function answers() {
+  try {
+    return (await fetch(address("healthz"), { cache: "no-store", signal: AbortSignal.timeout(PROBE_LIMIT * 1000) })).ok;
+  } catch {
+    return false;
   }
 }
