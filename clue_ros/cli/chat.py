@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="any image that Pillow reads")
     parser.add_argument("question", metavar="QUESTION", help='such as "which cups do you see?"')
-    add_model_arguments(parser)
+    add_model_arguments(parser, threshold=False)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="the picture")
     parser.add_argument("--no-picture", action="store_true", help="save no picture")

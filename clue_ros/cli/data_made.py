@@ -31,7 +31,7 @@ def add_parsers(verbs: Any) -> None:
     made.add_argument("--per-image", type=int, default=1, metavar="N", help="targets of an image, by area (default 1)")
     made.add_argument("--max-questions", type=int, default=3, metavar="N", help="of a dialogue (default 3)")
     made.add_argument("--asked-only", action="store_true", help="drop what needed no question")
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed, the same dialogues (default 0)")
     made.add_argument("--oracle", choices=ORACLES, default="auto",
                       help="who answers: the scene's truth, a model's `answer` prompt, or, of the options that a question "
                            "offers, the one that the model grounds at the target (default: the first that can)")

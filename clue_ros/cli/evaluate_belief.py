@@ -26,7 +26,7 @@ POLICIES = ("learned", "information_gain")  # that a simulated person, who sees 
 def add_parsers(suites: Any) -> None:
     for name, summary in VERBS.items():
         parser = suites.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        add_model_arguments(parser)
+        add_model_arguments(parser, threshold=False)
         parser.add_argument("--scenes", type=_positive, default=200, metavar="N", help="rendered scenes (default 200)")
         parser.add_argument("--first-scene", type=int, default=0, metavar="S", help="scenes S, S+1, ... (default 0)")
         parser.add_argument("--output", "-o", type=Path, metavar="FILE.json", help=f"default out/evaluate/{name}.json")

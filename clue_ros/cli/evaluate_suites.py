@@ -40,7 +40,7 @@ def add_parsers(suites: Any) -> None:
             _add_chat(parser)
         elif name != "tabletop":
             _add_data(parser)
-        add_model_arguments(parser)
+        add_model_arguments(parser, threshold=name in ("tabletop", "ambiguity", "interactive"))
         parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none", help="of the weights")
         parser.add_argument("--output", "-o", type=Path, metavar="FOLDER", help=f"default out/evaluate/{name}")
         parser.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")

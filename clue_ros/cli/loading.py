@@ -16,11 +16,14 @@ def probability(text: str) -> float:
     return value
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser, threshold: bool = True) -> None:
+    """--model and --device; --threshold too, unless the verb never decides whether to ask."""
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="model directory (default: the tabletop model in this package)"
     )
     parser.add_argument("--device", default="cpu", help="torch device: cpu (default), cuda, cuda:1, ...")
+    if not threshold:
+        return
     parser.add_argument(
         "--threshold", type=probability, metavar="T", help="P(ambiguous) from which it asks (default: the model's own)"
     )

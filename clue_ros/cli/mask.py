@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     relevance = verbs.add_parser("relevance", help="everything that matters to an instruction")
     relevance.add_argument("photo", type=Path, metavar="PHOTO", help="any image that Pillow reads")
     relevance.add_argument("instruction", metavar="INSTRUCTION")
-    add_model_arguments(relevance)
+    add_model_arguments(relevance, threshold=False)
     relevance.add_argument("--mode", choices=MODES, default="overlay",
                            help="heat: the heatmap itself, grey; the others: the photo, focused (default overlay)")
     relevance.add_argument("--out", type=Path, metavar="FILE.png", help="default out/mask/PHOTO's name.png")

@@ -43,16 +43,25 @@ ASPECTS = ((320, 240), (320, 240), (320, 240), (280, 280), (384, 216))  # width,
 _renderer: dict = {}
 
 
+EXAMPLES = """examples:
+  clue scenes -o out/scenes -n 100 --seed 7                 100 tables: images/*.webp, masks, and what stands where
+  clue scenes -o out/own -n 200 --objects meshes            your own objects among the built-in ones
+  clue data show out/scenes -n 5                            what can be said about them"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the data set (continued if it exists)")
-    parser.add_argument("--count", "-n", type=int, default=1000, help=f"scenes, rounded up to whole shards of {SHARD}")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes")
+    parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder of the data set (continued if it exists)")
+    parser.add_argument("--count", "-n", type=int, default=1000, metavar="N",
+                        help=f"scenes, rounded up to whole shards of {SHARD} (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same scenes (default 0)")
     parser.add_argument("--objects", type=Path, metavar="DIR",
                         help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml, <id>.xml, objects.yaml (docs/data.md)")
     parser.add_argument("--only-own", action="store_true", help="nothing but the objects of --objects")
     parser.add_argument("--varied", action="store_true",
                         help="bend the built-in shapes, another way in every second shard: more to learn from")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+                        help="processes (default: one a core)")
+    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace) -> int:

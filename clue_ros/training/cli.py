@@ -37,11 +37,12 @@ DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", choices=("all", *STAGES, *TOOLS),
-                        help="one stage, or all of the recipe's; ablate: variants of a stage side by side; pack, "
-                             "unpack: a run folder in small files; dwsl: masks from labels of mixed quality, compared")
-    parser.add_argument("--output", "-o", required=True, type=Path, help="folder of the runs; a stage resumes in it")
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG,
+    parser.add_argument("stage", choices=("all", *STAGES, *TOOLS), metavar="STAGE",
+                        help=f"all (of the recipe's stages), or one: {', '.join(STAGES)}; or a tool: ablate (variants of a "
+                             "stage side by side), pack and unpack (a run folder in small files), dwsl (masks from "
+                             "labels of mixed quality, compared)")
+    parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder of the runs; a stage resumes in it")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML",
                         help="YAML recipe (default: the shipped model's)")
     parser.add_argument("--base", type=Path, metavar="DIR",
                         help="model directory to start from (detector, dialogue, joint, export; default: the language "
@@ -49,25 +50,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start-from", metavar="DIR",
                         help="model directory whose weights vision and language begin with (the embedded model on own "
                              "scenes; default: nothing)")
-    parser.add_argument("--variant", choices=tuple(VARIANTS), help="detector: a variant of the paper by name")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), metavar="NAME",
+                        help=f"detector: a variant of the paper, one of {', '.join(VARIANTS)}")
     parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
     parser.add_argument("--sweep-layers", action="store_true",
                         help="detector: freeze everything but the CNN and train one on the map of each layer")
-    parser.add_argument("--data", type=Path, help="folder of the rendered scenes (default: OUTPUT/data)")
-    parser.add_argument("--steps", type=int, help="overrides the stage's number of steps")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the rendered scenes (default: OUTPUT/data)")
+    parser.add_argument("--steps", type=int, metavar="N", help="overrides the stage's number of steps")
     parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE",
                         help="overrides one value of the recipe; may be given several times")
-    parser.add_argument("--processes", type=int, default=1,
+    parser.add_argument("--processes", type=int, default=1, metavar="N",
                         help="share each batch among CPU processes of one thread each (default: one, with all threads)")
     parser.add_argument("--device", default="cpu", metavar="NAME",
                         help="cpu (default), cuda or cuda:N; a card gets larger batches (the recipe's section gpu)")
-    parser.add_argument("--minutes", type=float,
+    parser.add_argument("--minutes", type=float, metavar="M",
                         help="stop cleanly after this time, the same command goes on (ablate: time of each variant)")
     parser.add_argument("--stage", dest="ablated", choices=ABLATED, default="language", help="ablate: of which stage")
     parser.add_argument("--ablations", type=Path, default=ABLATIONS, metavar="YAML", help="ablate: the variants")
     parser.add_argument("--only", metavar="NAME,NAME", help="ablate: these variants only")
     parser.add_argument("--parts", type=Path, metavar="DIR", help="pack, unpack: folder of the parts "
                                                                   "(default: OUTPUT/parts)")
+
+
+    parser.epilog = _examples()
+
+
+def _examples() -> str:
+    """The commands at the head of this file, for the help."""
+    lines = (__doc__ or "").splitlines()[2:]
+    return "examples:\n" + "\n".join(line[2:] for line in lines if line.startswith("    clue"))
 
 
 def run(args: argparse.Namespace) -> int:
