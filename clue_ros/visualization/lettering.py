@@ -72,14 +72,19 @@ def fit(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def draw_plates(picture: np.ndarray, boxes: Sequence[Box], texts: Sequence[str], size: int, width: int) -> None:
-    """Every box with its text on a black plate in its middle, in place. picture: uint8[H, W, 3]; boxes: in its pixels; size: of
-    the letters; width: of the lines, both in pixels."""
+    """Every box with its text on a black plate, in place: one character in its middle, as numbered marks are drawn, longer
+    ones above it, where they hide nothing of it. picture: uint8[H, W, 3]; boxes: in its pixels; size: of the letters; width:
+    of the lines, both in pixels."""
     sheet = Image.fromarray(picture)
     draw, face = ImageDraw.Draw(sheet), font(size)
     for text, box in zip(texts, boxes):
         (x, y), half = Box(*box).center, 0.7 * size
         wide = max(half, face.getlength(text) / 2 + 0.25 * size)
         draw.rectangle(tuple(box), outline=(255, 255, 255), width=width)
+        if not text:
+            continue
+        if len(text) > 1:
+            y = max(half, box[1] - half)
         draw.rectangle((x - wide, y - half, x + wide, y + half), fill=(0, 0, 0), outline=(255, 255, 255), width=width)
         draw.text((x, y), text, font=face, fill=(255, 255, 255), anchor="mm")
     picture[:] = np.asarray(sheet)

@@ -56,8 +56,8 @@ def card(title: str, panels: Sequence[Panel], lines: Sequence[Tuple[str, str]] =
 def tinted(rgb: np.ndarray, mask: np.ndarray, color: palette.Color = palette.CLEAR) -> np.ndarray:
     """The picture with the pixels of bool[H,W] in a colour, with their outline, and the others darker; a new array."""
     rgb = overlay.check_rgb(rgb)
-    inside = (0.45 * rgb + 0.55 * np.asarray(color, np.float32)).astype(np.uint8)
-    picture = np.where(mask[..., None], inside, (0.55 * rgb).astype(np.uint8))
+    inside = (0.6 * rgb + 0.4 * np.asarray(color, np.float32)).astype(np.uint8)
+    picture = np.where(mask[..., None], inside, (0.6 * rgb).astype(np.uint8))
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outlines, -1, (255, 255, 255), max(1, rgb.shape[1] // 320))
     return picture
@@ -78,9 +78,9 @@ def with_boxes(rgb: np.ndarray, *, target: Optional[Box] = None, clicks: Sequenc
 
 
 def _fitted(rgb: np.ndarray, across: int) -> np.ndarray:
-    """As wide as a panel, or, for a cut-out that is higher than wide, as high as a panel of 3 to 4 parts."""
+    """As wide as a panel; what is higher than wide only as high as a panel is wide."""
     height, width = rgb.shape[:2]
-    factor = min(across / width, across * 0.75 / height)
+    factor = min(across / width, across / height)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 

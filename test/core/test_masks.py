@@ -328,3 +328,15 @@ def test_the_judge_tells_clean_from_spoilt_labels_and_the_comparison_is_written(
     assert set(result["relevance_iou"]) == {"dwsl", "plain", "clean_few"} and "clean" in result["weights"]
     assert json.loads((tmp_path / "dwsl.json").read_text()) == result
     assert Comparison(open_base(tiny_model_dir), mask_scenes, mask_scenes, tmp_path, settings).run() == result
+
+
+def test_the_comparison_by_its_command(scenes, tiny_model_dir, tmp_path, monkeypatch, capsys):
+    from clue_ros.training import stages
+
+    small = DwslSettings(clean=6, mixed=12, steps=2, judge_steps=2, batch=3, queries=3, held=4)
+    monkeypatch.setattr(stages, "DwslSettings", lambda: small)  # the command's own sizes need 888 scenes
+    assert main(["train", "dwsl", "--base", str(tiny_model_dir), "--data", str(scenes), "--output", str(tmp_path), "--steps",
+                 "1", "--set", "data.train_scenes=20", "--set", "data.validation_scenes=20", "--set", "data.varied=false"]) == 0
+    result = json.loads((tmp_path / "dwsl" / "dwsl.json").read_text())
+    assert set(result["relevance_iou"]) == {"dwsl", "plain", "clean_few"}
+    assert "comparison: " in capsys.readouterr().out

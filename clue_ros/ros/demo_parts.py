@@ -1,0 +1,116 @@
+"""One picture of each further part at work, over real ROS 2: masks, focus, pointing and numbers, belief, chat, machine dialogue.
+
+    python -m clue_ros.ros.demo_parts --seed 0 --output out/demo/parts          (make demo runs it after the episodes)
+
+Starts the clue node and the focus node as processes and talks to them as a robot's programs would: parameters, the action
+`ground`, the services `answer` and `chat`, the topics of the focus node. The machine-made dialogue is one that `clue data
+dialogues` makes of the same kind of scene. What a model cannot do is left out, and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from clue_ros.types import ClueError
+from clue_ros.visualization.part_pictures import card
+
+NAMESPACE = "/clue"
+Picture = np.ndarray
+
+
+def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="demo_parts", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="other scenes and words (0 or more)")
+    parser.add_argument("--output", type=Path, default=Path("out/demo/parts"), help="folder of the pictures")
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), metavar="PART", help="of: " + ", ".join(PARTS))
+    parser.add_argument("--model", default="", help="model directory; default: the embedded model")
+    parser.add_argument("--domain", type=int, help="ROS_DOMAIN_ID; default: one that no other demo uses")
+    chosen = parser.parse_args(argv)
+    if chosen.seed < 0:
+        parser.error("--seed must be 0 or more")
+    return chosen
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """0: every picture is there; 1: some part failed, 130 after Ctrl-C."""
+    options = arguments(argv)
+    console = Console(highlight=False)
+    wanted = {name: PARTS[name] for name in (options.only or PARTS)}
+    from clue_ros.ros import demo_processes as processes
+
+    model = str(Path(options.model).resolve()) if options.model else ""
+    options.model = model
+    console.print(f"[bold]parts[/] · seed {options.seed} · {', '.join(wanted)}")
+    try:
+        domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
+        os.environ.update(processes.environment(domain))
+        options.output.mkdir(parents=True, exist_ok=True)
+        with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
+            children.start("clue_node", "clue_ros.ros.node", {"model": model, "look_ahead": False})
+            if "focus" in wanted:
+                children.start("focus", "clue_ros.ros.focus", {"model": model})
+            return _play(options, console, children, wanted)
+    except KeyboardInterrupt:
+        console.print("\n[yellow]stopped[/]")
+        return 130
+    except (ClueError, OSError) as error:
+        console.print(f"[bold red]the parts failed:[/] {escape(str(error))}", soft_wrap=True)
+        return 1
+
+
+def _play(options: argparse.Namespace, console: Console, children: Any, wanted: Dict[str, Callable]) -> int:
+    import rclpy
+
+    from clue_ros.ros.demo_robot import Robot
+    from clue_ros.ros.scripted_scene import Stage
+
+    rclpy.init()
+    robot, stage, failed = Robot(NAMESPACE, children), Stage(options.seed), 0
+    try:
+        robot.wait_for_the_node()
+        for name, show in wanted.items():
+            try:
+                title, panels, lines = show(robot, stage, options)
+            except ClueError as error:
+                failed += 1
+                console.print(f"  [red]{name}[/]: {escape(str(error))}", soft_wrap=True)
+                continue
+            path = options.output / f"{name}.png"
+            _write_png(path, card(title, panels, lines))
+            console.print(f"  {name}: [dim]{path}[/]", soft_wrap=True)
+    finally:
+        robot.close()
+        stage.close()
+        rclpy.try_shutdown()
+    return 1 if failed else 0
+
+
+def _write_png(path: Path, rgb: Picture) -> None:
+    import cv2
+
+    if not cv2.imwrite(str(path), rgb[..., ::-1]):
+        raise OSError(f"cannot write {path}: check the folder and the space on the disk")
+
+
+def _lazy(name: str) -> Callable[..., Tuple[str, list, list]]:
+    def show(*args: Any) -> Tuple[str, list, list]:
+        from clue_ros.ros import demo_part_shows
+
+        return getattr(demo_part_shows, name)(*args)
+
+    return show
+
+
+PARTS: Dict[str, Callable] = {name: _lazy(name) for name in ("masks", "focus", "pointing", "belief", "chat", "dialogue")}
+
+if __name__ == "__main__":
+    sys.exit(main())
