@@ -1,9 +1,10 @@
 """See before being asked: while nobody wants anything, the model looks at the camera ahead of any words.
 
 A frame whose picture is new and at rest is encoded and run ahead in the worker's lowest lane, at most `look_ahead_rate`
-times a second and never for more than half of the worker's time. A look that waits is dropped when work arrives, none
-begins while a dialogue is open, and the newest frame is the one that is looked at. An instruction about that picture
-then costs only its own words.
+times a second (a pause is made up for by one) and never for more than half of the worker's time. A quick model does not
+wait for the rest when a scene begins to change: after a cut the next words find it looked at, and after a movement it
+looks once more. A look that waits is dropped when work arrives, none begins while a dialogue is open, and the newest
+frame is the one that is looked at. An instruction about that picture then costs only its own words.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from clue_ros.types import Cancelled, InvalidImageError, OutOfMemoryError
 CHECK_S = 0.1  # so often at least a frame is compared with the seen one: a millisecond of work
 CHECK_SHARE = 0.05  # of the worker's time: where comparing is quick, each frame of a camera
 SHARE = 0.5  # of the worker's time, looks and the comparing of what moves
+QUICK_S = 0.2  # a look: then the first frame that changes may be looked at in vain
+BURST = 2  # looks in a row after a pause: that one, and the one at rest
 RENEW_S = 10.0  # then a scene that seems unchanged is looked at again: changes below the tolerance add up
 RENEW_SHARE = 0.05  # of the worker's time, for slow models: then less often
 PAUSE_S = 60.0  # after a failure of the model
@@ -52,6 +55,7 @@ class LookAhead:
         self._job: Optional[Job] = None
         self._not_before = 0.0
         self._look_s = 0.0  # what the last look took
+        self._credit, self._credited = 0.0, 0.0  # how many looks may be had, and when that was so (monotonic seconds)
         # For a frame that came when no look might begin, and none after it.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(CHECK_S, self._begin, callback_group=group, clock=steady)
@@ -66,6 +70,7 @@ class LookAhead:
     def start(self) -> None:
         """Activation."""
         self._not_before = 0.0
+        self._credit, self._credited = 1.0, time.monotonic()
         self._sight.open()
         self._timer.reset()
 
@@ -94,13 +99,14 @@ class LookAhead:
             self._not_before = time.monotonic() + CHECK_S
             return
         renew_s = max(RENEW_S, self._look_s / RENEW_SHARE)
+        at_once = 0.0 < self._look_s <= QUICK_S
 
         def work(grounder: Any, should_stop: Callable[[], bool]) -> Tuple[Glance, float]:
             newest, begun = self._newest, time.monotonic()
             if newest is None:
                 return Glance.SAME, 0.0
             self._examined = newest
-            glance = self._sight.look(grounder, newest, tolerance, renew_s, should_stop)
+            glance = self._sight.look(grounder, newest, tolerance, renew_s, should_stop, at_once)
             return glance, time.monotonic() - begun
 
         self._job = self._inference.submit(work, self._node.executor, Lane.LOOK)
@@ -123,11 +129,13 @@ class LookAhead:
             self._not_before = time.monotonic() + pause_s
             return
         glance, seconds = future.result()
-        # Counted from the look's begin.
+        begun = time.monotonic() - seconds
         if glance is Glance.LOOKED:
             self._look_s = seconds
-            wait_s = max(period_s, seconds / SHARE)
+            self._credit = min(BURST, self._credit + (begun - self._credited) / period_s) - 1.0
+            self._credited = begun
+            wait_s = max(seconds / SHARE, (1.0 - self._credit) * period_s)
         else:
             # What has changed is looked at as soon as it rests: the next frame says so.
             wait_s = min(period_s, CHECK_S, seconds / (SHARE if glance is Glance.MOVING else CHECK_SHARE))
-        self._not_before = time.monotonic() - seconds + wait_s
+        self._not_before = begun + wait_s

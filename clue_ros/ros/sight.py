@@ -57,6 +57,7 @@ class Sight:
         self._open = False
         self._seen: Optional[_Seen] = None
         self._glimpse: Optional[np.ndarray] = None  # the thumbnail of the frame that `look` got last
+        self._rests = False  # that one showed the seen picture
 
     def open(self) -> None:
         """From now on what is seen is kept."""
@@ -94,22 +95,25 @@ class Sight:
 
     def look(
         self, grounder: Any, message: "Image | CompressedImage", tolerance: float, renew_s: float,
-        should_stop: Callable[[], bool],
+        should_stop: Callable[[], bool], at_once: bool = False,
     ) -> Glance:  # fmt: skip
         """Runs the frame ahead if its picture is new and at rest.
 
         New: not the seen one, or that is older than `renew_s`. At rest: the same as the frame before it, for while
-        something moves a seen frame is of no use to the next words. Stops between encoding and running ahead. Raises as
-        `view`, and what Grounder.look raises.
+        something moves a seen frame is of no use to the next words. at_once: also the first that differs from a picture
+        at rest, once: it may be another scene as well as the begin of a movement. Stops between encoding and running
+        ahead. Raises as `view`, and what Grounder.look raises.
         """
         seen = self._seen
         if seen is None or seen.message is not message:
             rgb = message_to_rgb(message)
             small = thumbnail(rgb)
             before, self._glimpse = self._glimpse, small
+            rested, self._rests = self._rests, seen is not None and _same(seen, rgb, small, tolerance)
             young = seen is not None and time.monotonic() - seen.since <= renew_s
-            if not (young and _same(seen, rgb, small, tolerance)):
-                if before is not None and 0 < tolerance < difference(before, small):
+            if not (young and self._rests):
+                moves = before is not None and 0 < tolerance < difference(before, small)
+                if moves and not (at_once and rested):
                     return Glance.MOVING
                 del seen
                 self._encode(grounder, message, rgb, small)

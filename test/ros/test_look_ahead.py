@@ -268,6 +268,15 @@ def test_sight_waits_until_a_picture_rests():
     assert len(grounder.looks) == 2
 
 
+def test_a_quick_sight_looks_at_the_first_change_too():
+    grounder, sight = ScriptedGrounder(), Sight()
+    sight.open()
+    values = (90, 90, 120, 150, 180, 180, 180, 30, 30)
+    found = [sight.look(grounder, frame(value), 2.0, 9.0, lambda: False, at_once=True) for value in values]
+    names = ("LOOKED", "SAME", "LOOKED", "MOVING", "MOVING", "LOOKED", "SAME", "LOOKED", "SAME")
+    assert found == [getattr(Glance, name) for name in names]
+
+
 def test_embedded_model_decides_the_same(domain):
     """The same frame, seen ahead and not: same probability, same map, same box, same question."""
     if not any(MODEL.glob("*.safetensors")):
