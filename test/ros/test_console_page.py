@@ -299,6 +299,14 @@ def test_what_is_no_message_is_passed_over(console, pages):
         console.send(message)
     console.say(dialogue=asking())
     question_shown(page)
+    # Numbers that were not finite come as null.
+    holes = found()
+    holes["readings"][1].update(probability=None, threshold=None, latency_s=None, regions=[{"x": None, "y": 1, "width": 2, "height": 3, "score": None}])
+    holes["target"].update(confidence=None, position=[None, 0.1, 0.2])
+    console.say(dialogue=holes)
+    page.locator(".outcome.good").wait_for()
+    console.say(dialogue=asking(open=False, question=None, error={"code": None, "name": "NOT_FOUND", "text": "nothing fits"}))
+    page.locator(".outcome.bad strong").get_by_text("NOT_FOUND", exact=True).wait_for()
     assert page.title() == "clue console"
 
 

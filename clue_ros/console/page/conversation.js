@@ -120,14 +120,14 @@ export class Conversation {
     const place = document.getElementById("result");
     rebuild(place, [id, open, error, target, correctable], () => {
       if (error) {
-        const name = [error.name, error.code].filter((part) => part !== "" && part !== undefined).join(" ");
+        const name = [error.name, error.code].filter((part) => part !== "" && part !== null && part !== undefined).join(" ");
         return element("p", { class: "outcome bad" }, element("strong", { text: name }), element("span", { text: error.text }));
       }
       if (!target) return [];
       const box = [target.x, target.y, target.width, target.height].map(Math.round);
       const parts = [`box ${box[0]}, ${box[1]}, ${box[2]} × ${box[3]} px`];
       if (Number.isFinite(target.confidence)) parts.push(`confidence ${target.confidence.toFixed(2)}`);
-      if (target.position) parts.push(`at ${target.position.map((value) => value.toFixed(3)).join(", ")} m in ${target.frame_id}`);
+      if (target.position?.every(Number.isFinite)) parts.push(`at ${target.position.map((value) => value.toFixed(3)).join(", ")} m in ${target.frame_id}`);
       return element("div", { class: "outcome good" },
         element("p", {}, element("strong", { text: `Found for “${target.expression}”` }), element("span", { text: parts.join(" · ") })),
         correctable ? element("button", { class: "small", text: "Not that one", attributes: { type: "button" }, on: { click: () => this.actions.answer({ text: "not that one" }) } }) : null);

@@ -24,11 +24,11 @@ export class Gauge {
 
   /** readings: those of a dialogue; index: the one on show, -1: none. */
   render(readings, index) {
-    const reading = readings[index];
+    const reading = Number.isFinite(readings[index]?.probability) ? readings[index] : undefined;
     this.root.classList.toggle("idle", !reading);
     if (!reading) {
       setText(this.#value, "");
-      setText(this.#words, "no instruction read yet");
+      setText(this.#words, "no reading yet");
       setAttribute(this.#meter, "aria-valuenow", null);
       setAttribute(this.#meter, "aria-valuetext", "no reading");
       this.#past.replaceChildren();

@@ -20,7 +20,7 @@ startLayers(document.getElementById("layers"));
 document.getElementById("export").href = address("export");
 
 let state = null;
-let seen = 0; // id of the last live image that the server knows was drawn
+let arrived = null, seen = null; // ids of the newest live image, and of the last one that the server was told of
 
 const connection = new Connection();
 const images = new Images();
@@ -90,17 +90,24 @@ connection.addEventListener("binary", async ({ detail }) => {
     console.warn("clue console: an image could not be read:", error);
   }
   const { kind, live, id } = detail.header;
-  if (kind === "frame" && live && id !== seen) {
-    seen = id;
-    connection.send({ type: "seen", frame: id });
+  if (kind === "frame" && live) {
+    arrived = id;
+    acknowledge();
   }
 });
+
+// A page in the background asks for no more images.
+function acknowledge() {
+  if (document.hidden || arrived === seen) return;
+  if (connection.send({ type: "seen", frame: arrived })) seen = arrived;
+}
+document.addEventListener("visibilitychange", acknowledge);
 
 const receivers = {
   hello(message) {
     if (message.version !== VERSION) notes.add("warn", "The console was renewed: reload this page.");
     images.clear();
-    seen = 0;
+    arrived = seen = null;
     conversation.configure(message.limits, message.options);
     replay.configure(message.options?.replay);
   },

@@ -54,7 +54,7 @@ export class Why {
     rebuild(words, [said, reading.expression, index], () => [
       element("span", { class: "muted", text: index ? "after " : "" }), isGesture(said) ? element("span", { text: readable(said).toLowerCase() }) : element("q", { text: said || reading.expression }),
     ]);
-    const change = before ? Math.round(100 * (reading.probability - before.probability)) : null;
+    const change = Number.isFinite(before?.probability) && Number.isFinite(reading.probability) ? Math.round(100 * (reading.probability - before.probability)) : null;
     rebuild(numbers, [reading, change], () => [
       element("strong", { class: reading.is_ambiguous ? "ask" : "clear", text: `${percent(reading.probability)} ${reading.is_ambiguous ? "ambiguous" : "clear"}` }),
       change === null ? null : element("span", { text: `${change > 0 ? "+" : change < 0 ? "−" : "±"}${Math.abs(change)} points` }),
