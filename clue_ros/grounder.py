@@ -14,29 +14,23 @@ the very prefill that goes on to speak. A plain PaliGemma 2 download, without ad
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 
-from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
-from clue_ros.ambiguity.readers import AmbiguityReader, Reading
-from clue_ros.ambiguity.regions import competing_regions
-from clue_ros.candidates import choose_candidate
-from clue_ros.dialogue.questions import misleading_words
-from clue_ros.geometry import as_rgb, clip_box
-from clue_ros.location import bins_to_box
+from clue_ros.ambiguity.readers import AmbiguityReader
+from clue_ros.deciding import Decider, Options, prefix_of, timed
+from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.masks.segment_codes import SegmentDecoder
-from clue_ros.prompt import CLARIFY, build_prefix, check_expression, check_turns, clean
+from clue_ros.prompt import CLARIFY, check_expression, check_turns, clean
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
-from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.memory import memory_guard, release
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, stop_if
-from clue_ros.vlm.passes import EncodedImage, Prefill
+from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.passes import EncodedImage
 from clue_ros.vlm.settings import stated
 
 if TYPE_CHECKING:
@@ -46,15 +40,14 @@ EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
 
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)  # chat looks at features only
 Image = Union[np.ndarray, EncodedImage, Any]
-StopTest = Optional[Callable[[], bool]]
 
 
 class Grounder:
     """Owns the model. Not thread-safe: one caller at a time."""
 
     def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader, masker: Optional[Masker] = None):
-        self._backbone, self._reader, self._masker = backbone, reader, masker or Masker(backbone, None, None)
-        self._gate = Gate.from_weights(backbone.settings.gate)
+        self._backbone, self._masker = backbone, masker or Masker(backbone, None, None)
+        self._decider = Decider(backbone, reader)
 
     @classmethod
     def from_pretrained(cls, path: Union[str, Path, None] = None, device: str = "cpu", dtype: Optional[torch.dtype] = None,
@@ -134,16 +127,12 @@ class Grounder:
             raise InvalidExpressionError(f"the model knows none of the words in '{expression}'")
         known_turns = self._known_turns(turns)[0]
         with memory_guard("detecting ambiguity"):
-            # A detector on its own pass needs nothing of the layers above it.
-            alone = not self._reader.tapped and not self._gate.speech_weight
-            start = None if alone else self._prefill(encoded, known, known_turns)
-            return self._detect(encoded, known, known_turns, start, threshold)
+            return self._decider.detect(encoded, known, known_turns, threshold)
 
     def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
         """(P(ambiguous) by the detector alone, log-odds of a question by the first token): what the gate combines."""
         encoded, words = self.encode(image), self._backbone.without_unknown(check_expression(expression))
-        start = self._prefill(encoded, words, turns)
-        return self._read(encoded, words, turns, start).probability, speech_logit(start.branches)
+        return self._decider.readings(encoded, words, turns)
 
     def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
                threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
@@ -162,7 +151,7 @@ class Grounder:
         """
         times: Dict[str, float] = {}
         words, turns = check_expression(expression), check_turns(turns)
-        encoded = _timed(times, "image", lambda: self.encode(image))
+        encoded = timed(times, "image", lambda: self.encode(image))
         stop_if(should_stop)
         unknown = self._backbone.unknown_words(words)
         turns, unknown_answer = self._known_turns(turns)
@@ -173,11 +162,11 @@ class Grounder:
             raise InvalidExpressionError(f"'{expression.strip()}' names nothing to look for: say, for example, \"the red "
                                          "mug\"")
         with memory_guard("grounding an instruction"):
-            decision = self._decide(encoded, words, turns, _Options(expression, may_ask, threshold, tuple(candidates),
-                                                                    min_confidence, should_stop), times)
+            options = Options(expression, may_ask, threshold, tuple(candidates), min_confidence, should_stop)
+            decision = self._decider.decide(encoded, words, turns, options, times)
             if mask and decision.box is not None:
-                prefix = self._prefix(CLARIFY, encoded, words, turns)
-                pixels = _timed(times, "mask", lambda: self._masker.target(encoded, prefix, words, decision.box))
+                prefix = prefix_of(CLARIFY, encoded, words, turns)
+                pixels = timed(times, "mask", lambda: self._masker.target(encoded, prefix, words, decision.box))
                 decision = replace(decision, mask=pixels)
             return decision
 
@@ -189,7 +178,7 @@ class Grounder:
         words, turns = self._backbone.without_unknown(check_expression(expression)), self._known_turns(check_turns(turns))[0]
         encoded = self.encode(image)
         with memory_guard("finding the target's pixels"):
-            return self._masker.target(encoded, self._prefix(CLARIFY, encoded, words, turns), words, box)
+            return self._masker.target(encoded, prefix_of(CLARIFY, encoded, words, turns), words, box)
 
     def relevance(self, image: Image, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         """float32[H,W] in [0, 1]: how much each pixel matters to an instruction; several things may, or none.
@@ -202,35 +191,7 @@ class Grounder:
         if not any(c.isalnum() for c in words):
             raise InvalidExpressionError(f"the model knows none of the words in '{instruction}'")
         with memory_guard("finding what matters to an instruction"):
-            return self._masker.relevance(encoded, self._prefix(CLARIFY, encoded, words, turns))
-
-    def _decide(self, image: EncodedImage, words: str, turns: Sequence[Turn], options: "_Options",
-                times: Dict[str, float]) -> Decision:
-        start = _timed(times, "prefill", lambda: self._prefill(image, words, turns))
-        stop_if(options.should_stop)
-        ambiguity = _timed(times, "detect", lambda: self._detect(image, words, turns, start, options.threshold))
-        stop_if(options.should_stop)
-        say = lambda *branches: self._backbone.generate(start, frozenset(branches), options.should_stop)  # noqa: E731
-        ask = ambiguity.is_ambiguous and options.may_ask
-        said = _timed(times, "generate", lambda: say(Branch.QUESTION if ask else Branch.BOX, Branch.NOTHING))
-        if said.branch is Branch.BOX and options.may_ask and self._confidence(said) < options.min_confidence:
-            # Something was found; that "nothing" beats a question says no word against it.
-            said = _timed(times, "doubt", lambda: say(Branch.QUESTION))
-        common = dict(expression=options.expression, ambiguity=ambiguity, latency_s=times,
-                      candidates=options.candidates or tuple(r.box for r in ambiguity.regions))
-        if said.branch is Branch.NOTHING:
-            return Decision(Outcome.NOT_FOUND, **common)
-        if said.branch is Branch.QUESTION:
-            question = _timed(times, "rephrase", lambda: self._sensible(self._backbone.text_of(said), start,
-                                                                        options.should_stop))
-            return Decision(Outcome.ASK, question=tidy(question), **common)
-        box = clip_box(bins_to_box(said.bins, image.width, image.height), image.width, image.height)
-        if options.candidates:
-            index = choose_candidate(box, options.candidates, ambiguity.attention_map, (image.width, image.height))
-            if index is None:  # what the model means is none of them
-                return Decision(Outcome.NOT_FOUND, **common)
-            box = Box(*options.candidates[index])
-        return Decision(Outcome.FOUND, box=box, confidence=self._confidence(said), **common)
+            return self._masker.relevance(encoded, prefix_of(CLARIFY, encoded, words, turns))
 
     def chat(self, image: Image, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
         """An answer in words whose phrases carry boxes: "what is on the table?" -> "I see a red mug and two bowls."
@@ -254,37 +215,8 @@ class Grounder:
 
     def close(self) -> None:
         """Free the model's memory. The Grounder cannot be used afterwards."""
-        del self._backbone, self._reader, self._masker
+        del self._backbone, self._decider, self._masker
         release()
-
-    def _prefix(self, task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:
-        return build_prefix(task, words, turns, (image.width, image.height))
-
-    def _prefill(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Prefill:
-        return self._backbone.prefill(image, self._prefix(CLARIFY, image, words, turns), tap=self._reader.tapped)
-
-    def _read(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill]) -> Reading:
-        return self._reader.read(image, lambda task: self._prefix(task, image, words, turns), start)
-
-    def _detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill],
-                threshold: Optional[float]) -> Ambiguity:
-        limit = self.threshold if threshold is None else float(threshold)
-        reading = self._read(image, words, turns, start)
-        probability = self._gate.probability(reading.probability, start.branches if start else {})
-        grid = reading.attention_map.float().cpu().numpy().astype(np.float32)
-        return Ambiguity(probability, limit, probability >= limit, grid,
-                         competing_regions(grid, image.width, image.height))
-
-    def _confidence(self, said: ConstrainedSequence) -> float:
-        return calibrated(said.confidence, self._backbone.settings.confidence)
-
-    def _sensible(self, question: str, start: Prefill, should_stop: StopTest) -> str:
-        """The question, or a second attempt without the word that it offers twice as if it told things apart."""
-        useless = misleading_words(question)
-        if not useless:
-            return question
-        again = self._backbone.text_of(self._backbone.generate(start, frozenset({Branch.QUESTION}), should_stop, useless))
-        return question if misleading_words(again) else again
 
     def _known_turns(self, turns: Sequence[Turn]) -> Tuple[Tuple[Turn, ...], Tuple[str, ...]]:
         """The turns without words that the model lacks, and the words of an answer that left nothing to go by."""
@@ -299,17 +231,6 @@ class Grounder:
         return tuple(kept), ()
 
 
-class _Options(NamedTuple):
-    """How `ground` was called, past the checks."""
-
-    expression: str
-    may_ask: bool
-    threshold: Optional[float]
-    candidates: Tuple[Box, ...]
-    min_confidence: float
-    should_stop: StopTest
-
-
 def is_stock(folder: Path) -> bool:
     """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that names
     one. Raises ModelLoadError if clue.json cannot be read."""
@@ -317,20 +238,3 @@ def is_stock(folder: Path) -> bool:
     if (folder / "ambiguity.safetensors").exists() or (folder / "adapters").is_dir():
         return False
     return "detector" not in stated(folder)
-
-
-def tidy(text: str) -> str:
-    """Generated words as a sentence: 'do you mean the red mug , or … ?' -> 'Do you mean the red mug, or …?'."""
-    text = " ".join(text.split())
-    for sign in ("?", ",", ".", "!"):
-        text = text.replace(f" {sign}", sign)
-    if text and text[-1] not in "?!.":
-        text += "?"
-    return text[:1].upper() + text[1:]
-
-
-def _timed(times: Dict[str, float], name: str, work: Callable):
-    start = time.perf_counter()
-    result = work()
-    times[name] = time.perf_counter() - start
-    return result

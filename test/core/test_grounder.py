@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from clue_ros.deciding import tidy
 from clue_ros.dialogue.questions import misleading_words
-from clue_ros.grounder import EMBEDDED_MODEL, Grounder, tidy
+from clue_ros.grounder import EMBEDDED_MODEL, Grounder
 from clue_ros.types import (Answer, Box, Cancelled, InvalidAnswerError, InvalidExpressionError, InvalidImageError, Outcome,
                             Turn)
 from clue_ros.vlm.decoding import Branch

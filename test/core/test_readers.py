@@ -134,7 +134,7 @@ def test_a_box_that_is_not_sure_enough_is_asked_about(tiny_model_dir, tmp_path):
 def test_a_doubtful_box_does_not_become_nothing_there(tiny_model_dir, tmp_path, monkeypatch):
     """First token: a box is likeliest, then nothing, then a question. Doubt asks; it takes nothing back."""
     grounder = grounder_of(tiny_model_dir, tmp_path, gate=[0.0, 0.0, -9.0])
-    vocabulary, prefill = grounder._backbone.vocabulary, grounder._prefill
+    vocabulary, prefill = grounder._backbone.vocabulary, grounder._decider._prefill
 
     def reluctant(*arguments):
         start = prefill(*arguments)
@@ -146,7 +146,7 @@ def test_a_doubtful_box_does_not_become_nothing_there(tiny_model_dir, tmp_path, 
         start.logits[words] -= 30
         return start
 
-    monkeypatch.setattr(grounder, "_prefill", reluctant)
+    monkeypatch.setattr(grounder._decider, "_prefill", reluctant)
     assert grounder.ground(SCENE, WORDS).outcome is Outcome.FOUND
     doubtful = grounder.ground(SCENE, WORDS, min_confidence=1.0)
     assert doubtful.outcome is Outcome.ASK and doubtful.question.endswith("?")

@@ -1,0 +1,135 @@
+"""The steps of CLUE on one image: prefix -> attention map and P(ambiguous) -> a question, a box, or "nothing there".
+
+`grounder.py` checks what comes in and hands it here; nothing here knows of files, messages or cameras.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
+
+import numpy as np
+
+from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
+from clue_ros.ambiguity.readers import AmbiguityReader, Reading
+from clue_ros.ambiguity.regions import competing_regions
+from clue_ros.candidates import choose_candidate
+from clue_ros.dialogue.questions import misleading_words
+from clue_ros.geometry import clip_box
+from clue_ros.location import bins_to_box
+from clue_ros.prompt import CLARIFY, build_prefix
+from clue_ros.types import Ambiguity, Box, Decision, Outcome, Turn
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence
+from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.passes import EncodedImage, Prefill
+
+Value = TypeVar("Value")
+
+
+class Options(NamedTuple):
+    """How `Grounder.ground` was called, past the checks."""
+
+    expression: str
+    may_ask: bool
+    threshold: Optional[float]
+    candidates: Tuple[Box, ...]
+    min_confidence: float
+    should_stop: StopTest
+
+
+class Decider:
+    """Words and turns are those that the model knows (Grounder sees to it). Not thread-safe."""
+
+    def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader):
+        self._backbone, self._reader = backbone, reader
+        self._gate = Gate.from_weights(backbone.settings.gate)
+
+    def decide(self, image: EncodedImage, words: str, turns: Sequence[Turn], options: Options,
+               times: Dict[str, float]) -> Decision:
+        """times: gets the seconds of each step by name. Raises Cancelled."""
+        start = timed(times, "prefill", lambda: self._prefill(image, words, turns))
+        stop_if(options.should_stop)
+        ambiguity = timed(times, "detect", lambda: self._ambiguity(image, words, turns, start, options.threshold))
+        stop_if(options.should_stop)
+        say = lambda *branches: self._backbone.generate(start, frozenset(branches), options.should_stop)  # noqa: E731
+        ask = ambiguity.is_ambiguous and options.may_ask
+        said = timed(times, "generate", lambda: say(Branch.QUESTION if ask else Branch.BOX, Branch.NOTHING))
+        if said.branch is Branch.BOX and options.may_ask and self._confidence(said) < options.min_confidence:
+            # Something was found; that "nothing" beats a question says no word against it.
+            said = timed(times, "doubt", lambda: say(Branch.QUESTION))
+        common = dict(expression=options.expression, ambiguity=ambiguity, latency_s=times,
+                      candidates=options.candidates or tuple(r.box for r in ambiguity.regions))
+        if said.branch is Branch.NOTHING:
+            return Decision(Outcome.NOT_FOUND, **common)
+        if said.branch is Branch.QUESTION:
+            question = timed(times, "rephrase", lambda: self._sensible(self._backbone.text_of(said), start,
+                                                                       options.should_stop))
+            return Decision(Outcome.ASK, question=tidy(question), **common)
+        box = clip_box(bins_to_box(said.bins, image.width, image.height), image.width, image.height)
+        if options.candidates:
+            index = choose_candidate(box, options.candidates, ambiguity.attention_map, (image.width, image.height))
+            if index is None:  # what the model means is none of them
+                return Decision(Outcome.NOT_FOUND, **common)
+            box = Box(*options.candidates[index])
+        return Decision(Outcome.FOUND, box=box, confidence=self._confidence(said), **common)
+
+    def detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], threshold: Optional[float]) -> Ambiguity:
+        """P(ambiguous), map and regions alone. threshold: None for the checkpoint's own."""
+        # A detector on its own pass needs nothing of the layers above it.
+        alone = not self._reader.tapped and not self._gate.speech_weight
+        start = None if alone else self._prefill(image, words, turns)
+        return self._ambiguity(image, words, turns, start, threshold)
+
+    def readings(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Tuple[float, float]:
+        """(P(ambiguous) by the detector alone, log-odds of a question by the first token): what the gate combines."""
+        start = self._prefill(image, words, turns)
+        return self._read(image, words, turns, start).probability, speech_logit(start.branches)
+
+    def _prefill(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Prefill:
+        return self._backbone.prefill(image, prefix_of(CLARIFY, image, words, turns), tap=self._reader.tapped)
+
+    def _read(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill]) -> Reading:
+        return self._reader.read(image, lambda task: prefix_of(task, image, words, turns), start)
+
+    def _ambiguity(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill],
+                threshold: Optional[float]) -> Ambiguity:
+        limit = self._backbone.settings.threshold if threshold is None else float(threshold)
+        reading = self._read(image, words, turns, start)
+        probability = self._gate.probability(reading.probability, start.branches if start else {})
+        grid = reading.attention_map.float().cpu().numpy().astype(np.float32)
+        return Ambiguity(probability, limit, probability >= limit, grid,
+                         competing_regions(grid, image.width, image.height))
+
+    def _confidence(self, said: ConstrainedSequence) -> float:
+        return calibrated(said.confidence, self._backbone.settings.confidence)
+
+    def _sensible(self, question: str, start: Prefill, should_stop: StopTest) -> str:
+        """The question, or a second attempt without the word that it offers twice as if it told things apart."""
+        useless = misleading_words(question)
+        if not useless:
+            return question
+        again = self._backbone.text_of(self._backbone.generate(start, frozenset({Branch.QUESTION}), should_stop, useless))
+        return question if misleading_words(again) else again
+
+
+def prefix_of(task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:
+    """The model's prefix for a task about an image that has been encoded."""
+    return build_prefix(task, words, turns, (image.width, image.height))
+
+
+def timed(times: Dict[str, float], name: str, work: Callable[[], Value]) -> Value:
+    """What `work` gives; its seconds go into `times` under `name`."""
+    start = time.perf_counter()
+    result = work()
+    times[name] = time.perf_counter() - start
+    return result
+
+
+def tidy(text: str) -> str:
+    """Generated words as a sentence: 'do you mean the red mug , or … ?' -> 'Do you mean the red mug, or …?'."""
+    text = " ".join(text.split())
+    for sign in ("?", ",", ".", "!"):
+        text = text.replace(f" {sign}", sign)
+    if text and text[-1] not in "?!.":
+        text += "?"
+    return text[:1].upper() + text[1:]
