@@ -155,3 +155,18 @@ def test_a_card_holds_panels_of_any_shape_and_what_was_said():
     assert card("a title", panels * 2).shape[0] > without.shape[0], "more panels, more rows"
     with pytest.raises(InvalidImageError):
         card("a title", [Panel("none", np.zeros((0, 0, 3), np.uint8))])
+
+
+def test_candidates_show_their_numbers_or_what_is_believed_of_them():
+    from clue_ros.visualization.debug_image import candidate_labels
+
+    two = (Box(20, 60, 60, 100), Box(100, 60, 140, 100))
+    believed = Decision(Outcome.ASK, "the mug", reading(), question="Which one?", candidates=two, belief=(0.75, 0.25))
+    numbered = Decision(Outcome.ASK, "the mug", reading(), question="Do you mean 1 or 2?", candidates=two)
+    assert candidate_labels(believed) == ["75%", "25%"] and candidate_labels(numbered) == ["1", "2"]
+    assert candidate_labels(ASK) == [] and candidate_labels(None) == ()
+    rgb = np.full((160, 200, 3), 90, np.uint8)
+    shown, marked = draw_debug(rgb, believed, caption=""), draw_debug(rgb, numbered, caption="")
+    plate = lambda picture, x, y: (picture[y - 8:y + 9, x - 8:x + 9] == 0).all(-1).sum() > 20  # noqa: E731
+    assert plate(marked, 40, 80) and not plate(shown, 40, 80), "a number stands in the middle"
+    assert plate(shown, 40, 50) and not plate(marked, 40, 50), "what is believed stands above, where it hides nothing"
