@@ -74,8 +74,12 @@ def test_from_an_instruction_over_a_click_to_the_box(console, pages):
     page.mouse.click(*place_of(page, *MUGS[2]))
     assert near(console.wait_for("answer")["click"], 2)
 
-    console.say(dialogue=found())
+    answered = found()
+    answered["turns"][2]["text"] = "(click 150 250)"
+    console.say(dialogue=answered)
     page.wait_for_selector(".outcome.good")
+    assert page.locator(".turn.person .words").nth(1).inner_text() == "Clicked at 150, 250"
+    assert "after a click at 150, 250" in page.locator(".step").nth(1).inner_text()
     assert "the red mug on the left" in page.locator(".outcome").inner_text()
     assert "0.120, -0.040, 0.610 m in camera_color_optical_frame" in page.locator(".outcome").inner_text()
     assert page.locator(".step").count() == 2 and "−79 points" in page.locator(".step").nth(1).inner_text()

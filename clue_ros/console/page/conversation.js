@@ -20,9 +20,10 @@ export function correctable(state) {
 const GESTURES = /^\((click|box|scribble) ([\d. -]+)\)$/;
 const GESTURE_WORDS = { click: "Clicked at", box: "Drew a box at", scribble: "Scribbled at" };
 
-/** Whether a turn was no words but a click, a box or a scribble. */
-export function isGesture(text) {
-  return GESTURES.test(text);
+/** "a click at 526, 194" for a turn that was no words but a click, a box or a scribble; else "". */
+export function gestureOf(text) {
+  const found = GESTURES.exec(text);
+  return found ? `a ${found[1]} at ${found[2].trim().split(/ +/).join(", ")}` : "";
 }
 
 /** A turn as it is shown: "(click 526 194)" becomes "Clicked at 526, 194". */

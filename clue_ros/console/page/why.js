@@ -1,7 +1,7 @@
 // The map before and after each answer, side by side, with the probability and the time of each step.
 
 import { duration, element, keyed, percent, rebuild, setAttribute, setText } from "./dom.js";
-import { isGesture, readable } from "./conversation.js";
+import { gestureOf } from "./conversation.js";
 import { thumbnail } from "./viewer.js";
 
 const WIDTH = 220; // CSS pixels of a picture
@@ -52,7 +52,7 @@ export class Why {
     setAttribute(button, "aria-label", `Step ${index + 1}: ${percent(reading.probability)}, ${reading.is_ambiguous ? "ambiguous" : "clear"}. Show its map over the image`);
     setAttribute(button, "aria-pressed", String(index === shown));
     rebuild(words, [said, reading.expression, index], () => [
-      element("span", { class: "muted", text: index ? "after " : "" }), isGesture(said) ? element("span", { text: readable(said).toLowerCase() }) : element("q", { text: said || reading.expression }),
+      element("span", { class: "muted", text: index ? "after " : "" }), gestureOf(said) ? element("span", { text: gestureOf(said) }) : element("q", { text: said || reading.expression }),
     ]);
     const change = Number.isFinite(before?.probability) && Number.isFinite(reading.probability) ? Math.round(100 * (reading.probability - before.probability)) : null;
     rebuild(numbers, [reading, change], () => [
