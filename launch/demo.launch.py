@@ -1,9 +1,10 @@
 """A robot without a robot: the simulated camera over a table, the clue node, a person and the console.
 
     ros2 launch clue_ros demo.launch.py                               then open http://127.0.0.1:8765
-    ros2 launch clue_ros demo.launch.py person:=none episode:=3       you are the person: the console, or
-    ros2 topic pub --once -w 1 /clue/speech std_msgs/msg/String "{data: 'the red mug'}"
-    ros2 topic pub --once -w 1 --qos-durability transient_local /clue/episode std_msgs/msg/UInt32 "{data: 4}"    another scene
+    ros2 launch clue_ros demo.launch.py person:=none episode:=3       you are the person: the console,
+or  ros2 topic pub --once -w 1 /clue/speech std_msgs/msg/String "{data: 'the red mug'}"
+another scene:
+    ros2 topic pub --once -w 1 --qos-durability transient_local /clue/episode std_msgs/msg/UInt32 "{data: 4}"
 
 `make demo` plays six episodes with pictures and a verdict; this one stays up, for your own programs to talk to.
 """
