@@ -142,7 +142,8 @@ class BeliefGrounder:
         alike = things_alike(self._things(image, rest.get("should_stop")), expression, gesture, image.width, candidates)
         if alike is None:
             return Decision(Outcome.NOT_FOUND, expression)
-        decision = self._grounder.ground(image, alike.words, turns, may_ask=False, **rest)
+        worded = [turn for turn in turns if marks.number_in(turn) is None]  # the numbers were given here, not by the model
+        decision = self._grounder.ground(image, alike.words, worded, may_ask=False, **rest)
         if decision.outcome is Outcome.UNKNOWN_WORDS:
             return decision
         belief = alike.belief

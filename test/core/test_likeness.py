@@ -83,7 +83,7 @@ def test_the_embedded_model_on_rendered_scenes(capsys):
     from clue_ros.grounder import Grounder
 
     grounder = Grounder.from_pretrained()
-    believing, rows, answered = BeliefGrounder(grounder), [], []
+    believing, numbering, rows, answered = BeliefGrounder(grounder), BeliefGrounder(grounder, "numbers"), [], []
     for number, rgb, chosen in likeness_suite.drawn(8, seed=411):
         seen = grounder.look(rgb)
         for example in chosen:
@@ -94,6 +94,10 @@ def test_the_embedded_model_on_rendered_scenes(capsys):
                 turns = [Turn(row["question"], Answer(point=example.alike[0].center))]
                 decision = believing.ground(seen, likeness_suite.EXPRESSION, turns, pointing=Answer(point=example.point))
                 answered.append(decision.outcome is Outcome.FOUND and box_iou(decision.box, example.alike[0]) >= 0.5)
+                numbered = numbering.ground(seen, likeness_suite.EXPRESSION, pointing=Answer(point=example.point))
+                turns = [Turn(numbered.question, Answer("the second one"))]
+                second = numbering.ground(seen, likeness_suite.EXPRESSION, turns, pointing=Answer(point=example.point))
+                assert second.outcome is Outcome.FOUND and second.box == numbered.candidates[1]
     line = likeness_suite.summary(rows)[-1]
     with capsys.disabled():
         print(f"\nlike this: {line['right']:.0%} right of {line['count']} in {line['scenes']} scenes, answers {answered}")
