@@ -25,16 +25,33 @@ from clue_ros.console.page_files import page_files
 
 WIDTH, HEIGHT = 640, 480
 MUGS = [(150, 250), (330, 270), (520, 240)]  # centres in pixels
-HELLO = {"type": "hello", "version": 1, "limits": {"text": 1000, "message_bytes": 16384},
-         "options": {"can_instruct": True, "live": True, "replay": [{"id": 3, "name": "tabletop.mcap", "episodes": 2}]}}  # fmt: skip
+HELLO = {
+    "type": "hello",
+    "version": 1,
+    "limits": {"text": 1000, "message_bytes": 16384},
+    "options": {"can_instruct": True, "live": True, "replay": [{"id": 3, "name": "tabletop.mcap", "episodes": 2}]},
+}
 NO_DIALOGUE: Dict[str, Any] = {
-    "id": None, "open": False, "question": None, "source": None, "turns": [], "readings": [], "target": None, "error": None,
-    "chips": [], "latency": {"inference_s": None, "response_s": None}, "frame": None,
-}  # fmt: skip
+    "id": None,
+    "open": False,
+    "question": None,
+    "source": None,
+    "turns": [],
+    "readings": [],
+    "target": None,
+    "error": None,
+    "chips": [],
+    "latency": {"inference_s": None, "response_s": None},
+    "frame": None,
+}
 QUIET: Dict[str, Any] = {
     "connection": {"node": "active", "camera": "ok", "camera_age_s": 0.1, "model": "embedded tabletop", "advice": ""},
-    "dialogue": NO_DIALOGUE, "goals": [], "health": [], "history": [], "replay": None,
-}  # fmt: skip
+    "dialogue": NO_DIALOGUE,
+    "goals": [],
+    "health": [],
+    "history": [],
+    "replay": None,
+}
 
 
 def scene(shift: int = 0) -> np.ndarray:
@@ -48,7 +65,10 @@ def scene(shift: int = 0) -> np.ndarray:
 def bumps(weights: List[float]) -> np.ndarray:
     """uint8[16, 16]: an attention map with a bump on each mug."""
     y, x = np.mgrid[0:16, 0:16] * 1.0
-    total = sum(w * np.exp(-((x - cx / WIDTH * 16) ** 2 + (y - cy / HEIGHT * 16) ** 2) / 2.5) for w, (cx, cy) in zip(weights, MUGS))
+    total = sum(
+        w * np.exp(-((x - cx / WIDTH * 16) ** 2 + (y - cy / HEIGHT * 16) ** 2) / 2.5)
+        for w, (cx, cy) in zip(weights, MUGS)
+    )
     return np.clip(total * 255, 0, 255).astype(np.uint8)
 
 
@@ -58,8 +78,17 @@ def mug_box(index: int) -> Dict[str, float]:
 
 
 def reading(step: int, words: str, probability: float, map_id: int, mugs: List[int], frame: int = 1) -> Dict[str, Any]:
-    return {"step": step, "expression": words, "probability": probability, "threshold": 0.5, "is_ambiguous": probability > 0.5,
-            "frame": frame, "map": map_id, "regions": [{**mug_box(i), "score": 0.9 - 0.1 * i} for i in mugs], "latency_s": 0.123}  # fmt: skip
+    return {
+        "step": step,
+        "expression": words,
+        "probability": probability,
+        "threshold": 0.5,
+        "is_ambiguous": probability > 0.5,
+        "frame": frame,
+        "map": map_id,
+        "regions": [{**mug_box(i), "score": 0.9 - 0.1 * i} for i in mugs],
+        "latency_s": 0.123,
+    }
 
 
 def turn(speaker: str, text: str) -> Dict[str, Any]:
@@ -69,21 +98,41 @@ def turn(speaker: str, text: str) -> Dict[str, Any]:
 def asking(**changes: Any) -> Dict[str, Any]:
     """A dialogue with an open question about two of three mugs."""
     question = "Do you mean the red mug on the left or the one on the right?"
-    return {**copy.deepcopy(NO_DIALOGUE), "id": "d1", "open": True, "question": question, "source": "action",
-            "turns": [turn("person", "the red mug"), turn("robot", question)], "frame": 1,
-            "readings": [reading(1, "the red mug", 0.87, 11, [0, 2])], "chips": ["the left one", "the right one"],
-            "latency": {"inference_s": 0.123, "response_s": None}, **changes}  # fmt: skip
+    return {
+        **copy.deepcopy(NO_DIALOGUE),
+        "id": "d1",
+        "open": True,
+        "question": question,
+        "source": "action",
+        "turns": [turn("person", "the red mug"), turn("robot", question)],
+        "frame": 1,
+        "readings": [reading(1, "the red mug", 0.87, 11, [0, 2])],
+        "chips": ["the left one", "the right one"],
+        "latency": {"inference_s": 0.123, "response_s": None},
+        **changes,
+    }
 
 
 def found() -> Dict[str, Any]:
     """The same dialogue after the answer."""
     before = asking()
-    return {**before, "open": False, "question": None, "chips": [],
-            "turns": [*before["turns"], turn("person", "the left one"), turn("robot", "I see it.")],
-            "readings": [*before["readings"], reading(2, "the red mug on the left", 0.08, 12, [0])],
-            "target": {**mug_box(0), "confidence": 0.93, "position": [0.12, -0.04, 0.61], "frame_id": "camera_color_optical_frame",
-                       "mask": 13, "expression": "the red mug on the left"},
-            "latency": {"inference_s": 0.11, "response_s": 0.142}}  # fmt: skip
+    return {
+        **before,
+        "open": False,
+        "question": None,
+        "chips": [],
+        "turns": [*before["turns"], turn("person", "the left one"), turn("robot", "I see it.")],
+        "readings": [*before["readings"], reading(2, "the red mug on the left", 0.08, 12, [0])],
+        "target": {
+            **mug_box(0),
+            "confidence": 0.93,
+            "position": [0.12, -0.04, 0.61],
+            "frame_id": "camera_color_optical_frame",
+            "mask": 13,
+            "expression": "the red mug on the left",
+        },
+        "latency": {"inference_s": 0.11, "response_s": 0.142},
+    }
 
 
 class ScriptedConsole:

@@ -1,7 +1,7 @@
 """The whole console as its user has it: Chromium, the console's node and server, the grounding node, real DDS.
 
-The grounding node has a scripted Grounder, except in the last test, which has the embedded model. CLUE_SHOTS=folder keeps
-that test's screenshots.
+The grounding node has a scripted Grounder, except in the last test, which has the embedded model.
+CLUE_SHOTS=folder keeps that test's screenshots.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ MUG, OTHER = Box(100, 60, 180, 160), Box(200, 60, 260, 140)
 WIDTH, HEIGHT = 320, 240
 SLOW = 60_000  # milliseconds, for what goes over DDS on a loaded machine
 SCRIPT = {
-    "the mug": [Say.ask("Which mug, the red one or the blue one?", probability=0.9), Say.found(MUG, probability=0.1), Say.found(OTHER)],
+    "the mug": [
+        Say.ask("Which mug, the red one or the blue one?", probability=0.9),
+        Say.found(MUG, probability=0.1),
+        Say.found(OTHER),
+    ],
     "the slow one": [Say.found(MUG, delay_s=120.0)],
 }
 
@@ -116,8 +120,12 @@ def test_instruct_question_click_box_seen_by_two_viewers(make_system):
         settled(viewer)
     assert system.benches[0].grounder.calls[-1][1], "the click came as an answer"
     # The target's green on the canvas, at the lower edge of the box.
-    color = page.evaluate("""([x, y]) => { const c = document.getElementById('canvas');
-      return [...c.getContext('2d').getImageData(Math.round(x / 320 * c.width), Math.round(y / 240 * c.height), 1, 1).data]; }""", [140, 160])
+    color = page.evaluate(
+        """([x, y]) => { const c = document.getElementById('canvas');
+      const place = [Math.round(x / 320 * c.width), Math.round(y / 240 * c.height)];
+      return [...c.getContext('2d').getImageData(...place, 1, 1).data]; }""",
+        [140, 160],
+    )
     assert np.abs(np.subtract(color[:3], (38, 222, 148))).max() < 60, color
     assert page.locator(".step").count() == 2 and not overlaps(other)
     # It was the other one.
@@ -173,7 +181,9 @@ def test_replay_of_the_example_bag(chrome):
     words = ScriptedGrounder()
     open_recording(bag, lambda: words).close()  # to learn the bag's first instruction
     first = words.calls[0][0]
-    recording = open_recording(bag, lambda: ScriptedGrounder({first: [Say.ask("Do you mean the red one or the blue one?"), Say.found(MUG)]}))
+    recording = open_recording(
+        bag, lambda: ScriptedGrounder({first: [Say.ask("Do you mean the red one or the blue one?"), Say.found(MUG)]})
+    )
     pictures, pages = Pictures(), Pages(chrome)
     server = ConsoleServer(ConsoleState(), pictures, None, Settings(port=0), {"r1": recording})
     server.start()
@@ -220,10 +230,15 @@ def test_with_the_embedded_model_on_a_rendered_table(make_system):
     system = make_system(factory=load_grounder, target_mask=True)
     system.benches[0].image = rgb_to_image(view.rgb, Header(frame_id=FRAME))
     height, width = view.rgb.shape[:2]
-    shots = {"light": system.open(1360, 900), "dark": system.open(1360, 900, color_scheme="dark"),
-             "phone": system.open(390, 844, device_scale_factor=2, has_touch=True, is_mobile=True)}  # fmt: skip
+    shots = {
+        "light": system.open(1360, 900),
+        "dark": system.open(1360, 900, color_scheme="dark"),
+        "phone": system.open(390, 844, device_scale_factor=2, has_touch=True, is_mobile=True),
+    }
     page = shots["light"]
-    wait_until(lambda: page.locator("#canvas").get_attribute("aria-label").endswith(f"{width} by {height} pixels"), 60.0)
+    wait_until(
+        lambda: page.locator("#canvas").get_attribute("aria-label").endswith(f"{width} by {height} pixels"), 60.0
+    )
     instruct(page, episode.expression)
     page.locator(".turn.question").wait_for(timeout=SLOW)
     shoot(shots, "question")

@@ -8,9 +8,18 @@ from bench import wait_until
 from browser import Pages, browser, contrasts, overlaps, settled
 from scripted_console import MUGS, QUIET, ScriptedConsole, asking, found, mug_box, scene, turn
 
-GOAL = {"id": "a" * 32, "expression": "the red mug", "state": "WAITING_FOR_ANSWER", "error": "", "elapsed_s": 3.2, "can_cancel": True}
-HEALTH = [{"name": "clue: camera", "level": "ok", "message": "10 Hz", "values": [["age_s", "0.1"]]},
-          {"name": "clue: goals", "level": "error", "message": "last: MODEL_ERROR", "values": [["active", "1"]]}]  # fmt: skip
+GOAL = {
+    "id": "a" * 32,
+    "expression": "the red mug",
+    "state": "WAITING_FOR_ANSWER",
+    "error": "",
+    "elapsed_s": 3.2,
+    "can_cancel": True,
+}
+HEALTH = [
+    {"name": "clue: camera", "level": "ok", "message": "10 Hz", "values": [["age_s", "0.1"]]},
+    {"name": "clue: goals", "level": "error", "message": "last: MODEL_ERROR", "values": [["active", "1"]]},
+]
 HOSTILE = "<img src=x onerror='document.title=666'><script>document.title=666</script>&amp;"
 
 
@@ -45,8 +54,10 @@ def place_of(page, x, y):
 def pixel(page, x, y) -> np.ndarray:
     """RGB of the canvas at a pixel of the image, as drawn last."""
     settled(page)
-    place = "([x, y]) => { const c = document.getElementById('canvas'); return [...c.getContext('2d').getImageData(" \
-            "Math.round(x / 640 * c.width), Math.round(y / 480 * c.height), 1, 1).data].slice(0, 3); }"  # fmt: skip
+    place = (
+        "([x, y]) => { const c = document.getElementById('canvas'); return [...c.getContext('2d').getImageData("
+        "Math.round(x / 640 * c.width), Math.round(y / 480 * c.height), 1, 1).data].slice(0, 3); }"
+    )
     return np.array(page.evaluate(place, [x, y]), float)
 
 
@@ -150,7 +161,10 @@ def test_never_mind_and_cancel(console, pages):
     console.wait_for("never_mind")
     page.get_by_role("button", name="Cancel the goal “the red mug”").click()
     assert console.wait_for("cancel")["goal"] == GOAL["id"]
-    console.say(goals=[{**GOAL, "state": "CANCELED", "can_cancel": False}], history=[{"id": "d1", "expression": "the red mug", "outcome": "CANCELED"}])
+    console.say(
+        goals=[{**GOAL, "state": "CANCELED", "can_cancel": False}],
+        history=[{"id": "d1", "expression": "the red mug", "outcome": "CANCELED"}],
+    )
     page.locator(".state[data-kind=quiet]").wait_for()
     assert page.get_by_role("button", name="Cancel the goal").count() == 0
     console.note("no goal of this name is running")
@@ -221,7 +235,11 @@ def test_what_is_away_is_said_with_what_to_do(console, pages):
     for changes, what, advice in (
         ({"node": "away"}, "The clue node is away.", "ros2 launch"),
         ({"node": "inactive"}, "The clue node is not active.", "activate"),
-        ({"node": "unconfigured", "advice": "no model folder /m: set `model`"}, "not configured.", "no model folder /m: set `model`"),
+        (
+            {"node": "unconfigured", "advice": "no model folder /m: set `model`"},
+            "not configured.",
+            "no model folder /m: set `model`",
+        ),
         ({"camera": "stale", "camera_age_s": 8.0}, "The camera has stopped.", "cable"),
         ({"camera": "away", "camera_age_s": None}, "No camera.", "start the camera"),
     ):
@@ -280,13 +298,20 @@ def test_a_wrong_token_is_named_and_the_right_one_is_used(pages):
 def test_words_from_elsewhere_stay_words(console, pages):
     page = pages.open(console.address)
     before = page.evaluate("document.querySelectorAll('img, script').length")
-    dialogue = asking(question=HOSTILE, chips=[HOSTILE], turns=[turn("person", HOSTILE), turn("robot", HOSTILE)],
-                      error={"code": 7005, "name": HOSTILE, "text": HOSTILE})  # fmt: skip
+    dialogue = asking(
+        question=HOSTILE,
+        chips=[HOSTILE],
+        turns=[turn("person", HOSTILE), turn("robot", HOSTILE)],
+        error={"code": 7005, "name": HOSTILE, "text": HOSTILE},
+    )
     dialogue["readings"][0]["expression"] = HOSTILE
-    console.say(dialogue=dialogue, goals=[{**GOAL, "expression": HOSTILE, "error": HOSTILE, "state": HOSTILE}],
-                health=[{"name": HOSTILE, "level": HOSTILE, "message": HOSTILE, "values": [[HOSTILE, HOSTILE]]}],
-                history=[{"id": HOSTILE, "expression": HOSTILE, "outcome": HOSTILE}],
-                connection={**QUIET["connection"], "advice": HOSTILE, "model": HOSTILE})  # fmt: skip
+    console.say(
+        dialogue=dialogue,
+        goals=[{**GOAL, "expression": HOSTILE, "error": HOSTILE, "state": HOSTILE}],
+        health=[{"name": HOSTILE, "level": HOSTILE, "message": HOSTILE, "values": [[HOSTILE, HOSTILE]]}],
+        history=[{"id": HOSTILE, "expression": HOSTILE, "outcome": HOSTILE}],
+        connection={**QUIET["connection"], "advice": HOSTILE, "model": HOSTILE},
+    )
     console.note(HOSTILE)
     page.locator(".turn").get_by_text(HOSTILE).first.wait_for()
     page.locator("#notes").get_by_text(HOSTILE).wait_for()
@@ -298,18 +323,36 @@ def test_words_from_elsewhere_stay_words(console, pages):
 def test_what_is_no_message_is_passed_over(console, pages):
     page = pages.open(console.address)
     wait_until(lambda: console.viewers == 1)
-    for message in ("{", "[]", "null", '"text"', '{"type":"later"}', b"", b"\0\0", b"\xff\xff\xff\xff{}", b"\0\0\0\2{}",
-                    b'\0\0\0\x0f{"kind":"frame"}', b'\0\0\0\x44{"kind":"frame","id":1,"width":8,"height":8,"mime":"image/jpeg","live":true}no image'):  # fmt: skip
+    for message in (
+        "{",
+        "[]",
+        "null",
+        '"text"',
+        '{"type":"later"}',
+        b"",
+        b"\0\0",
+        b"\xff\xff\xff\xff{}",
+        b"\0\0\0\2{}",
+        b'\0\0\0\x0f{"kind":"frame"}',
+        b'\0\0\0\x44{"kind":"frame","id":1,"width":8,"height":8,"mime":"image/jpeg","live":true}no image',
+    ):
         console.send(message)
     console.say(dialogue=asking())
     question_shown(page)
     # Numbers that were not finite come as null.
     holes = found()
-    holes["readings"][1].update(probability=None, threshold=None, latency_s=None, regions=[{"x": None, "y": 1, "width": 2, "height": 3, "score": None}])
+    holes["readings"][1].update(
+        probability=None,
+        threshold=None,
+        latency_s=None,
+        regions=[{"x": None, "y": 1, "width": 2, "height": 3, "score": None}],
+    )
     holes["target"].update(confidence=None, position=[None, 0.1, 0.2])
     console.say(dialogue=holes)
     page.locator(".outcome.good").wait_for()
-    console.say(dialogue=asking(open=False, question=None, error={"code": None, "name": "NOT_FOUND", "text": "nothing fits"}))
+    console.say(
+        dialogue=asking(open=False, question=None, error={"code": None, "name": "NOT_FOUND", "text": "nothing fits"})
+    )
     page.locator(".outcome.bad strong").get_by_text("NOT_FOUND", exact=True).wait_for()
     assert page.title() == "clue console"
 
@@ -341,12 +384,19 @@ def test_replay_steps_through_episodes(console, pages):
 
 LONG = "the " + "very" * 30 + " long word"
 FULL = {
-    "goals": [{**GOAL, "expression": LONG}, {**GOAL, "id": "b", "state": "ABORTED", "error": "MODEL_ERROR 7010: " + "x" * 90, "can_cancel": False}],
-    "health": HEALTH, "history": [{"id": "x", "expression": LONG, "outcome": "FOUND"}],
+    "goals": [
+        {**GOAL, "expression": LONG},
+        {**GOAL, "id": "b", "state": "ABORTED", "error": "MODEL_ERROR 7010: " + "x" * 90, "can_cancel": False},
+    ],
+    "health": HEALTH,
+    "history": [{"id": "x", "expression": LONG, "outcome": "FOUND"}],
     "connection": {**QUIET["connection"], "camera": "stale", "camera_age_s": 9.0},
-}  # fmt: skip
-MOMENTS = {"question": asking(chips=["the left one", LONG]), "found": found(),
-           "failed": asking(open=False, question=None, chips=[], error={"code": 7005, "name": "NOT_FOUND", "text": LONG})}  # fmt: skip
+}
+MOMENTS = {
+    "question": asking(chips=["the left one", LONG]),
+    "found": found(),
+    "failed": asking(open=False, question=None, chips=[], error={"code": 7005, "name": "NOT_FOUND", "text": LONG}),
+}
 SHOWS = {"question": ".chip", "found": ".outcome.good", "failed": ".outcome.bad"}
 
 
@@ -403,15 +453,32 @@ def test_keys_reach_everything_and_everything_has_a_name(console, pages):
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    for wanted in ("Skip to the conversation", "export", "theme", "show-live", "canvas", "opacity", "the left one", "A", "say",
-                   "send", "never-mind", "tab-goals", "Cancel"):  # fmt: skip
+    for wanted in (
+        "Skip to the conversation",
+        "export",
+        "theme",
+        "show-live",
+        "canvas",
+        "opacity",
+        "the left one",
+        "A",
+        "say",
+        "send",
+        "never-mind",
+        "tab-goals",
+        "Cancel",
+    ):
         assert wanted in reached, (wanted, reached)
     page.get_by_role("tab", name="Goals").focus()
     page.keyboard.press("ArrowRight")
     page.get_by_role("tab", name="Health", selected=True).wait_for()
     assert page.get_by_text("last: MODEL_ERROR").is_visible()
     tree = page.locator("body").aria_snapshot()
-    nameless = [line for line in tree.splitlines() if line.strip().lstrip("- ") in ("button", "button:", "textbox", "slider", "checkbox", "combobox", "link")]
+    nameless = [
+        line
+        for line in tree.splitlines()
+        if line.strip().lstrip("- ") in ("button", "button:", "textbox", "slider", "checkbox", "combobox", "link")
+    ]
     assert not nameless, tree
 
 

@@ -40,12 +40,13 @@ export function startTheme(button) {
 /** Tabs by click and by arrow keys (the ARIA pattern for tabs). */
 export function startTabs(list) {
   const tabs = [...list.querySelectorAll("[role=tab]")];
-  const choose = (chosen) => tabs.forEach((tab) => {
-    const selected = tab === chosen;
-    setAttribute(tab, "aria-selected", String(selected));
-    tab.tabIndex = selected ? 0 : -1;
-    document.getElementById(tab.getAttribute("aria-controls")).hidden = !selected;
-  });
+  const choose = (chosen) =>
+    tabs.forEach((tab) => {
+      const selected = tab === chosen;
+      setAttribute(tab, "aria-selected", String(selected));
+      tab.tabIndex = selected ? 0 : -1;
+      document.getElementById(tab.getAttribute("aria-controls")).hidden = !selected;
+    });
   tabs.forEach((tab, index) => {
     tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
@@ -62,5 +63,7 @@ export function startTabs(list) {
 /** On a phone the layers are folded away, so that the question is seen together with the image. */
 export function startLayers(details) {
   details.open = !matchMedia("(max-width: 560px)").matches;
-  matchMedia("(max-width: 560px)").addEventListener("change", ({ matches }) => { details.open = !matches; });
+  matchMedia("(max-width: 560px)").addEventListener("change", ({ matches }) => {
+    details.open = !matches;
+  });
 }

@@ -1,8 +1,13 @@
 // The WebSocket to the console: opens it, reads its messages, notices when it is gone and opens it again.
 
-const FIRST_WAIT = 0.5, LONGEST_WAIT = 5, REFUSED_WAIT = 15; // seconds
-const TOKEN_REFUSED = 4401, ORIGIN_REFUSED = 4403, TOO_MANY = 4429;
-const SILENT = 6, PROBE_LIMIT = 4; // seconds without a message before it is asked, and that the answer may take
+const FIRST_WAIT = 0.5,
+  LONGEST_WAIT = 5,
+  REFUSED_WAIT = 15; // seconds
+const TOKEN_REFUSED = 4401,
+  ORIGIN_REFUSED = 4403,
+  TOO_MANY = 4429;
+const SILENT = 6,
+  PROBE_LIMIT = 4; // seconds without a message before it is asked, and that the answer may take
 const MAX_HEADER_BYTES = 65536;
 
 /** An address of this console, with the page's access token if it has one. */
@@ -18,7 +23,8 @@ export function address(path) {
 export function readBinary(buffer) {
   if (buffer.byteLength < 4) throw new Error("binary message without a header");
   const length = new DataView(buffer).getUint32(0);
-  if (length > MAX_HEADER_BYTES || length + 4 > buffer.byteLength) throw new Error("binary message with a wrong length");
+  if (length > MAX_HEADER_BYTES || length + 4 > buffer.byteLength)
+    throw new Error("binary message with a wrong length");
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   return { header, bytes: new Uint8Array(buffer, 4 + length) };
 }
@@ -35,7 +41,9 @@ export class Connection extends EventTarget {
   constructor() {
     super();
     addEventListener("online", () => this.retryNow());
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.retryNow(); });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.retryNow();
+    });
     setInterval(() => this.#watch(), 1000);
   }
 
@@ -47,8 +55,12 @@ export class Connection extends EventTarget {
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#heard = performance.now();
-    socket.addEventListener("message", (event) => { if (socket === this.#socket) this.#receive(event.data); });
-    socket.addEventListener("close", (event) => { if (socket === this.#socket) this.#lost(event.code); });
+    socket.addEventListener("message", (event) => {
+      if (socket === this.#socket) this.#receive(event.data);
+    });
+    socket.addEventListener("close", (event) => {
+      if (socket === this.#socket) this.#lost(event.code);
+    });
   }
 
   /** Sends one object. False if there is no connection: nothing is kept for later. */
@@ -92,10 +104,11 @@ export class Connection extends EventTarget {
   // A network that died without a word closes no socket: after a silence the console is asked, and without an answer
   // (or without a word since the socket was opened) the socket is given up.
   async #watch() {
-    const socket = this.#socket, silent = (performance.now() - this.#heard) / 1000;
+    const socket = this.#socket,
+      silent = (performance.now() - this.#heard) / 1000;
     if (socket === null || document.hidden || this.#probing || silent < SILENT) return;
     this.#probing = true;
-    const alive = this.status.open && await answers();
+    const alive = this.status.open && (await answers());
     this.#probing = false;
     if (alive) this.#heard = performance.now();
     if (alive || socket !== this.#socket) return;

@@ -38,10 +38,13 @@ function timeOf(seconds) {
 
 function bubble(turn, question) {
   const name = turn.speaker === "person" ? "You" : "Robot";
-  return element("div", { class: `turn ${turn.speaker === "person" ? "person" : "robot"}${question ? " question" : ""}` },
+  return element(
+    "div",
+    { class: `turn ${turn.speaker === "person" ? "person" : "robot"}${question ? " question" : ""}` },
     element("span", { class: "who", text: `${name}` }),
     element("span", { class: "words", text: readable(turn.text) }),
-    element("time", { class: "visually-hidden", text: timeOf(turn.at) }));
+    element("time", { class: "visually-hidden", text: timeOf(turn.at) }),
+  );
 }
 
 export class Conversation {
@@ -64,7 +67,8 @@ export class Conversation {
     });
     document.getElementById("never-mind").addEventListener("click", () => actions.neverMind());
     document.addEventListener("keydown", (event) => {
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName))
+        return;
       event.preventDefault();
       this.#input.focus();
     });
@@ -92,7 +96,10 @@ export class Conversation {
   #submit() {
     const text = this.#input.value.trim();
     if (!text) return;
-    const sent = this.#mode === "answer" ? this.actions.answer({ text }) : this.#mode === "instruct" && this.actions.instruct(text);
+    const sent =
+      this.#mode === "answer"
+        ? this.actions.answer({ text })
+        : this.#mode === "instruct" && this.actions.instruct(text);
     if (sent) this.#input.value = "";
   }
 
@@ -104,7 +111,10 @@ export class Conversation {
       this.#dialogueId = id;
     }
     const hint = list.querySelector(".nothing");
-    if (!turns.length && !hint) list.append(element("p", { class: "nothing", text: "Nothing was said yet. Type what the robot should look for." }));
+    if (!turns.length && !hint)
+      list.append(
+        element("p", { class: "nothing", text: "Nothing was said yet. Type what the robot should look for." }),
+      );
     if (turns.length) hint?.remove();
     const there = list.querySelectorAll(".turn").length;
     const last = turns.length - 1;
@@ -121,17 +131,40 @@ export class Conversation {
     const place = document.getElementById("result");
     rebuild(place, [id, open, error, target, correctable], () => {
       if (error) {
-        const name = [error.name, error.code].filter((part) => part !== "" && part !== null && part !== undefined).join(" ");
-        return element("p", { class: "outcome bad" }, element("strong", { text: name }), element("span", { text: error.text }));
+        const name = [error.name, error.code]
+          .filter((part) => part !== "" && part !== null && part !== undefined)
+          .join(" ");
+        return element(
+          "p",
+          { class: "outcome bad" },
+          element("strong", { text: name }),
+          element("span", { text: error.text }),
+        );
       }
       if (!target) return [];
       const box = [target.x, target.y, target.width, target.height].map(Math.round);
       const parts = [`box ${box[0]}, ${box[1]}, ${box[2]} × ${box[3]} px`];
       if (Number.isFinite(target.confidence)) parts.push(`confidence ${target.confidence.toFixed(2)}`);
-      if (target.position?.every(Number.isFinite)) parts.push(`at ${target.position.map((value) => value.toFixed(3)).join(", ")} m in ${target.frame_id}`);
-      return element("div", { class: "outcome good" },
-        element("p", {}, element("strong", { text: `Found for “${target.expression}”` }), element("span", { text: parts.join(" · ") })),
-        correctable ? element("button", { class: "small", text: "Not that one", attributes: { type: "button" }, on: { click: () => this.actions.answer({ text: "not that one" }) } }) : null);
+      if (target.position?.every(Number.isFinite))
+        parts.push(`at ${target.position.map((value) => value.toFixed(3)).join(", ")} m in ${target.frame_id}`);
+      return element(
+        "div",
+        { class: "outcome good" },
+        element(
+          "p",
+          {},
+          element("strong", { text: `Found for “${target.expression}”` }),
+          element("span", { text: parts.join(" · ") }),
+        ),
+        correctable
+          ? element("button", {
+              class: "small",
+              text: "Not that one",
+              attributes: { type: "button" },
+              on: { click: () => this.actions.answer({ text: "not that one" }) },
+            })
+          : null,
+      );
     });
   }
 
@@ -142,14 +175,33 @@ export class Conversation {
     const chips = asked ? dialogue.chips : [];
     place.hidden = !chips.length && !regions.length;
     rebuild(place, [asked, chips, regions], () => [
-      ...chips.map((text) => element("button", {
-        class: "chip", text, attributes: { type: "button" }, on: { click: (event) => this.#choose(event, { text }) },
-      })),
-      element("span", { class: "regions" }, ...regions.map((region, index) => element("button", {
-        class: "chip region", text: regionName(index),
-        attributes: { type: "button", "aria-label": `Region ${regionName(index)}, ${whereabouts(region)}`, title: "this region of the image" },
-        on: { click: (event) => this.#choose(event, { click: [region.x + region.width / 2, region.y + region.height / 2] }) },
-      }))),
+      ...chips.map((text) =>
+        element("button", {
+          class: "chip",
+          text,
+          attributes: { type: "button" },
+          on: { click: (event) => this.#choose(event, { text }) },
+        }),
+      ),
+      element(
+        "span",
+        { class: "regions" },
+        ...regions.map((region, index) =>
+          element("button", {
+            class: "chip region",
+            text: regionName(index),
+            attributes: {
+              type: "button",
+              "aria-label": `Region ${regionName(index)}, ${whereabouts(region)}`,
+              title: "this region of the image",
+            },
+            on: {
+              click: (event) =>
+                this.#choose(event, { click: [region.x + region.width / 2, region.y + region.height / 2] }),
+            },
+          }),
+        ),
+      ),
     ]);
   }
 
@@ -163,17 +215,28 @@ export class Conversation {
     const wouldAnswer = inputMode(state, true) === "answer"; // whether it can be sent just now or not
     const label = wouldAnswer ? "Your answer" : "Your instruction";
     setText(document.getElementById("say-label"), label);
-    setAttribute(this.#input, "placeholder", { answer: "Which one?", instruct: "For instance: the red mug", wait: "The robot is looking…" }[this.#mode] ?? "");
+    setAttribute(
+      this.#input,
+      "placeholder",
+      { answer: "Which one?", instruct: "For instance: the red mug", wait: "The robot is looking…" }[this.#mode] ?? "",
+    );
     document.getElementById("send").disabled = !this.#mode || waiting;
     setText(document.getElementById("send"), wouldAnswer ? "Answer" : "Send");
     document.getElementById("correct").hidden = !connected || !correctable(state);
     document.getElementById("never-mind").disabled = !connected || !state?.dialogue.open || Boolean(state?.replay);
-    const help = !connected ? "Not connected: what you type stays here until the console is back."
-      : state?.replay ? "This is a recording. Live, at the top of the image, leads back."
-        : !this.#canInstruct && !state?.dialogue.open ? "This console shows only: it was started without the right to give instructions."
-          : waiting ? "The robot is looking for it."
-            : this.#mode === "answer" ? "Type, choose a reply, click the object or draw a box around it."
-              : correctable(state) ? "Send: a new instruction. Correct: more words about the last one, such as “the left one instead”." : "";
+    const help = !connected
+      ? "Not connected: what you type stays here until the console is back."
+      : state?.replay
+        ? "This is a recording. Live, at the top of the image, leads back."
+        : !this.#canInstruct && !state?.dialogue.open
+          ? "This console shows only: it was started without the right to give instructions."
+          : waiting
+            ? "The robot is looking for it."
+            : this.#mode === "answer"
+              ? "Type, choose a reply, click the object or draw a box around it."
+              : correctable(state)
+                ? "Send: a new instruction. Correct: more words about the last one, such as “the left one instead”."
+                : "";
     setText(document.getElementById("say-help"), help);
   }
 }

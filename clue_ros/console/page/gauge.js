@@ -13,12 +13,34 @@ export class Gauge {
   #needle = element("div", { class: "needle" });
   #value = element("strong", { class: "value" });
   #words = element("span", { class: "words" });
-  #meter = element("div", { class: "meter", attributes: { role: "meter", "aria-label": "Probability that the words are ambiguous", "aria-valuemin": "0", "aria-valuemax": "1" } },
-    element("div", { class: "track" }, this.#fill), this.#past, this.#threshold, this.#needle);
+  #meter = element(
+    "div",
+    {
+      class: "meter",
+      attributes: {
+        role: "meter",
+        "aria-label": "Probability that the words are ambiguous",
+        "aria-valuemin": "0",
+        "aria-valuemax": "1",
+      },
+    },
+    element("div", { class: "track" }, this.#fill),
+    this.#past,
+    this.#threshold,
+    this.#needle,
+  );
 
   constructor(root) {
-    root.append(element("div", { class: "gauge-head" },
-      element("span", { class: "muted", text: "Ambiguous?" }), this.#value, this.#words), this.#meter);
+    root.append(
+      element(
+        "div",
+        { class: "gauge-head" },
+        element("span", { class: "muted", text: "Ambiguous?" }),
+        this.#value,
+        this.#words,
+      ),
+      this.#meter,
+    );
     this.root = root;
   }
 
@@ -41,16 +63,20 @@ export class Gauge {
     this.#threshold.classList.toggle("far", threshold > 0.7);
     this.root.classList.toggle("ambiguous", ambiguous);
     setText(this.#value, percent(probability));
-    const words = ambiguous ? `above the threshold of ${percent(threshold)}: asks` : `below the threshold of ${percent(threshold)}: clear`;
+    const words = ambiguous
+      ? `above the threshold of ${percent(threshold)}: asks`
+      : `below the threshold of ${percent(threshold)}: clear`;
     const sense = ambiguous === probability > threshold ? words : ambiguous ? "asks" : "clear";
     setText(this.#words, sense);
     setAttribute(this.#meter, "aria-valuenow", probability.toFixed(3));
     setAttribute(this.#meter, "aria-valuetext", `${percent(probability)}, ${sense}`);
     // Where it stood before: one sees the doubt go.
-    this.#past.replaceChildren(...readings.slice(0, index).map((earlier, step) => {
-      const mark = element("i", { attributes: { title: `step ${step + 1}: ${percent(earlier.probability)}` } });
-      mark.style.left = place(earlier.probability);
-      return mark;
-    }));
+    this.#past.replaceChildren(
+      ...readings.slice(0, index).map((earlier, step) => {
+        const mark = element("i", { attributes: { title: `step ${step + 1}: ${percent(earlier.probability)}` } });
+        mark.style.left = place(earlier.probability);
+        return mark;
+      }),
+    );
   }
 }

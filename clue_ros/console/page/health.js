@@ -16,25 +16,51 @@ export class Health {
 
   render({ health }) {
     this.#none.hidden = health.length > 0;
-    const worst = health.some(({ level }) => level === "error") ? "error" : health.some(({ level }) => level !== "ok") ? "warn" : "";
+    const worst = health.some(({ level }) => level === "error")
+      ? "error"
+      : health.some(({ level }) => level !== "ok")
+        ? "warn"
+        : "";
     setAttribute(this.tab, "data-alarm", worst || null);
     setAttribute(this.tab, "aria-label", worst ? `Health, ${LEVELS[worst].toLowerCase()}` : null);
-    keyed(this.#list, health, ({ name }) => name, make, (item, part) => {
-      const [summary, table] = item.firstElementChild.children;
-      const [level, name, message] = summary.children;
-      setText(level, LEVELS[part.level] ?? part.level);
-      setAttribute(level, "data-level", part.level);
-      setText(name, part.name);
-      setText(message, part.message);
-      rebuild(table, part.values, () => part.values.flatMap(([key, value]) => [
-        element("dt", { text: String(key) }), element("dd", { text: String(value) }),
-      ]));
-    });
+    keyed(
+      this.#list,
+      health,
+      ({ name }) => name,
+      make,
+      (item, part) => {
+        const [summary, table] = item.firstElementChild.children;
+        const [level, name, message] = summary.children;
+        setText(level, LEVELS[part.level] ?? part.level);
+        setAttribute(level, "data-level", part.level);
+        setText(name, part.name);
+        setText(message, part.message);
+        rebuild(table, part.values, () =>
+          part.values.flatMap(([key, value]) => [
+            element("dt", { text: String(key) }),
+            element("dd", { text: String(value) }),
+          ]),
+        );
+      },
+    );
   }
 }
 
 function make() {
-  return element("li", {}, element("details", {},
-    element("summary", {}, element("span", { class: "level" }), element("span", { class: "name" }), element("span", { class: "muted message" })),
-    element("dl")));
+  return element(
+    "li",
+    {},
+    element(
+      "details",
+      {},
+      element(
+        "summary",
+        {},
+        element("span", { class: "level" }),
+        element("span", { class: "name" }),
+        element("span", { class: "muted message" }),
+      ),
+      element("dl"),
+    ),
+  );
 }

@@ -1,12 +1,21 @@
 // Frames and maps as they came from the server, kept until no longer needed, decoded when drawn.
 
-const KEPT_FRAMES = 200, KEPT_MAPS = 600, DECODED = 24;
+const KEPT_FRAMES = 200,
+  KEPT_MAPS = 600,
+  DECODED = 24;
 const MAX_SIDE = 16384;
 const MASK_SIDE = 480; // of a mask as it is drawn, at least
 const TYPES = new Set(["image/jpeg", "image/png", "image/webp"]);
 
 // Dark violet to yellow, as in clue_ros/visualization/palette.py.
-const COLORS = [[20, 11, 52], [92, 18, 110], [165, 44, 96], [221, 81, 58], [250, 150, 25], [252, 245, 140]];
+const COLORS = [
+  [20, 11, 52],
+  [92, 18, 110],
+  [165, 44, 96],
+  [221, 81, 58],
+  [250, 150, 25],
+  [252, 245, 140],
+];
 const MASK_COLOR = [38, 222, 148];
 
 function isSize(value) {
@@ -16,7 +25,8 @@ function isSize(value) {
 /** [red, green, blue] of a value in 0 to 1. */
 export function heat(value) {
   const place = Math.min(1, Math.max(0, value)) * (COLORS.length - 1);
-  const low = Math.min(COLORS.length - 2, Math.floor(place)), share = place - low;
+  const low = Math.min(COLORS.length - 2, Math.floor(place)),
+    share = place - low;
   return [0, 1, 2].map((c) => Math.round(COLORS[low][c] * (1 - share) + COLORS[low + 1][c] * share));
 }
 
@@ -38,9 +48,11 @@ export class Images extends EventTarget {
 
   /** Takes a binary message in. Resolves to "live" when a live image is ready to draw, else to "". */
   async add({ header, bytes }) {
-    if (!TYPES.has(header.mime) || !isSize(header.width) || !isSize(header.height)) throw new Error("image without a size");
+    if (!TYPES.has(header.mime) || !isSize(header.width) || !isSize(header.height))
+      throw new Error("image without a size");
     const blob = new Blob([bytes], { type: header.mime });
-    const { id, width, height } = header, epoch = this.#epoch;
+    const { id, width, height } = header,
+      epoch = this.#epoch;
     if (header.kind === "map") {
       await this.#addMap(id, blob, epoch);
     } else if (header.kind === "frame" && header.live) {
@@ -130,7 +142,8 @@ function enlarged(map) {
   const times = Math.ceil(MASK_SIDE / Math.max(map.width, map.height));
   if (times <= 1) return map;
   const small = paint(map, (value) => [value, value, value, 255]);
-  const canvas = new OffscreenCanvas(map.width * times, map.height * times), context = canvas.getContext("2d");
+  const canvas = new OffscreenCanvas(map.width * times, map.height * times),
+    context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   return { width: canvas.width, height: canvas.height, grey: greyOf(context) };

@@ -20,7 +20,8 @@ startLayers(document.getElementById("layers"));
 document.getElementById("export").href = address("export");
 
 let state = null;
-let arrived = null, seen = null; // ids of the newest live image, and of the last one that the server was told of
+let arrived = null,
+  seen = null; // ids of the newest live image, and of the last one that the server was told of
 
 const connection = new Connection();
 const images = new Images();
@@ -36,10 +37,14 @@ const viewer = new Viewer(images, {
   point: (click) => {
     if (state?.replay) return notes.add("info", "This is a recording: pointing does nothing here.");
     // An open question is about the dialogue's image: a click on the live one would mean another place.
-    if (asked() && !viewer.hasFrozen) return notes.add("info", "The image of this dialogue did not come to the console: answer in words.");
-    if (asked() && !viewer.frozen) return notes.add("info", "The question is about the dialogue's image: choose “Dialogue” above and click there.");
+    if (asked() && !viewer.hasFrozen)
+      return notes.add("info", "The image of this dialogue did not come to the console: answer in words.");
+    if (asked() && !viewer.frozen)
+      return notes.add("info", "The question is about the dialogue's image: choose “Dialogue” above and click there.");
     // A click beside the target that was just found says which one was meant.
-    return send(asked() || (correctable(state) && viewer.frozen) ? { type: "answer", click } : { type: "point", click });
+    return send(
+      asked() || (correctable(state) && viewer.frozen) ? { type: "answer", click } : { type: "point", click },
+    );
   },
   box: (box) => {
     if (asked() && viewer.frozen && !state.replay) return send({ type: "answer", box });
@@ -80,7 +85,9 @@ function render() {
 }
 
 viewer.onselect = renderDialogue;
-images.addEventListener("change", ({ detail }) => { if (!detail.live && state?.dialogue.readings.length) renderDialogue(); });
+images.addEventListener("change", ({ detail }) => {
+  if (!detail.live && state?.dialogue.readings.length) renderDialogue();
+});
 
 // A live image is acknowledged when it is ready to be drawn: the next one comes only after that.
 connection.addEventListener("binary", async ({ detail }) => {

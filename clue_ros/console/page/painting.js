@@ -16,7 +16,8 @@ function isBox(box) {
 /** Draws frame and layers. frame: {bitmap, width, height}; layers: {map, opacity, regions, target, mask, confidence};
  *  content: {heat: canvas|null, mask: canvas|null, regions: [{x, y, width, height, score}], target: box|null}. */
 export function paintScene(context, frame, layers, content, unit = 1) {
-  const { width, height } = context.canvas, scale = width / frame.width;
+  const { width, height } = context.canvas,
+    scale = width / frame.width;
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
   context.drawImage(frame.bitmap, 0, 0, width, height);
@@ -28,7 +29,10 @@ export function paintScene(context, frame, layers, content, unit = 1) {
   if (layers.mask && content.mask) context.drawImage(content.mask, 0, 0, width, height);
   if (layers.regions) {
     content.regions.filter(isBox).forEach((region, index) => {
-      const text = layers.confidence && Number.isFinite(region.score) ? `${regionName(index)} ${region.score.toFixed(2)}` : regionName(index);
+      const text =
+        layers.confidence && Number.isFinite(region.score)
+          ? `${regionName(index)} ${region.score.toFixed(2)}`
+          : regionName(index);
       paintBox(context, region, scale, unit, COLORS.region, text, [5, 4]);
     });
   }
@@ -43,7 +47,10 @@ export function paintScene(context, frame, layers, content, unit = 1) {
 export function paintBox(context, box, scale, unit, color, text, dash) {
   const [x, y, w, h] = [box.x, box.y, box.width, box.height].map((value) => value * scale);
   context.lineJoin = "round";
-  for (const [style, line, pattern] of [[INK, 4.5, []], [color, 2.25, dash]]) {
+  for (const [style, line, pattern] of [
+    [INK, 4.5, []],
+    [color, 2.25, dash],
+  ]) {
     context.strokeStyle = style;
     context.lineWidth = line * unit;
     context.setLineDash(pattern.map((value) => value * unit));
@@ -56,7 +63,8 @@ export function paintBox(context, box, scale, unit, color, text, dash) {
 function paintLabel(context, text, x, y, unit, color) {
   context.font = `600 ${12 * unit}px system-ui, sans-serif`;
   context.textBaseline = "middle";
-  const width = context.measureText(text).width + 10 * unit, height = 19 * unit;
+  const width = context.measureText(text).width + 10 * unit,
+    height = 19 * unit;
   const left = Math.max(0, Math.min(x - 1 * unit, context.canvas.width - width));
   const top = y >= height + unit ? y - height - unit : y + unit;
   context.fillStyle = INK;
@@ -70,7 +78,10 @@ function paintLabel(context, text, x, y, unit, color) {
 /** The cross of who points by keys. */
 export function paintCross(context, point, scale, unit) {
   const [x, y] = point.map((value) => value * scale);
-  for (const [style, line] of [[INK, 5], [COLORS.cross, 2]]) {
+  for (const [style, line] of [
+    [INK, 5],
+    [COLORS.cross, 2],
+  ]) {
     context.strokeStyle = style;
     context.lineWidth = line * unit;
     context.beginPath();

@@ -3,7 +3,8 @@
 import { setText } from "./dom.js";
 
 const CLICK_SLACK = 6; // CSS pixels that a finger may slip in a click
-const SMALL_STEP = 1 / 64, BIG_STEP = 1 / 8; // of the image's longer side
+const SMALL_STEP = 1 / 64,
+  BIG_STEP = 1 / 8; // of the image's longer side
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** {x, y, width, height} between two corners. */
@@ -27,7 +28,12 @@ export class Pointing {
     canvas.addEventListener("pointerup", (event) => this.#up(event));
     canvas.addEventListener("pointercancel", () => this.drop());
     canvas.addEventListener("keydown", (event) => this.#key(event));
-    canvas.addEventListener("blur", () => { this.cross = null; this.#corner = null; this.draft = null; view.changed(); });
+    canvas.addEventListener("blur", () => {
+      this.cross = null;
+      this.#corner = null;
+      this.draft = null;
+      view.changed();
+    });
   }
 
   /** Forgets what was being drawn. */
@@ -37,11 +43,14 @@ export class Pointing {
   }
 
   #place(event) {
-    const size = this.view.size(), area = this.canvas.getBoundingClientRect();
+    const size = this.view.size(),
+      area = this.canvas.getBoundingClientRect();
     if (!size || !area.width || !area.height) return null;
     const inside = (value, limit) => Math.min(limit - 1, Math.max(0, value));
-    return [inside((event.clientX - area.left) / area.width * size.width, size.width),
-      inside((event.clientY - area.top) / area.height * size.height, size.height)];
+    return [
+      inside(((event.clientX - area.left) / area.width) * size.width, size.width),
+      inside(((event.clientY - area.top) / area.height) * size.height, size.height),
+    ];
   }
 
   #down(event) {
@@ -67,7 +76,8 @@ export class Pointing {
   #up(event) {
     const point = this.#start && event.isPrimary ? this.#place(event) : null;
     if (!point) return;
-    const { point: start } = this.#start, drawn = this.draft !== null;
+    const { point: start } = this.#start,
+      drawn = this.draft !== null;
     this.drop();
     if (drawn) this.#sendBox(boxOf(start, point));
     else this.view.click(point.map(rounded));
@@ -79,17 +89,21 @@ export class Pointing {
   }
 
   #key(event) {
-    const size = this.view.size(), arrow = ARROWS[event.key];
+    const size = this.view.size(),
+      arrow = ARROWS[event.key];
     if (!size || event.ctrlKey || event.metaKey || event.altKey) return;
     if (arrow) {
       const step = Math.max(1, Math.max(size.width, size.height) * (event.shiftKey ? BIG_STEP : SMALL_STEP));
       const from = this.cross ?? [size.width / 2, size.height / 2];
       const limits = [size.width, size.height];
-      this.cross = this.cross ? from.map((value, axis) => Math.min(limits[axis] - 1, Math.max(0, value + arrow[axis] * step))) : from;
+      this.cross = this.cross
+        ? from.map((value, axis) => Math.min(limits[axis] - 1, Math.max(0, value + arrow[axis] * step)))
+        : from;
       if (this.#corner) this.draft = boxOf(this.#corner, this.cross);
       this.#say(`${this.cross.map(Math.round).join(", ")}`);
     } else if (event.key === "Enter" && this.cross) {
-      const corner = this.#corner, cross = this.cross;
+      const corner = this.#corner,
+        cross = this.cross;
       this.drop();
       if (corner) this.#sendBox(boxOf(corner, cross));
       else this.view.click(cross.map(rounded));

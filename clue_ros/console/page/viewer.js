@@ -28,11 +28,17 @@ export class Viewer {
       box: (box) => actions.box(box),
     });
     for (const input of document.querySelectorAll("[data-layer]")) {
-      input.addEventListener("change", () => { this.layers[input.dataset.layer] = input.checked; this.redraw(); });
+      input.addEventListener("change", () => {
+        this.layers[input.dataset.layer] = input.checked;
+        this.redraw();
+      });
       this.layers[input.dataset.layer] = input.checked; // the browser may have kept it over a reload
     }
     const opacity = document.getElementById("opacity");
-    opacity.addEventListener("input", () => { this.layers.opacity = opacity.valueAsNumber / 100; this.redraw(); });
+    opacity.addEventListener("input", () => {
+      this.layers.opacity = opacity.valueAsNumber / 100;
+      this.redraw();
+    });
     this.layers.opacity = opacity.valueAsNumber / 100;
     document.getElementById("show-live").addEventListener("click", () => this.choose(true));
     document.getElementById("show-dialogue").addEventListener("click", () => this.choose(false));
@@ -107,19 +113,28 @@ export class Viewer {
   #draw() {
     this.#asked = 0;
     this.#labels();
-    const frame = this.frame(), canvas = this.#canvas;
+    const frame = this.frame(),
+      canvas = this.#canvas;
     const none = document.getElementById("no-image");
     none.hidden = Boolean(frame);
-    setText(none, !this.frozen ? "Waiting for the first image" : this.hasFrozen ? "The image is on its way" : "The recording has no image of this");
+    setText(
+      none,
+      !this.frozen
+        ? "Waiting for the first image"
+        : this.hasFrozen
+          ? "The image is on its way"
+          : "The recording has no image of this",
+    );
     canvas.classList.toggle("blank", !frame);
     if (!frame) return;
     const ratio = String(frame.width / frame.height);
     if (canvas.style.getPropertyValue("--ratio") !== ratio) canvas.style.setProperty("--ratio", ratio);
     const unit = Math.min(3, devicePixelRatio || 1);
     const width = Math.max(1, Math.round(canvas.clientWidth * unit));
-    const height = Math.max(1, Math.round(width * frame.height / frame.width));
+    const height = Math.max(1, Math.round((width * frame.height) / frame.width));
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    const context = canvas.getContext("2d"), scale = width / frame.width;
+    const context = canvas.getContext("2d"),
+      scale = width / frame.width;
     paintScene(context, frame, this.layers, this.#content(), unit);
     const { draft, cross } = this.pointing;
     if (draft) paintBox(context, draft, scale, unit, COLORS.draft, "", [3, 3]);
@@ -130,7 +145,9 @@ export class Viewer {
   // Overlays belong to the dialogue's image: on a live one they would lie beside the objects.
   #content() {
     if (!this.frozen) return { heat: null, mask: null, regions: [], target: null };
-    const { dialogue } = this.#state, index = this.shownReading, reading = dialogue.readings[index];
+    const { dialogue } = this.#state,
+      index = this.shownReading,
+      reading = dialogue.readings[index];
     const newest = index === dialogue.readings.length - 1;
     const target = newest ? dialogue.target : null;
     return {
@@ -142,7 +159,8 @@ export class Viewer {
   }
 
   #labels() {
-    const frozenThere = this.hasFrozen || this.replaying, frozen = this.frozen;
+    const frozenThere = this.hasFrozen || this.replaying,
+      frozen = this.frozen;
     const dialogue = document.getElementById("show-dialogue");
     dialogue.disabled = !frozenThere;
     setText(dialogue, this.replaying ? "Replay" : "Dialogue");
@@ -150,17 +168,29 @@ export class Viewer {
     setAttribute(dialogue, "aria-pressed", String(frozen));
     const badge = document.getElementById("badge");
     const kind = this.replaying ? "replay" : frozen ? "frozen" : this.#images.live ? "live" : "none";
-    setText(badge, { replay: "Replay", frozen: this.#state?.dialogue.open ? "Frozen for the dialogue" : "Image of the dialogue", live: "Live", none: "No image yet" }[kind]);
+    setText(
+      badge,
+      {
+        replay: "Replay",
+        frozen: this.#state?.dialogue.open ? "Frozen for the dialogue" : "Image of the dialogue",
+        live: "Live",
+        none: "No image yet",
+      }[kind],
+    );
     setAttribute(badge, "data-kind", kind);
     const { camera, camera_age_s: seconds } = this.#state?.connection ?? {};
     const age = document.getElementById("age");
-    age.hidden = frozen || !(camera !== "ok" && seconds !== null || seconds > STALE_AGE);
+    age.hidden = frozen || !((camera !== "ok" && seconds !== null) || seconds > STALE_AGE);
     if (!age.hidden) setText(age, `image is ${Math.round(seconds)} s old`);
     const { open, question } = this.#state?.dialogue ?? {};
     this.#canvas.classList.toggle("asking", frozen && Boolean(open) && question !== null && !this.replaying);
     this.#canvas.classList.toggle("stale", !frozen && camera !== undefined && camera !== "ok");
     const size = this.frame();
-    setAttribute(this.#canvas, "aria-label", size ? `${badge.textContent}: camera image, ${size.width} by ${size.height} pixels` : "Camera image, none yet");
+    setAttribute(
+      this.#canvas,
+      "aria-label",
+      size ? `${badge.textContent}: camera image, ${size.width} by ${size.height} pixels` : "Camera image, none yet",
+    );
   }
 }
 
@@ -173,9 +203,14 @@ export function thumbnail(images, reading, width) {
   const unit = Math.min(2, devicePixelRatio || 1);
   const canvas = element("canvas", { attributes: { "aria-hidden": "true" } });
   canvas.width = Math.round(width * unit);
-  canvas.height = Math.round(width * unit * frame.height / frame.width);
+  canvas.height = Math.round((width * unit * frame.height) / frame.width);
   const layers = { map: true, opacity: 0.7, regions: true, target: false, mask: false, confidence: false };
-  const content = { heat: reading.map === null ? null : images.heatCanvas(reading.map), mask: null, regions: alone ? [] : reading.regions, target: null };
+  const content = {
+    heat: reading.map === null ? null : images.heatCanvas(reading.map),
+    mask: null,
+    regions: alone ? [] : reading.regions,
+    target: null,
+  };
   paintScene(canvas.getContext("2d"), frame, layers, content, unit);
   return canvas;
 }

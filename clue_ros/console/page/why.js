@@ -25,39 +25,77 @@ export class Why {
   render(dialogue, shown) {
     const { readings, turns, latency, id } = dialogue;
     const said = saidBefore(turns, readings.length);
-    const items = readings.map((reading, index) => ({ reading, index, said: said[index], before: readings[index - 1] ?? null }));
+    const items = readings.map((reading, index) => ({
+      reading,
+      index,
+      said: said[index],
+      before: readings[index - 1] ?? null,
+    }));
     setText(document.getElementById("why-summary"), summary(readings, latency));
     this.#list.classList.toggle("none", !items.length);
     if (!items.length) {
-      rebuild(this.#list, "none", () => element("li", { class: "nothing", text: "For each instruction and each answer: where the model looks for the words, and how sure it is that only one thing is meant." }));
+      rebuild(this.#list, "none", () =>
+        element("li", {
+          class: "nothing",
+          text: "For each instruction and each answer: where the model looks for the words, and how sure it is that only one thing is meant.",
+        }),
+      );
       return;
     }
     this.#list.querySelector(".nothing")?.remove();
     rebuild(this.#list, ["dialogue", id], () => []);
-    keyed(this.#list, items, ({ index }) => index, (item) => this.#card(item), (card, item) => this.#update(card, item, shown));
+    keyed(
+      this.#list,
+      items,
+      ({ index }) => index,
+      (item) => this.#card(item),
+      (card, item) => this.#update(card, item, shown),
+    );
   }
 
   #card({ index }) {
-    return element("li", { class: "step" },
+    return element(
+      "li",
+      { class: "step" },
       element("button", { class: "picture", attributes: { type: "button" }, on: { click: () => this.select(index) } }),
-      element("p", { class: "said" }), element("p", { class: "numbers" }));
+      element("p", { class: "said" }),
+      element("p", { class: "numbers" }),
+    );
   }
 
   #update(card, { reading, index, said, before }, shown) {
     const [button, words, numbers] = card.children;
-    const frame = this.images.frame(reading.frame), map = reading.map === null ? null : this.images.heatCanvas(reading.map);
+    const frame = this.images.frame(reading.frame),
+      map = reading.map === null ? null : this.images.heatCanvas(reading.map);
     rebuild(button, [Boolean(frame), Boolean(map), reading, devicePixelRatio], () => [
-      thumbnail(this.images, reading, WIDTH) ?? element("span", { class: "nothing", text: reading.frame === null ? "its image did not come" : "image on its way" }),
+      thumbnail(this.images, reading, WIDTH) ??
+        element("span", {
+          class: "nothing",
+          text: reading.frame === null ? "its image did not come" : "image on its way",
+        }),
     ]);
-    setAttribute(button, "aria-label", `Step ${index + 1}: ${percent(reading.probability)}, ${reading.is_ambiguous ? "ambiguous" : "clear"}. Show its map over the image`);
+    setAttribute(
+      button,
+      "aria-label",
+      `Step ${index + 1}: ${percent(reading.probability)}, ${reading.is_ambiguous ? "ambiguous" : "clear"}. Show its map over the image`,
+    );
     setAttribute(button, "aria-pressed", String(index === shown));
     rebuild(words, [said, reading.expression, index], () => [
-      element("span", { class: "muted", text: index ? "after " : "" }), gestureOf(said) ? element("span", { text: gestureOf(said) }) : element("q", { text: said || reading.expression }),
+      element("span", { class: "muted", text: index ? "after " : "" }),
+      gestureOf(said) ? element("span", { text: gestureOf(said) }) : element("q", { text: said || reading.expression }),
     ]);
-    const change = Number.isFinite(before?.probability) && Number.isFinite(reading.probability) ? Math.round(100 * (reading.probability - before.probability)) : null;
+    const change =
+      Number.isFinite(before?.probability) && Number.isFinite(reading.probability)
+        ? Math.round(100 * (reading.probability - before.probability))
+        : null;
     rebuild(numbers, [reading, change], () => [
-      element("strong", { class: reading.is_ambiguous ? "ask" : "clear", text: `${percent(reading.probability)} ${reading.is_ambiguous ? "ambiguous" : "clear"}` }),
-      change === null ? null : element("span", { text: `${change > 0 ? "+" : change < 0 ? "−" : "±"}${Math.abs(change)} points` }),
+      element("strong", {
+        class: reading.is_ambiguous ? "ask" : "clear",
+        text: `${percent(reading.probability)} ${reading.is_ambiguous ? "ambiguous" : "clear"}`,
+      }),
+      change === null
+        ? null
+        : element("span", { text: `${change > 0 ? "+" : change < 0 ? "−" : "±"}${Math.abs(change)} points` }),
       duration(reading.latency_s) ? element("span", { text: duration(reading.latency_s) }) : null,
     ]);
   }
