@@ -114,6 +114,9 @@ def run(args: argparse.Namespace) -> int:
         if other is not None:
             other.close()
     print_results(results)
+    if not results.measures:
+        raise ClueError(f"nothing of {getattr(args, 'path', None) or 'the scenes'} can be judged by this suite: look at clue data "
+                        "check, and at --split")
     print(f"results: {folder} (results.json, summary.csv, rows.csv, plots); a page of it: clue report {folder}")
     return 0
 

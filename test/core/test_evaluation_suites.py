@@ -364,6 +364,13 @@ def test_a_run_without_any_item_says_so(tiny_model_dir, dialogues):
     subject.close()
 
 
+def test_data_that_nothing_can_be_judged_on_is_an_error(tiny_model_dir, tmp_path, capsys):
+    (tmp_path / "mine.jsonl").write_text('{"image": "a.png", "expression": "the mug", "lable": "clear"}\n')
+    arguments = ["evaluate", "ambiguity", str(tmp_path / "mine.jsonl"), "--model", str(tiny_model_dir)]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "mine.jsonl can be judged by this suite: look at clue data check" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not MODEL.is_dir(), reason="the embedded model is not there")
 def test_a_stock_model_is_evaluated_too(dialogues, tmp_path):
     model = tmp_path / "stock"
