@@ -158,7 +158,8 @@ class BeliefGrounder:
             asking = self._question(image, alike.words, turns, asking, belief, fallback=True)
             if asking.question:
                 return asking
-        return _chosen(decision, belief, belief.best)
+        found = _chosen(decision, belief, belief.best)
+        return replace(found, confidence=found.confidence * alike.confidences[belief.best])
 
     def _things(self, image, should_stop) -> Sequence[Any]:
         """What stands there, as for chat: asked once an image, and kept with it."""

@@ -9,7 +9,7 @@ same kind. A kind or a colour that the words name ("a blue one like this", "the 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple
 
 from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.pointing import likelihoods, outside, pointed_place
@@ -30,11 +30,12 @@ _ANOTHER = re.compile(r"\b(?:an ?other|some other|the other|a different|one more
 
 class Alike(NamedTuple):
     """words: the instruction with the example's colour and kind in the place of "like this"; example: its box in pixels;
-    belief: over the other things that are like it; empty: nothing is."""
+    belief: over the other things that are like it; empty: nothing is; confidences: in [0, 1], of their boxes."""
 
     words: str
     example: Box
     belief: Belief
+    confidences: Tuple[float, ...]
 
 
 def speaks_of_likeness(expression: str) -> bool:
@@ -58,11 +59,12 @@ def things_alike(things: Sequence[Thing], expression: str, pointed: Answer, widt
     kin = [t for t in things if t is not example and t.category == kind]
     twins = [t for t in kin if color and t.color == color]
     alike = twins or ([] if said_color else kin)
-    boxes = [(_standing_for(t.box, candidates), t.confidence) for t in alike]
-    kept = [(box, weight) for box, weight in boxes if box is not None and box_iou(box, example.box) < SAME_IOU]
+    standing = [(_standing_for(t.box, candidates), t.confidence) for t in alike]
+    kept = [(box, weight) for box, weight in standing if box is not None and box_iou(box, example.box) < SAME_IOU]
     shown_color = color if twins or said_color else ""
     words = _rewritten(expression, kind, said_kind is not None, "" if said_color else shown_color)
-    return Alike(words, example.box, Belief.of([box for box, _ in kept], [weight for _, weight in kept]))
+    boxes, weights = [box for box, _ in kept], tuple(weight for _, weight in kept)
+    return Alike(words, example.box, Belief.of(boxes, weights), weights)
 
 
 def _example(things: Sequence[Thing], pointed: Answer, width: float) -> Optional[Thing]:

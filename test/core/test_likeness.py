@@ -48,7 +48,7 @@ def test_words_that_ask_for_something_alike(said, speaks):
 def test_what_is_alike_is_the_same_kind_and_colour_and_else_the_same_kind(said, pointed, words, meant):
     alike = things_alike(TABLE, said, at(pointed), WIDTH)
     assert alike.words == words and alike.example == pointed.box
-    assert alike.belief.boxes == tuple(it.box for it in meant)
+    assert alike.belief.boxes == tuple(it.box for it in meant) and alike.confidences == (0.8,) * len(meant)
 
 
 def test_where_nothing_is_known_nothing_is_alike():
@@ -93,6 +93,7 @@ def test_the_embedded_model_on_rendered_scenes(capsys):
                 # The person points at one of those that are alike: it is taken, and the example is not.
                 turns = [Turn(row["question"], Answer(point=example.alike[0].center))]
                 decision = believing.ground(seen, likeness_suite.EXPRESSION, turns, pointing=Answer(point=example.point))
+                assert 0 < decision.confidence < 1
                 answered.append(decision.outcome is Outcome.FOUND and box_iou(decision.box, example.alike[0]) >= 0.5)
                 numbered = numbering.ground(seen, likeness_suite.EXPRESSION, pointing=Answer(point=example.point))
                 turns = [Turn(numbered.question, Answer("the second one"))]
