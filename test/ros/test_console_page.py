@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bench import wait_until
 from browser import Pages, browser, contrasts, overlaps, settled
-from scripted_console import MUGS, QUIET, ScriptedConsole, asking, found, mug_box, scene, turn
+from scripted_console import HELLO, MUGS, QUIET, ScriptedConsole, asking, found, mug_box, scene, turn
 
 GOAL = {
     "id": "a" * 32,
@@ -281,6 +281,27 @@ def test_a_network_that_dies_silently_is_noticed(console, pages):
     page.get_by_role("alert").get_by_text("The console does not answer").wait_for(timeout=60_000)
     console.answering.set()
     wait_until(lambda: page.get_by_role("alert").count() == 0, 60.0, "connected again")
+
+
+def test_a_console_that_only_shows(pages):
+    console = ScriptedConsole(hello={**HELLO, "options": {**HELLO["options"], "can_instruct": False}})
+    try:
+        console.pictures()
+        console.say(dialogue=asking(), goals=[GOAL])
+        page = pages.open(console.address)
+        question_shown(page)
+        page.get_by_text("This page only shows").wait_for()
+        assert page.get_by_role("button", name="Answer").is_disabled() and page.locator(".chip").count() == 0
+        assert page.get_by_role("button", name="Never mind").is_disabled()
+        assert page.get_by_role("button", name="Cancel the goal").count() == 0
+        page.mouse.click(*place_of(page, *MUGS[0]))
+        page.locator("#notes").get_by_text("This page only shows").wait_for()
+        console.say(dialogue=found())
+        page.locator(".outcome.good").wait_for()
+        assert page.get_by_role("button", name="Not that one").count() == 0
+        assert {message["type"] for message in console.heard} <= {"seen"}
+    finally:
+        console.close()
 
 
 def test_a_wrong_token_is_named_and_the_right_one_is_used(pages):

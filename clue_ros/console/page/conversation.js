@@ -52,7 +52,7 @@ export class Conversation {
   #input = document.getElementById("say");
   #dialogueId = undefined;
   #mode = "";
-  #canInstruct = true;
+  #mayAct = true;
 
   /** actions: {instruct(text), answer({text}|{click}), neverMind()}, each returns whether it was sent. */
   constructor(actions) {
@@ -77,15 +77,14 @@ export class Conversation {
   /** limits: those of the server's hello. */
   configure(limits, options) {
     if (Number.isInteger(limits?.text)) this.#input.maxLength = limits.text;
-    this.#canInstruct = options?.can_instruct !== false;
+    this.#mayAct = options?.can_instruct !== false;
   }
 
   render(state, connected) {
-    this.#mode = inputMode(state, connected);
-    if (this.#mode === "instruct" && !this.#canInstruct) this.#mode = "";
+    this.#mode = inputMode(state, connected && this.#mayAct);
     if (state) {
       this.#renderTurns(state.dialogue);
-      this.#renderResult(state.dialogue, connected && correctable(state));
+      this.#renderResult(state.dialogue, connected && this.#mayAct && correctable(state));
       this.#renderChoices(state.dialogue);
       const source = { action: "from a goal", speech: "spoken" }[state.dialogue.source] ?? "";
       setText(document.getElementById("source"), source);
@@ -222,22 +221,20 @@ export class Conversation {
     );
     document.getElementById("send").disabled = !this.#mode || waiting;
     setText(document.getElementById("send"), wouldAnswer ? "Answer" : "Send");
-    document.getElementById("correct").hidden = !connected || !correctable(state);
-    document.getElementById("never-mind").disabled = !connected || !state?.dialogue.open || Boolean(state?.replay);
-    const help = !connected
-      ? "Not connected: what you type stays here until the console is back."
-      : state?.replay
-        ? "This is a recording. Live, at the top of the image, leads back."
-        : !this.#canInstruct && !state?.dialogue.open
-          ? "This console shows only: it was started without the right to give instructions."
-          : waiting
-            ? "The robot is looking for it."
-            : this.#mode === "answer"
-              ? "Type, choose a reply, click the object or draw a box around it."
-              : correctable(state)
-                ? "Send: a new instruction. Correct: more words about the last one, such as “the left one instead”."
-                : "";
-    setText(document.getElementById("say-help"), help);
+    document.getElementById("correct").hidden = !connected || !this.#mayAct || !correctable(state);
+    const open = connected && this.#mayAct && state?.dialogue.open && !state.replay;
+    document.getElementById("never-mind").disabled = !open;
+    setText(document.getElementById("say-help"), this.#help(state, connected));
+  }
+
+  #help(state, connected) {
+    if (!this.#mayAct) return "This page only shows: the console was started with can_instruct false.";
+    if (!connected) return "Not connected: what you type stays here until the console is back.";
+    if (state?.replay) return "This is a recording. Live, at the top of the image, leads back.";
+    if (this.#mode === "wait") return "The robot is looking for it.";
+    if (this.#mode === "answer") return "Type, choose a reply, click the object or draw a box around it.";
+    if (!correctable(state)) return "";
+    return "Send: a new instruction. Correct: more words about the last one, such as “the left one instead”.";
   }
 }
 

@@ -20,6 +20,7 @@ startLayers(document.getElementById("layers"));
 document.getElementById("export").href = address("export");
 
 let state = null;
+let mayAct = true; // else the console was started for looking only
 let arrived = null,
   seen = null; // ids of the newest live image, and of the last one that the server was told of
 
@@ -35,6 +36,7 @@ const send = (message) => {
 const banner = new Banner(() => connection.retryNow());
 const viewer = new Viewer(images, {
   point: (click) => {
+    if (!mayAct) return notes.add("info", "This page only shows.");
     if (state?.replay) return notes.add("info", "This is a recording: pointing does nothing here.");
     // An open question is about the dialogue's image: a click on the live one would mean another place.
     if (asked() && !viewer.hasFrozen)
@@ -47,7 +49,7 @@ const viewer = new Viewer(images, {
     );
   },
   box: (box) => {
-    if (asked() && viewer.frozen && !state.replay) return send({ type: "answer", box });
+    if (mayAct && asked() && viewer.frozen && !state.replay) return send({ type: "answer", box });
     return notes.add("info", "A box answers a question; none is open on this image.");
   },
   goLive: () => send({ type: "live" }),
@@ -115,6 +117,8 @@ const receivers = {
     if (message.version !== VERSION) notes.add("warn", "The console was renewed: reload this page.");
     images.clear();
     arrived = seen = null;
+    mayAct = message.options?.can_instruct !== false;
+    document.body.classList.toggle("looks-only", !mayAct);
     conversation.configure(message.limits, message.options);
     replay.configure(message.options?.replay);
   },
