@@ -14,15 +14,15 @@ from clue_ros.types import Box
 
 MAX_CHIPS = 6
 MAX_CHARACTERS = 40  # of one chip; a longer part of a sentence is no option
-CLEAR_GAP = 0.05  # of the image's width: centres nearer than this are not left and right of each other
+CLEAR_GAP = 0.5  # of the regions' mean width: centres nearer than this are not left and right of each other
 _ALTERNATIVES = re.compile(r"^(?P<before>.*?)\s+or\s+(?P<last>[^,?]+)\?$", re.IGNORECASE)
 _COUNT = {2: ("the left one", "the right one"), 3: ("the left one", "the middle one", "the right one")}
 
 
-def chips_for(question: str, regions: Sequence[Box] = (), width: float = 0.0) -> Tuple[str, ...]:
+def chips_for(question: str, regions: Sequence[Box] = ()) -> Tuple[str, ...]:
     """Up to MAX_CHIPS short answers to an open question, each as a person would type it.
 
-    regions: boxes of the competing regions in pixels of an image of `width` pixels; used if the question names nothing.
+    regions: boxes of the competing regions, in pixels; used if the question names nothing.
     """
     named = [text for text in (*options(question), *_alternatives(question)) if text]
     named = list(dict.fromkeys(text for text in named if len(text) <= MAX_CHARACTERS))
@@ -31,7 +31,7 @@ def chips_for(question: str, regions: Sequence[Box] = (), width: float = 0.0) ->
     single = options(question)
     if len(single) == 1:  # "Do you mean the red mug?"
         return ("yes", "no")
-    return _places(regions, width)
+    return _places(regions)
 
 
 def _alternatives(question: str) -> List[str]:
@@ -51,10 +51,11 @@ def _alternatives(question: str) -> List[str]:
     return [text.lower() for text in (*listed, last)] if listed else []
 
 
-def _places(regions: Sequence[Box], width: float) -> Tuple[str, ...]:
+def _places(regions: Sequence[Box]) -> Tuple[str, ...]:
     words = _COUNT.get(len(regions))
-    if words is None or width <= 0:
+    if words is None:
         return ()
+    gap = CLEAR_GAP * sum(box.x1 - box.x0 for box in regions) / len(regions)
     centres = sorted(box.center[0] for box in regions)
-    clear = all(right - left >= CLEAR_GAP * width for left, right in zip(centres, centres[1:]))
+    clear = all(right - left > gap for left, right in zip(centres, centres[1:]))
     return words if clear else ()

@@ -22,8 +22,7 @@ MAX_TURNS = 100  # of one dialogue; the node's own budget of questions keeps far
 
 @dataclass(frozen=True)
 class Reading:
-    """One reading of the detector. regions: (box in pixels, strength in [0, 1]); frame, map: ids of pictures; width: of
-    the image in pixels, 0 where it is not known."""
+    """One reading of the detector. regions: (box in pixels, strength in [0, 1]); frame, map: ids of pictures."""
 
     expression: str
     probability: float
@@ -32,7 +31,6 @@ class Reading:
     regions: Tuple[Tuple[Box, float], ...] = ()
     frame: Optional[int] = None
     map: Optional[int] = None
-    width: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -215,7 +213,7 @@ class Dialogues:
             "step": len(current.readings) + 1, "expression": reading.expression, "probability": reading.probability,
             "threshold": reading.threshold, "is_ambiguous": reading.is_ambiguous, "frame": reading.frame,
             "map": reading.map, "latency_s": round(max(0.0, now - current.last_word), 3) if current.open else None,
-            "regions": [{**_box(box), "score": score} for box, score in reading.regions], "image_width": reading.width,
+            "regions": [{**_box(box), "score": score} for box, score in reading.regions],
         })  # fmt: skip
         del current.readings[:-MAX_TURNS]
         if reading.frame is not None:
@@ -294,12 +292,9 @@ class Dialogues:
         self.finished.appendleft(dialogue)
 
     def _offer_chips(self, dialogue: Dialogue) -> None:
-        regions, width = [], 0.0
-        if dialogue.readings:
-            last = dialogue.readings[-1]
-            width = last["image_width"]
-            regions = [Box(r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]) for r in last["regions"]]
-        dialogue.chips = chips_for(dialogue.question, regions, width)
+        last = dialogue.readings[-1]["regions"] if dialogue.readings else ()
+        regions = [Box(r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]) for r in last]
+        dialogue.chips = chips_for(dialogue.question, regions)
 
 
 def _box(box: Box) -> Dict[str, float]:

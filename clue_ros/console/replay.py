@@ -167,7 +167,7 @@ def _episode(played: Played, rgb: Optional[np.ndarray], start: int) -> Episode:
             last = n == len(session.transcript) - 1 and line.speaker == ROBOT
             lines.append(Told(
                 line.speaker, line.text, line.at,
-                None if decision is None else reading_of(decision, frame, width, pictures),
+                None if decision is None else reading_of(decision, frame, pictures),
                 None if decision is None or decision.box is None or not last else
                 Found(decision.box, decision.confidence, session.expression),
                 played.outcome if last else None, played.reason,
@@ -181,7 +181,7 @@ def _episode(played: Played, rgb: Optional[np.ndarray], start: int) -> Episode:
     return Episode(title, build)
 
 
-def reading_of(decision: Decision, frame: Optional[int], width: int, pictures: Pictures) -> Optional[Reading]:
+def reading_of(decision: Decision, frame: Optional[int], pictures: Pictures) -> Optional[Reading]:
     """The reading of a decision; None where it made none (words that the model does not know)."""
     ambiguity = decision.ambiguity
     if ambiguity is None:
@@ -190,7 +190,7 @@ def reading_of(decision: Decision, frame: Optional[int], width: int, pictures: P
     heat = pictures.keep_map(to_grey(ambiguity.attention_map)) if np.size(ambiguity.attention_map) else None
     return Reading(
         decision.expression, float(ambiguity.probability), float(ambiguity.threshold), bool(ambiguity.is_ambiguous),
-        regions, frame, heat, width,
+        regions, frame, heat,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from clue_ros.types import ClueError
 
 PORT = 8765
 LARGEST_MESSAGE = 65536  # bytes; above, the socket is closed unread (1009); from requests.MAX_MESSAGE on it is refused
-START_S, STOP_S = 15.0, 5.0
+START_S, STOP_S = 60.0, 10.0
 # 4401 token, 4403 origin, 4429 too many pages; 1008 flood, 1009 larger than LARGEST_MESSAGE.
 NO_TOKEN, NO_ORIGIN, TOO_MANY = 4401, 4403, 4429
 HEADERS = {
@@ -190,7 +190,7 @@ class ConsoleServer:
     def stop(self) -> None:
         """Closes every socket; pages find out and try again."""
         if self._server is not None:
-            self._server.should_exit = self._server.force_exit = True
+            self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(STOP_S)
         self._socket.close()

@@ -98,9 +98,11 @@ class DialogueEars:
     def _on_ambiguity(self, message: Ambiguity) -> None:
         now = time.monotonic()
         heat = attention_of(message)
+        # Where a belief is kept, what it is over competes; else what the attention points at.
+        rivals = tuple((msg_to_box(box), float(share)) for box, share in zip(message.candidates, message.belief))
+        rivals = rivals or tuple((msg_to_box(region.box), float(region.strength)) for region in message.regions)
         reading = Reading(
-            message.expression, message.probability, message.threshold, message.is_ambiguous,
-            tuple((msg_to_box(region.box), float(region.strength)) for region in message.regions),
+            message.expression, message.probability, message.threshold, message.is_ambiguous, rivals,
             self.frame_of(message.header), None if heat is None else self._pictures.keep_map(to_grey(heat)),
         )  # fmt: skip
         with self._state.dialogues() as dialogues:

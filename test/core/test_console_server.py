@@ -95,7 +95,7 @@ def a_dialogue(running: Running, text: str = "the mug") -> "tuple[int, int]":
     heat = running.pictures.keep_map(np.eye(16, dtype=np.uint8) * 255)
     with running.state.dialogues() as dialogues:
         dialogues.say(PERSON, text, 1.0, 1.0)
-        dialogues.read(Reading(text, 0.9, 0.5, True, ((Box(1, 2, 3, 4), 1.0),), frame, heat, 64.0), 1.2)
+        dialogues.read(Reading(text, 0.9, 0.5, True, ((Box(1, 2, 3, 4), 1.0),), frame, heat), 1.2)
         dialogues.find_target(Found(Box(5, 6, 20, 30), 0.9, text, (0.1, 0.2, 0.7), "camera"))
         dialogues.say(ROBOT, "I see it.", 2.0, 2.0, "found")
     return frame, heat

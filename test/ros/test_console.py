@@ -113,6 +113,14 @@ def _decoded(console, number: int) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(console.pictures.get(number).body, np.uint8), cv2.IMREAD_COLOR)
 
 
+def test_a_question_that_names_nothing_gets_places(run):
+    bench, console = run({"the mug": [Say.ask("Which one do you mean?"), Say.found(Box(10, 20, 30, 40))]})
+    wait_until(lambda: console._camera.last is not None, LIMIT_S)
+    with open_page(console.url) as page:
+        page.send(type="instruct", text="the mug")
+        page.until(lambda p: dialogue_of(p).get("chips") == ["the left one", "the right one"])
+
+
 @pytest.mark.parametrize("answer, said", [({"click": [12, 30]}, "(click 12 30)"),
                                           ({"box": [10, 20, 5, 6]}, "(box 10 20 15 26)")])  # fmt: skip
 def test_answers_by_pointing(run, answer, said):
