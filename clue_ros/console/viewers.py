@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import Any, Deque, Optional, Protocol, Set
 
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from fastapi.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from clue_ros.console import requests
 from clue_ros.console.access import Allowance

@@ -18,6 +18,7 @@ DEPENDENCY_OF = {"cv2": "python3-opencv", "numpy": "python3-numpy", "PIL": "pyth
                  "transformers": "python3-transformers-pip", "peft": "python3-peft-pip",
                  "safetensors": "python3-safetensors-pip", "tokenizers": "python3-tokenizers-pip",
                  "mujoco": "python3-mujoco-pip", "jinja2": "python3-jinja2",
+                 "fastapi": "python3-fastapi", "uvicorn": "python3-uvicorn", "websockets": "python3-websockets",
                  "accelerate": "python3-accelerate-pip", "rosbags": "python3-rosbags-pip"}
 # Used where they are importable, and only there (DESIGN: "Optional").
 OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_ros", "tf2_geometry_msgs",
