@@ -136,7 +136,10 @@ class Console(Node):
         else:
             self._call_answer(Answer.Request(kind=Answer.Request.TEXT, text=request.text), tell)
 
-    def _call_answer(self, request: Answer.Request, tell: Tell) -> None:
+    def _call_answer(
+        self, request: Answer.Request, tell: Tell, refused: Optional[Callable[[], bool]] = None
+    ) -> None:
+        """refused: what else can be done where the node does not take it; false if nothing."""
         if not self._answer.service_is_ready():
             tell("error", "Nobody takes the answer: the node is away.")
             return
@@ -144,7 +147,7 @@ class Console(Node):
         def answered(done: Any) -> None:
             if done.exception() is not None:
                 tell("error", f"The answer was lost: {done.exception()}")
-            elif not done.result().accepted:
+            elif not done.result().accepted and not (refused and refused()):
                 tell("warn", f"The answer was not taken: {done.result().message}")
 
         self._answer.call_async(request).add_done_callback(answered)
@@ -161,11 +164,20 @@ class Console(Node):
         """While a question is open, or after a target, the node hears it; a goal at work is canceled."""
         opened = open_dialogue(self.state)
         if opened is None or opened[1]:
-            self._call_answer(Answer.Request(kind=Answer.Request.TEXT, text="never mind"), tell)
+            # The question may be on the page a moment before the node takes answers: the goal then is canceled.
+            goal = opened[0] if opened else None
+            self._call_answer(Answer.Request(kind=Answer.Request.TEXT, text="never mind"), tell,
+                              lambda: self._cancel(goal, tell))
         elif self.state.runs(opened[0]):
             self._goals.cancel(opened[0], tell)
         else:
             self._speech.publish(String(data="never mind"))
+
+    def _cancel(self, goal: Optional[str], tell: Tell) -> bool:
+        running = goal is not None and self.state.runs(goal)
+        if running:
+            self._goals.cancel(goal, tell)
+        return running
 
     def _open(self, paths: List[str], model: ModelSettings) -> Dict[str, Any]:
         """{id: recording}; bags are played to the model now, so that pages only look."""
