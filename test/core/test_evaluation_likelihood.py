@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import clue_ros
+from clue_ros.evaluation.episode_runner import derive_episode
 from clue_ros.evaluation.likelihood import Likelihood, suffix_likelihoods
 from clue_ros.evaluation.subject import CannotAnswerError, Subject, features_of, fingerprint
 from clue_ros.geometry import to_square
+from clue_ros.simulation.renderer import TabletopRenderer
 from clue_ros.training.vision import start
 from clue_ros.types import Answer, Box, ModelLoadError, Turn
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
@@ -87,11 +89,14 @@ def test_the_embedded_model_prefers_a_question_of_its_grammar(subject):
 
 
 def test_its_own_question_is_likelier_than_others(subject):
-    seen = subject.look(RGB)
-    own = subject.question(seen, "hand me the mug", [])
+    episode = derive_episode(100, 1)  # ambiguous by colour
+    with TabletopRenderer(640, 480) as renderer:
+        seen = subject.look(renderer.render(episode.scene).rgb)
+    own = subject.question(seen, episode.expression, [])
     assert own.endswith("?")
     others = ["do you mean the red bowl or the blue plate ?", "do you mean the front can or the back can ?"]
-    assert subject.question_likelihoods(seen, "hand me the mug", [], [own, *others])[0].log_probability > -8
+    found = subject.question_likelihoods(seen, episode.expression, [], [own, *others])
+    assert found[0].log_probability > -8 and found[0].per_token == max(f.per_token for f in found)
 
 
 def test_a_closed_vocabulary_cannot_play_the_person(subject):
