@@ -142,7 +142,9 @@ def test_cancel_from_the_list_of_goals(make_system):
     instruct(page, "the slow one")
     page.get_by_role("button", name="Cancel the goal “the slow one”").click(timeout=SLOW)
     page.locator(".goal .state[data-kind=quiet]").get_by_text("canceled").wait_for(timeout=SLOW)
-    # The page is ready for the next instruction, and never mind ends one that waits for an answer.
+    # The page is ready for the next instruction, and never mind ends one that waits for an answer. The goal's state may
+    # come a moment before the dialogue's end, and until then the input waits.
+    page.get_by_placeholder("For instance").wait_for(timeout=SLOW)
     instruct(page, "the mug")
     page.locator(".turn.question").wait_for(timeout=SLOW)
     page.get_by_role("button", name="Never mind").click()
