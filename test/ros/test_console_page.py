@@ -3,46 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from bench import wait_until
-from browser import Pages, browser, contrasts, overlaps, settled
+from browser import settled
+from page_fixtures import GOAL, chrome, console, pages, question_shown  # noqa: F401
 from scripted_console import HELLO, MUGS, QUIET, ScriptedConsole, asking, found, mug_box, scene, turn
 
-GOAL = {
-    "id": "a" * 32,
-    "expression": "the red mug",
-    "state": "WAITING_FOR_ANSWER",
-    "error": "",
-    "elapsed_s": 3.2,
-    "can_cancel": True,
-}
-HEALTH = [
-    {"name": "clue: camera", "level": "ok", "message": "10 Hz", "values": [["age_s", "0.1"]]},
-    {"name": "clue: goals", "level": "error", "message": "last: MODEL_ERROR", "values": [["active", "1"]]},
-]
 HOSTILE = "<img src=x onerror='document.title=666'><script>document.title=666</script>&amp;"
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    with browser() as chrome:
-        yield chrome
-
-
-@pytest.fixture
-def pages(chrome):
-    pages = Pages(chrome)
-    yield pages
-    pages.close()
-    assert not pages.errors, pages.errors
-
-
-@pytest.fixture
-def console():
-    console = ScriptedConsole()
-    console.pictures()
-    yield console
-    console.close()
 
 
 def place_of(page, x, y):
@@ -63,11 +29,6 @@ def pixel(page, x, y) -> np.ndarray:
 
 def near(click, mug) -> bool:
     return bool(np.abs(np.subtract(click, MUGS[mug])).max() < 2)
-
-
-def question_shown(page):
-    page.wait_for_selector(".turn.question")
-    page.wait_for_selector("#canvas[data-frame='1']")
 
 
 def test_from_an_instruction_over_a_click_to_the_box(console, pages):
@@ -401,113 +362,3 @@ def test_replay_steps_through_episodes(console, pages):
     console.wait_for("live")
     console.say(dialogue=QUIET["dialogue"], replay=None)
     page.wait_for_selector("#badge[data-kind=live]")
-
-
-LONG = "the " + "very" * 30 + " long word"
-FULL = {
-    "goals": [
-        {**GOAL, "expression": LONG},
-        {**GOAL, "id": "b", "state": "ABORTED", "error": "MODEL_ERROR 7010: " + "x" * 90, "can_cancel": False},
-    ],
-    "health": HEALTH,
-    "history": [{"id": "x", "expression": LONG, "outcome": "FOUND"}],
-    "connection": {**QUIET["connection"], "camera": "stale", "camera_age_s": 9.0},
-}
-MOMENTS = {
-    "question": asking(chips=["the left one", LONG]),
-    "found": found(),
-    "failed": asking(open=False, question=None, chips=[], error={"code": 7005, "name": "NOT_FOUND", "text": LONG}),
-}
-SHOWS = {"question": ".chip", "found": ".outcome.good", "failed": ".outcome.bad"}
-
-
-def test_nothing_overlaps_from_phone_to_desktop(console, pages):
-    console.say(**FULL)
-    page = pages.open(console.address)
-    for moment, dialogue in MOMENTS.items():
-        console.say(dialogue=dialogue)
-        page.wait_for_selector(SHOWS[moment])
-        for width, height in ((390, 844), (820, 1100), (1366, 768)):
-            page.set_viewport_size({"width": width, "height": height})
-            settled(page)
-            assert not overlaps(page), (width, moment)
-            for tab in ("Health", "Replay", "Goals") if moment == "found" else ():
-                page.get_by_role("tab", name=tab).click()
-                assert not overlaps(page), (width, tab)
-
-
-def test_everything_can_be_read_in_light_and_dark(console, pages):
-    console.say(**FULL)
-    page = pages.open(console.address)
-    for moment, dialogue in MOMENTS.items():
-        console.say(dialogue=dialogue)
-        page.wait_for_selector(SHOWS[moment])
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            settled(page)
-            texts = contrasts(page)
-            assert len(texts) > 30
-            assert not [text for text in texts if text["ratio"] < 4.5 and not text["disabled"]], (scheme, moment)
-
-
-def test_the_colours_can_be_chosen_and_are_kept(console, pages):
-    page = pages.open(console.address, color_scheme="light")
-    ground = "getComputedStyle(document.body).backgroundColor"
-    light = page.evaluate(ground)
-    page.get_by_role("button", name="Colours: as the system").click()
-    page.get_by_role("button", name="Colours: light").click()
-    dark = page.evaluate(ground)
-    assert dark != light
-    page.reload()
-    page.get_by_role("button", name="Colours: dark").wait_for()
-    assert page.evaluate(ground) == dark
-
-
-def test_keys_reach_everything_and_everything_has_a_name(console, pages):
-    console.say(dialogue=asking(), goals=[GOAL], health=HEALTH)
-    page = pages.open(console.address)
-    question_shown(page)
-    page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.id") == "say"
-    reached = set()
-    page.evaluate("document.activeElement.blur()")
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    for wanted in (
-        "Skip to the conversation",
-        "export",
-        "theme",
-        "show-live",
-        "canvas",
-        "opacity",
-        "the left one",
-        "A",
-        "say",
-        "send",
-        "never-mind",
-        "tab-goals",
-        "Cancel",
-    ):
-        assert wanted in reached, (wanted, reached)
-    page.get_by_role("tab", name="Goals").focus()
-    page.keyboard.press("ArrowRight")
-    page.get_by_role("tab", name="Health", selected=True).wait_for()
-    assert page.get_by_text("last: MODEL_ERROR").is_visible()
-    tree = page.locator("body").aria_snapshot()
-    nameless = [
-        line
-        for line in tree.splitlines()
-        if line.strip().lstrip("- ") in ("button", "button:", "textbox", "slider", "checkbox", "combobox", "link")
-    ]
-    assert not nameless, tree
-
-
-def test_nothing_is_fetched_from_elsewhere(console, pages):
-    page = pages.open("about:blank")
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("websocket", lambda socket: asked.append(socket.url))
-    page.goto(console.address)
-    wait_until(lambda: console.viewers == 1)
-    assert len(asked) > 15 and all(f"//127.0.0.1:{console.port}/" in url for url in asked), asked
