@@ -112,13 +112,17 @@ class Camera:
         return future
 
     def placer(self, stamp: Time, size: Tuple[int, int]) -> "Callable[[Box], Optional[Place]]":
-        """A function that says where the thing in a box of the image of that stamp is; it keeps that image's depth.
+        """A function that says where the thing in a box of the image of that stamp is; it keeps that image's depth, and
+        looks again if the depth came after it.
 
         It gives None without usable depth. size: (width, height) of the image in pixels.
         """
-        depth, info = self._depth_at(stamp_to_seconds(stamp)), self._info
+        taken = stamp_to_seconds(stamp)
+        kept, calibration = self._depth_at(taken), self._info
 
         def place(box: Box) -> Optional[Place]:
+            depth = self._depth_at(taken) if kept is None else kept
+            info = self._info if calibration is None else calibration
             if depth is None or info is None:
                 return None
             try:

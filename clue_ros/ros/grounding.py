@@ -205,6 +205,8 @@ class Grounding:
                 first = self._session.first_decision is None
                 self._report.feedback(State.DETECTING_AMBIGUITY if first else State.GROUNDING)
                 decision = await self._decide(image)
+                if self._place is None:  # now: while a question is open the depth of its image goes by
+                    self._place = self._camera.placer(self._header.stamp, self.image_size)
                 self._report.result.response_time = time.monotonic() - self._last_word
                 self._parts.outputs.decision(decision, self._view.rgb, self._header)
                 step = self._session.on_decision(decision, time.monotonic())
@@ -234,9 +236,7 @@ class Grounding:
         return image
 
     async def _locate(self, box: Box) -> Optional[Located]:
-        if self._place is None:
-            self._place = self._camera.placer(self._header.stamp, self.image_size)
-        place = self._place(box)
+        place = None if self._place is None else self._place(box)
         return None if place is None else await self._waiting.until(self._parts.frames.locate(place, self._header))
 
     async def _camera_frame(self):

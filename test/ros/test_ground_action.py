@@ -70,6 +70,22 @@ def test_position_from_depth(make_bench):
     assert target.position.header == target.header
 
 
+def test_a_clarified_target_has_the_depth_of_the_questions_image(make_bench):
+    """A person takes seconds to answer; a camera has sent a hundred depth images by then."""
+    bench = make_bench({"the mug": MUGS})
+    bench.depth = depth_image(np.full((48, 64), 0.8))
+    k = [100.0, 0.0, 31.5, 0.0, 100.0, 23.5, 0.0, 0.0, 1.0]
+    bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=k)
+    wait_until(lambda: bench.ground("the cup")[1].target.has_position)
+    goal = bench.goal("the mug")
+    bench.hear("Which mug, the red or the blue one?")
+    bench.depth = depth_image(np.full((48, 64), 1.6))  # someone steps in
+    time.sleep(1.0)  # long enough for every depth image of then to have gone by
+    bench.say("the red one")
+    target = goal.finish()[1].target
+    assert target.has_position and target.position.point.z == pytest.approx(0.8, abs=1e-4)
+
+
 def test_candidates_are_honoured(make_bench):
     bench = make_bench({"the mug": Say.found(Box(1, 2, 4, 4))})
     one, other = BoxMsg(x0=1.0, y0=2.0, x1=3.0, y1=4.0), BoxMsg(x0=50.0, y0=2.0, x1=70.0, y1=24.0)
