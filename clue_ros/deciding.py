@@ -14,7 +14,7 @@ from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
 from clue_ros.ambiguity.readers import AmbiguityReader, Reading
 from clue_ros.ambiguity.regions import competing_regions
 from clue_ros.candidates import choose_candidate
-from clue_ros.dialogue.questions import misleading_words
+from clue_ros.dialogue.questions import OPEN_QUESTION, is_broken, misleading_words
 from clue_ros.geometry import clip_box
 from clue_ros.location import bins_to_box
 from clue_ros.prompt import CLARIFY, build_prefix
@@ -104,7 +104,10 @@ class Decider:
         return calibrated(said.confidence, self._backbone.settings.confidence)
 
     def _sensible(self, question: str, start: Prefill, should_stop: StopTest) -> str:
-        """The question, or a second attempt without the word that it offers twice as if it told things apart."""
+        """The question, or a second attempt without the word that it offers twice as if it told things apart; an open one
+        where the model's is none."""
+        if is_broken(question):
+            return OPEN_QUESTION
         useless = misleading_words(question)
         if not useless:
             return question

@@ -21,12 +21,13 @@ from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.likeness import speaks_of_likeness, things_alike
 from clue_ros.belief.pointing import is_pointed, likelihoods, outside, pointed_place, speaks_of_place
+from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.prompt import check_expression, check_turns
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, Outcome, Turn
 
 QUESTION_POLICIES = ("learned", "information_gain", "numbers")
-POINTED = "Which one do you mean?"  # what a pointing gesture that came with an instruction answers
+POINTED = OPEN_QUESTION  # what a pointing gesture that came with an instruction answers
 SETTLED = 0.9  # from this probability on an answered question is not followed by another
 TRUSTED = 0.6  # from here on the belief's best candidate stands against the model's own box
 ALIKE = 0.6  # from here on the best of several things alike is taken without a question

@@ -18,11 +18,12 @@ from enum import Enum
 from typing import List, Optional, Tuple
 
 from clue_ros.dialogue.phrases import is_give_up
+from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import End, Policy
 from clue_ros.types import Answer, Box, Decision, Turn
 
-QUESTION = "Which one do you mean?"  # what the robot would have asked: the words of a correction answer it
+QUESTION = OPEN_QUESTION  # what the robot would have asked: the words of a correction answer it
 
 _FILLERS = frozenset(
     "oh ok okay well please actually sorry hey robot so ah um uh wait hmm thanks thank you stop".split()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Tuple
 
+OPEN_QUESTION = "Which one do you mean?"  # where there is no better one
+
 _LEAD = re.compile(r"^\s*do you mean\s+", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*,\s*|\s+or\s+")
 
@@ -24,3 +26,10 @@ def misleading_words(question: str) -> Tuple[str, ...]:
     repeated = {option for option in given if given.count(option) > 1}
     words = [word for option in sorted(repeated) for word in option.split()[:-1] if word != "the"]
     return tuple(dict.fromkeys(words))
+
+
+def is_broken(question: str) -> bool:
+    """Whether a generated question is none: a word twice in a row, as on an image of noise, or no question mark (the limit
+    of tokens cut it off)."""
+    words = question.lower().replace("?", " ? ").replace(",", " , ").split()
+    return "?" not in question or any(a == b for a, b in zip(words, words[1:]))

@@ -24,6 +24,7 @@ from enum import Enum
 from typing import List, Optional, Sequence, Tuple, Union
 
 from clue_ros.dialogue import phrases
+from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.steps import (
     PERSON, ROBOT, Ask, Continue, End, Finish, Ignored, Policy, Step, Utterance,
 )  # fmt: skip
@@ -202,7 +203,7 @@ class DialogueSession:
         return self.timeout_s is not None and now - self._started >= self.timeout_s
 
     def _ask(self, question: str, now: float) -> Ask:
-        question = question.strip() or "Which one do you mean?"
+        question = question.strip() or OPEN_QUESTION
         self._question = question
         self._questions_asked += 1
         self._asked_at = now

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clue_ros.dialogue.questions import misleading_words, options
+from clue_ros.dialogue.questions import is_broken, misleading_words, options
 
 
 @pytest.mark.parametrize("question, expected", [
@@ -19,3 +19,10 @@ def test_options_of_a_question(question, expected):
     ("do you mean the red mug or the blue mug ?", ()), ("do you mean the box or the box ?", ()), ("which one ?", ())])
 def test_repeated_options_are_found(question, expected):
     assert misleading_words(question) == expected
+
+
+@pytest.mark.parametrize("question, expected", [
+    ("do do do do", True), ("do you mean the the mug ?", True), ("do you mean the red mug or the", True),
+    ("Do you mean the one on the left, or the one on the right?", False), ("which one ?", False)])
+def test_what_is_no_question_is_found(question, expected):
+    assert is_broken(question) is expected
