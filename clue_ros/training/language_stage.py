@@ -37,6 +37,7 @@ from clue_ros.vlm.decoder import Pass, attention_scores, logits_of
 class LanguageSettings:
     """tap: the layer whose map the detector will read; also: further layers whose closing row should look at every
     match; look: layers whose rows look at the one object that the next token is about.
+    restart: step from which the schedule runs a second time, at `restart_scale` of the rate (0: never; optimizer.rate).
     validate_every: steps, 0 for never; validation: held-out scenes that are measured; metric: what makes weights the
     best (loss, branch, iou50, bins_off, mass, word_accuracy, …); keep: 'best' or 'last', what the next stage takes.
     For ablations: scenes: how many of the training scenes are used, 0 for all; pick: how many of an image's queries, 0
@@ -56,6 +57,8 @@ class LanguageSettings:
     optimizer: str = "muon"
     schedule: str = "cosine"
     warmup: int = 50
+    restart: int = 0
+    restart_scale: float = .5
     weight_decay: float = .02
     validate_every: int = 100
     validation: int = 48
@@ -111,7 +114,8 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
         watch = Validation(settings.validate_every, settings.metric, settings.keep, measure)
     with Ahead(draw, run.seeds, settings.steps, device.workers) as ahead:
         run.train(settings.steps, loss_of, title="language", report_every=25, warmup=settings.warmup,
-                  schedule=settings.schedule, validation=watch, slot=slot)
+                  schedule=settings.schedule, restart=settings.restart, restart_scale=settings.restart_scale,
+                  validation=watch, slot=slot)
     return run
 
 

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from clue_ros.training.optimizer import SCHEDULES, Optimizer
+from clue_ros.training.optimizer import Optimizer, rate
 from clue_ros.training.parallel import average_gradients, rank, world
 from clue_ros.training.readings import READINGS, VALIDATION, Readings
 from clue_ros.training.slot import Slot, SlotOver
@@ -54,8 +54,10 @@ class Run:
 
     def train(self, steps: int, loss_of: LossFunction, *, warmup: int = 50, save_every_s: float = 120.0,
               report_every: int = 50, title: str = "", schedule: str = "cosine",
-              validation: Optional[Validation] = None, slot: Slot = Slot()) -> None:
-        """Train up to `steps` steps in all; schedule: 'cosine' or 'linear' after `warmup` steps.
+              restart: int = 0, restart_scale: float = 1.0, validation: Optional[Validation] = None,
+              slot: Slot = Slot()) -> None:
+        """Train up to `steps` steps in all; schedule: 'cosine' or 'linear' after `warmup` steps, once more from step
+        `restart` on, if it is not 0 (optimizer.rate).
 
         SIGINT and SIGTERM save and raise KeyboardInterrupt, the end of the slot saves and raises SlotOver; the next
         call goes on."""
@@ -72,7 +74,8 @@ class Run:
                 loss, values = loss_of(self.step, np.random.default_rng(seeds))
                 loss.backward()
                 stopped = average_gradients(self.optimizer.parameters, bool(stop) or slot.over(self.step + 1))
-                values["gradient"] = self.optimizer.step(SCHEDULES[schedule](self.step, steps, warmup))
+                scale = rate(schedule, self.step, steps, warmup, restart, restart_scale)
+                values["gradient"] = self.optimizer.step(scale)
                 values["loss"] = float(loss.detach())
                 self._seconds += time.monotonic() - began
                 self.step += 1

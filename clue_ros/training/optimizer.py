@@ -136,3 +136,15 @@ def linear(step: int, total: int, warmup: int = 50) -> float:
 
 
 SCHEDULES: Dict[str, Callable[..., float]] = {"cosine": cosine, "linear": linear}
+
+
+def rate(schedule: str, step: int, total: int, warmup: int = 50, restart: int = 0, restart_scale: float = 1.0) -> float:
+    """Learning-rate factor of a step: one curve over `total` steps, or one over the first `restart` steps and another,
+    `restart_scale` as high, over the rest (a warm restart, Loshchilov & Hutter 2017). The first steps are those of a
+    run of `restart` steps, so a finished run goes on where its recipe grows."""
+    curve = SCHEDULES[schedule]
+    if not 0 < restart < total:
+        return curve(step, total, warmup)
+    if step < restart:
+        return curve(step, restart, warmup)
+    return restart_scale * curve(step - restart, total - restart, warmup)
