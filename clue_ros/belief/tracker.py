@@ -26,14 +26,14 @@ PEAKS = 2  # regions of the attention that are looked at besides what the model 
 @dataclass(frozen=True)
 class State:
     """One state of one dialogue about one image: the belief, and how well the words with the answers fit each candidate
-    (float64[N], log)."""
+    (float64[N], log; None before the first answer, until somebody asks: a click needs none)."""
 
     image: Any
     expression: str
     turns: Tuple[Turn, ...]
     candidates: Tuple[Box, ...]
     belief: Belief
-    scores: np.ndarray
+    scores: Optional[np.ndarray]
 
 
 class BeliefTracker:
@@ -61,7 +61,7 @@ class BeliefTracker:
         words = self._backbone.without_unknown(check_expression(expression)) or "the thing"
         if not turns:
             belief = self._prior(image, words, candidates, should_stop, decision) if prior is None else prior
-            scores = self._reader.scores(image, [words], belief.boxes)[0]
+            scores = None
         else:
             before = last if same and last.turns == turns[:-1] else self._state(
                 image, expression, turns[:-1], candidates, should_stop, None, prior)
@@ -69,7 +69,7 @@ class BeliefTracker:
         self._last = State(image, expression, turns, candidates, belief, scores)
         return self._last
 
-    def _answered(self, before: State, words: str, turns: Tuple[Turn, ...]) -> Tuple[Belief, np.ndarray]:
+    def _answered(self, before: State, words: str, turns: Tuple[Turn, ...]) -> Tuple[Belief, Optional[np.ndarray]]:
         """The belief and the scores after the last of the turns."""
         belief, answer = before.belief, turns[-1].answer
         number = marks.number_in(turns[-1])
@@ -83,7 +83,10 @@ class BeliefTracker:
         known = self._backbone.without_unknown
         heard = tuple(Turn(known(clean(t.question)), replace(t.answer, text=known(clean(t.answer.text)))) for t in turns)
         scores = self._reader.scores(before.image, [words], belief.boxes, heard)[0]
-        gained = (scores - before.scores) / questions.TEMPERATURE
+        unheard = before.scores
+        if unheard is None:
+            unheard = self._reader.scores(before.image, [words], belief.boxes)[0]
+        gained = (scores - unheard) / questions.TEMPERATURE
         belief = belief.updated(np.exp(gained - gained.max()))
         if is_pointed(answer):
             belief = belief.updated(likelihoods(answer, belief.boxes, before.image.width))
