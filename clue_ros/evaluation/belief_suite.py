@@ -1,7 +1,8 @@
 """Two measurements of belief/ on rendered scenes of the tabletop suite's test seed: pointing, and questions.
 
-Pointing: every ambiguous instruction is answered by one click, at random within the target or beside its box by less than 5 %
-of the image's width; resolved means that no further question follows and that the box is right (IoU >= 0.5). Questions:
+Pointing: every ambiguous instruction is answered by one click, on a visible pixel of the target or beside its box by less
+than 5 % of the image's width and on no other thing, and once more anywhere in its box or around it, whatever else stands
+there; resolved means that no further question follows and that the box is right (IoU >= 0.5). Questions:
 whole dialogues with the simulated person under each policy, on the same instructions. A model raises no error here that
 would end the run: what fails counts as failed.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -25,16 +26,19 @@ from clue_ros.types import Answer, Box, ClueError, Outcome, Turn
 
 Row = Dict[str, Any]
 BESIDE = 0.05  # of the image's width
-PLACES = ("within", "beside")
+PLACES = ("within", "beside", "in its box", "around its box")
+TRIES = 200  # draws of a click beside it that hits nothing else
 SLOPPY = 0.08  # of a box's sides: standard deviation of the corners of the boxes that stand in for a detector's
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One ambiguous instruction about one rendered scene; objects: with their boxes in pixels of rgb."""
+    """One ambiguous instruction about one rendered scene; objects: with their boxes in pixels of rgb; segmentation:
+    int16[H,W], index into objects or -1."""
 
     key: str
     rgb: np.ndarray
+    segmentation: np.ndarray
     objects: Sequence[Any]
     said: Instruction
     number: int
@@ -66,26 +70,44 @@ def ambiguous_instructions(scenes: int, first: int = 0) -> Iterator[Asked]:
             drawn = instructions(view.objects, size, np.random.default_rng([condition.seed, number, 1]))
             for n, said in enumerate(drawn):
                 if said.truth == "ambiguous":
-                    yield Asked(str(number), view.rgb, view.objects, said, n)
+                    yield Asked(str(number), view.rgb, view.segmentation, view.objects, said, n)
     finally:
         for renderer in renderers.values():
             renderer.close()
 
 
-def click(target: Box, place: str, size: ImageSize, rng: np.random.Generator) -> Tuple[float, float]:
-    """A click in pixels: anywhere in the inner 80 % of the box, or outside of it by less than BESIDE of the width, in any
-    direction that stays in the image."""
+def click(asked: Asked, place: str, rng: np.random.Generator) -> Optional[Tuple[float, float]]:
+    """A click in pixels. within: on a visible pixel of the target; in its box: in the inner 80 % of it, on whatever is
+    there; around its box: outside of it by less than BESIDE of the width, in any direction that stays in the image;
+    beside: the same where no other thing is, None if there is no such place."""
+    target = asked.target
     if place == "within":
+        return pixel_of(asked.segmentation, asked.said.target, rng)
+    if place == "in its box":
         return (float(target.x0 + rng.uniform(.1, .9) * (target.x1 - target.x0)),
                 float(target.y0 + rng.uniform(.1, .9) * (target.y1 - target.y0)))
-    (cx, cy), half_w, half_h = target.center, (target.x1 - target.x0) / 2, (target.y1 - target.y0) / 2
-    while True:
-        angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, BESIDE) * size.width
-        dx, dy = math.cos(angle), math.sin(angle)
-        edge = min(half_w / max(abs(dx), 1e-9), half_h / max(abs(dy), 1e-9))
-        x, y = cx + dx * (edge + distance), cy + dy * (edge + distance)
-        if 0 <= x <= size.width and 0 <= y <= size.height:
+    for _ in range(TRIES):
+        x, y = _around(target, asked.size, rng)
+        if not (0 <= x < asked.size.width and 0 <= y < asked.size.height):
+            continue
+        if place == "around its box" or asked.segmentation[int(y), int(x)] in (-1, asked.said.target):
             return x, y
+    return None
+
+
+def pixel_of(segmentation: np.ndarray, index: int, rng: np.random.Generator) -> Tuple[float, float]:
+    """The middle of a random visible pixel of an object. Raises ValueError if none is visible."""
+    rows, columns = np.nonzero(segmentation == index)
+    n = int(rng.integers(len(rows)))
+    return float(columns[n]) + .5, float(rows[n]) + .5
+
+
+def _around(target: Box, size: ImageSize, rng: np.random.Generator) -> Tuple[float, float]:
+    (cx, cy), half_w, half_h = target.center, (target.x1 - target.x0) / 2, (target.y1 - target.y0) / 2
+    angle, distance = rng.uniform(0, 2 * math.pi), rng.uniform(0, BESIDE) * size.width
+    dx, dy = math.cos(angle), math.sin(angle)
+    edge = min(half_w / max(abs(dx), 1e-9), half_h / max(abs(dy), 1e-9))
+    return cx + dx * (edge + distance), cy + dy * (edge + distance)
 
 
 def detections(asked: Asked) -> Tuple[Box, ...]:
@@ -106,7 +128,9 @@ def play_pointing(grounder: Any, items: Iterator[Asked]) -> Iterator[Row]:
     for asked in items:
         seen = grounder.look(asked.rgb)
         for place in PLACES:
-            point = click(asked.target, place, asked.size, asked.rng(5 + PLACES.index(place)))
+            point = click(asked, place, asked.rng(5 + PLACES.index(place) % 2))
+            if point is None:
+                continue
             turns = (Turn(POINTED, Answer(point=point)),)
             for way, ground, boxes in (("model alone", grounder.ground, ()), ("belief", believing.ground, ()),
                                        ("belief, given boxes", believing.ground, detections(asked))):

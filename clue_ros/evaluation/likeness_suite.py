@@ -12,11 +12,10 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from clue_ros.belief.grounder import BeliefGrounder
-from clue_ros.evaluation.belief_suite import click
+from clue_ros.evaluation.belief_suite import pixel_of
 from clue_ros.evaluation.metrics import box_iou, wilson_interval
 from clue_ros.evaluation.tabletop_conditions import IN_DISTRIBUTION
 from clue_ros.simulation.dataset import ASPECTS
-from clue_ros.simulation.referring import ImageSize
 from clue_ros.types import Answer, Box, ClueError, Outcome
 
 Row = Dict[str, Any]
@@ -35,8 +34,8 @@ class Example(NamedTuple):
     point: Tuple[float, float]
 
 
-def examples(objects: Sequence[Any], size: ImageSize, rng: np.random.Generator, limit: int = PER_SCENE) -> List[Example]:
-    """Up to `limit` things of a scene, rarer cases first."""
+def examples(objects: Sequence[Any], segmentation: np.ndarray, rng: np.random.Generator, limit: int = PER_SCENE) -> List[Example]:
+    """Up to `limit` things of a scene, rarer cases first. segmentation: int16[H,W], index into objects or -1."""
     found = []
     for index, thing in enumerate(objects):
         kin = [o for n, o in enumerate(objects) if n != index and o.category == thing.category]
@@ -45,7 +44,7 @@ def examples(objects: Sequence[Any], size: ImageSize, rng: np.random.Generator, 
         twins = [o for o in kin if o.color == thing.color]
         alike = twins or kin
         case = CASES[4] if not alike else CASES[(0 if twins else 2) + (len(alike) > 1)]
-        found.append(Example(index, case, tuple(o.box for o in alike), click(thing.box, "within", size, rng)))
+        found.append(Example(index, case, tuple(o.box for o in alike), pixel_of(segmentation, index, rng)))
     order = {case: n for n, case in enumerate(("several alike", "one alike", "several of its kind", "one of its kind", "none"))}
     found = [found[n] for n in rng.permutation(len(found))]
     return sorted(found, key=lambda example: order[example.case])[:limit]
@@ -62,8 +61,7 @@ def drawn(scenes: int, first: int = 0, seed: int = IN_DISTRIBUTION.seed) -> Iter
             if aspect not in renderers:
                 renderers[aspect] = TabletopRenderer(*aspect)
             view = renderers[aspect].render(IN_DISTRIBUTION.scene(seed, number), depth=False)
-            size = ImageSize(view.rgb.shape[1], view.rgb.shape[0])
-            chosen = examples(view.objects, size, np.random.default_rng([seed, number, 11]))
+            chosen = examples(view.objects, view.segmentation, np.random.default_rng([seed, number, 11]))
             if chosen:
                 yield str(number), view.rgb, chosen
     finally:
