@@ -71,6 +71,7 @@ class Focus(Node):
         if not getattr(self._grounder, "has_relevance", False):
             raise NoMaskError("focus: this model has no mask head (mask.safetensors): clue train mask")
         self._instruction, self._heat, self._info = "", None, None
+        self._active: Optional[Tuple[np.ndarray, float, np.ndarray]] = None  # heatmap, threshold, what they make active
         self._looked, self._wanted = 0.0, None  # when the model last began; (rgb, thumbnail, instruction) for it
         self._wake, self._stop = threading.Condition(), False
         self.added_s: List[float] = []  # seconds that each of the last frames took here
@@ -127,7 +128,7 @@ class Focus(Node):
         heat = self._heat
         if heat is None or heat.instruction != self._instruction or heat.values.shape != rgb.shape[:2]:
             return message, None
-        active = active_pixels(moved(heat, small), self._value("threshold"))
+        active = self._active_of(heat, small)
         if not active.any():
             return message, None
         pixels = image_to_samples(message, channels, np.uint8)
@@ -137,6 +138,14 @@ class Focus(Node):
             box = smallest_box(active, self._value("margin"))
             shown = shown[int(box.y0):int(box.y1), int(box.x0):int(box.x1)]
         return array_to_image(shown, message.encoding, message.header), box
+
+    def _active_of(self, heat: Heat, small: np.ndarray) -> np.ndarray:
+        """bool[H,W]; kept while the heatmap, its place and the threshold stay the same."""
+        values, threshold = moved(heat, small), self._value("threshold")
+        last = self._active
+        if last is None or last[0] is not values or last[1] != threshold:
+            last = self._active = (values, threshold, active_pixels(values, threshold))
+        return last[2]
 
     def _refresh(self, rgb: np.ndarray, small: np.ndarray) -> None:
         """Lets the model look where the words or the scene are new."""
