@@ -5,7 +5,8 @@
 Referring expression segmentation (RES): the mask of what a clear instruction means, against the scene's own instance
 mask. mIoU is the mean over instructions (no box: 0), cIoU the sum of all intersections over the sum of all unions.
 Relevance: of the pixels of the things that matter to an instruction (one, several, both phrases', none), the share that
-the focused picture keeps; of the pixels of all other things, the share that it removes (masks/focus.py).
+the focused picture keeps; of the pixels of all other things, the share that it removes (masks/focus.py). Grounding: the
+right box in the picture as it is, and in the one in which all that does not matter is covered.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 
 from clue_ros.evaluation.bootstrap import mean, ratio
+from clue_ros.evaluation.metrics import box_iou
 from clue_ros.evaluation.results import Measure, Results, Table
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
@@ -33,6 +35,7 @@ EXPLANATION = """RES: the pixels of what a clear instruction means; mIoU over in
 Relevance: how much of what matters the focused picture keeps, and how much of all other things it removes."""
 QUERIES = 6  # of a scene
 KEPT_GOAL, REMOVED_GOAL = .98, .80
+SEVERAL = ("two things", "relation")  # types of instructions to which more than one thing matters
 
 
 class MaskSuite:
@@ -82,6 +85,11 @@ class MaskSuite:
             if len(query.matches) == 1 and query.kind != "two things":
                 decision = self._subject.grounder.ground(seen, text, may_ask=False, mask=True)
                 row.update(_overlap(decision.mask, instances == query.matches[0] + 1))
+                covered = self._subject.look(focused(rgb, active)) if active.any() else seen
+                boxes = {"as it is": decision.box,
+                         "focused": self._subject.grounder.ground(covered, text, may_ask=False).box}
+                target = objects[query.matches[0]].box
+                row["right"] = {name: box is not None and box_iou(box, target) >= .5 for name, box in boxes.items()}
             rows.append(row)
             picture = picture or (rgb, active, row)
         good = None if picture is None or picture[2]["iou"] is None else picture[2]["iou"] >= .5
@@ -106,7 +114,11 @@ class MaskSuite:
             Measure("miou", "RES, mIoU", _mean(res, lambda r: r["iou"])),
             Measure("ciou", "RES, cIoU", ratio(*terms["cIoU"], images)),
             Measure("mask_at_50", "RES, IoU ≥ 0.5", _mean(res, lambda r: r["iou"] >= .5)),
+            Measure("grounded", "right box (IoU ≥ 0.5), picture as it is", _mean(res, lambda r: r["right"]["as it is"])),
+            Measure("grounded_focused", "right box, focused picture", _mean(res, lambda r: r["right"]["focused"])),
             Measure("kept", "pixels of what matters, kept", ratio(*terms["kept"], images), goal=KEPT_GOAL),
+            Measure("kept_one", "the same, instructions about one thing",
+                    ratio(*_kept_of(rows, lambda r: r["type"] not in SEVERAL), images), goal=KEPT_GOAL),
             Measure("removed", "pixels of other things, removed", ratio(*terms["removed"], images), goal=REMOVED_GOAL),
             Measure("all_kept", "instructions with every relevant thing kept to 90 %",
                     _mean([r for r in rows if r["wanted"]], lambda r: r["kept"] >= .9 * r["wanted"]))]
@@ -120,6 +132,11 @@ def _kept(active: np.ndarray, instances: np.ndarray, query: MaskQuery) -> Row:
     others = (instances > 0) & ~wanted
     return {"wanted": int(wanted.sum()), "kept": int((wanted & active).sum()), "others": int(others.sum()),
             "removed": int((others & ~active).sum()), "covered": round(1 - float(active.mean()), 4)}
+
+
+def _kept_of(rows: Sequence[Row], counts) -> tuple:
+    return ([float(r["kept"]) if counts(r) else 0.0 for r in rows],
+            [float(r["wanted"]) if counts(r) else 0.0 for r in rows])
 
 
 def _overlap(mask: Optional[np.ndarray], truth: np.ndarray) -> Row:
