@@ -3,7 +3,9 @@ model."""
 
 import csv
 import json
+import os
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +14,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from clue_ros.bench import floor, measure, paligemma2_3b, rows
-from clue_ros.bench.machine import Rates, matmul_rate, read_bandwidth
+from clue_ros.bench import floor, machine, measure, paligemma2_3b, rows, run
+from clue_ros.bench.machine import Rates, matmul_rate, measure_rates, read_bandwidth
 from clue_ros.bench.memory import peak, reset_peak
 from clue_ros.bench.order import Order, busy
 from clue_ros.bench.plain import PlainPath, computing_in
@@ -206,7 +208,17 @@ def test_a_random_model_ends_its_question():
     assert [0 in ends for _ in range(6)] == [False, False, True, False, False, True]
 
 
-def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_path, capsys):
+def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_path, capsys, monkeypatch):
+    """In this process, which has torch already, and with a short look at the machine; the next two have the process."""
+    def events_of(order, rounds, only=()):
+        events = []
+        measure.measure(order, rounds, lambda event: events.append(json.loads(json.dumps(event))), only)
+        return events
+
+    monkeypatch.setattr(run, "events_of", events_of)
+    monkeypatch.setattr(measure, "measure_rates", partial(measure_rates, seconds=.01))
+    monkeypatch.setitem(machine.SQUARE, "cpu", 256)
+    monkeypatch.setitem(machine.READ_BYTES, "cpu", 1 << 24)
     out = tmp_path / "results" / "bench.json"
     assert main(["bench", "--models", str(tiny_model_dir), "--device", "cpu", "--rounds", "1", "--json", str(out)]) == 0
     found = json.loads(out.read_text())
@@ -224,6 +236,31 @@ def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_
     assert found["subjects"][0]["rates"]["square"] > 0
     printed = capsys.readouterr().out
     assert "ambiguous instruction → question" in printed and "GFLOP/s" in printed
+
+
+def test_events_come_from_a_process_as_they_are_made_and_its_end_has_a_reason(tmp_path, monkeypatch):
+    worker = tmp_path / "python"
+    worker.write_text("""#!/bin/sh
+test "$1 $2" = "-m clue_ros.bench.worker" || exit 9
+case "$3" in *'"model": "embedded"'*'"only": ["box"]'*) ;; *) exit 8 ;; esac
+echo '{"event": "plan", "rows": 1}'
+read -r word < "$WAITED_FOR"
+echo '{"event": "row", "id": "box"}'
+echo "Traceback" >&2; echo "RuntimeError: it broke" >&2; echo >&2
+test "$word" = fail && exit 3
+kill -9 $$
+""")
+    worker.chmod(0o755)
+    monkeypatch.setattr(run.sys, "executable", str(worker))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    monkeypatch.setenv("WAITED_FOR", str(gate))
+    for word, reason in (("fail", "the process ended with 3: RuntimeError: it broke"), ("die", "memory ran out")):
+        events = run.events_of(Order("embedded"), None, ["box"])
+        assert next(events) == {"event": "plan", "rows": 1}  # while the process still waits
+        gate.write_text(f"{word}\n")
+        row, skip = events
+        assert row == {"event": "row", "id": "box"} and skip["event"] == "skip" and reason in skip["reason"]
 
 
 def test_too_little_memory_is_a_reason_and_not_a_crash(monkeypatch):
