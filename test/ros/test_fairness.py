@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from bench import ABORTED, CANCELED, SUCCEEDED, wait_until
+from bench import ABORTED, CANCELED, SUCCEEDED, TIMEOUT, wait_until
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
@@ -98,32 +98,30 @@ def test_a_request_is_served_at_once_while_a_dialogue_waits(make_bench):
     bench = make(make_bench, {"the mug": [Say.ask("Which?"), Say.found()]}, delay_s=0.02)
     goal = bench.goal("the mug")
     bench.hear("Which?")
-    begun = time.monotonic()
     assert bench.detect("the cup").success
-    assert time.monotonic() - begun < 1.0 and not goal.done
+    assert not goal.done, "it was not kept until somebody answers"
     bench.say("red")
     assert goal.finish()[0] == SUCCEEDED
 
 
 def test_a_goal_canceled_in_the_queue_ends_at_once(make_bench):
-    bench = make(make_bench, {"flood 0": Say.found(delay_s=3.0)})
+    bench = make(make_bench, {"flood 0": Say.found(delay_s=10.0)})
     flood(bench, 1)
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     goal = bench.goal("the mug")
     goal.cancel()
-    begun = time.monotonic()
-    status, result = goal.finish(2.0)
-    assert (status, result.error_code) == (CANCELED, Code.CANCELED) and time.monotonic() - begun < 1.0
+    status, result = goal.finish()
+    assert (status, result.error_code) == (CANCELED, Code.CANCELED) and bench.grounder.inside == 1
     assert bench.grounder.order == ["flood 0"], "it never reached the model"
 
 
 def test_deactivation_answers_every_request(make_bench):
     bench = make(make_bench, delay_s=0.5)
     futures = flood(bench, 8)
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     time.sleep(0.2)
     bench.lifecycle("deactivate")
-    wait_until(lambda: all(future.done() for future in futures), 5.0)
+    wait_until(lambda: all(future.done() for future in futures))
     assert any(future.result().error_code == Code.NOT_ACTIVE for future in futures)
     assert len(bench.grounder.order) <= 2
 
