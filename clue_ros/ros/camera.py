@@ -10,6 +10,7 @@ import math
 import time
 from collections import deque
 from typing import Callable, Deque, List, NamedTuple, Optional, Set, Tuple
+from weakref import WeakSet
 
 from builtin_interfaces.msg import Time
 from rclpy.callback_groups import CallbackGroup
@@ -21,11 +22,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
 from clue_ros.ros import spinning
-from clue_ros.ros.depth import Place, depth_to_metres, intrinsics_from_info, place_of_box
+from clue_ros.ros.depth import intrinsics_from_info
 from clue_ros.ros.errors import DepthMessageError
 from clue_ros.ros.messages import stamp_to_seconds
 from clue_ros.ros.parameters import Parameters
-from clue_ros.types import Box, ClueError
+from clue_ros.ros.whereabouts import Depth, DepthOf
+from clue_ros.types import ClueError
 
 IMAGE_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 ENCODINGS_NAMED = 16  # that cannot be read; a driver has one or two, and only a broken one has more
@@ -36,6 +38,7 @@ class Frame(NamedTuple):
     message: "Image | CompressedImage"
     received: float  # monotonic seconds
     clock: float  # the same on the node's clock, which may be simulated
+    depth: DepthOf
 
 
 class Camera:
@@ -49,7 +52,8 @@ class Camera:
         self.topic = node.resolve_topic_name(_under(name, "image"))
         self._frame: Optional[Frame] = None
         self._info: Optional[CameraInfo] = None
-        self._depths: Deque[Frame] = deque(maxlen=DEPTHS_KEPT)
+        self._depths: Deque[Depth] = deque(maxlen=DEPTHS_KEPT)
+        self._watched: "WeakSet[DepthOf]" = WeakSet()  # of the newest frame, and of the dialogues'
         self._max_offset_s = parameters.max_depth_offset_s
         self._waiting: List[Future] = []
         self._unreadable: Set[str] = set()  # the encodings that were complained about
@@ -111,27 +115,16 @@ class Camera:
         self._waiting.append(future)
         return future
 
-    def placer(self, stamp: Time, size: Tuple[int, int]) -> "Callable[[Box], Optional[Place]]":
-        """A function that says where the thing in a box of the image of that stamp is; it keeps that image's depth, and
-        looks again if the depth came after it.
+    def depth_of(self, stamp: Time) -> DepthOf:
+        """What becomes the depth image of the image of that stamp: depth images go by, and may come after theirs."""
+        if self._frame is not None and self._frame.message.header.stamp == stamp:
+            return self._frame.depth
+        return self._watch(stamp_to_seconds(stamp))
 
-        It gives None without usable depth. size: (width, height) of the image in pixels.
-        """
-        taken = stamp_to_seconds(stamp)
-        kept, calibration = self._depth_at(taken), self._info
-
-        def place(box: Box) -> Optional[Place]:
-            depth = self._depth_at(taken) if kept is None else kept
-            info = self._info if calibration is None else calibration
-            if depth is None or info is None:
-                return None
-            try:
-                return place_of_box(depth_to_metres(depth), box, size, intrinsics_from_info(info))
-            except DepthMessageError as error:
-                self._node.get_logger().warning(f"no position: {error}", throttle_duration_sec=10.0)
-                return None
-
-        return place
+    @property
+    def info(self) -> Optional[CameraInfo]:
+        """The newest camera_info."""
+        return self._info
 
     @property
     def frame_id(self) -> str:
@@ -177,17 +170,15 @@ class Camera:
     def _now(self) -> float:
         return self._node.get_clock().now().nanoseconds * 1e-9
 
-    def _depth_at(self, stamp: float) -> Optional[Image]:
-        if not self._depths:
-            return None
-        if stamp == 0.0:
-            return self._depths[-1].message
-        nearest = min(self._depths, key=lambda frame: abs(stamp_to_seconds(frame.message.header.stamp) - stamp))
-        offset = abs(stamp_to_seconds(nearest.message.header.stamp) - stamp)
-        return nearest.message if offset <= self._max_offset_s else None
+    def _watch(self, stamp: float) -> DepthOf:
+        depth = DepthOf(stamp, time.monotonic(), self._max_offset_s, self._depths)
+        self._watched.add(depth)
+        return depth
 
     def _on_image(self, message: "Image | CompressedImage") -> None:
-        self._frame = Frame(message, time.monotonic(), self._now())
+        # Watched from now on: the newest frame may be a second old when it is taken, and its depth gone by.
+        depth = self._watch(stamp_to_seconds(message.header.stamp))
+        self._frame = Frame(message, time.monotonic(), self._now(), depth)
         self.frames += 1
         waiting, self._waiting = self._waiting, []
         for future in waiting:
@@ -200,7 +191,10 @@ class Camera:
             self.on_frame(message)
 
     def _on_depth(self, message: Image) -> None:
-        self._depths.append(Frame(message, time.monotonic(), self._now()))
+        depth = Depth(message, time.monotonic())
+        self._depths.append(depth)
+        for watched in self._watched:
+            watched.offer(depth)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import replace
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from rclpy.node import Node
 from std_msgs.msg import Header
@@ -19,12 +19,12 @@ from clue_ros.dialogue.correction import Concluded, Correction, Kind, understand
 from clue_ros.dialogue.phrases import withdrawn
 from clue_ros.dialogue.session import PERSON, ROBOT
 from clue_ros.msg import Correction as CorrectionMsg
-from clue_ros.ros.depth import Place
 from clue_ros.ros.messages import answer_text, turn_msg
 from clue_ros.ros.outputs import Outputs
 from clue_ros.ros.request import Request
 from clue_ros.ros.sight import View
-from clue_ros.types import Answer, Box
+from clue_ros.ros.whereabouts import Whereabouts
+from clue_ros.types import Answer
 
 
 class Scene(NamedTuple):
@@ -34,7 +34,7 @@ class Scene(NamedTuple):
     request: Request
     header: Header
     view: View
-    place: Callable[[Box], Optional[Place]]
+    where: Whereabouts
 
     @property
     def size(self) -> Tuple[int, int]:

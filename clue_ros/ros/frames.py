@@ -65,35 +65,42 @@ class Frames:
         """Whether tf2 is there to be asked."""
         return self._buffer is not None
 
-    def locate(self, place: Place, header: Header) -> Future:
+    def transform(self, header: Header) -> Future:
+        """A future of the transform (geometry_msgs/Transform) from `header.frame_id` at its stamp to the target frame.
+
+        None if there is none to be had in PATIENCE_S, or none is needed. A zero stamp takes the latest.
+        """
+        future: Future = Future(executor=self._node.executor)
+        if self._same(header):
+            future.set_result(None)
+        else:
+            self._find(header, future, lambda transform, why: transform)
+        return future
+
+    def locate(self, place: Place, header: Header, known: Any = None) -> Future:
         """A future of Located: `place` in `header.frame_id` at its stamp, seen from the target frame.
 
-        A zero stamp takes the latest transform. Waits PATIENCE_S at most, and always ends with a result.
+        known: what `transform` gave for the header; without it this waits for one, PATIENCE_S at most. Always ends with
+        a result.
         """
         future: Future = Future(executor=self._node.executor)
         optical = Located(header.frame_id, place.position, UPRIGHT, place.size)
-        if self._buffer is None or self._target == header.frame_id:
+
+        def seen(transform: Any, why: str) -> Located:
+            if transform is not None:
+                return transformed(optical, self._target, transform)
+            self._node.get_logger().warning(
+                f"the position stays in {header.frame_id!r}, there is no transform to {self._target!r}: {why}",
+                throttle_duration_sec=5.0,
+            )
+            return optical
+
+        if self._same(header):
             future.set_result(optical)
-            return future
-        end = time.monotonic() + PATIENCE_S
-
-        def look() -> bool:
-            try:
-                transform = self._buffer.lookup_transform(self._target, header.frame_id, Time.from_msg(header.stamp))
-            except self._failures as error:
-                if time.monotonic() < end:
-                    return False
-                self._node.get_logger().warning(
-                    f"the position stays in {header.frame_id!r}, there is no transform to {self._target!r}: {error}",
-                    throttle_duration_sec=5.0,
-                )
-                future.set_result(optical)
-                return True
-            future.set_result(transformed(optical, self._target, transform.transform))
-            return True
-
-        if not look():
-            self._poll(look, future)
+        elif known is not None:
+            future.set_result(seen(known, ""))
+        else:
+            self._find(header, future, seen)
         return future
 
     def close(self) -> None:
@@ -103,6 +110,28 @@ class Frames:
         if self._listener is not None:
             self._listener.unregister()
         self._buffer = self._listener = None
+
+    def _same(self, header: Header) -> bool:
+        """Nothing to look up, or nowhere to look."""
+        return self._buffer is None or self._target == header.frame_id
+
+    def _find(self, header: Header, future: Future, made: Callable[[Any, str], Any]) -> None:
+        """Ends `future` with what is `made` of (the transform, "") or, when patience is over, of (None, why)."""
+        end = time.monotonic() + PATIENCE_S
+
+        def look() -> bool:
+            try:
+                found = self._buffer.lookup_transform(self._target, header.frame_id, Time.from_msg(header.stamp))
+            except self._failures as error:
+                if time.monotonic() < end:
+                    return False
+                future.set_result(made(None, str(error)))
+            else:
+                future.set_result(made(found.transform, ""))
+            return True
+
+        if not look():
+            self._poll(look, future)
 
     def _poll(self, look: Callable[[], bool], future: Future) -> None:
         # A timer, because waiting in tf2 would hold up the thread in which the transforms arrive.

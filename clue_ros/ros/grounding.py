@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
@@ -25,9 +26,8 @@ from clue_ros.dialogue.session import PERSON, Ask, Continue, DialogueSession, En
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.corrections import Reopening, Scene
-from clue_ros.ros.depth import Place
 from clue_ros.ros.errors import DialogueEnded, NoImageError
-from clue_ros.ros.frames import Frames, Located
+from clue_ros.ros.frames import Frames
 from clue_ros.ros.gestures import check_within
 from clue_ros.ros.inference import Inference, Job
 from clue_ros.ros.job_queue import Lane
@@ -37,7 +37,8 @@ from clue_ros.ros.report import OnFeedback, Report
 from clue_ros.ros.request import Request
 from clue_ros.ros.sight import Sight, View
 from clue_ros.ros.waiting import Waiting
-from clue_ros.types import Answer, Box, ClueError, Decision, OutOfMemoryError
+from clue_ros.ros.whereabouts import Whereabouts
+from clue_ros.types import Answer, ClueError, Decision, OutOfMemoryError
 
 State = Ground.Feedback
 
@@ -98,7 +99,7 @@ class Grounding:
         self._job: Optional[Job] = None
         self._header = Header()
         self._view: Optional[View] = None
-        self._place: Optional[Callable[[Box], Optional[Place]]] = None
+        self._where: Optional[Whereabouts] = None
         self._asking: Optional[BeliefGrounder] = None  # keeps the belief from turn to turn
 
     # What may happen to a dialogue while it runs.
@@ -129,7 +130,7 @@ class Grounding:
     def scene(self) -> Optional[Scene]:
         """What a correction of its target goes on from; None unless it gave one."""
         past = Concluded.of(self._session, None if self._reopening is None else self._reopening.scene.past)
-        return None if past is None else Scene(past, self.request, self._header, self._view, self._place)
+        return None if past is None else Scene(past, self.request, self._header, self._view, self._where)
 
     def admit(self) -> None:
         """Its turn has come."""
@@ -159,6 +160,8 @@ class Grounding:
     def on_time(self) -> None:
         """Called by a slow timer: applies the limits of time."""
         now = time.monotonic()
+        if self._where is not None:
+            self._where.on_time(now)
         finish = self._session.on_time(now)
         if finish is not None:
             self._interrupt(_Finished(finish))
@@ -205,14 +208,12 @@ class Grounding:
                 first = self._session.first_decision is None
                 self._report.feedback(State.DETECTING_AMBIGUITY if first else State.GROUNDING)
                 decision = await self._decide(image)
-                if self._place is None:  # now: while a question is open the depth of its image goes by
-                    self._place = self._camera.placer(self._header.stamp, self.image_size)
                 self._report.result.response_time = time.monotonic() - self._last_word
                 self._parts.outputs.decision(decision, self._view.rgb, self._header)
                 step = self._session.on_decision(decision, time.monotonic())
         if step.end is End.FOUND:
             self._report.feedback(State.PROJECTING)
-            located = await self._locate(step.decision.box)
+            located = await self._where.locate(step.decision.box, self.image_size, self._camera.info, self._waiting)
             target = decision_to_target(
                 step.decision, self.request.expression, self._header, located, self.request.dialogue,
                 self.request.corrects,
@@ -224,20 +225,19 @@ class Grounding:
 
     async def _image(self) -> "Optional[Image | CompressedImage]":
         """What the dialogue is about; None if it was seen before, by the dialogue that this one corrects."""
+        self._camera = self._parts.cameras.named(self.request.camera)
         if self._reopening is not None:
             scene = self._reopening.scene
-            self._view, self._header, self._place = scene.view, scene.header, scene.place
+            self._view, self._header, self._where = scene.view, scene.header, scene.where
             return None
-        self._camera = self._parts.cameras.named(self.request.camera)
         image = self.request.image
         if image is None:
             image = await self._camera_frame()
         self._header = image.header
+        undated = image is self.request.image and image.header.stamp == Time()  # a picture from anywhere, of any time
+        depth = None if undated else self._camera.depth_of(image.header.stamp)
+        self._where = Whereabouts(self._parts.node, image.header, depth, self._camera.info, self._parts.frames)
         return image
-
-    async def _locate(self, box: Box) -> Optional[Located]:
-        place = None if self._place is None else self._place(box)
-        return None if place is None else await self._waiting.until(self._parts.frames.locate(place, self._header))
 
     async def _camera_frame(self):
         """The newest frame that is young enough; waits for one until `wait_for_image_s` is over."""

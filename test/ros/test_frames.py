@@ -115,6 +115,24 @@ def test_the_position_is_in_the_target_frame(make_bench, tf2):
     assert asked[2].nanoseconds == Time.from_msg(target.header.stamp).nanoseconds, "not now, not the latest"
 
 
+def test_the_transform_is_the_one_of_the_image_although_tf2_forgets(make_bench, tf2):
+    """tf2 keeps ten seconds; a person may take twenty to answer, and a correction comes later still."""
+    bench = make_bench({"the mug": [Say.ask("Which mug?"), Say.found(Box(32, 24, 64, 48))]}, target_frame="base_link")
+    bench.depth = depth_image(np.full((48, 64), 0.8))
+    bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=K)
+    camera_looks_forward(bench)
+    known = bench.node._entities[2]._buffer.known
+    wait_until(lambda: known)
+    wait_until(lambda: bench.ground("the cup")[1].target.has_position)
+    goal = bench.goal("the mug")
+    bench.hear("Which mug?")
+    known.clear()
+    bench.say("the red one")
+    target = goal.finish()[1].target
+    assert target.position.header.frame_id == "base_link"
+    assert target.position.point.x == pytest.approx(0.8, abs=1e-4)
+
+
 def test_without_the_transform_it_stays_in_the_optical_frame(make_bench, tf2, capfd):
     bench = make_bench(SAYS, target_frame="nowhere")
     see(bench)

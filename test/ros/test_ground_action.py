@@ -21,6 +21,14 @@ Code, State = Ground.Result, Ground.Feedback
 MUGS = [Say.ask("Which mug, the red or the blue one?"), Say.found(Box(10, 20, 30, 40))]
 
 
+def see(bench, metres):
+    """Depth and a calibration for the camera's frames, until a target has a position."""
+    bench.depth = depth_image(np.full((48, 64), metres))
+    k = [100.0, 0.0, 31.5, 0.0, 100.0, 23.5, 0.0, 0.0, 1.0]
+    bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=k)
+    wait_until(lambda: bench.ground("the cup")[1].target.has_position)
+
+
 def test_success_carries_the_header_and_the_box(make_bench):
     bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40), confidence=0.75, probability=0.2)})
     goal = bench.goal("the mug")
@@ -73,10 +81,7 @@ def test_position_from_depth(make_bench):
 def test_a_clarified_target_has_the_depth_of_the_questions_image(make_bench):
     """A person takes seconds to answer; a camera has sent a hundred depth images by then."""
     bench = make_bench({"the mug": MUGS})
-    bench.depth = depth_image(np.full((48, 64), 0.8))
-    k = [100.0, 0.0, 31.5, 0.0, 100.0, 23.5, 0.0, 0.0, 1.0]
-    bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=k)
-    wait_until(lambda: bench.ground("the cup")[1].target.has_position)
+    see(bench, 0.8)
     goal = bench.goal("the mug")
     bench.hear("Which mug, the red or the blue one?")
     bench.depth = depth_image(np.full((48, 64), 1.6))  # someone steps in
@@ -84,6 +89,55 @@ def test_a_clarified_target_has_the_depth_of_the_questions_image(make_bench):
     bench.say("the red one")
     target = goal.finish()[1].target
     assert target.has_position and target.position.point.z == pytest.approx(0.8, abs=1e-4)
+
+
+def test_a_slow_model_does_not_lose_the_depth_of_its_image(make_bench):
+    """The depth images that are kept last 0.3 s at 30 Hz; a large model, or a busy machine, takes longer."""
+    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40), delay_s=1.5)})
+    see(bench, 0.8)
+    goal = bench.goal("the mug")
+    wait_until(lambda: goal.reached(State.DETECTING_AMBIGUITY))
+    bench.depth = depth_image(np.full((48, 64), 1.6))
+    target = goal.finish()[1].target
+    assert target.has_position and target.position.point.z == pytest.approx(0.8, abs=1e-4)
+
+
+def test_depth_that_comes_after_the_decision_is_waited_for(make_bench):
+    """Drivers align depth to colour after the colour image is out; a model that saw the image ahead is quicker."""
+    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40))})
+    see(bench, 0.8)
+    shown, bench.image, bench.depth = bench.image, None, None  # from now on only what this test sends
+    time.sleep(0.3)
+
+    def send(publisher, message) -> None:
+        message.header.stamp = stamp
+        publisher.publish(message)
+
+    camera = bench.node._conversation._parts.camera
+    far, stamp = depth_image(np.full((48, 64), 1.6)), bench.client.get_clock().now().to_msg()
+    for comes in (True, False):
+        send(bench.depth_publisher, far)  # depth images do come
+        time.sleep(0.3)
+        count, stamp = camera.frames, bench.client.get_clock().now().to_msg()
+        send(bench.image_publisher, shown)
+        wait_until(lambda: camera.frames > count)
+        goal = bench.goal("the mug")
+        wait_until(lambda: goal.reached(State.PROJECTING))
+        if comes:
+            send(bench.depth_publisher, far)
+        status, result = goal.finish()
+        assert status == SUCCEEDED and result.target.has_position is comes
+        assert not comes or result.target.position.point.z == pytest.approx(1.6, abs=1e-4)
+
+
+def test_an_undated_picture_in_the_goal_has_no_depth(make_bench):
+    """Of another place or time, for all that is known: the camera's depth says nothing about it."""
+    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40))})
+    see(bench, 0.8)
+    pixels = np.full((48, 64, 3), 7, np.uint8)
+    assert not bench.ground("the mug", image=rgb_to_image(pixels, Header(frame_id=FRAME)))[1].target.has_position
+    now = Header(frame_id=FRAME, stamp=bench.client.get_clock().now().to_msg())
+    assert bench.ground("the mug", image=rgb_to_image(pixels, now))[1].target.has_position
 
 
 def test_candidates_are_honoured(make_bench):
