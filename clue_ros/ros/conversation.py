@@ -18,7 +18,8 @@ from rclpy.clock import Clock, ClockType
 
 from clue_ros.action import Ground
 from clue_ros.belief.pointing import speaks_of_place
-from clue_ros.ros.corrections import Corrections, Reopening
+from clue_ros.dialogue.phrases import is_give_up
+from clue_ros.ros.corrections import Corrections, Reopening, Scene
 from clue_ros.ros.gestures import MAX_ANSWER_CHARACTERS, request_to_answer
 from clue_ros.ros.grounding import Grounding, Parts
 from clue_ros.ros.parameters import read
@@ -136,14 +137,22 @@ class Conversation:
     def current(self) -> Optional[Grounding]:
         return self._current
 
-    def point(self, answer: Answer) -> None:
-        """Somebody points into the image: the answer to the open question, a correction, or what the next "this one" means."""
+    @property
+    def corrigible(self) -> Optional[Scene]:
+        """The last target that may still be corrected, and what its dialogue saw."""
+        return self._corrections.open
+
+    def point(self, answer: Answer, corrects: bool = True) -> None:
+        """Somebody points into the image: the answer to the open question, a correction, or what the next "this one" means.
+
+        corrects: it is about the image of the last target.
+        """
         if not self.active:
             return
         current = self._current
         if current is not None and current.open_question is not None:
             current.offer(answer)
-        elif current is not None or not self._correct(answer, read(self._node).speech_mode == "start"):
+        elif current is not None or not corrects or not self._correct(answer, read(self._node).speech_mode == "start"):
             self._pointed = (answer, time.monotonic())
 
     def close(self) -> None:
@@ -191,6 +200,9 @@ class Conversation:
             self._node.get_logger().info(
                 "speech ignored: no question is open, and speech_mode is answer", throttle_duration_sec=10.0
             )
+            return
+        if is_give_up(text):  # late, when nothing is left to end: no model may look for a thing called "stop"
+            self._node.get_logger().info("speech ignored: no dialogue is open, and no target that could be taken back")
             return
         try:
             request = from_speech(text, read(self._node))

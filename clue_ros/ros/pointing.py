@@ -8,7 +8,7 @@ the first such point arrives. There it is projected with camera_info. In the opt
 from __future__ import annotations
 
 import math
-from typing import Dict, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from geometry_msgs.msg import PointStamped
 from rclpy.callback_groups import CallbackGroup
@@ -24,6 +24,16 @@ from clue_ros.ros.outputs import RELIABLE
 from clue_ros.types import Answer
 
 TRIES = 8  # of a transform, each as patient as Frames: a listener that has just begun knows nothing yet
+
+
+class Looking(NamedTuple):
+    """The image that a point is about: its camera, optical frame and size in pixels (None: not known), and whether a
+    point into it may correct the last target."""
+
+    camera: Camera
+    optical: str
+    size: Optional[Tuple[int, int]]
+    corrects: bool = True
 
 
 class Pointing:
@@ -47,22 +57,27 @@ class Pointing:
         if not all(math.isfinite(v) for v in xyz):
             self._ignore("its coordinates are not finite")
             return
-        camera, optical, size = self._looking()
         frame = message.header.frame_id.lstrip("/")
-        if frame in ("", optical):
-            self._place(camera, size, xyz)
-        elif not optical:
+        looking = self._looking(frame)
+        if frame in ("", looking.optical):
+            self._place(looking, xyz)
+        elif not looking.optical:
             self._ignore("no image has come yet: the camera's optical frame is not known")
         else:
-            self._node.executor.create_task(self._from_frame, message, frame, optical)
+            self._node.executor.create_task(self._from_frame, message, frame, looking.optical)
 
-    def _looking(self) -> "Tuple[Camera, str, Optional[Tuple[int, int]]]":
-        """(camera, its optical frame, size of the image) of the open dialogue, else of the first camera."""
-        current = self._conversation.current
+    def _looking(self, frame: str) -> Looking:
+        """What a point in a frame is about: the open dialogue's image, else the last target's, else the first camera's.
+
+        A point in the first camera's own frame is not about a target that another camera saw.
+        """
+        current, scene, first = self._conversation.current, self._conversation.corrigible, self._cameras.first
         if current is not None and current.image_size != (0, 0):
-            return current.camera, current.frame_id, current.image_size
-        camera = self._cameras.first
-        return camera, camera.frame_id, None
+            return Looking(current.camera, current.frame_id, current.image_size)
+        same = scene is not None and scene.header.frame_id == first.frame_id
+        if current is None and scene is not None and (same or frame != first.frame_id):
+            return Looking(self._cameras.named(scene.request.camera), scene.header.frame_id, scene.size)
+        return Looking(first, first.frame_id, None, corrects=scene is None)
 
     async def _from_frame(self, message: PointStamped, frame: str, optical: str) -> None:
         if optical not in self._frames:
@@ -77,14 +92,13 @@ class Pointing:
         if located.frame_id != optical:
             self._ignore(f"there is no transform from {frame!r} to {optical!r}")
             return
-        camera, now_optical, size = self._looking()
-        if now_optical == optical:
-            self._place(camera, size, located.position, metres=True)
+        looking = self._looking(frame)
+        if looking.optical == optical:
+            self._place(looking, located.position, metres=True)
 
-    def _place(
-        self, camera: Camera, size: Optional[Tuple[int, int]], point: Tuple[float, float, float], metres: bool = False
-    ) -> None:
-        pixel = camera.project(point, size) if metres or point[2] != 0 else point[:2]
+    def _place(self, looking: Looking, point: Tuple[float, float, float], metres: bool = False) -> None:
+        size = looking.size
+        pixel = looking.camera.project(point, size) if metres or point[2] != 0 else point[:2]
         if pixel is None:
             self._ignore("it is not in the camera's image, or there is no calibrated camera_info (use_depth)")
         elif size is not None and not (0 <= pixel[0] <= size[0] and 0 <= pixel[1] <= size[1]):
@@ -92,7 +106,7 @@ class Pointing:
         elif pixel[0] < 0 or pixel[1] < 0:
             self._ignore(f"pixel ({pixel[0]:g}, {pixel[1]:g}) is outside the image")
         else:
-            self._conversation.point(Answer(point=(float(pixel[0]), float(pixel[1]))))
+            self._conversation.point(Answer(point=(float(pixel[0]), float(pixel[1]))), looking.corrects)
 
     def _ignore(self, why: str) -> None:
         self._node.get_logger().warning(f"a point was ignored: {why}", throttle_duration_sec=1.0)

@@ -10,6 +10,7 @@ from bench import ABORTED, FRAME, SUCCEEDED, wait_until
 from geometry_msgs.msg import Point32, PointStamped, Quaternion, Transform, TransformStamped, Vector3
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
+from test_cameras import start
 from test_frames import LATCHED, K, stand_in
 
 from clue_ros.action import Ground
@@ -174,3 +175,19 @@ def test_the_belief_goes_out_with_the_ambiguity(make_bench):
     bench.ground("the can")
     wait_until(lambda: bench.ambiguities[-1].expression == "the can", what="ambiguity")
     assert not bench.ambiguities[-1].candidates and not bench.ambiguities[-1].belief
+
+
+def test_a_point_corrects_the_target_in_the_image_of_its_own_camera(make_bench):
+    bench = make_bench(ASKS, camera=False, cameras=["front", "wrist"])
+    start(bench, "front", 40)
+    start(bench, "wrist", 200)
+    goal = bench.goal("the mug", camera="wrist", answer_timeout=20.0)
+    bench.hear("Which mug?")
+    assert bench.answer(text="the left one").accepted
+    assert goal.finish()[0] == SUCCEEDED
+    sender = publisher(bench)
+    sender.publish(point(45, 20, frame="front_frame"))  # another image
+    sender.publish(point(50, 25, frame="wrist_frame"))
+    wait_until(lambda: bench.corrections, what="correction")
+    assert bench.corrections[0].corrects == goal.id
+    wait_until(lambda: bench.grounder.calls[-1][1][-1].answer.point == (50.0, 25.0), what="the click")
