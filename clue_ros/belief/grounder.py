@@ -56,7 +56,7 @@ class BeliefGrounder:
             from clue_ros.belief.tracker import BeliefTracker
 
             self._reader = ModelReader(self._backbone)
-            self._tracker = BeliefTracker(self._backbone, self._reader)
+            self._tracker = BeliefTracker(self._backbone, self._reader, question_policy == "information_gain")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grounder, name)
@@ -189,8 +189,9 @@ class BeliefGrounder:
         return replace(decision, candidates=belief.boxes, belief=belief.probabilities)
 
     def _settle(self, own: Box, belief: Belief) -> Box:
-        """The model's own box, unless the belief is sure of another candidate."""
-        if not belief.boxes or belief.probabilities[belief.best] < TRUSTED:
+        """The model's own box, unless the belief is sure of another candidate: one among several, since a belief in a single
+        one is sure whatever was said."""
+        if len(belief.boxes) < 2 or belief.probabilities[belief.best] < TRUSTED:
             return own
         best = belief.boxes[belief.best]
         return own if box_iou(own, best) >= 0.3 else best

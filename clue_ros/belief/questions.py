@@ -2,6 +2,9 @@
 
 Colours, kinds of things and sizes: the likelihood ratio of a candidate's box under "the red mug" against "the mug", over all
 words of the table that the model knows. Positions follow from the boxes. No truth of a simulator enters.
+
+An answer that decides among what was offered is read by the same two: which candidates an option stands for is known here,
+while the model alone would have to find "not the left one" of its own question out again from the picture.
 """
 
 from __future__ import annotations
@@ -13,7 +16,11 @@ import numpy as np
 
 from clue_ros.belief.belief import Belief, information_gain
 from clue_ros.dialogue.phrases import choice
-from clue_ros.types import Box
+from clue_ros.dialogue.questions import options
+from clue_ros.stock.phrase import parse_description, parse_instruction
+from clue_ros.stock.positions import choose
+from clue_ros.stock.reply import Verdict, read_reply
+from clue_ros.types import Box, Turn
 
 if TYPE_CHECKING:
     from clue_ros.belief.reader import ModelReader
@@ -78,6 +85,30 @@ def best_question(reader: ModelReader, image: EncodedImage, expression: str, bel
     return best
 
 
+def heard(reader: ModelReader, image: EncodedImage, expression: str, turn: Turn, boxes: Sequence[Box]) -> Optional[np.ndarray]:
+    """float64[N]: P(answer | candidate) up to a factor, for an answer that decides among what its question offered; None
+    for any other, which only the model can read.
+
+    expression, turn: without unknown words; boxes: the candidates that the question was about. Raises OutOfMemoryError.
+    """
+    names = options(turn.question)
+    if min(len(names), len(boxes)) < 2:
+        return None
+    table = _of_options(reader, image, expression, names, boxes)
+    if table is None:
+        return None
+    meant = table.argmax(1)
+    stands = {o: tuple(np.flatnonzero(meant == o).tolist()) for o in range(len(names))}
+    said = read_reply(turn.answer.text, turn.question, parse_instruction(expression), boxes, (image.width, image.height),
+                      [frozenset(names[o].split()) for o in meant], [(name, stands[o]) for o, name in enumerate(names)])
+    if said.verdict not in (Verdict.KEEP, Verdict.CONFIRMED) or len(said.kept) == len(boxes):
+        return None
+    left = [o for o in stands if stands[o] and set(stands[o]) <= set(said.kept)]
+    if sorted(n for o in left for n in stands[o]) == sorted(said.kept):
+        return table[:, left].sum(1)
+    return np.where(np.isin(np.arange(len(boxes)), said.kept), 1 - SLIP, SLIP)
+
+
 def noun_of(expression: str) -> Optional[str]:
     """The thing that an instruction names, as a question would name it; None if it names none, or more than one."""
     names = [SAME_THING.get(w, w) for w in expression.lower().split() if w in THINGS or w in SAME_THING]
@@ -92,6 +123,25 @@ def attribute_table(reader: ModelReader, image: EncodedImage, boxes: Sequence[Bo
     ratios -= ratios.max(1, keepdims=True)
     table = np.exp(ratios)
     return (1 - MISREAD) * table / table.sum(1, keepdims=True) + MISREAD / len(words)
+
+
+def _of_options(reader: ModelReader, image: EncodedImage, expression: str, names: Sequence[str],
+                boxes: Sequence[Box]) -> Optional[np.ndarray]:
+    """float64[N, O]: P(option | candidate) of the options of a question; None if a place among them is that of no candidate
+    or of several, or if they differ in more than the place."""
+    offered = [found for found in map(parse_description, names) if found is not None]
+    if any(found.place.directions or found.place.rank for found in offered):
+        meant = [choose(found.place, boxes, (image.width, image.height)) for found in offered]
+        if len(offered) < len(names) or len({f.attributes for f in offered}) > 1 or any(len(one) != 1 for one in meant):
+            return None
+        table = np.full((len(boxes), len(names)), SLIP / len(names))
+        for o, (n,) in enumerate(meant):
+            table[n, o] = 1 - SLIP
+        return table
+    noun = noun_of(expression)
+    kinds = noun is None and all(name.split()[-1] in THINGS for name in names)
+    words = [name if noun or kinds else name.removesuffix("one") + "thing" for name in names]
+    return attribute_table(reader, image, boxes, f"the {noun or 'thing'}", words)
 
 
 def _of_words(kind: str, values: Sequence[str], base: str, words: Sequence[str], reader: ModelReader, image: EncodedImage,

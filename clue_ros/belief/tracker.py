@@ -18,6 +18,7 @@ from clue_ros.types import Box, Decision, Turn
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest
 from clue_ros.vlm.passes import EncodedImage
 
+UNLIKELY = 0.02  # of the likeliest: what the words alone never rule out further, so that a click overrules them
 MINE = 0.25  # probability of the model's own box where it is none of the candidates
 PEAK_PROBABILITY = 0.1  # of a thing that only the attention points at
 PEAKS = 2  # regions of the attention that are looked at besides what the model lists
@@ -26,7 +27,8 @@ PEAKS = 2  # regions of the attention that are looked at besides what the model 
 @dataclass(frozen=True)
 class State:
     """One state of one dialogue about one image: the belief, and how well the words with the answers fit each candidate
-    (float64[N], log; None before the first answer, until somebody asks: a click needs none)."""
+    (float64[N], log; None where that was not needed yet: before the first answer, and after one that was read by the
+    options of its question)."""
 
     image: Any
     expression: str
@@ -37,10 +39,13 @@ class State:
 
 
 class BeliefTracker:
-    """Beliefs of one model. The last state is kept, so that a turn costs one pass. Not thread-safe."""
+    """Beliefs of one model. The last state is kept, so that a turn costs one pass. Not thread-safe.
 
-    def __init__(self, backbone: PaliGemmaBackbone, reader: ModelReader):
-        self._backbone, self._reader = backbone, reader
+    knows_options: an answer that decides among what a question offered is read by what the options stand for
+    (questions.heard), any other by the model; False: all by the model."""
+
+    def __init__(self, backbone: PaliGemmaBackbone, reader: ModelReader, knows_options: bool = False):
+        self._backbone, self._reader, self._knows_options = backbone, reader, knows_options
         self._last: Optional[State] = None
 
     def belief(self, image: EncodedImage, expression: str, turns: Sequence[Turn], candidates: Tuple[Box, ...],
@@ -82,10 +87,16 @@ class BeliefTracker:
         # What the answer adds: P(answer | box) is, up to a factor, how much likelier it makes the box's tokens.
         known = self._backbone.without_unknown
         heard = tuple(Turn(known(clean(t.question)), replace(t.answer, text=known(clean(t.answer.text)))) for t in turns)
+        if self._knows_options and not is_pointed(answer):
+            asked = belief.worth_asking().boxes
+            decided = questions.heard(self._reader, before.image, words, heard[-1], asked)
+            if decided is not None:
+                fits = dict(zip(asked, decided))
+                return belief.updated([fits.get(box, decided.min()) for box in belief.boxes]), None
         scores = self._reader.scores(before.image, [words], belief.boxes, heard)[0]
         unheard = before.scores
         if unheard is None:
-            unheard = self._reader.scores(before.image, [words], belief.boxes)[0]
+            unheard = self._reader.scores(before.image, [words], belief.boxes, heard[:-1])[0]
         gained = (scores - unheard) / questions.TEMPERATURE
         belief = belief.updated(np.exp(gained - gained.max()))
         if is_pointed(answer):
@@ -101,7 +112,7 @@ class BeliefTracker:
             if decision is not None and decision.ambiguity is not None:
                 grid, size = decision.ambiguity.attention_map, (image.width, image.height)
                 weights = weights * [np.exp(2 * attention_lift(grid, box, size)) for box in candidates]
-            return Belief.of(candidates, weights)
+            return Belief.of(candidates, np.maximum(weights, UNLIKELY * weights.max()))
         listed = self._reader.listed(image, words, (), should_stop)
         belief = Belief.of([seen.box for seen in listed], [seen.certainty for seen in listed]).merged()
         if decision is None:

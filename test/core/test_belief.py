@@ -1,5 +1,7 @@
 """The belief over candidates: Bayes, pointing by click, box and scribble, numbers, and the embedded model behind them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,8 @@ from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import Belief, information_gain
 from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.pointing import from_numbers, likelihoods, scribble, speaks_of_place
+from clue_ros.belief.tracker import BeliefTracker
+from clue_ros.dialogue.questions import options
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Answer, Box, InvalidAnswerError, Outcome, Turn
@@ -97,6 +101,45 @@ def test_positions_settle_two_or_three_candidates():
     assert questions._of_places(Belief.of([LEFT, MIDDLE, RIGHT, LEFT]), (320, 240), "one") is None
 
 
+class Colours:
+    """A reader of three mugs, red, blue and red from left to right, whose model understands no answer at all."""
+
+    def scores(self, image, words, boxes, turns=()):
+        fits = {LEFT: "red", MIDDLE: "blue", RIGHT: "red"}
+        return np.array([[0.0 if not turns and fits[box] in w.split() else -8.0 for box in boxes] for w in words])
+
+
+MUGS, PICTURE = (LEFT, MIDDLE, RIGHT), SimpleNamespace(width=WIDTH, height=240)
+THREE = "Do you mean the left mug, the middle mug or the right mug?"
+
+
+@pytest.mark.parametrize("question, answer, left", [
+    (THREE, "left", {0}), (THREE, "the middle one", {1}), (THREE, "not the left one", {1, 2}),
+    (THREE, "not the right one , the leftmost one", {0}), (THREE, "no , not on the right", {0, 1}),
+    (THREE, "the second one from the left", {1}), (THREE, "i do not know", None),
+    ("Do you mean the red mug or the blue mug?", "the blue one please", {1}),
+    ("Do you mean the red mug or the blue mug?", "i don't want the blue one", {0, 2}),
+    ("Do you mean the red mug or the blue mug?", "no , the left one", {0}),
+    (THREE, "the green one", None), (THREE, "the one next to the bowl", None), ("Which one?", "the left one", None),
+    ("Do you mean the left mug or the red mug?", "the left one", None)])  # fmt: skip
+def test_an_answer_among_what_was_offered_is_read_by_what_the_options_stand_for(question, answer, left):
+    found = questions.heard(Colours(), PICTURE, "the mug", Turn(question, Answer(answer)), MUGS)
+    if left is None:  # nothing that was offered: the model reads it
+        assert found is None
+    else:
+        likely = found / found.max() > 0.5
+        assert set(np.flatnonzero(likely).tolist()) == left
+
+
+def test_the_belief_follows_such_an_answer_only_where_it_is_to():
+    backbone = SimpleNamespace(without_unknown=lambda text: text)
+    prior = Belief.of(MUGS)
+    for knows, best in ((True, [1 / 2, 0, 1 / 2]), (False, [1 / 3] * 3)):
+        tracker = BeliefTracker(backbone, Colours(), knows)
+        after = tracker.belief(PICTURE, "the mug", [Turn(THREE, Answer("not the middle one"))], MUGS, prior=prior)
+        assert after.probabilities == pytest.approx(best, abs=0.05)
+
+
 def test_a_grounder_that_cannot_be_read_asks_by_numbers_and_understands_them():
     plain = ScriptedGrounder({"the mug": [Say.ask(candidates=(RIGHT, LEFT)), Say.found(MIDDLE)]})
     grounder = BeliefGrounder(plain, "numbers")
@@ -160,6 +203,13 @@ def test_the_model_reads_scores_and_the_policy_asks_from_them(scene):
     scores = reader.scores(seen, [f"the {noun}"], boxes)[0]
     category = [o.category for o in asked.objects if o.box is not None]
     assert category[int(scores.argmax())] == noun  # what it scores best is what it is asked for
+    # What the first option names is ruled out by its refusal.
+    first = options(decision.question)[0]
+    named, refused = (believing.ground(seen, asked.said.text, [Turn(decision.question, Answer(said))], may_ask=False)
+                      for said in (first, f"not {first}"))
+    n = int(np.argmax(named.belief))
+    assert named.belief[n] > 0.8 and refused.belief[n] < 0.2
+    assert box_iou(named.box, named.candidates[n]) > 0.3 > box_iou(refused.box, named.candidates[n])
     # Side by side or one by one: the same numbers.
     both = reader.scores(seen, [f"the red {noun}", f"the blue {noun}"], boxes)
     assert np.allclose(both[1], reader.scores(seen, [f"the blue {noun}"], boxes)[0], atol=1e-3)
