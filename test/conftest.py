@@ -1,6 +1,18 @@
 """Markers of all tests. `make test` runs everything; `make test TESTS=test/core ARGS="-k location"` a part."""
 
+import gc
+
+import pytest
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs an NVIDIA GPU")
     config.addinivalue_line("markers", "hardware: needs a real camera, microphone or robot")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collector_without_the_libraries():
+    """What lives when a module begins (half a million objects of torch, transformers and pytest) is no longer looked
+    at by the garbage collector, of which every `Grounder.close` asks for a whole round: 0.3 s each without this."""
+    gc.collect()
+    gc.freeze()
