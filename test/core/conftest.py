@@ -1,5 +1,6 @@
 """A model of the real class, with random weights and a few thousand parameters, in a complete model directory."""
 
+import multiprocessing
 from dataclasses import asdict
 
 import pytest
@@ -20,13 +21,32 @@ def tiny_size():
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
-    """A rendered data set of 20 scenes each in `train` and `validation`. Read only: all trainer tests share it."""
+    """A rendered data set of 20 scenes in `train` and 10 in `validation`. Read only: all trainer tests share it."""
     from clue_ros.simulation.dataset import generate
 
     folder = tmp_path_factory.mktemp("data")
-    for name, seed in (("train", 1), ("validation", 2)):
-        generate(folder / name, 20, seed, progress=False, shard=20)
+    for name, count, seed in (("train", 20, 1), ("validation", 10, 2)):
+        generate(folder / name, count, seed, progress=False, shard=count)
     return folder
+
+
+@pytest.fixture
+def short_reports(monkeypatch):
+    """A trained detector's report is about a fifth of the usual expressions: untrained models are not worth more."""
+    monkeypatch.setattr("clue_ros.training.stages.VALIDATION_BATCHES", 4)
+
+
+@pytest.fixture
+def quick_processes(monkeypatch):
+    """Processes that the product spawns come from a server that has imported torch and the package, once for all tests.
+
+    As with spawn, work is pickled and nothing is inherited from this process: no thread, no OpenGL, no group of torch's.
+    A spawned process imports for some seconds first; that spawning works is tested where nothing else needs it.
+    """
+    server, context_of = multiprocessing.get_context("forkserver"), multiprocessing.get_context
+    server.set_forkserver_preload(["pytest", "clue_ros.training.stages", "clue_ros.evaluation.tabletop_suite"])
+    monkeypatch.setattr(multiprocessing, "get_context",
+                        lambda method=None: server if method == "spawn" else context_of(method))
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,9 @@ from clue_ros.vlm.answers import PRIVATE, answer_tokens
 from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
 
-SCENES = 20  # of the fixture `scenes`, train and validation
+pytestmark = pytest.mark.usefixtures("short_reports")
+
+SCENES, HELD = 20, 10  # of the fixture `scenes`, train and validation
 CNN, JOINT = "half-last-detect-cnn", "joint"
 
 
@@ -42,7 +44,7 @@ def recipe(tmp_path_factory):
     file = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
     small = {"steps": 2, "batch": 4, "tap": 2, "schedule": "linear", "warmup": 1}
     file.write_text(json.dumps({
-        "data": {"train_scenes": SCENES, "validation_scenes": SCENES}, "lora": {"r": 4, "alpha": 8},
+        "data": {"train_scenes": SCENES, "validation_scenes": HELD}, "lora": {"r": 4, "alpha": 8},
         "language": {"tap": 2, "look": [2, 3]}, "detector": small, "joint": {**small, "start_from": ""},
         "sweep": {"steps": 2, "batch": 4, "validation_batches": 2}}))
     return file

@@ -132,7 +132,7 @@ def small(subject, **more):
     return TabletopSuite(subject, 2, max_questions=1, **more)
 
 
-def test_several_processes_give_the_rows_of_one(subject, tmp_path):
+def test_several_processes_give_the_rows_of_one(subject, tmp_path, quick_processes):
     alone = run_suite(small(subject), tmp_path / "one", gallery=1)
     shared = run_suite(small(subject, processes=2), tmp_path / "two", gallery=1)
     first, second = (read_rows(tmp_path / name / "rows.jsonl") for name in ("one", "two"))
@@ -161,11 +161,13 @@ def test_the_conditions_take_turns_and_a_run_goes_on(subject, tmp_path):
         "held-out pairs, shapes, lights": 43}
 
 
-def test_work_comes_back_in_order_and_a_dead_process_is_named():
-    six = partial(float, 6)
-    assert list(in_processes(2, six, operator.truediv, [1, 2, 3, 4, 6, 12])) == [6, 3, 2, 1.5, 1, .5]
+def test_work_comes_back_in_order_from_spawned_processes():
+    assert list(in_processes(2, partial(float, 6), operator.truediv, [1, 2, 3, 4, 6, 12])) == [6, 3, 2, 1.5, 1, .5]
+
+
+def test_an_error_in_a_process_is_raised_and_a_dead_process_is_named(quick_processes):
     with pytest.raises(ZeroDivisionError):
-        list(in_processes(1, six, operator.truediv, [0]))
+        list(in_processes(1, partial(float, 6), operator.truediv, [0]))
     with pytest.raises(ClueError, match="fewer --processes"):
         list(in_processes(1, os.getpid, os.kill, [signal.SIGKILL]))
 

@@ -27,7 +27,9 @@ from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
 
 
-SCENES = 20  # of the fixture `scenes`, train and validation
+pytestmark = pytest.mark.usefixtures("short_reports")
+
+SCENES, HELD = 20, 10  # of the fixture `scenes`, train and validation
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +39,12 @@ def data(scenes, tiny_size):
 
 def small_recipe(file, **more):
     file.write_text(json.dumps({
-        "data": {"train_scenes": SCENES, "validation_scenes": SCENES},
+        "data": {"train_scenes": SCENES, "validation_scenes": HELD},
         "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1, "head_dim": 16},
-        "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "look": [2, 3]},
-        "detector": {"steps": 2, "batch": 4}, "dialogue": {"steps": 2, "batch": 4},
-        "joint": {"steps": 2, "batch": 4, "tap": 2},
+        "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "queries": 5, "look": [2, 3]},
+        "detector": {"steps": 2, "batch": 4, "queries": 4}, "dialogue": {"steps": 2, "batch": 4, "queries": 4},
+        "joint": {"steps": 2, "batch": 4, "queries": 4, "tap": 2},
         "mask": {"steps": 2, "batch": 4, "width": 16, "blocks": 1, "validation": 4}, **more}))
     return read_config(file)
 

@@ -22,8 +22,10 @@ from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.training.validation import Validation, is_better, mean_of_batches
 
-SCENES = 20  # of the fixture `scenes`, train and validation
-TINY = {"data": {"train_scenes": SCENES, "validation_scenes": SCENES},
+pytestmark = pytest.mark.usefixtures("short_reports")
+
+SCENES, HELD = 20, 10  # of the fixture `scenes`, train and validation
+TINY = {"data": {"train_scenes": SCENES, "validation_scenes": HELD},
         "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1,
                  "head_dim": 16},
@@ -76,9 +78,10 @@ def test_stages_that_were_cut_off_end_as_if_they_had_not_been(scenes, recipe, tm
     assert towers and all(torch.equal(start[k], after["model.model.vision_tower." + k[6:]]) for k in towers)
 
 
-def test_two_processes_share_the_batches_and_resume_exactly(scenes, recipe, tmp_path):
+def test_two_processes_share_the_batches_and_resume_exactly(scenes, recipe, tmp_path, request):
     config = read_config(recipe)
     Stages(config, tmp_path / "whole", scenes, processes=2).run("vision")
+    request.getfixturevalue("quick_processes")
     with pytest.raises(SlotOver):
         Stages(config, tmp_path / "cut", scenes, processes=2, slot=Slot(until=3)).run("vision")
     Stages(config, tmp_path / "cut", scenes, processes=2).run("vision")

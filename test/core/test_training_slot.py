@@ -25,7 +25,9 @@ from clue_ros.training.stages import Stages
 from clue_ros.training.vision import VisionSettings, start, train_vision
 from clue_ros.types import ClueError
 
-SCENES = 20  # of the fixture `scenes`, train and validation
+pytestmark = pytest.mark.usefixtures("short_reports")
+
+SCENES, HELD = 20, 10  # of the fixture `scenes`, train and validation
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def recipe(tmp_path_factory):
     file = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     file.write_text(json.dumps({
         "stages": ["vision", "language", "export", "joint", "calibrate"],
-        "data": {"train_scenes": SCENES, "validation_scenes": SCENES},
+        "data": {"train_scenes": SCENES, "validation_scenes": HELD},
         "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
                  "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1,
                  "head_dim": 16},
@@ -54,7 +56,7 @@ def test_a_signal_to_processes_that_share_a_stage_is_an_interruption_and_the_slo
     assert main([*command, "--minutes", "5"]) == 0 and "goes on" in capsys.readouterr().out
 
 
-def test_batches_made_ahead_are_those_made_on_demand(scenes, tiny_size):
+def test_batches_made_ahead_are_those_made_on_demand(scenes, tiny_size, quick_processes):
     data = load(scenes / "train", tiny_size.image_size, tiny_size.patch_size, progress=False)
     packer = Packer(start(tiny_size)[0], tiny_size.image_tokens)
     make = LanguageBatches(packer, data.patches, data.objects, data.sizes, LanguageSettings(queries=4), 2)
