@@ -11,9 +11,9 @@ import json
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ JPEG_QUALITY = 80
 MAX_SIDE = 1280  # of a JPEG, pixels; a larger image is made smaller for the page, its header says the original size
 FRESH_S = 0.5  # an encoded frame older than this is not sent any more if the camera has a newer one
 BYTES_KEPT = 64 << 20  # of frozen frames and maps of the whole session; the oldest go first
+HELD = 4  # frames of a camera before, and as many after, the words that a dialogue begins with
 
 _log = logging.getLogger(__name__)
 _numbers = itertools.count(1)  # of all pictures of this process: a page may look at several stores
@@ -182,12 +183,30 @@ class Pictures:
 
 
 class RecentFrames:
-    """The last frames of all cameras by their stamps, so that a dialogue's very image is found. For one thread."""
+    """The last frames of all cameras by their stamps, so that a dialogue's very image is found. For one thread.
+
+    Large frames last a second only (35 of 1280x720), and a model may take longer to say which it looked at: those
+    around the moment when it began are held.
+    """
 
     def __init__(self, seconds: float = 4.0, max_bytes: int = 96 << 20) -> None:
         self._seconds, self._max_bytes = seconds, max_bytes
         self._frames: "OrderedDict[Tuple[str, int], Tuple[Frame, float, int]]" = OrderedDict()
         self._bytes = 0
+        self._held: Set[Tuple[str, int]] = set()
+        self._to_come: Optional[Counter] = None  # how many of each camera were held since `hold`
+
+    def hold(self) -> None:
+        """A dialogue begins: the last HELD frames of each camera, and as many that follow, stay until `release`."""
+        count: Counter = Counter()
+        self._held, self._to_come = set(), Counter()
+        for key in reversed(self._frames):
+            count[key[0]] += 1
+            if count[key[0]] <= HELD:
+                self._held.add(key)
+
+    def release(self) -> None:
+        self._held, self._to_come = set(), None
 
     def add(self, frame_id: str, frame: Frame, size: int, now: float) -> None:
         """size: bytes that it holds; now: monotonic seconds."""
@@ -195,12 +214,15 @@ class RecentFrames:
         old = self._frames.pop(key, None)
         self._bytes += size - (0 if old is None else old[2])
         self._frames[key] = (frame, now, size)
-        while len(self._frames) > 1:
-            _, (_, since, length) = next(iter(self._frames.items()))
+        if self._to_come is not None and self._to_come[frame_id] < HELD:
+            self._to_come[frame_id] += 1
+            self._held.add(key)
+        for gone, (_, since, length) in list(self._frames.items())[:-1]:
             if self._bytes <= self._max_bytes and now - since <= self._seconds:
                 break
-            self._frames.popitem(last=False)
-            self._bytes -= length
+            if gone not in self._held:
+                del self._frames[gone]
+                self._bytes -= length
 
     def find(self, frame_id: str, stamp: int) -> Optional[Frame]:
         """The frame of exactly that header; None if it was never seen here, or is gone."""

@@ -176,6 +176,8 @@ class Camera:
         return depth
 
     def _on_image(self, message: "Image | CompressedImage") -> None:
+        if self._again(message):
+            return
         # Watched from now on: the newest frame may be a second old when it is taken, and its depth gone by.
         depth = self._watch(stamp_to_seconds(message.header.stamp))
         self._frame = Frame(message, time.monotonic(), self._now(), depth)
@@ -189,6 +191,15 @@ class Camera:
             self.unreadable(message, error)
         if self.on_frame is not None:
             self.on_frame(message)
+
+    def _again(self, message: "Image | CompressedImage") -> bool:
+        """Whether it is the newest raw frame once more, compressed: image_transport sends both to who takes both."""
+        if self._frame is None or not isinstance(message, CompressedImage):
+            return False
+        newest = self._frame.message
+        if not isinstance(newest, Image) or encoding_of(newest) in self._unreadable:
+            return False
+        return newest.header.stamp == message.header.stamp != Time()
 
     def _on_depth(self, message: Image) -> None:
         depth = Depth(message, time.monotonic())

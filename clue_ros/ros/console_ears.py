@@ -14,7 +14,7 @@ from clue_ros.console.dialogues import Found, Reading
 from clue_ros.console.pictures import Frame, Pictures, RecentFrames, to_grey
 from clue_ros.console.state import ConsoleState
 from clue_ros.dialogue import phrases
-from clue_ros.dialogue.session import ROBOT, End
+from clue_ros.dialogue.session import PERSON, ROBOT, End
 from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros.camera import IMAGE_QOS
 from clue_ros.ros.conversions import image_to_samples, message_to_rgb
@@ -91,6 +91,10 @@ class DialogueEars:
         return self._frozen[key]
 
     def _on_turn(self, turn: Turn) -> None:
+        if turn.speaker == PERSON:  # the node takes its image now, and says which when the model has read it
+            self._camera.recent.hold()
+        else:
+            self._camera.recent.release()
         with self._state.dialogues() as dialogues:
             outcome = closing_of(turn.text, dialogues.expression) if turn.speaker == ROBOT else None
             dialogues.say(turn.speaker, turn.text, stamp_to_seconds(turn.stamp), time.monotonic(), outcome)

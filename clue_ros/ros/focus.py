@@ -16,6 +16,7 @@ import copy
 import sys
 import threading
 import time
+import traceback
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 import cv2
@@ -173,6 +174,11 @@ class Focus(Node):
                 heat = Heat(self._grounder.relevance(rgb, instruction), small, instruction)
             except ClueError as error:
                 self.get_logger().warning(f"'{instruction}': {error}", throttle_duration_sec=10.0)
+                heat = None
+            except Exception:  # a bug or a broken device: the thread lives on, or an old heatmap would stay for ever
+                self.get_logger().error(
+                    f"'{instruction}': the model failed:\n{traceback.format_exc()}", throttle_duration_sec=10.0
+                )
                 heat = None
             with self._wake:
                 self._wanted = None

@@ -110,6 +110,21 @@ def test_frozen_frames_and_maps_are_kept_until_there_are_too_many(pictures, monk
     assert kept[-1].id == numbers[-1] and sum(len(picture.data) for picture in kept) <= 3000 and len(kept) < 20
 
 
+def test_frames_around_the_beginning_of_a_dialogue_are_held_while_the_model_works():
+    recent = RecentFrames(seconds=4.0, max_bytes=1000)
+    for stamp in range(30):
+        if stamp == 10:
+            recent.hold()
+        recent.add("front", Frame(stamp, lambda: grey(0)), 100, now=stamp / 30)
+    held = [stamp for stamp in range(20) if recent.find("front", stamp) is not None]
+    assert held == list(range(6, 14)) and len(recent) == 10 and recent.find("front", 29) is not None
+    recent.release()
+    recent.add("front", Frame(30, lambda: grey(0)), 100, now=1.0)
+    assert recent.find("front", 9) is not None, "nothing goes before its time"
+    recent.add("front", Frame(31, lambda: grey(0)), 900, now=1.1)
+    assert [stamp for stamp in range(32) if recent.find("front", stamp) is not None] == [30, 31]
+
+
 def test_recent_frames_are_found_by_camera_and_stamp_only():
     recent = RecentFrames(seconds=4.0, max_bytes=1000)
     frames = [Frame(stamp, lambda: grey(0)) for stamp in range(10)]

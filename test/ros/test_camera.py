@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from bench import ABORTED, FRAME, SUCCEEDED, wait_until
@@ -57,9 +58,41 @@ def test_an_unsupported_encoding_names_itself_once(make_bench, capfd, look_ahead
     assert "/image" in log
 
 
-def test_undecodable_images_are_named_once_and_a_good_one_works(make_bench, capfd):
-    import cv2
+def test_a_driver_that_sends_both_raw_and_compressed_is_one_camera(make_bench):
+    """image_transport does as soon as somebody takes both, and the compressed one comes later."""
+    bench = make_bench(camera=False, look_ahead=False)
+    raw, packed = Driver(bench), bench.client.create_publisher(CompressedImage, "image/compressed", qos_profile_sensor_data)
+    camera = bench.node._conversation._parts.camera
+    wait_until(lambda: packed.get_subscription_count() > 0 and bench.node.count_publishers("image/compressed") > 0)
+    white = cv2.imencode(".png", np.full((8, 8, 3), 255, np.uint8))[1].tobytes()
 
+    def send_packed(stamp) -> None:
+        packed.publish(CompressedImage(header=Header(frame_id=FRAME, stamp=stamp), format="png", data=white))
+
+    def seen() -> int:
+        assert bench.ground("the mug")[0] == SUCCEEDED
+        return int(bench.grounder.images[-1][0, 0, 0])
+
+    def now() -> Time:
+        return bench.client.get_clock().now().to_msg()
+
+    frame = image()
+    frame.header.stamp = now()
+    raw.send(frame)
+    send_packed(frame.header.stamp)
+    time.sleep(0.3)
+    assert camera.frames == 1 and seen() == 90
+    send_packed(now())  # its raw one was lost
+    wait_until(lambda: camera.frames == 2)
+    assert seen() == 255
+    odd = Image(header=Header(frame_id=FRAME, stamp=now()), encoding="rgb9", height=2, width=2, step=6, data=[0] * 12)
+    raw.send(odd)
+    send_packed(odd.header.stamp)  # can be read, the raw one cannot
+    wait_until(lambda: camera.frames == 4)
+    assert seen() == 255
+
+
+def test_undecodable_images_are_named_once_and_a_good_one_works(make_bench, capfd):
     bench = make_bench(camera=False, image_transport="compressed")
     driver = Driver(bench, CompressedImage, "image/compressed")
     log = ""

@@ -102,6 +102,17 @@ def test_the_frozen_image_is_the_one_that_was_judged(run):
             page.until(lambda p: p.state["dialogue"]["open"] is False and p.state["goals"][0]["error"].startswith("ABANDONED"))
 
 
+def test_a_slow_model_does_not_lose_the_picture(run):
+    """Of large images the console keeps a second, and a model may take longer: a click would be on the live picture."""
+    bench, console = run({"the mug": [Say.ask("Which mug?", delay_s=1.5), *MUGS[1:]]})
+    console._camera.recent._seconds = 0.3
+    with open_page(console.url) as page:
+        wait_until(lambda: console._camera.last is not None)
+        page.send(type="instruct", text="the mug")
+        page.until(lambda p: dialogue_of(p).get("question"))
+        assert dialogue_of(page)["frame"] is not None
+
+
 def _newest_level(console) -> int:
     return int(console.pictures._offered.rgb().mean())
 

@@ -159,3 +159,13 @@ def test_a_model_without_a_mask_head_is_refused(domain):
 def test_cropped_info_leaves_the_given_one_alone():
     info = camera_info((200.0, 210.0, 80.5, 60.5), 160, 120, Header())
     assert cropped_info(info, Box(10, 20, 50, 60)).width == 40 and info.width == 160
+
+
+def test_a_model_that_breaks_once_looks_again(rig, picture, capfd):
+    real, rig.grounder.relevance = rig.grounder.relevance, lambda rgb, words: 1 // 0
+    rig.node.set_parameters([Parameter("rate", value=30.0)])
+    rig.say("the cup")
+    stamp = iter(range(1, 10_000))
+    wait_until(lambda: rig.send(picture, "rgb8", next(stamp)) and "ZeroDivisionError" in capfd.readouterr().err)
+    rig.grounder.relevance = real
+    wait_until(lambda: rig.send(picture, "rgb8", next(stamp)) and rig.node.looks > 0, what="a look after the failure")
