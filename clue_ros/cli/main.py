@@ -36,6 +36,7 @@ VERBS = {
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),
 }
 
+NOT_THERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)  # a path that the user gave
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the user's to mend, in whatever verb and process it shows
 
 
@@ -57,6 +58,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
+        if error.errno in NOT_THERE and error.filename:
+            print(f"clue: {error.filename}: {error.strerror}: give another path", file=sys.stderr)
+            return 2
         if error.errno not in FULL:
             raise
         place = f"cannot write {error.filename}" if error.filename else "cannot write"

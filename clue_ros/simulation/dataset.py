@@ -67,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.only_own and args.objects is None:
         raise ClueError("--only-own needs --objects DIR, the folder of your meshes")
+    for name in ("count", "workers"):
+        if getattr(args, name) < 1:
+            raise ClueError(f"--{name} is {getattr(args, name)}: give 1 or more")
     generate(args.output, args.count, args.seed, args.workers, objects=args.objects, only_own=args.only_own,
              varied=args.varied)
     return 0

@@ -307,3 +307,14 @@ def test_a_full_disk_is_one_line_and_not_a_traceback(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "clue: cannot write /data/scenes/images/0.webp: No space left on device: make room, or write elsewhere\n"
     )
+
+
+def test_a_path_that_cannot_be_is_one_line(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert main(["scenes", "-o", str(tmp_path / "file" / "scenes"), "-n", "100"]) == 2
+    said = capsys.readouterr().err
+    assert "Not a directory: give another path" in said and "Traceback" not in said
+    for wrong in (["-n", "0"], ["-n", "-3"], ["--workers", "0"]):
+        assert main(["scenes", "-o", str(tmp_path / "scenes"), *wrong]) == 2
+        assert "give 1 or more" in capsys.readouterr().err
+    assert not (tmp_path / "scenes").exists()
