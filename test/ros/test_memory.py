@@ -96,4 +96,5 @@ def test_cleanup_gives_the_models_memory_back_and_lives_leave_nothing(domain, tm
     weights_mb = 2 * WEIGHTS.stat().st_size / 1e6  # float16 in the file, float32 on a CPU
     freed = [before - after for before, after in zip(active, cleaned)]
     assert min(freed) > weights_mb, f"freed {freed}, the weights alone are {weights_mb:.0f} MB"
-    assert cleaned[-1] - cleaned[SETTLED - 1] < MAX_GROWTH_MB, cleaned
+    # A leak grows with every life; one reading alone may catch memory that the system has not taken back yet.
+    assert min(cleaned[-2:]) - cleaned[SETTLED - 1] < MAX_GROWTH_MB, cleaned
