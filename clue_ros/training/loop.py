@@ -9,9 +9,7 @@ process), so a resumed run repeats the interrupted one.
 from __future__ import annotations
 
 import json
-import signal
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -25,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from clue_ros.training.optimizer import Optimizer, rate
-from clue_ros.training.parallel import average_gradients, rank, world
+from clue_ros.training.parallel import average_gradients, handling, rank, world
 from clue_ros.training.readings import READINGS, VALIDATION, Readings
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.validation import Validation, is_better
@@ -89,9 +87,9 @@ class Run:
                 if time.monotonic() - saved > save_every_s:
                     self.save()
                     saved = time.monotonic()
-        if readings:
-            readings.close()
-        self.save()
+            if readings:
+                readings.close()
+            self.save()  # still in the block: another signal (of the terminal, then of the parent) does not cut it off
         if stop:
             raise KeyboardInterrupt
         if self.step < steps:
@@ -208,10 +206,5 @@ def _write(file: Path, tensors: Dict[str, torch.Tensor]) -> Tuple[Path, Path]:
 def _signals() -> Iterator[list]:
     """A list that is empty until SIGINT or SIGTERM arrives; they are not caught outside the main thread."""
     stop: list = []
-    caught = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = [(number, signal.signal(number, lambda *_: stop.append(True))) for number in caught]
-    try:
+    with handling(lambda *_: stop.append(True)):
         yield stop
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

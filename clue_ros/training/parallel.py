@@ -7,8 +7,11 @@ On few cores this beats more threads in one process: the decoder's many small op
 from __future__ import annotations
 
 import os
+import signal
 import socket
-from typing import Callable, List
+import threading
+from contextlib import contextmanager
+from typing import Callable, Iterator, List
 
 import torch
 import torch.distributed as dist
@@ -25,11 +28,46 @@ def world() -> int:
 
 
 def launch(processes: int, work: Callable[[], None]) -> None:
-    """Run `work` (picklable) in `processes` processes with one thread each, and wait for all of them."""
+    """Run `work` (picklable) in `processes` processes with one thread each, and wait for all of them.
+
+    SIGINT and SIGTERM to this process alone are passed on, so that it ends when the others have saved: raises
+    KeyboardInterrupt then."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(_worker, (processes, port, work), nprocs=processes)
+    told: List[bool] = []
+    children: list = []
+
+    def pass_on(*_) -> None:
+        told.append(True)
+        for child in children:
+            child.terminate()
+
+    with handling(pass_on):
+        context = torch.multiprocessing.spawn(_worker, (processes, port, work), nprocs=processes, join=False)
+        children += context.processes
+        if told:  # before there were any
+            pass_on()
+        try:
+            while not context.join():
+                pass
+        except torch.multiprocessing.ProcessExitedException:
+            if not told:  # else: a process that had not begun yet
+                raise
+    if told:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def handling(handler: Callable) -> Iterator[None]:
+    """SIGINT and SIGTERM go to `handler` in the block; in the main thread, other threads may not catch any."""
+    caught = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = [(number, signal.signal(number, handler)) for number in caught]
+    try:
+        yield
+    finally:
+        for number, previous in before:
+            signal.signal(number, previous)
 
 
 def average_gradients(parameters: List[torch.nn.Parameter], stop: bool = False) -> bool:
@@ -69,6 +107,7 @@ def gathered(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _worker(index: int, processes: int, port: int, work: Callable[[], None]) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # outside the steps, which save first (loop.py)
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=index, world_size=processes)

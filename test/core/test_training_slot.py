@@ -2,7 +2,11 @@
 
 import io
 import json
+import os
+import signal
 import tarfile
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -54,6 +58,24 @@ def test_a_signal_to_processes_that_share_a_stage_is_an_interruption_and_the_slo
     command = ["train", "vision", "--output", str(tmp_path), "--config", str(recipe)]
     assert main(command) == 130 and "interrupted" in capsys.readouterr().err
     assert main([*command, "--minutes", "5"]) == 0 and "goes on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_parent_alone_ends_the_processes_that_share_a_stage_once_they_have_saved(
+        number, scenes, recipe, tmp_path, quick_processes):
+    def interrupt():
+        end = time.monotonic() + 100
+        while not (tmp_path / "vision/readings.jsonl").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    config = read_config(recipe, ["vision.steps=4000", "vision.validate_every=0"])
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    with pytest.raises(KeyboardInterrupt):
+        Stages(config, tmp_path, scenes, processes=2).run("vision")
+    sender.join()
+    assert 0 < json.loads((tmp_path / "vision/state.json").read_text())["step"] < 4000
 
 
 def test_batches_made_ahead_are_those_made_on_demand(scenes, tiny_size, quick_processes):
