@@ -15,6 +15,7 @@ import numpy as np
 from clue_ros.types import Answer, Box, InvalidAnswerError
 
 SPREAD = 0.025  # of the image's width: standard deviation of a click beside what it means
+MISSES = 0.1  # likelihood of a click just beside what it means, against one within
 SCRIBBLE_POINTS = 3  # fewer points are a click or the corners of a box
 
 _HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")
@@ -85,7 +86,7 @@ def _of_point(point: Tuple[float, float], box: Box, width: float) -> float:
     (cx, cy), half_w, half_h = box.center, (box.x1 - box.x0) / 2 + spread, (box.y1 - box.y0) / 2 + spread
     off_middle = max(abs(point[0] - cx) / half_w, abs(point[1] - cy) / half_h)  # below 1 inside the grown box
     near = math.exp(-0.5 * (outside(point, box) / spread) ** 2 - 0.5 * min(off_middle, 2.0) ** 2)
-    return near / math.sqrt(half_w * half_h)
+    return near / math.sqrt(half_w * half_h) * (1.0 if outside(point, box) == 0 else MISSES)
 
 
 def _of_box(drawn: Box, box: Box) -> float:
