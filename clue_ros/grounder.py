@@ -23,6 +23,7 @@ import torch
 
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.deciding import Decider, Options, prefix_of, timed
+from clue_ros.dialogue.phrases import names_nothing
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.masks.segment_codes import SegmentDecoder
@@ -158,7 +159,7 @@ class Grounder:
         if unknown or unknown_answer:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=unknown or unknown_answer, latency_s=times)
         words = self._backbone.without_unknown(words)
-        if not any(c.isalnum() for c in words):  # "hello", "thanks": words that are skipped, and nothing else
+        if names_nothing(words) or not any(c.isalnum() for c in words):  # "yes", "hello": or what is skipped, and no more
             raise InvalidExpressionError(f"'{expression.strip()}' names nothing to look for: say, for example, \"the red "
                                          "mug\"")
         with memory_guard("grounding an instruction"):

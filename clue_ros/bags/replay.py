@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from clue_ros.dialogue.phrases import is_give_up
+from clue_ros.dialogue.phrases import is_give_up, names_nothing
 from clue_ros.dialogue.session import Ask, Continue, DialogueSession, Finish, Ignored, Policy, Step
 from clue_ros.image_messages import UnsupportedEncodingError
 from clue_ros.types import Answer, ClueError, Decision, InvalidImageError
@@ -133,7 +133,7 @@ class Replay:
         played = self._open
         if not text or len(text) > MAX_CHARACTERS:
             self.not_taken.append(NotTaken(heard, f"{len(text)} characters: 1 to {MAX_CHARACTERS} are taken"))
-        elif played is None and is_give_up(text):
+        elif played is None and (is_give_up(text) or names_nothing(text)):
             self.not_taken.append(NotTaken(heard, "no dialogue was open"))
         elif played is None:
             self._instruct(text, heard, now)

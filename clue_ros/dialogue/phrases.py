@@ -41,6 +41,19 @@ _GIVE_UP = frozenset(
 )
 
 
+# Answers and politeness that name nothing. Words that may be a whole instruction ("right", "robot", "well") are not here.
+_NAMELESS = frozenset(
+    "yes yeah yep yup no nope nah ok okay sure alright please sorry thanks oh ah uh um hm hmm hey hi hello".split()
+)
+_NAMELESS_PHRASES = re.compile(r"\b(?:thank you|of course|all right)\b")
+
+
+def names_nothing(text: str) -> bool:
+    """True if `text` as a whole is agreement, refusal or politeness, "yes", "no thanks", "ok": no instruction."""
+    words = re.sub(r"[^\w\s]", " ", _NAMELESS_PHRASES.sub(" ok ", " ".join(text.lower().split()))).split()
+    return bool(words) and all(word in _NAMELESS for word in words)
+
+
 def is_give_up(text: str) -> bool:
     """True if `text` as a whole means "end this dialogue": "Never mind!", "oh, forget it please".
 

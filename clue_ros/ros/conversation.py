@@ -18,7 +18,7 @@ from rclpy.clock import Clock, ClockType
 
 from clue_ros.action import Ground
 from clue_ros.belief.pointing import speaks_of_place
-from clue_ros.dialogue.phrases import is_give_up
+from clue_ros.dialogue.phrases import is_give_up, names_nothing
 from clue_ros.ros.corrections import Corrections, Reopening, Scene
 from clue_ros.ros.gestures import MAX_ANSWER_CHARACTERS, request_to_answer
 from clue_ros.ros.grounding import Grounding, Parts
@@ -201,7 +201,7 @@ class Conversation:
                 "speech ignored: no question is open, and speech_mode is answer", throttle_duration_sec=10.0
             )
             return
-        if is_give_up(text):  # late, when nothing is left to end: no model may look for a thing called "stop"
+        if is_give_up(text) or names_nothing(text):  # late: no model may look for a thing called "stop" or "yes"
             self._node.get_logger().info("speech ignored: no dialogue is open, and no target that could be taken back")
             return
         try:

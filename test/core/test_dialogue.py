@@ -96,6 +96,16 @@ def test_other_words_do_not_give_up(text):
     assert not phrases.is_give_up(text)
 
 
+@pytest.mark.parametrize("text", ["no", "Yes.", "ok", "no, thanks", "yes please", "All right!", "hm"])
+def test_agreement_and_politeness_alone_name_nothing(text):
+    assert phrases.names_nothing(text)
+
+
+@pytest.mark.parametrize("text", ["right", "the no entry sign", "the mug please", "this one", "robot", "of", "?", ""])
+def test_words_that_may_mean_a_thing_are_an_instruction(text):
+    assert not phrases.names_nothing(text)
+
+
 def test_give_up_while_the_model_is_thinking():
     session = DialogueSession("the mug", now=0.0)
     assert session.on_answer(Answer("the red one"), 0.1) == Ignored("no question is open")

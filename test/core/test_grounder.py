@@ -93,7 +93,7 @@ def test_signs_and_emoji_beside_known_words_do_no_harm(grounder):
     assert grounder.ground(IMAGE, "THE red  mug!!! 🙏", threshold=1.0).outcome is not Outcome.UNKNOWN_WORDS
 
 
-@pytest.mark.parametrize("expression", ["", "   ", "\n", "🙂", "x" * 10_000])
+@pytest.mark.parametrize("expression", ["", "   ", "\n", "🙂", "x" * 10_000, "no", "yes, please"])
 def test_bad_instructions_raise(grounder, expression):
     with pytest.raises(InvalidExpressionError):
         grounder.ground(IMAGE, expression)

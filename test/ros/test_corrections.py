@@ -138,7 +138,7 @@ def test_nothing_else_there(mugs):
     assert (failed.state, failed.error_code) == (FAILED, Ground.Result.NOT_FOUND) and failed.error_msg
     bench.hear("I see no other one.")
     calls = len(bench.grounder.calls)
-    for late in ("never mind", "Stop!"):  # no target is left to take back: and nothing that is called "stop" is looked for
+    for late in ("never mind", "Stop!", "no", "ok, thank you"):  # nothing to take back, and nothing that is called "stop"
         bench.say(late)
     bench.say("the bowl")
     wait_until(lambda: len(bench.grounder.calls) > calls)
