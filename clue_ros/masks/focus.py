@@ -13,7 +13,7 @@ from clue_ros.types import Box
 
 MODES = ("overlay", "blur", "greyscale", "crop")
 THRESHOLD = .3  # of the heatmap: a lost piece of the target costs more than a kept piece of its surroundings
-GROWTH = .015  # of the image's width: active parts are grown by so much
+GROWTH = .025  # of the image's width: active parts are grown by so much
 SHADE = 127  # grey of what is covered by an overlay
 BLUR = .03  # of the image's width, the blur's sigma
 
