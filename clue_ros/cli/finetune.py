@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
                             args.cpu), source)
     if int(os.environ.get("RANK", "0")) == 0:
         _print_result(result, args)
-    return 0
+    return 130 if result["interrupted"] else 0  # as clue train: what stands behind && must not take it for a model
 
 
 def _with_arguments(config, args: argparse.Namespace):

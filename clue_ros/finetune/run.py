@@ -54,7 +54,8 @@ class Order:
 
 
 def finetune(order: Order, source: Source, accelerator=None) -> Dict:
-    """Run a task, or go on with it; returns {"done": bool, "step": int, "output": folder, "report": figures or None}.
+    """Run a task, or go on with it; returns {"done": bool, "step": int, "output": folder, "report": figures or None,
+    "interrupted": by a signal}.
 
     Raises FinetuneError, ModelLoadError, DataError, OutOfMemoryError.
     """
@@ -76,7 +77,8 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
                 report = _finish(trainer, order, tokenizer, new_words, source, splits, validation) if done else None
         finally:
             trainer.collator.close()
-    return {"done": done, "step": trainer.step, "output": str(order.output), "report": report,
+    return {"done": done, "interrupted": trainer.interrupted and not done, "step": trainer.step,
+            "output": str(order.output), "report": report,
             "problems": stream.problems.total + trainer.collator.problems.total}
 
 

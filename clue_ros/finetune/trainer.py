@@ -48,6 +48,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self._rates = [g["lr"] for g in groups]
         self.step, self.best, self.place = 0, float("nan"), None
+        self.interrupted = False  # by a signal
         self._resume()
 
     @property
@@ -84,6 +85,7 @@ class Trainer:
                     self.save()
         source.close()
         self.save()
+        self.interrupted = stop and not self._late()
         return self.step >= self.settings.steps
 
     def save(self) -> None:

@@ -363,9 +363,14 @@ def test_a_time_slot_or_a_signal_ends_the_run_and_the_next_one_goes_on(base, inv
         logged(self, *args)
         signal.raise_signal(signal.SIGTERM)  # as a batch queue does at the end of a slot
 
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(json.dumps({"dialogue": {**SMALL, "steps": 9, "validation": 0}}))
     monkeypatch.setattr(Trainer, "_log", told_to_stop)
     second = finetune(order("dialogue", base, tmp_path / "out", steps=9), open_data(invig))
     assert not second["done"] and second["step"] == 3, "after one more step"
+    assert second["interrupted"] and not first["interrupted"]
+    assert main(["finetune", "dialogue", "--base", str(base), "--data", str(invig), "--output", str(tmp_path / "other"),
+                 "--config", str(recipe), "--cpu"]) == 130
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert finetune(order("dialogue", base, tmp_path / "out", steps=9), open_data(invig))["done"]
