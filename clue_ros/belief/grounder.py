@@ -20,7 +20,7 @@ import numpy as np
 from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.likeness import speaks_of_likeness, things_alike
-from clue_ros.belief.pointing import is_pointed, likelihoods, outside, pointed_place, speaks_of_place
+from clue_ros.belief.pointing import check_within, is_pointed, likelihoods, outside, pointed_place, speaks_of_place
 from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.prompt import check_expression, check_turns
@@ -67,7 +67,8 @@ class BeliefGrounder:
         one here", "another one like this"); give it again with every turn of the dialogue.
 
         `Decision.belief` holds a probability for each of `Decision.candidates` where a belief was kept. Raises also
-        InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py)."""
+        InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py), InvalidAnswerError
+        for a gesture outside the image (a scripted or stock grounder takes it as it is)."""
         turns, candidates = check_turns(turns), tuple(Box(*box) for box in candidates)
         gesture = pointing if pointing is not None and is_pointed(pointing) else None
         alike = gesture is not None and self._reader is not None and speaks_of_likeness(expression)
@@ -82,6 +83,8 @@ class BeliefGrounder:
             return self._plain(image, expression, turns, candidates, may_ask, {**masked, **rest})
         begun = time.perf_counter()
         image = self._grounder.encode(image)
+        if gesture is not None:
+            check_within(gesture, (image.width, image.height))
         if alike:
             decision = self._alike(image, expression, turns, gesture, candidates, may_ask, rest)
         elif pointed:

@@ -35,6 +35,22 @@ def pointed_place(answer: Answer) -> Tuple[float, float]:
     return answer.point if answer.point is not None else answer.box.center
 
 
+def check_within(answer: Answer, image_size: Tuple[int, int]) -> None:
+    """Raises InvalidAnswerError if a place lies outside the image of (width, height) pixels. A stroke may leave the
+    image as a hand does; its middle must not."""
+    width, height = image_size
+    scribbled = answer.point is not None and answer.box is not None
+    if answer.box is not None and not scribbled:
+        x0, y0, x1, y1 = answer.box
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InvalidAnswerError(f"box {tuple(answer.box)} is empty or outside the {width}x{height} image")
+    elif answer.point is not None or answer.box is not None:
+        x, y = pointed_place(answer)
+        if not (0 <= x <= width and 0 <= y <= height):
+            what = "the middle of the scribble" if scribbled else "point"
+            raise InvalidAnswerError(f"{what} ({x:g}, {y:g}) is outside the {width}x{height} image")
+
+
 def scribble(points: Sequence[Tuple[float, float]], text: str = "") -> Answer:
     """An answer from a stroke over a thing or a line around it: its extent, and the middle of the extent.
 

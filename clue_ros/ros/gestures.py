@@ -6,7 +6,7 @@ import math
 from typing import Any, Optional, Sequence, Tuple
 
 from clue_ros.belief import marks
-from clue_ros.belief.pointing import SCRIBBLE_POINTS, pointed_place, scribble
+from clue_ros.belief.pointing import SCRIBBLE_POINTS, check_within, scribble
 from clue_ros.msg import Pointing
 from clue_ros.ros.messages import msg_to_box
 from clue_ros.srv import Answer as AnswerSrv
@@ -58,22 +58,6 @@ def pointing_to_answer(pointing: Pointing) -> Optional[Answer]:
     if answer is None:
         raise InvalidAnswerError(f"pointing kind {pointing.kind} is not NONE, POINT, BOX or SCRIBBLE")
     return answer
-
-
-def check_within(answer: Answer, image_size: Tuple[int, int]) -> None:
-    """Raises InvalidAnswerError if a place lies outside the image of (width, height) pixels. A stroke may leave the
-    image as a hand does; its middle must not."""
-    width, height = image_size
-    scribbled = answer.point is not None and answer.box is not None
-    if answer.box is not None and not scribbled:
-        x0, y0, x1, y1 = answer.box
-        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-            raise InvalidAnswerError(f"box {tuple(answer.box)} is empty or outside the {width}x{height} image")
-    elif answer.point is not None or answer.box is not None:
-        x, y = pointed_place(answer)
-        if not (0 <= x <= width and 0 <= y <= height):
-            what = "the middle of the scribble" if scribbled else "point"
-            raise InvalidAnswerError(f"{what} ({x:g}, {y:g}) is outside the {width}x{height} image")
 
 
 def _gesture(message: Any) -> Optional[Answer]:

@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from clue_ros.action import Ground
 from clue_ros.belief.grounder import BeliefGrounder
+from clue_ros.belief.pointing import check_within
 from clue_ros.candidates import index_of
 from clue_ros.dialogue.correction import Concluded, reopen
 from clue_ros.dialogue.regrounding import Regrounding
@@ -28,7 +29,6 @@ from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.corrections import Reopening, Scene
 from clue_ros.ros.errors import DialogueEnded, NoImageError
 from clue_ros.ros.frames import Frames
-from clue_ros.ros.gestures import check_within
 from clue_ros.ros.inference import Inference, Job
 from clue_ros.ros.job_queue import Lane
 from clue_ros.ros.messages import answer_text, decision_to_target

@@ -189,6 +189,9 @@ def test_pointing_settles_it_in_an_answer_and_in_the_instruction(scene):
         assert sum(answered.belief) == pytest.approx(1) and len(answered.belief) == len(answered.candidates)
         given = believing.ground(seen, "the one here", pointing=Answer(point=target.center), candidates=boxes)
         assert given.box == target
+    for outside in (Answer(point=(seen.width + 1, 10)), Answer(box=Box(-9, 0, 40, 40))):
+        with pytest.raises(InvalidAnswerError, match="outside"):
+            believing.ground(seen, "the one here", pointing=outside)
 
 
 def test_the_model_reads_scores_and_the_policy_asks_from_them(scene):

@@ -71,7 +71,7 @@ def test_models_that_have_no_list_of_kinds_say_so():
     with pytest.raises(InvalidExpressionError, match="like"):
         StockGrounder.ground(types.SimpleNamespace(), blank, "another one like this")
     open_words = types.SimpleNamespace(backbone=types.SimpleNamespace(settings=types.SimpleNamespace(
-        detector="joint", dialogue_adapter="", prefix_attention="full")), vocabulary=None, encode=lambda image: image)  # fmt: skip
+        detector="joint", dialogue_adapter="", prefix_attention="full")), vocabulary=None, encode=lambda image: types.SimpleNamespace(width=64, height=48))  # fmt: skip
     with pytest.raises(InvalidExpressionError, match="like this"):
         BeliefGrounder(open_words).ground(blank, "another one like this", pointing=Answer(point=(1, 1)))
 
