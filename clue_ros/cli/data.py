@@ -108,6 +108,9 @@ def _print_report(report, path: Path) -> None:
     if report.ok:
         console.print("nothing is broken")
         return
+    if not report.problems.total:
+        console.print("there is no sample in it")
+        return
     wrong = Table(title="What is broken", title_justify="left")
     for column, justify in (("kind", "left"), ("count", "right"), ("first places", "left")):
         wrong.add_column(column, justify=justify)

@@ -57,7 +57,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        return self.problems.total == 0
+        return self.problems.total == 0 and any(counts.samples for counts in self.splits.values())
 
     def to_dict(self) -> Dict[str, Any]:
         return {"format": self.form, "ok": self.ok, "records": self.records,

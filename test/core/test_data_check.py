@@ -31,6 +31,12 @@ def test_good_data_passes(tmp_path, capsys, make):
     assert "nothing is broken" in capsys.readouterr().out
 
 
+def test_data_without_a_sample_does_not_pass(tmp_path, capsys):
+    (tmp_path / "empty.jsonl").write_text("")
+    assert main(["data", "check", str(tmp_path / "empty.jsonl")]) == 1
+    assert "no sample" in capsys.readouterr().out
+
+
 def test_the_report_counts(tmp_path, capsys):
     make_invig(tmp_path)
     assert main(["data", "check", str(tmp_path), "--json", str(tmp_path / "out/report.json")]) == 0
