@@ -129,6 +129,8 @@ class BeliefGrounder:
         boxes, weights = list(listed), [p * len(listed) for p in belief.probabilities]
         if own.box is not None:
             boxes, weights = [*boxes, own.box], [*weights, OWN_WEIGHT]
+            if any(outside((x, y), box) == 0 and box_iou(own.box, box) >= SAME_IOU for box in listed):
+                around = ()  # the list, the model's answer and the click name one thing: a further look tells nothing
         known = tuple(boxes)
         for dx, dy in around:
             seen = self._reader.at_point(image, (x + dx, y + dy), should_stop)

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
 from clue_ros.image_messages import image_to_samples
+from clue_ros.ros import focus_latency
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.focus import Focus, Heat, cropped_info, moved
 from clue_ros.ros.sight import thumbnail
@@ -116,6 +117,13 @@ def test_a_crop_comes_with_a_camera_info_that_is_right_for_it(rig, picture):
     assert own.p[2] == info.p[2] - x0 and own.k[0] == info.k[0]
     whole = next(i for i in rig.infos if i.header.stamp.sec == 1)
     assert (whole.width, whole.k[2]) == (160, info.k[2])
+
+
+@pytest.mark.parametrize("mode", [focus_latency.PASSES, "overlay", "crop"])
+def test_what_it_adds_to_a_frame_is_measured_on_the_node_itself(domain, mode):
+    row = focus_latency.measure(64, 48, mode, frames=5)
+    assert len(row["seconds"]) == 5 and min(row["seconds"]) > 0
+    assert f"64x48 {mode}" in focus_latency.report([row], load=0.0)
 
 
 def test_the_model_looks_again_when_words_or_scene_change(rig, picture):
