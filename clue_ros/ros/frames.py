@@ -16,7 +16,7 @@ from rclpy.task import Future
 from rclpy.time import Time
 from std_msgs.msg import Header
 
-from clue_ros.ros.depth import Place
+from clue_ros.extent.place import Place
 
 PATIENCE_S = 0.25  # a transform often arrives a little after the image that it belongs to
 LOOK_AGAIN_S = 0.02

@@ -15,10 +15,10 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from clue_ros.extent.place import Place
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.conversation import Conversation
-from clue_ros.ros.depth import Place
 from clue_ros.ros.frames import Frames, Located
 from clue_ros.ros.outputs import RELIABLE
 from clue_ros.types import Answer

@@ -14,7 +14,8 @@ from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from clue_ros.ros.depth import Place, depth_to_metres, intrinsics_from_info, place_of_box
+from clue_ros.extent.place import Place, place_of_box
+from clue_ros.ros.depth import depth_to_metres, intrinsics_from_info
 from clue_ros.ros.errors import DepthMessageError
 from clue_ros.ros.frames import Frames, Located
 from clue_ros.ros.messages import stamp_to_seconds

@@ -10,10 +10,11 @@ import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from clue_ros.extent.place import place_of_box
 from clue_ros.ros.conversions import (
     SUPPORTED_ENCODINGS, array_to_image, compressed_to_rgb, image_to_rgb, is_empty, rgb_to_image,
 )  # fmt: skip
-from clue_ros.ros.depth import Intrinsics, depth_to_metres, intrinsics_from_info, place_of_box
+from clue_ros.ros.depth import Intrinsics, depth_to_metres, intrinsics_from_info
 from clue_ros.ros.errors import DepthMessageError, ImageMessageError, UnsupportedEncodingError
 from clue_ros.types import Box
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from std_msgs.msg import Header
 
+from clue_ros.extent.place import place_of_box
 from clue_ros.ros.conversions import array_to_image
-from clue_ros.ros.depth import Intrinsics, depth_to_metres, place_of_box
+from clue_ros.ros.depth import Intrinsics, depth_to_metres
 from clue_ros.types import Box
 
 CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
