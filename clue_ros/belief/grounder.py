@@ -20,7 +20,8 @@ import numpy as np
 from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.likeness import speaks_of_likeness, things_alike
-from clue_ros.belief.pointing import check_within, is_pointed, likelihoods, outside, pointed_place, speaks_of_place
+from clue_ros.belief.pointing import check_within, is_pointed, likelihoods, outside, pointed_place
+from clue_ros.dialogue.phrases import speaks_of_place
 from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.prompt import check_expression, check_turns

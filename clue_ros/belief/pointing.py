@@ -7,7 +7,6 @@ in whose middle it lies, and the smaller one, is likelier.
 from __future__ import annotations
 
 import math
-import re
 from typing import Sequence, Tuple
 
 import numpy as np
@@ -18,16 +17,8 @@ SPREAD = 0.025  # of the image's width: standard deviation of a click beside wha
 MISSES = 0.1  # likelihood of a click just beside what it means, against one within
 SCRIBBLE_POINTS = 3  # fewer points are a click or the corners of a box
 
-_HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")
-
-
 def is_pointed(answer: Answer) -> bool:
     return answer.point is not None or answer.box is not None
-
-
-def speaks_of_place(words: str) -> bool:
-    """Whether words need a gesture: "this one", "the one here"."""
-    return _HERE.search(words.lower()) is not None
 
 
 def pointed_place(answer: Answer) -> Tuple[float, float]:

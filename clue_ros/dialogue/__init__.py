@@ -1,1 +1,2 @@
-"""The dialogue: a pure state machine (`session`) and the robot's words (`phrases`). No model, no ROS, no clock."""
+"""The dialogue: one about one instruction (`session`), who talks with whom (`turn_taking`), and the robot's words
+(`phrases`). Pure state machines: no model, no ROS, no clock."""

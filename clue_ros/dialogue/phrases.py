@@ -54,6 +54,14 @@ def names_nothing(text: str) -> bool:
     return bool(words) and all(word in _NAMELESS for word in words)
 
 
+_HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")
+
+
+def speaks_of_place(words: str) -> bool:
+    """Whether words need a gesture: "this one", "the one here"."""
+    return _HERE.search(words.lower()) is not None
+
+
 def is_give_up(text: str) -> bool:
     """True if `text` as a whole means "end this dialogue": "Never mind!", "oh, forget it please".
 

@@ -164,8 +164,7 @@ class DialogueSession:
             return Ignored("the answer is empty")
         # "Never mind" also counts while the model is still thinking; any other words then have no question to answer.
         if text and phrases.is_give_up(text):
-            self._say(PERSON, text, now)
-            return self._end(End.ABANDONED, now)
+            return self._abandon(text, now)
         if self._state is not _State.ASKING or self._question is None:
             return Ignored("no question is open")
         late = self.on_time(now)
@@ -176,6 +175,15 @@ class DialogueSession:
         self._question = None
         self._state = _State.THINKING
         return Continue()
+
+    def take_back(self, text: str, now: float) -> Union[Finish, Ignored]:
+        """The person's words of giving up, at any point before the result is out: Finish(ABANDONED), also where a target
+        was found and only its position is still looked for. Ignored if it ended in another way."""
+        if self._finish is not None:
+            if self._finish.end is not End.FOUND:
+                return Ignored("the dialogue is over")
+            self._transcript.pop()  # its closing words were not said
+        return self._abandon(text, now)
 
     def on_time(self, now: float) -> Optional[Finish]:
         """Finish(TIMEOUT or ANSWER_TIMEOUT) if a limit has passed at `now`, else None. Call it from a slow timer."""
@@ -193,6 +201,10 @@ class DialogueSession:
         if self._state is _State.FINISHED:
             return Ignored("the dialogue is over")
         return self._end(End.CANCELED, self._transcript[-1].at if now is None else now)
+
+    def _abandon(self, text: str, now: float) -> Finish:
+        self._say(PERSON, text, now)
+        return self._end(End.ABANDONED, now)
 
     def _must_refuse_guess(self, decision: Decision) -> bool:
         """A box for ambiguous words is a guess: policies that promise a box, or a grounder free to ask, give it."""

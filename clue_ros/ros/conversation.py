@@ -1,50 +1,55 @@
-"""Who talks with whom: at most one dialogue at a time, whether a client's goal or a spoken instruction began it.
+"""The conversation on ROS's side: what is heard goes to the rules (dialogue/turn_taking.py), and their acts are carried out.
 
-Speech with no dialogue open is an instruction; while a question is open it is the answer. Between the two, while the
-model works, "never mind" ends the dialogue, a new instruction replaces a spoken one that has asked nothing yet, and
-anything else is ignored: the second half of an answer must neither start nor stop a robot.
-
-For a while after a result with a target, words that take it back re-open the dialogue (`corrections`).
+A dialogue is a Grounding here, a coroutine of the executor. The `answer` service is its own; speech, pointing and goals
+come from their modules.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import Callable, List, Optional, Set, Tuple
+from typing import Callable, Dict, Optional
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 
 from clue_ros.action import Ground
-from clue_ros.belief.pointing import speaks_of_place
-from clue_ros.dialogue.phrases import is_give_up, names_nothing
-from clue_ros.ros.corrections import Corrections, Reopening, Scene
-from clue_ros.ros.gestures import MAX_ANSWER_CHARACTERS, request_to_answer
+from clue_ros.dialogue.acts import Acts, Admit, Begin, Cause, Dialogue, Ignore, Proceed, Rules, Stop, TakeBack, Why
+from clue_ros.dialogue.turn_taking import NO_QUESTION, TurnTaking
+from clue_ros.ros.corrections import Corrections, Scene
+from clue_ros.ros.gestures import request_to_answer
 from clue_ros.ros.grounding import Grounding, Parts
 from clue_ros.ros.parameters import read
 from clue_ros.ros.report import OnFeedback
 from clue_ros.ros.request import Request, from_speech
 from clue_ros.srv import Answer as AnswerSrv
-from clue_ros.types import Answer, InvalidAnswerError, InvalidExpressionError
+from clue_ros.types import Answer, InvalidAnswerError
 
 Code = Ground.Result
 TICK_S = 0.05  # how exactly limits of time are kept
 MAX_WAITING = 64  # goals under goal_policy queue; each may hold an image
+_STOPS = {
+    Cause.PREEMPTED: (
+        Code.PREEMPTED, "a newer goal or instruction took over: send this one again if it still holds"
+    ),
+    Cause.CANCELED: (Code.CANCELED, "canceled by the client"),
+    Cause.NOT_ACTIVE: (Code.NOT_ACTIVE, "the node was deactivated: activate it"),
+}  # fmt: skip
 
 
 class Conversation:
-    """The open dialogue, what is said to it, and the `answer` service. For the executor's single thread."""
+    """Plays what the rules say, and serves `answer`. For the executor's single thread.
 
-    def __init__(self, parts: Parts, group: CallbackGroup) -> None:
+    clock: gives monotonic seconds.
+    """
+
+    def __init__(self, parts: Parts, group: CallbackGroup, clock: Callable[[], float] = time.monotonic) -> None:
         self._parts = parts
         self._node = parts.node
-        self._current: Optional[Grounding] = None
-        self._waiting: List[Grounding] = []
-        self._running: Set[Grounding] = set()
+        self._clock = clock
+        self._turns = TurnTaking(lambda text: from_speech(text, read(self._node)), self._rules)
+        self._turns.active = False
+        self._playing: Dict[Dialogue, Grounding] = {}
         self._corrections = Corrections(parts.node, parts.outputs)
-        self._pointed: Optional[Tuple[Answer, float]] = None  # where somebody pointed without a question, and when
-        self.active = False
         self.on_result: Callable[[Ground.Result], None] = lambda result: None  # called with every result
         # Steady: limits of time hold also when a simulation's clock stands still.
         self._timer = self._node.create_timer(
@@ -54,185 +59,153 @@ class Conversation:
         self._answer = self._node.create_service(AnswerSrv, "answer", self._on_answer, callback_group=group)
 
     @property
+    def active(self) -> bool:
+        return self._turns.active
+
+    @active.setter
+    def active(self, active: bool) -> None:
+        self._turns.active = active
+
+    @property
     def busy(self) -> bool:
         """True until the last dialogue has given its result."""
-        return bool(self._running)
+        return self._turns.busy
 
     @property
     def full(self) -> bool:
         """True while no further goal may wait."""
-        return len(self._waiting) >= MAX_WAITING
+        return len(self._turns.waiting) >= MAX_WAITING
 
     @property
     def may_give_up(self) -> bool:
         """True while "never mind" has something to end or to take back."""
-        return self.busy or self._corrections.open is not None
+        return self.busy or self.corrigible is not None
 
-    def begin(
-        self, request: Request, on_feedback: OnFeedback = lambda *_: None, *, waits: bool = False,
-        reopening: Optional[Reopening] = None,
-    ) -> Grounding:  # fmt: skip
-        """A new dialogue; `run` plays it. It supersedes the open one and goals that wait; `waits`: it waits as well."""
-        waits = waits and self._current is not None
-        request = self._with_gesture(request)
-        grounding = Grounding(request, self._parts, on_feedback, reopening, waits)
-        self._running.add(grounding)
-        if waits:
-            self._waiting.append(grounding)
-            return grounding
-        superseded = [self._current] if self._current is not None else []
-        if not request.spoken:  # words that replace the words before do not replace the goals that wait behind them
-            superseded += self._waiting
-            self._waiting = []
-        for old in superseded:
-            old.end(Code.PREEMPTED, "a newer goal or instruction took over: send this one again if it still holds")
-        self._take(grounding)
-        return grounding
+    @property
+    def current(self) -> Optional[Grounding]:
+        """The open dialogue."""
+        return None if self._turns.current is None else self._playing[self._turns.current]
+
+    @property
+    def corrigible(self) -> Optional[Scene]:
+        """What the last target's dialogue saw, while that may still be corrected."""
+        target = self._turns.target(self._clock())
+        return None if target is None else target.scene
+
+    @property
+    def pointed(self) -> Optional[Answer]:
+        """The place that the next "this one" may mean."""
+        return self._turns.pointed
+
+    def begin(self, request: Request, on_feedback: OnFeedback = lambda *_: None, *, waits: bool = False) -> Grounding:
+        """A client's dialogue; `run` plays it. It supersedes the open one and goals that wait; `waits`: it waits as well."""
+        dialogue, acts = self._turns.begin(request, self._clock(), waits)
+        self._carry_out(acts, on_feedback)
+        return self._playing[dialogue]
 
     async def run(self, grounding: Grounding) -> Ground.Result:
+        result: Optional[Ground.Result] = None
         try:
             result = await grounding.run()
             self.on_result(result)
             return result
         finally:
-            self._running.discard(grounding)
-            if grounding in self._waiting:
-                self._waiting.remove(grounding)
-            if self._current is grounding:
-                self._current = None
-                if self.active:
-                    self._corrections.remember(grounding.scene, read(self._node).correction_window_s)
-                if self._waiting:
-                    self._take(self._waiting.pop(0))
+            del self._playing[grounding.dialogue]
+            found = result is not None and result.error_code == Code.NONE
+            scene = grounding.scene if found else None
+            self._carry_out(self._turns.close(grounding.dialogue, self._clock(), scene))
+
+    def cancel(self, grounding: Grounding) -> None:
+        """Its client gives it up."""
+        self._carry_out(self._turns.cancel(grounding.dialogue))
 
     def end_all(self, message: str) -> None:
         """Deactivation and shutdown: every dialogue ends with NOT_ACTIVE, and no target can be corrected any more."""
-        self._corrections.forget()
-        for grounding in tuple(self._running):
-            grounding.end(Code.NOT_ACTIVE, message)
+        for act in self._turns.end_all():
+            self._playing[act.dialogue].end(Code.NOT_ACTIVE, message)
 
-    def hear(self, text: str, may_start: bool = True) -> None:
-        """Words of the person, without blanks around them. may_start: without a dialogue they may begin one."""
-        if not self.active:
-            return
-        current = self._current
-        if current is None:
-            if len(text) > MAX_ANSWER_CHARACTERS or not self._correct(Answer(text=text), may_start):
-                self._instruct(text, may_start)
-            return
-        if len(text) > MAX_ANSWER_CHARACTERS:
-            self._node.get_logger().warning(
-                f"an answer of {len(text)} characters was ignored", throttle_duration_sec=5.0
-            )
-            return
-        reason = current.offer(Answer(text=text))
-        if reason is None:
-            return
-        if current.request.spoken and current.open_question is None and current.questions_asked == 0:
-            self._instruct(text, may_start)
-        else:
-            self._node.get_logger().info(f"speech ignored: {reason}", throttle_duration_sec=1.0)
-
-    @property
-    def current(self) -> Optional[Grounding]:
-        return self._current
-
-    @property
-    def corrigible(self) -> Optional[Scene]:
-        """The last target that may still be corrected, and what its dialogue saw."""
-        return self._corrections.open
+    def hear(self, text: str, robot_speaks: bool = False) -> None:
+        """Words of the person; robot_speaks: they may be the robot's own."""
+        self._carry_out(self._turns.hear(text, self._clock(), robot_speaks))
 
     def point(self, answer: Answer, corrects: bool = True) -> None:
-        """Somebody points into the image: the answer to the open question, a correction, or what the next "this one" means.
-
-        corrects: it is about the image of the last target.
-        """
-        if not self.active:
-            return
-        current = self._current
-        if current is not None and current.open_question is not None:
-            current.offer(answer)
-        elif current is not None or not corrects or not self._correct(answer, read(self._node).speech_mode == "start"):
-            self._pointed = (answer, time.monotonic())
+        """Somebody points into the image; corrects: it is about the image of the last target."""
+        self._carry_out(self._turns.point(answer, self._clock(), corrects))
 
     def close(self) -> None:
         self._node.destroy_timer(self._timer)
         self._node.destroy_service(self._answer)
 
-    def _take(self, grounding: Grounding) -> None:
-        """It is the open dialogue from now on, and the target before it holds or is not this one's affair."""
-        self._current = grounding
-        self._corrections.forget()
+    def _rules(self) -> Rules:
+        parameters = read(self._node)
+        return Rules(parameters.speech_mode, parameters.correction_window_s, parameters.point_window_s)
+
+    def _carry_out(self, acts: Acts, on_feedback: OnFeedback = lambda *_: None) -> None:
+        """on_feedback: of a client's dialogue that begins."""
+        for act in acts:
+            if isinstance(act, Begin):
+                self._play(act, on_feedback)
+            elif isinstance(act, Admit):
+                self._playing[act.dialogue].admit()
+            elif isinstance(act, Proceed):
+                self._playing[act.dialogue].proceed(act.step, act.said)
+            elif isinstance(act, Stop) and act.cause is Cause.NO_IMAGE:
+                self._playing[act.dialogue].starve()
+            elif isinstance(act, Stop):
+                self._playing[act.dialogue].end(*_STOPS[act.cause])
+            elif isinstance(act, TakeBack):
+                self._corrections.taken_back(act)
+            elif isinstance(act, Ignore):
+                self._log(act)
+
+    def _play(self, act: Begin, on_feedback: OnFeedback) -> None:
+        dialogue = act.dialogue
+        if dialogue.reopening is not None:
+            self._corrections.begun(dialogue)
+        grounding = self._playing[dialogue] = Grounding(dialogue, self._parts, on_feedback, act.waits)
         self._timer.reset()
-        grounding.admit()
+        if dialogue.instruction.spoken:  # a client runs its own
+            self._node.executor.create_task(self._run_spoken, grounding)
 
-    def _with_gesture(self, request: Request) -> Request:
-        """The request with the place that was pointed at just before, if its words speak of one."""
-        pointed, self._pointed = self._pointed, None
-        if pointed is None or request.pointing is not None or not speaks_of_place(request.expression):
-            return request
-        recent = time.monotonic() - pointed[1] < read(self._node).point_window_s
-        return replace(request, pointing=pointed[0]) if recent else request
-
-    def _on_time(self) -> None:
-        for grounding in (self._current, *self._waiting):
-            if grounding is not None:
-                grounding.on_time()
-        if self._current is None and self._corrections.open is None:
-            self._timer.cancel()
-
-    def _correct(self, answer: Answer, may_reopen: bool) -> bool:
-        """Takes it as a correction of the last target; False if it is none."""
-        taken, reopening = self._corrections.hear(answer, may_reopen)
-        if reopening is not None:
-            request = reopening.request
-            self._corrections.begun(request, answer)
-            grounding = self.begin(request, reopening=reopening)
-            self._node.executor.create_task(self._replay, grounding, answer)
-        return taken
-
-    async def _replay(self, grounding: Grounding, said: Answer) -> None:
+    async def _run_spoken(self, grounding: Grounding) -> None:
         result = await self.run(grounding)
-        self._corrections.ended(grounding.request, said, result)
-
-    def _instruct(self, text: str, may_start: bool) -> None:
-        if not may_start:
-            self._node.get_logger().info(
-                "speech ignored: no question is open, and speech_mode is answer", throttle_duration_sec=10.0
-            )
+        dialogue = grounding.dialogue
+        if dialogue.reopening is not None:
+            self._corrections.ended(dialogue, result)
             return
-        if is_give_up(text) or names_nothing(text):  # late: no model may look for a thing called "stop" or "yes"
-            self._node.get_logger().info("speech ignored: no dialogue is open, and no target that could be taken back")
-            return
-        try:
-            request = from_speech(text, read(self._node))
-        except InvalidExpressionError as error:
-            self._node.get_logger().warning(f"instruction refused: {error}")
-            return
-        self._node.executor.create_task(self._play, self.begin(request))
-
-    async def _play(self, grounding: Grounding) -> None:
-        result = await self.run(grounding)
         self._node.get_logger().info(
-            f"instruction {grounding.request.expression[:80]!r} ended with {result.error_code} {result.error_msg};"
+            f"instruction {dialogue.instruction.expression[:80]!r} ended with {result.error_code} {result.error_msg};"
             f" decided {result.response_time * 1e3:.0f} ms after the last word"
         )
 
+    def _on_time(self) -> None:
+        for grounding in tuple(self._playing.values()):
+            grounding.on_time()
+        self._carry_out(self._turns.on_time(self._clock()))
+        if not self._playing and self.corrigible is None:
+            self._timer.cancel()
+
     def _on_answer(self, request: AnswerSrv.Request, response: AnswerSrv.Response) -> AnswerSrv.Response:
-        current = self._current
-        scene = self._corrections.open
-        if not self.active or ((current is None or current.open_question is None) and scene is None):
-            response.message = "no question is open"
-            return response
+        current, scene = self.current, self.corrigible
+        question = None if current is None else current.open_question
+        size = current.image_size if current is not None else (0, 0) if scene is None else scene.size
         try:
-            size, question = (scene.size, "") if current is None else (current.image_size, current.open_question)
-            answer = request_to_answer(request, size, question)
-            if current is None:  # the service is no microphone: it may correct whatever speech_mode says
-                reason = None if self._correct(answer, True) else "no question is open, and this corrects no target"
-            else:
-                reason = current.offer(answer)
+            answer = request_to_answer(request, size, question or "")
         except InvalidAnswerError as error:
-            reason = str(error)
-        response.accepted = reason is None
-        response.message = reason or ""
+            something = self.active and (question is not None or scene is not None)
+            response.message = str(error) if something else NO_QUESTION
+            return response
+        acts = self._turns.answer(answer, self._clock())
+        self._carry_out(tuple(act for act in acts if not isinstance(act, Ignore)))
+        response.message = next((act.reason for act in acts if isinstance(act, Ignore)), "")
+        response.accepted = not response.message
         return response
+
+    def _log(self, act: Ignore) -> None:
+        logger = self._node.get_logger()
+        if act.why is Why.REFUSED:
+            logger.warning(f"speech refused: {act.reason}", throttle_duration_sec=1.0)
+        elif act.why is Why.MODE:
+            logger.info(f"speech ignored: {act.reason}", throttle_duration_sec=10.0)
+        else:
+            logger.info(f"speech ignored: {act.reason}", throttle_duration_sec=1.0)

@@ -59,7 +59,7 @@ class GroundAction:
     def _on_cancel(self, handle: ServerGoalHandle) -> CancelResponse:
         dialogue = self._dialogues.get(bytes(handle.goal_id.uuid))
         if dialogue is not None:
-            dialogue.end(Code.CANCELED, "canceled by the client")
+            self._conversation.cancel(dialogue)
         return CancelResponse.ACCEPT
 
     async def _execute(self, handle: ServerGoalHandle) -> Ground.Result:

@@ -21,12 +21,12 @@ from clue_ros.action import Ground
 from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.pointing import check_within
 from clue_ros.candidates import index_of
-from clue_ros.dialogue.correction import Concluded, reopen
+from clue_ros.dialogue.acts import Dialogue
 from clue_ros.dialogue.regrounding import Regrounding
-from clue_ros.dialogue.session import PERSON, Ask, Continue, DialogueSession, End, Finish, Ignored, Step
+from clue_ros.dialogue.session import PERSON, Ask, Continue, End, Finish, Step
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.cameras import Cameras
-from clue_ros.ros.corrections import Reopening, Scene
+from clue_ros.ros.corrections import Scene
 from clue_ros.ros.errors import DialogueEnded, NoImageError
 from clue_ros.ros.frames import Frames
 from clue_ros.ros.inference import Inference, Job
@@ -70,31 +70,22 @@ class _Finished(Exception):
 class Grounding:
     """One dialogue. `await run()` once; it never raises and always gives a result.
 
-    reopening: it corrects an earlier one, in whose image it looks. waits: not before `admit` is called.
+    dialogue: its rules, and a Request as its instruction. waits: not before `admit` is called.
     """
 
     def __init__(
-        self, request: Request, parts: Parts, on_feedback: OnFeedback = lambda *_: None,
-        reopening: Optional[Reopening] = None, waits: bool = False,
-    ) -> None:  # fmt: skip
-        self.request = request
+        self, dialogue: Dialogue, parts: Parts, on_feedback: OnFeedback = lambda *_: None, waits: bool = False
+    ) -> None:
+        self.dialogue = dialogue
+        self.request: Request = dialogue.instruction
+        self._session = dialogue.session
         self._parts = parts
         self._camera = parts.camera
-        self._reopening = reopening
         started = time.monotonic()
-        limits = {
-            "now": started, "answer_timeout_s": request.answer_timeout_s, "timeout_s": request.timeout_s,
-            "min_confidence": request.min_confidence,
-        }  # fmt: skip
-        if reopening is None:
-            self._session = DialogueSession(request.expression, request.policy, request.max_questions, **limits)
-        else:
-            self._session = reopen(reopening.scene.past, reopening.correction, **limits)
         self._waiting = Waiting(parts.node)
         self._admitted: Optional[Future] = self._waiting.future() if waits else None
         self._report = Report(parts.node, parts.outputs, self._session, on_feedback, started)
         self._last_word = started
-        self._image_deadline: Optional[float] = None
         self._answered: Optional[Future] = None
         self._job: Optional[Job] = None
         self._header = Header()
@@ -107,10 +98,6 @@ class Grounding:
     @property
     def open_question(self) -> Optional[str]:
         return self._session.open_question
-
-    @property
-    def questions_asked(self) -> int:
-        return self._session.questions_asked
 
     @property
     def image_size(self) -> Tuple[int, int]:
@@ -127,10 +114,9 @@ class Grounding:
         return self._camera
 
     @property
-    def scene(self) -> Optional[Scene]:
-        """What a correction of its target goes on from; None unless it gave one."""
-        past = Concluded.of(self._session, None if self._reopening is None else self._reopening.scene.past)
-        return None if past is None else Scene(past, self.request, self._header, self._view, self._where)
+    def scene(self) -> Scene:
+        """What a correction of its target goes on from."""
+        return Scene(self.request, self._header, self._view, self._where)
 
     def admit(self) -> None:
         """Its turn has come."""
@@ -141,32 +127,24 @@ class Grounding:
         """Ends it from outside with an error code of the action."""
         self._interrupt(DialogueEnded(code, message))
 
-    def offer(self, answer: Answer) -> Optional[str]:
-        """The person says or points at something: None if it was taken, else why not."""
-        was_open = self._session.open_question is not None
-        step = self._session.on_answer(answer, time.monotonic())
-        if isinstance(step, Ignored):
-            return step.reason
-        late = isinstance(step, Finish) and step.end.value.endswith("timeout")
-        if not late:
+    def proceed(self, step: Step, said: Optional[Answer] = None) -> None:
+        """The person said or pointed at something (None: time is up) that ends it or answers its question."""
+        if said is not None:
             self._last_word = time.monotonic()
-            self._report.note(PERSON, answer_text(answer))
-        if was_open and self._answered is not None and not isinstance(step, Finish):
-            self._answered.set_result(step)
-        else:
+            self._report.note(PERSON, answer_text(said))
+        if isinstance(step, Finish):
             self._interrupt(_Finished(step))
-        return "the answer came too late" if late else None
+        else:
+            self._answered.set_result(step)
+
+    def starve(self) -> None:
+        """No image came in time."""
+        self._interrupt(NoImageError(self._camera.why_none(self.request.max_image_age_s)))
 
     def on_time(self) -> None:
-        """Called by a slow timer: applies the limits of time."""
-        now = time.monotonic()
+        """Called by a slow timer."""
         if self._where is not None:
-            self._where.on_time(now)
-        finish = self._session.on_time(now)
-        if finish is not None:
-            self._interrupt(_Finished(finish))
-        elif self._image_deadline is not None and now >= self._image_deadline:
-            self._interrupt(NoImageError(self._camera.why_none(self.request.max_image_age_s)))
+            self._where.on_time(time.monotonic())
 
     # The dialogue itself.
 
@@ -226,8 +204,8 @@ class Grounding:
     async def _image(self) -> "Optional[Image | CompressedImage]":
         """What the dialogue is about; None if it was seen before, by the dialogue that this one corrects."""
         self._camera = self._parts.cameras.named(self.request.camera)
-        if self._reopening is not None:
-            scene = self._reopening.scene
+        if self.dialogue.reopening is not None:
+            scene: Scene = self.dialogue.reopening.target.scene
             self._view, self._header, self._where = scene.view, scene.header, scene.where
             return None
         image = self.request.image
@@ -241,23 +219,23 @@ class Grounding:
 
     async def _camera_frame(self):
         """The newest frame that is young enough; waits for one until `wait_for_image_s` is over."""
-        self._image_deadline = time.monotonic() + self.request.wait_for_image_s
+        self.dialogue.looks(time.monotonic())
         image = self._camera.latest(self.request.max_image_age_s)
         if image is None:
             self._report.feedback(State.WAITING_FOR_IMAGE)
         while image is None:
             await self._waiting.until(self._camera.next())
             image = self._camera.latest(self.request.max_image_age_s)
-        self._image_deadline = None
+        self.dialogue.sees()
         return image
 
     async def _decide(self, image) -> Decision:
         request, session = self.request, self._session
         turns, wanted = session.turns, (session.may_ask, session.min_confidence)
 
-        reground = None
-        if self._reopening is not None:
-            reground = Regrounding(self._reopening.scene.past, self._reopening.correction, request.candidates)
+        reground, reopening = None, self.dialogue.reopening
+        if reopening is not None:
+            reground = Regrounding(reopening.target.past, reopening.correction, request.candidates)
 
         def work(grounder, should_stop) -> Decision:
             begun = time.perf_counter()

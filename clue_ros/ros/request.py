@@ -10,12 +10,13 @@ from typing import Optional, Tuple
 from sensor_msgs.msg import Image
 
 from clue_ros.action import Ground
+from clue_ros.dialogue.acts import Instruction
 from clue_ros.dialogue.session import Policy
 from clue_ros.ros.conversions import is_empty
 from clue_ros.ros.gestures import pointing_to_answer
 from clue_ros.ros.messages import duration_to_seconds, msg_to_box
 from clue_ros.ros.parameters import Parameters
-from clue_ros.types import Answer, Box, ClueError, InvalidExpressionError
+from clue_ros.types import Box, ClueError, InvalidExpressionError
 
 MAX_EXPRESSION_CHARACTERS = 1000
 
@@ -29,32 +30,23 @@ class InvalidGoalError(ClueError):
     """A goal's field has a value that means nothing; the text names it."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """Times in seconds; `image` None: the latest camera frame; `timeout_s` None: no limit.
+@dataclass(frozen=True, kw_only=True)
+class Request(Instruction):
+    """An instruction, and what a goal or the node's parameters say of how it is grounded.
 
-    sight_tolerance: how different a frame may be from the seen one and still count as the same; None: none is taken.
+    max_image_age_s: seconds; image: None: the latest camera frame; camera: its name; empty: the first; sight_tolerance:
+    how different a frame may be from the seen one and still count as the same; None: none is taken; mask: also the
+    target's pixels.
     """
 
-    expression: str
-    policy: Policy
-    max_questions: int
-    answer_timeout_s: float
     max_image_age_s: float
-    wait_for_image_s: float
     threshold: Optional[float]
-    min_confidence: float
     sight_tolerance: Optional[float]
-    timeout_s: Optional[float] = None
     image: Optional[Image] = None
-    camera: str = ""  # its name; empty: the first
+    camera: str = ""
     candidates: Tuple[Box, ...] = ()
-    spoken: bool = False
     question_policy: str = "learned"
-    pointing: Optional[Answer] = None  # that came with the words
-    dialogue: str = ""  # its id: 32 hexadecimal digits, a goal's UUID
-    corrects: str = ""  # the dialogue that it corrects, if any
-    mask: bool = False  # also the target's pixels
+    mask: bool = False
 
 
 def check_expression(expression: str) -> str:

@@ -15,7 +15,6 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
 
-from clue_ros.dialogue.phrases import is_give_up
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.errors import MissingPackageError
 from clue_ros.ros.outputs import RELIABLE, Outputs
@@ -79,15 +78,4 @@ class Speech:
         self._says_it_speaks = message.data
 
     def _on_words(self, words: str) -> None:
-        text = words.strip()
-        if not text:
-            return
-        parameters = read(self._node)
-        if parameters.speech_mode == "off":
-            self._node.get_logger().info("speech ignored: speech_mode is off", throttle_duration_sec=10.0)
-            return
-        ends_dialogue = self._conversation.may_give_up and is_give_up(text)
-        if self._robot_speaks(parameters.mute_after_utterance_s) and not ends_dialogue:
-            self._node.get_logger().info("speech ignored: the robot itself speaks", throttle_duration_sec=1.0)
-            return
-        self._conversation.hear(text, may_start=parameters.speech_mode == "start")
+        self._conversation.hear(words, self._robot_speaks(read(self._node).mute_after_utterance_s))

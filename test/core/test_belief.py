@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import Belief, information_gain
 from clue_ros.belief.grounder import BeliefGrounder
-from clue_ros.belief.pointing import from_numbers, likelihoods, scribble, speaks_of_place
+from clue_ros.belief.pointing import from_numbers, likelihoods, scribble
 from clue_ros.belief.tracker import BeliefTracker
+from clue_ros.dialogue.phrases import speaks_of_place
 from clue_ros.dialogue.questions import options
 from clue_ros.evaluation.metrics import box_iou
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder

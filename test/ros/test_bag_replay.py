@@ -230,7 +230,7 @@ class _Log:
 
 
 def _asks(node):
-    current = node._conversation._current
+    current = node._conversation.current
     return current is not None and current.open_question is not None
 
 

@@ -86,7 +86,7 @@ def test_a_place_pointed_at_belongs_to_the_words_that_need_one(make_bench):
     wait_until(lambda: bench.node._conversation._parts.camera.frame_id, what="the first image")
     sender = publisher(bench)
     sender.publish(point(50, 20))
-    wait_until(lambda: bench.node._conversation._pointed is not None, what="the gesture")
+    wait_until(lambda: bench.node._conversation.pointed is not None, what="the gesture")
     assert bench.ground("this one")[0] == SUCCEEDED
     assert bench.grounder.calls[-1][1][0].answer.point == (50.0, 20.0)
     assert bench.ground("this one")[0] == SUCCEEDED

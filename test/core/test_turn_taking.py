@@ -1,0 +1,213 @@
+"""The rules of a conversation without a model, a clock or ROS: who is answered, replaced, corrected, stopped."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from clue_ros.dialogue.acts import Admit, Begin, Cause, Ignore, Instruction, Proceed, Rules, Stop, TakeBack, Why
+from clue_ros.dialogue.steps import Continue, End, Finish
+from clue_ros.dialogue.turn_taking import TurnTaking
+from clue_ros.types import Answer, Box, Decision, InvalidExpressionError, Outcome
+
+BOX = Box(1, 2, 11, 12)
+FOUND = Decision(Outcome.FOUND, "the mug", box=BOX, confidence=0.9)
+ASKS = Decision(Outcome.ASK, "the mug", question="Which mug?")
+
+
+def talk(**rules):
+    """A conversation and its clockwork of ids."""
+
+    def instruct(text):
+        if text == "no words":
+            raise InvalidExpressionError("say what to look for")
+        return Instruction(expression=text, spoken=True, dialogue=f"said {next(ids)}")
+
+    ids = itertools.count(1)
+    return TurnTaking(instruct, lambda: Rules(**rules), lambda: f"correction {next(ids)}")
+
+
+def begun(acts):
+    assert isinstance(acts[-1], Begin), acts
+    return acts[-1].dialogue
+
+
+def goal(turns, words="the mug", now=0.0, **how):
+    return turns.begin(Instruction(expression=words, dialogue=words), now, **how)
+
+
+def found(turns, words="the mug", now=0.0):
+    """A spoken dialogue that gave a target."""
+    dialogue = begun(turns.hear(words, now))
+    dialogue.session.on_decision(FOUND, now)
+    turns.close(dialogue, now, "scene")
+    return dialogue
+
+
+def test_an_instruction_its_question_and_the_answer():
+    turns = talk()
+    dialogue = begun(turns.hear(" the mug ", 0.0))
+    assert turns.current is dialogue and dialogue.instruction.expression == "the mug" and turns.busy
+    dialogue.session.on_decision(ASKS, 1.0)
+    (act,) = turns.hear("the red one", 2.0)
+    assert act == Proceed(dialogue, Continue(), Answer(text="the red one"))
+    assert turns.hear("the green one", 2.1) == (Ignore(Why.TURN, "no question is open"),), "the second half of an answer"
+    assert dialogue.session.on_decision(FOUND, 3.0).end is End.FOUND
+    assert turns.close(dialogue, 3.0, "scene") == () and not turns.busy and turns.current is None
+
+
+def test_newer_words_replace_words_that_have_asked_nothing_and_never_a_goal():
+    turns = talk()
+    first = begun(turns.hear("the mug", 0.0))
+    acts = turns.hear("the cup", 0.1)
+    assert acts[0] == Stop(first, Cause.PREEMPTED) and turns.current is begun(acts)
+    client, acts = goal(turns, "the bowl")
+    assert acts[0].cause is Cause.PREEMPTED and turns.current is client
+    assert turns.hear("the plate", 0.2)[0].why is Why.TURN
+
+
+def test_goals_wait_in_their_order_and_words_do_not_replace_them():
+    turns = talk()
+    spoken = begun(turns.hear("the mug", 0.0))
+    (second, acts), (third, _) = goal(turns, "two", waits=True), goal(turns, "three", waits=True)
+    assert acts == (Begin(second, waits=True),) and turns.waiting == (second, third)
+    other = begun(turns.hear("the cup", 0.1))
+    assert turns.waiting == (second, third)
+    assert turns.close(spoken, 0.2) == () and turns.close(other, 0.3) == (Admit(second),)
+    assert turns.cancel(third) == (Stop(third, Cause.CANCELED),) and turns.close(third, 0.4) == ()
+    fourth, _ = goal(turns, "four", waits=True)
+    newest, acts = goal(turns, "five")
+    assert acts == (Stop(second, Cause.PREEMPTED), Stop(fourth, Cause.PREEMPTED), Begin(newest))
+
+
+STATES = ("image", "model", "question", "reply", "position", "window")
+
+
+@pytest.mark.parametrize("mode", ["start", "answer", "off"])
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("muted", [False, True])
+def test_stop_stops_in_every_state_and_mode(state, mode, muted):
+    turns = talk(speech_mode=mode)
+    dialogue, _ = goal(turns)
+    dialogue.looks(0.0)
+    if state != "image":
+        dialogue.sees()
+    if state in ("question", "reply"):
+        dialogue.session.on_decision(ASKS, 1.0)
+    if state == "reply":
+        assert isinstance(turns.answer(Answer(text="the red one"), 2.0)[0].step, Continue)
+    if state in ("position", "window"):
+        dialogue.session.on_decision(FOUND, 1.0)
+    if state == "window":
+        turns.close(dialogue, 2.0, "scene")
+        (act,) = turns.hear("Stop!", 3.0, robot_speaks=muted)
+        assert isinstance(act, TakeBack) and act.instruction.corrects == "the mug" and turns.target(3.0) is None
+        return
+    (act,) = turns.hear("Stop!", 3.0, robot_speaks=muted)
+    assert isinstance(act.step, Finish) and act.step.end is End.ABANDONED and act.said == Answer(text="Stop!")
+    assert [line.text for line in dialogue.session.transcript][-2:] == ["Stop!", "All right, never mind."]
+    assert "I see it." not in [line.text for line in dialogue.session.transcript]
+    turns.close(dialogue, 3.1)
+    assert turns.target(3.1) is None, "what was taken back cannot be corrected"
+    assert isinstance(turns.hear("Stop!", 3.2)[0], Ignore)
+
+
+def test_corrections_within_the_window_only():
+    turns = talk()
+    first = found(turns)
+    assert turns.hear("no, the left one", 10.1)[0].dialogue.instruction.corrects == "", "too late: a new instruction"
+    turns = talk()
+    first = found(turns)
+    second = begun(turns.hear("no, the left one", 9.9))
+    assert second.instruction.corrects == first.instruction.dialogue and second.instruction.dialogue == "correction 2"
+    assert second.instruction.spoken and second.reopening.target.scene == "scene"
+    assert second.session.turns[-1].answer.text == "the left one" and second.session.expression == "the mug"
+    second.session.on_decision(FOUND, 12.0)
+    turns.close(second, 12.0, "again")
+    third = begun(turns.answer(Answer(text="the other one"), 13.0))
+    assert third.instruction.corrects == "correction 2" and third.past.rejected == (BOX,)
+    assert talk(correction_window_s=0.0).target(0.0) is None
+
+
+def test_who_may_correct_and_who_may_only_take_back():
+    turns = talk(speech_mode="answer")
+    dialogue, _ = goal(turns)
+    dialogue.session.on_decision(FOUND, 0.0)
+    turns.close(dialogue, 0.0, "scene")
+    (act,) = turns.hear("no, the left one", 1.0)
+    assert isinstance(act, TakeBack) and act.words == "All right, not that one."
+    dialogue, _ = goal(turns, now=2.0)
+    dialogue.session.on_decision(FOUND, 2.0)
+    turns.close(dialogue, 2.0, "scene")
+    assert begun(turns.answer(Answer(point=(40.0, 40.0)), 3.0)).reopening.correction.answer.point == (40.0, 40.0)
+
+
+def test_a_target_that_was_never_given_cannot_be_corrected():
+    turns = talk()
+    dialogue, _ = goal(turns)
+    dialogue.session.on_decision(FOUND, 0.0)
+    turns.cancel(dialogue)  # while its position was looked for
+    turns.close(dialogue, 0.1, "scene")
+    assert turns.target(0.2) is None
+
+
+def test_a_gesture_answers_corrects_or_waits_for_its_words():
+    turns, here = talk(), Answer(point=(50.0, 60.0))
+    assert turns.point(here, 0.0) == () and turns.pointed == here
+    assert begun(turns.hear("this one", 2.9)).instruction.pointing == here and turns.pointed is None
+    turns = talk()
+    turns.point(here, 0.0)
+    assert begun(turns.hear("this one", 3.0)).instruction.pointing is None, "too long ago"
+    turns = talk()
+    turns.point(here, 0.0)
+    dialogue = begun(turns.hear("the mug", 1.0))
+    assert dialogue.instruction.pointing is None, "its words speak of no place"
+    dialogue.session.on_decision(ASKS, 1.0)
+    assert turns.point(here, 2.0) == (Proceed(dialogue, Continue(), here),)
+    dialogue.session.on_decision(FOUND, 3.0)
+    turns.close(dialogue, 3.0, "scene")
+    there = Answer(point=(70.0, 60.0))  # the last answer once more would be a double click
+    assert turns.point(there, 4.0, corrects=False) == () and begun(turns.point(there, 4.0)).past.box == BOX
+
+
+def test_limits_of_time():
+    turns = talk()
+    first, _ = turns.begin(Instruction(expression="the mug", answer_timeout_s=5.0, wait_for_image_s=2.0), 0.0)
+    waits, _ = turns.begin(Instruction(expression="the cup", timeout_s=3.0), 0.0, waits=True)
+    first.looks(0.5)
+    assert turns.on_time(2.4) == ()
+    assert turns.on_time(2.5) == (Stop(first, Cause.NO_IMAGE),) and turns.on_time(2.6) == ()
+    (act,) = turns.on_time(3.0)
+    assert (act.dialogue, act.step.end) == (waits, End.TIMEOUT), "its time runs while it waits"
+    turns = talk()
+    asked, _ = turns.begin(Instruction(expression="the mug", answer_timeout_s=5.0), 0.0)
+    asked.session.on_decision(ASKS, 1.0)
+    late, reason = turns.answer(Answer(text="the red one"), 6.0)
+    assert late.step.end is End.ANSWER_TIMEOUT and late.said is None and "too late" in reason.reason
+
+
+@pytest.mark.parametrize("text, rules, robot_speaks, why", [
+    ("the mug", {"speech_mode": "off"}, False, Why.MODE),
+    ("the mug", {"speech_mode": "answer"}, False, Why.MODE),
+    ("the mug", {}, True, Why.SPEAKS),
+    ("Never mind.", {}, False, Why.TURN),
+    ("yes", {}, False, Why.TURN),
+    ("no words", {}, False, Why.REFUSED),
+])  # fmt: skip
+def test_words_that_begin_nothing(text, rules, robot_speaks, why):
+    turns = talk(**rules)
+    (act,) = turns.hear(text, 0.0, robot_speaks)
+    assert act.why is why and not turns.busy
+    turns.active = False
+    assert turns.hear("the mug", 0.0) == () and turns.answer(Answer(text="x"), 0.0)[0].reason == "no question is open"
+
+
+def test_deactivation_ends_everything():
+    turns = talk()
+    found(turns)
+    (first, _), (second, _) = goal(turns), goal(turns, waits=True)
+    assert turns.end_all() == (Stop(first, Cause.NOT_ACTIVE), Stop(second, Cause.NOT_ACTIVE))
+    turns.active = False
+    assert turns.close(first, 0.0, "scene") == (Admit(second),) and turns.close(second, 0.0) == ()
+    assert not turns.busy and turns.target(0.0) is None
