@@ -229,9 +229,12 @@ def test_what_no_lens_sees_is_nan():
     for model in (raw, fisheye, camera_model(USB, (640, 480), True)):
         away = model.project(np.array([[0.0, 0.0, -1.0], [0.1, 0.1, 0.0], [np.nan, 0.0, 1.0]]))
         assert np.isnan(away).all()
-    # Three focal lengths aside the polynomial comes back into the picture; the lens does not see so far.
-    folded = seen_by_opencv(np.array([[2.2, 0.0, 1.0]]), USB_K, USB_D)[0]
-    assert abs(folded[0] - 322) < 640 and np.isnan(raw.project(np.array([2.2, 0.0, 1.0]))).all()
+    # r (1 - 0.3 r^2) turns at 1.05: what is farther aside comes back into the picture of the formula, not of the lens.
+    barrel = camera_model(replace(USB, d=(-0.3, 0.0, 0.0, 0.0, 0.0)), (640, 480), False)
+    for x in (1.2, 1.7, 2.2):
+        assert np.isnan(barrel.project(np.array([x, 0.1, 1.0]))).all()
+    assert 320 < seen_by_opencv(np.array([[1.7, 0.1, 1.0]]), USB_K, [-0.3, 0, 0, 0, 0])[0][0] < 640
+    assert np.isfinite(barrel.project(np.array([0.9, 0.1, 1.0]))).all()
     assert np.isnan(fisheye.rays(np.array([319.5 + 290 * 1.9, 240.0]))).all(), "beyond 90 degrees there is no z"
     assert raw.rays(np.empty((0, 2))).shape == (0, 2) and raw.project(np.empty((0, 3))).shape == (0, 2)
 
