@@ -7,6 +7,7 @@ as camera_info and OpenCV do: half a pixel apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Optional, Sequence, Tuple
 
 import cv2
@@ -15,6 +16,7 @@ import numpy as np
 NEAREST = 1e-6  # metres in front of the lens; what is nearer, or behind it, is in no picture
 STRAY = 1e-3  # of the focal length: a ray that comes back farther from its pixel is none; half a pixel at a focal of 500
 NEWTON_STEPS = 8
+FIELD = 16  # places from a picture's middle to its rim at which its field of view is measured
 STEP = 1e-6  # of the focal length, for derivatives
 CONVERGED = 1e-7  # of the focal length: a ten-thousandth of a pixel
 
@@ -65,12 +67,12 @@ class CameraModel:
     def points(self, pixels: np.ndarray, z: "np.ndarray | float") -> np.ndarray:
         """float64[..., 3]: metres in the optical frame of what is seen at `pixels` [..., 2] and is z metres away along the axis."""
         z = np.asarray(z, np.float64)[..., None]
-        rays = self.rays(pixels)
-        return np.concatenate((self.origin + rays * z, np.broadcast_to(z, (*rays.shape[:-1], 1))), axis=-1)
+        flat = self.origin + self.rays(pixels) * z
+        return np.concatenate((flat, np.broadcast_to(z, (*flat.shape[:-1], 1))), axis=-1)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """float64[..., 2]: where `points` [..., 3], metres in the optical frame, are in the picture or beside it. NaN behind the
-        camera, and where the lens would have to bend light that it does not see."""
+        camera, and where the lens would have to bend light from outside its field."""
         points = np.asarray(points, np.float64)
         flat = points.reshape(-1, 3) - (*self.origin, 0.0)
         if self.rotation is not None:
@@ -78,13 +80,11 @@ class CameraModel:
         with np.errstate(invalid="ignore", divide="ignore"):
             visible = (flat[:, 2:] > NEAREST) & np.isfinite(flat).all(axis=1, keepdims=True)
             ahead = np.where(visible, flat[:, :2] / flat[:, 2:], np.nan)
-        seen = self._distort(ahead)
         if self.distortion and not self.fisheye:
             # Far outside its field a polynomial folds back into the picture: what is seen there is something else.
             with np.errstate(invalid="ignore"):
-                back = _undistorted(seen, self.distortion)
-                same = np.abs(back - ahead).max(axis=1) <= 10 * STRAY * (1 + np.abs(ahead).max(axis=1))
-            seen = np.where(same[:, None], seen, np.nan)
+                ahead = np.where(np.hypot(*ahead.T)[:, None] <= _field(self), ahead, np.nan)
+        seen = self._distort(ahead)
         return (seen * (self.fx, self.fy) + (self.cx, self.cy) + 0.5).reshape(*points.shape[:-1], 2)
 
     def resized(self, width: int, height: int) -> "CameraModel":
@@ -103,6 +103,14 @@ class CameraModel:
         if self.fisheye:
             return _fisheye_distorted(ahead, self.distortion)
         return _distorted(ahead, self.distortion) if self.distortion else ahead
+
+
+@lru_cache(maxsize=16)
+def _field(camera: CameraModel) -> float:
+    """The tangent of the largest angle from the lens's axis that is in the picture, and a little more."""
+    places = np.stack(np.meshgrid(*(np.linspace(0.0, 1.0, 2 * FIELD + 1),) * 2), axis=-1).reshape(-1, 2)
+    seen = (places * (camera.width, camera.height) - 0.5 - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
+    return float(np.nanmax(np.hypot(*_undistorted(seen, camera.distortion).T), initial=0.0)) * 1.02
 
 
 def _distorted(ahead: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
