@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from clue_ros.bags.errors import BagError, MissingTopicError
+from clue_ros.bags.formats import ADVICE, EMPTY, storage_of
 
 IMAGE, COMPRESSED, STRING = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "std_msgs/msg/String"
-STORAGE_SUFFIXES = (".mcap", ".db3")
+POINT = "geometry_msgs/msg/PointStamped"
 # Parts of a name that say that a topic is not the camera's picture, or not what a person said.
 _NOT_A_PICTURE = ("depth", "mask", "debug", "infra", "disparity")
 _NOT_SPEECH = ("utterance", "truth")
+# What to do about a bag in which nobody speaks.
+SAY = 'give the words with --say "the red mug@2.5" (at seconds from its start), or record them'
 
 
 class Message(NamedTuple):
@@ -57,21 +60,21 @@ class Bag:
         typestore()  # says what to install before anything else
         from rosbags.rosbag2 import Reader
 
-        file = _storage_of(self.path)
-        _check_length(file)
+        file = storage_of(self.path)
         self._reader: Any = None
         try:
             self._reader = Reader(file)
             self._reader.open()
         except Exception as error:  # foreign code over a file that may be garbage: struct, sqlite3, zstd, yaml errors
-            raise BagError(f"{file} does not open as a bag ({_text(error)}): {_ADVICE}") from error
+            raise BagError(f"{file} does not open as a bag ({_text(error)}): {ADVICE}") from error
         self.topics: Dict[str, Topic] = {
             name: Topic(info.msgtype or "several types", info.msgcount) for name, info in self._reader.topics.items()
         }
         if not self._reader.message_count:
             self.close()
-            raise BagError(f"{file} is empty: it holds no message; check that the recorded topics are published")
+            raise BagError(f"{file} {EMPTY}")
         self.start: int = self._reader.start_time
+        self.end: int = self._reader.end_time
 
     def __enter__(self) -> "Bag":
         return self
@@ -92,7 +95,7 @@ class Bag:
             for connection, time, data in self._reader.messages(connections=wanted):
                 yield Message(time, connection.topic, connection.msgtype, bytes(data))
         except Exception as error:  # as above, and only of the reader: what a consumer raises does not pass here
-            raise BagError(f"{self.path} is damaged ({_text(error)}): {_ADVICE}") from error
+            raise BagError(f"{self.path} is damaged ({_text(error)}): {ADVICE}") from error
 
     def decode(self, message: Message) -> Any:
         """The message with its fields as attributes, arrays as numpy. Raises BagError if the bytes do not fit."""
@@ -111,25 +114,28 @@ class TopicNames:
     image: Optional[str] = None
     speech: Optional[str] = None
     truth: Optional[str] = None
+    point: Optional[str] = None
 
 
 class Topics(NamedTuple):
-    """images: of one camera, raw and compressed; truth: None if there is none."""
+    """images: of one camera, raw and compressed; the others: None if there is none."""
 
     images: Tuple[str, ...]
-    speech: str
-    truth: Optional[str]
+    speech: Optional[str]
+    truth: Optional[str] = None
+    point: Optional[str] = None
 
     @property
     def all(self) -> Tuple[str, ...]:
-        return (*self.images, self.speech) + ((self.truth,) if self.truth else ())
+        return self.images + tuple(name for name in (self.speech, self.truth, self.point) if name)
 
 
-def choose_topics(bag: Bag, names: TopicNames) -> Topics:
-    """The camera, the speech and the truth: as named, else by the node's own names, else the only one that fits.
+def choose_topics(bag: Bag, names: TopicNames, *, mute: bool = False) -> Topics:
+    """The camera, the speech, the truth and the gestures: as named, else by the node's own names, else (camera and
+    speech) the only one that fits.
 
-    A camera is `NAME`, `NAME/compressed` or both, as the node subscribes. Raises MissingTopicError with a list of
-    what is there.
+    A camera is `NAME`, `NAME/compressed` or both, as the node subscribes. mute: the words come from elsewhere; speech
+    counts only by its name then. Raises MissingTopicError with a list of what is there.
     """
     cameras = [name for name, topic in bag.topics.items() if topic.type in (IMAGE, COMPRESSED)]
     if names.image is not None:
@@ -140,16 +146,30 @@ def choose_topics(bag: Bag, names: TopicNames) -> Topics:
         base = _only(bag, sorted({_base(name) for name in pictures}), "image", "camera image", "--image-topic")
     images = tuple(name for name in cameras if name in (base, base + "/compressed"))
     strings = [name for name, topic in bag.topics.items() if topic.type == STRING]
+    speech: Optional[str]
     if names.speech is not None:
         speech = _require(bag, (names.speech,), (STRING,), names.speech, "--speech-topic")
+    elif mute:
+        speech = _named(strings, "speech")
     else:
         heard = [name for name in strings if not name.rsplit("/", 1)[-1].startswith(_NOT_SPEECH)]
+        if not heard:
+            raise MissingTopicError(f"the bag has no speech (std_msgs/String): {SAY}; {_listing(bag)}")
         speech = _only(bag, heard, "speech", "speech (std_msgs/String)", "--speech-topic")
     if names.truth is not None:
         truth: Optional[str] = _require(bag, (names.truth,), (STRING,), names.truth, "--truth-topic")
     else:
-        truth = next((name for name in strings if name.rsplit("/", 1)[-1] == "truth"), None)
-    return Topics(images, speech, truth)
+        truth = _named(strings, "truth")
+    points = [name for name, topic in bag.topics.items() if topic.type == POINT]
+    if names.point is not None:
+        point: Optional[str] = _require(bag, (names.point,), (POINT,), names.point, "--point-topic")
+    else:
+        point = _named(points, "point")
+    return Topics(images, speech, truth, point)
+
+
+def _named(topics: Sequence[str], usual: str) -> Optional[str]:
+    return next((name for name in topics if name.rsplit("/", 1)[-1] == usual), None)
 
 
 def _require(bag: Bag, accepted: Sequence[str], types: Sequence[str], asked: str, option: str) -> str:
@@ -187,43 +207,6 @@ def _base(name: str) -> str:
 def _listing(bag: Bag) -> str:
     rows = ", ".join(f"{name} ({topic.type}, {topic.count})" for name, topic in sorted(bag.topics.items()))
     return f"it holds {rows}"
-
-
-def _storage_of(path: Path) -> Path:
-    """What the reader opens: the folder, or its one storage file if a killed recorder left no metadata.yaml."""
-    if not path.exists():
-        raise BagError(f"the bag {path} does not exist: give a bag's folder, or a .mcap or .db3 file")
-    if path.is_file():
-        if path.suffix == ".bag":
-            raise BagError(f"{path} is a ROS 1 bag: rosbags-convert --src {path} --dst {path.stem}")
-        if path.suffix not in STORAGE_SUFFIXES:
-            raise BagError(f"{path} is not a bag: give a bag's folder, or a .mcap or .db3 file")
-        return path
-    if (path / "metadata.yaml").is_file():
-        return path
-    files = sorted(file for file in path.iterdir() if file.suffix in STORAGE_SUFFIXES)
-    if len(files) == 1:
-        return files[0]
-    raise BagError(
-        f"{path} is not a bag: it has no metadata.yaml and {len(files)} .mcap or .db3 files"
-        " (`ros2 bag reindex` makes one)"
-    )
-
-
-def _check_length(path: Path) -> None:
-    """SQLite itself opens a database that has lost its end, and misses it only where a query comes that far."""
-    for file in sorted(path.glob("*.db3")) if path.is_dir() else [path]:
-        if file.suffix != ".db3":
-            continue
-        with file.open("rb") as stream:
-            header = stream.read(32)
-        page = int.from_bytes(header[16:18], "big")
-        expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
-        if len(header) == 32 and file.stat().st_size < expected:
-            raise BagError(f"{file} has {file.stat().st_size} bytes, its header says {expected}: {_ADVICE}")
-
-
-_ADVICE = "it was cut short or is not a bag; `mcap recover FILE` or `ros2 bag reindex FOLDER` save what can be saved"
 
 
 def _text(error: BaseException) -> str:

@@ -1,90 +1,39 @@
-"""A bag through the Grounder and the node's own dialogue, offline: the same DialogueSession, the bag's clock.
+"""A bag through the Grounder and the node's own rules of a conversation, offline, at the bag's clock.
 
-The rules are those of ros/conversation.py and ros/grounding.py. Speech with no dialogue open is an instruction; the
-newest frame is taken if it is not older than `max_image_age_s` by its stamp, else the next one that is young enough
-within `wait_for_image_s`; the image is encoded once a dialogue; speech while a question is open is the answer; limits
-of time count in the bag's time, also behind its last message. The model is taken to need no time: a decision stands
-before the next message comes. So nothing depends on the machine, and two replays give the same.
+Who is answered, corrected, replaced or ignored is decided by dialogue/turn_taking.py, as in the node. Which image counts
+is as in ros/grounding.py: the newest frame, if it is not older than `max_image_age_s` by its stamp, else the next one that
+is young enough within `wait_for_image_s`; it is encoded once a dialogue. Limits of time count in the bag's time, also
+behind its last message. The model is taken to need no time: a decision stands before the next message comes. So nothing
+depends on the machine, and two replays give the same.
 """
 
 from __future__ import annotations
 
+import itertools
 import time as clock
-from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Union
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-import numpy as np
-
-from clue_ros.dialogue.phrases import is_give_up, names_nothing
-from clue_ros.dialogue.session import Ask, Continue, DialogueSession, Finish, Ignored, Policy, Step
+from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Heard, NotTaken, Played, Pointed, ReplaySettings
+from clue_ros.belief.grounder import BeliefGrounder
+from clue_ros.dialogue.acts import Act, Begin, Cause, Dialogue, Ignore, Instruction, Proceed, Stop, TakeBack
+from clue_ros.dialogue.regrounding import Regrounding
+from clue_ros.dialogue.session import Continue, DialogueSession, Finish, Policy, Step
+from clue_ros.dialogue.turn_taking import TurnTaking
 from clue_ros.image_messages import UnsupportedEncodingError
 from clue_ros.types import Answer, ClueError, Decision, InvalidImageError
 
-MAX_CHARACTERS = 1000  # of an instruction or an answer, as the node takes them
-NS = 10**9
 
+class _Scene(NamedTuple):
+    """What the target's dialogue saw, for its correction; size: (width, height) of the image in pixels."""
 
-@dataclass(frozen=True)
-class ReplaySettings:
-    """The node's parameters of the same names, with its defaults. `threshold` None: the model's own."""
-
-    threshold: Optional[float] = None
-    max_questions: int = 3
-    answer_timeout_s: float = 30.0
-    max_image_age_s: float = 1.0
-    wait_for_image_s: float = 2.0
-
-
-class Frame(NamedTuple):
-    """time, stamp: ns; stamp 0: the driver does not stamp. rgb() decodes it and may raise a ClueError."""
-
-    time: int
-    stamp: int
-    rgb: Callable[[], np.ndarray]
-
-
-class Heard(NamedTuple):
-    """index: of this message among those of the speech topic."""
-
-    time: int
-    text: str
-    index: int
-
-
-Event = Union[Frame, Heard]
-
-
-@dataclass
-class Played:
-    """One dialogue. heard: ns, when its instruction came; index: of the speech message that began it; image_stamp: ns,
-    of the frame that was taken (its arrival where the driver does not stamp), None if none was; outcome: an `End`
-    value, or 'no_image', 'invalid_image', 'unsupported_encoding', 'preempted', 'error'; seconds: spent in the model and
-    in decoding the frame."""
-
-    heard: int
-    index: int
-    session: DialogueSession
-    image_stamp: Optional[int] = None
-    outcome: str = ""
-    reason: str = ""
-    decisions: List[Decision] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def box(self):
-        """Pixels of the recorded image; None unless found."""
-        return self.decisions[-1].box if self.outcome == "found" else None
-
-
-class NotTaken(NamedTuple):
-    """Speech that neither began nor answered anything."""
-
-    heard: Heard
-    reason: str
+    number: int
+    encoded: Any
+    image_stamp: Optional[int]
+    size: Tuple[int, int]
 
 
 class Replay:
-    """Plays one stream of events; `not_taken` lists the speech that came to nothing.
+    """Plays one stream of events; `not_taken` lists what was said or shown and came to nothing.
 
     Args:
         grounder: a `Grounder`, or anything with its `encode` and `ground`.
@@ -94,9 +43,16 @@ class Replay:
         self.not_taken: List[NotTaken] = []
         self._grounder = grounder
         self._settings = settings
+        ids = itertools.count(1)
+        self._turns = TurnTaking(self._instruct, lambda: settings.rules, lambda: str(next(ids)))
         self._frame: Optional[Frame] = None
         self._open: Optional[Played] = None
+        self._dialogue: Optional[Dialogue] = None  # the rules' side of the open one
         self._encoded: Any = None
+        self._size = (0, 0)  # of the image that was encoded last
+        self._belief: Any = None
+        self._said_at: Optional[int] = None  # when the robot last spoke, ns
+        self._count = 0
         self._finished: List[Played] = []
 
     def run(self, events: Iterable[Event]) -> Iterator[Played]:
@@ -109,7 +65,7 @@ class Replay:
                 self._frame = event
                 self._take_image(now)
             else:
-                self._hear(event, now)
+                self._take_words(event, now)
             yield from self._drain()
         self._pass_time(now + 3600 * NS * 24)  # nobody says anything any more
         yield from self._drain()
@@ -118,42 +74,83 @@ class Replay:
         finished, self._finished = self._finished, []
         return finished
 
-    def _pass_time(self, now: int) -> None:
-        played = self._open
-        if played is None:
-            return
-        late = played.session.on_time(now / NS)
-        if late is not None:
-            self._end(late.end.value, late.words)
-        elif played.image_stamp is None and now - played.heard >= self._settings.wait_for_image_s * NS:
-            self._end("no_image", self._why_no_image(now))
-
-    def _hear(self, heard: Heard, now: int) -> None:
-        text = heard.text.strip()
-        played = self._open
-        if not text or len(text) > MAX_CHARACTERS:
-            self.not_taken.append(NotTaken(heard, f"{len(text)} characters: 1 to {MAX_CHARACTERS} are taken"))
-        elif played is None and (is_give_up(text) or names_nothing(text)):
-            self.not_taken.append(NotTaken(heard, "no dialogue was open"))
-        elif played is None:
-            self._instruct(text, heard, now)
-        else:
-            step = played.session.on_answer(Answer(text=text), now / NS)
-            if not isinstance(step, Ignored):
-                self._follow(step, now)
-            elif played.session.open_question is None and played.session.questions_asked == 0:
-                self._end("preempted", "a newer instruction took over before the image came")
-                self._instruct(text, heard, now)
-            else:
-                self.not_taken.append(NotTaken(heard, step.reason))
-
-    def _instruct(self, text: str, heard: Heard, now: int) -> None:
+    def _instruct(self, text: str) -> Instruction:
         settings = self._settings
-        session = DialogueSession(
-            text, Policy.ASK, settings.max_questions, settings.answer_timeout_s, now=now / NS
-        )
-        self._open = Played(heard.time, heard.index, session)
-        self._take_image(now)
+        return Instruction(
+            expression=text, policy=Policy(settings.speech_policy), max_questions=settings.max_questions,
+            answer_timeout_s=settings.answer_timeout_s, wait_for_image_s=settings.wait_for_image_s,
+            min_confidence=settings.min_confidence, spoken=True,
+        )  # fmt: skip
+
+    def _pass_time(self, now: int) -> None:
+        for act in self._turns.on_time(now / NS):
+            self._carry_out(act, None, now)
+
+    def _take_words(self, event: Union[Heard, Pointed], now: int) -> None:
+        if isinstance(event, Pointed):
+            reason = event.reason or self._why_outside(event.answer, now)
+            if reason:
+                self.not_taken.append(NotTaken(event.time, "(a gesture)", reason))
+                return
+            acts = self._turns.point(event.answer, now / NS)
+        elif not event.text.strip():
+            self.not_taken.append(NotTaken(event.time, event.text, "nothing was said"))
+            return
+        else:
+            muted = self._said_at is not None and now - self._said_at < self._settings.mute_after_utterance_s * NS
+            acts = self._turns.hear(event.text, now / NS, robot_speaks=muted)
+        for act in acts:
+            self._carry_out(act, event, now)
+
+    def _why_outside(self, answer: Answer, now: int) -> str:
+        """Why a place is none in the image that it is about; empty if it is one, or no image is known yet."""
+        (x, y), (width, height) = answer.point, self._size
+        about = self._encoded is not None or self._turns.target(now / NS) is not None
+        if x < 0 or y < 0 or (about and (x > width or y > height)):
+            return f"pixel ({x:g}, {y:g}) is outside the image"
+        return ""
+
+    def _carry_out(self, act: Act, event: Optional[Union[Heard, Pointed]], now: int) -> None:
+        """event: what was said or shown; None: time has passed."""
+        if isinstance(act, Begin):
+            self._begin(act.dialogue, event, now)
+        elif isinstance(act, Proceed) and isinstance(act.step, Finish):
+            self._end(act.step.end.value, act.step.words if act.said is None else "", now)
+        elif isinstance(act, Proceed):
+            self._follow(act.step, now)
+        elif isinstance(act, Stop) and act.cause is Cause.NO_IMAGE:
+            self._end(Cause.NO_IMAGE.value, self._why_no_image(now), now)
+        elif isinstance(act, Stop):
+            self._end(act.cause.value, "a newer instruction took over before the image came", now)
+        elif isinstance(act, TakeBack):
+            self._take_back(act, event, now)
+        elif isinstance(act, Ignore):
+            text = event.text if isinstance(event, Heard) else "(a gesture)"
+            self.not_taken.append(NotTaken(event.time, text, act.reason))
+
+    def _new(self, session: DialogueSession, event: Union[Heard, Pointed], corrects: Optional[int]) -> Played:
+        self._count += 1
+        return Played(self._count, event.time, event.index if isinstance(event, Heard) else -1, session, corrects)
+
+    def _begin(self, dialogue: Dialogue, event: Union[Heard, Pointed], now: int) -> None:
+        scene: Optional[_Scene] = None if dialogue.reopening is None else dialogue.reopening.target.scene
+        self._dialogue = dialogue
+        self._open = self._new(dialogue.session, event, None if scene is None else scene.number)
+        self._belief = BeliefGrounder(self._grounder, self._settings.question_policy)
+        if scene is None:
+            dialogue.looks(now / NS)
+            self._take_image(now)
+        else:
+            self._encoded, self._open.image_stamp, self._size = scene.encoded, scene.image_stamp, scene.size
+            self._follow(Continue(), now)
+
+    def _take_back(self, act: TakeBack, event: Union[Heard, Pointed], now: int) -> None:
+        target = act.reopening.target
+        dialogue = Dialogue(act.instruction, now / NS, act.reopening)
+        played = self._new(dialogue.session, event, target.scene.number)
+        played.image_stamp, played.outcome, played.reason = target.scene.image_stamp, WITHDRAWN, act.words
+        self._said_at = now
+        self._finished.append(played)
 
     def _take_image(self, now: int) -> None:
         """Begins with the newest frame if the open dialogue waits for one and it is young enough."""
@@ -163,11 +160,14 @@ class Replay:
         if now - (frame.stamp or frame.time) > self._settings.max_image_age_s * NS:
             return
         played.image_stamp = frame.stamp or frame.time
+        self._dialogue.sees()
         began = clock.perf_counter()
         try:
-            self._encoded = self._grounder.encode(frame.rgb())
+            rgb = frame.rgb()
+            self._size = (rgb.shape[1], rgb.shape[0])
+            self._encoded = self._grounder.encode(rgb)
         except ClueError as error:
-            self._end(_outcome_of(error), str(error))
+            self._end(_outcome_of(error), str(error), now)
             return
         finally:
             played.seconds += clock.perf_counter() - began
@@ -175,30 +175,45 @@ class Replay:
 
     def _follow(self, step: Step, now: int) -> None:
         """Goes on until a question is open or the dialogue is over."""
-        played, session = self._open, self._open.session
+        played, session = self._open, self._dialogue.session
         while isinstance(step, Continue):
             began = clock.perf_counter()
             try:
-                decision = self._grounder.ground(
-                    self._encoded, session.expression, session.turns, may_ask=session.may_ask,
-                    threshold=self._settings.threshold, min_confidence=session.min_confidence,
-                )  # fmt: skip
+                decision = self._decide()
             except ClueError as error:
-                self._end(_outcome_of(error), str(error))
+                self._end(_outcome_of(error), str(error), now)
                 return
             finally:
                 played.seconds += clock.perf_counter() - began
             played.decisions.append(decision)
             step = session.on_decision(decision, now / NS)
+        self._said_at = now
         if isinstance(step, Finish):
-            self._end(step.end.value, "")
-        elif not isinstance(step, Ask):
-            raise RuntimeError(f"the dialogue stands still at {step}")
+            self._end(step.end.value, "", now)
 
-    def _end(self, outcome: str, reason: str) -> None:
-        played, self._open, self._encoded = self._open, None, None
+    def _decide(self) -> Decision:
+        dialogue, session = self._dialogue, self._dialogue.session
+
+        def ground(turns, may_ask: bool, min_confidence: float) -> Decision:
+            return self._belief.ground(
+                self._encoded, session.expression, turns, may_ask=may_ask, threshold=self._settings.threshold,
+                min_confidence=min_confidence, pointing=dialogue.instruction.pointing,
+            )  # fmt: skip
+
+        wanted = (session.turns, session.may_ask, session.min_confidence)
+        if dialogue.reopening is None:
+            return ground(*wanted)
+        return Regrounding(dialogue.reopening.target.past, dialogue.reopening.correction)(ground, *wanted)
+
+    def _end(self, outcome: str, reason: str, now: int) -> None:
+        played, dialogue = self._open, self._dialogue
         played.outcome, played.reason = outcome, reason
+        scene = _Scene(played.number, self._encoded, played.image_stamp, self._size) if outcome == "found" else None
+        if outcome != Cause.PREEMPTED.value:
+            self._said_at = now
+        self._open = self._dialogue = self._encoded = self._belief = None
         self._finished.append(played)
+        self._turns.close(dialogue, now / NS, scene)
 
     def _why_no_image(self, now: int) -> str:
         if self._frame is None:

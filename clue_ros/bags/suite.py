@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from clue_ros.bags.errors import BagError
-from clue_ros.bags.reading import Bag, TopicNames, Topics, choose_topics
-from clue_ros.bags.replay import NS, Event, Frame, Heard, Played, Replay, ReplaySettings
-from clue_ros.bags.truth import Truth, assign, parse_truth, read_truths
-from clue_ros.evaluation.episode_runner import Score, score_episode
+from clue_ros.bags.events import Heard, Played, ReplaySettings
+from clue_ros.bags.reading import SAY, Bag, TopicNames, Topics, choose_topics
+from clue_ros.bags.replay import Replay
+from clue_ros.bags.said import Said
+from clue_ros.bags.stream import events_of, seconds_of, words_of
+from clue_ros.bags.truth import Truth, assign, read_truths, score
+from clue_ros.evaluation.episode_runner import Score
 from clue_ros.evaluation.metrics import mean, median, wilson_interval
-from clue_ros.image_messages import message_to_rgb
 from clue_ros.types import Box, Decision
 
 Row = Dict[str, Any]
 COLUMNS = (
-    "number", "time_s", "expression", "outcome", "questions_asked", "questions", "answers", "box", "confidence",
+    "number", "corrects", "time_s", "words", "expression", "outcome", "questions_asked", "questions", "answers", "box", "confidence",
     "probability", "kind", "truth", "truth_box", "iou", "success", "reason",
 )  # fmt: skip
 
@@ -52,21 +54,23 @@ def evaluate_bag(
     names: TopicNames = TopicNames(),
     settings: ReplaySettings = ReplaySettings(),
     truth_file: Optional[Path] = None,
+    said: Sequence[Said] = (),
     on_row: Optional[Callable[[Row], None]] = None,
 ) -> BagResult:
-    """Replay a bag. Without truths rows hold decisions only.
+    """Replay a bag. Without truths rows hold decisions only. said: words beside those that the bag holds.
 
     Raises BagError and its kinds before the first dialogue where they can be known, later only for a damaged file.
     """
     with Bag(path) as bag:
-        topics = choose_topics(bag, names)
-        speech, truths = _words(bag, topics)
+        topics = choose_topics(bag, names, mute=bool(said))
+        speech, truths = words_of(bag, topics, said)
         if truth_file is not None:
             truths = read_truths(truth_file)
         if not speech:
-            raise BagError(f"nobody says anything on {topics.speech}: the bag has no instruction to replay")
+            raise BagError(f"nobody says anything on {topics.speech}: {SAY}")
         known, unsaid = assign(truths, [(heard.time, heard.text) for heard in speech])
         result = BagResult(topics, unsaid=[truth.expression for truth in unsaid], has_truth=bool(truths))
+        numbers: Dict[int, int] = {}  # of the replay's dialogues: those of their rows
 
         def add(row: Row, seconds: float) -> None:
             row["number"] = len(result.rows) + 1
@@ -76,14 +80,17 @@ def evaluate_bag(
                 on_row(row)
 
         replay = Replay(grounder, settings)
-        for played in replay.run(events_of(bag, topics)):
+        for played in replay.run(events_of(bag, topics, said)):
             for index in [i for i in sorted(known) if i < played.index]:
                 add(_missed(speech[index], known.pop(index), bag.start), 0.0)
-            add(row_of(played, known.pop(played.index, None), bag.start), played.seconds)
+            row = row_of(played, known.pop(played.index, None), bag.start)
+            row["corrects"] = None if played.corrects is None else numbers[played.corrects]
+            add(row, played.seconds)
+            numbers[played.number] = row["number"]
         for index in sorted(known):
             add(_missed(speech[index], known[index], bag.start), 0.0)
         result.not_taken = [
-            {"time_s": _seconds(item.heard.time, bag.start), "text": item.heard.text[:200], "reason": item.reason}
+            {"time_s": seconds_of(item.time, bag.start), "text": item.text[:200], "reason": item.reason}
             for item in replay.not_taken
         ]
     return result
@@ -91,13 +98,16 @@ def evaluate_bag(
 
 def row_of(played: Played, truth: Optional[Truth], start: int) -> Row:
     """JSON values. Times in seconds from the bag's start, boxes [x0, y0, x1, y1] in pixels of the recorded image;
-    the keys from `kind` on are None where the truth is not known."""
+    the keys from `kind` on are None where the truth is not known. words: what began it; corrects: the number of the row
+    whose target they correct, and then `expression` is that row's; None: they are an instruction."""
     session = played.session
     first = played.decisions[0].ambiguity if played.decisions else None
     row: Row = {
         "number": 0,
-        "time_s": _seconds(played.heard, start),
-        "image_time_s": None if played.image_stamp is None else _seconds(played.image_stamp, start),
+        "corrects": None,
+        "time_s": seconds_of(played.heard, start),
+        "image_time_s": None if played.image_stamp is None else seconds_of(played.image_stamp, start),
+        "words": played.words,
         "expression": session.expression,
         "outcome": played.outcome,
         "questions_asked": session.questions_asked,
@@ -108,32 +118,31 @@ def row_of(played: Played, truth: Optional[Truth], start: int) -> Row:
         "probability": None if first is None else round(float(first.probability), 6),
         "decisions": [_decision(decision) for decision in played.decisions],
     }
-    score = None
-    if truth is not None:
-        score = score_episode(truth.truth, played.outcome, session.questions_asked, played.box, truth.box)
-    return {**row, **_truth_columns(truth, score, played.reason)}
+    judged = None if truth is None else score(truth, played.outcome, session.questions_asked, played.box)
+    return {**row, **_truth_columns(truth, judged, played.reason)}
 
 
 def _missed(heard: Heard, truth: Truth, start: int) -> Row:
     """An instruction that began no dialogue: the robot took it for an answer, or not at all."""
     row: Row = {
-        "number": 0, "time_s": _seconds(heard.time, start), "image_time_s": None, "expression": truth.expression,
+        "number": 0, "corrects": None, "time_s": seconds_of(heard.time, start), "image_time_s": None,
+        "words": truth.expression, "expression": truth.expression,
         "outcome": "not_begun", "questions_asked": 0, "questions": [], "answers": [], "box": None, "confidence": None,
         "probability": None, "decisions": [],
     }  # fmt: skip
     reason = "it was heard as the answer to a question that was still open, or not taken"
-    return {**row, **_truth_columns(truth, Score(False, None if truth.truth == "absent" else 0.0, reason), reason)}
+    return {**row, **_truth_columns(truth, Score(False, 0.0 if truth.box is not None else None, reason), reason)}
 
 
-def _truth_columns(truth: Optional[Truth], score: Optional[Score], reason: str) -> Row:
-    known = truth is not None and score is not None
+def _truth_columns(truth: Optional[Truth], judged: Optional[Score], reason: str) -> Row:
+    known = truth is not None and judged is not None
     return {
         "kind": truth.kind if known else None,
         "truth": truth.truth if known else None,
         "truth_box": _numbers(truth.box) if known else None,
-        "iou": round(float(score.iou), 4) if known and score.iou is not None else None,
-        "success": score.success if known else None,
-        "reason": reason or (score.reason if known else ""),
+        "iou": round(float(judged.iou), 4) if known and judged.iou is not None else None,
+        "success": judged.success if known else None,
+        "reason": reason or (judged.reason if known else ""),
     }
 
 
@@ -168,7 +177,7 @@ def save(result: BagResult, output: Path, about: Dict[str, Any], settings: Repla
     table = output.with_suffix(".csv")
     content = {
         **about,
-        "topics": {"images": list(result.topics.images), "speech": result.topics.speech, "truth": result.topics.truth},
+        "topics": {**result.topics._asdict(), "images": list(result.topics.images)},
         "settings": asdict(settings),
         "digest": result.digest,
         "summary": summarise(result.rows),
@@ -195,38 +204,6 @@ def save(result: BagResult, output: Path, about: Dict[str, Any], settings: Repla
     return output, table
 
 
-def _words(bag: Bag, topics: Topics) -> Tuple[List[Heard], List[Truth]]:
-    """Everything said, and the truths; a quick pass, for these topics are small."""
-    speech: List[Heard] = []
-    truths: List[Truth] = []
-    for message in bag.messages([topics.speech] + ([topics.truth] if topics.truth else [])):
-        text = bag.decode(message).data
-        if message.topic == topics.speech:
-            speech.append(Heard(message.time, text, len(speech)))
-        else:
-            truths.append(parse_truth(text, f"message {len(truths) + 1} on {topics.truth}", message.time))
-    return speech, truths
-
-
-def events_of(bag: Bag, topics: Topics) -> Iterator[Event]:
-    """Frames and speech in the order in which they were recorded, as Replay takes them; no frame is decoded yet."""
-    index = 0
-    for message in bag.messages((*topics.images, topics.speech)):
-        if message.topic == topics.speech:
-            yield Heard(message.time, bag.decode(message).data, index)
-            index += 1
-        else:
-            yield Frame(message.time, header_stamp(message.data), lambda m=message: message_to_rgb(bag.decode(m)))
-
-
-def header_stamp(data: bytes) -> int:
-    """The stamp (ns) of a CDR message whose first field is a std_msgs/Header; 0 if it is too short to have one."""
-    order = "little" if len(data) > 1 and data[1] & 1 else "big"
-    if len(data) < 12:
-        return 0
-    return int.from_bytes(data[4:8], order, signed=True) * NS + int.from_bytes(data[8:12], order)
-
-
 def _decision(decision: Decision) -> Row:
     reading = decision.ambiguity
     return {
@@ -243,10 +220,6 @@ def _decision(decision: Decision) -> Row:
 
 def _numbers(box: Optional[Box]) -> Optional[List[float]]:
     return None if box is None else [round(float(value), 3) for value in box]
-
-
-def _seconds(time: int, start: int) -> float:
-    return round((time - start) / NS, 3)
 
 
 def _cell(value: Any) -> Any:

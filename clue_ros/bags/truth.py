@@ -2,8 +2,9 @@
 
     {"expression": "hand me the mug", "truth": "ambiguous", "box": [310, 200, 362, 261], "kind": "ambiguous_color"}
 
-`expression`: the instruction word for word; `truth`: clear, ambiguous or absent; `box`: of the object that the person
-means, [x0, y0, x1, y1] in pixels of the recorded image, null if absent; `kind`: any word by which results are grouped
+`expression`: the instruction, or the correction, word for word; `truth`: clear, ambiguous, absent, or withdrawn (the words
+take the last target back); `box`: of the object that the person means, [x0, y0, x1, y1] in pixels of the recorded image,
+null if absent or withdrawn; `kind`: any word by which results are grouped
 (default: the truth). Other keys are notes for people; `clue record` adds episode, seed, questions and answers.
 """
 
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from clue_ros.bags.errors import TruthError
+from clue_ros.bags.events import WITHDRAWN
+from clue_ros.evaluation.episode_runner import Score, score_episode
 from clue_ros.types import Box
 
-TRUTHS = ("clear", "ambiguous", "absent")
+TRUTHS = ("clear", "ambiguous", "absent", WITHDRAWN)
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,19 @@ def assign(truths: Sequence[Truth], speech: Sequence[Tuple[int, str]]) -> Tuple[
     return found, unsaid
 
 
+def score(truth: Truth, outcome: str, questions_asked: int, box: Optional[Box]) -> Score:
+    """As evaluation's `score_episode`; withdrawn: the words took the target back, and looked for no other."""
+    if truth.truth != WITHDRAWN:
+        return score_episode(truth.truth, outcome, questions_asked, box, truth.box)
+    success = outcome == WITHDRAWN
+    return Score(success, None, "" if success else f"{outcome} instead of withdrawn")
+
+
 def _box(row: Dict[str, Any], truth: str, where: str) -> Optional[Box]:
     value = row.get("box")
-    if truth == "absent":
+    if truth in ("absent", WITHDRAWN):
         if value is not None:
-            raise TruthError(f"{where}: an absent target has no box; leave it away")
+            raise TruthError(f"{where}: where the truth is {truth} there is no box; leave it away")
         return None
     numbers = isinstance(value, list) and len(value) == 4 and all(
         isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value

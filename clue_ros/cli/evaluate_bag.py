@@ -11,7 +11,8 @@ from clue_ros.cli.loading import load_grounder
 from clue_ros.types import ClueError
 
 EXAMPLES = """  clue evaluate bag recordings/kitchen
-  clue evaluate bag recordings/kitchen --image-topic /camera/color/image_raw --truth truth.jsonl"""
+  clue evaluate bag recordings/kitchen --image-topic /camera/color/image_raw --truth truth.jsonl
+  clue evaluate bag downloads/desk.mcap --say "the red mug@2.5" --say "no, the left one@6"   # nobody speaks in it"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,26 +21,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which topics, and the limits of the node")
     group.add_argument("--image-topic", metavar="TOPIC", help="default: image, else the only camera")
     group.add_argument("--speech-topic", metavar="TOPIC", help="default: speech, else the only std_msgs/String")
+    group.add_argument("--point-topic", metavar="TOPIC", help="gestures; default: point, if there is one")
     group.add_argument("--truth-topic", metavar="TOPIC", help="default: truth, if there is one")
     group.add_argument("--truth", type=Path, metavar="FILE.jsonl", help="the truth of a bag without one (docs/bags.md)")
     group.add_argument("--max-image-age", type=float, default=1.0, metavar="S", help="as the node's (default 1)")
     group.add_argument("--wait-for-image", type=float, default=2.0, metavar="S", help="as the node's (default 2)")
     group.add_argument("--answer-timeout", type=float, default=30.0, metavar="S", help="as the node's (default 30)")
+    group.add_argument("--correction-window", type=float, default=10.0, metavar="S", help="as the node's (default 10)")
+    words = parser.add_argument_group("words for a bag in which nobody speaks, beside those that it holds")
+    words.add_argument(
+        "--say", action="append", default=[], metavar="WORDS@S", help="said S seconds from its start; may be repeated"
+    )
+    words.add_argument("--say-file", type=Path, metavar="FILE", help="one a line, as --say or {\"say\": WORDS, \"at\": S}")
 
 
 def run(args: argparse.Namespace) -> int:
     from clue_ros.bags.reading import Bag, TopicNames, choose_topics
-    from clue_ros.bags.replay import ReplaySettings
+    from clue_ros.bags.events import ReplaySettings
+    from clue_ros.bags.said import parse_said, read_said
+    from clue_ros.bags.stream import words_of
     from clue_ros.bags.suite import evaluate_bag, save, summarise
 
     if args.bag is None:
         raise ClueError("give a bag, as in: clue evaluate bag recordings/kitchen")
     settings = ReplaySettings(
-        args.threshold, args.max_questions, args.answer_timeout, args.max_image_age, args.wait_for_image
-    )
-    names = TopicNames(args.image_topic, args.speech_topic, args.truth_topic)
+        args.threshold, args.max_questions, args.answer_timeout, args.max_image_age, args.wait_for_image,
+        args.correction_window,
+    )  # fmt: skip
+    names = TopicNames(args.image_topic, args.speech_topic, args.truth_topic, args.point_topic)
+    said = [parse_said(text) for text in args.say] + (read_said(args.say_file) if args.say_file else [])
     with Bag(args.bag) as bag:  # what is wrong with it is said before a large model loads
-        choose_topics(bag, names)
+        words_of(bag, choose_topics(bag, names, mute=bool(said)), said)
     told: Dict[str, bool] = {}
 
     def on_row(row: Dict[str, Any]) -> None:
@@ -51,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     grounder = load_grounder(args)
     try:
         result = evaluate_bag(
-            grounder, args.bag, names=names, settings=settings, truth_file=args.truth, on_row=on_row
+            grounder, args.bag, names=names, settings=settings, truth_file=args.truth, said=said, on_row=on_row
         )
     finally:
         grounder.close()
@@ -65,7 +77,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"clue: not taken at {item['time_s']:.1f} s: {item['text']!r}: {item['reason']}", file=sys.stderr)
     for expression in result.unsaid:
         print(f"clue: nobody says {expression!r}, which has a truth", file=sys.stderr)
-    print(f"images {' and '.join(result.topics.images)}, speech {result.topics.speech}, decisions {result.digest}")
+    heard = [result.topics.speech] if result.topics.speech else []
+    heard += [f"{len(said)} by --say"] if said else []
+    images = " and ".join(result.topics.images)
+    print(f"images {images}, speech {' and '.join(heard)}, decisions {result.digest}")
     print(f"results: {written[0]} and {written[1]}")
     if args.at_least is None:
         return 0
@@ -80,14 +95,17 @@ def print_rows(rows: List[Dict[str, Any]]) -> None:
     from rich.text import Text
 
     scored = any(row["success"] is not None for row in rows)
-    table = Table(title=f"{len(rows)} instructions", title_justify="left")
-    for column in ("at", "instruction", "outcome", "box", "P(amb.)", "dialogue") + (("truth", "") if scored else ()):
+    corrections = sum(row["corrects"] is not None for row in rows)
+    title = f"{len(rows) - corrections} instructions" + (f", {corrections} corrections" if corrections else "")
+    table = Table(title=title, title_justify="left")
+    for column in ("", "at", "instruction", "outcome", "box", "P(amb.)", "dialogue") + (("truth", "") if scored else ()):
         table.add_column(column, no_wrap=column in ("at", "outcome", "P(amb.)", ""))
     for row in rows:
         said = [f"{q} – {a}" for q, a in zip(row["questions"], [*row["answers"], "…"])]
         cells = [
+            str(row["number"]),
             f"{row['time_s']:.1f} s",
-            row["expression"],
+            row["words"] + ("" if row["corrects"] is None else f" (corrects {row['corrects']})"),
             row["outcome"].replace("_", " "),
             "" if row["box"] is None else " ".join(f"{value:.0f}" for value in row["box"]),
             "" if row["probability"] is None else f"{row['probability']:.2f}",

@@ -16,16 +16,17 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import numpy as np
 
 from clue_ros.bags.errors import BagError
-from clue_ros.bags.reading import STORAGE_SUFFIXES, Bag, TopicNames, choose_topics
-from clue_ros.bags.replay import NS, Event, Frame, Played, Replay
-from clue_ros.bags.suite import events_of
+from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Played
+from clue_ros.bags.formats import METADATA, STORAGE_SUFFIXES
+from clue_ros.bags.reading import Bag, TopicNames, choose_topics
+from clue_ros.bags.replay import Replay
+from clue_ros.bags.stream import events_of
 from clue_ros.console.dialogues import PERSON, ROBOT, SPEECH, Dialogues, Found, Reading
 from clue_ros.console.pictures import Pictures, encode_frame, pack, to_grey
 from clue_ros.console.requests import RequestError
 from clue_ros.types import Box, ClueError, Decision
 
 OPEN_AT_ONCE = 16  # episodes whose pictures are kept
-METADATA = "metadata.yaml"
 
 Steps = List[Dict[str, Any]]  # dialogues of the protocol, one a step
 
@@ -91,7 +92,7 @@ def open_recording(path: Path, load: Callable[[], Any]) -> Recorded:
     from clue_ros.console.replay_runs import read_run
 
     path = Path(path)
-    if path.suffix in STORAGE_SUFFIXES or (path / METADATA).is_file():
+    if path.suffix in (*STORAGE_SUFFIXES, ".bag") or (path / METADATA).is_file():
         return read_bag(path, load())
     if path.exists():
         return read_run(path)
@@ -126,7 +127,7 @@ def read_bag(path: Path, grounder: Any) -> Recorded:
             rgb = None if played.image_stamp is None else images.get(played.image_stamp)
             episodes.append(_episode(played, rgb, bag.start))
     if not episodes:
-        raise BagError(f"nobody says anything on {topics.speech}: the bag has no instruction to replay")
+        raise BagError(f"nobody says anything on {topics.speech}: record words with it")
     return Recorded(Path(path).name, episodes)
 
 
@@ -155,7 +156,8 @@ def _episode(played: Played, rgb: Optional[np.ndarray], start: int) -> Episode:
     height, width = (0, 0) if rgb is None else rgb.shape[:2]
     session, decisions = played.session, list(played.decisions)
     seconds = (played.heard - start) / NS
-    title = f"{session.expression} ({played.outcome.replace('_', ' ')}, at {seconds:.1f} s)"
+    about = "" if played.corrects is None else f"correction of {session.expression!r}, "
+    title = f"{played.words} ({about}{played.outcome.replace('_', ' ')}, at {seconds:.1f} s)"
 
     def build(pictures: Pictures) -> Steps:
         frame = None
@@ -173,6 +175,9 @@ def _episode(played: Played, rgb: Optional[np.ndarray], start: int) -> Episode:
                 played.outcome if last else None, played.reason,
             ))  # fmt: skip
         steps = tell(lines, frame)
+        if played.outcome == WITHDRAWN:
+            lines.append(Told(ROBOT, played.reason, played.heard / NS, outcome=WITHDRAWN, reason=played.reason))
+            steps = tell(lines, frame)
         if steps[-1]["open"]:  # it ended without a word of the robot: no image came, or it failed
             steps.append({**steps[-1], "open": False, "question": None, "chips": [],
                           "error": {"code": None, "name": played.outcome.upper(), "text": played.reason}})

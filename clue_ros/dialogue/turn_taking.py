@@ -98,11 +98,10 @@ class TurnTaking:
             return (Ignore(Why.MODE, "speech_mode is off"),)
         if robot_speaks:
             return (Ignore(Why.SPEAKS, "the robot itself speaks"),)
-        if current is None:
-            corrected = () if len(text) > MAX_CHARACTERS else self._correct(answer, now, self._may_start)
-            return corrected or self._instruct(text, now)
         if len(text) > MAX_CHARACTERS:
-            return (Ignore(Why.REFUSED, f"an answer of {len(text)} characters: {MAX_CHARACTERS} are allowed"),)
+            return (Ignore(Why.REFUSED, f"{len(text)} characters were said, {MAX_CHARACTERS} are allowed"),)
+        if current is None:
+            return self._correct(answer, now, self._may_start) or self._instruct(text, now)
         if current.session.open_question is not None:
             return self._answer(current, answer, now)
         if current.instruction.spoken and current.session.questions_asked == 0:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clue_ros.bags.replay import NS, Frame, Heard, Replay, ReplaySettings
+from clue_ros.bags.events import NS, Frame, Heard, Pointed, ReplaySettings
+from clue_ros.bags.replay import Replay
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
-from clue_ros.types import Box, ClueError
+from clue_ros.types import Answer, Box, ClueError
 
 START = 1_767_225_600 * NS
 GREY = np.full((24, 32, 3), 90, np.uint8)
@@ -82,7 +83,7 @@ def test_the_budget_and_words_that_come_to_nothing():
     played, not_taken = play(stubborn, [frame(0), heard(0.1, "  "), heard(0.2, "x" * 1001)])
     assert not played and len(not_taken) == 2
     played, not_taken = play(stubborn, [frame(0), heard(0.1, "never mind"), heard(0.2, "stop"), heard(0.3, "Yes.")])
-    assert not played and [words.reason for words in not_taken] == ["no dialogue was open"] * 3
+    assert not played and [words.reason for words in not_taken] == ["no dialogue is open, and no target that could be taken back"] * 3
 
 
 def test_a_model_that_fails_costs_one_dialogue():
@@ -91,6 +92,68 @@ def test_a_model_that_fails_costs_one_dialogue():
     assert [(p.outcome, p.reason) for p in played] == [("error", "no luck"), ("found", "")]
 
 
+BLUE = Box(20, 4, 28, 12)
+MUGS = {"the mug": [Say.ask("Do you mean the red one or the blue one?"), Say.found(MUG), Say.found(BLUE)]}
+
+
+def test_a_correction_is_a_dialogue_of_its_own_about_the_same_image():
+    grounder = ScriptedGrounder(MUGS)
+    events = [frame(0), heard(0.1, "the mug"), heard(2, "the red one", 1), frame(3), heard(4, "no, the blue one", 2)]
+    played, not_taken = play(grounder, events)
+    assert [(p.words, p.outcome, p.corrects, p.index) for p in played] == [
+        ("the mug", "found", None, 0), ("no, the blue one", "found", 1, 2)
+    ] and not not_taken  # fmt: skip
+    assert played[1].box == BLUE and played[1].session.expression == "the mug"
+    assert played[1].image_stamp == played[0].image_stamp and len(grounder.images) == 1
+    assert [turn.answer.text for turn in grounder.calls[-1][1]] == ["the red one", "the blue one"]
+
+
+@pytest.mark.parametrize("at, window, outcome", [(11.9, 10.0, "withdrawn"), (12.1, 10.0, None), (2.5, 0.0, None)])
+def test_words_that_take_the_target_back(at, window, outcome):
+    events = [frame(0), heard(0.1, "the mug"), heard(2, "the red one", 1), heard(at, "Never mind!", 2)]
+    played, not_taken = play(ScriptedGrounder(MUGS), events, correction_window_s=window)
+    if outcome is None:
+        assert len(played) == 1 and "could be taken back" in not_taken[0].reason
+    else:
+        assert (played[1].outcome, played[1].corrects, played[1].box) == (outcome, 1, None)
+        assert played[1].reason == "All right, never mind."
+
+
+def test_an_instruction_after_the_result_is_no_correction():
+    events = [frame(0), heard(0.1, "the mug"), heard(0.5, "the red one", 1), heard(0.9, "the ball", 2)]
+    played, _ = play(ScriptedGrounder({**MUGS, **ASKS, "the mug": MUGS["the mug"]}), events)
+    assert [(p.words, p.corrects) for p in played] == [("the mug", None), ("the ball", None)]
+
+
+def test_a_robot_that_speaks_hears_nothing_but_words_that_stop():
+    words = [frame(0), heard(0.1, "the mug"), heard(0.2, "the mug", 1), heard(2, "the red one", 2)]
+    played, not_taken = play(ScriptedGrounder(MUGS), words, mute_after_utterance_s=1.0)
+    assert [words.reason for words in not_taken] == ["the robot itself speaks"]
+    assert played[0].session.turns[0].answer.text == "the red one"
+    played, _ = play(ScriptedGrounder(MUGS), [*words[:2], heard(0.2, "Stop!", 1)], mute_after_utterance_s=1.0)
+    assert played[0].outcome == "abandoned"
+
+
+def test_a_gesture_answers_corrects_and_goes_with_its_words():
+    def point(t, x, y):
+        return Pointed(START + int(t * NS), Answer(point=(float(x), float(y))))
+
+    def replay(grounder, *events):
+        made = Replay(grounder)
+        picture = Frame(START, START, lambda: GREY)
+        said = [event if isinstance(event, Pointed) else Heard(START + int(event[0] * NS), event[1], n)
+                for n, event in enumerate(events)]  # fmt: skip
+        return list(made.run([picture, *said])), made.not_taken
+
+    played, _ = replay(ScriptedGrounder(MUGS), (0.1, "the mug"), point(1, 6, 6), point(2, 24, 6))
+    assert played[0].session.turns[0].answer.point == (6.0, 6.0)
+    assert [(p.outcome, p.corrects, p.index) for p in played] == [("found", None, 0), ("found", 1, -1)]
+    grounder = ScriptedGrounder({"this one": Say.found(MUG)})
+    played, not_taken = replay(grounder, point(0.1, 6, 6), (0.5, "this one"), point(1, 33, 6))
+    assert grounder.calls[0][1][0].answer.point == (6.0, 6.0) and len(played) == 1
+    assert "outside the image" in not_taken[0].reason, "32 x 24 pixels"
+
+
 def test_no_limit_that_the_node_does_not_have():
     """The defaults are the node's; test/ros compares them with its parameters."""
-    assert ReplaySettings() == ReplaySettings(None, 3, 30.0, 1.0, 2.0)
+    assert ReplaySettings() == ReplaySettings(None, 3, 30.0, 1.0, 2.0, 10.0, 3.0, 0.0, 0.5, "ask", "learned")
