@@ -1,5 +1,6 @@
 # make demo | make console | make test | make bench | make faults | make soak | make docs | make setup | make clean | make help
 #   make demo SEED=7          other scenes            make demo PERSON=me     you type instruction and answers
+#   make console CAMERA=0     a real camera: its number, a device, rtsp://…, a video or a folder of pictures
 #   make demo ANIMATE=1       also an animation an episode
 #   make test ARGS="-k tap"   arguments for pytest    make setup PYTHON=python3.12
 #   make test ROS=jazzy       with the wheels of ROS 2 Jazzy instead of Kilted, in an environment of its own (.venv-jazzy)
@@ -9,6 +10,7 @@ SHELL := /bin/bash
 
 SEED ?=
 PERSON ?=
+CAMERA ?=
 ANIMATE ?=
 ARGS ?=
 TESTS ?= test/core test/ros test/package
@@ -20,7 +22,7 @@ endif
 
 help:  ## this text
 	@echo "make demo    the whole way from a camera to a question and a box (SEED=7: other scenes; PERSON=me: you are the person)"
-	@echo "make console the page to see it and talk to it, with a simulated camera (SEED=7; ARGS=\"--port 8080\")"
+	@echo "make console the page to see it and talk to it, with a simulated camera (SEED=7; ARGS=\"--port 8080\") or a real one (CAMERA=0)"
 	@echo "make test    all tests (ARGS=\"-k tap\": arguments for pytest)"
 	@echo "make bench   speed and memory beside plain transformers and the machine's limits (ARGS=\"--models embedded\")"
 	@echo "make faults  what a robot's bad day does to the node, as a table (ARGS=\"--only camera_stops\", \"--quick\")"
@@ -37,7 +39,7 @@ demo: setup  ## pictures and summary.json land in out/demo, the further parts' i
 	@$(if $(PERSON),,scripts/run.sh python -m clue_ros.ros.demo_parts $(if $(SEED),--seed $(SEED)) --output out/demo/parts)
 
 console: setup  ## says what to open in a browser; logs land in out/console
-	@scripts/run.sh python -m clue_ros.ros.console_demo $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@scripts/run.sh python -m clue_ros.ros.console_demo $(if $(SEED),--seed $(SEED)) $(if $(CAMERA),--camera "$(CAMERA)") $(ARGS)
 
 test: setup
 	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clue_ros.cli.loading import add_model_arguments, load_grounder
-from clue_ros.cli.photos import read_photo
+from clue_ros.photos import read_photo
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:

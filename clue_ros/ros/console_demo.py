@@ -1,6 +1,7 @@
-"""The console with a simulated camera and the grounding node: everything that `make console` starts.
+"""The console with a camera and the grounding node: everything that `make console` starts.
 
-    python -m clue_ros.ros.console_demo --seed 0 --port 8765        (or: make console SEED=0)
+    python -m clue_ros.ros.console_demo --seed 0 --port 8765        (or: make console SEED=0), a simulated camera
+    python -m clue_ros.ros.console_demo --camera 0                  (or: make console CAMERA=0), a real one
 
 Three processes in a ROS domain of their own; Ctrl-C ends them all. The camera shows another scene every `--scene-s`
 seconds if that is given; without it, the scene stays.
@@ -19,7 +20,7 @@ from clue_ros.console.server import PORT
 from clue_ros.types import ClueError
 
 NAMESPACE = "/clue"
-CONSOLE, NODE, CAMERA = "console", "clue_node", "tabletop_camera"
+CONSOLE, NODE, CAMERA, WEBCAM = "console", "clue_node", "tabletop_camera", "webcam"
 RATE_HZ = 15.0
 
 
@@ -27,6 +28,10 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="console_demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "--camera", default="", metavar="SOURCE",
+        help="a real camera's number or device, a stream's address, a video file, or a folder of pictures; default: simulated",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="other scenes (0 or more)")
     parser.add_argument("--episode", type=int, default=1, help="which scene of the seed (default 1, an ambiguous one)")
     parser.add_argument("--scene-s", type=float, default=0.0, help="another scene every so many seconds (default: never)")
@@ -49,14 +54,25 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
 def start(children: Any, options: argparse.Namespace) -> None:
     """The three processes; `children` is a Processes."""
     model = str(Path(options.model).resolve()) if options.model else ""
-    camera = {"seed": options.seed, "episode": options.episode, "rate_hz": RATE_HZ}
-    children.start(CAMERA, "clue_ros.ros.tabletop_camera", camera)
+    if options.camera:
+        children.start(WEBCAM, "clue_ros.ros.webcam", {"source": from_here(options.camera)})
+    else:
+        camera = {"seed": options.seed, "episode": options.episode, "rate_hz": RATE_HZ}
+        children.start(CAMERA, "clue_ros.ros.tabletop_camera", camera)
     children.start(NODE, "clue_ros.ros.node", {"model": model, "device": options.device, "answer_timeout_s": 600.0,
                                                "target_mask": True})
     console: Dict[str, object] = {"port": options.port, "address": options.address, "token": options.token}
     if options.replay:
         console.update(replay=[str(Path(path).resolve()) for path in options.replay], replay_model=model)
     children.start(CONSOLE, "clue_ros.ros.console", console)
+
+
+def from_here(source: str) -> str:
+    """A relative path made absolute, because the processes work in another folder; other sources as they are."""
+    from clue_ros.video import DEVICE
+
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() and not DEVICE.match(source) else source
 
 
 def address_of(children: Any) -> Optional[str]:
