@@ -89,7 +89,7 @@ def test_a_fisheye(name, d):
     assert np.abs(model.project(points) - written).max() < 1e-6
 
 
-CASES = {  # of /work/shared/cases/robot/t_info.py: the pixel (99.5, 99.5) at 1 m
+CASES = {  # the pixel (99.5, 99.5) at 1 m
     "plain": (dict(width=640, height=480), (600.0, 600.0, 320.0, 240.0), (-0.3675, -0.234167, 1.0)),
     "rectified": (dict(width=640, height=480), (480.0, 480.0, 335.0, 228.0), (-0.490625, -0.267708, 1.0)),
     "binning": (
