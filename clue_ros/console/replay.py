@@ -127,7 +127,7 @@ def read_bag(path: Path, grounder: Any) -> Recorded:
             rgb = None if played.image_stamp is None else images.get(played.image_stamp)
             episodes.append(_episode(played, rgb, bag.start))
     if not episodes:
-        raise BagError(f"nobody says anything on {topics.speech}: record words with it")
+        raise BagError(f"nobody says anything on {topics.speech}: the console needs recorded words (clue evaluate bag --say can speak for it)")
     return Recorded(Path(path).name, episodes)
 
 

@@ -16,6 +16,7 @@ from clue_ros.console.replay import open_recording
 from clue_ros.console.requests import RequestError
 from clue_ros.console.server import ConsoleServer, Settings
 from clue_ros.console.state import ConsoleState
+from clue_ros.testing.bags import image, say, write
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError
 
@@ -65,6 +66,22 @@ def test_different_episodes_have_their_own_images(recording):
     frames = [recording.moment(n, 0)[0]["frame"] for n in range(2)]
     recording.pictures.settle()
     assert bytes(recording.pictures.get(frames[0]).body) != bytes(recording.pictures.get(frames[1]).body)
+
+
+def test_corrections_are_episodes_of_their_own(tmp_path):
+    words = [(0.5, "the mug"), (1.0, "no, the blue one"), (1.5, "Never mind!")]
+    lines = [(0, "/image", image()), *((at, "/speech", say(text)) for at, text in words)]
+    grounder = ScriptedGrounder({"the mug": [Say.found(Box(1, 2, 9, 9)), Say.found(Box(20, 4, 28, 12))]})
+    recording = open_recording(write(tmp_path / "bag", lines), lambda: grounder)
+    try:
+        assert recording.about()["episodes"] == 3
+        (found, about), (taken_back, last) = recording.moment(1, 1), recording.moment(2, 1)
+        assert [turn["text"] for turn in found["turns"]] == ["no, the blue one", "I see it."] and found["target"]["x"] == 20
+        assert "no, the blue one (correction of 'the mug', found" in about["title"] and found["frame"] is not None
+        assert [turn["text"] for turn in taken_back["turns"]] == ["Never mind!", "All right, never mind."]
+        assert not taken_back["open"] and "withdrawn" in last["title"] and last["steps"] == 2
+    finally:
+        recording.close()
 
 
 @pytest.mark.parametrize("episode, step", [(10**6, 0), (0, 10**6), (-1, 0), (0, -1)])
