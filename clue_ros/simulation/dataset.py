@@ -20,6 +20,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import sys
 from dataclasses import replace
 from functools import lru_cache
@@ -37,8 +38,12 @@ from clue_ros.types import ClueError
 
 SHARD = 100
 VARIED_MARK = "varied"  # a file of this name lies in a data set of bent shapes
+SIZES_MARK = "sizes"  # and one with the images' sizes in one of other sizes than ASPECTS
 COUNTERFACTUAL = 8
 ASPECTS = ((320, 240), (320, 240), (320, 240), (280, 280), (384, 216))  # width, height: what cameras deliver
+
+SMALLEST_SIDE, LARGEST_SIDE = 64, 2048
+Size = Tuple[int, int]
 
 _renderer: dict = {}
 
@@ -59,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only-own", action="store_true", help="nothing but the objects of --objects")
     parser.add_argument("--varied", action="store_true",
                         help="bend the built-in shapes, another way in every second shard: more to learn from")
+    parser.add_argument("--size", action="append", type=_size, default=[], metavar="WxH",
+                        help="of the images in pixels, such as 640x480; several take turns (default: three small shapes)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
                         help="processes (default: one a core)")
     parser.epilog = EXAMPLES
@@ -71,16 +78,26 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, name) < 1:
             raise ClueError(f"--{name} is {getattr(args, name)}: give 1 or more")
     generate(args.output, args.count, args.seed, args.workers, objects=args.objects, only_own=args.only_own,
-             varied=args.varied)
+             varied=args.varied, sizes=tuple(args.size))
     return 0
 
 
+def _size(text: str) -> Size:
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write WxH, such as 640x480, {SMALLEST_SIDE} to {LARGEST_SIDE} a side")
+    return size
+
+
 def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True, shard: int = SHARD,
-             objects: Optional[Path] = None, only_own: bool = False, varied: bool = False) -> int:
+             objects: Optional[Path] = None, only_own: bool = False, varied: bool = False,
+             sizes: Tuple[Size, ...] = ()) -> int:
     """Render what is missing of a data set, in shards of `shard` scenes; returns how many it then holds. Safe to
     interrupt. objects: a folder of own meshes; only_own: no built-in ones; varied: bend the built-in shapes in every
-    second shard. Raises OwnObjectError for a folder that cannot be used, or an output that was begun with another;
-    ClueError for one begun with the other `varied`."""
+    second shard; sizes: (width, height) of the images, pixels, shard by shard in turn, empty: ASPECTS. Raises
+    OwnObjectError for a folder that cannot be used, or an output that was begun with another; ClueError for one begun
+    with the other `varied` or `sizes`."""
     from tqdm import tqdm
 
     output = Path(output)
@@ -91,11 +108,12 @@ def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bo
         for remark in own_scenes.remarks(own):
             print(f"warning: {remark}", file=sys.stderr)
     own_scenes.keep_record(output, own, only_own)
+    _keep_sizes(output, sizes)
     _keep_varied(output, varied)
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     shards = range((count + shard - 1) // shard)
-    todo = [(output, seed, s, shard, objects, only_own, varied) for s in shards
+    todo = [(output, seed, s, shard, objects, only_own, varied, sizes or ASPECTS) for s in shards
             if not (output / f"scenes-{s:05d}.jsonl").exists()]
     bar = tqdm(total=len(shards) * shard, initial=(len(shards) - len(todo)) * shard, unit="scene",
                disable=not progress, file=sys.stderr)
@@ -110,6 +128,19 @@ def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bo
             for job in todo:
                 bar.update(_shard(job))
     return len(shards) * shard
+
+
+def _keep_sizes(output: Path, sizes: Tuple[Size, ...]) -> None:
+    """Note other sizes than the usual ones. Raises ClueError if the folder was begun with others."""
+    mark = output / SIZES_MARK
+    text = " ".join(f"{width}x{height}" for width, height in sizes)
+    before = mark.read_text(encoding="utf-8").strip() if mark.exists() else ""
+    if text != before and any(output.glob("scenes-*.jsonl")):
+        options = " ".join(f"--size {size}" for size in before.split()) or "no --size"
+        raise ClueError(f"{output} was begun with {options}; go on as it was begun, or choose another folder")
+    if text:
+        output.mkdir(parents=True, exist_ok=True)
+        mark.write_text(text + "\n", encoding="utf-8")
 
 
 def _keep_varied(output: Path, varied: bool) -> None:
@@ -136,11 +167,11 @@ def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Sce
 def _shard(job) -> int:
     from clue_ros.simulation.renderer import TabletopRenderer
 
-    output, seed, shard, size, objects, only_own, varied = job
+    output, seed, shard, size, objects, only_own, varied, sizes = job
     own = _own_objects(objects) if objects is not None else ()
     variety = shard if varied and shard % 2 else PLAIN
     config = replace(own_scenes.own_config(own, only_own) if own else SceneConfig(), variety=variety)
-    width, height = ASPECTS[shard % len(ASPECTS)]
+    width, height = sizes[shard % len(sizes)]
     if variety != PLAIN:
         with TabletopRenderer(width, height, own=own, variety=variety) as renderer:
             return _render_shard(renderer, config, output, seed, shard, size)

@@ -37,7 +37,8 @@ _NOUN = re.compile(r"[a-z]+(?:[ '-][a-z]+){0,4}")
 class ObjectSettings:
     """What objects.yaml may say of an object. category: a noun, or several that mean the same, the robot's word first;
     color: one of the eight colour words, or 'none'; size: its class beside others of its category; scale: of the mesh
-    to metres; up: the mesh's axis that points up; yaw: degrees about it."""
+    to metres; up: the mesh's axis that points up; yaw: degrees about it; weight: how often it is drawn beside others of
+    its category."""
 
     category: Tuple[str, ...] = ()
     color: str = ""
@@ -45,6 +46,7 @@ class ObjectSettings:
     scale: float = 1.0
     up: str = "z"
     yaw: float = 0.0
+    weight: float = 1.0
 
 
 def load_objects(folder: Path) -> Tuple[OwnObject, ...]:
@@ -121,10 +123,10 @@ def _settings(given: Any, where: str, wrong: List[str]) -> Optional[ObjectSettin
     for key, allowed in (("size", tuple(SIZES)), ("up", tuple(UP_AXES))):
         if given.get(key, getattr(ObjectSettings, key)) not in allowed:
             wrong.append(f"{where}: {key} must be one of {', '.join(allowed)}")
-    for key in ("scale", "yaw"):
+    for key in ("scale", "yaw", "weight"):
         value = given.get(key, 1.0)
-        if type(value) not in (int, float) or not np.isfinite(value) or (key == "scale" and not 0 < value < 1e6):
-            wrong.append(f"{where}: {key} must be a number{' above 0' if key == 'scale' else ' of degrees'}")
+        if type(value) not in (int, float) or not np.isfinite(value) or (key != "yaw" and not 0 < value < 1e6):
+            wrong.append(f"{where}: {key} must be a number{' of degrees' if key == 'yaw' else ' above 0'}")
     if len(wrong) > before:
         return None
     return ObjectSettings(**{**given, "category": tuple(n.lower() for n in nouns), "color": color})
@@ -174,7 +176,7 @@ def _load(name: str, path: Path, settings: ObjectSettings, root: ImageRoot) -> O
     colors = sample_colors(surfaces)
     color = settings.color or dominant_color(colors)
     return OwnObject(name, nouns, "" if color == "none" else color, settings.size, tuple(surfaces), triangles,
-                     tuple(float(v) for v in colors.mean(0)), path, tuple(notes))
+                     tuple(float(v) for v in colors.mean(0)), path, tuple(notes), float(settings.weight))
 
 
 def _check_size(name: str, path: Path, triangles: np.ndarray, scale: float) -> None:

@@ -17,7 +17,7 @@ SAMPLES = 4096  # points on an object from which its colour is named
 class Surface:
     """Triangles of one look. vertices: float32[V,3], metres; faces: int32[F,3]; uv: float32[T,2], (0, 0) is the image's
     top-left corner, and uv_faces: int32[F,3], both None without a texture; image: uint8[H,W,3] RGB or None;
-    rgb: sRGB in [0, 1], the look where there is no image."""
+    rgb: sRGB in [0, 1], the look where there is no image; alpha: 1 opaque, near 0 clear as glass."""
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -25,6 +25,7 @@ class Surface:
     uv: Optional[np.ndarray] = None
     uv_faces: Optional[np.ndarray] = None
     image: Optional[np.ndarray] = None
+    alpha: float = 1.0
 
     @property
     def triangles(self) -> np.ndarray:
@@ -35,7 +36,8 @@ class Surface:
 @dataclass(frozen=True, eq=False)
 class OwnObject:
     """name: its id in the user's folder; nouns: what people call it, the robot's word first; color: one of the eight
-    colour words or ''; size: 'small', 'medium' or 'large' beside others of its category; triangles: float32[F,3,3] of
+    colour words or ''; size: 'small', 'medium' or 'large' beside others of its category; weight: how often
+    it is drawn beside others of its category, 1 as usual; triangles: float32[F,3,3] of
     all surfaces, metres, base centre at the origin, z up; rgb: mean colour, sRGB in [0, 1]; notes: what was odd about
     its files."""
 
@@ -48,6 +50,7 @@ class OwnObject:
     rgb: Tuple[float, float, float]
     source: Path
     notes: Tuple[str, ...] = ()
+    weight: float = 1.0
 
     @property
     def category(self) -> str:

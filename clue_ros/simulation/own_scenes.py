@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -24,10 +25,17 @@ def own_config(objects: Sequence[OwnObject], only_own: bool = False) -> SceneCon
     """
     own = tuple(dict.fromkeys(o.category for o in objects))
     if only_own:
-        return SceneConfig(categories=own, own=tuple(objects), own_share=1.0)
+        return _weighted(SceneConfig(categories=own, own=tuple(objects), own_share=1.0))
     heads = {noun.split()[-1] for o in objects for noun in o.nouns if o.category not in CATEGORIES}
     built_in = [c for c in CATEGORIES if c in own or not heads & set(NOUNS[c])]
-    return SceneConfig(categories=(*built_in, *(c for c in own if c not in built_in)), own=tuple(objects))
+    return _weighted(SceneConfig(categories=(*built_in, *(c for c in own if c not in built_in)), own=tuple(objects)))
+
+
+def _weighted(config: SceneConfig) -> SceneConfig:
+    """A category is drawn as often as its objects' mean weight says; without weights all alike."""
+    weights = {c: [o.weight for o in config.own if o.category == c] or [1.0] for c in config.categories}
+    means = tuple(sum(w) / len(w) for w in weights.values())
+    return config if set(means) == {1.0} else replace(config, category_weights=means)
 
 
 def load_for_scenes(folder: Path) -> Tuple[OwnObject, ...]:
@@ -68,7 +76,8 @@ def keep_record(output: Path, objects: Sequence[OwnObject], only_own: bool) -> N
     """Writes what a data set is made of beside it. Raises OwnObjectError if the folder was begun with other objects."""
     record = {"only_own": only_own, "objects": {
         o.name: {"category": list(o.nouns), "color": o.color, "size": o.size, "triangles": len(o.triangles),
-                 "extent": [round(float(v), 4) for v in o.extent]} for o in objects}}
+                 "extent": [round(float(v), 4) for v in o.extent],
+                 **({} if o.weight == 1 else {"weight": o.weight})} for o in objects}}
     path = output / RECORD
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if any(output.glob("scenes-*.jsonl")) and before != (record if objects else None):

@@ -210,7 +210,8 @@ class TabletopRenderer:
                                            nchannel=3)
                 texture.data = surface.image.tobytes()
                 material.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
-            looks.append((name, [1, 1, 1, 1] if surface.image is not None else [*surface.rgb, 1]))
+            rgb = [1, 1, 1] if surface.image is not None else surface.rgb
+            looks.append((name, [*rgb, surface.alpha]))
         for copy in range(COPIES):
             body = spec.worldbody.add_body(name=f"{OWN}/{item.name}/{item.size}/{copy}")
             for name, rgba in looks:

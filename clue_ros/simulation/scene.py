@@ -103,12 +103,14 @@ class SceneConfig:
 
     held_out_pairs, held_out_shapes: (colour, category) and (category, shape), never drawn unless `held_out_share` says
     that this share of the objects is drawn from one of the two.
+    category_weights: how often each of `categories` is drawn, beside the others; empty: all alike.
     own: objects that users brought, drawn for their categories: always where a category is theirs alone, else for
     `own_share` of its objects.
     variety: of the built-in shapes (simulation/variety.py).
     """
 
     categories: Tuple[str, ...] = CATEGORIES
+    category_weights: Tuple[float, ...] = ()
     colors: Tuple[str, ...] = tuple(COLORS)
     min_objects: int = 3
     max_objects: int = 7
@@ -135,13 +137,24 @@ def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
                                float(np.clip(v * rng.uniform(.88, 1.08), 0, .95)))
 
 
+def _drawn(rng: np.random.Generator, weights: Sequence[float]) -> int:
+    """An index, by weight; equal weights draw as `rng.integers` does, so that data sets without any stay as they were."""
+    if len(set(weights)) <= 1:
+        return int(rng.integers(len(weights)))
+    return int(rng.choice(len(weights), p=np.array(weights) / sum(weights)))
+
+
+def _draw_category(rng: np.random.Generator, config: SceneConfig) -> str:
+    return config.categories[_drawn(rng, config.category_weights or [1.0] * len(config.categories))]
+
+
 def draw_object(rng: np.random.Generator, category: str, config: SceneConfig, *, color: Optional[str] = None,
                 size: Optional[str] = None, position=(0.0, 0.0, 0.0)) -> SceneObject:
     """One object of a category with everything not given drawn at random; an own object has the colour and the size that
     it has."""
     own = [o for o in config.own if o.category == category]
     if own and (category not in SHAPES or rng.random() < config.own_share):
-        item = own[int(rng.integers(len(own)))]
+        item = own[_drawn(rng, [o.weight for o in own])]
         return SceneObject(category, item.color, item.size, tuple(position), float(rng.uniform(0, 2 * math.pi)), item.rgb,
                            shape=item.name, own=item)
     pairs = [c for c, of in config.held_out_pairs if of == category]
@@ -213,9 +226,9 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
         categories: list = []
         if rng.random() < config.duplicate_probability and most > 1:
             alike = int(rng.choice([2, 3, 4], p=[.58, .32, .10]))
-            categories += [str(rng.choice(config.categories))] * min(alike, max(2, count - 1))
+            categories += [_draw_category(rng, config)] * min(alike, max(2, count - 1))
         while len(categories) < count:
-            drawn = str(rng.choice(config.categories))
+            drawn = _draw_category(rng, config)
             if categories.count(drawn) < MAX_OF_A_KIND:
                 categories.append(drawn)
         objects = [draw_object(rng, c, config) for c in categories]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from clue_ros.simulation.scene import Camera, Light, Scene, SceneObject, sample_
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
 from clue_ros.simulation.splits import out_of_distribution_scene
 from clue_ros.simulation.words import NOUNS, PLURALS, all_words
-from clue_ros.types import Box
+from clue_ros.types import Box, ClueError
 
 CORNERS = [(x, y, z) for z in (0, 1) for y in (0, 1) for x in (0, 1)]
 SIDES = ((1, 3, 4, 2), (5, 6, 8, 7), (1, 2, 6, 5), (2, 4, 8, 6), (4, 3, 7, 8), (3, 1, 5, 7))
@@ -292,3 +293,107 @@ def test_one_noun_cannot_mean_two_categories(folder, tmp_path):
     (tmp_path / "objects.yaml").write_text("sugar_box: {category: [sugar box, cracker box]}\n")
     with pytest.raises(OwnObjectError, match="'cracker box' means both"):
         load_for_scenes(tmp_path)
+
+
+PANE = """mtllib textured.mtl
+usemtl glass
+v 0 0 0
+v .2 0 0
+v 0 .01 0
+v .2 .01 0
+v 0 0 .2
+v .2 0 .2
+v 0 .01 .2
+v .2 .01 .2
+f 1 3 4 2
+f 5 6 8 7
+f 1 2 6 5
+f 2 4 8 6
+f 4 3 7 8
+f 3 1 5 7
+"""
+
+
+def pane(folder, name, mtl):
+    place = folder / name / "google_16k"
+    place.mkdir(parents=True)
+    (place / "textured.obj").write_text(PANE)
+    (place / "textured.mtl").write_text(f"newmtl glass\nKd .1 .2 .9\n{mtl}\n")
+
+
+@pytest.mark.parametrize(("mtl", "alpha"), [("d 0.3", .3), ("Tr 0.7", .3), ("d -halo 0.3", .3), ("", 1.0), ("d 1", 1.0),
+                                            ("d 0", .1)])  # fmt: skip
+def test_transparency_is_read_from_both_keys(tmp_path, mtl, alpha):
+    pane(tmp_path, "window", mtl)
+    (surface,) = load_objects(tmp_path)[0].surfaces
+    assert surface.alpha == pytest.approx(alpha)
+
+
+def test_a_transparency_that_is_none_is_refused(tmp_path):
+    pane(tmp_path, "window", "d glass")
+    with pytest.raises(OwnObjectError, match="'d glass' is no transparency"):
+        load_objects(tmp_path)
+
+
+def test_what_stands_behind_glass_is_seen_and_the_glass_is_still_a_thing(tmp_path):
+    for name, mtl in (("clear_pane", "d 0.2"), ("solid_pane", "")):
+        pane(tmp_path, name, mtl)
+    write_cube(tmp_path, "red_cube")  # a texture of plain red on every side
+    objects = {o.name: o for o in load_objects(tmp_path)}
+    camera, light = Camera((0, -.7, .15), (0, 0, .05), 40), Light((-.5, -1, 2), (.8, .8, .8))
+    red = {}
+    with TabletopRenderer(160, 120, own=tuple(objects.values())) as renderer:
+        for name in ("clear_pane", "solid_pane"):
+            things = tuple(SceneObject(o.category, o.color, o.size, (0, y, 0), 0.0, o.rgb, shape=o.name, own=o)
+                           for o, y in ((objects["red_cube"], .1), (objects[name], -.1)))
+            view = renderer.render(Scene(things, camera, (light,), 1, 2))
+            r, g, b = view.rgb[view.segmentation == 1].astype(float).T
+            assert len(r) > 500 and not (view.segmentation == 0).any(), "the glass is what is in front"
+            red[name] = float((r > b).mean())
+    assert red["solid_pane"] < .05 and red["clear_pane"] > .1
+
+
+def test_many_looks_become_few_and_none_is_lost(tmp_path):
+    place = tmp_path / "patchwork" / "google_16k"
+    place.mkdir(parents=True)
+    lines, materials = ["mtllib textured.mtl"], []
+    for k in range(150):  # 150 flat triangles in a row, two materials of each colour
+        x = k * .002
+        lines += [f"v {x} 0 0", f"v {x + .002} 0 0", f"v {x} .1 .02", f"usemtl m{k}", f"f {3 * k + 1} {3 * k + 2} {3 * k + 3}"]
+        materials += [f"newmtl m{k}", f"Kd {(k // 2) / 80:.3f} 0.2 0.4"]
+    (place / "textured.obj").write_text("\n".join(lines) + "\n")
+    (place / "textured.mtl").write_text("\n".join(materials) + "\n")
+    (item,) = load_objects(tmp_path)
+    assert sum(len(s.faces) for s in item.surfaces) == 150 and len(item.surfaces) <= 64
+    assert "75 looks" in item.notes[0]
+    reds = np.array([s.rgb[0] for s in item.surfaces])
+    assert reds.min() < .1 and reds.max() > .8, "dark and bright ones are still there"
+
+
+def test_weights_say_how_often_a_thing_is_drawn(tmp_path):
+    write_cube(tmp_path, "001_brick")
+    write_cube(tmp_path, "002_brick")
+    write_cube(tmp_path, "003_tile")
+    (tmp_path / "objects.yaml").write_text(
+        "001_brick: {category: brick, weight: 9}\n002_brick: {category: brick, weight: 3}\n"
+        "003_tile: {category: tile, weight: 2}\n")
+    config = own_config(load_objects(tmp_path), only_own=True)
+    config = replace(config, min_objects=1, max_objects=1, duplicate_probability=0.0)
+    rng = np.random.default_rng(0)
+    names = [sample_scene(rng, config).objects[0].shape for _ in range(800)]
+    share = {name: names.count(name) / len(names) for name in set(names)}
+    assert share["001_brick"] == pytest.approx(.75 * 6 / 8, abs=.05), "9 : 3 among bricks, bricks 6 : 2 to tiles"
+    assert share["002_brick"] == pytest.approx(.25 * 6 / 8, abs=.05)
+    assert share["003_tile"] == pytest.approx(2 / 8, abs=.05)
+
+
+def test_the_size_of_the_images_is_a_choice_and_is_kept(tmp_path, capsys):
+    out = tmp_path / "large"
+    assert generate(out, 4, 0, progress=False, shard=2, sizes=((640, 480), (64, 96))) == 4
+    sizes = [cv2.imread(str(path)).shape[:2] for path in sorted((out / "images").iterdir())]
+    assert sizes == [(480, 640)] * 2 + [(96, 64)] * 2
+    with pytest.raises(ClueError, match="--size 640x480 --size 64x96"):
+        generate(out, 6, 0, progress=False, shard=2)
+    with pytest.raises(SystemExit):
+        main(["scenes", "-o", str(out), "--size", "640"])
+    assert "640x480" in capsys.readouterr().err
