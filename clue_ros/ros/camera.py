@@ -12,6 +12,7 @@ from collections import deque
 from typing import Callable, Deque, List, NamedTuple, Optional, Set, Tuple
 from weakref import WeakSet
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.callback_groups import CallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -22,9 +23,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
 from clue_ros.ros import spinning
-from clue_ros.ros.depth import intrinsics_from_info
-from clue_ros.ros.errors import DepthMessageError
+from clue_ros.ros.errors import NoPositionError
+from clue_ros.ros.frames import Frames
+from clue_ros.ros.intrinsics import info_beside
 from clue_ros.ros.messages import stamp_to_seconds
+from clue_ros.ros.optics import Optics, Topics
 from clue_ros.ros.parameters import Parameters
 from clue_ros.ros.whereabouts import Depth, DepthOf
 from clue_ros.types import ClueError
@@ -42,16 +45,18 @@ class Frame(NamedTuple):
 
 
 class Camera:
-    """Subscriptions of one camera: `image`, `depth` and `camera_info`, under its name if it has one.
+    """Subscriptions of one camera: `image`, `depth`, `camera_info` and `depth_camera_info`, under its name if it has one.
 
     All methods are for the executor's thread.
     """
 
-    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup, name: str = "") -> None:
+    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup, frames: Frames, name: str = "") -> None:
         self._node = node
         self.topic = node.resolve_topic_name(_under(name, "image"))
         self._frame: Optional[Frame] = None
-        self._info: Optional[CameraInfo] = None
+        info, depth = (node.resolve_topic_name(_under(name, topic)) for topic in ("camera_info", "depth"))
+        topics = Topics(self.topic, info, depth, _depth_info_topic(node, name, info, depth), name)
+        self.optics = Optics(node, parameters, frames, topics)
         self._depths: Deque[Depth] = deque(maxlen=DEPTHS_KEPT)
         self._watched: "WeakSet[DepthOf]" = WeakSet()  # of the newest frame, and of the dialogues'
         self._max_offset_s = parameters.max_depth_offset_s
@@ -77,7 +82,8 @@ class Camera:
             subscribe(CompressedImage, self.topic + "/compressed", self._on_image)
         if parameters.use_depth:
             subscribe(Image, _under(name, "depth"), self._on_depth)
-            subscribe(CameraInfo, _under(name, "camera_info"), self._on_info)
+            subscribe(CameraInfo, _under(name, "camera_info"), self.optics.on_info)
+            subscribe(CameraInfo, topics.depth_info, self.optics.on_depth_info)
 
     def latest(self, max_age_s: float) -> "Optional[Image | CompressedImage]":
         """The newest frame if it is young enough, else None."""
@@ -122,30 +128,30 @@ class Camera:
         return self._watch(stamp_to_seconds(stamp))
 
     @property
-    def info(self) -> Optional[CameraInfo]:
-        """The newest camera_info."""
-        return self._info
-
-    @property
     def frame_id(self) -> str:
         """The optical frame of the newest image, else of camera_info; empty before either."""
         if self._frame is not None:
             return self._frame.message.header.frame_id
-        return "" if self._info is None else self._info.header.frame_id
+        return "" if self.optics.info is None else self.optics.info.header.frame_id
 
-    def project(self, point: Tuple[float, float, float], size: Optional[Tuple[int, int]]) -> Optional[Tuple[float, float]]:
-        """Where a point in metres of the optical frame is in an image of `size` (None: camera_info's), in pixels; None behind
-        the camera, outside the image, or without a calibrated camera_info."""
-        if self._info is None or point[2] <= 0:
-            return None
-        try:
-            lens = intrinsics_from_info(self._info)
-        except DepthMessageError:
-            return None
-        width, height = size or (lens.width, lens.height)
-        x = (lens.fx * point[0] / point[2] + lens.cx) * width / lens.width
-        y = (lens.fy * point[1] / point[2] + lens.cy) * height / lens.height
-        return (x, y) if 0 <= x <= width and 0 <= y <= height else None
+    @property
+    def size(self) -> Optional[Tuple[int, int]]:
+        """(width, height) of the newest image in pixels; None where it is not known before decoding."""
+        message = None if self._frame is None else self._frame.message
+        return (message.width, message.height) if isinstance(message, Image) else None
+
+    def project(self, point: Tuple[float, float, float], size: Optional[Tuple[int, int]]) -> Tuple[float, float]:
+        """Where a point in metres of the optical frame is in an image of `size` (None: the newest's), in pixels that count from
+        the middle of the first one.
+
+        Raises:
+            NoPositionError: it is in no such image, or there is no camera_info that can be used.
+        """
+        camera = self.optics.camera(size or self.size, self.frame_id)
+        x, y = camera.project(np.array(point, np.float64)) - 0.5
+        if not (-0.5 <= x <= camera.width and -0.5 <= y <= camera.height):  # NaN is not
+            raise NoPositionError("outside", f"it is not in the image of {camera.width}x{camera.height}")
+        return max(0.0, float(x)), max(0.0, float(y))
 
     def close(self) -> None:
         for subscription in self._subscriptions:
@@ -204,12 +210,19 @@ class Camera:
     def _on_depth(self, message: Image) -> None:
         depth = Depth(message, time.monotonic())
         self._depths.append(depth)
+        self.optics.on_depth(message.header, (message.width, message.height), self.frame_id)
         for watched in self._watched:
             watched.offer(depth)
-
-    def _on_info(self, message: CameraInfo) -> None:
-        self._info = message
 
 
 def _under(name: str, topic: str) -> str:
     return f"{name}/{topic}" if name else topic
+
+
+def _depth_info_topic(node: Node, name: str, info: str, depth: str) -> str:
+    """`depth_camera_info` where it is remapped; else the one beside remapped depth images, unless that is the image's own."""
+    own = _under(name, "depth_camera_info")
+    resolved, beside = node.resolve_topic_name(own), info_beside(depth)
+    remapped = resolved != node.resolve_topic_name(own, only_expand=True)
+    plain = depth == node.resolve_topic_name(_under(name, "depth"), only_expand=True)
+    return resolved if remapped or plain or beside == info else beside

@@ -9,17 +9,18 @@ from rclpy.node import Node
 
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.errors import UnknownCameraError
+from clue_ros.ros.frames import Frames
 from clue_ros.ros.parameters import Parameters
 
 
 class Cameras:
     """One Camera for each name of the parameter `cameras`. For the executor's thread."""
 
-    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup) -> None:
-        self._cameras: Dict[str, Camera] = {
-            name: Camera(node, parameters, group, name) for name in parameters.camera_names
+    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup, frames: Frames) -> None:
+        self.by_name: Dict[str, Camera] = {
+            name: Camera(node, parameters, group, frames, name) for name in parameters.camera_names
         }
-        self.first = next(iter(self._cameras.values()))
+        self.first = next(iter(self.by_name.values()))
 
     def named(self, name: str) -> Camera:
         """The camera of that name; "" is the first.
@@ -29,13 +30,13 @@ class Cameras:
         """
         if not name:
             return self.first
-        camera = self._cameras.get(name)
+        camera = self.by_name.get(name)
         if camera is None:
-            known = ", ".join(self._cameras)
+            known = ", ".join(self.by_name)
             advice = f"give one of {known}, or none" if known else "give none, or set the parameter cameras"
             raise UnknownCameraError(f"there is no camera {name[:40]!r}: {advice}")
         return camera
 
     def close(self) -> None:
-        for camera in self._cameras.values():
+        for camera in self.by_name.values():
             camera.close()

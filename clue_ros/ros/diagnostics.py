@@ -1,7 +1,8 @@
 """The node's health on `/diagnostics` (diagnostic_msgs), once a second and at once after every transition.
 
-Three lines a node: `model` (ERROR while none is loaded), `camera` (WARN while no fresh image is there) and `goals`
-(WARN after a failure of the model, until a goal ends otherwise). Without diagnostic_msgs the node works all the same.
+Lines of a node: `model` (ERROR while none is loaded), `camera` (WARN while no fresh image is there), `depth` and
+`camera_info` of each camera (WARN while they give no position), and `goals` (WARN after a failure of the model, until a
+goal ends otherwise). Without diagnostic_msgs the node works all the same.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ import os
 import sys
 import time
 from collections import Counter
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from clue_ros.action import Ground
-from clue_ros.ros.camera import Camera
+from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.errors import CODE_NAMES
 from clue_ros.ros.inference import Inference
 from clue_ros.ros.loading import ModelSettings
+from clue_ros.ros.optics_health import optics_health
 from clue_ros.ros.parameters import read
 
 PERIOD_S = 1.0
@@ -35,7 +37,7 @@ class Diagnostics:
         self._node = node
         self._inference = inference
         self._settings: Optional[ModelSettings] = None
-        self._camera: Optional[Camera] = None
+        self._cameras: Optional[Cameras] = None
         self._conversation: Optional[Conversation] = None
         self._outcomes: "Counter[int]" = Counter()
         self._last: Optional[Ground.Result] = None
@@ -53,15 +55,15 @@ class Diagnostics:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(PERIOD_S, self.publish, callback_group=group, clock=steady)
 
-    def configured(self, settings: ModelSettings, camera: Camera, conversation: Conversation) -> None:
-        """The model is loaded; from now on camera and goals are looked at."""
-        self._settings, self._camera, self._conversation = settings, camera, conversation
-        self._seen, self._seen_at = camera.frames, time.monotonic()
+    def configured(self, settings: ModelSettings, cameras: Cameras, conversation: Conversation) -> None:
+        """The model is loaded; from now on cameras and goals are looked at."""
+        self._settings, self._cameras, self._conversation = settings, cameras, conversation
+        self._seen, self._seen_at = cameras.first.frames, time.monotonic()
         conversation.on_result = self.count
 
     def released(self) -> None:
         """The model is gone, and camera and conversation with it."""
-        self._settings = self._camera = self._conversation = None
+        self._settings = self._cameras = self._conversation = None
 
     def count(self, result: Ground.Result) -> None:
         """A goal or a spoken instruction ended."""
@@ -71,7 +73,7 @@ class Diagnostics:
     def publish(self) -> None:
         if self._publisher is None:
             return
-        array = self._array(status=[self._model(), self._images(), self._goals()])
+        array = self._array(status=[self._model(), self._images(), *self._optics(), self._goals()])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
@@ -97,7 +99,7 @@ class Diagnostics:
         return self._line("model", self._status.OK, "loaded", **values)
 
     def _images(self) -> Any:
-        camera = self._camera
+        camera = None if self._cameras is None else self._cameras.first
         if camera is None:
             return self._line("camera", self._status.OK, "not looked at: the node is not configured")
         now = time.monotonic()
@@ -115,6 +117,14 @@ class Diagnostics:
         if age is None or age > limit:
             return self._line("camera", self._status.WARN, camera.why_none(limit), **values)
         return self._line("camera", self._status.OK, "images arrive", **values)
+
+    def _optics(self) -> List[Any]:
+        cameras = {} if self._cameras is None else self._cameras.by_name
+        return [
+            self._line(health.part, self._status.OK if health.well else self._status.WARN, health.message, **health.values)
+            for name, camera in cameras.items()
+            for health in optics_health(camera, name)
+        ]
 
     def _goals(self) -> Any:
         last, active = self._last, self._conversation is not None and self._conversation.active

@@ -25,6 +25,14 @@ class DepthMessageError(ClueError):
     """A depth image or its camera_info cannot be used; the target is then published without a position."""
 
 
+class NoPositionError(ClueError):
+    """Why a target has no position, and what to do; `kind` names the reason, the text also its numbers."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class NoImageError(ClueError):
     """No camera frame arrived in time, or the newest one is too old."""
 

@@ -191,10 +191,10 @@ class Grounding:
                 step = self._session.on_decision(decision, time.monotonic())
         if step.end is End.FOUND:
             self._report.feedback(State.PROJECTING)
-            located = await self._where.locate(step.decision.box, self.image_size, self._camera.info, self._waiting)
+            located, why_not = await self._where.locate(step.decision.box, self.image_size, self._waiting)
             target = decision_to_target(
                 step.decision, self.request.expression, self._header, located, self.request.dialogue,
-                self.request.corrects,
+                self.request.corrects, why_not,
             )  # fmt: skip
             self._report.result.target = target
             self._report.result.chosen_candidate = index_of(step.decision.box, self.request.candidates)
@@ -214,7 +214,7 @@ class Grounding:
         self._header = image.header
         undated = image is self.request.image and image.header.stamp == Time()  # a picture from anywhere, of any time
         depth = None if undated else self._camera.depth_of(image.header.stamp)
-        self._where = Whereabouts(self._parts.node, image.header, depth, self._camera.info, self._parts.frames)
+        self._where = Whereabouts(self._parts.node, image.header, depth, self._camera.optics, self._parts.frames)
         return image
 
     async def _camera_frame(self):

@@ -61,12 +61,13 @@ def msg_to_attention_map(msg: AmbiguityMsg) -> np.ndarray:
 
 def decision_to_target(
     decision: Decision, expression: str, header: Header, located: Optional[Located] = None, dialogue: str = "",
-    corrects: str = "",
+    corrects: str = "", why_not: str = "",
 ) -> Target:  # fmt: skip
-    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`. The two last are ids."""
+    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`, without one `why_not` says why.
+    dialogue, corrects: ids."""
     target = Target(
         header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence),
-        dialogue=dialogue, corrects=corrects,
+        dialogue=dialogue, corrects=corrects, position_reason="" if located is not None else why_not,
     )  # fmt: skip
     if decision.mask is not None:
         target.mask = array_to_image(decision.mask.astype(np.uint8) * 255, "mono8", header)

@@ -101,9 +101,10 @@ class ClueNode(LifecycleNode):
             return FAILURE
         self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
         outputs = self._keep(Outputs(self, settings.publish_detections, Voice(self, settings, self._group)))
-        cameras = self._keep(Cameras(self, settings, self._group))
+        frames = Frames(self, settings.target_frame, self._group)
+        cameras = self._keep(Cameras(self, settings, self._group, frames))
         sight = Sight()
-        frames = self._keep(Frames(self, settings.target_frame, self._group))
+        self._keep(frames)
         parts = Parts(self, self._inference, cameras, sight, outputs, frames)
         self._conversation = conversation = self._keep(Conversation(parts, self._group))
         self._look_ahead = self._keep(
@@ -112,10 +113,10 @@ class ClueNode(LifecycleNode):
         self._keep(GroundAction(self, conversation, self._group))
         self._keep(DetectService(self, parts, conversation, self._group))
         self._keep(Speech(self, settings, outputs, conversation, self._group))
-        self._keep(Pointing(self, cameras, conversation, self._group))
+        self._keep(Pointing(self, cameras, frames, conversation, self._group))
         self._keep(Chat(self, parts, conversation, self._group))
         allocation.settle()
-        self._diagnostics.configured(settings.model_settings, cameras.first, self._conversation)
+        self._diagnostics.configured(settings.model_settings, cameras, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)
 

@@ -20,6 +20,7 @@ from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
 
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
+RECTIFIED = ("auto", "yes", "no")
 SPEECH_MODES = ("start", "answer", "off")
 GOAL_POLICIES = ("preempt", "queue")
 QUESTION_POLICIES = ("learned", "information_gain", "numbers")  # those of clue_ros.belief.grounder
@@ -28,8 +29,9 @@ POLICIES = tuple(policy.value for policy in Policy)
 _CHOICES = {
     "image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES, "speech_policy": POLICIES,
     "speech_mode": SPEECH_MODES, "say_action_type": SAY_ACTION_TYPES,
-    "goal_policy": GOAL_POLICIES, "question_policy": QUESTION_POLICIES,
+    "goal_policy": GOAL_POLICIES, "rectified": RECTIFIED, "question_policy": QUESTION_POLICIES,
 }  # fmt: skip
+_YES_NO = ("merge_adapters", "rectified")  # in YAML an unquoted yes or no is a truth value: taken, and read as the word
 _READ_ONLY = ("autostart",)  # read once, before anybody can set it; what configure reads may be set between two of them
 
 
@@ -60,6 +62,7 @@ class Parameters:
     cameras: List[str]
     image_transport: str
     use_depth: bool
+    rectified: str
     max_depth_offset_s: float
     target_frame: str
     target_mask: bool
@@ -126,6 +129,9 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "cameras": ([""], "Names of several cameras; the first is looked through by default. Read by configure.", None),
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
+    "rectified": (
+        "auto", 'Whether images are rectified (P) or raw (K, D): auto (by topic name), "yes" or "no". Read by configure.', None,
+    ),
     "max_depth_offset_s": (0.1, "Largest difference of stamp between image and depth. Read by configure.", (0.0, 10.0)),
     "target_frame": ("", "Give positions in this frame, through tf2; empty: the optical one. Read by configure.", None),
     "target_mask": (False, "Fill Target.mask with the target's pixels, where the model has masks.", None),
@@ -153,8 +159,7 @@ def declare(node: Node) -> None:
         descriptor = ParameterDescriptor(description=description, read_only=name in _READ_ONLY)
         if name in _CHOICES:
             descriptor.additional_constraints = "one of: " + ", ".join(_CHOICES[name])
-        # In YAML an unquoted yes or no is a truth value: taken, and read as the word.
-        descriptor.dynamic_typing = name == "merge_adapters"
+        descriptor.dynamic_typing = name in _YES_NO
         if limits is not None and isinstance(default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1])]
         elif limits is not None:
@@ -167,7 +172,7 @@ def read(node: Node) -> Parameters:
 
 
 def _word(parameter: Parameter) -> Any:
-    if parameter.name == "merge_adapters" and isinstance(parameter.value, bool):
+    if parameter.name in _YES_NO and isinstance(parameter.value, bool):
         return "yes" if parameter.value else "no"
     return parameter.value
 

@@ -8,7 +8,7 @@ the first such point arrives. There it is projected with camera_info. In the opt
 from __future__ import annotations
 
 import math
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from geometry_msgs.msg import PointStamped
 from rclpy.callback_groups import CallbackGroup
@@ -19,6 +19,7 @@ from clue_ros.extent.place import Place
 from clue_ros.ros.camera import Camera
 from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.conversation import Conversation
+from clue_ros.ros.errors import NoPositionError
 from clue_ros.ros.frames import Frames, Located
 from clue_ros.ros.outputs import RELIABLE
 from clue_ros.types import Answer
@@ -39,18 +40,16 @@ class Looking(NamedTuple):
 class Pointing:
     """Hears `point`. For the executor's thread."""
 
-    def __init__(self, node: Node, cameras: Cameras, conversation: Conversation, group: CallbackGroup) -> None:
-        self._node, self._cameras, self._conversation, self._group = node, cameras, conversation, group
-        self._frames: Dict[str, Frames] = {}  # by optical frame
+    def __init__(
+        self, node: Node, cameras: Cameras, frames: Frames, conversation: Conversation, group: CallbackGroup,
+    ) -> None:  # fmt: skip
+        self._node, self._cameras, self._frames, self._conversation = node, cameras, frames, conversation
         self._subscription = node.create_subscription(
             PointStamped, "point", self._on_point, RELIABLE, callback_group=group
         )
 
     def close(self) -> None:
         self._node.destroy_subscription(self._subscription)
-        for frames in self._frames.values():
-            frames.close()
-        self._frames.clear()
 
     def _on_point(self, message: PointStamped) -> None:
         xyz = (message.point.x, message.point.y, message.point.z)
@@ -80,9 +79,7 @@ class Pointing:
         return Looking(first, first.frame_id, None, corrects=scene is None)
 
     async def _from_frame(self, message: PointStamped, frame: str, optical: str) -> None:
-        if optical not in self._frames:
-            self._frames[optical] = Frames(self._node, optical, self._group)
-        frames = self._frames[optical]
+        frames = self._frames.toward(optical)
         place = Place((message.point.x, message.point.y, message.point.z), (0.0, 0.0, 0.0))
         header = Header(frame_id=frame)  # a zero stamp: the latest transform, for the person points at what stands there
         for _ in range(TRIES):
@@ -98,10 +95,12 @@ class Pointing:
 
     def _place(self, looking: Looking, point: Tuple[float, float, float], metres: bool = False) -> None:
         size = looking.size
-        pixel = looking.camera.project(point, size) if metres or point[2] != 0 else point[:2]
-        if pixel is None:
-            self._ignore("it is not in the camera's image, or there is no calibrated camera_info (use_depth)")
-        elif size is not None and not (0 <= pixel[0] <= size[0] and 0 <= pixel[1] <= size[1]):
+        try:
+            pixel = looking.camera.project(point, size) if metres or point[2] != 0 else point[:2]
+        except NoPositionError as error:
+            self._ignore(str(error))
+            return
+        if size is not None and not (0 <= pixel[0] <= size[0] and 0 <= pixel[1] <= size[1]):
             self._ignore(f"pixel ({pixel[0]:g}, {pixel[1]:g}) is outside the {size[0]}x{size[1]} image")
         elif pixel[0] < 0 or pixel[1] < 0:
             self._ignore(f"pixel ({pixel[0]:g}, {pixel[1]:g}) is outside the image")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 from action_msgs.msg import GoalStatus
@@ -79,11 +79,18 @@ class Goal:
 class Bench:
     def __init__(
         self, script: Optional[dict] = None, *, activate: bool = True, camera: bool = True,
-        factory: Optional[Callable] = None, grounder: Optional[Any] = None, **parameters: Any,
+        factory: Optional[Callable] = None, grounder: Optional[Any] = None, remap: Optional[Dict[str, str]] = None,
+        **parameters: Any,
     ) -> None:  # fmt: skip
+        """remap: of the node's topics; the camera publishes there."""
         self.grounder = grounder or ScriptedGrounder(script or {})
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = ClueNode(factory or (lambda settings: self.grounder), parameter_overrides=overrides)
+        remap = remap or {}
+        given = [word for name, topic in remap.items() for word in ("-r", f"{name}:={topic}")]
+        self.node = ClueNode(
+            factory or (lambda settings: self.grounder), parameter_overrides=overrides,
+            cli_args=["--ros-args", *given] if given else None,
+        )  # fmt: skip
         self.client = Node("client")
         self.utterances: List[str] = []
         self.turns: List[Turn] = []
@@ -97,9 +104,10 @@ class Bench:
         ):  # fmt: skip
             self.client.create_subscription(kind, topic, keep, 10)
         self.speech = self.client.create_publisher(String, "speech", 10)
-        self.image_publisher = self.client.create_publisher(Image, "image", qos_profile_sensor_data)
-        self.depth_publisher = self.client.create_publisher(Image, "depth", qos_profile_sensor_data)
-        self.info_publisher = self.client.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
+        self.image_publisher = self.client.create_publisher(Image, remap.get("image", "image"), qos_profile_sensor_data)
+        self.depth_publisher = self.client.create_publisher(Image, remap.get("depth", "depth"), qos_profile_sensor_data)
+        info = remap.get("camera_info", "camera_info")
+        self.info_publisher = self.client.create_publisher(CameraInfo, info, qos_profile_sensor_data)
         self.action = ActionClient(self.client, Ground, "ground")
         self.answer_client = self.client.create_client(Answer, "answer")
         self.detect_client = self.client.create_client(DetectAmbiguity, "detect_ambiguity")

@@ -25,6 +25,7 @@ def start(bench, name: str, grey: int, metres: float = 0.0) -> None:
     if metres:
         k = [50.0, 0.0, 32.0, 0.0, 50.0, 24.0, 0.0, 0.0, 1.0]
         messages["depth"] = depth_image(np.full((48, 64), metres))
+        messages["depth"].header.frame_id = f"{name}_frame"
         messages["camera_info"] = CameraInfo(width=64, height=48, k=k)
     publishers = {
         topic: bench.client.create_publisher(type(message), f"{name}/{topic}", qos_profile_sensor_data)
@@ -41,7 +42,7 @@ def start(bench, name: str, grey: int, metres: float = 0.0) -> None:
     camera = bench.node._conversation._parts.cameras.named(name)
     wait_until(lambda: camera.frames > 0, what=f"a frame of {name}")
     if metres:
-        wait_until(lambda: camera._info is not None and camera._depths, what=f"depth of {name}")
+        wait_until(lambda: camera.optics.info is not None and camera._depths, what=f"depth of {name}")
 
 
 def test_the_goal_names_the_camera(make_bench):

@@ -7,14 +7,15 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clue_ros.extent.place import place_of_box
+from clue_ros.lens.model import CameraModel
 from clue_ros.ros.conversions import (
     SUPPORTED_ENCODINGS, array_to_image, compressed_to_rgb, image_to_rgb, is_empty, rgb_to_image,
 )  # fmt: skip
-from clue_ros.ros.depth import Intrinsics, depth_to_metres, intrinsics_from_info
+from clue_ros.ros.depth import depth_to_metres
 from clue_ros.ros.errors import DepthMessageError, ImageMessageError, UnsupportedEncodingError
 from clue_ros.types import Box
 
@@ -244,19 +245,12 @@ def test_position_is_robust_to_holes_and_background():
     depth = np.full((100, 100), 2.0, np.float32)  # the wall
     depth[35:65, 35:65] = 0.5  # the object
     depth[45:48] = np.nan  # a hole across it
-    camera = Intrinsics(100.0, 100.0, 49.5, 49.5, 100, 100)
+    camera = CameraModel(100.0, 100.0, 49.5, 49.5, 100, 100)
     x, y, z = place_of_box(depth, Box(30, 30, 70, 70), (100, 100), camera).position
     assert z == pytest.approx(0.5) and (x, y) == pytest.approx((0.0, 0.0))
     x, y, z = place_of_box(depth, Box(60, 60, 140, 140), (200, 200), camera).position  # the image is twice as large
     assert (x, y, z) == pytest.approx((0.0, 0.0, 0.5), abs=0.003)
     assert place_of_box(np.full((9, 9), np.nan, np.float32), Box(1, 1, 8, 8), (9, 9), camera) is None
-
-
-def test_intrinsics():
-    info = CameraInfo(width=640, height=480, k=[500.0, 0.0, 320.0, 0.0, 501.0, 240.0, 0.0, 0.0, 1.0])
-    assert intrinsics_from_info(info) == Intrinsics(500.0, 501.0, 320.0, 240.0, 640, 480)
-    with pytest.raises(DepthMessageError, match="calibrate"):
-        intrinsics_from_info(CameraInfo())
 
 
 def test_array_to_image_is_a_memory_copy():

@@ -7,11 +7,12 @@ import pytest
 from std_msgs.msg import Header
 
 from clue_ros.extent.place import place_of_box
+from clue_ros.lens.model import CameraModel
 from clue_ros.ros.conversions import array_to_image
-from clue_ros.ros.depth import Intrinsics, depth_to_metres
+from clue_ros.ros.depth import depth_to_metres
 from clue_ros.types import Box
 
-CAMERA = Intrinsics(200.0, 200.0, 79.5, 59.5, 160, 120)
+CAMERA = CameraModel(200.0, 200.0, 79.5, 59.5, 160, 120)
 SIZE = (160, 120)
 BOX = Box(60, 40, 100, 80)  # its centre is the principal point
 WALL, NEAR = 2.0, 0.8

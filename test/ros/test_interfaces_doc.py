@@ -97,8 +97,8 @@ def test_quality_of_service(bench):
 
 def test_the_inputs_of_several_cameras(make_bench):
     bench = make_bench(cameras=["front", "wrist"])
-    inputs = {row["name"] for row in table("Topics", "name")[:4]}
-    assert inputs == {"image", "image/compressed", "camera_info", "depth"}
+    inputs = {row["name"] for row in table("Topics", "name")[:5]}
+    assert inputs == {"image", "image/compressed", "camera_info", "depth", "depth_camera_info"}
     wanted = {f"/{camera}/{name}" for camera in ("front", "wrist") for name in inputs}
     wait_until(lambda: wanted <= set(graph(bench, "subscriber")))
     assert not {absolute(name) for name in inputs} & set(graph(bench, "subscriber"))

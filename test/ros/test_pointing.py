@@ -69,7 +69,7 @@ def test_metres_are_projected_also_from_another_frame(make_bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", stand_in())
     bench = make_bench(ASKS)
     bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=K)
-    wait_until(lambda: bench.node._conversation._parts.camera._info is not None, what="camera_info")
+    wait_until(lambda: bench.node._conversation._parts.camera.optics.info is not None, what="camera_info")
     assert answered(bench, point(0.1, -0.05, 1.0)) == pytest.approx((41.5, 18.5))
     # In a map whose axes are x forward, y left, z up, at the camera itself.
     bench.client.create_publisher(TransformStamped, "/tf_stand_in", LATCHED).publish(
