@@ -153,8 +153,21 @@ class Camera:
     def depth_of(self, _):
         return None
 
-    def __getattr__(self, name):  # calibration and whatever else it is asked for: it has none
+    def __getattr__(self, name):  # calibration and whatever else it may be asked for: it has none
         return None
+
+
+class Nowhere:
+    """In place of whereabouts: no depth, so no position."""
+
+    def __init__(self, *_):
+        pass
+
+    async def locate(self, *_):
+        return None, "no depth"
+
+    def on_time(self, _):
+        pass
 
 
 class Outputs:
@@ -222,12 +235,12 @@ def by_node(monkeypatch, events, **values):
     for module in (conversation, grounding, report, speech, corrections):
         if hasattr(module, "time"):
             monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(grounding, "Whereabouts", Nowhere)
     node = Node(clock, **values)
     camera, outputs, sight = Camera(clock, node.executor), Outputs(clock), Sight()
     sight.open()
     cameras = SimpleNamespace(first=camera, named=lambda _: camera)
-    nowhere = SimpleNamespace(transform=lambda _: Future(executor=node.executor))
-    parts = Parts(node, Model(Mugs()), cameras, sight, outputs, nowhere)
+    parts = Parts(node, Model(Mugs()), cameras, sight, outputs, None)
     talk = Watched(parts, None, clock.monotonic)
     talk.active = True
     speech.Speech(node, parameters.read(node), outputs, talk, None)

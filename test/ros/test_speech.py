@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import pytest
 from bench import SUCCEEDED, wait_until
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool
+from test_frames import see, stand_in
 
+from clue_ros.action import Ground
+from clue_ros.ros import frames
 from clue_ros.ros.errors import MissingPackageError
 from clue_ros.ros.speech import live_speech_type
 from clue_ros.ros.voice import KINDS
@@ -91,6 +95,21 @@ def test_a_muted_robot_still_stops(make_bench, monkeypatch):
     bench.hear("All right, never mind.")
     say(bench, words, "All right, never mind.")
     assert not bench.node.busy and len(bench.grounder.calls) == 1
+
+
+@pytest.mark.parametrize("mode", ["start", "off"])
+def test_stop_while_a_position_is_looked_for(make_bench, monkeypatch, mode):
+    monkeypatch.setitem(sys.modules, "tf2_ros", stand_in())
+    bench = make_bench(target_frame="base_link", speech_mode=mode)
+    see(bench)
+    monkeypatch.setattr(frames, "PATIENCE_S", 60.0)  # for a transform that never comes
+    targets = len(bench.targets)
+    goal = bench.goal("the mug")
+    wait_until(lambda: goal.reached(Ground.Feedback.PROJECTING))
+    bench.say("Stop!")
+    assert goal.finish()[1].error_code == Ground.Result.ABANDONED
+    bench.hear("All right, never mind.")
+    assert len(bench.targets) == targets and not bench.answer(text="the other one").accepted, "it gave no target"
 
 
 def test_speaking_mutes_while_its_publisher_lives(make_bench, monkeypatch):
