@@ -29,7 +29,7 @@ SUITES = {
 FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "scenes")  # those of clue_ros.data.formats
 PICTURES = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")  # those of clue_ros.data.instances
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
-ORACLES = ("auto", "scene", "model", "recorded")  # those of clue_ros.evaluation.oracle
+ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle
 
 
 def add_parsers(suites: Any) -> None:
@@ -59,8 +59,9 @@ def add_parsers(suites: Any) -> None:
             parser.add_argument("--max-questions", type=_count, default=3, metavar="N", help="a dialogue (default 3)")
         if name == "interactive":
             parser.add_argument("--oracle", choices=ORACLES, default="auto",
-                                help="who answers: the scene, a model's `answer` prompt, or the recorded answers in "
-                                     "order (default: scenes answer for themselves, else the model)")
+                                help="who answers: the scene, a model's `answer` prompt, the recorded answers in order, "
+                                     "or a click on the target or its box (default: scenes answer for themselves, else "
+                                     "the model if it can, else a click)")
             parser.add_argument("--oracle-model", type=Path, metavar="DIR",
                                 help="the model that answers, if not the same")
 

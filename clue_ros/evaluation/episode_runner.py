@@ -250,4 +250,5 @@ def _person(view: Any, episode: Any, rng: Optional[np.random.Generator]) -> Any:
 
 
 def _answer(person: Any, episode: Any, question: str) -> Answer:
-    return Answer(point=tuple(person.click())) if episode.answer_by_click else Answer(person.answer(question))
+    said = Answer(point=tuple(person.click())) if episode.answer_by_click else person.answer(question)
+    return Answer(said) if isinstance(said, str) else said

@@ -24,7 +24,7 @@ def play(grounder: Any, image: Any, expression: str, truth: str, boxes: Sequence
     """Play one dialogue to its end.
 
     image: what `grounder.look` returned; boxes: of the target in pixels (several: annotations of one thing), empty for
-    an absent one; person: has `answer(question) -> str`. Raises ClueError from the grounder.
+    an absent one; person: has `answer(question) -> str | Answer`. Raises ClueError from the grounder.
     """
     view = SimpleNamespace(rgb=image, objects=[SimpleNamespace(box=box) for box in boxes[:1]])
     episode = SimpleNamespace(kind=truth, expression=expression, truth="clear" if truth == "unknown" else truth,

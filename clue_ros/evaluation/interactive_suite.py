@@ -2,6 +2,7 @@
 
     clue evaluate interactive out/scenes/test                              # the scene answers
     clue evaluate interactive /data/invig --model DIR --oracle-model /models/paligemma2-3b-mix-448
+    clue evaluate interactive photos.jsonl --oracle click                  # boxes alone: a click answers
 
 The recorded turns of a sample are not shown to the robot: it starts from the instruction.
 """
@@ -67,6 +68,9 @@ class InteractiveSuite:
         tables = [interaction.questions_table(kept), interaction.outcomes_table(kept)]
         if self._oracle.kind == "model":
             notes += ("a model answered the questions: its mistakes count against the robot",)
+        if self._oracle.kind in ("click", "box"):
+            notes += (f"questions were answered by a {self._oracle.kind} (--oracle {self._oracle.kind}), not in words: the "
+                      "figures say nothing about how answers in words are understood",)
         return Results(self.name, self.title, {}, tuple(interaction.measures(kept)), tuple(t for t in tables if t.rows),
                        (interaction.iou_curve(kept),), notes,
                        explanation=EXPLANATION.format(questions=self._max_questions))

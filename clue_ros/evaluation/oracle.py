@@ -3,13 +3,14 @@
 scene     rendered scenes: the simulated person (simulation/person.py), who knows the scene's truth
 model     real data: a model with an `answer` prompt and the target's box, as InViG's Oracle (section IV-A)
 recorded  real data with dialogues: the n-th answer that was recorded, whatever was asked
+click     data with boxes: a click into the middle of the target's box; box: that box, drawn
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -23,14 +24,15 @@ from clue_ros.simulation.scene import SceneObject
 from clue_ros.simulation.words import learn_nouns
 from clue_ros.types import Answer, Box, ClueError, Turn
 
-KINDS = ("auto", "scene", "model", "recorded")
+KINDS = ("auto", "scene", "model", "recorded", "click", "box")
 UNSURE = "i do not know"
+NOTHING = "none of them"  # where the target is not in the picture, there is nothing to click on
 
 
 class Person(Protocol):
-    """One partner in one dialogue."""
+    """One partner in one dialogue, who answers in words or by a gesture."""
 
-    def answer(self, question: str) -> str: ...
+    def answer(self, question: str) -> Union[str, Answer]: ...
 
 
 class Oracle(Protocol):
@@ -43,8 +45,9 @@ class Oracle(Protocol):
 
 def choose_oracle(kind: str, subject: Subject, path: Path, form: str, seed: int = 0,
                   other: Optional[Subject] = None) -> Oracle:
-    """The oracle of a kind; 'auto' is the scene for scenes, else the model. other: a model to answer in place of the
-    subject. Raises CannotAnswerError, ClueError for scenes that are none."""
+    """The oracle of a kind; 'auto' is the scene for scenes, else the model, or a click where the model has no prompt to
+    answer with. other: a model to answer in place of the subject. Raises CannotAnswerError, ClueError for scenes that are
+    none."""
     if kind not in KINDS:
         raise ClueError(f"there is no oracle '{kind}'; there are: {', '.join(KINDS)}")
     if kind == "scene" or (kind == "auto" and form == "scenes" and other is None):
@@ -54,6 +57,8 @@ def choose_oracle(kind: str, subject: Subject, path: Path, form: str, seed: int 
     if kind == "recorded":
         return RecordedOracle()
     speaker = other or subject
+    if kind in ("click", "box") or (kind == "auto" and other is None and not subject.can_answer):
+        return GestureOracle("click" if kind == "auto" else kind)
     if not speaker.can_answer:
         speaker.answer_prefix(None, "", (), "", None)  # raises, and says what to do
     return ModelOracle(speaker)
@@ -97,6 +102,27 @@ class _RecordedPerson:
 
     def answer(self, question: str) -> str:
         return (self._answers.pop(0) if self._answers else "") or UNSURE
+
+
+class GestureOracle:
+    """Clicks into the middle of the target's box, or draws the box: nobody's words are needed, only the truth."""
+
+    def __init__(self, kind: str = "click"):
+        self.kind = kind
+
+    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
+        return _GesturePerson(sample.boxes[0] if sample.boxes else None, self.kind)
+
+
+class _GesturePerson:
+    def __init__(self, target: Optional[Box], kind: str):
+        self._target, self._kind = target, kind
+
+    def answer(self, question: str) -> Union[str, Answer]:
+        if self._target is None:
+            return NOTHING
+        box = Box(*self._target)
+        return Answer(point=box.center) if self._kind == "click" else Answer(box=box)
 
 
 class SceneOracle:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from clue_ros.evaluation.grounding_suite import GroundingSuite, histories
 from clue_ros.evaluation.interaction import caption, measures, play, terms
 from clue_ros.evaluation.interactive_suite import InteractiveSuite
 from clue_ros.evaluation.likelihood import Likelihood
-from clue_ros.evaluation.oracle import ModelOracle, RecordedOracle, SceneOracle, choose_oracle
+from clue_ros.evaluation.oracle import GestureOracle, ModelOracle, RecordedOracle, SceneOracle, choose_oracle
 from clue_ros.evaluation.report_page import page
 from clue_ros.evaluation.results import (Curve, Measure, Picture, Results, ResultsError, Series, Table, from_dict,
                                          load, save, shown, to_dict)
@@ -217,8 +218,10 @@ def test_interactive_with_recorded_answers_and_without_a_person(tiny_model_dir, 
     rows = {r["item"]: r for r in rows_of(tmp_path / "r")}
     assert rows["1"]["truth"] == "ambiguous" and rows["gone"]["truth"] == "absent" and rows["many"]["skipped"]
     assert rows["strange"]["outcome"] == "unknown_words" and "none.png" in rows["blind"]["skipped"]
-    assert evaluate(*common, "-o", tmp_path / "m") == 2
+    assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "model") == 2
     assert "cannot play the person" in capsys.readouterr().err
+    assert evaluate(*common, "-o", tmp_path / "c") == 0
+    assert "answered by a click" in capsys.readouterr().out and load(tmp_path / "c")[0].about["oracle"] == "click"
     assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "scene") == 2
     assert "needs rendered scenes" in capsys.readouterr().err
 
@@ -239,6 +242,17 @@ class Scripted:
         reading = Ambiguity(.9 if ask else .1, .5, ask, np.zeros((4, 4), np.float32))
         return Decision(outcome, expression, reading, self.box if outcome is Outcome.FOUND else None, .8,
                         "which one?" if ask else "")
+
+
+@pytest.mark.parametrize("kind, gesture", [("click", Answer(point=(5.0, 5.0))), ("box", Answer(box=Box(0, 0, 10, 10)))])
+def test_a_person_may_answer_by_a_gesture(kind, gesture):
+    sample = SimpleNamespace(boxes=(Box(0, 0, 10, 10),))
+    grounder = Scripted(Outcome.ASK, Outcome.FOUND)
+    row, _ = play(grounder, "image", "the mug", "ambiguous", sample.boxes,
+                              GestureOracle(kind).person(sample, None))
+    assert row["success"] and grounder.seen[-1][0].answer == gesture
+    absent = GestureOracle(kind).person(SimpleNamespace(boxes=()), None)
+    assert absent.answer("which one?") == "none of them"
 
 
 class Says:
@@ -287,7 +301,8 @@ def test_oracles(scenes, dialogues, tiny_model_dir, monkeypatch):
     assert [recorded.answer("?") for _ in range(3)] == ["the red one", "the left one", "i do not know"]
     subject = Subject.load(tiny_model_dir)
     with pytest.raises(CannotAnswerError):
-        choose_oracle("auto", subject, dialogues, "jsonl")
+        choose_oracle("model", subject, dialogues, "jsonl")
+    assert choose_oracle("auto", subject, dialogues, "jsonl").kind == "click"
     monkeypatch.setattr(Subject, "can_answer", True)
     oracle = choose_oracle("auto", subject, dialogues, "jsonl")
     assert isinstance(oracle, ModelOracle) and oracle.person(told, told.pixels()).answer("which one ?")
