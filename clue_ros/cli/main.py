@@ -31,6 +31,7 @@ VERBS = {
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
     "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
     "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
+    "positions": ("clue_ros.cli.positions", "how far positions are off, by how a driver describes its camera"),
     "console-load": ("clue_ros.cli.console_load", "what pages of the operator console cost, and whether the node notices"),
     "evaluate": ("clue_ros.cli.evaluate", "measure a model: suites over data sets, scenes and recorded bags"),
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),

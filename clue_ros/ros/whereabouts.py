@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 
 from clue_ros.extent.place import Place, place_of_box
 from clue_ros.lens.model import CameraModel
-from clue_ros.lens.registration import registered
+from clue_ros.lens.registration import around, registered
 from clue_ros.ros.depth import depth_to_metres
 from clue_ros.ros.errors import DepthMessageError, NoPositionError
 from clue_ros.ros.frames import Frames, Located, as_matrix
@@ -27,7 +27,6 @@ from clue_ros.ros.waiting import Waiting
 from clue_ros.types import Box
 
 DEPTH_PATIENCE_S = 0.5  # drivers compute depth, and align it, after the colour image that it belongs to
-MIN_AROUND = 64  # pixels
 
 
 class Depth(NamedTuple):
@@ -176,10 +175,4 @@ class Whereabouts:
             return depth
         else:
             own = optics.depth_camera(message.header, size)
-        return registered(depth, own, rotation, translation, camera, _around(box))
-
-
-def _around(box: Box) -> Box:
-    """The box and what lies about it, which tells the thing from its table."""
-    across, down = max(MIN_AROUND, box.x1 - box.x0), max(MIN_AROUND, box.y1 - box.y0)
-    return Box(box.x0 - across, box.y0 - down, box.x1 + across, box.y1 + down)
+        return registered(depth, own, rotation, translation, camera, around(box))
