@@ -175,7 +175,7 @@ class PickPipeline(Node):
 
     def _go(self, target: Target) -> None:
         if not target.has_position:
-            self._end(Plan.OPERATOR, Code.NONE, "found, but without depth: remap `depth` and `camera_info`")
+            self._end(Plan.OPERATOR, Code.NONE, f"found, but without a position: {target.position_reason}")
             return
         self._arm.start(target.position)
         self._arrival = self.create_timer(self._arm.seconds, self._arrive)

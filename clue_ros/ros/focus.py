@@ -24,7 +24,7 @@ import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from std_msgs.msg import String
 
 from clue_ros.image_messages import image_to_rgb, image_to_samples
@@ -212,11 +212,18 @@ def _shifted(values: np.ndarray, across: float, down: float) -> np.ndarray:
 
 
 def cropped_info(info: CameraInfo, box: Box) -> CameraInfo:
-    """camera_info of a picture that was cut to a box: its size, and the principal point from its corner."""
+    """camera_info of a picture that was cut to a box: its size, and K and P for its own pixels. The region of interest and the
+    binning of the picture before are in them, and are given no more."""
     result = copy.deepcopy(info)
     result.width, result.height = int(box.x1 - box.x0), int(box.y1 - box.y0)
-    result.k[2], result.k[5] = info.k[2] - box.x0, info.k[5] - box.y0
-    result.p[2], result.p[6] = info.p[2] - box.x0, info.p[6] - box.y0
+    result.roi, result.binning_x, result.binning_y = RegionOfInterest(), 0, 0
+    across, down = max(1, info.binning_x), max(1, info.binning_y)
+    for matrix, row in ((result.k, 3), (result.p, 4)):
+        if matrix[0] == 0:  # not filled
+            continue
+        matrix[2], matrix[row + 2] = matrix[2] - info.roi.x_offset, matrix[row + 2] - info.roi.y_offset
+        matrix[:row], matrix[row : 2 * row] = matrix[:row] / across, matrix[row : 2 * row] / down
+        matrix[2], matrix[row + 2] = matrix[2] - box.x0, matrix[row + 2] - box.y0
     return result
 
 

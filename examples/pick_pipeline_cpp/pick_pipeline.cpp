@@ -176,7 +176,7 @@ private:
   void go(const clue_ros::msg::Target & target)
   {
     if (!target.has_position) {
-      end({Plan::OPERATOR, Ground::Result::NONE, "found, but without depth: remap `depth` and `camera_info`"});
+      end({Plan::OPERATOR, Ground::Result::NONE, "found, but without a position: " + target.position_reason});
       return;
     }
     arm_.start(target.position);

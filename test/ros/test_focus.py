@@ -14,9 +14,11 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
 from clue_ros.image_messages import image_to_samples
+from clue_ros.lens.calibration import camera_model
 from clue_ros.ros import focus_latency
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.focus import Focus, Heat, cropped_info, moved
+from clue_ros.ros.intrinsics import calibration_of
 from clue_ros.ros.sight import thumbnail
 from clue_ros.ros.spinning import Spinner
 from clue_ros.ros.tabletop_camera import camera_info
@@ -162,6 +164,21 @@ def test_the_heatmap_follows_the_cameras_motion():
 def test_a_model_without_a_mask_head_is_refused(domain):
     with pytest.raises(NoMaskError, match="clue train mask"):
         Focus(lambda settings: SimpleNamespace(has_relevance=False))
+
+
+def test_the_camera_of_a_crop_of_a_region_sees_the_same_rays():
+    k = [1200.0, 0.0, 640.0, 0.0, 1210.0, 480.0, 0.0, 0.0, 1.0]
+    p = [1100.0, 0.0, 650.0, -55.0, 0.0, 1110.0, 470.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info = CameraInfo(width=1280, height=960, k=k, p=p, binning_x=2, binning_y=2)
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 200, 100, 800, 600
+    cut = cropped_info(info, Box(30, 20, 190, 140))
+    assert (cut.width, cut.height, cut.roi.width, cut.binning_x) == (160, 120, 0, 0) and info.roi.width == 800
+    for rectified in (True, False):
+        before = camera_model(calibration_of(info), (400, 300), rectified)
+        after = camera_model(calibration_of(cut), (160, 120), rectified)
+        pixels = np.array([[40.0, 50.0], [150.0, 90.0]])
+        assert np.allclose(after.points(pixels - (30, 20), 0.7), before.points(pixels, 0.7))
+    assert not any(cropped_info(CameraInfo(width=64, height=48, k=k), Box(0, 0, 9, 9)).p), "what is not filled stays so"
 
 
 def test_cropped_info_leaves_the_given_one_alone():
