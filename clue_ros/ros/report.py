@@ -37,7 +37,7 @@ class Report:
         self._session = session
         self._on_feedback = on_feedback
         self._started = started
-        self.result = Ground.Result()
+        self.result = Ground.Result(error_code=Code.NONE, error_msg="")
 
     def note(self, speaker: str, text: str) -> None:
         """One line of the dialogue, into the result and onto the `turn` topic."""

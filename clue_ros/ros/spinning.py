@@ -51,10 +51,14 @@ def spin_while(
 
 
 class Spinner:
-    """An executor with these nodes in a thread of its own, for a program whose own thread does other things."""
+    """An executor with these nodes in a thread of its own, for a program whose own thread does other things.
 
-    def __init__(self, *nodes: Node) -> None:
-        self.executor = SingleThreadedExecutor()
+    on_end: called in that thread when somebody else has shut the nodes' context down.
+    """
+
+    def __init__(self, *nodes: Node, on_end: Callable[[], None] = lambda: None) -> None:
+        self._on_end = on_end
+        self.executor = SingleThreadedExecutor(context=nodes[0].context)
         for node in nodes:
             self.executor.add_node(node)
         self._stop = False
@@ -85,7 +89,7 @@ class Spinner:
             while not self._stop:
                 self.executor.spin_once(timeout_sec=0.1)
         except ExternalShutdownException:
-            pass  # the context is gone: there is nothing left to spin
+            self._on_end()  # there is nothing left to spin
 
 
 def runs_tasks(node: Node) -> bool:

@@ -1,0 +1,561 @@
+"""clue_ros.ros.client over DDS: with our node and with rclpy's own action server, which goes wrong in all its ways."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from bench import wait_until
+from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.task import Future
+from std_msgs.msg import String
+
+from clue_ros.action import Ground
+from clue_ros.msg import Correction, Target
+from clue_ros.ros.client import (
+    CallFailed, ClientCode, ClueClient, GroundFailed, GroundOutcome, Held, NotSpunError, Watch, WouldBlockError, click,
+)  # fmt: skip
+from clue_ros.ros.node import autostart
+from clue_ros.ros.scripted_ground import ScriptedGround
+from clue_ros.ros.spinning import Spinner
+from clue_ros.types import Answer
+
+Code = Ground.Result
+RED, BLUE = (100, 200, 180, 280), (400, 200, 480, 280)
+
+
+@pytest.fixture
+def server(domain):
+    node = ScriptedGround(namespace="clue")
+    spinner = Spinner(node)
+    node.call = spinner.call
+    assert spinner.call(lambda: autostart(node))
+    yield node
+    spinner.call(node.stop_dialogues)
+    spinner.close()
+    node.destroy_node()
+
+
+@pytest.fixture
+def clue(server):
+    with ClueClient(namespace="/clue") as client:
+        assert client.wait_until_ready(30.0).ok
+        yield client
+
+
+def box(target):
+    return (target.box.x0, target.box.y0, target.box.x1, target.box.y1)
+
+
+class Foreign:
+    """Somebody's action server, with rclpy's own machinery. `accept`, `execute` and `cancel` may be exchanged."""
+
+    def __init__(self, result_timeout=10, name="ground"):
+        self.node = Node("foreign", use_global_arguments=False)
+        self.accept = self.cancel = True
+        self.execute = self.succeed
+        self.goals, self.canceled = [], []
+        self.server = ActionServer(
+            self.node, Ground, name, self._execute, goal_callback=self._on_goal, cancel_callback=self._on_cancel,
+            result_timeout=result_timeout,
+        )  # fmt: skip
+        self.spinner = Spinner(self.node)
+
+    def succeed(self, handle):
+        handle.succeed()
+        return Code(error_code=Code.NONE, error_msg="", target=Target(expression=handle.request.expression))
+
+    async def slowly(self, handle):
+        await self.sleep(0.3)
+        return self.succeed(handle)
+
+    async def until_canceled(self, handle):
+        while not handle.is_cancel_requested:
+            await self.sleep()
+        handle.canceled()
+        return Code(error_code=Code.CANCELED, error_msg="canceled")
+
+    async def sleep(self, seconds=0.01):
+        future = Future(executor=self.spinner.executor)
+
+        def over():
+            self.node.destroy_timer(timer)
+            future.set_result(None)
+
+        timer = self.node.create_timer(seconds, over)
+        await future
+
+    async def _execute(self, handle):
+        self.goals.append(handle)
+        result = self.execute(handle)
+        return await result if asyncio.iscoroutine(result) else result
+
+    def _on_goal(self, goal):
+        return GoalResponse.ACCEPT if self.accept else GoalResponse.REJECT
+
+    def _on_cancel(self, handle):
+        self.canceled.append(bytes(handle.goal_id.uuid).hex())
+        return CancelResponse.ACCEPT if self.cancel else CancelResponse.REJECT
+
+    def close(self):
+        self.spinner.close()
+        if self.server is not None:
+            self.server.destroy()
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def foreign(domain):
+    made = []
+
+    def make(**options):
+        made.append(Foreign(**options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def client(domain):
+    with ClueClient(server_timeout=30.0) as made:
+        yield made
+
+
+# With our node.
+
+
+def test_a_target_and_every_error_code_of_the_node(clue):
+    outcome = clue.ground("the red mug", timeout=20.0)
+    assert outcome and outcome.ok and outcome.status == GoalStatus.STATUS_SUCCEEDED and outcome.error_name == "NONE"
+    assert box(outcome.target) == RED and outcome.require() is outcome.target and outcome.error_msg == ""
+    assert outcome.target.dialogue == outcome.dialogue and outcome.turns[0].text == "the red mug"
+    assert outcome.chosen_candidate is None
+    for name in ("NOT_FOUND", "MODEL_ERROR", "PREEMPTED", "TIMEOUT"):
+        outcome = clue.ground("error " + name.lower().replace("_", " "))
+        assert (outcome.ok, outcome.error_name, outcome.target) == (False, name, None) and outcome.error_msg
+        with pytest.raises(GroundFailed, match=name):
+            outcome.require()
+    given = clue.ground("the red mug", candidates=[BLUE, RED], policy="best_guess", image=np.full((480, 640, 3), 9, np.uint8))
+    assert given.chosen_candidate == 1 and given.candidates
+
+
+def test_questions_go_to_a_function_a_coroutine_or_nobody(clue, server):
+    asked = []
+
+    def person(question):
+        asked.append((question, threading.current_thread() is threading.main_thread()))
+        return ["pardon?", Answer(text="the blue one")][len(asked) - 1]
+
+    outcome = clue.ground("hand me the mug", on_question=person)
+    assert box(outcome.require()) == BLUE and asked == [("Which mug, the red or the blue one?", False)] * 2
+
+    async def operator(question):
+        return "the red one"
+
+    assert box(clue.ground("the mug", on_question=operator).require()) == RED
+    goal = clue.send("the mug", on_question=lambda question: None)
+    wait_until(lambda: goal.question)
+    assert clue.answer("the blue one").ok and box(clue.finish(goal).require()) == BLUE
+
+
+def test_an_answer_that_is_not_taken_is_told_and_the_question_stays(clue):
+    goal = clue.send("the mug", on_question=lambda question: click(10_000, 10))
+    wait_until(lambda: goal.rejected_answers)
+    assert goal.question and clue.answer("the red one").ok
+    outcome = clue.finish(goal)
+    assert outcome.ok and "outside" in outcome.rejected_answers[0]
+    refused = clue.answer("the red one, please")
+    assert not refused.ok and refused.error_msg
+    with pytest.raises(CallFailed):
+        refused.require()
+
+
+def test_what_a_callback_raises_comes_out_and_the_goal_is_canceled(clue, server):
+    def broken(question):
+        raise KeyError("who is there?")
+
+    with pytest.raises(KeyError, match="who is there"):
+        clue.ground("the mug", on_question=broken)
+    with pytest.raises(TypeError, match="an answer is text"):
+        clue.ground("the mug", on_question=lambda question: 7)
+    wait_until(lambda: not server.call(lambda: server.busy))
+    for options, kind in (
+        ({"policy": "guess"}, ValueError), ({"timeout": 0.0}, ValueError), ({"image": np.zeros((3, 3))}, TypeError),
+        ({"pointing": "there"}, TypeError), ({"answer_timeout": -1.0}, ValueError), ({"max_questons": 2}, TypeError),
+    ):  # fmt: skip
+        with pytest.raises(kind):
+            clue.ground("the mug", **options)
+    with pytest.raises(ValueError, match="says everything itself"):
+        clue.ground(Ground.Goal(expression="the mug"), camera="front")
+
+
+def test_cancel_from_another_thread_by_an_event_and_by_ctrl_c(clue, server):
+    threading.Timer(0.2, clue.cancel).start()
+    assert clue.ground("something slow").error_name == "CANCELED"
+    token = threading.Event()
+    threading.Timer(0.2, token.set).start()
+    outcome = clue.ground("something slow", cancel=token)
+    assert (outcome.error_name, outcome.status) == ("CANCELED", GoalStatus.STATUS_CANCELED)
+    begun = time.monotonic()
+    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        clue.ground("something slow")
+    assert time.monotonic() - begun < 5.0 and not server.call(lambda: server.busy), "the node is free again"
+    assert clue.ground("the red mug").ok
+    begun = time.monotonic()
+    assert clue.ground("something slow", timeout=0.3).error_name == "TIMEOUT" and time.monotonic() - begun < 2.0
+
+
+def test_several_goals_at_once_each_with_its_own_end(clue):
+    first = clue.send("something slow")
+    wait_until(lambda: first.accepted)
+    second = clue.send("the red mug")
+    assert clue.finish(second).ok and clue.finish(first).error_name == "PREEMPTED"
+    assert first.dialogue != second.dialogue and first.outcome.dialogue == first.dialogue
+
+
+def test_an_inactive_node_and_one_that_is_deactivated_in_the_middle(clue, server):
+    goal = clue.send("something slow")
+    wait_until(lambda: goal.accepted)
+    server.call(server.trigger_deactivate)
+    assert clue.finish(goal).error_name == "NOT_ACTIVE" and clue.state().value == "inactive"
+    outcome = clue.ground("the red mug")
+    assert outcome.error_code == ClientCode.REJECTED and "not active" in outcome.error_msg
+    ready = clue.wait_until_ready(0.5)
+    assert not ready.ok and "inactive" in ready.error_msg
+    server.call(server.trigger_activate)
+    assert clue.wait_until_ready(10.0).ok and clue.ground("the red mug").ok
+
+
+def test_the_other_services(clue):
+    picture = np.full((480, 640, 3), 9, np.uint8)
+    reading = clue.detect("the mug", picture)
+    assert reading.ok and reading.value.is_ambiguous and reading.require() is reading.value
+    empty = clue.detect("")
+    assert (empty.ok, empty.value, empty.error_name) == (False, None, "INVALID_EXPRESSION") and empty.error_msg
+    assert not clue.chat("").ok and clue.state().value == "active"
+
+
+def test_a_watch_knows_whether_a_target_still_holds(clue, server):
+    voice = clue.node.create_publisher(String, "speech", 10)
+    wait_until(lambda: voice.get_subscription_count() > 0)
+    heard = []
+    outcome = clue.ground("the mug", on_question=lambda question: "the blue one", on_correction=heard.append)
+    with clue.watch(outcome) as watch, clue.corrections() as everything:
+        assert watch.holds and box(watch.target) == BLUE and watch.next(0.05) is None
+        wait_until(lambda: not server.call(lambda: server.busy))
+        assert clue.answer("no, the red one").ok
+        assert [watch.next(10.0).state for _ in range(2)] == [Correction.REOPENED, Correction.CORRECTED]
+        assert watch.holds and box(watch.target) == RED and watch.dialogue != outcome.dialogue
+        late = clue.watch(outcome)  # made after it was said
+        assert box(late.target) == RED and late.dialogue == watch.dialogue
+        wait_until(lambda: not server.call(lambda: server.busy))
+        voice.publish(String(data="never mind"))
+        assert [message.state for message in watch] == [Correction.WITHDRAWN], "then nothing more can come"
+        assert (watch.holds, watch.target, watch.state) == (False, None, Held.WITHDRAWN)
+        wait_until(lambda: late.state is Held.WITHDRAWN)
+        assert [everything.next(5.0).state for _ in range(3)] == [message.state for message in heard]
+    assert everything.next(0.0) is None
+    with pytest.raises(GroundFailed):
+        clue.watch(clue.ground("error not found"))
+
+
+def test_whose_target_counts():
+    target = Target(expression="new")
+    cases = (
+        ("a", Correction.REOPENED, "b", "x", Held.HOLDS, "a"), ("a", Correction.REOPENED, "b", "a", Held.REOPENED, "b"),
+        ("a", Correction.CORRECTED, "b", "a", Held.HOLDS, "b"), ("b", Correction.CORRECTED, "b", "a", Held.HOLDS, "b"),
+        ("b", Correction.FAILED, "b", "a", Held.FAILED, "b"), ("d", Correction.WITHDRAWN, "e", "d", Held.WITHDRAWN, "e"),
+        ("", Correction.WITHDRAWN, "", "", Held.HOLDS, ""), ("a", Correction.FAILED, "b", "c", Held.HOLDS, "a"),
+    )  # fmt: skip
+    for holds, state, dialogue, corrects, wanted, then in cases:
+        watch = Watch(holds)
+        watch.hear(Correction(state=state, dialogue=dialogue, corrects=corrects, target=target))
+        assert (watch.state, watch.dialogue) == (wanted, then)
+        assert (watch.target == target) is (state == Correction.CORRECTED and then == dialogue)
+
+
+# Inside a program that spins already.
+
+
+@pytest.mark.parametrize("threads", (1, 3))
+def test_in_somebody_elses_node_its_callbacks_await(server, threads):
+    node = Node("mine", parameter_overrides=[Parameter("use_sim_time", value=True)])
+    executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
+    executor.add_node(node)
+    clue, seen = ClueClient("/clue", node=node), []
+
+    async def play():
+        timer.cancel()
+        assert (await clue.wait_until_ready_async(30.0)).ok
+
+        async def person(question):
+            assert (await clue.state_async()).value == "active"  # the executor is free for it
+            return "the blue one"
+
+        seen.append(await clue.ground_async("the mug", on_question=person))
+        seen.append(await clue.ground_async("something slow", timeout=0.3))
+        if threads == 1:
+            with pytest.raises(WouldBlockError, match="ground_async|_async"):
+                clue.ground("the red mug")
+        else:
+            seen.append(clue.ground("the red mug"))
+        return seen
+
+    tasks = []
+    timer = node.create_timer(
+        0.01, lambda: tasks.append(executor.create_task(play)) or timer.cancel(),
+        clock=Clock(clock_type=ClockType.STEADY_TIME),
+    )  # fmt: skip
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    with pytest.raises(NotSpunError):
+        ClueClient("/clue", node=Node("alone")).ground("the red mug")
+    thread.start()
+    wait_until(lambda: tasks and tasks[0].done(), 40.0)
+    tasks[0].result()
+    assert box(seen[0].require()) == BLUE and seen[1].error_name == "TIMEOUT"
+    assert len(seen) == 2 or box(seen[2].require()) == RED
+    assert clue.ground("the red mug").ok, "from a thread that spins nothing"
+    clue.close()
+    executor.shutdown()
+    thread.join(5.0)
+    node.destroy_node()
+
+
+def test_asyncio_awaits_it_and_a_cancelled_task_cancels_the_goal(clue, server):
+    async def person(question):
+        await asyncio.sleep(0.01)  # of this loop
+        return "the blue one"
+
+    async def program():
+        both = await asyncio.gather(
+            clue.ground_async("the mug", on_question=person), clue.state_async(), asyncio.sleep(0.01)
+        )
+        slow = asyncio.ensure_future(clue.ground_async("something slow"))
+        await asyncio.sleep(0.2)
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        return both
+
+    outcome, state, _ = asyncio.run(program())
+    assert box(outcome.require()) == BLUE and state.value == "active" and not server.call(lambda: server.busy)
+
+
+# With servers that go wrong.
+
+
+def test_a_result_that_came_too_late_is_no_success_for_anybody(foreign, client):
+    """The fault itself, with a client of rclpy that looks at error_code alone; and ours, which asks at once."""
+    server = foreign(result_timeout=0)
+    server.execute = server.slowly
+    assert client.ground("a mug").ok, "asked for before it was over"
+    naive = ActionClient(client.node, Ground, "ground")
+    wait_until(naive.server_is_ready)
+    future = client._own._spinner.call(lambda: naive.send_goal_async(Ground.Goal(expression="a mug")))
+    handle = wait_until(future.done) and future.result()
+    wait_until(lambda: len(server.goals) == 2 and not server.goals[1].is_active)
+    time.sleep(0.3)
+    late = handle.get_result_async()
+    response = wait_until(late.done) and late.result()
+    assert response.status == GoalStatus.STATUS_UNKNOWN
+    assert response.result.error_code == Code.UNKNOWN and "does not know this goal" in response.result.error_msg
+    naive.destroy()
+
+
+def test_a_server_that_forgets_a_goal_and_one_that_gives_no_reason(foreign, client, monkeypatch):
+    from clue_ros.ros.client import goal as module
+
+    server = foreign(result_timeout=0)
+    asked = module.Goal._ask_for_result
+
+    def late(goal):  # as where the acceptance was long under way
+        wait_until(lambda: server.goals and not server.goals[-1].is_active)
+        time.sleep(0.2)
+        asked(goal)
+
+    monkeypatch.setattr(module.Goal, "_ask_for_result", late)
+    outcome = client.ground("a mug")
+    assert (outcome.ok, outcome.error_name, outcome.status) == (False, "RESULT_LOST", 0) and "again" in outcome.error_msg
+    assert outcome.target is None and outcome.result.target.expression == ""
+    monkeypatch.undo()
+
+    def rude(handle):
+        handle.abort()
+        return Code(error_code=Code.NONE, error_msg="")
+
+    server.execute = rude
+    assert client.ground("a mug").error_name in ("NO_REASON", "RESULT_LOST")  # result_timeout is 0
+    server.execute = lambda handle: (handle.succeed(), Code(error_code=Code.NOT_FOUND, error_msg=""))[1]
+    outcome = client.ground("a mug")
+    assert not outcome.ok and outcome.target is None and outcome.error_msg
+
+
+def test_nobody_there_a_refusal_and_no_acceptance(foreign, client):
+    begun = time.monotonic()
+    with ClueClient(server_timeout=0.4, action="nowhere") as alone:
+        outcome = alone.ground("a mug")
+        assert outcome.error_name == "NO_SERVER" and "/nowhere" in outcome.error_msg
+        assert alone.ground("a mug", timeout=0.1).error_name == "NO_SERVER"
+        assert alone.answer("yes").error_name == "NO_SERVER" and not alone.wait_until_ready(0.1).ok
+    assert time.monotonic() - begun < 3.0
+    server = foreign(name="elsewhere")
+    with ClueClient(action="elsewhere", acceptance_timeout=0.5) as clue:
+        server.accept = False
+        assert clue.ground("a mug").error_name == "REJECTED"
+        server.accept, server.execute = True, server.until_canceled
+        blocked = threading.Event()
+        server.spinner.executor.create_task(blocked.wait, 5.0)  # it loads a model, or so
+        outcome = clue.ground("a mug")
+        assert outcome.error_name == "NO_ACCEPTANCE" and outcome.target is None
+        blocked.set()
+        wait_until(lambda: server.canceled == [outcome.dialogue], what="a goal that nobody waits for is canceled")
+        wait_until(lambda: not server.goals[-1].is_active)
+
+
+def test_a_server_that_is_stuck_or_cannot_be_canceled(foreign, client, monkeypatch):
+    from clue_ros.ros.client import goal as module
+
+    monkeypatch.setattr(module, "CANCEL_S", 0.5)
+    server = foreign()
+    server.execute, server.cancel = server.until_canceled, False
+    begun = time.monotonic()
+    outcome = client.ground("a mug", timeout=0.5)
+    assert outcome.error_name == "NO_RESULT" and time.monotonic() - begun < 4.0
+    wait_until(lambda: server.canceled == [outcome.dialogue])
+    goal = client.send("a mug")
+    wait_until(lambda: goal.accepted)
+    goal.cancel()
+    assert client.finish(goal).error_name == "NO_RESULT"
+
+
+def test_a_result_whose_reply_was_lost_is_asked_for_again(foreign, client, monkeypatch):
+    from clue_ros.ros.client import goal as module
+
+    monkeypatch.setattr(module, "AGAIN_S", 0.2)
+    foreign()
+    real, lost = module.ask, []
+
+    def lossy(wire, request, heard):
+        if wire is client._wires.get_result and not lost:
+            lost.append(request)
+            return real(wire, request, lambda response: None)
+        return real(wire, request, heard)
+
+    monkeypatch.setattr(module, "ask", lossy)
+    assert client.ground("a mug", timeout=10.0).ok and lost
+
+
+def test_a_server_that_goes_in_order_and_another_that_comes(foreign, client):
+    server = foreign()
+    server.execute = server.until_canceled
+    goal = client.send("a mug")
+    wait_until(lambda: goal.accepted and server.goals)
+    server.spinner.call(server.server.destroy)
+    server.server = None
+    foreign()
+    begun = time.monotonic()
+    outcome = client.finish(goal)
+    assert outcome.error_name == "SERVER_GONE" and time.monotonic() - begun < 4.0
+    assert client.ground("a mug").ok
+
+
+LEASE = """<profiles xmlns="http://www.eprosima.com"><participant profile_name="short" is_default_profile="true"><rtps><builtin>
+<discovery_config><leaseDuration><sec>1</sec></leaseDuration><leaseAnnouncement><sec>0</sec><nanosec>300000000</nanosec>
+</leaseAnnouncement></discovery_config></builtin></rtps></participant></profiles>"""
+
+
+def test_a_server_that_is_killed_ends_the_goal_as_soon_as_dds_knows(domain, tmp_path):
+    """DDS knows it after the lease, 20 s by default; here the server has one of 1 s."""
+    (tmp_path / "lease.xml").write_text(LEASE)
+    profile = {name: str(tmp_path / "lease.xml") for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clue_ros.ros.scripted_ground", "--ros-args", "-r", "__ns:=/clue"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **profile}, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        with ClueClient("/clue") as clue:
+            assert clue.wait_until_ready(60.0).ok
+            goal = clue.send("something slow")
+            wait_until(lambda: goal.accepted)
+            process.kill()
+            begun = time.monotonic()
+            outcome = clue.finish(goal)
+            assert outcome.error_name == "SERVER_GONE" and "start it" in outcome.error_msg
+            assert time.monotonic() - begun < 1.0 + 1.5 + 3.0
+    finally:
+        process.kill()
+        process.wait()
+
+
+PROGRAM = """
+import sys, rclpy
+from clue_ros.ros.client import ClueClient
+if "init" in sys.argv:
+    rclpy.init()
+with ClueClient() as clue:
+    goal = clue.send("a mug")
+    while goal.accepted is None:
+        pass
+    try:
+        print("accepted", flush=True)
+        print(clue.finish(goal).error_name, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how, number, said", (
+    ("own", signal.SIGINT, "interrupted"), ("init", signal.SIGINT, "interrupted"), ("init", signal.SIGTERM, "CLOSED"),
+))  # fmt: skip
+def test_ctrl_c_cancels_the_goal_also_after_rclpys_own_handler(foreign, how, number, said, tmp_path):
+    """rclpy.init()'s handlers shut every context down before Python hears of the signal."""
+    server = foreign()
+    server.execute = server.until_canceled
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, how], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        assert program.stdout.readline() == "accepted\n"
+        program.send_signal(number)
+        wait_until(lambda: server.canceled, 10.0)
+        assert program.communicate(timeout=15.0)[0] == said + "\n"
+        wait_until(lambda: not server.goals[0].is_active)
+    finally:
+        program.kill()
+        program.wait()
+
+
+def test_closing_cancels_what_is_open(foreign):
+    server = foreign()
+    server.execute = server.until_canceled
+    clue = ClueClient()
+    goal = clue.send("a mug")
+    wait_until(lambda: goal.accepted)
+    clue.close()
+    assert goal.outcome.error_name == "CANCELED" and not server.goals[0].is_active
+    with pytest.raises(Exception, match="closed"):
+        clue.ground("a mug")
+    clue.close()  # twice does no harm
+
+
+def test_an_outcome_is_ok_with_both_or_not_at_all():
+    for status, code in ((0, 0), (5, 0), (6, 0), (4, 7005), (4, ClientCode.NO_SERVER)):
+        assert not GroundOutcome("a mug", "", status, code)
+    assert GroundOutcome("a mug", "", 4, 0)
+    assert all(7100 < code < 7200 for code in ClientCode)
