@@ -9,9 +9,10 @@ import traceback
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional
 
+from rclpy.executors import InvalidHandle
+
 from clue_ros.msg import Correction
-from clue_ros.ros.client.goal import Goal
-from clue_ros.ros.client.own_node import cancel_from_elsewhere
+from clue_ros.ros.client.goal import CANCEL_S, Goal
 from clue_ros.ros.client.promise import NotSpunError
 from clue_ros.ros.client.watch import Corrections, Watch
 from clue_ros.ros.client.wires import Wires, endings
@@ -38,7 +39,6 @@ class Ledger:
 
     def open(self, wires: Wires) -> None:
         self._wires, self._node = wires, wires.node
-        self._domain = wires.node.context.get_domain_id()  # nobody can ask for it after a shutdown
 
     def begin(self, pending: Any) -> Any:
         """Looks after it until it is done. Raises ClueError if the client is closed."""
@@ -128,16 +128,18 @@ class Ledger:
             self._tell(watch, message)
 
     def on_shutdown(self) -> None:
-        """Somebody shut rclpy down: what the node still works at is canceled from elsewhere."""
+        """Somebody shut rclpy down. Where a signal did, the goals are canceled and their results still heard."""
         with self._lock:
             was, self._shut_down = self._shut_down, True
         if was:  # another thread is at it
             return
         self.shut()
-        goals = [goal.dialogue for goal in self.goals() if goal.sent is not None]
-        if goals:
-            cancel_from_elsewhere(self._wires.action, goals, self._domain)
-        self.drop("rclpy was shut down")
+        goals = self.goals()
+        with contextlib.suppress(InvalidHandle):  # rclpy.shutdown() was called
+            for goal in goals:
+                goal.cancel()
+            self._wires.hear_without_executor(lambda: all(goal.done for goal in goals), CANCEL_S)
+        self.drop("rclpy was shut down before the result came, and the goal may go on at the node: cancel goals before that")
 
     def _wait(self, pending: Any) -> Any:
         begun = time.monotonic()

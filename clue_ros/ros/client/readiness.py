@@ -56,9 +56,10 @@ class Readiness(Promise):
         waiting = self._future is not None and not self._future.done()
         if now < self._asked + (LOST_S if waiting else AGAIN_S):
             return
+        if waiting or self._future is None:
+            self._missing = f"no answer from {state.srv_name}"
         forget(state, self._future)
         self._asked = now
-        self._missing = f"no answer from {state.srv_name}"
         self._future = ask(state, state.srv_type.Request(), self._on_state)
 
     def _on_state(self, response: Any) -> None:

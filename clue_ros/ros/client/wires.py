@@ -6,6 +6,8 @@ thread still is in send_goal_async, has no time limits, and cannot cancel before
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
 from action_msgs.msg import GoalStatusArray
@@ -92,6 +94,22 @@ class Wires:
     def servers(self) -> FrozenSet[Tuple[int, ...]]:
         """The identity of each action server that is there: that of its publisher of the goals' states."""
         return frozenset(tuple(info.endpoint_gid) for info in self.node.get_publishers_info_by_topic(self._status))
+
+    def hear_without_executor(self, enough: Callable[[], bool], limit_s: float) -> None:
+        """Takes the action's responses until `enough`, for at most `limit_s` seconds.
+
+        rclpy's handlers of SIGINT and SIGTERM shut the contexts down, and with that every executor; but DDS is still there, and
+        what was asked is answered. (rclpy.shutdown() destroys the services as well: then there is nothing to hear.)
+        """
+        end = time.monotonic() + limit_s
+        while not enough() and time.monotonic() < end:
+            for client in (self.send_goal, self.get_result, self.cancel_goal):
+                with client.handle:
+                    header, response = client.handle.take_response(client.srv_type.Response)
+                if header is not None:
+                    with contextlib.suppress(KeyError):  # it is not waited for any more
+                        client.get_pending_request(header.request_id.sequence_number).set_result(response)
+            time.sleep(0.005)
 
     def close(self) -> None:
         """The timer first: nothing of a client that is closed may run any more."""
