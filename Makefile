@@ -6,7 +6,7 @@
 #   make test ROS=jazzy       with the wheels of ROS 2 Jazzy instead of Kilted, in an environment of its own (.venv-jazzy)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo console test bench faults soak docs clean
+.PHONY: help setup setup-with-docs demo console test bench faults soak docs clean
 
 SEED ?=
 PERSON ?=
@@ -34,6 +34,9 @@ help:  ## this text
 setup:  ## environment, ROS 2, build: skips what is done
 	@scripts/setup.sh
 
+setup-with-docs:  ## the same with what builds the documentation: for the site and for the tests that build it
+	@scripts/setup.sh --docs
+
 demo: setup  ## pictures and summary.json land in out/demo, the further parts' in out/demo/parts
 	@scripts/run.sh python -m clue_ros.ros.demo $(if $(SEED),--seed $(SEED)) $(if $(PERSON),--person $(PERSON)) $(if $(ANIMATE),--animate)
 	@$(if $(PERSON),,scripts/run.sh python -m clue_ros.ros.demo_parts $(if $(SEED),--seed $(SEED)) --output out/demo/parts)
@@ -41,7 +44,7 @@ demo: setup  ## pictures and summary.json land in out/demo, the further parts' i
 console: setup  ## says what to open in a browser; logs land in out/console
 	@scripts/run.sh python -m clue_ros.ros.console_demo $(if $(SEED),--seed $(SEED)) $(if $(CAMERA),--camera "$(CAMERA)") $(ARGS)
 
-test: setup
+test: setup-with-docs
 	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)
 
 bench: setup  ## tables on the terminal, out/ros_overhead.json, out/bench.json and out/bench.csv
@@ -54,7 +57,7 @@ faults: setup  ## table on the terminal, out/faults.json and out/faults.csv
 soak: setup  ## out/soak.json and out/soak.csv
 	@scripts/run.sh clue soak $(ARGS)
 
-docs: setup  ## warnings are errors
+docs: setup-with-docs  ## warnings are errors
 	@NO_MKDOCS_2_WARNING=1 scripts/run.sh mkdocs build --quiet --strict && echo "open out/site/index.html"
 
 clean:

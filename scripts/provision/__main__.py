@@ -1,13 +1,15 @@
 """Set-up of the repository in stages, each skipped while a stamp says that it was done with the same inputs.
 
-    scripts/setup.sh            (make setup; make demo and make test call it too)
+    scripts/setup.sh            (make setup; make demo calls it too)
+    scripts/setup.sh --docs     (make docs and make test: the documentation's tools as well)
 
 Standard library only: it runs before anything is installed. Stages, in order:
 
     system packages   compiler, EGL or OSMesa, venv            system.py
     environment       .venv                                    environment.py
     torch             CPU build unless an NVIDIA GPU is there  environment.py
-    packages          requirements/*.txt                       environment.py
+    packages          requirements/: core, test, ROS           environment.py
+    docs              requirements/docs.txt, with --docs only  environment.py
     ROS CMake files   wheels only: local include folders       ros.py
     colcon build      messages and the package to install/     ros.py
 """
@@ -31,6 +33,7 @@ def main() -> int:
     parser.add_argument("--venv", type=Path, required=True, help="folder of the environment")
     parser.add_argument("--ros", choices=WHEELS, default=DEFAULT_WHEELS, help="whose wheels, where no ROS is sourced")
     parser.add_argument("--no-build", action="store_true", help="stop before colcon build")
+    parser.add_argument("--docs", action="store_true", help="also what builds the documentation and its tests need")
     arguments = parser.parse_args()
 
     root = Path(__file__).resolve().parents[2]
@@ -50,7 +53,7 @@ def main() -> int:
             system.check_packages(setup)
             environment.create(setup)
             environment.install_torch(setup)
-            environment.install_packages(setup)
+            environment.install_packages(setup, with_docs=arguments.docs)
             ros.adapt_cmake_files(setup)
             if not arguments.no_build:
                 ros.build(setup)

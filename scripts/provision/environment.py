@@ -1,5 +1,6 @@
 """The Python environment: .venv, torch of the right kind, and the pinned packages."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -82,19 +83,29 @@ def offers(setup: Setup, version: str, options: list) -> bool:
     return bool(re.search(rf"(^|[\s,(]){re.escape(version)}([\s,)]|$)", answer.stdout))
 
 
-def install_packages(setup: Setup) -> None:
-    """Everything else, in one pip call, so that one resolution sees all pins."""
-    names = ("core.txt", "test.txt", "docs.txt")
-    files = [*(setup.requirements / name for name in names), setup.ros_requirements]
-    digest = file_digest([*files, setup.requirements / "constraints.txt"])
+def install_packages(setup: Setup, with_docs: bool = False) -> None:
+    """Everything else: one pip call, so that one resolution sees all pins; with_docs: the documentation's tools too.
+
+    The documentation's tools have a stamp of their own, because neither demo nor robot needs them.
+    """
+    files = [*(setup.requirements / name for name in ("core.txt", "test.txt")), setup.ros_requirements]
     source = (f"ROS 2 {setup.ros_distro} that is sourced" if setup.ros_distro
               else f"ROS 2 {setup.wheels.capitalize()} from wheels")
-    stage = Stage(setup, "packages", setup.venv, (setup.keys["torch"], digest),
-                  f"Python packages, with {source} (about 1 GB the first time)")
-    if stage.is_done():
+    constraints_file = setup.requirements / "constraints.txt"
+    packages = Stage(setup, "packages", setup.venv, (setup.keys["torch"], file_digest([*files, constraints_file])),
+                     f"Python packages, with {source} (about 1 GB the first time)")
+    docs_file = setup.requirements / "docs.txt"
+    docs = Stage(setup, "docs", setup.venv, (packages.key, file_digest([docs_file])), "the documentation's tools")
+    missing = [] if packages.is_done() else [packages]
+    if with_docs and not docs.is_done():
+        missing.append(docs)
+        files.append(docs_file)
+    if not missing:
         return
-    with stage:
-        pip_install(setup, [part for file in files for part in ("-r", str(file))], "packages")
+    with contextlib.ExitStack() as stages:
+        for stage in missing:
+            stages.enter_context(stage)
+        pip_install(setup, [part for file in files for part in ("-r", str(file))], missing[0].name)
 
 
 def pip_install(setup: Setup, arguments: list, log_name: str) -> None:

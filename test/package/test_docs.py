@@ -195,7 +195,7 @@ def test_python_examples_are_python():
 def site(tmp_path_factory):
     """The folder of the built site."""
     if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("material") is None:
-        pytest.skip("MkDocs Material is not installed (make setup does it: requirements/docs.txt)")
+        pytest.skip("MkDocs Material is not installed (make test does it: requirements/docs.txt)")
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
                            cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)

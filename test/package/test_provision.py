@@ -99,3 +99,26 @@ def test_other_wheels_share_nothing_that_is_written(provision, tmp_path):
     assert environment.constraints(kilted) == tmp_path / "requirements" / "constraints.txt"
     sourced = stage.Setup(root=tmp_path, venv=tmp_path / "venv", ros_distro="jazzy")
     assert sourced.ros_requirements.name == "ros-installed.txt"
+
+
+def test_the_documentation_is_installed_only_where_it_is_asked_for(provision, tmp_path, monkeypatch):
+    stage, environment = provision("stage"), provision("environment")
+    (tmp_path / "requirements").mkdir()
+    for name in ("core", "test", "docs", "ros-kilted", "constraints"):
+        (tmp_path / "requirements" / f"{name}.txt").write_text(f"{name}-package==1\n")
+    calls = []
+    monkeypatch.setattr(environment, "pip_install", lambda setup, arguments, log_name: calls.append(
+        [Path(part).name for part in arguments if part != "-r"]))
+
+    def install(with_docs):
+        setup = stage.Setup(root=tmp_path, venv=tmp_path / "venv", ros_distro=None, keys={"torch": "key"})
+        environment.install_packages(setup, with_docs=with_docs)
+        return [calls.pop()] if calls else []
+
+    assert [sorted(names) for names in install(False)] == [["core.txt", "ros-kilted.txt", "test.txt"]]
+    assert install(False) == []
+    assert ["docs.txt" in names for names in install(True)] == [True], "asked for later, on top of what is there"
+    assert install(True) == [] and install(False) == []
+    (tmp_path / "requirements" / "constraints.txt").write_text("another==1\n")
+    assert ["docs.txt" in names for names in install(True)] == [True], "one pip call for both"
+    assert install(True) == []
