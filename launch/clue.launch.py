@@ -1,7 +1,6 @@
 """Starts the clue node:
 
-    ros2 launch clue_ros clue.launch.py image:=/camera/color/image_raw camera_info:=/camera/color/camera_info \
-        depth:=/camera/aligned_depth_to_color/image_raw
+    ros2 launch clue_ros clue.launch.py image:=/camera/color/image_raw depth:=/camera/aligned_depth_to_color/image_raw
 
 The topics' names are seen from `namespace`, or absolute with a leading slash. An argument left empty leaves the
 parameter to `params_file`, and without one to the node's default (config/clue.yaml).
@@ -23,7 +22,7 @@ ARGUMENTS = {
     "model": ("", "Model directory; empty: the embedded tabletop model"),
     "device": ("", "torch device: cpu, cuda, cuda:1; empty: cpu"),
     "image": ("image", "Camera image, sensor_msgs/Image; <image>/compressed is taken as well"),
-    "camera_info": ("camera_info", "Calibration of that image, sensor_msgs/CameraInfo"),
+    "camera_info": ("", "Calibration of that image, sensor_msgs/CameraInfo; empty: the camera_info beside it"),
     "depth": ("depth", "Depth registered to that image, 16UC1 (mm) or 32FC1 (m)"),
     "speech": ("speech", "What the person says, std_msgs/String"),
     "utterance": ("utterance", "What the robot should say, std_msgs/String"),
@@ -56,7 +55,7 @@ def _node(context):
         name="clue",
         namespace=given("namespace"),
         parameters=parameters,
-        remappings=[(topic, given(topic)) for topic in TOPICS],
+        remappings=[(topic, given(topic)) for topic in TOPICS if given(topic)],
         output="screen",
         emulate_tty=True,
         # Goals in flight get their results before the node ends, also on a busy machine.

@@ -23,11 +23,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
 from clue_ros.ros import spinning
+from clue_ros.ros.camera_topics import camera_topics
 from clue_ros.ros.errors import NoPositionError
 from clue_ros.ros.frames import Frames
-from clue_ros.ros.intrinsics import info_beside
 from clue_ros.ros.messages import stamp_to_seconds
-from clue_ros.ros.optics import Optics, Topics
+from clue_ros.ros.optics import Optics
 from clue_ros.ros.parameters import Parameters
 from clue_ros.ros.whereabouts import Depth, DepthOf
 from clue_ros.types import ClueError
@@ -52,10 +52,9 @@ class Camera:
 
     def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup, frames: Frames, name: str = "") -> None:
         self._node = node
-        self.topic = node.resolve_topic_name(_under(name, "image"))
+        topics = camera_topics(node, name)
+        self.topic = topics.image
         self._frame: Optional[Frame] = None
-        info, depth = (node.resolve_topic_name(_under(name, topic)) for topic in ("camera_info", "depth"))
-        topics = Topics(self.topic, info, depth, _depth_info_topic(node, name, info, depth), name)
         self.optics = Optics(node, parameters, frames, topics)
         self._depths: Deque[Depth] = deque(maxlen=DEPTHS_KEPT)
         self._watched: "WeakSet[DepthOf]" = WeakSet()  # of the newest frame, and of the dialogues'
@@ -76,13 +75,13 @@ class Camera:
             )  # fmt: skip
 
         if parameters.image_transport in ("raw", "both"):
-            subscribe(Image, _under(name, "image"), self._on_image)
+            subscribe(Image, self.topic, self._on_image)
         if parameters.image_transport in ("compressed", "both"):
             # image_transport's convention: the resolved name with /compressed, so a remap of `image` carries over.
             subscribe(CompressedImage, self.topic + "/compressed", self._on_image)
         if parameters.use_depth:
-            subscribe(Image, _under(name, "depth"), self._on_depth)
-            subscribe(CameraInfo, _under(name, "camera_info"), self.optics.on_info)
+            subscribe(Image, topics.depth, self._on_depth)
+            subscribe(CameraInfo, topics.info, self.optics.on_info)
             subscribe(CameraInfo, topics.depth_info, self.optics.on_depth_info)
 
     def latest(self, max_age_s: float) -> "Optional[Image | CompressedImage]":
@@ -213,16 +212,3 @@ class Camera:
         self.optics.on_depth(message.header, (message.width, message.height), self.frame_id)
         for watched in self._watched:
             watched.offer(depth)
-
-
-def _under(name: str, topic: str) -> str:
-    return f"{name}/{topic}" if name else topic
-
-
-def _depth_info_topic(node: Node, name: str, info: str, depth: str) -> str:
-    """`depth_camera_info` where it is remapped; else the one beside remapped depth images, unless that is the image's own."""
-    own = _under(name, "depth_camera_info")
-    resolved, beside = node.resolve_topic_name(own), info_beside(depth)
-    remapped = resolved != node.resolve_topic_name(own, only_expand=True)
-    plain = depth == node.resolve_topic_name(_under(name, "depth"), only_expand=True)
-    return resolved if remapped or plain or beside == info else beside

@@ -17,6 +17,7 @@ from clue_ros.dialogue import phrases
 from clue_ros.dialogue.session import PERSON, ROBOT, End
 from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros.camera import IMAGE_QOS
+from clue_ros.ros.camera_topics import image_topic, under
 from clue_ros.ros.conversions import image_to_samples, message_to_rgb
 from clue_ros.ros.errors import CODE_NAMES
 from clue_ros.ros.messages import msg_to_attention_map, msg_to_box, stamp_to_seconds
@@ -33,12 +34,12 @@ class CameraEars:
         self.recent = RecentFrames()
         self.frames = 0  # of the first camera
         self.last: Optional[float] = None  # when the last of those came, monotonic seconds
-        self.topic = node.resolve_topic_name(_under(names[0], "image"))
+        self.topic = image_topic(node, under(names[0], "image"), "compressed")
         self._node = node
         self._pictures = pictures
         for number, name in enumerate(names):
             first = number == 0
-            topic = node.resolve_topic_name(_under(name, "image"))
+            topic = image_topic(node, under(name, "image"), "compressed")
 
             def hear(message: Any, first: bool = first) -> None:
                 self._on_image(message, first)
@@ -172,7 +173,3 @@ def closing_of(words: str, expression: str) -> Optional[str]:
 
 def stamp_ns(header: Header) -> int:
     return header.stamp.sec * 10**9 + header.stamp.nanosec
-
-
-def _under(name: str, topic: str) -> str:
-    return f"{name}/{topic}" if name else topic

@@ -109,7 +109,7 @@ class Diagnostics:
             self._seen, self._seen_at = camera.frames, now
         age, limit = camera.age_s(), read(self._node).max_image_age_s
         values = {
-            "topic": self._node.resolve_topic_name("image"),
+            "topic": camera.topic,
             "age_s": "none yet" if age is None else f"{age:.3f}",
             "rate_hz": f"{rate:.1f}",
             "frames": str(camera.frames),

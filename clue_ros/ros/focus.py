@@ -30,6 +30,7 @@ from std_msgs.msg import String
 from clue_ros.image_messages import image_to_rgb, image_to_samples
 from clue_ros.masks.focus import MODES, THRESHOLD, active_pixels, focused, smallest_box
 from clue_ros.ros import spinning
+from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.loading import GrounderFactory, ModelSettings, load_grounder
 from clue_ros.ros.sight import difference, thumbnail
@@ -80,7 +81,7 @@ class Focus(Node):
         self._image = self.create_publisher(Image, "image_focused", qos_profile_sensor_data)
         self._info_out = self.create_publisher(CameraInfo, "camera_info_focused", qos_profile_sensor_data)
         self.create_subscription(Image, "image", self._on_image, qos_profile_sensor_data)
-        self.create_subscription(CameraInfo, "camera_info", self._on_info, qos_profile_sensor_data)
+        self.create_subscription(CameraInfo, info_topic(self), self._on_info, qos_profile_sensor_data)
         self.create_subscription(String, "focus_on", self._on_instruction, 10)
         self._thread = threading.Thread(target=self._work, name="focus_model", daemon=True)
         self._thread.start()

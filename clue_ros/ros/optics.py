@@ -6,7 +6,7 @@ Everything that costs a position has its own words here or in the errors that it
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Optional, Tuple
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
@@ -16,6 +16,7 @@ from clue_ros.lens.calibration import Calibration, CalibrationError, Region, cam
 from clue_ros.lens.model import CameraModel
 from clue_ros.lens.registration import agree
 from clue_ros.ros.arrivals import Arrivals
+from clue_ros.ros.camera_topics import Topics
 from clue_ros.ros.errors import NoPositionError
 from clue_ros.ros.frames import Frames
 from clue_ros.ros.intrinsics import calibration_of, rectified
@@ -26,16 +27,6 @@ ALIGNED = "Take the driver's depth that is aligned to the image (docs/robot.md n
 REGISTERED, BY_INFO, BY_TF, UNREGISTERED, UNKNOWN = (
     "yes", "by its own camera_info", "by its own camera_info and tf2", "no", "not known"
 )  # fmt: skip
-
-
-class Topics(NamedTuple):
-    """Resolved names of one camera's topics. name: the camera's, empty for the only one."""
-
-    image: str
-    info: str
-    depth: str
-    depth_info: str
-    name: str = ""
 
 
 class Optics:

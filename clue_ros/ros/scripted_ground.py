@@ -22,6 +22,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from clue_ros.ros import node as clue_node
+from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.errors import (
     CODE_NAMES, DialogueEnded, ModelFailedError, NoImageError, UnsupportedEncodingError,
@@ -97,7 +98,7 @@ class GreyCamera:
         depth = np.full((height, width), round(script.distance_m * 1e3), np.uint16)
         grey = np.full((height, width), 128, np.uint8)
         self._messages: List[Any] = [
-            (node.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data),
+            (node.create_publisher(CameraInfo, info_topic(node), qos_profile_sensor_data),
              camera_info((focal, focal, width / 2, height / 2), width, height, header)),
             (node.create_publisher(Image, "depth", qos_profile_sensor_data), array_to_image(depth, "16UC1", header)),
             (node.create_publisher(Image, "image", qos_profile_sensor_data), array_to_image(grey, "mono8", header)),

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, UInt32
 
 from clue_ros.ros import spinning
+from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.scripted_scene import LATCHED, Stage
 
@@ -41,7 +42,7 @@ class TabletopCamera(Node):
         self._messages: List = []
         self._image = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self._depth = self.create_publisher(Image, "depth", qos_profile_sensor_data)
-        self._info = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
+        self._info = self.create_publisher(CameraInfo, info_topic(self), qos_profile_sensor_data)
         self._scene = self.create_publisher(UInt32, "scene", LATCHED)
         self.create_subscription(UInt32, "episode", lambda message: self._show(message.data), LATCHED)
         self.create_timer(1.0 / rate, self._publish)

@@ -24,6 +24,7 @@ from std_msgs.msg import Header
 
 from clue_ros.ros import spinning
 from clue_ros.ros.calibration_file import read_calibration
+from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.types import ClueError
 from clue_ros.video import Video, VideoError, open_video
@@ -60,7 +61,7 @@ class Webcam(Node):
         if (self._size[0] > 0) != (self._size[1] > 0):
             raise VideoError("width and height must be given together")
         self._image = self.create_publisher(Image, "image", qos_profile_sensor_data)
-        self._infos = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data) if self._info else None
+        self._infos = self.create_publisher(CameraInfo, info_topic(self), qos_profile_sensor_data) if self._info else None
         self._wrong_size: Optional[Tuple[int, int]] = None
         self._video: Video = self._open()
         self._end = threading.Event()

@@ -106,7 +106,8 @@ class Bench:
         self.speech = self.client.create_publisher(String, "speech", 10)
         self.image_publisher = self.client.create_publisher(Image, remap.get("image", "image"), qos_profile_sensor_data)
         self.depth_publisher = self.client.create_publisher(Image, remap.get("depth", "depth"), qos_profile_sensor_data)
-        info = remap.get("camera_info", "camera_info")
+        beside = remap["image"].rpartition("/")[0] + "/camera_info" if "image" in remap else "camera_info"
+        info = remap.get("camera_info", beside)
         self.info_publisher = self.client.create_publisher(CameraInfo, info, qos_profile_sensor_data)
         self.action = ActionClient(self.client, Ground, "ground")
         self.answer_client = self.client.create_client(Answer, "answer")

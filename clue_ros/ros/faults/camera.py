@@ -13,6 +13,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.tabletop_camera import FRAME, camera_info
 
@@ -49,7 +50,7 @@ class Camera:
         self._noise: list = []
         self._publishers = {
             kind: node.create_publisher(kind, topic, qos_profile_sensor_data)
-            for kind, topic in ((Image, "image"), (CompressedImage, "image/compressed"), (CameraInfo, "camera_info"))
+            for kind, topic in ((Image, "image"), (CompressedImage, "image/compressed"), (CameraInfo, info_topic(node)))
         }
         self._depth = node.create_publisher(Image, "depth", qos_profile_sensor_data)
         self._stop = threading.Event()
