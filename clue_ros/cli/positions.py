@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--cards", type=int, default=100, metavar="N", help="random cards for each case (default 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the cards (default 0)")
-    parser.add_argument("--json", type=Path, default=Path("out/positions.json"), metavar="FILE", help="default out/positions.json")
+    default = Path("out/positions.json")
+    parser.add_argument("--json", type=Path, default=default, metavar="FILE", help=f"the rows (default {default})")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the rows (default: beside the JSON)")
     parser.add_argument("--markdown", action="store_true", help="the table as it stands in docs/results.md")
 
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     path = args.csv or args.json.with_suffix(".csv")
     for folder in (args.json.parent, path.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps({"cards": args.cards, "seed": args.seed, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    results = {"cards": args.cards, "seed": args.seed, "rows": rows}
+    args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

@@ -23,7 +23,7 @@ Lens = Tuple[float, float, float, float]  # fx, fy, cx, cy; pixels from the midd
 STILL = np.zeros(3)
 PLAIN, USB_K, USB_P = (600.0, 600.0, 320.0, 240.0), (568.0, 566.0, 322.0, 241.0), (443.0, 479.0, 331.0, 233.0)
 USB_D = (-0.35, 0.11, 0.0012, -0.0009, 0.0)  # a webcam's, by camera_calibration
-RATIONAL = (0.61, -2.63, 0.0009, -0.0003, 1.51, 0.49, -2.45, 1.44)  # of the kind that a time-of-flight camera's driver gives
+RATIONAL = (0.61, -2.63, 0.0009, -0.0003, 1.51, 0.49, -2.45, 1.44)  # as time-of-flight cameras have
 WIDE_K, FISHEYE = (290.0, 291.0, 319.0, 243.0), (0.02, -0.011, 0.004, -0.0011)
 LARGE_K, LARGE_FISHEYE = (1136.0, 1132.0, 644.0, 482.0), (580.0, 582.0, 638.0, 486.0)
 SIDE_TURN, SIDE_MOVE = cv2.Rodrigues(np.array((0.004, -0.01, 0.006)))[0], np.array((0.059, 0.001, -0.002))
@@ -40,8 +40,9 @@ class DepthCamera(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """One way of publishing a picture. k, p, d, fisheye: what camera_info says. The picture is raw, seen through K and D, or
-    `rectified`, seen through P; then it is cut to `roi`, and of each `binning` pixels one stays, or it is scaled to `scaled`."""
+    """One way of publishing a picture. k, p, d, fisheye: what camera_info says. The picture is raw, seen through K and
+    D, or `rectified`, seen through P; then it is cut to `roi`, and of each `binning` pixels one stays, or it is scaled
+    to `scaled`."""
 
     name: str
     k: Lens
@@ -123,10 +124,12 @@ class Card(NamedTuple):
 
 
 def measure(case: Case, cards: int = 100, seed: int = 0) -> Dict[str, Any]:
-    """The row of one case, its keys COLUMNS. Errors are millimetres of `cards` random cards that are wholly in the picture.
+    """The row of one case, its keys COLUMNS. Errors are millimetres of `cards` random cards that are wholly in the
+    picture.
 
-    placed: of how many there was a position. size_mm: median error of width and height. point_px: the farthest that a point
-    is pointed at beside its pixel. k_alone_mm: median error with K as it stands, without D, region, binning and registration.
+    placed: of how many there was a position. size_mm: median error of width and height. point_px: the farthest that a
+    point is pointed at beside its pixel. k_alone_mm: median error with K as it stands, without D, region, binning and
+    registration.
     """
     rng = np.random.default_rng(seed)
     camera = camera_model(case.calibration, case.size, case.rectified)
@@ -148,7 +151,9 @@ def measure(case: Case, cards: int = 100, seed: int = 0) -> Dict[str, Any]:
     return dict(zip(COLUMNS, (case.name, cards, len(off), *(round(float(figure), 2) for figure in figures))))
 
 
-def _place(case: Case, depth: np.ndarray, box: Box, camera: CameraModel) -> Optional[Tuple[np.ndarray, Tuple[float, ...]]]:
+def _place(
+    case: Case, depth: np.ndarray, box: Box, camera: CameraModel
+) -> Optional[Tuple[np.ndarray, Tuple[float, ...]]]:
     """As the node does it (ros/whereabouts.py)."""
     if case.depth is not None:
         theirs = camera_model(_calibration(case.depth.lens, case.depth.lens, case.depth.size), case.depth.size, True)

@@ -1,8 +1,8 @@
 """The numbers of a camera_info -> the camera of one picture, or the reason why there is none. No ROS.
 
-After image_geometry's PinholeCameraModel (ros-perception/vision_opencv): P is for the rectified image, K with D for the raw one;
-the region of interest shifts both and binning scales both. Beyond it, for drivers as they are: only K or only P may be
-filled, a picture may be a scaled one of the same shape, and numbers that cannot be true are refused.
+After image_geometry's PinholeCameraModel (ros-perception/vision_opencv): P is for the rectified image, K with D for the
+raw one; the region of interest shifts both and binning scales both. Beyond it, for drivers as they are: only K or only
+P may be filled, a picture may be a scaled one of the same shape, and numbers that cannot be true are refused.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """A camera_info: `width` x `height` of the full picture (0: not said), k and r row-major 3x3, p row-major 3x4, all for the
-    full picture; d in OpenCV's order; binning and roi say which picture of it is published. Zeros: not filled."""
+    """A camera_info: `width` x `height` of the full picture (0: not said), k and r row-major 3x3, p row-major 3x4, all
+    for the full picture; d in OpenCV's order; binning and roi say which picture of it is published. Zeros: not
+    filled."""
 
     k: Tuple[float, ...]
     p: Tuple[float, ...]
@@ -63,18 +64,18 @@ def camera_model(calibration: Calibration, size: Optional[Tuple[int, int]], rect
     Args:
         calibration: what the driver says.
         size: (width, height) of the picture in pixels; None: what the calibration says.
-        rectified: whether lines are straight in it: P is taken (K without distortion where only K is filled). False: it is
-            raw, K and D are taken. None: not known: raw where the lens distorts, else P.
+        rectified: whether lines are straight in it: P is taken (K without distortion where only K is filled). False: it
+            is raw, K and D are taken. None: not known: raw where the lens distorts, else P.
 
     Raises:
-        CalibrationError: not calibrated; numbers that are not finite, negative or impossible; a lens model that is not known;
-            a picture that is neither the region of interest nor, without one, of the full picture's shape.
+        CalibrationError: not calibrated; numbers that are not finite, negative or impossible; a lens model that is not
+            known; a picture that is neither the region of interest nor, without one, of the full picture's shape.
     """
     k = _pinhole("K", calibration.k[0], calibration.k[4], calibration.k[2], calibration.k[5])
     p = _pinhole("P", calibration.p[0], calibration.p[5], calibration.p[2], calibration.p[6])
     raw = calibration.distorts if rectified is None else not rectified
     if raw and k is None and calibration.distorts:
-        raise CalibrationError("camera_info has D but no K: rectify the image (rectified: yes), or have the driver fill K")
+        raise CalibrationError("camera_info has D but no K: take a rectified image, or have the driver fill K")
     chosen = (k or p) if raw else (p or k)
     if chosen is None:
         raise CalibrationError("camera_info has no focal length, K and P are zero: calibrate the camera")
@@ -87,7 +88,8 @@ def camera_model(calibration: Calibration, size: Optional[Tuple[int, int]], rect
     model = _windowed(full, calibration, size)
     if min(model.fx / model.width, model.fy / model.height) < NARROWEST:
         raise CalibrationError(
-            f"camera_info has a focal length of {chosen[0]:g} pixels for an image {model.width} wide: calibrate the camera"
+            f"camera_info has a focal length of {chosen[0]:g} pixels for an image {model.width} wide: calibrate the"
+            " camera"
         )
     return model
 
@@ -136,15 +138,15 @@ def _lens(calibration: Calibration) -> Tuple[Tuple[float, ...], bool]:
     known = name in POLYNOMIALS and len(d) in COEFFICIENTS
     if not known or (not name and len(d) == 4):  # 4 without a name may be a fisheye's
         raise CalibrationError(
-            f"camera_info has the lens model {calibration.distortion_model[:40]!r} with {len(d)} coefficients, which is not"
-            " known: rectify the image and take the rectified topic"
+            f"camera_info has the lens model {calibration.distortion_model[:40]!r} with {len(d)} coefficients, which is"
+            " not known: rectify the image and take the rectified topic"
         )
     return d, False
 
 
 def _windowed(full: CameraModel, calibration: Calibration, size: Optional[Tuple[int, int]]) -> CameraModel:
-    """The camera of the published picture: shifted by the region of interest, then divided by the binning, as in image_geometry;
-    scaled where it is a whole picture of another size and of the same shape."""
+    """The camera of the published picture: shifted by the region of interest, then divided by the binning, as in
+    image_geometry; scaled where it is a whole picture of another size and of the same shape."""
     roi, whole = calibration.roi, (calibration.width, calibration.height)
     bins = tuple(max(1, value) for value in calibration.binning)
     cut = roi != Region()
@@ -153,8 +155,8 @@ def _windowed(full: CameraModel, calibration: Calibration, size: Optional[Tuple[
         # A last bin that is only half filled may reach out.
         if cut and whole[axis] and begins + length > whole[axis] + bins[axis] - 1:
             raise CalibrationError(
-                f"camera_info's region of interest {roi.width}x{roi.height} at ({roi.x}, {roi.y}) reaches out of its full"
-                f" picture of {whole[0]}x{whole[1]}: correct the driver"
+                f"camera_info's region of interest {roi.width}x{roi.height} at ({roi.x}, {roi.y}) reaches out of its"
+                f" full picture of {whole[0]}x{whole[1]}: correct the driver"
             )
     # A side of 0 is not known: the picture's own.
     sides = tuple(region or full for region, full in zip((roi.width, roi.height), (0, 0) if cut else whole))
@@ -163,8 +165,8 @@ def _windowed(full: CameraModel, calibration: Calibration, size: Optional[Tuple[
     if min(size) <= 0:
         raise CalibrationError("camera_info has no width and height, and there is no image yet")
     model = replace(
-        full, fx=full.fx / bins[0], fy=full.fy / bins[1], cx=(full.cx - roi.x) / bins[0], cy=(full.cy - roi.y) / bins[1],
-        width=size[0], height=size[1],
+        full, fx=full.fx / bins[0], fy=full.fy / bins[1], cx=(full.cx - roi.x) / bins[0],
+        cy=(full.cy - roi.y) / bins[1], width=size[0], height=size[1],
     )  # fmt: skip
     if all(not side or abs(side - pixels) < 1 for side, pixels in zip(told, size)):
         return model

@@ -1,7 +1,7 @@
 """One calibrated camera: pixels to rays and points to pixels, in batches. Pure functions of a frozen dataclass.
 
-Pixels count from the corner of the image's first pixel, as boxes do. The numbers of a calibration count from its centre,
-as camera_info and OpenCV do: half a pixel apart.
+Pixels count from the corner of the image's first pixel, as boxes do. The numbers of a calibration count from its
+centre, as camera_info and OpenCV do: half a pixel apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 NEAREST = 1e-6  # metres in front of the lens; what is nearer, or behind it, is in no picture
-STRAY = 1e-3  # of the focal length: a ray that comes back farther from its pixel is none; half a pixel at a focal of 500
+STRAY = 1e-3  # of the focal length: a ray that comes back farther from its pixel is none
 NEWTON_STEPS = 8
 FIELD = 16  # places from a picture's middle to its rim at which its field of view is measured
 STEP = 1e-6  # of the focal length, for derivatives
@@ -25,11 +25,11 @@ CONVERGED = 1e-7  # of the focal length: a ten-thousandth of a pixel
 class CameraModel:
     """A camera for pictures of `width` x `height` pixels.
 
-    fx, fy, cx, cy: pixels. distortion: OpenCV's coefficients in OpenCV's order: 4, 5, 8, 12 or 14 of cv2.projectPoints, or 4 of
-    cv2.fisheye with `fisheye`; empty: a pinhole. rotation: row-major 3x3, from the lens's axes to those of the optical
-    frame (R of a raw stereo camera); None: the same. origin: (x, y) in metres of the optical frame where all rays begin: other
-    than 0 for the second camera of a stereo pair, whose frame is that of the first. scaled: the calibration is for a
-    picture of another size (of the same shape), and was scaled.
+    fx, fy, cx, cy: pixels. distortion: OpenCV's coefficients in OpenCV's order: 4, 5, 8, 12 or 14 of cv2.projectPoints,
+    or 4 of cv2.fisheye with `fisheye`; empty: a pinhole. rotation: row-major 3x3, from the lens's axes to those of the
+    optical frame (R of a raw stereo camera); None: the same. origin: (x, y) in metres of the optical frame where all
+    rays begin: other than 0 for the second camera of a stereo pair, whose frame is that of the first. scaled: the
+    calibration is for a picture of another size (of the same shape), and was scaled.
     """
 
     fx: float
@@ -45,7 +45,8 @@ class CameraModel:
     scaled: bool = False
 
     def rays(self, pixels: np.ndarray, size: Optional[Tuple[int, int]] = None) -> np.ndarray:
-        """float64[..., 2]: (dx/dz, dy/dz) in the optical frame of what is seen at `pixels`; NaN where the lens sees nothing.
+        """float64[..., 2]: (dx/dz, dy/dz) in the optical frame of what is seen at `pixels`; NaN where the lens sees
+        nothing.
 
         pixels: float[..., 2], (x, y). size: (width, height) of the image that they count in; None: the camera's own.
         What is z metres away along the axis is at `origin` + ray * z.
@@ -65,14 +66,15 @@ class CameraModel:
         return seen.reshape(pixels.shape)
 
     def points(self, pixels: np.ndarray, z: "np.ndarray | float") -> np.ndarray:
-        """float64[..., 3]: metres in the optical frame of what is seen at `pixels` [..., 2] and is z metres away along the axis."""
+        """float64[..., 3]: metres in the optical frame of what is seen at `pixels` [..., 2] and is z metres away along
+        the axis."""
         z = np.asarray(z, np.float64)[..., None]
         flat = self.origin + self.rays(pixels) * z
         return np.concatenate((flat, np.broadcast_to(z, (*flat.shape[:-1], 1))), axis=-1)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """float64[..., 2]: where `points` [..., 3], metres in the optical frame, are in the picture or beside it. NaN behind the
-        camera, and where the lens would have to bend light from outside its field."""
+        """float64[..., 2]: where `points` [..., 3], metres in the optical frame, are in the picture or beside it. NaN
+        behind the camera, and where the lens would have to bend light from outside its field."""
         points = np.asarray(points, np.float64)
         flat = points.reshape(-1, 3) - (*self.origin, 0.0)
         if self.rotation is not None:
@@ -91,8 +93,8 @@ class CameraModel:
         """The same camera for the same picture scaled to `width` x `height`."""
         across, down = width / self.width, height / self.height
         return CameraModel(
-            self.fx * across, self.fy * down, (self.cx + 0.5) * across - 0.5, (self.cy + 0.5) * down - 0.5, width, height,
-            self.distortion, self.fisheye, self.rotation, self.origin, scaled=True,
+            self.fx * across, self.fy * down, (self.cx + 0.5) * across - 0.5, (self.cy + 0.5) * down - 0.5,
+            width, height, self.distortion, self.fisheye, self.rotation, self.origin, scaled=True,
         )  # fmt: skip
 
     @property
@@ -123,7 +125,8 @@ def _distorted(ahead: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
 
 
 def _undistorted(seen: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
-    """The inverse by OpenCV, whose fixed-point steps are followed by Newton's; NaN where none comes back to its pixel."""
+    """The inverse by OpenCV, whose fixed-point steps are followed by Newton's; NaN where none comes back to its
+    pixel."""
     if not len(seen):
         return seen
     known = np.asarray(coefficients, np.float64)
@@ -139,7 +142,7 @@ def _undistorted(seen: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
                 break
             ahead[apart] += np.clip(_newton(ahead[apart], missing, known), -0.5, 0.5)
         comes_back = np.abs(seen - _distorted(ahead, known)).max(axis=1) <= STRAY
-        # Where distances shrink outwards the polynomial has turned: no lens does that, it is beyond what was calibrated.
+        # Where distances shrink outwards the polynomial has turned, as no lens does: that was not calibrated.
         outward = _distorted(ahead * (1 + STEP), known) - _distorted(ahead, known)
         opens = (outward * seen).sum(axis=1) >= 0.0
     return np.where((comes_back & opens)[:, None], ahead, np.nan)
@@ -162,7 +165,8 @@ def _fisheye_distorted(ahead: np.ndarray, coefficients: Sequence[float]) -> np.n
     if not len(ahead):
         return ahead
     solid = np.column_stack((ahead, np.ones(len(ahead))))[:, None]
-    seen, _ = cv2.fisheye.projectPoints(solid, np.zeros(3), np.zeros(3), np.eye(3), np.asarray(coefficients, np.float64))
+    known = np.asarray(coefficients, np.float64)
+    seen, _ = cv2.fisheye.projectPoints(solid, np.zeros(3), np.zeros(3), np.eye(3), known)
     return seen.reshape(-1, 2)
 
 

@@ -1,5 +1,5 @@
-"""A depth image as another camera would see it, as depth_image_proc's register node does it: every depth pixel becomes a point,
-the point is taken to the other camera and projected, and the nearest one in a pixel counts (z-buffer). No ROS.
+"""A depth image as another camera would see it, as depth_image_proc's register node does it: every depth pixel becomes
+a point, the point is taken to the other camera and projected, and the nearest one in a pixel counts (z-buffer). No ROS.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from clue_ros.lens.model import CameraModel
 from clue_ros.types import Box
 
-DENSITY = 0.75  # grid cells for each depth pixel, along a side: fewer leave no holes where a surface is seen a little larger
+DENSITY = 0.75  # grid cells for each depth pixel, along a side: no holes where a surface is seen a little larger
 SAMPLES = 9  # along a side, to compare two cameras
 AGREES = 1.0  # pixels, of the coarser of the two
 DISTANCES = 8  # along each ray of a window, at which it is looked for in the depth image
@@ -28,13 +28,14 @@ def registered(
 
     Args:
         depth: float32[h, w] in metres along the depth camera's axis, NaN invalid; `depth_camera` is for its size.
-        rotation, translation: float[3, 3] and float[3] in metres: take points of the depth camera's optical frame to the other's.
+        rotation, translation: float[3, 3] and float[3] in metres: take points of the depth camera's optical frame to
+            the other's.
         camera: of the picture that the depth shall fit to.
         window: pixels of that picture; only what is seen in it is wanted, the rest may be NaN. Saves most of the time.
 
-    Returns float32[h', w'] in metres along the camera's axis, NaN where nothing is seen. It covers the camera's picture, and is
-    coarser than it where the depth image is: no finer grid than the depth image could fill is made, for it would be full of
-    holes through which the background shows.
+    Returns float32[h', w'] in metres along the camera's axis, NaN where nothing is seen. It covers the camera's
+    picture, and is coarser than it where the depth image is: no finer grid than the depth image could fill is made, for
+    it would be full of holes through which the background shows.
     """
     density = min(1.0, DENSITY * min(depth_camera.fx / camera.fx, depth_camera.fy / camera.fy))
     width, height = (max(1, round(side * density)) for side in (camera.width, camera.height))
@@ -66,8 +67,8 @@ def _part(
     depth: np.ndarray, depth_camera: CameraModel, rotation: np.ndarray, translation: np.ndarray, camera: CameraModel,
     window: Box,
 ) -> Tuple[slice, slice]:  # fmt: skip
-    """(rows, columns) of the depth image that hold whatever may be seen in the window, at any distance that occurs; all of it
-    where that cannot be told."""
+    """(rows, columns) of the depth image that hold whatever may be seen in the window, at any distance that occurs; all
+    of it where that cannot be told."""
     everything = slice(None), slice(None)
     occurring = depth[(depth > 0) & np.isfinite(depth)]
     if not occurring.size:
@@ -90,8 +91,8 @@ def _part(
 
 
 def agree(depth_camera: CameraModel, camera: CameraModel) -> bool:
-    """Whether a depth image of the one camera fits to the picture of the other as it is, both in one frame: the same rays at
-    the same places, whatever their sizes."""
+    """Whether a depth image of the one camera fits to the picture of the other as it is, both in one frame: the same
+    rays at the same places, whatever their sizes."""
     across, down = np.meshgrid(*(np.linspace(0.05, 0.95, SAMPLES) for _ in range(2)))
     places = np.stack((across, down), axis=-1).reshape(-1, 2)
     there = camera.project(depth_camera.points(places * (depth_camera.width, depth_camera.height), 1.0))

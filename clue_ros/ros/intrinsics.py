@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo
 
 from clue_ros.lens.calibration import Calibration, Region
 
-TRANSPORTS = ("compressed", "compressedDepth", "theora", "ffmpeg", "zstd", "foxglove", "rvl", "draco")  # image_transport's names
+TRANSPORTS = ("compressed", "compressedDepth", "theora", "ffmpeg", "zstd", "foxglove", "rvl", "draco")
 LOOKED_AT = 3  # last parts of a topic's name: before them stand robots and cameras, whatever they are called
 
 
@@ -42,8 +42,8 @@ def info_beside(topic: str) -> str:
 
 
 def rectified(setting: str, topic: str) -> Rectified:
-    """setting: the parameter `rectified`, auto, yes or no. auto goes by the topic's name, from its end: "rect" and "rectified"
-    (image_rect, image_rect_color, rect/image) or "raw" (image_raw)."""
+    """setting: the parameter `rectified`, auto, yes or no. auto goes by the topic's name, from its end: "rect" and
+    "rectified" (image_rect, image_rect_color, rect/image) or "raw" (image_raw)."""
     if setting != "auto":
         return Rectified(setting == "yes", "parameter rectified")
     for part in reversed(base_topic(topic).split("/")[-LOOKED_AT:]):

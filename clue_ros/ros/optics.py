@@ -80,8 +80,8 @@ class Optics:
         if differ(info.header.frame_id, frame_id):
             raise NoPositionError(
                 "foreign_camera_info",
-                f"camera_info on {self.topics.info} is of frame {info.header.frame_id!r}, the image of {frame_id!r}: remap"
-                " `camera_info` to the one beside the image",
+                f"camera_info on {self.topics.info} is of frame {info.header.frame_id!r}, the image of {frame_id!r}:"
+                " remap `camera_info` to the one beside the image",
             )
         try:
             return camera_model(calibration_of(info), size, self.rectified.value)
@@ -108,8 +108,8 @@ class Optics:
             raise NoPositionError("depth_calibration", f"{error} ({topic})") from error
 
     def fits(self, header: Header, size: Tuple[int, int], camera: CameraModel, info: Optional[CameraInfo]) -> bool:
-        """Whether depth of the image's own frame lies pixel on pixel, scaled, on the picture of `camera`; False: it must be
-        brought over by its own camera_info.
+        """Whether depth of the image's own frame lies pixel on pixel, scaled, on the picture of `camera`; False: it
+        must be brought over by its own camera_info.
 
         Raises:
             NoPositionError: it does not, and there is no camera_info of its own.
@@ -159,14 +159,15 @@ class Optics:
 
     def unregistered(self, depth_frame: str, image_frame: str, error: NoPositionError) -> NoPositionError:
         return NoPositionError(
-            error.kind, f"depth is of frame {depth_frame!r}, the image of {image_frame!r}: not registered, and {error}. {ALIGNED}"
+            error.kind,
+            f"depth is of frame {depth_frame!r}, the image of {image_frame!r}: not registered, and {error}. {ALIGNED}",
         )
 
     def no_transform(self, depth_frame: str, image_frame: str, why: str) -> NoPositionError:
         return NoPositionError(
             "no_transform",
-            f"depth is of frame {depth_frame!r}, the image of {image_frame!r}: not registered, and tf2 has no transform ({why})."
-            f" {ALIGNED}",
+            f"depth is of frame {depth_frame!r}, the image of {image_frame!r}: not registered, and tf2 has no transform"
+            f" ({why}). {ALIGNED}",
         )
 
     def no_depth(self, offset: float) -> NoPositionError:
@@ -177,12 +178,14 @@ class Optics:
         if age is None:
             return self._none_yet("depth image", "no_depth", self.topics.depth)
         if age > FLOWS_S:
-            return NoPositionError("depth_stopped", f"the newest depth image on {self.topics.depth} came {age:.1f} s ago: see to"
-                                   " the depth camera")
+            return NoPositionError(
+                "depth_stopped",
+                f"the newest depth image on {self.topics.depth} came {age:.1f} s ago: see to the depth camera",
+            )
         return NoPositionError(
             "depth_offset",
-            f"no depth image on {self.topics.depth} within {self._max_offset_s:g} s of the image, the nearest is {offset:.2f} s"
-            " off: synchronise their clocks, or raise max_depth_offset_s",
+            f"no depth image on {self.topics.depth} within {self._max_offset_s:g} s of the image, the nearest is"
+            f" {offset:.2f} s off: synchronise their clocks, or raise max_depth_offset_s",
         )
 
     def report(self, lost: Optional[NoPositionError]) -> None:
@@ -201,9 +204,14 @@ class Optics:
         given = f"{self.topics.name}/{name}" if self.topics.name else name
         publishers = self._node.count_publishers(topic)
         if publishers == 0:
-            return NoPositionError(f"{kind}_topic", f"nobody publishes {topic}: start the camera's {name}, or remap `{given}`")
-        return NoPositionError(kind, f"no {what} arrived on {topic} yet, though it has {publishers} publisher(s): see to the camera"
-                               " and the DDS profile")
+            return NoPositionError(
+                f"{kind}_topic", f"nobody publishes {topic}: start the camera's {name}, or remap `{given}`"
+            )
+        return NoPositionError(
+            kind,
+            f"no {what} arrived on {topic} yet, though it has {publishers} publisher(s): see to the camera and the DDS"
+            " profile",
+        )
 
 
 def differ(one: str, other: str) -> bool:

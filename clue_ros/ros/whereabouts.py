@@ -63,7 +63,8 @@ class DepthOf:
 
     @property
     def offset(self) -> float:
-        """Seconds, of stamps, between the colour image and the depth image nearest to it so far; infinite: none came."""
+        """Seconds, of stamps, between the colour image and the depth image nearest to it so far; infinite: none
+        came."""
         return self._nearest
 
     @property
@@ -130,7 +131,9 @@ class Whereabouts:
     async def _place(self, box: Box, size: Tuple[int, int], waiting: Waiting) -> Place:
         """Raises NoPositionError."""
         if self._depth is None:
-            raise NoPositionError("undated", "the image of the goal has no stamp, so no depth image belongs to it: stamp it")
+            raise NoPositionError(
+                "undated", "the image of the goal has no stamp, so no depth image belongs to it: stamp it"
+            )
         if self._depth.due:
             self._deadline = time.monotonic() + DEPTH_PATIENCE_S
             come = waiting.future()
@@ -144,10 +147,13 @@ class Whereabouts:
         if place is None:
             raise NoPositionError(
                 "no_depth_in_box",
-                "the depth image has too few valid pixels in the box: the thing may be glossy, transparent, too near or too far",
+                "the depth image has too few valid pixels in the box: the thing may be glossy, transparent, too near or"
+                " too far",
             )
         if not np.isfinite((*place.position, *place.size)).all():
-            raise NoPositionError("beyond_lens", "the box reaches out of what camera_info's lens model can see: calibrate it there")
+            raise NoPositionError(
+                "beyond_lens", "the box reaches out of what camera_info's lens model can see: calibrate it there"
+            )
         x, y, z = place.position
         return place._replace(position=(x + camera.origin[0], y + camera.origin[1], z))
 

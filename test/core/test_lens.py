@@ -1,4 +1,5 @@
-"""Cameras against independent truth: image_geometry's published formulas, written out here, and OpenCV's own projections."""
+"""Cameras against independent truth: image_geometry's published formulas, written out here, and OpenCV's own
+projections."""
 
 from __future__ import annotations
 
@@ -202,7 +203,8 @@ def test_an_unknown_lens_that_bends_nothing():
 
 
 def test_the_right_camera_of_a_stereo_pair():
-    """P's fourth column: u = (fx X + Tx) / Z + cx, points and answers in the left camera's frame (sensor_msgs/CameraInfo)."""
+    """P's fourth column: u = (fx X + Tx) / Z + cx, points and answers in the left camera's frame
+    (sensor_msgs/CameraInfo)."""
     right = replace(USB, p=p_of(443.0, 479.0, 331.0, 233.0, -443.0 * 0.12))
     points = scattered(0.3)
     x, y, z = points.T

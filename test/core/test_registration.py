@@ -1,4 +1,5 @@
-"""Depth of another camera: a scene of planes, whose true depth for every pixel of either camera is computed by ray and plane."""
+"""Depth of another camera: a scene of planes, whose true depth for every pixel of either camera is computed by ray and
+plane."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ WALL = 1.6
 
 
 def truth(camera, turn, move):
-    """float32[H, W]: the depth in the camera's own frame; turn and move take its points to the colour frame. By intersecting rays
-    with planes z = constant of the colour frame."""
+    """float32[H, W]: the depth in the camera's own frame; turn and move take its points to the colour frame. By
+    intersecting rays with planes z = constant of the colour frame."""
     v, u = np.mgrid[0:camera.height, 0:camera.width]
     direction = np.stack(((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)), axis=-1) @ turn.T
     wall = (WALL - move[2]) / direction[..., 2]

@@ -1,4 +1,5 @@
-"""Positions over DDS: whatever a driver says of its camera, what comes out is right or is not there, with the reason."""
+"""Positions over DDS: whatever a driver says of its camera, what comes out is right or is not there, with the
+reason."""
 
 from __future__ import annotations
 
@@ -210,7 +211,8 @@ SHIFT = 0.06  # metres: the depth camera is so far to the left of the colour cam
 
 
 def seen_by_depth_camera():
-    """640x480 in metres: a wall, and a card of 0.1 m about (0, 0, 0.8) of the colour frame, computed for the depth camera."""
+    """640x480 in metres: a wall, and a card of 0.1 m about (0, 0, 0.8) of the colour frame, computed for the depth
+    camera."""
     v, u = np.mgrid[0:480, 0:640]
     x = (u - 319.5) / 380 * 0.8 - SHIFT  # in the colour frame, if it is the card
     y = (v - 239.5) / 380 * 0.8
@@ -267,7 +269,8 @@ def test_depth_of_another_frame_without_tf2(make_bench, monkeypatch):
 
 
 def test_depth_of_the_same_frame_with_another_lens_is_brought_over(make_bench):
-    """The frames agree, their own camera_infos do not: one of them is right, and that is the one about the depth's pixels."""
+    """The frames agree, their own camera_infos do not: one of them is right, and that is the one about the depth's
+    pixels."""
     bench, tell_info = unregistered(make_bench, FRAME, middle=0.05)
     newest = watch(bench)
     v, u = np.mgrid[0:480, 0:640]
