@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Deque, Dict, List, Optional, Sequence, Tuple
 
 from clue_ros.console.chips import chips_for
-from clue_ros.dialogue import phrases
+from clue_ros.dialogue.stopping import is_stop
 from clue_ros.types import Box
 
 PERSON, ROBOT = "person", "robot"
@@ -145,7 +145,7 @@ class Dialogues:
             return
         due = self._due(text)
         goes_on = current is not None and current.open and due is None
-        if goes_on and (current.question is not None or phrases.is_give_up(text)):
+        if goes_on and (current.question is not None or is_stop(text)):
             self._add(current, turn)
             current.question, current.chips, current.last_word = None, (), now
             return

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import List, Optional, Tuple
 
-from clue_ros.dialogue.phrases import is_give_up
 from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import End, Policy
+from clue_ros.dialogue.stopping import is_stop
 from clue_ros.types import Answer, Box, Decision, Turn
 
 QUESTION = OPEN_QUESTION  # what the robot would have asked: the words of a correction answer it
@@ -106,7 +106,7 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
         x, y = answer.point if answer.point is not None else Box(*answer.box).center
         on_target = past is not None and past.box.x0 <= x <= past.box.x1 and past.box.y0 <= y <= past.box.y1
         return None if on_target else Correction(Kind.POINTED, answer, said)
-    if is_give_up(said):
+    if is_stop(said):
         return Correction(Kind.WITHDRAW, said=said)
     denied, body = _without_no(said)
     if not body:

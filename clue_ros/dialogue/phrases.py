@@ -1,4 +1,4 @@
-"""What the robot says when a dialogue ends, and how it hears that the person gives up.
+"""What the robot says when a dialogue ends, and words that name nothing.
 
 Pure functions from values to text; the only module that holds sentences, so that another language is one file.
 """
@@ -12,34 +12,6 @@ from clue_ros.dialogue.steps import End
 from clue_ros.types import Answer, Decision
 
 MAX_QUOTED_CHARACTERS = 80
-
-# Politeness around a give-up phrase that does not change its meaning.
-_FILLERS = frozenset(
-    "oh ok okay well please no actually sorry just hey robot then now all right thanks thank you so ah um".split()
-)
-_GIVE_UP = frozenset(
-    {
-        "never mind",
-        "nevermind",
-        "never mind it",
-        "never mind that",
-        "nvm",
-        "cancel",
-        "cancel it",
-        "cancel that",
-        "cancel this",
-        "forget it",
-        "forget that",
-        "forget about it",
-        "forget about that",
-        "stop",
-        "stop it",
-        "stop that",
-        "stop asking",
-        "abort",
-    }
-)
-
 
 # Answers and politeness that name nothing. Words that may be a whole instruction ("right", "robot", "well") are not here.
 _NAMELESS = frozenset(
@@ -60,20 +32,6 @@ _HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")
 def speaks_of_place(words: str) -> bool:
     """Whether words need a gesture: "this one", "the one here"."""
     return _HERE.search(words.lower()) is not None
-
-
-def is_give_up(text: str) -> bool:
-    """True if `text` as a whole means "end this dialogue": "Never mind!", "oh, forget it please".
-
-    The whole utterance has to say so: "the one beside the stop sign" is an answer. Case, punctuation and polite
-    fillers do not matter.
-    """
-    words = re.sub(r"[^\w\s]", " ", text.lower().replace("'", "")).split()
-    if not words:
-        return False
-    # Both with and without fillers: "no" alone is an answer, "no, never mind" is not.
-    kept = [word for word in words if word not in _FILLERS]
-    return " ".join(words) in _GIVE_UP or " ".join(kept) in _GIVE_UP
 
 
 def closing(end: End, expression: str, decision: Optional[Decision] = None, corrected: bool = False) -> str:

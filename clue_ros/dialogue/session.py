@@ -28,6 +28,7 @@ from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.steps import (
     PERSON, ROBOT, Ask, Continue, End, Finish, Ignored, Policy, Step, Utterance,
 )  # fmt: skip
+from clue_ros.dialogue.stopping import is_stop
 from clue_ros.types import Answer, Decision, Outcome, Turn
 
 __all__ = [
@@ -163,7 +164,7 @@ class DialogueSession:
         if not text and not pointed:
             return Ignored("the answer is empty")
         # "Never mind" also counts while the model is still thinking; any other words then have no question to answer.
-        if text and phrases.is_give_up(text):
+        if text and is_stop(text):
             return self._abandon(text, now)
         if self._state is not _State.ASKING or self._question is None:
             return Ignored("no question is open")

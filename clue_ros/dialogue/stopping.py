@@ -143,8 +143,8 @@ def _complaint(words: Sequence[str]) -> int:
 
 def _after_names(words: Sequence[str]) -> List[Sequence[str]]:
     """What follows "Anna", "hey Anna," or "hey little one"; one word that is nobody's name is "bus" in "bus stop"."""
-    begin = next((at for at, word in enumerate(words) if word != _BREAK and word not in FILLERS), len(words))
-    if begin == len(words) or words[begin] in NO_NAMES or words[begin] in HALT or words[begin] in DROP:
+    begin = max(at for at, effect in enumerate(_reach(words)[0]) if effect is not None)
+    if begin == len(words) or words[begin] in NO_NAMES:
         return []
     greeted = begin > 0 and words[begin - 1] in GREETINGS
     return [words[begin + length :] for length in ((1, 2) if greeted else (1,)) if begin + length < len(words)]

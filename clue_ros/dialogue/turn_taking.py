@@ -26,8 +26,9 @@ from clue_ros.dialogue.acts import (
     Target, Why,
 )  # fmt: skip
 from clue_ros.dialogue.correction import Concluded, Kind, understand
-from clue_ros.dialogue.phrases import is_give_up, names_nothing, speaks_of_place, withdrawn
+from clue_ros.dialogue.phrases import names_nothing, speaks_of_place, withdrawn
 from clue_ros.dialogue.steps import Finish, Ignored
+from clue_ros.dialogue.stopping import is_stop
 from clue_ros.types import Answer, InvalidExpressionError
 
 NO_QUESTION = "no question is open"
@@ -219,7 +220,7 @@ class TurnTaking:
 
     def _give_up(self, answer: Answer, now: float) -> Acts:
         """Words that end the open dialogue or take the last target back; nothing if they are others, or nothing is open."""
-        if not answer.text or answer.point is not None or answer.box is not None or not is_give_up(answer.text):
+        if not answer.text or answer.point is not None or answer.box is not None or not is_stop(answer.text):
             return ()
         if self._current is None:
             return self._correct(answer, now, may_reopen=False)
@@ -256,7 +257,7 @@ class TurnTaking:
     def _instruct(self, text: str, now: float) -> Acts:
         if not self._may_start:
             return (Ignore(Why.MODE, f"{NO_QUESTION}, and speech_mode is answer"),)
-        if is_give_up(text) or names_nothing(text):  # late: no model may look for a thing called "stop" or "yes"
+        if is_stop(text) or names_nothing(text):  # late: no model may look for a thing called "stop" or "yes"
             return (Ignore(Why.TURN, "no dialogue is open, and no target that could be taken back"),)
         try:
             instruction = self._instruct_from(text)

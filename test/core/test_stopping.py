@@ -99,7 +99,7 @@ def test_what_comes_after_words_of_stopping(said, rest):
 WORDS = sorted({said for said, _ in STOPS if re.fullmatch(r"[a-z' ’-]+", said)} - {"stop asking"})
 SIGNS = st.sampled_from([" ", ", ", ". ", "! ", "!! ", "... ", "; ", " - ", "… ", "? ", " — ", ".", "!", "\n", "  "])
 FILLER = st.sampled_from(["please", "no", "oh", "okay", "robot", "hey", "um", "I said", "right now", "just",
-    "thank you", "oh my god"])
+                          "thank you", "oh my god"])
 NAMES = st.sampled_from(["Anna", "Robbie", "Stretch", "TIAGo", "Karl-Heinz", "José", "Müller", "HAL"])
 CASES = st.sampled_from([str, str.upper, str.lower, str.title, str.capitalize, str.swapcase])
 
@@ -120,39 +120,38 @@ def test_fillers_around_change_nothing(before, words, after, case):
 
 @settings(max_examples=200, deadline=None)
 @given(NAMES, st.sampled_from(["", "hey ", "Oh, ", "okay "]), st.sampled_from([", ", "! ", " - ", ". "]),
-    st.sampled_from(WORDS), CASES)
+       st.sampled_from(WORDS), CASES)
 def test_a_name_in_front_changes_nothing(name, greeting, sign, words, case):
     assert is_stop(case(f"{greeting}{name}{sign}{words}"))
 
 
 @given(NAMES, st.sampled_from(["stop", "halt", "freeze", "wait", "don't", "stop it", "hold on", "no stop stop",
-    "never mind", "stop please"]))
+                              "never mind", "stop please"]))
 def test_a_name_without_a_sign(name, words):
     if "-" not in name:
         assert is_stop(f"{name} {words}") and is_stop(f"hey {name} {words}")
 
 
 ONE_WORD = ("stop", "halt", "freeze", "wait", "hold", "cancel", "abort", "quit", "enough", "whoa", "pause",
-    "emergency stop")
+            "emergency stop")
 THINGS = st.sampled_from(["sign", "watch", "button", "pop", "light", "mug", "lamp",
-    *[words[0] for words in NOUNS.values()]])
-REQUESTS = st.sampled_from(["{}", "give me {}", "no, {}", "{} please", "take {}, the red one", "I mean {}",
-    "it is {}", "not {}", "is there {}",
-                            "hold {}", "don't forget {}", "{} or the blue one", "put {} on the plate", "robot,
-                            bring me {}"])  # fmt: skip
+                          *[words[0] for words in NOUNS.values()]])
+REQUESTS = st.sampled_from([
+    "{}", "give me {}", "no, {}", "{} please", "take {}, the red one", "I mean {}", "it is {}", "not {}", "is there {}",
+    "hold {}", "don't forget {}", "{} or the blue one", "put {} on the plate", "robot, bring me {}",
+])  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["the {w} {t}", "a red {w} {t}", "the {t} next to the {w} {t}", "the {w} {t} on the left",
-    "my {w} {t}"]),
+@given(st.sampled_from(["the {w} {t}", "a red {w} {t}", "the {t} by the {w} {t}", "the {w} {t} on the left"]),
        st.sampled_from(ONE_WORD), THINGS, REQUESTS, CASES)  # fmt: skip
 def test_a_request_for_a_thing_of_that_name_is_none(phrase, word, thing, request, case):
     assert not is_stop(case(request.format(phrase.format(w=word, t=thing))))
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["wait, ", "no wait, ", "stop, ", "Stop! ", "hold on, ", "hang on, ", "don't, ",
-    "wait wait ", "stop stop stop ", "cancel that, "]),
+@given(st.sampled_from(["wait, ", "no wait, ", "stop, ", "Stop! ", "hold on, ", "hang on, ", "don't, ", "wait wait ",
+                        "stop stop stop ", "cancel that, "]),
        st.sampled_from(["", "I mean ", "I meant ", "take ", "give me ", "no, ", "I want "]), THINGS,
        st.sampled_from(["the {}", "the red {}", "the {} on the left", "the other {}"]), CASES)  # fmt: skip
 def test_words_of_stopping_before_a_request_take_back_and_name(head, verb, thing, phrase, case):
