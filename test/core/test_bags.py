@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 
 from clue_ros.bags.errors import BagError, MissingTopicError, TruthError
-from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics, typestore
+from clue_ros.bags.reading import IMAGE, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.events import NS, ReplaySettings
 from clue_ros.bags.stream import header_stamp
 from clue_ros.bags.suite import evaluate_bag, save
