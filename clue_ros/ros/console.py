@@ -14,7 +14,6 @@ from typing import Any, Callable, Dict, List, Optional
 
 from geometry_msgs.msg import Point, PointStamped
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Header, String
 
@@ -220,28 +219,18 @@ class Console(Node):
 
 def main(args: Optional[List[str]] = None) -> int:
     """Serves until SIGINT or SIGTERM; 2 where it may not or cannot listen as it is told."""
-    import rclpy
 
-    stop = spinning.init(args)
-    executor = SingleThreadedExecutor()
-    node: Optional[Console] = None
-    try:
+    def make() -> Console:
         node = Console()
-        executor.add_node(node)
-        node.start()
-        spinning.spin_while(executor, lambda: not stop)
-    except ClueError as error:
-        print(f"console: {error}", file=sys.stderr)
-        return 2
-    except ExternalShutdownException:
-        pass  # somebody else shut the context down
-    finally:
-        if node is not None:
+        try:
+            node.start()
+        except BaseException:
             node.close()
-            executor.shutdown()
             node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+            raise
+        return node
+
+    return spinning.run("console", make, args)
 
 
 if __name__ == "__main__":

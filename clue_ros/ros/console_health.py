@@ -11,6 +11,7 @@ from rclpy.node import Node
 
 from clue_ros.console.state import ConsoleState
 from clue_ros.ros.console_ears import CameraEars
+from clue_ros.ros.lifecycle import CONFIGURING
 
 PERIOD_S = 0.5
 SILENT_S = 3.0  # a node that has not answered for so long is away
@@ -36,6 +37,7 @@ class ConsoleHealth:
         self._asked = 0.0
         self._answered: Optional[float] = None
         self._label = "away"
+        self._loads = False
         self._model: Optional[str] = None
         self._lines: List[dict] = []
         try:
@@ -84,7 +86,8 @@ class ConsoleHealth:
             return
         self._answered = time.monotonic()
         label = done.result().current_state.label
-        label = label if label in ("active", "inactive", "unconfigured") else "inactive"
+        self._loads = label == CONFIGURING
+        label = "unconfigured" if self._loads else label if label in ("active", "inactive", "unconfigured") else "inactive"
         if label != self._label:
             self._label = label
             if label == "unconfigured":
@@ -112,6 +115,8 @@ class ConsoleHealth:
                 f"{self._name} is not there. Start it: ros2 run clue_ros clue_node --ros-args -r __ns:={namespace}; the same"
                 " ROS_DOMAIN_ID and namespace for it and this console."
             )
+        if self._label == "unconfigured" and self._loads:
+            return f"{self._name} loads its model; its line on /diagnostics counts the seconds."
         if self._label == "unconfigured":
             return f"No model is loaded; the node's log says why. Then: ros2 lifecycle set {self._name} configure"
         if self._label == "inactive":

@@ -142,22 +142,25 @@ class Demo:
         return True
 
     def _wait_for_the_node(self) -> None:
-        """Until the node is active. Its services answer only after autostart: the first answer tells how that went."""
-        state: List[Any] = []
+        """Until the node is active, or has tried to be."""
+        from clue_ros.ros.lifecycle import CONFIGURING
+
+        asked: List[Any] = []
+        label = ""
 
         def answered() -> bool:
-            if not state:
-                state.append(self._watcher.ask_state())
-            if state[0] is None:
-                state.clear()
-            return bool(state) and state[0].done()
+            nonlocal label
+            if not asked or asked[0] is None:
+                asked[:] = [self._watcher.ask_state()]
+            if asked[0] is not None and asked[0].done():
+                label = asked.pop().result().current_state.label
+            return label not in ("", CONFIGURING)
 
         begun = time.monotonic()
         with self._console.status("loading the model …"):
             ready = self._wait(answered, START_S)
         if not ready:
             raise ClueError(f"the clue node did not answer within {START_S:g} s: see {self._children.log('clue_node')}")
-        label = state[0].result().current_state.label
         if label != "active":
             raise ClueError(f"the clue node is {label}, not active:\n{self._children.tail('clue_node')}")
         if not self._wait(lambda: self._watcher.everybody_is_here, 30.0):

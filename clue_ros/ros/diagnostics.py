@@ -1,8 +1,8 @@
 """The node's health on `/diagnostics` (diagnostic_msgs), once a second and at once after every transition.
 
-Lines of a node: `model` (ERROR while none is loaded), `camera` (WARN while no fresh image is there), `depth` and
-`camera_info` of each camera (WARN while they give no position), and `goals` (WARN after a failure of the model, until a
-goal ends otherwise). Without diagnostic_msgs the node works all the same.
+Lines of a node: `model` (ERROR while none is loaded, WARN while one is on its way), `camera` (WARN while no fresh image
+is there), `depth` and `camera_info` of each camera (WARN while they give no position), and `goals` (WARN after a failure
+of the model, until a goal ends otherwise). Without diagnostic_msgs the node works all the same.
 """
 
 from __future__ import annotations
@@ -84,7 +84,11 @@ class Diagnostics:
             self._publisher = None
 
     def _model(self) -> Any:
-        settings = self._settings
+        settings, loading = self._settings, self._inference.loading
+        if loading is not None:
+            wanted = loading.settings
+            text = f"loading {wanted.name}, {loading.seconds:.0f} s"
+            return self._line("model", self._status.WARN, text, model=wanted.name, device=wanted.device)
         if settings is None or not self._inference.loaded:
             wanted = read(self._node).model_settings
             text = "no model is loaded: configure the node; if that fails, its log names the path and the reason"

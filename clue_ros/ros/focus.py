@@ -237,11 +237,7 @@ def _check(parameters) -> SetParametersResult:
 
 
 def main(args: Optional[List[str]] = None) -> int:
-    try:
-        return spinning.run(Focus, args)
-    except ClueError as error:
-        print(f"focus: {error}", file=sys.stderr)
-        return 2
+    return spinning.run("focus", Focus, args)
 
 
 if __name__ == "__main__":

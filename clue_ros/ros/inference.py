@@ -77,8 +77,36 @@ class Job:
             self._executor.wake()
 
 
+class Loading:
+    """A model on its way, from `Inference.begin` on. `ready` ends with None, or with a ClueError that says why not."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.ready: ThreadFuture = ThreadFuture()
+        self.begun = time.monotonic()
+        # A queue of its own: what an earlier thread may still have in its queue is not for this one.
+        self.queue: "JobQueue[Job]" = JobQueue()
+        self.thread: Optional[threading.Thread] = None
+        self.refusal: Optional[ClueError] = None  # it was given up
+        self._lock = threading.Lock()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def end(self, error: Optional[ClueError] = None) -> None:
+        """Only the first end counts: a model may be ready after it was given up."""
+        with self._lock:
+            if self.ready.done():
+                return
+            if error is None:
+                self.ready.set_result(None)
+            else:
+                self.ready.set_exception(error)
+
+
 class Inference:
-    """The worker thread and its Grounder, between `load` and `unload`."""
+    """The worker thread and its Grounder, between `begin` and `unload`."""
 
     def __init__(self, factory: GrounderFactory, logger: RcutilsLogger) -> None:
         self._factory = factory
@@ -87,6 +115,18 @@ class Inference:
         self._thread: Optional[threading.Thread] = None
         self._jobs: Set[Job] = set()
         self._look: Optional[Job] = None
+        self._loading: Optional[Loading] = None
+        self._given_up: Optional[Loading] = None  # the last one whose thread may still be loading
+
+    @property
+    def loading(self) -> Optional[Loading]:
+        """The model that is on its way."""
+        return self._loading
+
+    @property
+    def leftover(self) -> bool:
+        """Whether a model that was given up is still being loaded: Python cannot end that thread."""
+        return self._given_up is not None and self._given_up.thread.is_alive()
 
     @property
     def loaded(self) -> bool:
@@ -102,22 +142,49 @@ class Inference:
         """How many pieces of work other than looks wait or run."""
         return sum(not job.future.done() for job in self._jobs)
 
-    def load(self, settings: ModelSettings) -> None:
-        """Loads and warms up in the worker thread, and waits for it.
+    def begin(self, settings: ModelSettings) -> Loading:
+        """Loads and warms up in a thread, which becomes the worker; `finish` when its `ready` is done.
+
+        One that was given up and still loads is waited for in that thread first: two models need twice the memory.
 
         Raises:
-            ClueError: ModelLoadError, OutOfMemoryError and the like, with the path and the reason.
+            ModelLoadError: a model is loaded or on its way.
         """
-        if self._thread is not None:
+        if self._thread is not None or self._loading is not None:
             raise ModelLoadError("a model is loaded already: clean up before configuring again")
-        ready: ThreadFuture = ThreadFuture()
-        # A queue of its own: what an earlier thread may still have in its queue is not for this one.
-        self._queue = JobQueue()
-        thread = threading.Thread(target=self._serve, args=(settings, ready, self._queue), name="clue_inference")
+        loading = Loading(settings)
+        before = self._given_up.thread if self._given_up is not None else None
+        thread = threading.Thread(target=self._serve, args=(loading, before), name="clue_inference")
         thread.daemon = True  # a model that hangs must not keep a killed node alive
+        loading.thread, self._loading = thread, loading
         thread.start()
-        ready.result()
-        self._thread = thread
+        return loading
+
+    def finish(self) -> None:
+        """Waits for the model that is on its way and takes it.
+
+        Raises:
+            ClueError: ModelLoadError, OutOfMemoryError and the like, with the path and the reason; Cancelled after
+                `give_up`.
+        """
+        loading = self._loading
+        try:
+            loading.ready.result()
+            if loading.refusal is not None:  # it was ready at that very moment
+                raise loading.refusal
+        finally:
+            self._loading = None
+        self._queue, self._thread = loading.queue, loading.thread
+
+    def give_up(self, why: str) -> None:
+        """What is on its way is no longer wanted: `finish` raises Cancelled, and its thread frees what it loads."""
+        loading = self._loading
+        if loading is None:
+            return
+        self._given_up = loading
+        loading.queue.close()
+        loading.refusal = Cancelled(f"given up after {loading.seconds:.1f} s, {why}")
+        loading.end(loading.refusal)
 
     def submit(self, work: Work, executor: Optional[Executor], lane: Lane, source: Hashable = "") -> Job:
         """Queues `work`; its result comes as `job.future`, whose callbacks run in `executor`.
@@ -148,6 +215,8 @@ class Inference:
 
     def unload(self, timeout_s: float = 10.0) -> None:
         """Stops the thread and frees the model; logs if the model does not stop in time."""
+        self.give_up("the node was cleaned up")
+        self._loading = None
         if self._thread is None:
             return
         self.cancel_all()
@@ -163,20 +232,25 @@ class Inference:
         if look is not None:
             look.cancel()
 
-    def _serve(self, settings: ModelSettings, ready: ThreadFuture, jobs: "JobQueue[Job]") -> None:
+    def _serve(self, loading: Loading, before: Optional[threading.Thread]) -> None:
+        if before is not None:
+            before.join()
+        if loading.refusal is not None:
+            return
         try:
-            grounder = self._factory(settings)
+            grounder = self._factory(loading.settings)
             begun = time.monotonic()
             grounder.warm_up()
-            self._logger.info(f"warmed up in {time.monotonic() - begun:.2f} s")
+            if loading.refusal is None:
+                self._logger.info(f"warmed up in {time.monotonic() - begun:.2f} s")
         except Exception as error:  # loading runs foreign code (torch, safetensors) on files that may be garbage
             if not isinstance(error, ClueError):
                 self._logger.error(f"loading the model failed:\n{traceback.format_exc()}")
-            ready.set_exception(from_load(error, settings.name))
+            loading.end(from_load(error, loading.settings.name))
             return
-        ready.set_result(None)
+        loading.end()
         while True:
-            job = jobs.take()
+            job = loading.queue.take()
             if job is None:
                 break
             job.run(grounder, self._logger)

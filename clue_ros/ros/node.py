@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
 import traceback
+from concurrent.futures import Future as ThreadFuture
 from typing import Any, Callable, List, Optional
 
-import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from clue_ros.ros import allocation, parameters, spinning
 from clue_ros.ros.cameras import Cameras
@@ -32,6 +30,7 @@ from clue_ros.ros.frames import Frames
 from clue_ros.ros.ground_action import GroundAction
 from clue_ros.ros.grounding import Parts
 from clue_ros.ros.inference import Inference
+from clue_ros.ros.lifecycle import LiveLifecycleNode
 from clue_ros.ros.loading import GrounderFactory, load_grounder
 from clue_ros.ros.look_ahead import LookAhead
 from clue_ros.ros.outputs import Outputs
@@ -39,7 +38,7 @@ from clue_ros.ros.pointing import Pointing
 from clue_ros.ros.sight import Sight
 from clue_ros.ros.speech import Speech, live_speech_type
 from clue_ros.ros.voice import Voice, say_action_type
-from clue_ros.types import ClueError
+from clue_ros.types import Cancelled, ClueError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 DRAIN_S = 5.0  # how long goals in flight may take to give their results at shutdown
@@ -50,9 +49,9 @@ def _told(transition: Callable) -> Callable:
     """Logs what a transition raises: rclpy turns it into error processing and says nothing."""
 
     @functools.wraps(transition)
-    def told(self: "ClueNode", state: LifecycleState) -> TransitionCallbackReturn:
+    def told(self: "ClueNode", *state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            return transition(self, state)
+            return transition(self, *state)
         except Exception:
             self.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
             raise
@@ -60,7 +59,7 @@ def _told(transition: Callable) -> Callable:
     return told
 
 
-class ClueNode(LifecycleNode):
+class ClueNode(LiveLifecycleNode):
     """See the module. `factory(ModelSettings)` makes the Grounder; tests give a scripted one."""
 
     def __init__(self, factory: GrounderFactory = load_grounder, **kwargs) -> None:
@@ -72,34 +71,65 @@ class ClueNode(LifecycleNode):
         self._look_ahead: Optional[LookAhead] = None
         self._entities: List = []  # everything with a close(), in the order of making
         self._leaving: List = []  # of a cleanup that waits for the last results
+        self._settings: Optional[parameters.Parameters] = None  # as `prepare` read them
+        self._prepared: Optional[ThreadFuture] = None
+        self.gave_up = False  # the last configure ended because somebody wanted it to
         self._diagnostics: Optional[Diagnostics] = None
         parameters.declare(self)  # it may raise, and then destroy_node is called
         self._diagnostics = Diagnostics(self, self._inference, self._group)
 
     @property
     def busy(self) -> bool:
-        """True until every dialogue has given its result."""
-        return self._conversation is not None and self._conversation.busy
+        """True until every dialogue has given its result, and while the node is being configured."""
+        return self.configuring_s is not None or (self._conversation is not None and self._conversation.busy)
+
+    @property
+    def loads_still(self) -> bool:
+        """Whether a thread still loads a model that nobody waits for."""
+        return self._inference.leftover
+
+    @_told
+    def prepare(self) -> ThreadFuture:
+        """Begins to load the model. What else is missing is said before it loads for minutes."""
+        self._settings = settings = parameters.read(self)
+        self.get_logger().info(f"loading {settings.model_settings.name} on {settings.device}")
+        try:
+            live_speech_type(settings.live_speech_topic)
+            say_action_type(settings)
+            ready = self._inference.begin(settings.model_settings).ready
+        except ClueError as error:
+            ready = ThreadFuture()
+            ready.set_exception(error)
+        self._prepared, self.gave_up = ready, False
+        self._diagnostics.publish()
+        return ready
+
+    def give_up(self, why: str) -> None:
+        """A model on its way is not waited for any longer; its memory is freed when it is there."""
+        self._inference.give_up(why)
 
     @_told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        settings = parameters.read(self)
+        """The rest of it, with a model that `prepare` has loaded; without one this blocks until it is there."""
+        if self._prepared is None:
+            self.prepare()
+        settings, loading, prepared, self._prepared = self._settings, self._inference.loading, self._prepared, None
         name = settings.model_settings.name
-        self.get_logger().info(f"loading {name} on {settings.device}")
-        begun = time.monotonic()
         try:
-            # What is missing is said before a model loads for minutes.
-            live_speech_type(settings.live_speech_topic)
-            say_action_type(settings)
+            if loading is None:
+                prepared.result()
+            self._inference.finish()
+        except Cancelled as error:
+            self.gave_up = True
+            self.get_logger().info(f"{name} is not loaded: {error}")
+            return FAILURE
         except MissingPackageError as error:
             self.get_logger().error(f"cannot configure: {error}")
             return FAILURE
-        try:
-            self._inference.load(settings.model_settings)
         except ClueError as error:
             self.get_logger().error(f"cannot configure: {name} does not load: {error}")
             return FAILURE
-        self.get_logger().info(f"loaded {name} in {time.monotonic() - begun:.1f} s")
+        self.get_logger().info(f"loaded {name} in {loading.seconds:.1f} s")
         outputs = self._keep(Outputs(self, settings.publish_detections, Voice(self, settings, self._group)))
         frames = Frames(self, settings.target_frame, self._group)
         cameras = self._keep(Cameras(self, settings, self._group, frames))
@@ -152,6 +182,7 @@ class ClueNode(LifecycleNode):
         try:
             self._stop("the node failed and was reset: configure it again")
         finally:  # whatever else is broken, the model's memory is given back
+            self._prepared = None
             self._release()
         return SUCCESS
 
@@ -166,7 +197,8 @@ class ClueNode(LifecycleNode):
         super().destroy_node()
 
     def stop_dialogues(self) -> None:
-        """Ends every dialogue with NOT_ACTIVE; their results go out while the executor spins on."""
+        """Ends every dialogue with NOT_ACTIVE; their results go out while the executor spins on. Ends loading, too."""
+        self.give_up("the node is shutting down")
         self._stop("the node is shutting down")
 
     def _keep(self, entity: Any) -> Any:
@@ -214,12 +246,19 @@ def _close(entities: List) -> None:
         entities.pop().close()
 
 
-def autostart(node: ClueNode) -> bool:
-    """configure and activate; False (and a log line) if the model does not load. The node then stays unconfigured."""
-    if node.trigger_configure() != SUCCESS:
-        node.get_logger().error("autostart failed: correct the parameters, then `ros2 lifecycle set clue configure`")
-        return False
-    return node.trigger_activate() == SUCCESS
+async def autostart(node: ClueNode) -> bool:
+    """configure and activate; False (and a log line) if the model does not load. The node then stays unconfigured.
+
+    A task for the node's executor, which works on while the model loads.
+    """
+    if node.state != "unconfigured":
+        return False  # somebody was faster
+    if await node.configure() == SUCCESS:
+        return node.trigger_activate() == SUCCESS
+    if not node.gave_up:
+        name = node.get_fully_qualified_name()
+        node.get_logger().error(f"autostart failed: correct the parameters, then `ros2 lifecycle set {name} configure`")
+    return False
 
 
 def main(
@@ -228,30 +267,17 @@ def main(
 ) -> int:  # fmt: skip
     """Spins until SIGINT or SIGTERM, then lets every goal in flight end with a result; 2 for bad parameters."""
     allocation.own_process()
-    stop = spinning.init(args)
-    try:
-        node = make() if make is not None else ClueNode(factory)
-    except ParameterException as error:
-        print(f"clue: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
+
+    def spin(node: ClueNode, executor: SingleThreadedExecutor, stop: spinning.StopSignals) -> None:
         if node.get_parameter("autostart").value:
-            autostart(node)
-        spinning.spin_while(executor, lambda: not stop)
+            executor.create_task(autostart, node)
+        spinning.until_stopped(node, executor, stop)
         node.stop_dialogues()
         spinning.spin_while(executor, lambda: node.busy, DRAIN_S)
         spinning.spin_while(executor, lambda: True, LINGER_S)
-        node.trigger_shutdown()
-    except ExternalShutdownException:
-        pass  # the context was shut down by somebody else: nothing can be sent any more
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+        node.shut_down()
+
+    return spinning.run("clue", make or (lambda: ClueNode(factory)), args, spin)
 
 
 if __name__ == "__main__":

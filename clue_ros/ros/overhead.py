@@ -36,7 +36,7 @@ from std_msgs.msg import Header, String
 
 from clue_ros.ros.allocation import keep_large_blocks
 from clue_ros.ros.conversions import array_to_image
-from clue_ros.ros.node import ClueNode, autostart
+from clue_ros.ros.node import ClueNode
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box
 
@@ -111,7 +111,8 @@ def _instructions(image: Image, rounds: int) -> Dict[str, List[float]]:
     client = Node("overhead")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    autostart(node)
+    node.trigger_configure()
+    node.trigger_activate()
     camera = client.create_publisher(Image, "image", qos_profile_sensor_data)
     person = client.create_publisher(String, "speech", 10)
     came, went = _entrance(node, "/speech"), _exit(node, "/target")

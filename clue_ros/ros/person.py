@@ -26,6 +26,7 @@ from std_msgs.msg import String, UInt32
 from clue_ros.ros import spinning
 from clue_ros.ros.scripted_scene import LATCHED, Stage, closing_of
 from clue_ros.srv import Answer
+from clue_ros.types import ClueError
 
 THINKING_S = 0.4  # before the instruction, so that the robot has seen the new scene, and before an answer
 MATCHING_S = 10.0  # for DDS to match the person with the node
@@ -41,7 +42,7 @@ class Person(Node):
         self.seed = self.declare_parameter("seed", 0, describe(description="Seed of the episodes.")).value
         self.mode = self.declare_parameter("mode", "scripted", describe(description="scripted or me.")).value
         if self.mode not in ("scripted", "me"):
-            raise ValueError(f"mode is {self.mode!r}: give scripted or me")
+            raise ClueError(f"mode is {self.mode!r}: give scripted or me")
         self.done = False
         self.expression = ""  # of the open dialogue; empty: none is open
         self._speech = self.create_publisher(String, "speech", 10)
@@ -201,7 +202,7 @@ class Typist:
 
 
 def main(args: Optional[List[str]] = None) -> int:
-    return spinning.run(Person, args)
+    return spinning.run("person", Person, args)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,97 @@
-"""Spin a node until a signal, so that it can still talk while it shuts down.
+"""Spin a node until a signal, so that it can still talk while it shuts down; and how each of our programs begins and ends.
 
 rclpy's own handler invalidates the context first: nothing can be sent any more, and goals in flight get no result.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import signal
+import sys
 import threading
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import rclpy
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from clue_ros.ros.log_folder import logging_arguments
+from clue_ros.types import ClueError
+
+PATIENCE_S = 20.0  # a signal so long after the first one finds a program that hangs
+_SOURCE = re.compile(r",? at (/[^ :]+|\./[^ :]+):\d+")  # where in rcl's own sources
+
+
+class Interrupted(BaseException):
+    """A signal while a node was being made; not an Exception, so that nothing takes it for a failure of its own."""
+
+
+class BadArguments(ClueError):
+    """What was given on the command line makes no sense to ROS."""
+
 
 class StopSignals:
-    """Notes SIGINT and SIGTERM; the second one of a kind ends the process at once."""
+    """Notes SIGINT and SIGTERM. More of them mean the same: systemd and launch both signal the whole group, and people
+    press Ctrl-C twice. Only one that comes PATIENCE_S after the first ends the process at once."""
 
     def __init__(self) -> None:
         self.received: List[int] = []
+        self._first = 0.0
+        self._making = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
     def __bool__(self) -> bool:
         return bool(self.received)
 
+    @contextlib.contextmanager
+    def making(self) -> Iterator[None]:
+        """Within it a signal raises Interrupted at once: a node may load a model or a scene while it is made."""
+        self._making = True
+        try:
+            if self.received:
+                raise Interrupted
+            yield
+        finally:
+            self._making = False
+
+    def ignore(self) -> None:
+        """The program is at its end: what comes now must not look like a crash."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     def _on_signal(self, number: int, _frame) -> None:
+        now = time.monotonic()
+        if not self.received:
+            self._first = now
+        elif now - self._first > PATIENCE_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         self.received.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        if self._making:
+            self._making = False
+            raise Interrupted
 
 
 def init(args: Optional[List[str]] = None) -> StopSignals:
-    """rclpy.init without rclpy's signal handlers, and ours instead."""
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    return StopSignals()
+    """rclpy.init without rclpy's signal handlers, and ours instead.
+
+    Raises:
+        BadArguments: a ROS argument cannot be read, such as a parameter file that is missing or no YAML.
+    """
+    stop = StopSignals()
+    args = list(sys.argv if args is None else args)
+    try:
+        rclpy.init(args=args + logging_arguments(), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # RCLError, RCLInvalidROSArgsError, UnknownROSArgsError: their names are private
+        text = _SOURCE.sub("", str(error)).removeprefix("failed to initialize rcl: ")
+        raise BadArguments(f"the arguments cannot be used: {text}") from error
+    return stop
 
 
 def spin_while(
@@ -98,21 +154,54 @@ def runs_tasks(node: Node) -> bool:
     return node.executor is not None and node in node.executor.get_nodes()
 
 
-def run(make_node: Callable[[], Node], args: Optional[List[str]] = None) -> int:
-    """main() of a plain node: spins until a signal, or until the node's `done` attribute is true."""
-    stop = init(args)
-    node = make_node()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+Spin = Callable[[Any, SingleThreadedExecutor, StopSignals], None]
+
+
+def until_stopped(node: Node, executor: SingleThreadedExecutor, stop: StopSignals) -> None:
+    """The ordinary life of a node: until a signal, or until its `done` attribute is true."""
+    spin_while(executor, lambda: not stop and not getattr(node, "done", False))
+
+
+def run(
+    name: str, make_node: Callable[[], Node], args: Optional[List[str]] = None, spin: Spin = until_stopped
+) -> int:
+    """main() of a program that is one node: makes it, spins it, closes it.
+
+    0, also after any number of signals; 2 with one sentence on stderr where arguments or parameters make no sense. A
+    node's `close()` is called at its end. If its `loads_still` is true then, the process ends here: a thread that loads
+    a model cannot be stopped, and Python would end in the midst of it.
+    """
+    node: Optional[Node] = None
+    leftover = False
+    stop: Optional[StopSignals] = None
+    executor: Optional[SingleThreadedExecutor] = None
     try:
-        spin_while(executor, lambda: not stop and not getattr(node, "done", False))
-    except ExternalShutdownException:
-        pass  # somebody else shut the context down: there is nothing left to spin
+        stop = init(args)
+        with stop.making():
+            node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        spin(node, executor, stop)
+    except (ParameterException, NameValidationException, ClueError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except (ExternalShutdownException, Interrupted):
+        pass  # somebody else shut the context down, or a signal came early: there is nothing left to spin
     finally:
-        close = getattr(node, "close", None)
-        if close is not None:
-            close()
-        executor.shutdown()
-        node.destroy_node()
+        if node is not None:
+            leftover = getattr(node, "loads_still", False)
+            close = getattr(node, "close", None)
+            if close is not None:
+                close()
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
+        if stop is not None:
+            stop.ignore()
+    if leftover:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
     return 0

@@ -87,7 +87,7 @@ def camera_info(intrinsics, width: int, height: int, header: Header) -> CameraIn
 
 
 def main(args: Optional[List[str]] = None) -> int:
-    return spinning.run(TabletopCamera, args)
+    return spinning.run("tabletop_camera", TabletopCamera, args)
 
 
 if __name__ == "__main__":

@@ -162,11 +162,7 @@ class Webcam(Node):
 
 
 def main(args: Optional[List[str]] = None) -> int:
-    try:
-        return spinning.run(Webcam, args)
-    except ClueError as error:
-        print(f"webcam: {error}", file=sys.stderr)
-        return 2
+    return spinning.run("webcam", Webcam, args)
 
 
 if __name__ == "__main__":

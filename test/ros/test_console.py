@@ -223,7 +223,7 @@ def test_health_camera_and_what_to_do(run):
         page.until(lambda p: p.state and p.state["connection"]["camera"] == "ok" and p.state["health"])
         assert page.state["connection"]["advice"] == ""
         names = [line["name"] for line in page.state["health"]]
-        assert names == ["clue: model", "clue: camera", "clue: goals", "console: pages"]
+        assert {"clue: model", "clue: camera", "clue: goals"} < set(names) and names[-1] == "console: pages"
         page.until(lambda p: p.state["connection"]["model"] == "the embedded model")
         bench.image = None
         page.until(lambda p: p.state["connection"]["camera"] == "stale" and p.state["connection"]["camera_age_s"] > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -71,7 +72,7 @@ def test_a_model_that_does_not_load_fails_configure(make_bench, error):
     bench = make_bench(activate=False, factory=factory, model="/models/x")
     assert bench.lifecycle("configure") == FAILURE
     assert bench.node._state_machine.current_state[1] == "unconfigured"
-    assert not bench.node_spinner.call(lambda: autostart(bench.node))
+    assert not bench.node_spinner.call(functools.partial(autostart, bench.node))
     working.append(True)  # the operator corrects it
     assert bench.lifecycle("configure") == SUCCESS
 

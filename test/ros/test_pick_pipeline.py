@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -49,7 +50,7 @@ def server(domain):
     node = ScriptedGround(parameter_overrides=[Parameter("answer_timeout_s", value=20.0)])
     spinner = Spinner(node)
     node.spinner = spinner
-    assert spinner.call(lambda: autostart(node))
+    assert spinner.call(functools.partial(autostart, node))
     yield node
     spinner.call(node.stop_dialogues)
     spinner.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -71,7 +72,7 @@ def serve(domain):
         node = ScriptedGround(parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()])
         spinner = Spinner(node)
         running.append((node, spinner))
-        assert spinner.call(lambda: autostart(node))
+        assert spinner.call(functools.partial(autostart, node))
         return node, spinner
 
     yield start
@@ -156,7 +157,7 @@ def test_a_scenario_of_ones_own_and_another_one_after_cleanup(serve, stack, tmp_
         assert spinner.call(getattr(node, f"trigger_{transition}")) == TransitionCallbackReturn.SUCCESS
     wait_until(lambda: not stack.action.server_is_ready())
     node.set_parameters([Parameter("model", value=str(second))])
-    assert spinner.call(lambda: autostart(node))
+    assert spinner.call(functools.partial(autostart, node))
     result = stack.ground("the cup")[1]
     assert (result.error_code, result.error_msg) == (Code.TIMEOUT, "gone")
 
