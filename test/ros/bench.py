@@ -8,7 +8,6 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
-from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -17,6 +16,7 @@ from std_msgs.msg import Header, String
 
 from clue_ros.action import Ground
 from clue_ros.msg import Ambiguity, Correction, Target, Turn
+from clue_ros.ros.client import ClueClient
 from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.messages import seconds_to_duration
 from clue_ros.ros.node import ClueNode
@@ -41,36 +41,25 @@ def wait_until(condition: Callable[[], Any], timeout: float = TIMEOUT, what: str
 
 
 class Goal:
-    """One goal as its client sees it."""
+    """One goal that is accepted or over, as the tests look at it."""
 
-    def __init__(self, client: ActionClient, goal: Ground.Goal) -> None:
-        self.feedback: List[Ground.Feedback] = []
-        future = client.send_goal_async(goal, feedback_callback=lambda message: self.feedback.append(message.feedback))
-        wait_until(future.done, what="goal response")
-        self.handle = future.result()
-        self._result = self.handle.get_result_async() if self.handle.accepted else None
+    def __init__(self, clue: ClueClient, goal: Ground.Goal) -> None:
+        self.sent = clue.send(goal)
+        self.id, self.feedback, self.cancel = self.sent.dialogue, self.sent.feedback, self.sent.cancel
+        wait_until(lambda: self.accepted or self.done, what="goal response")
 
     @property
     def accepted(self) -> bool:
-        return self.handle.accepted
-
-    @property
-    def id(self) -> str:
-        """As Target.dialogue and Correction.corrects have it."""
-        return bytes(self.handle.goal_id.uuid).hex()
+        return self.sent.accepted is not None
 
     @property
     def done(self) -> bool:
-        return self._result.done()
+        return self.sent.done
 
     def finish(self, timeout: float = TIMEOUT) -> "tuple[int, Ground.Result]":
         """(goal status, result)."""
-        wait_until(self._result.done, timeout, "goal result")
-        response = self._result.result()
-        return response.status, response.result
-
-    def cancel(self) -> None:
-        self.handle.cancel_goal_async()
+        wait_until(lambda: self.done, timeout, "goal result")
+        return self.sent.outcome.status, self.sent.outcome.result
 
     def reached(self, state: int) -> bool:
         return any(feedback.state == state for feedback in self.feedback)
@@ -109,9 +98,9 @@ class Bench:
         beside = remap["image"].rpartition("/")[0] + "/camera_info" if "image" in remap else "camera_info"
         info = remap.get("camera_info", beside)
         self.info_publisher = self.client.create_publisher(CameraInfo, info, qos_profile_sensor_data)
-        self.action = ActionClient(self.client, Ground, "ground")
         self.answer_client = self.client.create_client(Answer, "answer")
         self.detect_client = self.client.create_client(DetectAmbiguity, "detect_ambiguity")
+        self.clue = ClueClient(node=self.client)
         self.image: Optional[Image] = None
         self.depth: Optional[Image] = None
         self.info: Optional[CameraInfo] = None
@@ -130,13 +119,16 @@ class Bench:
 
     def connect(self) -> None:
         """Waits until both sides have discovered each other."""
-        wait_until(self.action.server_is_ready, what="action server")
-        wait_until(self.answer_client.service_is_ready, what="answer service")
+        ready = self.clue.wait_until_ready(TIMEOUT)
+        assert ready.ok, ready.error_msg
         wait_until(self.detect_client.service_is_ready, what="detect service")
         wait_until(lambda: self.speech.get_subscription_count() > 0, what="speech subscription")
         for topic in ("utterance", "turn", "target", "ambiguity", "correction"):
             wait_until(lambda topic=topic: self.node.count_subscribers(topic) > 0, what=topic)
             wait_until(lambda topic=topic: self.client.count_publishers(topic) > 0, what=topic)
+
+    def serves_goals(self) -> bool:
+        return self.clue.available
 
     def start_camera(self, image: Optional[Image] = None) -> None:
         self.image = image or rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header(frame_id=FRAME))
@@ -159,7 +151,7 @@ class Bench:
     def goal(self, expression: str, *, timeout: float = 0.0, answer_timeout: float = 0.0, **fields: Any) -> Goal:
         goal = Ground.Goal(expression=expression, **fields)
         goal.timeout, goal.answer_timeout = seconds_to_duration(timeout), seconds_to_duration(answer_timeout)
-        return Goal(self.action, goal)
+        return Goal(self.clue, goal)
 
     def ground(self, expression: str, **fields: Any) -> "tuple[int, Ground.Result]":
         return self.goal(expression, **fields).finish()
@@ -185,9 +177,9 @@ class Bench:
     def close(self) -> None:
         self.node_spinner.call(self.node.stop_dialogues)
         self.node_spinner.close()
+        self.clue.close()
         self.spinner.close()
         self.node.destroy_node()
-        self.action.destroy()
         self.client.destroy_node()
 
 

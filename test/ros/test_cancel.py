@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from action_msgs.srv import CancelGoal
 from bench import CANCELED, SUCCEEDED, Bench, Goal, wait_until
 from rclpy.parameter import Parameter
 from test_frames import see, stand_in
@@ -84,6 +85,10 @@ def test_a_cancel_that_comes_with_the_goal_or_after_the_result(make_bench):
     goal.cancel()
     status, result = goal.finish()
     assert (status, result.error_code) in ((CANCELED, Code.CANCELED), (SUCCEEDED, Code.NONE))
-    goal.cancel()  # nothing is left to cancel
+    late = CancelGoal.Request()
+    late.goal_info.goal_id.uuid = list(bytes.fromhex(goal.id))
+    client = bench.client.create_client(CancelGoal, "ground/_action/cancel_goal")
+    wait_until(client.service_is_ready)
+    assert not bench._call(client, late).goals_canceling, "nothing is left to cancel"
     bench.node.set_parameters([Parameter("max_questions", value=1)])
     assert bench.ground("the cup")[0] == SUCCEEDED

@@ -33,17 +33,17 @@ def test_every_transition(make_bench):
         return made[-1]
 
     bench = make_bench(activate=False, factory=factory)
-    assert not bench.action.server_is_ready()
+    assert not bench.serves_goals()
     for _ in range(2):
         assert bench.lifecycle("configure") == SUCCESS
-        wait_until(bench.action.server_is_ready)
+        wait_until(bench.serves_goals)
         assert not bench.goal("the mug").accepted, "inactive: goals are refused"
         assert bench.lifecycle("activate") == SUCCESS
         wait_until(lambda: bench.ground("the mug")[0] == SUCCEEDED)
         assert bench.lifecycle("deactivate") == SUCCESS
         assert bench.lifecycle("cleanup") == SUCCESS
         assert made[-1].closed, "cleanup frees the model"
-        wait_until(lambda: not bench.action.server_is_ready())
+        wait_until(lambda: not bench.serves_goals())
     assert len(made) == 2, "configure loads the model anew"
     assert bench.lifecycle("shutdown") == SUCCESS
 
@@ -186,7 +186,7 @@ def test_a_signal_ends_goals_with_a_result(make_bench, number, tmp_path):
         [sys.executable, "-m", "asking_node"], env={**os.environ, "PYTHONPATH": paths}, cwd=tmp_path
     )
     try:
-        wait_until(bench.action.server_is_ready, 30.0)
+        wait_until(bench.serves_goals, 30.0)
         wait_until(lambda: bench.client.count_publishers("utterance") > 0)
         goal = wait_until(lambda: (lambda g: g if g.accepted else None)(bench.goal("the mug")))
         bench.hear("Which?")

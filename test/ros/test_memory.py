@@ -13,15 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import Goal, wait_until
+from bench import wait_until
 from lifecycle_msgs.srv import ChangeState
-from rclpy.action import ActionClient
 from rclpy.node import Node
-from std_msgs.msg import Header
 
 import clue_ros
-from clue_ros.action import Ground
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.client import ClueClient
 from clue_ros.ros.spinning import Spinner
 
 WEIGHTS = Path(clue_ros.__file__).parent / "models" / "tabletop" / "model.safetensors"
@@ -42,7 +39,7 @@ class Operator:
     def __init__(self) -> None:
         self.node = Node("operator")
         self._change = self.node.create_client(ChangeState, "clue/change_state")
-        self._action = ActionClient(self.node, Ground, "ground")
+        self._clue = ClueClient(node=self.node, server_timeout=60.0)
         self._spinner = Spinner(self.node)
         wait_until(self._change.service_is_ready, 60.0, "the node's process")
 
@@ -55,16 +52,13 @@ class Operator:
             assert future.result().success, name
 
     def ground(self) -> None:
-        wait_until(self._action.server_is_ready, what="action server")
         pixels = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
-        image = rgb_to_image(pixels, Header(frame_id="camera"))
-        goal = Ground.Goal(expression="the mug", image=image, ambiguity_policy=Ground.Goal.BEST_GUESS)
-        goal = Goal(self._action, goal)
-        assert goal.finish(120.0)[1].error_code in (Ground.Result.NONE, Ground.Result.NOT_FOUND)
+        outcome = self._clue.ground("the mug", image=pixels, policy="best_guess", timeout=120.0)
+        assert outcome.error_name in ("NONE", "NOT_FOUND"), outcome
 
     def close(self) -> None:
+        self._clue.close()
         self._spinner.close()
-        self._action.destroy()
         self.node.destroy_node()
 
 

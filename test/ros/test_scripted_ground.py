@@ -11,7 +11,6 @@ import time
 
 import pytest
 from bench import ABORTED, CANCELED, SUCCEEDED, Goal, wait_until
-from rclpy.action import ActionClient
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -19,40 +18,34 @@ from std_msgs.msg import String
 
 from clue_ros.action import Ground
 from clue_ros.msg import Correction
+from clue_ros.ros.client import ClueClient
 from clue_ros.ros.node import autostart
 from clue_ros.ros.scripted_ground import CODES, KEPT, ScenarioGrounder, ScriptedGround
 from clue_ros.ros.spinning import Spinner
-from clue_ros.srv import Answer
 from clue_ros.testing.scenario import DEFAULT, load_scenario
 
 Code = Ground.Result
 
 
 class Stack:
-    """Somebody's own node with a client of `ground`."""
+    """Somebody's own node, with a client of the server."""
 
     def __init__(self) -> None:
         self.node = Node("stack")
-        self.action = ActionClient(self.node, Ground, "ground")
-        self.answers = self.node.create_client(Answer, "answer")
+        self.clue = ClueClient(node=self.node, server_timeout=30.0)
         self.said = []
         self.node.create_subscription(String, "utterance", lambda message: self.said.append(message.data), 10)
         self.spinner = Spinner(self.node)
 
     def goal(self, expression, **fields):
-        wait_until(self.action.server_is_ready, 30.0, what="the scripted server")
-        return Goal(self.action, Ground.Goal(expression=expression, **fields))
+        return Goal(self.clue, Ground.Goal(expression=expression, **fields))
 
     def ground(self, expression, **fields):
         return self.goal(expression, **fields).finish()
 
-    def answer(self, **fields):
-        future = self.answers.call_async(Answer.Request(**fields))
-        return wait_until(future.done) and future.result()
-
     def close(self):
+        self.clue.close()
         self.spinner.close()
-        self.action.destroy()
         self.node.destroy_node()
 
 
@@ -103,7 +96,7 @@ def test_a_question_is_asked_and_the_answer_decides(serve, stack):
     goal = stack.goal("hand me the mug")
     wait_until(lambda: goal.reached(Ground.Feedback.WAITING_FOR_ANSWER))
     assert goal.feedback[-1].question == "Which mug, the red or the blue one?"
-    assert stack.answer(text="the blue one").accepted
+    assert stack.clue.answer("the blue one").ok
     status, result = goal.finish()
     assert status == SUCCEEDED and box(result) == (400, 200, 480, 280) and result.was_ambiguous
     assert result.target.confidence == pytest.approx(0.7)
@@ -120,9 +113,9 @@ def test_a_correction_after_the_result(serve, stack):
     wait_until(lambda: stack.node.count_publishers("correction") > 0)
     goal = stack.goal("the mug")
     wait_until(lambda: goal.reached(Ground.Feedback.WAITING_FOR_ANSWER))
-    assert stack.answer(text="the blue one").accepted
+    assert stack.clue.answer("the blue one").ok
     assert box(goal.finish()[1]) == (400, 200, 480, 280)
-    assert stack.answer(text="no, the red one").accepted
+    assert stack.clue.answer("no, the red one").ok
     wait_until(lambda: len(heard) == 2)
     assert [message.state for message in heard] == [Correction.REOPENED, Correction.CORRECTED]
     assert heard[1].corrects == goal.id and box(heard[1]) == (100, 200, 180, 280)
@@ -155,7 +148,7 @@ def test_a_scenario_of_ones_own_and_another_one_after_cleanup(serve, stack, tmp_
     assert box(stack.ground("the cup")[1]) == (1, 2, 3, 4)
     for transition in ("deactivate", "cleanup"):
         assert spinner.call(getattr(node, f"trigger_{transition}")) == TransitionCallbackReturn.SUCCESS
-    wait_until(lambda: not stack.action.server_is_ready())
+    wait_until(lambda: not stack.clue.available)
     node.set_parameters([Parameter("model", value=str(second))])
     assert spinner.call(functools.partial(autostart, node))
     result = stack.ground("the cup")[1]
@@ -176,30 +169,24 @@ def test_a_scenario_with_a_mistake_fails_configure_and_says_where(domain, tmp_pa
 
 def test_as_a_program_in_a_namespace_until_a_signal(domain, tmp_path):
     """As `ros2 run clue_ros scripted_ground --ros-args -r __ns:=/clue` starts it."""
-    client = Node("stack")
-    action = ActionClient(client, Ground, "/clue/ground")
-    spinner = Spinner(client)
     process = subprocess.Popen(
         [sys.executable, "-m", "clue_ros.ros.scripted_ground", "--ros-args", "-r", "__ns:=/clue"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, cwd=tmp_path,
     )  # fmt: skip
     try:
-        wait_until(action.server_is_ready, 60.0)
-        wait_until(lambda: Goal(action, Ground.Goal(expression="the red mug")).accepted)  # it was activated
-        seconds = []
-        for _ in range(10):
-            begun = time.monotonic()
-            assert Goal(action, Ground.Goal(expression="the red mug")).finish()[0] == SUCCEEDED
-            seconds.append(time.monotonic() - begun)
+        with ClueClient("/clue") as clue:
+            assert clue.wait_until_ready(60.0).ok
+            seconds = []
+            for _ in range(10):
+                begun = time.monotonic()
+                assert clue.ground("the red mug").ok
+                seconds.append(time.monotonic() - begun)
         print(f"a goal took {sorted(seconds)[5] * 1e3:.1f} ms (median of 10)")
         process.send_signal(signal.SIGTERM)
         assert process.wait(15.0) == 0
     finally:
         process.kill()
         process.wait()
-        spinner.close()
-        action.destroy()
-        client.destroy_node()
 
 
 def test_it_remembers_a_few_calls_only():

@@ -149,7 +149,7 @@ def test_course(make_bench, monkeypatch, capfd, name):
     assert operator.state == course.edges[-1][2]
     if operator.state in ("unconfigured", "finalized"):
         assert all(grounder.closed for grounder in made), "the model is freed"
-        wait_until(lambda: not bench.action.server_is_ready(), what="no interface is left behind")
+        wait_until(lambda: not bench.serves_goals(), what="no interface is left behind")
     if course.breaks:
         log = capfd.readouterr().err
         assert "a bug in the node" in log and "Traceback" in log, "the log says what went wrong"

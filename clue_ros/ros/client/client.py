@@ -61,6 +61,11 @@ class ClueClient:
         )  # fmt: skip
         ledger.open(self._wires)
 
+    @property
+    def available(self) -> bool:
+        """An action server has been found, active or not."""
+        return self._wires.serves_goals()
+
     # Goals.
 
     def ground(self, expression: Union[str, Ground.Goal], **options: Any) -> GroundOutcome:
