@@ -85,15 +85,16 @@ struct Held
     if (dialogue.empty()) {
       return Order::NOTHING;
     }
-    if (message.corrects == dialogue) {
-      if (message.state == Message::REOPENED || message.state == Message::WITHDRAWN) {
-        dialogue = message.dialogue;
-        return message.state == Message::REOPENED ? Order::HALT : Order::GIVE_UP;
-      }
-    } else if (message.dialogue == dialogue) {
-      if (message.state == Message::CORRECTED || message.state == Message::FAILED) {
-        return message.state == Message::CORRECTED ? Order::GO : Order::GIVE_UP;
-      }
+    const bool corrects = message.corrects == dialogue;
+    if (corrects && (message.state == Message::REOPENED || message.state == Message::WITHDRAWN)) {
+      dialogue = message.dialogue;
+      return message.state == Message::REOPENED ? Order::HALT : Order::GIVE_UP;
+    }
+    if ((corrects || message.dialogue == dialogue) &&
+      (message.state == Message::CORRECTED || message.state == Message::FAILED))
+    {
+      dialogue = message.dialogue;
+      return message.state == Message::CORRECTED ? Order::GO : Order::GIVE_UP;
     }
     return Order::NOTHING;
   }

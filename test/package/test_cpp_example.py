@@ -30,7 +30,7 @@ int main()
 
 
 # What is held before (empty: what came before it), a correction's state, dialogue and corrects, and the order. The same
-# rows are in test/ros/test_pick_pipeline.py.
+# rows are in test/ros/test_client.py.
 CORRECTIONS = (
     ("a", "REOPENED", "b", "x", "NOTHING"),
     ("", "REOPENED", "b", "a", "HALT"),
@@ -39,6 +39,8 @@ CORRECTIONS = (
     ("", "REOPENED", "c", "b", "HALT"),
     ("", "FAILED", "c", "b", "GIVE_UP"),
     ("d", "WITHDRAWN", "e", "d", "GIVE_UP"),
+    ("f", "CORRECTED", "g", "f", "GO"),
+    ("", "FAILED", "h", "g", "GIVE_UP"),
 )
 HEARD = """
   clue_ros::msg::Correction message;

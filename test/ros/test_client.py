@@ -275,18 +275,23 @@ def test_a_watch_knows_whether_a_target_still_holds(clue, server):
 
 
 def test_whose_target_counts():
-    target = Target(expression="new")
-    cases = (
-        ("a", Correction.REOPENED, "b", "x", Held.HOLDS, "a"), ("a", Correction.REOPENED, "b", "a", Held.REOPENED, "b"),
-        ("a", Correction.CORRECTED, "b", "a", Held.HOLDS, "b"), ("b", Correction.CORRECTED, "b", "a", Held.HOLDS, "b"),
-        ("b", Correction.FAILED, "b", "a", Held.FAILED, "b"), ("d", Correction.WITHDRAWN, "e", "d", Held.WITHDRAWN, "e"),
-        ("", Correction.WITHDRAWN, "", "", Held.HOLDS, ""), ("a", Correction.FAILED, "b", "c", Held.HOLDS, "a"),
-    )  # fmt: skip
-    for holds, state, dialogue, corrects, wanted, then in cases:
-        watch = Watch(holds)
-        watch.hear(Correction(state=state, dialogue=dialogue, corrects=corrects, target=target))
-        assert (watch.state, watch.dialogue) == (wanted, then)
-        assert (watch.target == target) is (state == Correction.CORRECTED and then == dialogue)
+    """What is held before (empty: what came before it), a correction's state, dialogue and corrects, and what becomes of it.
+    The same rows are in test/package/test_cpp_example.py."""
+    target, watch = Target(expression="new"), Watch("")
+    assert not watch.hear(Correction(state=Correction.WITHDRAWN)), "nothing is held yet"
+    for holds, state, dialogue, corrects, wanted in (
+        ("a", Correction.REOPENED, "b", "x", None), ("", Correction.REOPENED, "b", "a", Held.REOPENED),
+        ("", Correction.REOPENED, "c", "a", None), ("", Correction.CORRECTED, "b", "a", Held.HOLDS),
+        ("", Correction.REOPENED, "c", "b", Held.REOPENED), ("", Correction.FAILED, "c", "b", Held.FAILED),
+        ("d", Correction.WITHDRAWN, "e", "d", Held.WITHDRAWN), ("f", Correction.CORRECTED, "g", "f", Held.HOLDS),
+        ("", Correction.FAILED, "h", "g", Held.FAILED),
+    ):  # fmt: skip
+        watch = Watch(holds) if holds else watch
+        before = (watch.state, watch.dialogue)
+        heard = watch.hear(Correction(state=state, dialogue=dialogue, corrects=corrects, target=target))
+        assert heard is (wanted is not None)
+        assert (watch.state, watch.dialogue) == (before if wanted is None else (wanted, dialogue))
+        assert watch.target is (target if watch.state is Held.HOLDS and heard else None)
 
 
 # Inside a program that spins already.

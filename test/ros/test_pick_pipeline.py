@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bench import wait_until
@@ -15,22 +16,11 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
 from clue_ros.action import Ground
-from clue_ros.msg import Correction
+from clue_ros.ros.client import ClientCode, ClueClient
 from clue_ros.ros.node import autostart
 from clue_ros.ros.scripted_ground import CODES, ScriptedGround
 from clue_ros.ros.spinning import Spinner
 
-# What is held before (empty: what came before it), a correction's state, dialogue and corrects, and the order. The same
-# rows are in test/package/test_cpp_example.py.
-CORRECTIONS = (
-    ("a", Correction.REOPENED, "b", "x", "NOTHING"),
-    ("", Correction.REOPENED, "b", "a", "HALT"),
-    ("", Correction.REOPENED, "c", "a", "NOTHING"),
-    ("", Correction.CORRECTED, "b", "a", "GO"),
-    ("", Correction.REOPENED, "c", "b", "HALT"),
-    ("", Correction.FAILED, "c", "b", "GIVE_UP"),
-    ("d", Correction.WITHDRAWN, "e", "d", "GIVE_UP"),
-)
 PATH = REPOSITORY / "examples" / "pick_pipeline.py"
 Code = Ground.Result
 
@@ -59,34 +49,24 @@ def server(domain):
 
 @pytest.fixture
 def pipeline(example, server):
-    """The example's node with an arm, and answers from a list."""
+    """The example's pipeline with an arm, and answers from a list."""
     questions, answers, arm = [], [], example.StubArm(seconds=0.01)
 
     def ask(question):
         questions.append(question)
         return answers.pop(0)
 
-    node = example.PickPipeline(ask, arm)
-    spinner = Spinner(node)
-
-    def begin(expression, policy=Ground.Goal.ASK):
-        return spinner.executor.create_task(node.pick, expression, policy)
-
-    def pick(expression, policy=Ground.Goal.ASK):
-        task = begin(expression, policy)
-        wait_until(task.done, 30.0, what=expression)
-        return task.result()
-
-    ready = spinner.executor.create_task(node.wait_for_server)
-    wait_until(ready.done, 30.0, what="server")
-    # The grey camera's first depth may come after its first image.
-    wait_until(lambda: server.spinner.call(lambda: server.count_publishers("depth")) > 0)
-    wait_until(lambda: node.count_publishers("correction") > 0 and server.count_subscribers("correction") > 0)
-    node.begin, node.pick_now, node.questions, node.answers, node.arm = begin, pick, questions, answers, arm
-    yield node
-    spinner.close()
-    node.close()
-    node.destroy_node()
+    with ClueClient() as clue, ThreadPoolExecutor(1) as threads:
+        pipeline = example.PickPipeline(clue, ask, arm)
+        pipeline.begin = lambda expression: threads.submit(pipeline.pick, expression)
+        pipeline.pick_now = lambda expression: pipeline.begin(expression).result(30.0)
+        assert clue.wait_until_ready(30.0).ok
+        # The grey camera's first depth may come after its first image.
+        wait_until(lambda: server.spinner.call(lambda: server.count_publishers("depth")) > 0)
+        wait_until(lambda: server.count_subscribers("correction") > 0)
+        pipeline.clue, pipeline.questions, pipeline.answers, pipeline.arm = clue, questions, answers, arm
+        yield pipeline
+        clue.close()  # whatever the pipeline waits for, it ends
 
 
 def test_a_clear_instruction_moves_the_arm(pipeline):
@@ -105,7 +85,7 @@ def test_questions_are_answered_one_after_the_other(pipeline):
 
 
 def test_every_error_code_has_a_plan(pipeline, example):
-    assert set(example.PLANS) == set(CODES.values())
+    assert set(example.PLANS) == set(CODES.values()) and set(example.CLIENT_PLANS) == set(ClientCode)
     retried = set()
     for name, code in CODES.items():
         outcome = pipeline.pick_now("error " + name.lower().replace("_", " "))
@@ -130,7 +110,7 @@ def test_never_mind_and_an_inactive_server_stop_it(pipeline, example, server):
 def moving(pipeline, server):
     """The arm is on its way to the red mug, and takes its time; a person may speak. Gives the pick's task."""
     wait_until(lambda: pipeline.pick_now("the red mug").plan is None)
-    voice = pipeline.create_publisher(String, "speech", 10)
+    voice = pipeline.clue.node.create_publisher(String, "speech", 10)
     wait_until(lambda: voice.get_subscription_count() > 0)
     pipeline.say = lambda text: voice.publish(String(data=text))
     pipeline.arm.seconds = 600.0
@@ -160,15 +140,6 @@ def test_a_target_taken_back_stops_the_arm(pipeline, example, moving):
     outcome = moving.result()
     assert (outcome.plan, outcome.code) == (example.Plan.STOP, Code.ABANDONED) and "never mind" in outcome.message
     assert pipeline.arm.stops == 1 and pipeline.arm.goes_to is None and pipeline.arm.reached == []
-
-
-def test_whose_target_counts(example):
-    order, held = example.Order, example.Held()
-    assert held.hear(Correction(state=Correction.WITHDRAWN)) is order.NOTHING, "nothing is held yet"
-    for holds, state, dialogue, corrects, wanted in CORRECTIONS:
-        if holds:
-            held.dialogue = holds
-        assert held.hear(Correction(state=state, dialogue=dialogue, corrects=corrects)).name == wanted
 
 
 def test_as_a_program_with_answers_from_stdin(server, tmp_path):
