@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from bench import wait_until
+from conftest import REPOSITORY
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
@@ -272,6 +274,15 @@ def test_a_watch_knows_whether_a_target_still_holds(clue, server):
     assert everything.next(0.0) is None
     with pytest.raises(GroundFailed):
         clue.watch(clue.ground("error not found"))
+
+
+@pytest.mark.parametrize("page", ("README.md", "docs/pick-pipeline.md"))
+def test_the_first_lines_of_the_docs_run(server, page, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(encoding="utf-8"), flags=re.S)
+    block = next(block for block in blocks if "ClueClient(" in block)
+    picked = []
+    exec(block, {"input": lambda question: "the blue one", "pick": picked.append})
+    assert picked or "x=" in capsys.readouterr().out
 
 
 def test_whose_target_counts():

@@ -15,6 +15,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import ReliabilityPolicy
 
 from clue_ros.action import Ground
+from clue_ros.ros.client import ClientCode, ClueClient
 from clue_ros.ros.errors import CODE_NAMES
 
 TEXT = (REPOSITORY / "docs" / "interfaces.md").read_text(encoding="utf-8")
@@ -121,6 +122,15 @@ def test_policies_states_and_error_codes():
     assert codes == CODE_NAMES
     feedback = re.search(r"^Feedback: (.*?)\n\n", TEXT, flags=re.M | re.S)[1]
     assert set(re.findall(r"\b[A-Z][A-Z_]{5,}\b", feedback)) == set(constants(Ground.Feedback))
+
+
+def test_the_clients_codes_and_methods():
+    heading = re.search(r"^## (The Python client .*)$", TEXT, flags=re.M)[1]
+    codes = {row["ClientCode"]: int(row["value"]) for row in table(heading, "ClientCode")}
+    assert codes == {code.name: code.value for code in ClientCode}
+    methods = {name for row in table(heading, "method") for name in re.findall(r"(\w+)\(", row["method"])}
+    public = {name for name, member in vars(ClueClient).items() if callable(member) and not name.startswith("_")}
+    assert methods == {name for name in public if not name.endswith("_async")} - {"finish"}
 
 
 def described_range(row: Dict[str, str]) -> Dict[str, object]:
