@@ -36,8 +36,8 @@ RUN source "/opt/ros/${ROS_DISTRO}/setup.bash" && colcon build --packages-select
 RUN useradd --create-home clue
 USER clue
 ENV HOME=/tmp ROS_LOG_DIR=/tmp/ros_log
-ENV FASTDDS_DEFAULT_PROFILES_FILE=/ws/install/clue_ros/share/clue_ros/config/fastdds_shm.xml \
-    OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
+# (The launch file gives the node its DDS profile, under the name that this distribution's Fast DDS reads.)
+ENV OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 # ros2 launch stops its nodes on SIGINT; on SIGTERM it leaves them where they are (ros2/launch issue 666).
 STOPSIGNAL SIGINT
 # The programs start with python3 of PATH: the environment's.

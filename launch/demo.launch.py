@@ -12,15 +12,16 @@ another scene:
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.conditions import IfCondition
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import EqualsSubstitution, LaunchConfiguration
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from clue_ros.ros.dds_profile import profile_variables
+
 ARGUMENTS = {
-    "namespace": ("/clue", "Namespace of all of it"),
+    "namespace": ("clue", "Namespace of all of it, within the one that is pushed"),
     "seed": ("0", "Seed of the scenes, instructions and answers"),
     "episode": ("0", "The scene shown first; a number on the topic `episode` changes it"),
     "person": ("scripted", "scripted: says what to find and answers questions; none: you do"),
@@ -31,22 +32,30 @@ ARGUMENTS = {
 }
 
 
-def _if(name, value):
-    return IfCondition(EqualsSubstitution(LaunchConfiguration(name), value))
+def _programs(context):
+    """The package's other programs; the parameters are arguments here, of these types."""
 
+    def program(executable, **kinds):
+        values = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in kinds.items()}
+        return Node(
+            package="clue_ros",
+            executable=executable,
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[values],
+            additional_env=profile_variables(context.environment),
+            output="screen",
+            sigterm_timeout="20",
+        )
 
-def _program(executable, condition=None, **kinds):
-    """One of the package's programs; `kinds`: its parameters that are arguments here, and their types."""
-    values = {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, kind in kinds.items()}
-    return Node(
-        package="clue_ros",
-        executable=executable,
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[values],
-        output="screen",
-        condition=condition,
-        sigterm_timeout="20",
-    )
+    def given(name):
+        return LaunchConfiguration(name).perform(context)
+
+    programs = [program("tabletop_camera", seed=int, episode=int)]
+    if given("person") == "scripted":
+        programs.append(program("person", seed=int))
+    if given("console") == "true":
+        programs.append(program("console", port=int))
+    return programs
 
 
 def generate_launch_description():
@@ -59,10 +68,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             *arguments,
-            # First: it also sets the DDS profile, which the camera needs as much as the node.
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(clue)), launch_arguments=passed_on.items()),
-            _program("tabletop_camera", seed=int, episode=int),
-            _program("person", _if("person", "scripted"), seed=int),
-            _program("console", _if("console", "true"), port=int),
+            OpaqueFunction(function=_programs),
         ]
     )

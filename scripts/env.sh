@@ -51,8 +51,14 @@ export CLUE_ROOT="$_clue_root"
 
 export RMW_IMPLEMENTATION="${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
-# With its default profile Fast DDS lost 97 % of best-effort 640x480 images.
-export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$_clue_root/config/fastdds_shm.xml}"
+# With its default profile Fast DDS lost 97 % of best-effort 640x480 images. Fast DDS 2 (Jazzy and before) reads the one name
+# alone, Fast DDS 3 (Kilted) the other, and warns of the first; a profile that you chose under either name stays
+# (clue_ros/ros/dds_profile.py decides alike).
+_clue_profile="${FASTDDS_DEFAULT_PROFILES_FILE:-${FASTRTPS_DEFAULT_PROFILES_FILE:-$_clue_root/config/fastdds_shm.xml}}"
+case "${ROS_DISTRO:-${CLUE_ROS:-kilted}}" in
+  foxy|galactic|humble|iron|jazzy) export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_clue_profile}" ;;
+  *) export FASTDDS_DEFAULT_PROFILES_FILE="${FASTDDS_DEFAULT_PROFILES_FILE:-$_clue_profile}" ;;
+esac
 
 if [ -z "${MUJOCO_GL:-}" ]; then
   MUJOCO_GL="$("$VIRTUAL_ENV/bin/python" -I -S -B "$_clue_root/scripts/provision/system.py" 2>/dev/null || true)"
@@ -65,5 +71,5 @@ export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 # Nothing is downloaded at run time.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
-unset _clue_root _clue_space _clue_install _clue_site _clue_python _clue_libs _clue_packages
+unset _clue_root _clue_space _clue_profile _clue_install _clue_site _clue_python _clue_libs _clue_packages
 unset -f _clue_prepend

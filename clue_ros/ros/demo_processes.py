@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 import clue_ros
+from clue_ros.ros.dds_profile import profile_variables
 from clue_ros.types import ClueError
 
 PACKAGE_ROOT = Path(clue_ros.__file__).resolve().parent.parent
@@ -42,23 +43,10 @@ def free_domain() -> "tuple[int, socket.socket]":
     raise ClueError("90 demos run on this machine already: end one, or give --domain")
 
 
-def profile_path() -> Optional[Path]:
-    """config/fastdds_shm.xml, from the source tree or from the install space."""
-    candidates = [PACKAGE_ROOT / "config"]
-    candidates += [parent / "share" / "clue_ros" / "config" for parent in PACKAGE_ROOT.parents]
-    for folder in candidates:
-        if (folder / "fastdds_shm.xml").is_file():
-            return folder / "fastdds_shm.xml"
-    return None
-
-
 def environment(domain: int) -> Dict[str, str]:
     """What every process of the demo runs in, this one included: traffic on this machine only, and large messages."""
     variables = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "PYTHONUNBUFFERED": "1"}
-    profile = profile_path()
-    if profile is not None and "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ:
-        variables["FASTDDS_DEFAULT_PROFILES_FILE"] = str(profile)
-    return variables
+    return {**variables, **profile_variables(os.environ)}
 
 
 def own_environment() -> Dict[str, str]:

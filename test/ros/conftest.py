@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from clue_ros.ros.dds_profile import profile_variables
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 sys.path.insert(0, str(HERE))  # bench.py
 
 # Before any participant exists. Fast DDS's default profile loses most best-effort images (docs/interfaces.md).
-os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(REPOSITORY / "config" / "fastdds_shm.xml"))
+os.environ.update(profile_variables(os.environ))
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
