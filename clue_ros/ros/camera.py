@@ -1,7 +1,7 @@
 """The node's eyes: the newest camera frame, and the depth image that belongs to it.
 
-Everything is kept as a message and only converted when a goal needs it. Sensor-data QoS with depth 1: best effort
-matches both kinds of publisher, and an old frame is of no use.
+Everything is kept as a message and only converted when a goal needs it. Depth 1: an old frame is of no use. Best effort
+takes every publisher; what is latched is fetched as well.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from weakref import WeakSet
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.callback_groups import CallbackGroup
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
 from clue_ros.ros import spinning
+from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.camera_topics import camera_topics
 from clue_ros.ros.errors import NoPositionError
 from clue_ros.ros.frames import Frames
@@ -32,7 +31,6 @@ from clue_ros.ros.parameters import Parameters
 from clue_ros.ros.whereabouts import Depth, DepthOf
 from clue_ros.types import ClueError
 
-IMAGE_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 ENCODINGS_NAMED = 16  # that cannot be read; a driver has one or two, and only a broken one has more
 DEPTHS_KEPT = 8  # a depth image may arrive before or after its colour image
 
@@ -63,17 +61,8 @@ class Camera:
         self._unreadable: Set[str] = set()  # the encodings that were complained about
         self.frames = 0  # colour images received so far
         self.on_frame: "Optional[Callable[[Image | CompressedImage], None]]" = None  # called with every new frame
-        self._subscriptions = []
-
-        def subscribe(kind: type, topic: str, callback: Callable) -> None:
-            # Best effort takes every publisher: there is no incompatible one that events could tell of.
-            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-            self._subscriptions.append(
-                node.create_subscription(
-                    kind, topic, callback, IMAGE_QOS, callback_group=group, event_callbacks=quiet
-                )
-            )  # fmt: skip
-
+        self._subscriptions = AdaptiveSubscriptions(node, group)
+        subscribe = self._subscriptions.add
         if parameters.image_transport in ("raw", "both"):
             subscribe(Image, self.topic, self._on_image)
         if parameters.image_transport in ("compressed", "both"):
@@ -153,9 +142,7 @@ class Camera:
         return max(0.0, float(x)), max(0.0, float(y))
 
     def close(self) -> None:
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
+        self._subscriptions.close()
         if spinning.runs_tasks(self._node):
             for future in self._waiting:
                 future.cancel()

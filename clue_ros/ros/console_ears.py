@@ -16,7 +16,7 @@ from clue_ros.console.state import ConsoleState
 from clue_ros.dialogue import phrases
 from clue_ros.dialogue.session import PERSON, ROBOT, End
 from clue_ros.msg import Ambiguity, Correction, Target, Turn
-from clue_ros.ros.camera import IMAGE_QOS
+from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.camera_topics import image_topic, under
 from clue_ros.ros.conversions import image_to_samples, message_to_rgb
 from clue_ros.ros.errors import CODE_NAMES
@@ -37,6 +37,7 @@ class CameraEars:
         self.topic = image_topic(node, under(names[0], "image"), "compressed")
         self._node = node
         self._pictures = pictures
+        subscriptions = AdaptiveSubscriptions(node)
         for number, name in enumerate(names):
             first = number == 0
             topic = image_topic(node, under(name, "image"), "compressed")
@@ -45,9 +46,9 @@ class CameraEars:
                 self._on_image(message, first)
 
             if transport in ("raw", "both"):
-                node.create_subscription(Image, topic, hear, IMAGE_QOS)
+                subscriptions.add(Image, topic, hear)
             if transport in ("compressed", "both"):
-                node.create_subscription(CompressedImage, topic + "/compressed", hear, IMAGE_QOS)
+                subscriptions.add(CompressedImage, topic + "/compressed", hear)
 
     @property
     def publishers(self) -> int:

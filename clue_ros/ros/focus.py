@@ -30,6 +30,7 @@ from std_msgs.msg import String
 from clue_ros.image_messages import image_to_rgb, image_to_samples
 from clue_ros.masks.focus import MODES, THRESHOLD, active_pixels, focused, smallest_box
 from clue_ros.ros import spinning
+from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.loading import GrounderFactory, ModelSettings, load_grounder
@@ -80,8 +81,9 @@ class Focus(Node):
         self.looks = 0
         self._image = self.create_publisher(Image, "image_focused", qos_profile_sensor_data)
         self._info_out = self.create_publisher(CameraInfo, "camera_info_focused", qos_profile_sensor_data)
-        self.create_subscription(Image, "image", self._on_image, qos_profile_sensor_data)
-        self.create_subscription(CameraInfo, info_topic(self), self._on_info, qos_profile_sensor_data)
+        cameras = AdaptiveSubscriptions(self)
+        cameras.add(Image, self.resolve_topic_name("image"), self._on_image, qos_profile_sensor_data)
+        cameras.add(CameraInfo, info_topic(self), self._on_info, qos_profile_sensor_data)
         self.create_subscription(String, "focus_on", self._on_instruction, 10)
         self._thread = threading.Thread(target=self._work, name="focus_model", daemon=True)
         self._thread.start()

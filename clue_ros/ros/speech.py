@@ -15,6 +15,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
 
+from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.conversation import Conversation
 from clue_ros.ros.errors import MissingPackageError
 from clue_ros.ros.outputs import RELIABLE, Outputs
@@ -57,7 +58,9 @@ class Speech:
 
         live = live_speech_type(parameters.live_speech_topic)
         subscribe(String, "speech", lambda message: self._on_words(message.data))
-        subscribe(Bool, "speaking", self._on_speaking)
+        # What was said before the node came is no instruction any more; who speaks is a state, and may be latched.
+        self._states = AdaptiveSubscriptions(node, group)
+        self._states.add(Bool, node.resolve_topic_name("speaking"), self._on_speaking, RELIABLE)
         if live is not None:
             # REP 155: `incremental` is a guess that may change yet, and `final` is empty until the sentence is over.
             subscribe(live, parameters.live_speech_topic, lambda message: self._on_words(message.final))
@@ -66,6 +69,7 @@ class Speech:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+        self._states.close()
 
     def _robot_speaks(self, mute_s: float) -> bool:
         said_at = self._outputs.said_at
