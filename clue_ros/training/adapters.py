@@ -14,8 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from clue_ros.types import ModelLoadError
+from clue_ros.vlm.adapter_kinds import read_settings
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_SCALE = {"lora_alpha": 8, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}  # as peft reads an absent entry
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,13 @@ def save_adapter(model, name: str, folder: Path) -> None:
 
 def load_adapter_weights(model, name: str, folder: Path) -> None:
     """Put the weights of an adapter folder into an adapter that is there already. Raises ModelLoadError if the file is
-    missing, corrupt, or of another rank or other layers."""
+    missing, corrupt, of another kind than plain LoRA, or of another rank, scale or other layers."""
+    config = Path(folder) / "adapter_config.json"
+    settings, expected = read_settings(config), model.peft_config[name].to_dict()
+    other = [k for k, default in _SCALE.items() if (settings.get(k) or default) != (expected.get(k) or default)]
+    if other:
+        raise ModelLoadError(f"{config} does not fit this run's adapter: {other[0]} is {settings.get(other[0])}, the run's is "
+                             f"{expected.get(other[0])}; use the same, or start_from: ''")
     file = Path(folder) / "adapter_model.safetensors"
     try:
         tensors = {k.removeprefix("base_model.model."): v.float() for k, v in load_file(str(file)).items()}

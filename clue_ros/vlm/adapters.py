@@ -1,28 +1,32 @@
 """LoRA adapters of a model directory (peft's own files) as low-rank factors for the serving plans.
 
 Training writes adapters through peft; serving reads the two files itself, because it wants the bare factors: stacked
-beside a fused product (dense.py) or merged into the weights. peft injects modules. A test compares both readings.
+beside a fused product (dense.py) or merged into the weights. peft injects modules. Tests compare both readings. Which of
+peft's kinds are understood, adapter_kinds.py says.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from pathlib import Path
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 import torch
 
 from clue_ros.types import ModelLoadError
+from clue_ros.vlm.adapter_kinds import INSTEAD, read_settings, scale_of
 from clue_ros.vlm.dense import LowRank
 
 MERGE = ("auto", "yes", "no")
 SMALL = 100_000_000  # parameters of a decoder up to which a merged copy for every adapter is no burden
 Adapter = Dict[int, Dict[str, LowRank]]  # by layer index and projection name
 
-_KEY = re.compile(r"(?:.*\.)?layers\.(\d+)\.(?:self_attn|mlp)\.([a-z]+_proj)\.lora_([AB])(?:\.\w+)?\.weight$")
-_UNSUPPORTED = ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "layer_replication")
+_PREFIX = "base_model.model."
+# The whole path: a SigLIP layer has projections of the same names, and in some models of the same shapes. The decoder is
+# model.language_model since transformers 4.52, language_model.model in what was trained before.
+_MODULE = r"(?:model\.)?language_model\.(?:model\.)?layers\.(\d+)\.(?:self_attn|mlp)\.([a-z]+_proj)"
+_KEY = re.compile(rf"(?:{re.escape(_PREFIX)})?({_MODULE})\.lora_([AB])(?:\.\w+)?\.weight")
+DECODER_ONLY = ".*language_model.*_proj"  # as target_modules
 
 
 def load_adapters(language, path: Path, names) -> Dict[str, Adapter]:
@@ -49,20 +53,22 @@ def read_adapter(folder: Path, shapes: Mapping[Tuple[int, str], Tuple[int, int]]
     weights, config = folder / "adapter_model.safetensors", folder / "adapter_config.json"
     if not weights.is_file() or not config.is_file():
         raise ModelLoadError(f"{folder} lacks adapter_model.safetensors or adapter_config.json")
+    settings = read_settings(config)
     try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
         tensors = load_file(str(weights))
-    except (OSError, SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError) as error:
         raise ModelLoadError(f"{folder} cannot be loaded as a LoRA adapter of this model: {error}") from error
-    wanted = [k for k in _UNSUPPORTED if settings.get(k)]
-    if settings.get("peft_type", "LORA") != "LORA" or wanted:
-        raise ModelLoadError(f"{config}: only plain LoRA is supported, not {', '.join(wanted) or settings['peft_type']}")
+    matches = {key: _KEY.fullmatch(key) for key in tensors}
+    _refuse_foreign(weights, [key for key, match in matches.items() if match is None])
+    if not matches:
+        raise ModelLoadError(f"{weights} holds no tensors: this adapter adapts nothing")
     halves: Dict[Tuple[int, str], Dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        match = _KEY.match(key)
-        if match is None:
-            raise ModelLoadError(f"{weights} adapts '{key}', which is no projection of the decoder's layers")
-        halves.setdefault((int(match[1]), match[2]), {})[match[3]] = value.float()
+    modules: Dict[Tuple[int, str], str] = {}
+    for key, match in matches.items():
+        module, layer, projection, half = match[1], int(match[2]), match[3], match[4]
+        if half in halves.setdefault((layer, projection), {}):
+            raise ModelLoadError(f"{weights} has lora_{half} of layer {layer}, {projection} twice, under two names")
+        halves[layer, projection][half], modules[layer, projection] = tensors[key].float(), module
     adapter: Adapter = {}
     for (layer, projection), pair in halves.items():
         shape = shapes.get((layer, projection))
@@ -70,7 +76,7 @@ def read_adapter(folder: Path, shapes: Mapping[Tuple[int, str], Tuple[int, int]]
             and pair["A"].shape[0] == pair["B"].shape[1]
         if not fits:
             raise ModelLoadError(f"{weights} does not fit this model: layer {layer}, {projection} is {shape} (outputs, inputs)")
-        factors = pair["A"], pair["B"] * _scale(settings, layer, projection, pair["A"].shape[0])
+        factors = pair["A"], pair["B"] * scale_of(settings, modules[layer, projection], pair["A"].shape[0], config)
         adapter.setdefault(layer, {})[projection] = factors
     return adapter
 
@@ -90,11 +96,14 @@ def decide_merge(merge: str, parameters: int) -> bool:
     return merge == "yes" or (merge == "auto" and parameters <= SMALL)
 
 
-def _scale(settings: Mapping, layer: int, projection: str, rank: int) -> float:
-    """alpha / r, or alpha / √r for rank-stabilised LoRA; alpha_pattern may say otherwise for some modules."""
-    name = f"layers.{layer}.{'mlp' if projection in ('gate_proj', 'up_proj', 'down_proj') else 'self_attn'}.{projection}"
-    alpha = settings.get("lora_alpha", rank)
-    for pattern, value in (settings.get("alpha_pattern") or {}).items():
-        if re.search(rf"(.*\.)?({pattern})$", name):
-            alpha = value
-    return float(alpha) / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+def _refuse_foreign(weights: Path, keys: Sequence[str]) -> None:
+    """Raises ModelLoadError if there are keys that are no factor of the decoder's projections: what they are, what to do."""
+    modules = [key.removeprefix(_PREFIX) for key in keys]
+    tower = [m for m in modules if "vision_tower" in m]
+    if tower:
+        raise ModelLoadError(
+            f"{weights} also adapts the vision tower ({len(tower)} tensors, for example '{tower[0]}'), whose features all "
+            f"adapters share here. Train it with target_modules={DECODER_ONLY!r}, which leaves SigLIP alone. Or: {INSTEAD}")
+    if modules:
+        raise ModelLoadError(f"{weights} holds '{modules[0]}', which is no LoRA factor of a projection of PaliGemma's "
+                             f"decoder. {INSTEAD}")
