@@ -10,8 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def texts_of_the_code():
     """Every string of the node's modules, with … for what an f-string fills in."""
     texts = []
-    for path in [*(ROOT / "clue_ros" / "ros").glob("*.py"), ROOT / "clue_ros" / "image_messages.py"]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in [*(ROOT / "clue_ros" / "ros").glob("*.py"), ROOT / "clue_ros" / "image_messages.py",
+                 ROOT / "scripts" / "executable.py.in"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8").replace("@MODULE@", "module"))):
             if isinstance(node, ast.JoinedStr):
                 parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
                 texts.append("".join(parts))
