@@ -13,11 +13,10 @@ import numpy as np
 
 from clue_ros.belief.belief import Belief
 from clue_ros.evaluation.metrics import box_iou
-from clue_ros.msg import Pointing
+from clue_ros.ros.client import Reply, click, mark, scribble
 from clue_ros.ros.demo_processes import own_environment
 from clue_ros.ros.demo_robot import Robot
 from clue_ros.ros.messages import msg_to_box
-from clue_ros.srv import Answer
 from clue_ros.types import Box, ClueError
 from clue_ros.visualization.part_pictures import Panel, tinted, with_boxes
 
@@ -33,7 +32,7 @@ def masks(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     panels, lines = [], []
     for index in (CLEAR, CLEAR + 6, CLEAR + 12):
         episode, view = stage.render(index)
-        result = robot.ground(episode.expression, view.rgb, ambiguity_policy=1)
+        result = robot.ground(episode.expression, view.rgb, policy="best_guess")
         mask = result.target.mask
         if not mask.height:
             raise ClueError("this model has no masks (mask.safetensors): clue train mask")
@@ -62,11 +61,11 @@ def pointing(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     robot.set("clue", question_policy="numbers")
     said: List[str] = []
 
-    def by_number(question: str) -> Answer.Request:
+    def by_number(question: str) -> Reply:
         offered = [msg_to_box(box) for box in robot.spin_until_reading(1)[0].candidates]
         number = 1 + max(range(len(offered)), key=lambda n: box_iou(offered[n], target))
         said.extend([question, f"{number}"])
-        return Answer.Request(kind=Answer.Request.MARK, mark=number)
+        return mark(number)
 
     result = robot.ground(episode.expression, view.rgb, by_number)
     reading = robot.spin_until_reading(1)[0]
@@ -76,10 +75,8 @@ def pointing(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     numbered = with_boxes(view.rgb, candidates=[msg_to_box(b) for b in reading.candidates],
                           labels=[str(n + 1) for n in range(len(reading.candidates))], target=msg_to_box(result.target.box))
     stroke = _stroke(target)
-    gesture = Pointing(kind=Pointing.SCRIBBLE, points=[_point32(*p) for p in stroke])
-    here = robot.ground("the one here", view.rgb, pointing=gesture)
-    example = robot.ground("another one like this", view.rgb,
-                           pointing=Pointing(kind=Pointing.POINT, x=target.center[0], y=target.center[1]))
+    here = robot.ground("the one here", view.rgb, pointing=scribble(stroke))
+    example = robot.ground("another one like this", view.rgb, pointing=click(*target.center))
     panels = [
         Panel("question_policy: numbers", numbered, f"answered with mark {said[1]}"),
         Panel("“the one here”, with a scribble", _scribbled(with_boxes(view.rgb, target=msg_to_box(here.target.box)), stroke)),
@@ -101,9 +98,9 @@ def belief(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     robot.set("clue", question_policy="information_gain")
     lines = [("person", episode.expression)]
 
-    def truthfully(question: str) -> Answer.Request:
+    def truthfully(question: str) -> Reply:
         lines.extend([("robot", question), ("person", person.answer(question))])
-        return Answer.Request(kind=Answer.Request.TEXT, text=lines[-1][1])
+        return lines[-1][1]
 
     result = robot.ground(episode.expression, view.rgb, truthfully)
     readings = robot.spin_until_reading(1 + len(lines) // 2)
@@ -194,21 +191,3 @@ def _scribbled(picture: np.ndarray, stroke: Sequence[Tuple[float, float]]) -> np
     cv2.polylines(picture, [line], False, (255, 255, 255), 5, cv2.LINE_AA)
     cv2.polylines(picture, [line], False, palette.PERSON, 3, cv2.LINE_AA)
     return picture
-
-
-def _point32(x: float, y: float) -> Any:
-    from geometry_msgs.msg import Point32
-
-    return Point32(x=float(x), y=float(y))
-
-
-def _boxes_only(folder: Path, view: Any) -> None:
-    """image.png and boxes.jsonl: what annotation starts from, boxes without any words."""
-    import cv2
-
-    folder.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(folder / "image.png"), view.rgb[..., ::-1])
-    boxes = [{"box": [float(v) for v in o.box]} for o in view.objects if o.box is not None]
-    size = [view.rgb.shape[1], view.rgb.shape[0]]
-    (folder / "boxes.jsonl").write_text(json.dumps({"image": "image.png", "size": size, "instances": boxes}) + "\n", "utf-8")
-

@@ -1,4 +1,4 @@
-"""A client of the clue node and the focus node for the demo's parts: it sets parameters, sends goals, answers, and listens."""
+"""The demo's parts as a program sees the robot: it sets parameters, sends goals, answers, and listens."""
 
 from __future__ import annotations
 
@@ -6,40 +6,33 @@ import time
 from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
-from lifecycle_msgs.msg import State
-from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import SetParameters
-from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
-from clue_ros.action import Ground
 from clue_ros.image_messages import image_to_rgb
 from clue_ros.msg import Ambiguity
+from clue_ros.ros.client import ClueClient, GroundOutcome, Reply
 from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.srv import Answer, Chat
+from clue_ros.ros.lifecycle import CONFIGURING
+from clue_ros.ros.spinning import Spinner
 from clue_ros.types import ClueError
 
 FRAME = "camera_color_optical_frame"
 START_S, STEP_S = 180.0, 60.0  # for the model to load, for one step, on a slow machine
+ASK_S = 2.0  # for a service to be there, before it is looked whether a process has died
 
 
 class Robot:
-    """Spins its own node; every method waits for what it asks for. Raises ClueError where that does not come."""
+    """A node in a thread of its own; every method waits for what it asks for. Raises ClueError where that does not come."""
 
     def __init__(self, namespace: str, children: Any) -> None:
         self._children = children
         self._node = node = Node("demo_parts", namespace=namespace)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(node)
-        self._ground = ActionClient(node, Ground, "ground")
-        self._answer = node.create_client(Answer, "answer")
-        self._chat = node.create_client(Chat, "chat")
-        self._state = node.create_client(GetState, "clue/get_state")
+        self._clue = ClueClient(node=node, server_timeout=ASK_S, reply_timeout=START_S)
         self._parameters = {name: node.create_client(SetParameters, f"{name}/set_parameters") for name in ("clue", "focus")}
         self.readings: List[Ambiguity] = []
         self.debug_images: List[np.ndarray] = []
@@ -50,16 +43,23 @@ class Robot:
         node.create_subscription(Image, "image_focused", lambda m: self._focused.append(m), qos_profile_sensor_data)
         self._images = node.create_publisher(Image, "image", qos_profile_sensor_data)
         self._focus_on = node.create_publisher(String, "focus_on", 10)
+        self._spinner = Spinner(node)
 
     def wait_for_the_node(self) -> None:
-        """Until the clue node is active and heard."""
-        self._until(self._state.service_is_ready, "the clue node's services", START_S)
-        state = self._call(self._state, GetState.Request(), START_S).current_state
-        if state.id != State.PRIMARY_STATE_ACTIVE:
-            raise ClueError(f"the clue node is {state.label}, not active:\n{self._children.tail('clue_node')}")
-        for client in (self._answer, self._chat, self._parameters["clue"]):
-            self._until(client.service_is_ready, client.srv_name)
-        self._until(self._ground.server_is_ready, "the action ground")
+        """Until the clue node is active and heard, or has tried to be."""
+
+        def settled() -> str:
+            label = self._clue.state().value or ""
+            return "" if label == CONFIGURING else label
+
+        state = self._until(settled, "the clue node's state", START_S)
+        if state != "active":
+            raise ClueError(f"the clue node is {state}, not active:\n{self._children.tail('clue_node')}")
+        ready = self._clue.wait_until_ready(STEP_S)
+        if not ready.ok:
+            raise ClueError(ready.error_msg)
+        parameters = self._parameters["clue"]
+        self._until(parameters.service_is_ready, parameters.srv_name)
         for topic in ("ambiguity", "debug_image"):
             self._until(lambda topic=topic: self._node.count_publishers(topic) > 0, topic)
 
@@ -71,44 +71,27 @@ class Robot:
             if not result.successful:
                 raise ClueError(f"{node} refuses {values}: {result.reason}")
 
-    def ground(self, expression: str, rgb: np.ndarray, reply: Optional[Callable[[str], Answer.Request]] = None,
-               **fields: Any) -> Ground.Result:
-        """A goal about an image uint8[H,W,3]; reply: what answers a question. Raises ClueError if it ends without a target."""
+    def ground(self, expression: str, rgb: np.ndarray, reply: Optional[Callable[[str], Reply]] = None,
+               **options: Any) -> GroundOutcome:
+        """What a goal about an image uint8[H,W,3] finds; reply: what answers a question, in another thread; options: of
+        ClueClient.send. Raises ClueError if it ends without a target."""
         self.readings.clear()
         self.debug_images.clear()
-        asked: List[str] = []
 
-        def feedback(message: Any) -> None:
-            if message.feedback.state == Ground.Feedback.WAITING_FOR_ANSWER:
-                asked.append(message.feedback.question)
+        def unwanted(question: str) -> None:
+            raise ClueError(f"{expression!r} was asked about: {question}")
 
-        goal = Ground.Goal(expression=expression, image=rgb_to_image(rgb, Header(frame_id=FRAME)), **fields)
-        handle = self._wait(self._ground.send_goal_async(goal, feedback_callback=feedback), "the goal's acceptance")
-        if not handle.accepted:
-            raise ClueError("the node refused the goal")
-        future = handle.get_result_async()
-        while not future.done():
-            self._until(lambda: asked or future.done(), f"a result of {expression!r}")
-            if asked and not future.done():
-                question = asked.pop(0)
-                if reply is None:
-                    handle.cancel_goal_async()
-                    raise ClueError(f"{expression!r} was asked about: {question}")
-                response = self._call(self._answer, reply(question))
-                if not response.accepted:
-                    raise ClueError(f"the answer was not taken: {response.message}")
-        result = future.result().result
-        if result.error_code != Ground.Result.NONE:
-            raise ClueError(f"{expression!r}: {result.error_msg}")
-        return result
+        goal = self._clue.send(expression, image=rgb_to_image(rgb, Header(frame_id=FRAME)), on_question=reply or unwanted,
+                               timeout=STEP_S, **options)
+        self._until(lambda: goal.done, f"a result of {expression!r}", 2 * STEP_S)
+        if goal.rejected_answers:
+            raise ClueError(f"the answer was not taken: {goal.rejected_answers[0]}")
+        goal.outcome.require()
+        return goal.outcome
 
     def chat(self, question: str, rgb: np.ndarray) -> Any:
         """clue_ros/GroundedAnswer."""
-        request = Chat.Request(question=question, image=rgb_to_image(rgb, Header(frame_id=FRAME)))
-        response = self._call(self._chat, request)
-        if not response.success:
-            raise ClueError(response.error_msg)
-        return response.answer
+        return self._clue.chat(question, rgb_to_image(rgb, Header(frame_id=FRAME))).require()
 
     def focused(self, rgb: np.ndarray, instruction: str, mode: str, crop: bool = False) -> np.ndarray:
         """What the focus node makes of a camera that shows this image."""
@@ -135,9 +118,9 @@ class Robot:
         return self._until(changed, f"a focused picture ({mode}); does anything matter to {instruction!r}?")
 
     def close(self) -> None:
-        self._ground.destroy()
+        self._clue.close()
+        self._spinner.close()
         self._node.destroy_node()
-        self._executor.shutdown()
 
     def spin_until_reading(self, count: int) -> Tuple[Ambiguity, ...]:
         """The first `count` readings of the last goal: topics may come after the result."""
@@ -160,4 +143,4 @@ class Robot:
             self._children.check()
             if time.monotonic() > end:
                 raise ClueError(f"{what} did not come within {limit_s:g} s")
-            self._executor.spin_once(timeout_sec=0.05)
+            time.sleep(0.01)

@@ -16,10 +16,10 @@ from clue_ros.ros.client.client import ClueClient
 from clue_ros.ros.client.goal import Goal
 from clue_ros.ros.client.outcome import CallFailed, CallOutcome, ClientCode, GroundFailed, GroundOutcome, error_name
 from clue_ros.ros.client.promise import NotSpunError, WouldBlockError
-from clue_ros.ros.client.requests import box, click, mark, scribble, words
+from clue_ros.ros.client.requests import Reply, box, click, mark, scribble, words
 from clue_ros.ros.client.watch import Corrections, Held, Watch
 
 __all__ = [
     "CallFailed", "CallOutcome", "ClientCode", "ClueClient", "Corrections", "Goal", "GroundFailed", "GroundOutcome", "Held",
-    "NotSpunError", "Watch", "WouldBlockError", "box", "click", "error_name", "mark", "scribble", "words",
+    "NotSpunError", "Reply", "Watch", "WouldBlockError", "box", "click", "error_name", "mark", "scribble", "words",
 ]  # fmt: skip
