@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import signal
@@ -43,7 +44,7 @@ def server(domain):
     node = ScriptedGround(namespace="clue")
     spinner = Spinner(node)
     node.call = spinner.call
-    assert spinner.call(lambda: autostart(node))
+    assert spinner.call(functools.partial(autostart, node))
     yield node
     spinner.call(node.stop_dialogues)
     spinner.close()
@@ -468,7 +469,7 @@ def test_a_result_whose_reply_was_lost_is_asked_for_again(foreign, client, monke
     real, lost = module.ask, []
 
     def lossy(wire, request, heard):
-        if wire is client._wires.get_result and not lost:
+        if wire is client._wires.client("get_result") and not lost:
             lost.append(request)
             return real(wire, request, lambda response: None)
         return real(wire, request, heard)

@@ -110,7 +110,7 @@ class ClueClient:
             pointing: (x, y), a box (x0, y0, x1, y1), or a scribble(), in pixels: where the person points.
             candidates: boxes in pixels; if given, the target is one of them.
             max_questions, answer_timeout, max_image_age: 0: the node's own.
-            cancel: setting this event cancels the goal within 0.05 s.
+            cancel: setting this event cancels the goal within 0.1 s.
             on_feedback, on_correction: called in the executor, so quick. on_correction hears whoever takes the target back.
 
         Raises TypeError or ValueError for arguments that no goal can say, ClueError if the client is closed.
@@ -225,15 +225,15 @@ class ClueClient:
         return self._ledger.begin(Call(client, request, read, self._limits[0], self._reply_s))
 
     def _answer(self, request: Any) -> Call:
-        return self._call(self._wires.answer, request, read_answer)
+        return self._call(self._wires.client("answer"), request, read_answer)
 
     def _detect(self, expression: str, image: Optional[AnyImage], camera: str) -> Call:
         request = DetectAmbiguity.Request(expression=expression, image=image_message(image), camera=camera)
-        return self._call(self._wires.detect, request, reader_of("ambiguity"))
+        return self._call(self._wires.client("detect"), request, reader_of("ambiguity"))
 
     def _chat(self, question: str, image: Optional[AnyImage], camera: str) -> Call:
         request = Chat.Request(question=question, image=image_message(image), camera=camera)
-        return self._call(self._wires.chat, request, reader_of("answer"))
+        return self._call(self._wires.client("chat"), request, reader_of("answer"))
 
     def _state(self) -> Call:
-        return self._call(self._wires.state, self._wires.state.srv_type.Request(), read_state)
+        return self._call(self._wires.client("state"), self._wires.client("state").srv_type.Request(), read_state)

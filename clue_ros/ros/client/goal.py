@@ -1,6 +1,6 @@
 """One goal from the call to its outcome: waits for the server, sends, asks for the result at once, notices what is missing.
 
-It always ends, with exactly one outcome. Responses and topics move it, and a tick, 20 times a second, looks at the limits.
+It always ends, with exactly one outcome. Responses and topics move it, and a tick, ten times a second, looks at the limits.
 All its methods may be called by any thread.
 """
 
@@ -196,7 +196,7 @@ class Goal:
                 self._message.timeout = duration(max(0.001, self.begun + self._limits.result - now))
         self.sent = now
         request = Ground.Impl.SendGoalService.Request(goal_id=uuid_message(self.dialogue), goal=self._message)
-        ask(self._wires.send_goal, request, lambda response: self._on_acceptance(response.accepted))
+        ask(self._wires.client("send_goal"), request, lambda response: self._on_acceptance(response.accepted))
 
     def _on_acceptance(self, accepted: bool) -> None:
         with self._lock:
@@ -218,7 +218,7 @@ class Goal:
 
     def _ask_for_result(self) -> None:
         request = Ground.Impl.GetResultService.Request(goal_id=uuid_message(self.dialogue))
-        self._asking.append(ask(self._wires.get_result, request, self._on_result))
+        self._asking.append(ask(self._wires.client("get_result"), request, self._on_result))
 
     def _on_result(self, response: Any) -> None:
         with self._lock:
@@ -228,7 +228,7 @@ class Goal:
     def _send_cancel(self) -> None:
         request = CancelGoal.Request()
         request.goal_info.goal_id = uuid_message(self.dialogue)
-        ask(self._wires.cancel_goal, request, lambda response: None)
+        ask(self._wires.client("cancel_goal"), request, lambda response: None)
 
     def _limit_acceptance(self, now: float) -> None:
         if now < self.sent + self._limits.acceptance and not self._is_over(now):
@@ -276,7 +276,7 @@ class Goal:
             return
         self.finished = time.monotonic()
         for future in self._asking:
-            forget(self._wires.get_result, future)
+            forget(self._wires.client("get_result"), future)
         self._asking = []
         self._message = None
         outcome = GroundOutcome(

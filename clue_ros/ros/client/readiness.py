@@ -37,10 +37,10 @@ class Readiness(Promise):
         self._end(ClientCode.CLOSED, why)
 
     def _is_there(self) -> bool:
-        wires = self._wires
+        wires, answer = self._wires, self._wires.client("answer")
         for name, there in (
             (f"nobody serves the action {wires.action}", wires.serves_goals),
-            (f"nobody serves {wires.answer.srv_name}", wires.answer.service_is_ready),
+            (f"nobody serves {answer.srv_name}", answer.service_is_ready),
             ("nobody publishes `correction`", wires.hears_corrections),
         ):
             if not there():
@@ -49,9 +49,11 @@ class Readiness(Promise):
         return True
 
     def _look_at_state(self, now: float) -> None:
-        state = self._wires.state
-        if not state.service_is_ready():  # no lifecycle node, or one of another name: whoever serves takes goals
-            self._end(Code.NONE, "")
+        state = self._wires.client("state")
+        if not self._wires.node.count_services(state.srv_name):
+            self._end(Code.NONE, "")  # no lifecycle node, or one of another name: whoever serves takes goals
+            return
+        if not state.service_is_ready():
             return
         waiting = self._future is not None and not self._future.done()
         if now < self._asked + (LOST_S if waiting else AGAIN_S):

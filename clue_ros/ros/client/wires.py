@@ -7,8 +7,9 @@ thread still is in send_goal_async, has no time limits, and cannot cancel before
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from typing import Any, Callable, FrozenSet, List, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from action_msgs.msg import GoalStatusArray
 from action_msgs.srv import CancelGoal
@@ -28,7 +29,8 @@ from clue_ros.srv import Answer, Chat, DetectAmbiguity
 # Replies and feedback go to every client of an action: the usual depth of 10 loses some in a crowd.
 BURST = QoSProfile(depth=256)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-TICK_S = 0.05
+TICK_S = 0.1
+ACTION = ("send_goal", "get_result", "cancel_goal")
 
 
 class Wires:
@@ -42,9 +44,6 @@ class Wires:
         group = ReentrantCallbackGroup()
         prefix = namespace.rstrip("/") + "/" if namespace else ""
 
-        def client(kind: type, name: str) -> Client:
-            return node.create_client(kind, name, qos_profile=BURST, callback_group=group)
-
         # The action's name is resolved first: rcl would not see a remap of it in the names of its services.
         self.action = node.resolve_service_name(prefix + action)
         base = f"{self.action}/_action"
@@ -56,25 +55,36 @@ class Wires:
             listen(Correction, prefix + "correction", on_correction, 50, callback_group=group),
         ]
         self._correction = self._topics[-1].topic_name
-        self.send_goal = client(Ground.Impl.SendGoalService, f"{base}/send_goal")
-        self.get_result = client(Ground.Impl.GetResultService, f"{base}/get_result")
-        self.cancel_goal = client(CancelGoal, f"{base}/cancel_goal")
-        self.answer = client(Answer, prefix + "answer")
-        self.detect = client(DetectAmbiguity, prefix + "detect_ambiguity")
-        self.chat = client(Chat, prefix + "chat")
-        self.state = client(GetState, f"{prefix}{server}/get_state")
-        self._clients = [
-            self.send_goal, self.get_result, self.cancel_goal, self.answer, self.detect, self.chat, self.state,
-        ]  # fmt: skip
+        self._clients: Dict[str, Client] = {}
+        self._making, self._group = threading.Lock(), group
+        self._names = {
+            "send_goal": (Ground.Impl.SendGoalService, f"{base}/send_goal"),
+            "get_result": (Ground.Impl.GetResultService, f"{base}/get_result"),
+            "cancel_goal": (CancelGoal, f"{base}/cancel_goal"),
+            "answer": (Answer, prefix + "answer"), "detect": (DetectAmbiguity, prefix + "detect_ambiguity"),
+            "chat": (Chat, prefix + "chat"), "state": (GetState, f"{prefix}{server}/get_state"),
+        }  # fmt: skip
         self.node = node
+        for name in ("send_goal", "get_result", "cancel_goal", "answer"):  # the others when they are used
+            self.client(name)
         # Steady: limits of time hold whatever /clock does.
         self._timer = node.create_timer(
             TICK_S, on_tick, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._timer.cancel()
 
+    def client(self, name: str) -> Client:
+        """Of send_goal, get_result, cancel_goal, answer, detect, chat or state."""
+        with self._making:
+            if name not in self._clients:
+                kind, service = self._names[name]
+                self._clients[name] = self.node.create_client(
+                    kind, service, qos_profile=BURST, callback_group=self._group
+                )
+            return self._clients[name]
+
     def tick(self, wanted: bool) -> None:
-        """Whether `on_tick` is called 20 times a second."""
+        """Whether `on_tick` is called ten times a second."""
         if not wanted:
             self._timer.cancel()
             return
@@ -85,8 +95,7 @@ class Wires:
 
     def serves_goals(self) -> bool:
         """Whether an action server and all its topics have been discovered."""
-        services = (self.send_goal, self.get_result, self.cancel_goal)
-        return all(c.service_is_ready() for c in services) and self.node.count_publishers(self._feedback) > 0
+        return all(self.client(name).service_is_ready() for name in ACTION) and self.node.count_publishers(self._feedback) > 0
 
     def hears_corrections(self) -> bool:
         return self.node.count_publishers(self._correction) > 0
@@ -103,7 +112,7 @@ class Wires:
         """
         end = time.monotonic() + limit_s
         while not enough() and time.monotonic() < end:
-            for client in (self.send_goal, self.get_result, self.cancel_goal):
+            for client in map(self.client, ACTION):
                 with client.handle:
                     header, response = client.handle.take_response(client.srv_type.Response)
                 if header is not None:
@@ -115,7 +124,7 @@ class Wires:
         """The timer first: nothing of a client that is closed may run any more."""
         node = self.node
         node.destroy_timer(self._timer)
-        for client in self._clients:
+        for client in self._clients.values():
             node.destroy_client(client)
         for topic in self._topics:
             node.destroy_subscription(topic)
