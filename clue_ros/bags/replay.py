@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import itertools
 import time as clock
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from collections import deque
+from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Heard, NotTaken, Played, Pointed, ReplaySettings
 from clue_ros.belief.grounder import BeliefGrounder
-from clue_ros.dialogue.acts import Act, Begin, Cause, Dialogue, Ignore, Instruction, Proceed, Stop, TakeBack
+from clue_ros.dialogue.acts import REMEMBERED, Act, Begin, Cause, Dialogue, Ignore, Instruction, Proceed, Stop, TakeBack
 from clue_ros.dialogue.regrounding import Regrounding
 from clue_ros.dialogue.session import Continue, DialogueSession, Finish, Policy, Step
 from clue_ros.dialogue.turn_taking import TurnTaking
@@ -43,15 +44,17 @@ class Replay:
         self.not_taken: List[NotTaken] = []
         self._grounder = grounder
         self._settings = settings
-        ids = itertools.count(1)
-        self._turns = TurnTaking(self._instruct, lambda: settings.rules, lambda: str(next(ids)))
+        self._ids = map(str, itertools.count(1))
+        self._turns = TurnTaking(self._instruct, lambda: settings.rules, lambda: next(self._ids))
         self._frame: Optional[Frame] = None
         self._open: Optional[Played] = None
         self._dialogue: Optional[Dialogue] = None  # the rules' side of the open one
         self._encoded: Any = None
         self._size = (0, 0)  # of the image that was encoded last
         self._belief: Any = None
-        self._said_at: Optional[int] = None  # when the robot last spoke, ns
+        self._said: Deque[str] = deque(maxlen=REMEMBERED)  # by the robot, last
+        self._said_at: Optional[int] = None  # when that was, ns
+        self._given: Dict[str, Tuple[int, Optional[int]]] = {}  # number and image_stamp of dialogues that gave a target
         self._count = 0
         self._finished: List[Played] = []
 
@@ -79,7 +82,7 @@ class Replay:
         return Instruction(
             expression=text, policy=Policy(settings.speech_policy), max_questions=settings.max_questions,
             answer_timeout_s=settings.answer_timeout_s, wait_for_image_s=settings.wait_for_image_s,
-            min_confidence=settings.min_confidence, spoken=True,
+            min_confidence=settings.min_confidence, spoken=True, dialogue=next(self._ids),
         )  # fmt: skip
 
     def _pass_time(self, now: int) -> None:
@@ -98,7 +101,7 @@ class Replay:
             return
         else:
             muted = self._said_at is not None and now - self._said_at < self._settings.mute_after_utterance_s * NS
-            acts = self._turns.hear(event.text, now / NS, robot_speaks=muted)
+            acts = self._turns.hear(event.text, now / NS, robot_speaks=muted, robot_said=self._said)
         for act in acts:
             self._carry_out(act, event, now)
 
@@ -145,11 +148,13 @@ class Replay:
             self._follow(Continue(), now)
 
     def _take_back(self, act: TakeBack, event: Union[Heard, Pointed], now: int) -> None:
-        target = act.reopening.target
+        number, image_stamp = self._given[act.instruction.corrects]
         dialogue = Dialogue(act.instruction, now / NS, act.reopening)
-        played = self._new(dialogue.session, event, target.scene.number)
-        played.image_stamp, played.outcome, played.reason = target.scene.image_stamp, WITHDRAWN, act.words
-        self._said_at = now
+        played = self._new(dialogue.session, event, number)
+        played.image_stamp, played.outcome, played.reason = image_stamp, WITHDRAWN, act.words
+        if act.words:
+            self._said.append(act.words)
+            self._said_at = now
         self._finished.append(played)
 
     def _take_image(self, now: int) -> None:
@@ -187,9 +192,11 @@ class Replay:
                 played.seconds += clock.perf_counter() - began
             played.decisions.append(decision)
             step = session.on_decision(decision, now / NS)
-        self._said_at = now
         if isinstance(step, Finish):
             self._end(step.end.value, "", now)
+        else:
+            self._said.append(session.open_question)
+            self._said_at = now
 
     def _decide(self) -> Decision:
         dialogue, session = self._dialogue, self._dialogue.session
@@ -210,7 +217,11 @@ class Replay:
         played.outcome, played.reason = outcome, reason
         scene = _Scene(played.number, self._encoded, played.image_stamp, self._size) if outcome == "found" else None
         if outcome != Cause.PREEMPTED.value:
+            finish = dialogue.session.finished
+            self._said += [] if finish is None else [finish.words]
             self._said_at = now
+        if scene is not None:
+            self._given[dialogue.instruction.dialogue] = (played.number, played.image_stamp)
         self._open = self._dialogue = self._encoded = self._belief = None
         self._finished.append(played)
         self._turns.close(dialogue, now / NS, scene)

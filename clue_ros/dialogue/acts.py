@@ -16,6 +16,7 @@ from clue_ros.dialogue.steps import Continue, Finish, Policy
 from clue_ros.types import Answer
 
 MAX_CHARACTERS = 1000  # of an instruction or an answer
+REMEMBERED = 4  # utterances of the robot that a microphone may still bring back
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Cause(Enum):
     CANCELED = "canceled"  # its client gave it up
     NOT_ACTIVE = "not_active"  # nobody listens any more
     NO_IMAGE = "no_image"  # none came in time
+    ABANDONED = "abandoned"  # the person said stop while it waited behind another
 
 
 class Why(Enum):
@@ -157,8 +159,8 @@ class Stop:
 
 @dataclass(frozen=True)
 class TakeBack:
-    """The last target holds no longer, and no other is looked for. instruction: of the withdrawal, with an id of its own
-    and that of the dialogue in `corrects`; words: the robot's."""
+    """A target holds no longer, and no other is looked for. instruction: of the withdrawal, with an id of its own and that
+    of the dialogue in `corrects`; words: the robot's, empty if it has said them already."""
 
     instruction: Instruction
     reopening: Reopening

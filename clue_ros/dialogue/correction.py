@@ -20,13 +20,13 @@ from typing import List, Optional, Tuple
 from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import End, Policy
-from clue_ros.dialogue.stopping import is_stop
+from clue_ros.dialogue.stopping import after_stop, is_stop
 from clue_ros.types import Answer, Box, Decision, Turn
 
 QUESTION = OPEN_QUESTION  # what the robot would have asked: the words of a correction answer it
 
 _FILLERS = frozenset(
-    "oh ok okay well please actually sorry hey robot so ah um uh wait hmm thanks thank you stop".split()
+    "oh ok okay well please actually sorry hey robot so ah um uh hmm thanks thank you".split()
 )
 _NO = frozenset("no nope nah".split())
 # What may follow a "no" without a comma, which speech recognition leaves out: "no the left one", but not "no mugs".
@@ -40,6 +40,12 @@ _DENIAL = re.compile(
     r"|(?:that|this) one is (?:wrong|not (?:it|right|the one))|(?:the )?wrong(?: one| thing)?"
     r"|i (?:dont|do not|didnt|did not) (?:mean|want) (?:that|this|it)(?: one)?)(?:$| )"
 )
+_GOES_FOR = r"(?:take|pick up|pick|grab|get|give me|hand me|bring me|bring|want|mean|touch|use|go for|reach for)"
+_FORBIDS = re.compile(
+    rf"(?:(?:no|{'|'.join(sorted(_FILLERS))}|,) )*(?:dont|do not|never mind|forget|forget about) (?:{_GOES_FOR} )?"
+    r"(?=(?:the|that|this|those|these|my|a|an) )(.+)$"
+)
+_INSTEAD = re.compile(rf" ?, (?:but |and )?| but | (?=(?:and )?{_GOES_FOR} (?:the|that|this|my|a|an)\b)")
 _OTHER = re.compile(rf"(?:{_REPAIR} )?{_COMMAND}(?:the other|another|a different)\b ?(.*)$")
 
 
@@ -100,7 +106,8 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
     repeats itself), or a click on its target, corrects nothing.
     """
     said = answer.text.strip()
-    if past is not None and past.turns and past.turns[-1].answer == replace(answer, text=said):
+    wanted = after_stop(said)  # "Stop! The left one."
+    if past is not None and past.turns and past.turns[-1].answer == replace(answer, text=wanted or said):
         return None
     if answer.point is not None or answer.box is not None:
         x, y = answer.point if answer.point is not None else Box(*answer.box).center
@@ -108,7 +115,15 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
         return None if on_target else Correction(Kind.POINTED, answer, said)
     if is_stop(said):
         return Correction(Kind.WITHDRAW, said=said)
-    denied, body = _without_no(said)
+    not_this, instead = forbidden(wanted or said) or ("", "")
+    if instead:
+        return Correction(Kind.NAMED, Answer(instead), said)
+    if not_this:
+        if re.fullmatch(r"(?:that|this|those|these)(?: one| thing)?", not_this):
+            return Correction(Kind.REJECT, said=said)
+        return Correction(Kind.NAMED, Answer(f"not {not_this}"), said)
+    denied, body = _without_no(wanted or said)
+    denied = denied or wanted is not None
     if not body:
         polite = "thank" in said.lower()  # "no, thanks": nothing at all
         return Correction(Kind.WITHDRAW if polite else Kind.REJECT, said=said) if denied else None
@@ -128,6 +143,19 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
     if body.endswith(" instead"):
         words, repaired = words.removesuffix(" instead"), True
     return Correction(Kind.NAMED, Answer(words), said) if words and (denied or repaired) else None
+
+
+def forbidden(text: str) -> Optional[Tuple[str, str]]:
+    """What a person forbids, and what is wanted instead, empty if nothing: "don't take the red one, take the blue
+    one" -> ("the red one", "the blue one"). None for words that forbid nothing, as "don't forget the red one"."""
+    plain = re.sub(r"[.!?;,]+", " , ", re.sub("[’']", "", text.lower()))
+    found = _FORBIDS.match(" ".join(re.sub(r"[^\w\s,]", " ", plain).split()))
+    if found is None:
+        return None
+    first, *then = _INSTEAD.split(found[1], maxsplit=1)
+    instead = _trim(" ".join(then).replace(",", " ").split())
+    command = rf"^(?:and |but )?(?:{_REPAIR} |i want |i need )?(?:{_GOES_FOR} )?"
+    return _trim(first.split()), re.sub(command, "", instead)
 
 
 def reopen(

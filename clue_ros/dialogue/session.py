@@ -28,7 +28,7 @@ from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.steps import (
     PERSON, ROBOT, Ask, Continue, End, Finish, Ignored, Policy, Step, Utterance,
 )  # fmt: skip
-from clue_ros.dialogue.stopping import is_stop
+from clue_ros.dialogue.stopping import after_stop, is_stop
 from clue_ros.types import Answer, Decision, Outcome, Turn
 
 __all__ = [
@@ -172,13 +172,13 @@ class DialogueSession:
         if late is not None:
             return late
         self._say(PERSON, phrases.describe_answer(answer), now)
-        self._turns.append(Turn(self._question, Answer(text, answer.point, answer.box)))
+        self._turns.append(Turn(self._question, Answer(after_stop(text) or text, answer.point, answer.box)))
         self._question = None
         self._state = _State.THINKING
         return Continue()
 
     def take_back(self, text: str, now: float) -> Union[Finish, Ignored]:
-        """The person's words of giving up, at any point before the result is out: Finish(ABANDONED), also where a target
+        """The person's words of stopping, at any point before the result is out: Finish(ABANDONED), also where a target
         was found and only its position is still looked for. Ignored if it ended in another way."""
         if self._finish is not None:
             if self._finish.end is not End.FOUND:

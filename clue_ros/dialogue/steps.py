@@ -35,7 +35,7 @@ class End(str, Enum):
     ANSWER_TIMEOUT = "answer_timeout"
     TIMEOUT = "timeout"
     CANCELED = "canceled"  # the client asked
-    ABANDONED = "abandoned"  # the person said "never mind"
+    ABANDONED = "abandoned"  # words of stopping: "stop", "never mind"
 
 
 @dataclass(frozen=True)

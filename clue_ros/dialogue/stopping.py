@@ -3,7 +3,7 @@
     is_stop("No! Stop! Stop!")           # True: ends a dialogue, or takes its target back
     is_stop("the mug by the stop sign")  # False: part of a request
     halts("never mind")                  # False: this is wanted no longer, and what waits behind it may go on
-    after_stop("Stop! Take the left one.")  # "take the left one": it takes back, and says what is meant
+    after_stop("Stop! Take the left one.")  # "Take the left one.": it takes back, and says what is meant
 
 An utterance stops if it is made of words of stopping (stopping_words.py) and of what says nothing beside them (fillers,
 a name in front); if it ends in such a sentence, whatever it began with ("the mug. No, stop!"); or if it begins with one
@@ -62,21 +62,29 @@ def halts(text: str) -> bool:
     return _effect(_cut(text)) == HALTS
 
 
-def after_stop(text: str) -> Optional[str]:
-    """What is said after words of stopping that begin the utterance: "Stop! The left one." -> "the left one".
+def same_words(text: str, other: str) -> bool:
+    """True if both say the same, whatever signs and case a recogniser gives them."""
+    return [w for w in _words(_cut(text)) if w != _BREAK] == [w for w in _words(_cut(other)) if w != _BREAK]
 
-    In plain lower-case words with commas between the sentences. None if the utterance does not begin so ("stop sign"),
-    or if it stops as a whole.
+
+def after_stop(text: str) -> Optional[str]:
+    """What is said after words of stopping that begin the utterance: "Stop! Take the left one." -> "Take the left one."
+
+    None if the utterance does not begin so ("stop sign"), or if it stops as a whole.
     """
-    words = _words(_cut(text))
+    text = _cut(text)
+    words = _words(text)
     head = _head(words)
-    if head is None or head.after == len(words) or _effect(_cut(text)) > NOTHING:
+    if head is None or head.after == len(words) or _effect(text) > NOTHING:
         return None
     rest = words[head.after :]
+    while rest[0] == _BREAK:
+        rest = rest[1:]
     goes_on = rest[0] in ("i", "not") or (rest[0] in _NAMING and words[head.end - 1] in _NO_VERBS)
     if not head.set_off and not goes_on:
         return None
-    return " ".join(word for word in rest).replace(" ,", ",").strip(" ,") or None
+    starts = (match.start() for match in re.finditer(r"\w\S*", text) if _words(match[0])[:1] == rest[:1])
+    return next((text[start:].strip() for start in starts if _words(text[start:]) == rest), " ".join(rest))
 
 
 class _Head(NamedTuple):

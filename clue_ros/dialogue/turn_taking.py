@@ -10,7 +10,8 @@ At most one dialogue is open, whether a client's goal or words began it; goals m
 open is an instruction; while a question is open it is the answer. Between the two, while the model works, a new
 instruction replaces a spoken one that has asked nothing yet, and anything else is ignored: the second half of an answer
 must neither start nor stop a robot. For a while after a result with a target, words that take it back re-open the
-dialogue. Words of giving up ("stop", "never mind") end the open dialogue, or take the last target back, in every state.
+dialogue. Words of stopping (stopping.py) end the open dialogue, or take the last target back, in every state; those
+that halt also end the goals that wait, and take back earlier targets within their windows.
 
 All times are monotonic seconds that the caller passes in. Not thread-safe: serialise the calls.
 """
@@ -19,19 +20,21 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 from clue_ros.dialogue.acts import (
     MAX_CHARACTERS, Acts, Admit, Begin, Cause, Dialogue, Ignore, Instruction, Proceed, Reopening, Rules, Stop, TakeBack,
     Target, Why,
 )  # fmt: skip
-from clue_ros.dialogue.correction import Concluded, Kind, understand
+from clue_ros.dialogue.correction import Concluded, Correction, Kind, forbidden, understand
 from clue_ros.dialogue.phrases import names_nothing, speaks_of_place, withdrawn
 from clue_ros.dialogue.steps import Finish, Ignored
-from clue_ros.dialogue.stopping import is_stop
+from clue_ros.dialogue.stopping import after_stop, halts, is_stop, same_words
 from clue_ros.types import Answer, InvalidExpressionError
 
 NO_QUESTION = "no question is open"
+NOTHING_TO_STOP = "no dialogue is open, and no target that could be taken back"
+MAX_EARLIER = 64  # targets before the last one that words of stopping still take back
 
 
 class TurnTaking:
@@ -55,6 +58,7 @@ class TurnTaking:
         self._waiting: List[Dialogue] = []
         self._running: List[Dialogue] = []
         self._target: Optional[Target] = None
+        self._earlier: List[Target] = []  # oldest first; newer dialogues have begun, but somebody may still act on them
         self._pointed: Optional[Tuple[Answer, float]] = None  # where somebody pointed without a question, and when
 
     @property
@@ -86,18 +90,21 @@ class TurnTaking:
         """A new dialogue, which supersedes the open one and goals that wait; `waits`: it waits behind them instead."""
         return self._begin(instruction, now, waits)
 
-    def hear(self, text: str, now: float, robot_speaks: bool = False) -> Acts:
-        """Words from a microphone. robot_speaks: they may be its own, so that only words of giving up count."""
+    def hear(self, text: str, now: float, robot_speaks: bool = False, robot_said: Iterable[str] = ()) -> Acts:
+        """Words from a microphone. robot_speaks: they may be its own, so that only what begins with words of stopping
+        counts, unless it is one of the robot's last utterances (robot_said)."""
         text = text.strip()
         if not self.active or not text:
             return ()
         answer, current = Answer(text=text), self._current
-        ended = self._give_up(answer, now)
-        if ended:
-            return ended
+        if robot_speaks and any(same_words(text, said) for said in robot_said):
+            return (Ignore(Why.SPEAKS, "the robot itself says that"),)
+        if is_stop(text):
+            return self._end(answer, now) or (Ignore(Why.TURN, NOTHING_TO_STOP),)
+        wanted = after_stop(text)  # "Stop! The left one."
         if self._rules().speech_mode == "off":
-            return (Ignore(Why.MODE, "speech_mode is off"),)
-        if robot_speaks:
+            return (self._end(answer, now) if wanted else ()) or (Ignore(Why.MODE, "speech_mode is off"),)
+        if robot_speaks and wanted is None:
             return (Ignore(Why.SPEAKS, "the robot itself speaks"),)
         if len(text) > MAX_CHARACTERS:
             return (Ignore(Why.REFUSED, f"{len(text)} characters were said, {MAX_CHARACTERS} are allowed"),)
@@ -105,8 +112,10 @@ class TurnTaking:
             return self._correct(answer, now, self._may_start) or self._instruct(text, now)
         if current.session.open_question is not None:
             return self._answer(current, answer, now)
-        if current.instruction.spoken and current.session.questions_asked == 0:
+        if current.instruction.spoken and current.session.questions_asked == 0 and (self._may_start or not wanted):
             return self._instruct(text, now)
+        if wanted:  # whatever it is: not what the model works on
+            return self._end(answer, now) or (Ignore(Why.TURN, NOTHING_TO_STOP),)
         over = current.session.finished is not None
         return (Ignore(Why.TURN, "the dialogue is over" if over else NO_QUESTION),)
 
@@ -114,9 +123,8 @@ class TurnTaking:
         """Words or a place that are meant for the robot, not for a microphone: speech_mode does not matter."""
         if not self.active:
             return (Ignore(Why.TURN, NO_QUESTION),)
-        ended = self._give_up(answer, now)
-        if ended:
-            return ended
+        if answer.point is None and answer.box is None and is_stop(answer.text):
+            return self._end(answer, now) or (Ignore(Why.TURN, NO_QUESTION),)
         if self._current is not None:
             return self._answer(self._current, answer, now)
         reason = NO_QUESTION if self.target(now) is None else f"{NO_QUESTION}, and this corrects no target"
@@ -144,7 +152,7 @@ class TurnTaking:
 
     def end_all(self) -> Acts:
         """Deactivation and shutdown: every dialogue ends, and no target can be corrected any more."""
-        self._target = None
+        self._target, self._earlier = None, []
         return self._stop(list(self._running), Cause.NOT_ACTIVE)
 
     def on_time(self, now: float) -> Acts:
@@ -201,8 +209,10 @@ class TurnTaking:
         return dialogue, (*stopped, Begin(dialogue))
 
     def _take(self, dialogue: Dialogue) -> None:
-        """It is the open dialogue from now on, and the target before it holds or is not this one's affair."""
+        """It is the open dialogue from now on. The target before it holds, and only what halts is about it still."""
         self._current = dialogue
+        if self._target is not None:
+            self._earlier = [*self._earlier, replace(self._target, scene=None)][-MAX_EARLIER:]
         self._target = None
 
     def _stop(self, dialogues: List[Dialogue], cause: Cause) -> Acts:
@@ -218,16 +228,26 @@ class TurnTaking:
         recent = now - pointed[1] < self._rules().point_window_s
         return replace(instruction, pointing=pointed[0]) if recent else instruction
 
-    def _give_up(self, answer: Answer, now: float) -> Acts:
-        """Words that end the open dialogue or take the last target back; nothing if they are others, or nothing is open."""
-        if not answer.text or answer.point is not None or answer.box is not None or not is_stop(answer.text):
-            return ()
+    def _end(self, answer: Answer, now: float) -> Acts:
+        """What was said ends the open dialogue or takes the last target back, and where it halts all that waits and is
+        still acted on; nothing if nothing is open."""
+        acts: List[Any] = []
         if self._current is None:
-            return self._correct(answer, now, may_reopen=False)
-        if self._current.stopped:
-            return ()
-        step = self._current.session.take_back(answer.text, now)
-        return () if isinstance(step, Ignored) else (Proceed(self._current, step, answer),)
+            acts += self._correct(answer, now, may_reopen=False)
+        elif not self._current.stopped:
+            step = self._current.session.take_back(answer.text, now)
+            acts += [] if isinstance(step, Ignored) else [Proceed(self._current, step, answer)]
+        if is_stop(answer.text) and not halts(answer.text):
+            return tuple(acts)
+        waiting, self._waiting = self._waiting, []
+        acts += self._stop(waiting, Cause.ABANDONED)
+        earlier, self._earlier = self._earlier, []
+        for target in reversed(earlier):
+            if now < target.until:
+                reopening = Reopening(target, Correction(Kind.WITHDRAW, said=answer.text), answer)
+                said = any(isinstance(act, (Proceed, TakeBack)) for act in acts)
+                acts.append(TakeBack(self._corrects(target), reopening, "" if said else withdrawn(True)))
+        return tuple(acts)
 
     def _answer(self, dialogue: Dialogue, answer: Answer, now: float) -> Acts:
         step = dialogue.session.on_answer(answer, now)
@@ -248,19 +268,26 @@ class TurnTaking:
             return ()
         self._target = None
         reopening = Reopening(target, correction, answer)
-        old = target.instruction
-        instruction = replace(old, dialogue=self._new_id(), corrects=old.dialogue, spoken=True)
+        instruction = self._corrects(target)
         if correction.kind is Kind.WITHDRAW or not may_reopen:
             return (TakeBack(instruction, reopening, withdrawn(correction.kind is Kind.WITHDRAW)),)
         return self._begin(instruction, now, reopening=reopening)[1]
 
+    def _corrects(self, target: Target) -> Instruction:
+        """Of a dialogue about it, with an id of its own. Nobody waits for its result."""
+        old = target.instruction
+        return replace(old, dialogue=self._new_id(), corrects=old.dialogue, spoken=True)
+
     def _instruct(self, text: str, now: float) -> Acts:
         if not self._may_start:
             return (Ignore(Why.MODE, f"{NO_QUESTION}, and speech_mode is answer"),)
-        if is_stop(text) or names_nothing(text):  # late: no model may look for a thing called "stop" or "yes"
-            return (Ignore(Why.TURN, "no dialogue is open, and no target that could be taken back"),)
+        if names_nothing(text):  # late: no model may look for a thing called "yes"
+            return (Ignore(Why.TURN, NOTHING_TO_STOP),)
+        not_this, instead = forbidden(after_stop(text) or text) or ("", "")
+        if not_this and not instead:
+            return (Ignore(Why.TURN, "it forbids something, and asks for nothing"),)
         try:
-            instruction = self._instruct_from(text)
+            instruction = self._instruct_from(after_stop(text) or text)
         except InvalidExpressionError as error:
             return (Ignore(Why.REFUSED, str(error)),)
         return self._begin(instruction, now)[1]

@@ -32,6 +32,7 @@ _STOPS = {
         Code.PREEMPTED, "a newer goal or instruction took over: send this one again if it still holds"
     ),
     Cause.CANCELED: (Code.CANCELED, "canceled by the client"),
+    Cause.ABANDONED: (Code.ABANDONED, "the person said stop while this goal waited: send it again if it still holds"),
     Cause.NOT_ACTIVE: (Code.NOT_ACTIVE, "the node was deactivated: activate it"),
 }  # fmt: skip
 
@@ -126,7 +127,7 @@ class Conversation:
 
     def hear(self, text: str, robot_speaks: bool = False) -> None:
         """Words of the person; robot_speaks: they may be the robot's own."""
-        self._carry_out(self._turns.hear(text, self._clock(), robot_speaks))
+        self._carry_out(self._turns.hear(text, self._clock(), robot_speaks, self._parts.outputs.said))
 
     def point(self, answer: Answer, corrects: bool = True) -> None:
         """Somebody points into the image; corrects: it is about the image of the last target."""

@@ -61,6 +61,8 @@ class Corrections:
         """The target holds no longer, and no other is looked for."""
         said = act.reopening.said
         self._publish(CorrectionMsg.WITHDRAWN, act.instruction, said)
+        if not act.words:
+            return
         for speaker, text in ((PERSON, answer_text(said)), (ROBOT, act.words)):
             self._outputs.turn(turn_msg(speaker, text, self._now()))
         self._outputs.say(act.words)

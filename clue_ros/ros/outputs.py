@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any, Deque, Optional
 
 import numpy as np
 from rclpy.event_handler import PublisherEventCallbacks
@@ -14,6 +15,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 from visualization_msgs.msg import MarkerArray
 
+from clue_ros.dialogue.acts import REMEMBERED
 from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros import mirrors
 from clue_ros.ros.conversions import rgb_to_image
@@ -37,6 +39,7 @@ class Outputs:
     def __init__(self, node: LifecycleNode, publish_detections: bool = False, voice: Optional[Voice] = None) -> None:
         self._node = node
         self._voice = voice
+        self.said: Deque[str] = deque(maxlen=REMEMBERED)  # the last utterances
         self.said_at: Optional[float] = None  # when the last utterance went out, monotonic seconds
         self._utterance = self._publisher(String, "utterance")
         self._turn = self._publisher(Turn, "turn")
@@ -66,6 +69,7 @@ class Outputs:
         return self._voice is not None and self._voice.speaking
 
     def say(self, text: str) -> None:
+        self.said.append(text)
         self.said_at = time.monotonic()
         self._utterance.publish(String(data=text))
         if self._voice is not None:

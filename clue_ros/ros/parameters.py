@@ -103,7 +103,7 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
     "min_confidence": (0.5, "A box below it is asked about under the policy ASK_UNTIL_CONFIDENT.", (0.0, 1.0)),
     "speech_policy": ("ask", "What a spoken instruction does when it is ambiguous; goals bring their own.", None),
-    "speech_mode": ("start", "What speech may do: start a dialogue or answer, only answer, or nothing (off).", None),
+    "speech_mode": ("start", "What speech may do: start a dialogue or answer, only answer, or only stop (off).", None),
     "mute_after_utterance_s": (0.0, "Speech is not heard for so many seconds after each utterance.", (0.0, 60.0)),
     "live_speech_topic": (
         "", "Also listen to this topic of hri_msgs/LiveSpeech; empty: none. Read by configure.", None,

@@ -12,6 +12,7 @@ from sensor_msgs.msg import Image
 from clue_ros.action import Ground
 from clue_ros.dialogue.acts import Instruction
 from clue_ros.dialogue.session import Policy
+from clue_ros.dialogue.stopping import is_stop
 from clue_ros.ros.conversions import is_empty
 from clue_ros.ros.gestures import pointing_to_answer
 from clue_ros.ros.messages import duration_to_seconds, msg_to_box
@@ -68,6 +69,10 @@ def check_expression(expression: str) -> str:
 def from_goal(goal: Ground.Goal, parameters: Parameters, dialogue: str = "") -> Request:
     """dialogue: the goal's id. Raises InvalidExpressionError, InvalidGoalError, InvalidAnswerError."""
     expression = check_expression(goal.expression)
+    if is_stop(expression):  # an open vocabulary would look for a thing called "stop"
+        raise InvalidExpressionError(
+            f"{expression[:80]!r} are words of stopping and name nothing: say them on `speech` or `answer`"
+        )
     if goal.ambiguity_policy not in _POLICIES:
         names = "ASK, BEST_GUESS, FAIL or ASK_UNTIL_CONFIDENT"
         raise InvalidGoalError(f"ambiguity_policy is {goal.ambiguity_policy}: give {names}")

@@ -2,8 +2,8 @@
 
 An open microphone must not move a robot: `speech_mode` says whether words may begin a dialogue or only answer one.
 While the robot speaks (for `mute_after_utterance_s` after each utterance, while its `say_action` runs, and while the
-topic `speaking` says true) it hears nothing but words that end the open dialogue, such as "stop" and "never mind": a
-person may always say those.
+topic `speaking` says true) it hears nothing but what begins with words of stopping ("stop", "never mind"): a person may
+always say those.
 """
 
 from __future__ import annotations

@@ -157,3 +157,25 @@ def test_a_gesture_answers_corrects_and_goes_with_its_words():
 def test_no_limit_that_the_node_does_not_have():
     """The defaults are the node's; test/ros compares them with its parameters."""
     assert ReplaySettings() == ReplaySettings(None, 3, 30.0, 1.0, 2.0, 10.0, 3.0, 0.0, 0.5, "ask", "learned")
+
+
+def test_words_of_stopping_are_read_as_in_the_node(grounder):
+    events = [frame(0), heard(0.5, "the mug"), heard(2, "Stop! Stop!", 1), frame(3), heard(3.5, "the ball", 2),
+              heard(4, "no no no stop", 3), heard(5, "stop stop", 4), heard(6, "the stop sign", 5)]  # fmt: skip
+    played, not_taken = play(grounder, events, max_image_age_s=10.0)
+    assert [p.outcome for p in played] == ["abandoned", "found", "withdrawn", "found"] and played[2].corrects == 2
+    assert [n.text for n in not_taken] == ["stop stop"]
+
+
+def test_stop_takes_back_the_target_before_the_open_dialogue(grounder):
+    events = [frame(0), heard(0.5, "the ball"), heard(2, "the mug", 1), heard(3, "stop stop", 2)]
+    played, _ = play(grounder, events, max_image_age_s=10.0)
+    assert [p.outcome for p in played] == ["found", "abandoned", "withdrawn"]
+    assert (played[2].corrects, played[2].image_stamp) == (1, played[0].image_stamp)
+
+
+def test_the_robots_own_closing_words_in_the_microphone_end_nothing(grounder):
+    events = [frame(0), heard(0.5, "the mug"), heard(2, "never mind", 1), heard(6, "the mug", 2),
+              heard(7, "all right never mind", 3)]  # fmt: skip
+    played, not_taken = play(grounder, events, max_image_age_s=10.0, mute_after_utterance_s=3.0)
+    assert [p.outcome for p in played] == ["abandoned", "answer_timeout"] and len(not_taken) == 1

@@ -19,13 +19,15 @@ RED, BLUE, GREEN = Box(10, 10, 30, 30), Box(60, 10, 80, 30), Box(110, 10, 130, 3
 @pytest.mark.parametrize(
     "kind, texts",
     [
-        (Kind.WITHDRAW, ("never mind", "No, stop!", "forget it please", "cancel that", "no thanks", "No, thank you.")),
+        (Kind.WITHDRAW, ("Stop! Stop!", "wait", "Stop, stop, stop, that's the wrong one!", "hold on", "never mind",
+                         "No, stop!", "forget it please", "cancel that", "no thanks", "No, thank you.")),
         (Kind.OTHER, ("the other one", "No, the other one.", "no the other mug", "another one please",
                       "I meant the other one", "give me the other one instead", "not that one, the other one",
                       "wait, no, the other")),
         (Kind.REJECT, ("no", "No!", "nope", "not that one", "no not this one", "wrong one", "That's not it.",
                        "that's wrong", "that is the wrong one", "that one is wrong", "I don't want that one",
-                       "not what I meant")),
+                       "not what I meant",
+                       "wait, that's not it", "hold on, wrong one", "don't take that one", "please don't take this one")),
     ],
 )  # fmt: skip
 def test_what_names_nothing(kind, texts):
@@ -43,7 +45,16 @@ def test_what_names_nothing(kind, texts):
         ("sorry, I meant take the blue bowl", "the blue bowl"), ("the left one instead", "the left one"),
         ("not the red one", "not the red one"), ("no, give me the one on the left", "the one on the left"),
         ("that's wrong, the left one", "the left one"), ("the other one on the left", "the one on the left"),
-        ("no left one", "left one"), ("wrong, the one next to the bowl", "the one next to the bowl"),
+        ("stop, the left one", "the left one"), ("wait the left one", "the left one"),
+        ("Stop! Take the left one.", "the left one"), ("hold on, not that one, the left one", "the left one"),
+        ("don't take the red one", "not the red one"), ("No, don’t pick up the red one, please", "not the red one"),
+        ("don't take the red one, take the blue one", "the blue one"),
+        ("don't take that one, the left one", "the left one"),
+        ("don't take the red one take the blue one", "the blue one"), ("no, the stop sign", "the stop sign"),
+        ("never mind the red one, I meant the blue one", "the blue one"),
+        ("forget the mug but take the bowl", "the bowl"),
+        ("no, stop sign", "stop sign"), ("no left one", "left one"),
+        ("wrong, the one next to the bowl", "the one next to the bowl"),
     ],
 )  # fmt: skip
 def test_what_is_named(text, words):
@@ -55,7 +66,8 @@ def test_what_is_named(text, words):
 @pytest.mark.parametrize(
     "text",
     ["the left mug", "hand me the red mug", "no mugs the plate please", "I want the blue bowl", "thanks", "ok", "yes",
-     "", "  ", "the one on the left", "is there a mug or no mug", "notice the mug", "the mother of all mugs", ",", "so"],
+     "", "  ", "the one on the left", "is there a mug or no mug", "notice the mug", "the mother of all mugs", ",", "so",
+     "don't forget the red one", "the stop sign", "stop sign next to the mug", "hold the red mug", "hang on the hook"],
 )  # fmt: skip
 def test_a_new_instruction_is_no_correction(text):
     assert understand(Answer(text)) is None

@@ -93,7 +93,8 @@ def test_what_only_holds_such_a_word(said):
     ("the stop sign", None), ("", None), ("don't forget the red one", None), ("don't stop", None),
 ])  # fmt: skip
 def test_what_comes_after_words_of_stopping(said, rest):
-    assert after_stop(said) == rest
+    found = after_stop(said)
+    assert (found and found.lower().rstrip("!.")) == rest
 
 
 WORDS = sorted({said for said, _ in STOPS if re.fullmatch(r"[a-z' ’-]+", said)} - {"stop asking"})
@@ -156,7 +157,7 @@ def test_a_request_for_a_thing_of_that_name_is_none(phrase, word, thing, request
        st.sampled_from(["the {}", "the red {}", "the {} on the left", "the other {}"]), CASES)  # fmt: skip
 def test_words_of_stopping_before_a_request_take_back_and_name(head, verb, thing, phrase, case):
     said = case(head + verb + phrase.format(thing))
-    assert not is_stop(said) and thing in after_stop(said)
+    assert not is_stop(said) and case(thing).lower() in after_stop(said).lower()
 
 
 def test_no_instruction_and_no_answer_of_the_simulated_people_stops():

@@ -113,6 +113,95 @@ def test_stop_stops_in_every_state_and_mode(state, mode, muted):
     assert isinstance(turns.hear("Stop!", 3.2)[0], Ignore)
 
 
+def test_what_halts_ends_what_waits_and_what_drops_does_not():
+    turns = talk()
+    (first, _), (second, _), (third, _) = goal(turns), goal(turns, "two", waits=True), goal(turns, "three", waits=True)
+    (act,) = turns.hear("never mind", 1.0)
+    assert act.dialogue is first and turns.waiting == (second, third)
+    assert turns.close(first, 1.0) == (Admit(second),)
+    ended, waited = turns.hear("Stop! Stop!", 2.0)
+    assert ended.dialogue is second and waited == Stop(third, Cause.ABANDONED) and turns.waiting == ()
+    assert turns.close(second, 2.0) == () and turns.close(third, 2.0) == () and not turns.busy
+
+
+def test_what_halts_takes_back_earlier_targets_within_their_windows():
+    turns = talk()
+    names = [found(turns, "one", 0.0), found(turns, "two", 5.0)]
+    opened, _ = goal(turns, now=6.0)
+    ended, late, early = turns.hear("stop stop", 9.0)
+    assert ended.dialogue is opened and (late.words, early.words) == ("", ""), "said once"
+    assert [act.instruction.corrects for act in (late, early)] == [d.instruction.dialogue for d in reversed(names)]
+    turns.close(opened, 9.0)
+    assert turns.hear("stop", 9.1)[0].why is Why.TURN, "taken back once"
+    turns = talk()
+    found(turns, "one", 0.0), found(turns, "two", 5.0)
+    (act,) = turns.hear("never mind", 6.0)
+    assert act.instruction.corrects and act.words == "All right, never mind."
+    (act,) = turns.hear("stop", 7.0)
+    assert isinstance(act, TakeBack) and act.words == "All right, never mind."
+    turns = talk()
+    found(turns, "one", 0.0), found(turns, "two", 5.0)
+    assert len(turns.hear("stop", 11.0)) == 1, "the first target's window is over"
+
+
+@pytest.mark.parametrize("mode, first, second", [
+    ("start", Begin, Begin), ("answer", TakeBack, Ignore), ("off", TakeBack, Ignore),
+])  # fmt: skip
+def test_stop_and_then_what_is_meant(mode, first, second):
+    for muted in (False, True):
+        turns = talk(speech_mode=mode)
+        dialogue, _ = goal(turns)
+        dialogue.session.on_decision(FOUND, 0.0)
+        turns.close(dialogue, 0.0, "scene")
+        acts = turns.hear("Stop! Take the left one!", 1.0, robot_speaks=muted)
+        assert isinstance(acts[-1], first)
+        if first is Begin:
+            assert begun(acts).reopening.correction.answer.text == "the left one"
+            turns.close(begun(acts), 1.0)
+        later = turns.hear("Stop! Take the left one!", 20.0)
+        assert isinstance(later[-1], second)
+        if second is Begin:
+            assert begun(later).instruction.expression == "Take the left one!", "an instruction without its stop"
+
+
+def test_stop_and_something_else_while_the_model_works_or_a_question_is_open():
+    turns = talk()
+    client, _ = goal(turns)
+    (act,) = turns.hear("wait, I mean the left one", 1.0)
+    assert act.step.end is End.ABANDONED, "not what the model works on"
+    turns.close(client, 1.0)
+    spoken = begun(turns.hear("the mug", 2.0))
+    replaced, begins = turns.hear("wait, I mean the left one", 3.0)
+    assert replaced == Stop(spoken, Cause.PREEMPTED) and begins.dialogue.instruction.expression == "I mean the left one"
+    turns.close(spoken, 3.0)
+    begins.dialogue.session.on_decision(ASKS, 4.0)
+    (act,) = turns.hear("no wait, the red one", 5.0)
+    assert act.step == Continue() and begins.dialogue.session.turns[-1].answer.text == "the red one"
+    assert act.said.text == "no wait, the red one"
+    off = talk(speech_mode="off")
+    asked, _ = goal(off)
+    asked.session.on_decision(ASKS, 1.0)
+    assert off.hear("stop, the left one", 2.0)[0].step.end is End.ABANDONED
+
+
+def test_the_robot_does_not_stop_itself():
+    turns = talk()
+    goal(turns)
+    said = ("Which mug?", "All right, never mind.")
+    assert turns.hear("all right never mind", 1.0, True, said) == (Ignore(Why.SPEAKS, "the robot itself says that"),)
+    assert turns.hear("never mind", 1.0, True, said)[0].step.end is End.ABANDONED
+    turns = talk()
+    goal(turns)
+    assert turns.hear("All right, never mind.", 1.0, False, said)[0].step.end is End.ABANDONED, "it is silent"
+
+
+@pytest.mark.parametrize("text", ["don't take the red one", "Do not touch the red mug, please!", "never mind the red one"])
+def test_what_only_forbids_begins_nothing(text):
+    (act,) = talk().hear(text, 0.0)
+    assert act.why is Why.TURN and "forbids" in act.reason
+    assert begun(talk().hear(text + ", take the blue one", 0.0)) and begun(talk().hear("don't forget the red one", 0.0))
+
+
 def test_corrections_within_the_window_only():
     turns = talk()
     first = found(turns)

@@ -174,9 +174,10 @@ class Outputs:
     speaking = False
 
     def __init__(self, clock):
-        self._clock, self.said_at = clock, None
+        self._clock, self.said_at, self.said = clock, None, []
 
-    def say(self, _):
+    def say(self, words):
+        self.said.append(words)
         self.said_at = self._clock.monotonic()
 
     def __getattr__(self, name):
@@ -273,6 +274,7 @@ def by_replay(events, **values):
 WORDS = [
     "the mug", "the red mug", "the blue one", "a cup", "the dax", "the broken one", "this one", "no, the blue one",
     "not that one", "the other one", "no", "I meant the red one", "no, thanks", "yes", "Never mind!", "Stop! ", "x" * 1001,
+    "No! Stop! Stop!", "stop, the blue one", "wait, I mean the red one", "don't take the red one", "All right, never mind.",
 ]  # fmt: skip
 STEPS = st.lists(
     st.tuples(
