@@ -126,6 +126,9 @@ class Node:
     def create_subscription(self, kind, topic, callback, *_, **__):
         self.heard[topic] = callback
 
+    def resolve_topic_name(self, topic):
+        return topic
+
 
 class Camera:
     """Frames without stamps, so that their age is that of their arrival, as in the replay."""
@@ -155,6 +158,13 @@ class Camera:
 
     def __getattr__(self, name):  # calibration and whatever else it may be asked for: it has none
         return None
+
+
+class Subscriptions:
+    """In place of those whose QoS follows what is offered: nothing is offered here."""
+
+    def __init__(self, node, _):
+        self.add = node.create_subscription
 
 
 class Nowhere:
@@ -237,6 +247,7 @@ def by_node(monkeypatch, events, **values):
         if hasattr(module, "time"):
             monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(grounding, "Whereabouts", Nowhere)
+    monkeypatch.setattr(speech, "AdaptiveSubscriptions", Subscriptions)
     node = Node(clock, **values)
     camera, outputs, sight = Camera(clock, node.executor), Outputs(clock), Sight()
     sight.open()
