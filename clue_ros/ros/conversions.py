@@ -1,21 +1,29 @@
-"""Image messages to arrays and back, for the node. The way to arrays is the core's (clue_ros/image_messages.py)."""
+"""Image messages to arrays and back, for the node. The way to arrays is cv_bridge's where it is installed and equal (bridge.py),
+else the core's (clue_ros/image_messages.py)."""
 
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from clue_ros.image_messages import (
-    SUPPORTED_ENCODINGS, compressed_to_rgb, image_to_rgb, image_to_samples, message_to_rgb,
-)  # fmt: skip
+from clue_ros import image_messages
+from clue_ros.image_messages import SUPPORTED_ENCODINGS, compressed_to_rgb, image_to_rgb, image_to_samples
+from clue_ros.ros.bridge import through_cv_bridge
 
 __all__ = [
     "SUPPORTED_ENCODINGS", "array_to_image", "compressed_to_rgb", "image_to_rgb", "image_to_samples", "is_empty",
     "message_to_rgb", "rgb_to_image",
 ]  # fmt: skip
+
+
+def message_to_rgb(msg: Any, *options: Any) -> np.ndarray:
+    """image_messages.message_to_rgb with its options and errors, through cv_bridge where that gives the same pixels."""
+    rgb = through_cv_bridge(msg)
+    return image_messages.message_to_rgb(msg, *options) if rgb is None else rgb
 
 
 def is_empty(msg: Image) -> bool:

@@ -104,8 +104,8 @@ def test_a_program_built_outside_the_environment_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("python, first_line", [
-    ("/opt/clue/bin/python3", "#!/opt/clue/bin/python3"), ("/home/me/my robot/bin/python3", "#!/usr/bin/env python3"),
-    ("/home/" + "x" * 120 + "/bin/python3", "#!/usr/bin/env python3")])
+    ("/opt/clue/bin/python3", "#!/opt/clue/bin/python3"), ("/srv/my robot/bin/python3", "#!/usr/bin/env python3"),
+    ("/srv/" + "x" * 120 + "/bin/python3", "#!/usr/bin/env python3")])
 def test_the_first_line_is_one_that_linux_takes(tmp_path, python, first_line):
     cmake = shutil.which("cmake")
     assert cmake, "cmake is not on PATH: run the tests through make test"
