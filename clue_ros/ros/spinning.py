@@ -20,6 +20,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from clue_ros.ros import overrides
 from clue_ros.ros.log_folder import logging_arguments
 from clue_ros.types import ClueError
 
@@ -86,6 +87,7 @@ def init(args: Optional[List[str]] = None) -> StopSignals:
     """
     stop = StopSignals()
     args = list(sys.argv if args is None else args)
+    overrides.note_arguments(args)
     try:
         rclpy.init(args=args + logging_arguments(), signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError, RCLInvalidROSArgsError, UnknownROSArgsError: their names are private
