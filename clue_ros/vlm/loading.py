@@ -61,6 +61,21 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
         return Loaded(model.eval().requires_grad_(False).to(device), tokenizer, settings, adapters)
 
 
+def check_device(device: str) -> None:
+    """Raises ModelLoadError where torch has no such device, or cannot use it here."""
+    import torch
+
+    try:
+        with memory_guard(f"opening {device}"):
+            torch.empty(0, device=device)
+    except OutOfMemoryError:
+        raise
+    except Exception as error:  # RuntimeError and AssertionError of each device's own, NotImplementedError
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelLoadError(f"the device {device!r} cannot be used here ({reason}): give cpu, or a device that torch "
+                             "was built for and that the machine has") from error
+
+
 def check_weights(path: Path) -> str:
     """Open every safetensors file that a directory needs; returns a name for messages. Raises ModelLoadError naming the
     file that is missing or truncated."""

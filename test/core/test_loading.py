@@ -185,3 +185,10 @@ def test_a_pickle_is_never_read(tiny_model_dir, tmp_path):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelLoadError, match="never from pickles"):
         Grounder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", "", "cpu:x"])
+def test_a_device_that_is_not_there_is_named_in_one_sentence(tiny_model_dir, device):
+    with pytest.raises(ModelLoadError, match=f"^the device '{device}' cannot be used here .*: give cpu") as caught:
+        Grounder.from_pretrained(tiny_model_dir, device=device)
+    assert "\n" not in str(caught.value)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import rclpy
 from bench import Bench, wait_until
 from conftest import isolated
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
+from rclpy.signals import SignalHandlerOptions
 
 from clue_ros.ros import console, focus, person, spinning, tabletop_camera, webcam
 from clue_ros.ros.errors import UnknownParameterError
@@ -179,3 +190,96 @@ def test_the_log_folder_is_found_as_rcl_does(monkeypatch):
             for name, value in {"HOME": "/h", **variables}.items():
                 patch.setenv(name, value)
             assert log_folder() == folder
+
+
+def test_any_number_of_signals_ends_every_program_with_0(tmp_path):
+    """As processes, all at once: systemd signals the control group, launch signals it again, and so does Ctrl-C."""
+    with isolated():
+        programs = {
+            "scripted_ground": (), "person": (), "tabletop_camera": (), "webcam": ("-p", f"source:={picture(tmp_path)}"),
+            "console": ("-p", "port:=0"), "focus": (),
+        }  # fmt: skip
+        running = {name: start_program(name, *arguments) for name, arguments in programs.items()}
+        observer = Observer()
+        try:
+            wait_until(lambda: set(programs) - {"scripted_ground", "focus"} | {"clue"} <= observer.names, 40.0,
+                       "the programs are there")  # fmt: skip
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+                for process in running.values():
+                    process.send_signal(number)
+                time.sleep(0.05)
+            for name, process in running.items():
+                _, log = process.communicate(timeout=30)
+                assert process.returncode == 0 and "Traceback" not in log, f"{name}: {process.returncode}\n{log}"
+        finally:
+            observer.close()
+            for process in running.values():
+                process.kill()
+                process.wait()
+
+
+def start_program(name: str, *arguments: str) -> subprocess.Popen:
+    module = f"clue_ros.ros.{name}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"}
+    return subprocess.Popen(
+        [sys.executable, "-m", module, "--ros-args", *arguments], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def picture(folder: Path) -> Path:
+    path = folder / "picture.png"
+    cv2.imwrite(str(path), np.full((48, 64, 3), 90, np.uint8))
+    return folder
+
+
+class Observer:
+    def __init__(self) -> None:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self._node = Node("observer")
+
+    @property
+    def names(self) -> set:
+        return set(self._node.get_node_names())
+
+    def close(self) -> None:
+        self._node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def test_signals_after_the_first_are_the_same_wish_and_a_program_that_hangs_can_be_ended(tmp_path):
+    """A program that stops for 30 s: a second SIGINT at once does not end it, one after PATIENCE_S does."""
+    text = (
+        "import time\nfrom clue_ros.ros import stop_signals\nstop_signals.PATIENCE_S = 0.5\n"
+        "stop = stop_signals.StopSignals()\nprint('ready', flush=True)\nend = time.monotonic() + 30\n"
+        "while time.monotonic() < end: time.sleep(0.02)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert process.poll() is None
+    time.sleep(0.6)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5.0) == -signal.SIGINT
+
+
+def test_a_signal_while_a_node_is_made_ends_it_there(begin, capfd):
+    """Focus loads its model, the camera compiles its scene and the console plays bags before they spin."""
+    begun = time.monotonic()
+
+    def make():
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        time.sleep(20.0)
+        raise AssertionError("it was not interrupted")
+
+    code, _ = begin(make)
+    assert code == 0 and time.monotonic() - begun < 5.0 and "Traceback" not in capfd.readouterr().err
+
+
+def test_stdout_of_any_encoding():
+    text = "from clue_ros.terminal import any_encoding; any_encoding(); print('a · b')"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, env={
+        **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"})  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"a ? b\n"), done.stderr
