@@ -22,7 +22,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from clue_ros.image_messages import UnsupportedEncodingError, check_encoding, encoding_of
 from clue_ros.ros import spinning
 from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
-from clue_ros.ros.camera_topics import camera_topics
+from clue_ros.ros.camera_topics import Topics, camera_topics
 from clue_ros.ros.errors import NoPositionError
 from clue_ros.ros.frames import Frames
 from clue_ros.ros.messages import stamp_to_seconds
@@ -69,9 +69,20 @@ class Camera:
             # image_transport's convention: the resolved name with /compressed, so a remap of `image` carries over.
             subscribe(CompressedImage, self.topic + "/compressed", self._on_image)
         if parameters.use_depth:
-            subscribe(Image, topics.depth, self._on_depth)
+            self._subscribe_depth(topics, parameters.image_transport)
             subscribe(CameraInfo, topics.info, self.optics.on_info)
             subscribe(CameraInfo, topics.depth_info, self.optics.on_depth_info)
+
+    def _subscribe_depth(self, topics: Topics, transport: str) -> None:
+        """Only one of the two where both are there: a driver would compress every depth image for nothing, some 10 ms each."""
+        packed, add = topics.packed_depth, self._subscriptions.add
+        if transport == "compressed":
+            add(CompressedImage, packed, self._on_depth)
+            add(Image, topics.depth, self._on_depth, instead_of=packed)
+            return
+        add(Image, topics.depth, self._on_depth)
+        if transport == "both":
+            add(CompressedImage, packed, self._on_depth, instead_of=topics.depth)
 
     def latest(self, max_age_s: float) -> "Optional[Image | CompressedImage]":
         """The newest frame if it is young enough, else None."""
@@ -193,9 +204,10 @@ class Camera:
             return False
         return newest.header.stamp == message.header.stamp != Time()
 
-    def _on_depth(self, message: Image) -> None:
+    def _on_depth(self, message: "Image | CompressedImage") -> None:
         depth = Depth(message, time.monotonic())
         self._depths.append(depth)
-        self.optics.on_depth(message.header, (message.width, message.height), self.frame_id)
+        size = (message.width, message.height) if isinstance(message, Image) else None
+        self.optics.on_depth(message.header, size, self.frame_id)
         for watched in self._watched:
             watched.offer(depth)

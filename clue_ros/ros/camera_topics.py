@@ -12,6 +12,8 @@ from rclpy.node import Node
 
 from clue_ros.ros.intrinsics import info_beside
 
+PACKED = "compressedDepth"
+
 
 class Topics(NamedTuple):
     """Resolved names of one camera's topics. name: the camera's, empty for the only one."""
@@ -21,6 +23,11 @@ class Topics(NamedTuple):
     depth: str
     depth_info: str
     name: str = ""
+
+    @property
+    def packed_depth(self) -> str:
+        """The depth images of the transport compressedDepth."""
+        return f"{self.depth}/{PACKED}"
 
 
 def under(name: str, topic: str) -> str:
@@ -32,7 +39,7 @@ def camera_topics(node: Node, name: str = "") -> Topics:
     """The resolved names of the camera's topics as the node's remaps have them."""
     image = image_topic(node, under(name, "image"), "compressed")
     info = info_topic(node, under(name, "camera_info"), under(name, "image"))
-    depth = image_topic(node, under(name, "depth"), "compressedDepth")
+    depth = image_topic(node, under(name, "depth"), PACKED)
     return Topics(image, info, depth, _depth_info_topic(node, name, info, depth), name)
 
 

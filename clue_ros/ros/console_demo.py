@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from clue_ros.console.server import PORT
-from clue_ros.ros.stop_signals import Interrupted, StopSignals
-from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 
 NAMESPACE = "/clue"
@@ -89,27 +87,17 @@ def address_of(children: Any) -> Optional[str]:
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    any_encoding()
     options = arguments(argv)
-    stop = StopSignals()
-    try:
-        return _main(options, stop)
-    finally:
-        stop.ignore()
-
-
-def _main(options: argparse.Namespace, stop: StopSignals) -> int:
     from clue_ros.ros import demo_processes as processes
 
     try:
         domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
         os.environ.update(processes.environment(domain))
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
-            with stop.making():
-                start(children, options)
+            start(children, options)
             print(f"three ROS 2 nodes start (ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in {options.output}/logs) …")
-            return _watch(children, options, stop)
-    except Interrupted:
+            return _watch(children, options)
+    except KeyboardInterrupt:
         print("\nstopped")
         return 130
     except (ClueError, OSError) as error:
@@ -117,11 +105,11 @@ def _main(options: argparse.Namespace, stop: StopSignals) -> int:
         return 1
 
 
-def _watch(children: Any, options: argparse.Namespace, stop: StopSignals) -> int:
+def _watch(children: Any, options: argparse.Namespace) -> int:
     """Until Ctrl-C, or until a process dies."""
     from clue_ros.ros import spinning
 
-    spinning.init(stop=stop)
+    stop = spinning.init()
     scenes = _Scenes(options.scene_s, options.episode)
     shown = False
     try:

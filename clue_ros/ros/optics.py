@@ -34,7 +34,7 @@ class Optics:
 
     def __init__(self, node: Node, parameters: Parameters, frames: Frames, topics: Topics) -> None:
         self._node, self._frames, self.topics = node, frames, topics
-        self.used = parameters.use_depth
+        self.used, self._packed = parameters.use_depth, parameters.image_transport != "raw"
         self._max_offset_s = parameters.max_depth_offset_s
         self.rectified = rectified(parameters.rectified, topics.image)
         self._depth_rectified = rectified("auto", topics.depth)
@@ -202,7 +202,8 @@ class Optics:
     def _none_yet(self, what: str, kind: str, topic: str) -> NoPositionError:
         name = "camera_info" if what == "camera_info" else "depth"
         given = f"{self.topics.name}/{name}" if self.topics.name else name
-        publishers = self._node.count_publishers(topic)
+        taken = (topic, self.topics.packed_depth) if topic == self.topics.depth and self._packed else (topic,)
+        publishers = sum(self._node.count_publishers(one) for one in taken)
         if publishers == 0:
             return NoPositionError(
                 f"{kind}_topic", f"nobody publishes {topic}: start the camera's {name}, or remap `{given}`"

@@ -12,7 +12,7 @@ from typing import Any, Iterable, NamedTuple, Optional, Tuple
 import numpy as np
 from rclpy.node import Node
 from rclpy.task import Future
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clue_ros.extent.place import Place, place_of_box
@@ -32,7 +32,7 @@ DEPTH_PATIENCE_S = 0.5  # drivers compute depth, and align it, after the colour 
 class Depth(NamedTuple):
     """A depth image and when it came (monotonic seconds)."""
 
-    message: Image
+    message: "Image | CompressedImage"
     received: float
 
 
@@ -45,7 +45,7 @@ class DepthOf:
 
     def __init__(self, stamp: float, received: float, max_offset_s: float, come: Iterable[Depth]) -> None:
         self._stamp, self._received, self._max_offset_s = stamp, received, max_offset_s
-        self.message: Optional[Image] = None
+        self.message: "Optional[Image | CompressedImage]" = None
         self._offset = self._nearest = float("inf")
         self._newest: Optional[Depth] = None
         self._waiter: Optional[Future] = None
