@@ -26,6 +26,7 @@ from clue_ros.dialogue.stopping_words import (
 MAX_READ_CHARACTERS = 4000  # of an utterance; of a longer one the beginning is read
 _BREAK = ","
 _HARD = frozenset("stop stopp halt freeze abort whoa woah quit terminate emergency estop".split())
+_CALLED = frozenset("stop halt freeze wait whoa dont cancel abort quit".split())  # "Anna wait", but "large enough"
 _NAMING = frozenset("the that this a an my other another take pick give get hand bring".split())
 _NO_VERBS = frozenset("stop halt wait whoa woah".split())  # of things: "wait the left one", but "hold the mug"
 NOTHING, DROPS, HALTS = 0, 1, 2  # what words do, the stronger the higher
@@ -39,6 +40,7 @@ _COMPLAINT = re.compile(
     r"|too (?:fast|close|hard|hot|far|late|dangerous)|the wrong|hot|ouch|careful|help)\b"
 )
 _EMPTY = "|".join(sorted(FILLERS | {"stop", "halt", "wait", "dont"}))  # "I said please" and "I said stop" name nothing
+_IS = re.compile(r"(?:that|this|it|there) (?:is|was|will|would|wont|hurts|looks|has|goes)$")  # not "stop that"
 _REQUEST = re.compile(
     rf"\b(?:i (?:mean|meant|want|wanted|need|needed|said|asked|asked for|would like|prefer)(?= (?!(?:{_EMPTY})\b)\w)"
     r"|instead|id like|i did mean|(?:the|an)other(?: one)?"
@@ -48,6 +50,11 @@ _REQUEST = re.compile(
     r"|its (?:the|a|an|my)|it is (?:the|a|an|my))\b"
 )
 _DENIAL = re.compile(r"\b(?:wrong|not)\b")
+# Without a sign before it, "stop" at the end is a word of its own only here: "the red one stop", "the mug stop stop".
+_AT_LAST = re.compile(
+    r"(?: (?:one|it|wrong|no|please|now|robot) (?:no )*(?:stop|halt|freeze|whoa)| (?:(?:stop|halt|freeze|whoa) ?){2,})"
+    r"(?: (?:please|now|no))*$"
+)
 _QUOTES = re.compile(r"\b(?:says|saying|say|reads|labeled|labelled|called|named|marked|word|words|not|or|and)$")
 
 
@@ -117,6 +124,9 @@ def _effect(text: str) -> int:
         effect = _stops(tail)
         if effect > NOTHING and not _QUOTES.search(" ".join(sentences[-end - 1])):
             return effect
+    plain = " ".join(word for word in words if word != _BREAK)
+    if _AT_LAST.search(plain) and not _QUOTES.search(_AT_LAST.sub("", plain)):
+        return HALTS
     return NOTHING
 
 
@@ -131,9 +141,13 @@ def _stops(words: Sequence[str]) -> int:
 
 def _complaint(words: Sequence[str]) -> int:
     """The effect of words of stopping after which somebody goes on without asking for anything."""
-    head = _head(words)
-    if head is None:
-        return NOTHING
+    head, shorter = _head(words), _head(words, 1)
+    if shorter is not None and _IS.match(" ".join(words[shorter.end : shorter.end + 2])):
+        return _goes_on(words, shorter)
+    return NOTHING if head is None else _goes_on(words, head)
+
+
+def _goes_on(words: Sequence[str], head: _Head) -> int:
     rest = words[head.end :]
     said = " ".join(word for word in rest if word != _BREAK)
     if not rest or _REQUEST.search(said):
@@ -155,6 +169,9 @@ def _after_names(words: Sequence[str]) -> List[Sequence[str]]:
     if begin == len(words) or words[begin] in NO_NAMES:
         return []
     greeted = begin > 0 and words[begin - 1] in GREETINGS
+    own = [word for word in words[begin + 1 :] if word != _BREAK and word not in FILLERS]
+    if not greeted and words[begin + 1 : begin + 2] != [_BREAK] and len(own) == 1 and own[0] not in _CALLED:
+        return []
     return [words[begin + length :] for length in ((1, 2) if greeted else (1,)) if begin + length < len(words)]
 
 
@@ -164,12 +181,12 @@ def _ends_in_a_name(text: str) -> bool:
     return found is not None and found[1][0].isupper() and not text.isupper() and found[1].lower() not in NO_NAMES
 
 
-def _head(words: Sequence[str]) -> Optional[_Head]:
-    """The words of stopping that it begins with; None if there are none."""
+def _head(words: Sequence[str], shorter: int = 0) -> Optional[_Head]:
+    """The words of stopping that it begins with, without the last `shorter` of their ends; None if there are none."""
     reached, ends = _reach(words)
-    if not ends:
+    if len(ends) <= shorter:
         return None
-    end = after = max(ends)
+    end = after = sorted(ends)[-1 - shorter]
     after = max(at for at, effect in enumerate(reached) if effect is not None and at >= end)
     own = [word for word in words[:end] if word != _BREAK and word not in FILLERS]
     repeated = len(own) > 1 and len(set(own)) == 1

@@ -33,7 +33,7 @@ HALT: FrozenSet[str] = frozenset(
         estop | e stop | emergency | emergency stop | emergency halt | emergency shutdown | emergency brake
         full stop | hard stop | stop all | stop everything | stop everybody | stop everyone
         stop what you are doing | stop what youre doing | stop whatever you are doing | stop whatever youre doing
-        stop motion | stop robot | come to a stop | come to a halt | quit it | quit that | abort it | abort that
+        stop robot | come to a stop | come to a halt | quit it | quit that | abort it | abort that
         abort this | abort everything | abort mission | abort the mission | cancel everything | cancel all
         terminate it | terminate that | end it | end this | cut it out | knock it off | hold it | hold on | hold up
         hold still | hold position | hold everything | hold fire | hold your horses | hold on to your horses
@@ -43,10 +43,12 @@ HALT: FrozenSet[str] = frozenset(
         just a moment | just a minute | just a second | just a sec | hold that thought | thats enough
         that is enough | enough of that | enough of this | thats quite enough | shut up | shut down | shut it down
         shut it off | turn off | turn it off | switch off | switch it off | power off | power down | stop it all
-        stop all of it | dont | do not | dont you dare | dont dare | no more | i mean stop | i mean wait
+        stop all of it | dont | do not | dont you dare | dont dare
+        kill it | kill the power | kill the motors | no more | i mean stop | i mean wait
         """),
         *_with(("stop", "halt", "freeze", "pause", "wait", "hold it", "abort", "quit"), _PLACES),
-        *_with(("stop", "halt", "freeze", "pause", "abort", "quit"), ("it", "that", "this", "them")),
+        *_with(("stop", "halt", "freeze", "pause", "abort", "quit", "stop with"), ("it", "that", "this", "them")),
+        *_with(("stop", "stop all", "stop any", "halt all"), ("movement", "movements", "motion", "motors", "actions")),
         *_with(("stop", "halt", "freeze", "pause", "abort", "shut down", "turn off", "switch off"),
                [f"{article} {thing}" for article in ("the", "this", "that", "your") for thing in _MACHINES]),
         *_with(("wait a", "wait one", "wait just a", "wait for a", "hold on a", "hold on one", "hold on for a",
@@ -54,7 +56,7 @@ HALT: FrozenSet[str] = frozenset(
                 "stop for a"), _SOME_TIME),
         # Only what forbids everything, or what is done now: "don't take the red one" says which.
         *_with(
-            ("dont", "do not"),
+            ("dont", "do not", "dont you", "dont you dare", "dont you dare to"),
             _phrases("""
             move | go | go on | go there | go any further | go further | start | begin | continue | proceed | bother
             try | act | come closer | come any closer | come near me | get closer | reach | reach for it | pick
@@ -77,7 +79,7 @@ HALT: FrozenSet[str] = frozenset(
 DROP: FrozenSet[str] = frozenset(
     _phrases("""
     never mind | nevermind | never mind it | never mind that | never mind this | nevermind it | nevermind that | nvm
-    cancel | cancel it | cancel that | cancel this | cancel them | cancelled | canceled | cancel please
+    cancel | cancel it | cancel that | cancel this | cancel them | cancel please
     cancel my request | cancel the request | cancel the goal | cancel my order | cancel the order | forget it
     forget that | forget this | forget about it | forget about that | forget about this | forget i asked
     forget i said anything | forget everything | forget what i said | stop asking | stop asking me | skip it
@@ -106,13 +108,15 @@ FILLERS: FrozenSet[str] = frozenset(
     robot then now all right alright thanks thank you so ah aah ahh um uh uhm er erm hm hmm hmmm mm eh huh and but
     or yes yeah yep look listen already again immediately quick quickly fast asap ugh ouch ow oops argh ay ha god
     jesus christ gosh goodness damn dammit damnit shit fuck fucking hell crap bloody omg man dude buddy mate sir
-    maam dear darling boy guys everybody everyone folks you computer machine seriously really what there here clue""".split()
+    maam dear darling boy guys everybody everyone folks you computer machine seriously really what there here
+    clue""".split()
 )
 FILLER_PHRASES: FrozenSet[str] = frozenset(
     _phrases("""
     right now | right away | right there | right here | at once | this instant | this second | this minute
     this moment | for a moment | for a second | for a minute | for now | for once | excuse me | as soon as possible
-    as fast as you can | can you | could you | would you | will you | you can | you should | you must | you have to
+    as fast as you can | can you | could you | could everyone
+    can everyone | could everybody | would you | will you | you can | you should | you must | you have to
     you need to | you better | youd better | you had better | make it | make the robot | tell it to
     tell the robot to | i want you to | i need you to | i would like you to | id like you to | i said | i say
     i told you | i told you to | i tell you | i am telling you | im telling you | i asked you to | i order you to
