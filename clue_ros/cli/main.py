@@ -14,6 +14,7 @@ import os
 import sys
 from typing import Callable, List, Optional, Sequence, Tuple
 
+from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 from clue_ros.version import VERSION
 
@@ -43,6 +44,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the user's to mend,
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line; returns the exit code."""
+    any_encoding()
     # Threads that spin while they wait make torch several times slower beside another busy process; read at torch's import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)

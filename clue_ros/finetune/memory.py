@@ -8,7 +8,6 @@ factors.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -17,6 +16,7 @@ from clue_ros.finetune.objective import Plan
 from clue_ros.finetune.recipe import AnyTask, DetectorTask
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.types import ModelLoadError
+from clue_ros.vlm.model_folder import check_config
 from clue_ros.vlm.settings import ClueSettings
 
 GB = 1e9
@@ -49,17 +49,15 @@ class Sizes:
         from transformers import PaliGemmaConfig
 
         file = Path(base) / "config.json"
-        if not file.is_file():
-            raise ModelLoadError(f"{file} is missing: {base} is not a model directory")
         try:
             # The class fills in what the file leaves to defaults.
-            config = PaliGemmaConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            config = PaliGemmaConfig.from_dict(check_config(file))
             text, vision = config.text_config, config.vision_config
             return cls(text.hidden_size, text.intermediate_size, text.num_hidden_layers, text.num_attention_heads,
                        text.num_key_value_heads, text.head_dim, text.vocab_size, vision.hidden_size,
                        vision.num_hidden_layers, vision.intermediate_size,
                        (vision.image_size // vision.patch_size) ** 2, vision.patch_size)
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelLoadError(f"{file} is no configuration of a PaliGemma model: {error}") from error
 
     @property

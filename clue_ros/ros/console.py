@@ -23,7 +23,7 @@ from clue_ros.console.export import export_html
 from clue_ros.console.pictures import Pictures
 from clue_ros.console.server import PORT, ConsoleServer, Settings
 from clue_ros.console.state import ConsoleState
-from clue_ros.ros import spinning
+from clue_ros.ros import overrides, spinning
 from clue_ros.ros.console_ears import CameraEars, DialogueEars
 from clue_ros.ros.console_goals import ConsoleGoals, Tell, open_dialogue
 from clue_ros.ros.console_health import ConsoleHealth
@@ -57,6 +57,7 @@ class Console(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("console", **kwargs)
         values = {name: self._declare(name, default, text, limits) for name, default, text, limits in _PARAMETERS}
+        overrides.check(self)
         if values["image_transport"] not in ("raw", "compressed", "both"):
             raise ClueError(f"image_transport is {values['image_transport']!r}: give raw, compressed or both")
         self.state, self.pictures = ConsoleState(), Pictures()
@@ -214,7 +215,7 @@ class Console(Node):
             descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1])]
         elif limits is not None:
             descriptor.integer_range = [IntegerRange(from_value=limits[0], to_value=limits[1], step=1)]
-        return self.declare_parameter(name, default, descriptor).value
+        return overrides.declare(self, name, default, descriptor)
 
 
 def main(args: Optional[List[str]] = None) -> int:

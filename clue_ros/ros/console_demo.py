@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from clue_ros.console.server import PORT
+from clue_ros.ros.stop_signals import Interrupted, StopSignals
+from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 
 NAMESPACE = "/clue"
@@ -87,17 +89,27 @@ def address_of(children: Any) -> Optional[str]:
 
 
 def main(argv: Optional[List[str]] = None) -> int:
+    any_encoding()
     options = arguments(argv)
+    stop = StopSignals()
+    try:
+        return _main(options, stop)
+    finally:
+        stop.ignore()
+
+
+def _main(options: argparse.Namespace, stop: StopSignals) -> int:
     from clue_ros.ros import demo_processes as processes
 
     try:
         domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
         os.environ.update(processes.environment(domain))
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
-            start(children, options)
+            with stop.making():
+                start(children, options)
             print(f"three ROS 2 nodes start (ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in {options.output}/logs) …")
-            return _watch(children, options)
-    except KeyboardInterrupt:
+            return _watch(children, options, stop)
+    except Interrupted:
         print("\nstopped")
         return 130
     except (ClueError, OSError) as error:
@@ -105,11 +117,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 1
 
 
-def _watch(children: Any, options: argparse.Namespace) -> int:
+def _watch(children: Any, options: argparse.Namespace, stop: StopSignals) -> int:
     """Until Ctrl-C, or until a process dies."""
     from clue_ros.ros import spinning
 
-    stop = spinning.init()
+    spinning.init(stop=stop)
     scenes = _Scenes(options.scene_s, options.episode)
     shown = False
     try:

@@ -19,15 +19,13 @@ from typing import Any, Callable, Dict, List, Optional
 from rich.console import Console
 from rich.markup import escape
 
+from clue_ros.ros.stop_signals import Interrupted, StopSignals
+from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 
 NAMESPACE = "/clue"
 START_S = 180.0  # for the processes to start and the model to load, on a slow machine
 EPISODE_S = 120.0  # for one scripted episode
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM."""
 
 
 def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
@@ -52,8 +50,16 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
 
 
 def main(argv: Optional[List[str]] = None) -> int:
+    any_encoding()
     options = arguments(argv)
-    console = Console(highlight=False)
+    stop = StopSignals()
+    try:
+        return _main(options, Console(highlight=False), stop)
+    finally:
+        stop.ignore()
+
+
+def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> int:
     console.print(f"[bold]clue_ros demo[/] · seed {options.seed} · starting three ROS 2 nodes …")
     from clue_ros.ros import demo_processes as processes
 
@@ -69,10 +75,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         ]:
             old.unlink(missing_ok=True)  # what lies there afterwards is this run's
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
-            _start(children, options)
+            with stop.making():
+                _start(children, options)
             console.print(f"[dim]ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in {options.output}/logs[/]")
-            return Demo(options, console, children).run()
-    except (Interrupted, KeyboardInterrupt):
+            return Demo(options, console, children, stop).run()
+    except Interrupted:
         console.print("\n[yellow]stopped[/]")
         return 130
     except (ClueError, OSError) as error:
@@ -94,10 +101,11 @@ def _start(children: Any, options: argparse.Namespace) -> None:
 class Demo:
     """Plays the episodes. Spins its own node between looks at the children and at Ctrl-C."""
 
-    def __init__(self, options: argparse.Namespace, console: Console, children: Any) -> None:
+    def __init__(self, options: argparse.Namespace, console: Console, children: Any, stop: StopSignals) -> None:
         self._options = options
         self._console = console
         self._children = children
+        self._stop = stop
         self._scripted = options.person == "scripted"
         self._rows: List[Dict[str, Any]] = []
 
@@ -109,7 +117,7 @@ class Demo:
         from clue_ros.ros.demo_watch import Watcher
         from clue_ros.ros.scripted_scene import Stage
 
-        self._stop = spinning.init()
+        spinning.init(stop=self._stop)
         self._stage = Stage(self._options.seed)
         self._executor = SingleThreadedExecutor()
         self._watcher = Watcher(NAMESPACE)

@@ -19,6 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from clue_ros.ros.stop_signals import Interrupted, StopSignals
+from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 from clue_ros.visualization.part_pictures import card
 
@@ -42,8 +44,20 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
 
 def main(argv: Optional[List[str]] = None) -> int:
     """0: every picture is there; 1: some part failed, 130 after Ctrl-C."""
+    any_encoding()
     options = arguments(argv)
-    console = Console(highlight=False)
+    stop = StopSignals()
+    try:
+        with stop.making():
+            return _main(options, Console(highlight=False), stop)
+    except Interrupted:
+        print("\nstopped")
+        return 130
+    finally:
+        stop.ignore()
+
+
+def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> int:
     wanted = {name: PARTS[name] for name in (options.only or PARTS)}
     from clue_ros.ros import demo_processes as processes
 
@@ -58,22 +72,21 @@ def main(argv: Optional[List[str]] = None) -> int:
             children.start("clue_node", "clue_ros.ros.node", {"model": model, "look_ahead": False})
             if "focus" in wanted:
                 children.start("focus", "clue_ros.ros.focus", {"model": model})
-            return _play(options, console, children, wanted)
-    except KeyboardInterrupt:
-        console.print("\n[yellow]stopped[/]")
-        return 130
+            return _play(options, console, children, wanted, stop)
     except (ClueError, OSError) as error:
         console.print(f"[bold red]the parts failed:[/] {escape(str(error))}", soft_wrap=True)
         return 1
 
 
-def _play(options: argparse.Namespace, console: Console, children: Any, wanted: Dict[str, Callable]) -> int:
+def _play(options: argparse.Namespace, console: Console, children: Any, wanted: Dict[str, Callable],
+          stop: StopSignals) -> int:
     import rclpy
 
+    from clue_ros.ros import spinning
     from clue_ros.ros.demo_robot import Robot
     from clue_ros.ros.scripted_scene import Stage
 
-    rclpy.init()
+    spinning.init([], stop)
     robot, stage, failed = Robot(NAMESPACE, children), Stage(options.seed), 0
     try:
         robot.wait_for_the_node()

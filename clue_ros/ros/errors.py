@@ -45,6 +45,10 @@ class UnknownCameraError(ClueError):
     """A goal names a camera that the node does not have; the text lists those it has."""
 
 
+class UnknownParameterError(ClueError):
+    """A parameter was given at start whose name is nearly that of one that exists; the text names both."""
+
+
 class MissingPackageError(ClueError):
     """A parameter asks for something whose ROS package is not installed; the text names both."""
 

@@ -29,7 +29,7 @@ from std_msgs.msg import String
 
 from clue_ros.image_messages import image_to_rgb, image_to_samples
 from clue_ros.masks.focus import MODES, THRESHOLD, active_pixels, focused, smallest_box
-from clue_ros.ros import spinning
+from clue_ros.ros import overrides, spinning
 from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image
@@ -55,11 +55,11 @@ class Focus(Node):
 
     def __init__(self, factory: GrounderFactory = load_grounder, **kwargs) -> None:
         super().__init__("focus", **kwargs)
-        declare = lambda name, value, text: self.declare_parameter(  # noqa: E731
-            name, value, ParameterDescriptor(description=text))
+        declare = lambda name, value, text: overrides.declare(  # noqa: E731
+            self, name, value, ParameterDescriptor(description=text))
         self.add_on_set_parameters_callback(_check)
-        model = declare("model", "", "Model directory; empty: the embedded one. Read at start.").value
-        device = declare("device", "cpu", "torch device. Read at start.").value
+        model = declare("model", "", "Model directory; empty: the embedded one. Read at start.")
+        device = declare("device", "cpu", "torch device. Read at start.")
         declare("mode", MODES[0], "What becomes of the rest of the picture: " + ", ".join(MODES))
         declare("crop", False, "Also cut to the smallest box that keeps what matters.")
         for name, value, low, high, text in (
@@ -69,7 +69,9 @@ class Focus(Node):
             ("rate", 2.0, 0.1, 30.0, "At most so many looks of the model a second."),
         ):  # fmt: skip
             limits = [FloatingPointRange(from_value=low, to_value=high)]
-            self.declare_parameter(name, value, ParameterDescriptor(description=text, floating_point_range=limits))
+            overrides.declare(self, name, value, ParameterDescriptor(description=text, floating_point_range=limits))
+        overrides.take_integers(self)
+        overrides.check(self)
         self._grounder = factory(ModelSettings(model, device))
         if not getattr(self._grounder, "has_relevance", False):
             raise NoMaskError("focus: this model has no mask head (mask.safetensors): clue train mask")

@@ -177,6 +177,9 @@ class Frames:
 
     def _find(self, header: Header, future: Future, made: Callable[[Any, str], Any]) -> None:
         """Ends `future` with what is `made` of (the transform, "") or, when patience is over, of (None, why)."""
+        if header.stamp.sec < 0:  # rclpy and tf2 know no time before 1970
+            future.set_result(made(None, f"the stamp is negative ({header.stamp.sec} s): cure the camera's driver"))
+            return
         end = max(time.monotonic() + PATIENCE_S, self._tf2.opened + WARM_S)
 
         def look() -> bool:

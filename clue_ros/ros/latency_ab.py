@@ -51,7 +51,7 @@ class Side:
 
     @property
     def ready(self) -> bool:
-        """The lifecycle services answer only after autostart."""
+        """The action is there when the model is loaded."""
         return self.state.service_is_ready() and self._action.server_is_ready()
 
     def processor_s(self) -> float:

@@ -19,7 +19,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from clue_ros.ros import allocation, parameters, spinning
+from clue_ros.ros import allocation, overrides, parameters, spinning
 from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.chat import Chat
 from clue_ros.ros.conversation import Conversation
@@ -76,6 +76,7 @@ class ClueNode(LiveLifecycleNode):
         self.gave_up = False  # the last configure ended because somebody wanted it to
         self._diagnostics: Optional[Diagnostics] = None
         parameters.declare(self)  # it may raise, and then destroy_node is called
+        self._ignored = overrides.check(self)
         self._diagnostics = Diagnostics(self, self._inference, self._group)
 
     @property

@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 from rclpy.validate_topic_name import validate_topic_name
 
 from clue_ros.dialogue.session import Policy
+from clue_ros.ros import overrides
 from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
 
 TRANSPORTS = ("raw", "compressed", "both")
@@ -164,7 +165,8 @@ def declare(node: Node) -> None:
             descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1])]
         elif limits is not None:
             descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=1)]
-        node.declare_parameter(name, default, descriptor)
+        overrides.declare(node, name, default, descriptor)
+    overrides.take_integers(node)
 
 
 def read(node: Node) -> Parameters:

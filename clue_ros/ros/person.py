@@ -23,7 +23,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from std_msgs.msg import String, UInt32
 
-from clue_ros.ros import spinning
+from clue_ros.ros import overrides, spinning
 from clue_ros.ros.scripted_scene import LATCHED, Stage, closing_of
 from clue_ros.srv import Answer
 from clue_ros.types import ClueError
@@ -39,8 +39,9 @@ class Person(Node):
     def __init__(self, **kwargs) -> None:
         super().__init__("person", **kwargs)
         describe = ParameterDescriptor
-        self.seed = self.declare_parameter("seed", 0, describe(description="Seed of the episodes.")).value
-        self.mode = self.declare_parameter("mode", "scripted", describe(description="scripted or me.")).value
+        self.seed = overrides.declare(self, "seed", 0, describe(description="Seed of the episodes."))
+        self.mode = overrides.declare(self, "mode", "scripted", describe(description="scripted or me."))
+        overrides.check(self)
         if self.mode not in ("scripted", "me"):
             raise ClueError(f"mode is {self.mode!r}: give scripted or me")
         self.done = False

@@ -5,14 +5,12 @@ rclpy's own handler invalidates the context first: nothing can be sent any more,
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import signal
 import sys
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, List, Optional
 
 import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
@@ -20,72 +18,28 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from clue_ros.ros import overrides
 from clue_ros.ros.log_folder import logging_arguments
+from clue_ros.ros.stop_signals import Interrupted, StopSignals
+from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 
-PATIENCE_S = 20.0  # a signal so long after the first one finds a program that hangs
 _SOURCE = re.compile(r",? at (/[^ :]+|\./[^ :]+):\d+")  # where in rcl's own sources
-
-
-class Interrupted(BaseException):
-    """A signal while a node was being made; not an Exception, so that nothing takes it for a failure of its own."""
 
 
 class BadArguments(ClueError):
     """What was given on the command line makes no sense to ROS."""
 
 
-class StopSignals:
-    """Notes SIGINT and SIGTERM. More of them mean the same: systemd and launch both signal the whole group, and people
-    press Ctrl-C twice. Only one that comes PATIENCE_S after the first ends the process at once."""
-
-    def __init__(self) -> None:
-        self.received: List[int] = []
-        self._first = 0.0
-        self._making = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def __bool__(self) -> bool:
-        return bool(self.received)
-
-    @contextlib.contextmanager
-    def making(self) -> Iterator[None]:
-        """Within it a signal raises Interrupted at once: a node may load a model or a scene while it is made."""
-        self._making = True
-        try:
-            if self.received:
-                raise Interrupted
-            yield
-        finally:
-            self._making = False
-
-    def ignore(self) -> None:
-        """The program is at its end: what comes now must not look like a crash."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-
-    def _on_signal(self, number: int, _frame) -> None:
-        now = time.monotonic()
-        if not self.received:
-            self._first = now
-        elif now - self._first > PATIENCE_S:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        self.received.append(number)
-        if self._making:
-            self._making = False
-            raise Interrupted
-
-
-def init(args: Optional[List[str]] = None) -> StopSignals:
-    """rclpy.init without rclpy's signal handlers, and ours instead.
+def init(args: Optional[List[str]] = None, stop: Optional[StopSignals] = None) -> StopSignals:
+    """rclpy.init without rclpy's signal handlers, and ours instead (or those that the program has set up already).
 
     Raises:
         BadArguments: a ROS argument cannot be read, such as a parameter file that is missing or no YAML.
     """
-    stop = StopSignals()
+    stop = StopSignals() if stop is None else stop  # it is false until a signal comes
     args = list(sys.argv if args is None else args)
+    overrides.note_arguments(args)
     try:
         rclpy.init(args=args + logging_arguments(), signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # RCLError, RCLInvalidROSArgsError, UnknownROSArgsError: their names are private
@@ -175,6 +129,7 @@ def run(
     leftover = False
     stop: Optional[StopSignals] = None
     executor: Optional[SingleThreadedExecutor] = None
+    any_encoding()
     try:
         stop = init(args)
         with stop.making():

@@ -17,7 +17,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, UInt32
 
-from clue_ros.ros import spinning
+from clue_ros.ros import overrides, spinning
 from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.scripted_scene import LATCHED, Stage
@@ -30,13 +30,15 @@ class TabletopCamera(Node):
 
     def __init__(self, **kwargs) -> None:
         super().__init__("tabletop_camera", **kwargs)
-        self._seed = self.declare_parameter("seed", 0, ParameterDescriptor(description="Seed of the episodes.")).value
-        first = self.declare_parameter(
-            "episode", -1, ParameterDescriptor(description="Episode shown at start; -1: wait for the topic `episode`.")
-        ).value
+        self._seed = overrides.declare(self, "seed", 0, ParameterDescriptor(description="Seed of the episodes."))
+        first = overrides.declare(
+            self, "episode", -1,
+            ParameterDescriptor(description="Episode shown at start; -1: wait for the topic `episode`."),
+        )  # fmt: skip
         descriptor = ParameterDescriptor(description="Frames a second.")
         descriptor.floating_point_range = [FloatingPointRange(from_value=0.1, to_value=120.0)]
-        rate = self.declare_parameter("rate_hz", 15.0, descriptor).value
+        rate = overrides.declare(self, "rate_hz", 15.0, descriptor)
+        overrides.check(self)
         self._stage = Stage(self._seed)
         self._shown: Optional[int] = None
         self._messages: List = []

@@ -22,7 +22,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from clue_ros.ros import spinning
+from clue_ros.ros import overrides, spinning
 from clue_ros.ros.calibration_file import read_calibration
 from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import rgb_to_image
@@ -57,6 +57,7 @@ class Webcam(Node):
         self._loop = self._declared("loop", True, "Play files and folders again from their begin.")
         self._frame_id = self._declared("frame_id", "camera_color_optical_frame", "Frame of the images.")
         calibration = self._declared("camera_info_file", "", "Calibration (YAML of camera_calibration); empty: none.")
+        overrides.check(self)
         self._info = read_calibration(Path(calibration)) if calibration else None
         if (self._size[0] > 0) != (self._size[1] > 0):
             raise VideoError("width and height must be given together")
@@ -148,17 +149,17 @@ class Webcam(Node):
         return False
 
     def _declared(self, name: str, default: Any, description: str) -> Any:
-        return self.declare_parameter(name, default, ParameterDescriptor(description=description)).value
+        return overrides.declare(self, name, default, ParameterDescriptor(description=description))
 
     def _whole(self, name: str, description: str) -> int:
         descriptor = ParameterDescriptor(description=description)
         descriptor.integer_range = [IntegerRange(from_value=0, to_value=16384, step=1)]
-        return self.declare_parameter(name, 0, descriptor).value
+        return overrides.declare(self, name, 0, descriptor)
 
     def _number(self, name: str, default: float, least: float, most: float, description: str) -> float:
         descriptor = ParameterDescriptor(description=description)
         descriptor.floating_point_range = [FloatingPointRange(from_value=least, to_value=most)]
-        return self.declare_parameter(name, default, descriptor).value
+        return overrides.declare(self, name, default, descriptor)
 
 
 def main(args: Optional[List[str]] = None) -> int:

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, PaliGemmaForConditionalGeneration, PreTr
 
 from clue_ros.types import ClueError, ModelLoadError
 from clue_ros.vlm.answers import PRIVATE
+from clue_ros.vlm.model_folder import check_config, check_folder
 from clue_ros.vlm.settings import ClueSettings
 
 NEW_WORDS = ("disambiguate", *PRIVATE)
@@ -55,17 +56,15 @@ def open_base(folder: Path) -> Base:
     Raises ModelLoadError if it is no model directory, UnsupportedBaseError if its attention is not image_blind.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise ModelLoadError(f"{folder / 'config.json'} is missing: {folder} is not a model directory")
-    try:
-        layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["text_config"]["num_hidden_layers"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelLoadError(f"{folder / 'config.json'} is no configuration of a PaliGemma model: {error}") from error
+    layers = check_config(folder / "config.json")["text_config"].get("num_hidden_layers")
+    if not isinstance(layers, int):
+        raise ModelLoadError(f"{folder / 'config.json'} says no text_config.num_hidden_layers")
     settings = ClueSettings.load(folder, layers)
     if settings.prefix_attention != "image_blind":
         raise UnsupportedBaseError(
             f"{folder}: training on a checkpoint with prefix_attention '{settings.prefix_attention}' is not supported "
             "yet; the packed trainer needs 'image_blind', as the embedded model has (clue_ros/models/tabletop)")
+    check_folder(folder)
     try:
         model = PaliGemmaForConditionalGeneration.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, use_safetensors=True,

@@ -10,6 +10,7 @@ from clue_ros.types import ModelLoadError, OutOfMemoryError
 from clue_ros.vlm.adapters import Adapter, load_adapters
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.memory import memory_guard
+from clue_ros.vlm.model_folder import check_folder
 from clue_ros.vlm.quiet import quiet
 from clue_ros.vlm.settings import ClueSettings
 
@@ -33,9 +34,7 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
     from transformers import AutoTokenizer, PaliGemmaForConditionalGeneration
 
     path = Path(path)
-    for name in ("config.json", "tokenizer_config.json"):
-        if not (path / name).is_file():
-            raise ModelLoadError(f"{path / name} is missing: {path} is not a model directory")
+    check_folder(path)
     weights = check_weights(path)
     try:
         with quiet(), memory_guard(f"loading {path}"):
@@ -54,15 +53,27 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
         raise ModelLoadError(f"{weights}: {len(missing)} tensors missing and {len(mismatched)} of another shape than "
                              f"config.json says, for example {(missing + mismatched)[0]}")
     text = model.config.get_text_config()
-    if text.model_type != "gemma2":
-        raise ModelLoadError(f"{path / 'config.json'}: the text model is '{text.model_type}'; only Gemma 2 (PaliGemma 2) "
-                             "checkpoints are supported")
     settings = ClueSettings.load(path, text.num_hidden_layers)
     if settings.prefix_attention == "full" and text.sliding_window and text.sliding_window < SHORTEST_WINDOW:
         raise ModelLoadError(f"{path / 'config.json'}: sliding windows below {SHORTEST_WINDOW} tokens are not supported")
     adapters = load_adapters(model.model.language_model, path, settings.adapter_names)
     with memory_guard(f"moving {path} to {device}"):
         return Loaded(model.eval().requires_grad_(False).to(device), tokenizer, settings, adapters)
+
+
+def check_device(device: str) -> None:
+    """Raises ModelLoadError where torch has no such device, or cannot use it here."""
+    import torch
+
+    try:
+        with memory_guard(f"opening {device}"):
+            torch.empty(0, device=device)
+    except OutOfMemoryError:
+        raise
+    except Exception as error:  # RuntimeError and AssertionError of each device's own, NotImplementedError
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelLoadError(f"the device {device!r} cannot be used here ({reason}): give cpu, or a device that torch "
+                             "was built for and that the machine has") from error
 
 
 def check_weights(path: Path) -> str:

@@ -25,7 +25,7 @@ from clue_ros.vlm.decoder import causal_mask
 from clue_ros.vlm.decoder_plan import DecoderPlan, Run, Tap, plans_of
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
 from clue_ros.vlm.dense import Precision, Scratch
-from clue_ros.vlm.loading import load_directory
+from clue_ros.vlm.loading import check_device, load_directory
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.passes import Completion, EncodedImage, Prefill
 from clue_ros.vlm.quantization import check_kind, quantize, release_modules
@@ -86,6 +86,7 @@ class PaliGemmaBackbone:
         """
         check_kind(quantization)
         decide_merge(merge, 0)
+        check_device(device)
         precision = Precision.choose(device, dtype)
         loaded = load_directory(path, device, precision)
         with memory_guard(f"preparing {path}"):

@@ -36,6 +36,9 @@ class PromptTokens:
         last = tokenizer.convert_tokens_to_ids(token(1023))
         if first is None or first == tokenizer.unk_token_id or last != first + 1023:
             raise ModelLoadError("the tokenizer has no <loc0000> … <loc1023> tokens in a row: not a PaliGemma tokenizer")
+        if last >= outputs:
+            raise ModelLoadError(f"the tokenizer has {len(tokenizer)} tokens, the weights have {outputs} outputs: they belong "
+                                 "to two different models")
         special = {i for t, i in tokenizer.get_added_vocab().items() if not t.startswith("<loc")}
         marks = {i for i in range(len(tokenizer)) if _ends_question(tokenizer.convert_ids_to_tokens(i))}
         banned = frozenset(special | {image_token, self._newline, tokenizer.unk_token_id or 0,

@@ -60,12 +60,74 @@ def test_a_plain_directory_is_driven_without_training(real_layout):
     assert decision.outcome in (Outcome.FOUND, Outcome.ASK, Outcome.NOT_FOUND)
 
 
-def test_a_text_model_that_is_not_gemma_2_is_refused(real_layout, tmp_path):
-    folder = copy_of(real_layout, tmp_path)
+def edit(folder, change):
+    """Change config.json, and make the weights such that reading them is an error of another name."""
     config = json.loads((folder / "config.json").read_text())
-    config["text_config"]["model_type"] = "gemma"
+    change(config)
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelLoadError, match="gemma"):
+    for shard in folder.glob("*.safetensors"):
+        shard.write_bytes(b"weights that nobody may read yet")
+
+
+@pytest.mark.parametrize("change", [
+    lambda c: c["text_config"].update(model_type="gemma"),
+    lambda c: c["text_config"].pop("model_type"),  # as in the first PaliGemma's own file: transformers means gemma
+])
+def test_the_first_paligemma_is_refused_before_its_weights_are_read(real_layout, tmp_path, change):
+    folder = copy_of(real_layout, tmp_path)
+    edit(folder, change)
+    with pytest.raises(ModelLoadError, match="text model is 'gemma'.*PaliGemma 2"):
+        Grounder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("config", ['{"model_type": "qwen2_vl", "text_config": {}}', "[]", '{"model_type": "gemma2"}', "{",
+                                    '{"model_type": "paligemma", "text_config": 3}'])
+def test_another_kind_of_model_is_refused_before_its_weights_are_read(real_layout, tmp_path, config):
+    folder = copy_of(real_layout, tmp_path)
+    (folder / "config.json").write_text(config)
+    with pytest.raises(ModelLoadError, match="config.json"):
+        Grounder.from_pretrained(folder)
+
+
+BITSANDBYTES = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+
+
+@pytest.mark.parametrize("place, said", [
+    ("", BITSANDBYTES), ("", {"quant_method": "gptq", "bits": 4, "group_size": 128}), ("text_config", {"quant_method": "awq"}),
+    ("vision_config", BITSANDBYTES), ("", {"load_in_8bit": True})])
+def test_weights_that_others_quantised_are_refused_before_they_are_read(real_layout, tmp_path, place, said):
+    folder = copy_of(real_layout, tmp_path)
+    edit(folder, lambda c: (c[place] if place else c).update(quantization_config=said))
+    with pytest.raises(ModelLoadError, match=rf"quantization_config.*{said.get('quant_method', 'unknown')}.*int8"):
+        Grounder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_tokenizer_without_words_is_refused(real_layout, tmp_path, beside):
+    """transformers makes one of the other files: every word is unknown to it, and everything is "not found"."""
+    folder = copy_of(real_layout, tmp_path)
+    (folder / "tokenizer.json").unlink()
+    if beside:
+        (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
+    with pytest.raises(ModelLoadError, match="tokenizer.json is missing" + (".*tokenizer.model alone" if beside else "")):
+        Grounder.from_pretrained(folder)
+
+
+def test_a_tokenizer_of_a_larger_vocabulary_than_the_weights_is_refused(real_layout, tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = copy_of(real_layout, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    first = tokenizer.convert_tokens_to_ids("<loc0000>")
+    text = (folder / "tokenizer.json").read_text()
+    inner = json.loads(text)
+    for added in inner["added_tokens"]:
+        if added["id"] >= first:
+            added["id"] += 5000
+    words = inner["model"]["vocab"]
+    words.update({f"spare{i}": len(words) + i for i in range(first + 5000 - len(words))})
+    (folder / "tokenizer.json").write_text(json.dumps(inner))
+    with pytest.raises(ModelLoadError, match="tokenizer.*outputs"):
         Grounder.from_pretrained(folder)
 
 
@@ -74,7 +136,7 @@ def test_a_missing_directory_is_named(tmp_path):
         Grounder.from_pretrained(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json"])
 def test_a_missing_file_is_named(tiny_model_dir, tmp_path, name):
     folder = copy_of(tiny_model_dir, tmp_path)
     (folder / name).unlink()
@@ -123,3 +185,10 @@ def test_a_pickle_is_never_read(tiny_model_dir, tmp_path):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelLoadError, match="never from pickles"):
         Grounder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", "", "cpu:x"])
+def test_a_device_that_is_not_there_is_named_in_one_sentence(tiny_model_dir, device):
+    with pytest.raises(ModelLoadError, match=f"^the device '{device}' cannot be used here .*: give cpu") as caught:
+        Grounder.from_pretrained(tiny_model_dir, device=device)
+    assert "\n" not in str(caught.value)

@@ -75,13 +75,16 @@ def test_six_episodes(tmp_path):
     assert not left_over(tmp_path)
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path):
+def test_ctrl_c_leaves_nothing_behind_also_when_it_is_pressed_twice(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # its lines have characters that ASCII lacks
     demo = start(tmp_path)
     wait_until(lambda: len(left_over(tmp_path)) >= 4, 30)
     time.sleep(1.0)
-    demo.send_signal(signal.SIGINT)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        demo.send_signal(number)
+        time.sleep(0.05)
     text, _ = demo.communicate(timeout=20)
-    assert demo.returncode == 130 and "stopped" in text
+    assert demo.returncode == 130 and "stopped" in text and "Traceback" not in text, text
     assert not left_over(tmp_path)
 
 

@@ -22,6 +22,7 @@ from visualization_msgs.msg import MarkerArray
 
 from clue_ros.msg import Box as BoxMsg
 from clue_ros.ros import frames
+from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.frames import UPRIGHT, Located, quaternion_product, rotated, transformed
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
@@ -141,6 +142,21 @@ def test_without_the_transform_it_stays_in_the_optical_frame(make_bench, tf2, ca
     point = result.target.position.point
     assert (point.x, point.y, point.z) == pytest.approx(OPTICAL, abs=1e-4)
     wait_until(lambda: "no transform to 'nowhere'" in capfd.readouterr().err)
+
+
+def test_a_negative_stamp_has_no_transform_and_no_traceback(make_bench, tf2, capfd):
+    bench = make_bench(SAYS, target_frame="base_link")
+    see(bench)
+    camera_looks_forward(bench)
+    header = Header(frame_id=FRAME)
+    header.stamp.sec = -5
+    picture = rgb_to_image(np.full((48, 64, 3), 90, np.uint8), header)
+    status, result = bench.ground("the mug", image=picture)
+    assert (status, result.target.header.stamp.sec) == (SUCCEEDED, -5)
+    seeking = bench.node_spinner.call(lambda: bench.node._entities[2].seek(header))
+    wait_until(seeking.done)
+    assert seeking.result() == (None, "the stamp is negative (-5 s): cure the camera's driver")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_without_tf2(make_bench, monkeypatch, capfd):
