@@ -14,7 +14,7 @@ from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
 from clue_ros.ambiguity.readers import AmbiguityReader, Reading
 from clue_ros.ambiguity.regions import competing_regions
 from clue_ros.candidates import choose_candidate
-from clue_ros.dialogue.questions import OPEN_QUESTION, is_broken, misleading_words
+from clue_ros.dialogue.questions import OPEN_QUESTION, is_broken, misleading_words, tidy
 from clue_ros.geometry import clip_box
 from clue_ros.location import bins_to_box
 from clue_ros.prompt import CLARIFY, build_prefix
@@ -62,8 +62,7 @@ class Decider:
         if said.branch is Branch.NOTHING:
             return Decision(Outcome.NOT_FOUND, **common)
         if said.branch is Branch.QUESTION:
-            question = timed(times, "rephrase", lambda: self._sensible(self._backbone.text_of(said), start,
-                                                                       options.should_stop))
+            question = timed(times, "rephrase", lambda: self._sensible(said, start, options.should_stop))
             return Decision(Outcome.ASK, question=tidy(question), **common)
         box = clip_box(bins_to_box(said.bins, image.width, image.height), image.width, image.height)
         if options.candidates:
@@ -103,16 +102,21 @@ class Decider:
     def _confidence(self, said: ConstrainedSequence) -> float:
         return calibrated(said.confidence, self._backbone.settings.confidence)
 
-    def _sensible(self, question: str, start: Prefill, should_stop: StopTest) -> str:
+    def _sensible(self, said: ConstrainedSequence, start: Prefill, should_stop: StopTest) -> str:
         """The question, or a second attempt without the word that it offers twice as if it told things apart; an open one
-        where the model's is none."""
-        if is_broken(question):
+        where the model's is noise or has no end."""
+        question = self._backbone.text_of(said)
+        if self._is_noise(said):
             return OPEN_QUESTION
         useless = misleading_words(question)
         if not useless:
             return question
-        again = self._backbone.text_of(self._backbone.generate(start, frozenset({Branch.QUESTION}), should_stop, useless))
-        return question if misleading_words(again) else again
+        other = self._backbone.generate(start, frozenset({Branch.QUESTION}), should_stop, useless)
+        again = self._backbone.text_of(other)
+        return question if self._is_noise(other) or misleading_words(again) else again
+
+    def _is_noise(self, said: ConstrainedSequence) -> bool:
+        return not said.complete or is_broken(self._backbone.text_of(said))
 
 
 def prefix_of(task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:
@@ -126,13 +130,3 @@ def timed(times: Dict[str, float], name: str, work: Callable[[], Value]) -> Valu
     result = work()
     times[name] = time.perf_counter() - start
     return result
-
-
-def tidy(text: str) -> str:
-    """Generated words as a sentence: 'do you mean the red mug , or … ?' -> 'Do you mean the red mug, or …?'."""
-    text = " ".join(text.split())
-    for sign in ("?", ",", ".", "!"):
-        text = text.replace(f" {sign}", sign)
-    if text and text[-1] not in "?!.":
-        text += "?"
-    return text[:1].upper() + text[1:]

@@ -29,19 +29,6 @@ QUESTION_TOKENS = 12  # of a question that random weights "ask", as many as a re
 EXAMPLE_PREFIX = 24  # tokens of a prefix for the estimate of the memory; the exact number hardly matters
 
 
-class EndsAfter(frozenset):
-    """Stands for the tokens that end a question, where random weights would never say one: every n-th token does."""
-
-    def __new__(cls, tokens: int) -> "EndsAfter":
-        made = super().__new__(cls)
-        made.tokens, made.asked = tokens, 0
-        return made
-
-    def __contains__(self, token: object) -> bool:
-        self.asked += 1
-        return self.asked % self.tokens == 0
-
-
 class Subject:
     """A loaded model. Every way of using it shares the same weights; `plain` too, unless ours are quantised."""
 
@@ -75,7 +62,7 @@ class Subject:
             model = paligemma2_3b.build(config, order.precision.storage, order.device)
             backbone = PaliGemmaBackbone(model, paligemma2_3b.build_tokenizer(show.words), settings, adapters,
                                          precision=order.precision, quantization=order.quantization)
-        backbone.vocabulary = replace(backbone.vocabulary, question_marks=EndsAfter(QUESTION_TOKENS))
+        backbone.vocabulary = replace(backbone.vocabulary, question_limit=QUESTION_TOKENS)
         return cls(order, backbone, AmbiguityDetector().eval().to(order.device), show)
 
     @property

@@ -8,6 +8,9 @@ from typing import Tuple
 OPEN_QUESTION = "Which one do you mean?"  # where there is no better one
 
 _LEAD = re.compile(r"^\s*do you mean\s+", re.IGNORECASE)
+_SAID_TWICE = frozenset("very really so no yes ok okay that had bye far much".split())
+_ASKS = re.compile(r"(which|what|where|who|whose|whom|when|why|how|do|does|did|is|are|am|was|were|can|could|shall|should|will|"
+                   r"would|may|might|have|has|had|isn't|aren't|don't|doesn't)\b", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*,\s*|\s+or\s+")
 
 
@@ -29,7 +32,23 @@ def misleading_words(question: str) -> Tuple[str, ...]:
 
 
 def is_broken(question: str) -> bool:
-    """Whether a generated question is none: a word twice in a row, as on an image of noise, or no question mark (the limit
-    of tokens cut it off)."""
-    words = question.lower().replace("?", " ? ").replace(",", " , ").split()
-    return "?" not in question or any(a == b for a, b in zip(words, words[1:]))
+    """Whether a generated question is noise: no word at all, or a word twice in a row, as on an image of noise (three times
+    if people do say it twice). What it is about and how it is punctuated is the model's affair."""
+    words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]", question.lower())
+    if not any(word[0].isalnum() for word in words):
+        return True
+    if any(a == b and a[0].isalnum() and a not in _SAID_TWICE for a, b in zip(words, words[1:])):
+        return True
+    return any(a == b == c and a[0].isalnum() for a, b, c in zip(words, words[1:], words[2:]))
+
+
+def tidy(text: str) -> str:
+    """Generated words as a sentence: 'do you mean the red mug , or … ?' -> 'Do you mean the red mug, or …?'.
+
+    A question without its mark gets one; anything else that the model says stays what it is."""
+    text = " ".join(text.split())
+    for sign in ("?", ",", ".", "!"):
+        text = text.replace(f" {sign}", sign)
+    if text and text[-1].isalnum() and (_ASKS.match(text) or " or " in text):
+        text += "?"
+    return text[:1].upper() + text[1:]

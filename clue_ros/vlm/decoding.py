@@ -1,7 +1,7 @@
 """Constrained decoding: the first token chooses the branch, the rest must complete it.
 
-Branches: a box (exactly four <loc> tokens), a question (text that ends with '?'), or nothing (<eos> at once: no object
-fits). Probabilities come from the unmasked logits, so that they say what the model believes and not what was allowed.
+Branches: a box (exactly four <loc> tokens), a question (text, of one word at least, until the model ends it), or nothing
+(<eos> at once: no object fits). Probabilities come from the unmasked logits, so that they say what the model believes and not what was allowed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ class Branch(str, Enum):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token ids that the constraints need. `banned`: never generated as text (padding, image, segmentation tokens)."""
+    """Token ids that the constraints need. `wordless`: pieces without a letter or digit, after which alone a question may
+    not end; `banned`: never generated as text (padding, image, segmentation tokens); question_limit: most tokens of one."""
 
     first_location: int
     eos: int
-    question_marks: FrozenSet[int]
+    wordless: FrozenSet[int]
     banned: FrozenSet[int]
+    question_limit: int = 48
 
 
 def branch_probability(vocabulary: Vocabulary, logits: torch.Tensor) -> Dict[Branch, float]:
@@ -44,19 +46,21 @@ def branch_probability(vocabulary: Vocabulary, logits: torch.Tensor) -> Dict[Bra
 class ConstrainedSequence:
     """One sequence being decoded: feed logits, get tokens, until `finished`.
 
-    allowed: the branches that may be taken (not empty); limit: most tokens of a question.
+    allowed: the branches that may be taken (not empty); limit: most tokens of a question, None for the vocabulary's.
+    `complete`: the branch came to its own end; False while it runs, and for a question that the limit cut off.
     """
 
-    def __init__(self, vocabulary: Vocabulary, allowed: FrozenSet[Branch], limit: int = 48):
+    def __init__(self, vocabulary: Vocabulary, allowed: FrozenSet[Branch], limit: Optional[int] = None):
         if not allowed:
             raise ValueError("at least one branch must be allowed")
-        self._vocabulary, self._allowed, self._limit = vocabulary, allowed, limit
+        self._vocabulary, self._allowed = vocabulary, allowed
+        self._limit = vocabulary.question_limit if limit is None else limit
         self._text_mask: Optional[torch.Tensor] = None
         self.branch: Optional[Branch] = None
         self.branch_probability: Dict[Branch, float] = {}
         self.tokens: List[int] = []
         self._certainty: List[float] = []
-        self.finished = False
+        self.finished = self.complete = False
 
     @property
     def wanted(self) -> Optional[Tuple[int, int]]:
@@ -65,7 +69,7 @@ class ConstrainedSequence:
 
     def feed(self, logits: torch.Tensor) -> int:
         """logits: float32[V] of the next token, or of the `wanted` ones alone; returns the token that was chosen (<eos>
-        when nothing is there)."""
+        when nothing is there, and at the end of a question)."""
         if self.finished:
             raise ValueError("the sequence is already finished")
         v = self._vocabulary
@@ -74,16 +78,19 @@ class ConstrainedSequence:
         if self.branch is None:
             self._choose(logits)
             if self.branch is Branch.NOTHING:
-                self.finished = True
+                self.finished = self.complete = True
                 return v.eos
         if self.branch is Branch.BOX:
             index = int(locations.argmax())
             self._certainty.append(mass_around(locations, index))
             token = v.first_location + index
-            self.finished = len(self.tokens) == 3
+            self.finished = self.complete = len(self.tokens) == 3
         else:
             token = int(logits.masked_fill(self._not_text(logits), float("-inf")).argmax())
-            self.finished = token in v.question_marks or len(self.tokens) + 1 >= self._limit
+            if token == v.eos:
+                self.finished = self.complete = True
+                return token
+            self.finished = len(self.tokens) + 1 >= self._limit
         self.tokens.append(token)
         return token
 
@@ -111,8 +118,9 @@ class ConstrainedSequence:
         if self._text_mask is None:
             mask = torch.zeros_like(logits, dtype=torch.bool)
             mask[self._vocabulary.first_location:self._vocabulary.first_location + BINS] = True
-            mask[sorted(self._vocabulary.banned | {self._vocabulary.eos})] = True
+            mask[sorted(self._vocabulary.banned)] = True
             self._text_mask = mask
+        self._text_mask[self._vocabulary.eos] = self._vocabulary.wordless.issuperset(self.tokens)
         return self._text_mask
 
 

@@ -40,10 +40,10 @@ class PromptTokens:
             raise ModelLoadError(f"the tokenizer has {len(tokenizer)} tokens, the weights have {outputs} outputs: they belong "
                                  "to two different models")
         special = {i for t, i in tokenizer.get_added_vocab().items() if not t.startswith("<loc")}
-        marks = {i for i in range(len(tokenizer)) if _ends_question(tokenizer.convert_ids_to_tokens(i))}
+        wordless = {i for piece, i in tokenizer.get_vocab().items() if not any(c.isalnum() for c in piece)}
         banned = frozenset(special | {image_token, self._newline, tokenizer.unk_token_id or 0,
                                       tokenizer.pad_token_id or 0, self._bos} - {tokenizer.eos_token_id})
-        self.vocabulary = Vocabulary(first, tokenizer.eos_token_id, frozenset(marks),
+        self.vocabulary = Vocabulary(first, tokenizer.eos_token_id, frozenset(wordless),
                                      frozenset(i for i in banned if i < outputs))
 
     def with_settings(self, settings: ClueSettings) -> "PromptTokens":
@@ -108,7 +108,3 @@ class PromptTokens:
 
     def _encode(self, text: str):
         return self.tokenizer.encode(text, add_special_tokens=False)
-
-
-def _ends_question(piece: Optional[str]) -> bool:
-    return bool(piece) and piece.endswith("?")

@@ -20,7 +20,7 @@ from clue_ros.bench.memory import peak, reset_peak
 from clue_ros.bench.order import Order, busy
 from clue_ros.bench.plain import PlainPath, computing_in
 from clue_ros.bench.random_adapters import put_beside, random_adapters
-from clue_ros.bench.subject import EndsAfter, Subject, memory_needed
+from clue_ros.bench.subject import Subject, memory_needed
 from clue_ros.bench.targets import TARGETS, judge
 from clue_ros.bench.timing import Samples, percentile
 from clue_ros.cli.main import main
@@ -201,11 +201,6 @@ def test_random_adapters_do_the_same_on_both_sides(tiny_size):
     plain = PlainPath(model, tokenizer, settings, backbone.adapters, backbone.precision)
     assert plain.generate(PICTURE, prefix, len(ours.tokens)) == ours.tokens != bare.tokens
     assert torch.allclose(plain.attention_map(PICTURE, "detect the red mug"), detected, atol=1e-3)
-
-
-def test_a_random_model_ends_its_question():
-    ends = EndsAfter(3)
-    assert [0 in ends for _ in range(6)] == [False, False, True, False, False, True]
 
 
 def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_path, capsys, monkeypatch):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, Vocabulary
 
-V = Vocabulary(first_location=20, eos=1, question_marks=frozenset({5}), banned=frozenset({0, 2, 3}))
+V = Vocabulary(first_location=20, eos=1, wordless=frozenset({5, 6}), banned=frozenset({0, 2, 3}))
 SIZE = 20 + 1024
 
 
@@ -32,7 +32,41 @@ def test_any_logits_give_a_complete_answer_of_an_allowed_branch(allowed, seed):
     else:
         assert 1 <= len(sequence.tokens) <= 12
         assert not set(sequence.tokens) & ({1} | V.banned) and max(sequence.tokens) < 20
-        assert sequence.tokens[-1] == 5 or len(sequence.tokens) == 12
+        assert set(sequence.tokens) - V.wordless or len(sequence.tokens) == 12, "it may not end before its first word"
+        assert sequence.complete or len(sequence.tokens) == 12
+
+
+def logits_of(*wanted):
+    """The most likely token, then the next likely, … of one step."""
+    logits = torch.zeros(SIZE)
+    for place, token in enumerate(wanted):
+        logits[token] = 20.0 - place
+    return logits
+
+
+def question(*steps, limit=12):
+    sequence = ConstrainedSequence(V, frozenset({Branch.QUESTION}), limit)
+    for step in steps:
+        assert not sequence.finished
+        sequence.feed(logits_of(*step))
+    return sequence
+
+
+def test_a_question_ends_where_the_model_ends_it_and_not_at_a_question_mark():
+    without = question((7,), (8,), (1, 5))
+    assert without.finished and without.complete and without.tokens == [7, 8]
+    two = question((7,), (5,), (8,), (6,), (1,))
+    assert two.finished and two.complete and two.tokens == [7, 5, 8, 6]
+
+
+def test_a_question_has_one_word_at_least_and_then_may_end():
+    sequence = question((1, 6), (1, 5), (1, 8), (1, 9))  # the branch was forced: the model would rather say nothing
+    assert sequence.finished and sequence.complete and sequence.tokens == [6, 5, 8]
+
+
+def test_a_question_without_end_is_cut_and_says_so():
+    sequence = question(*[(7, 8)] * 12)
+    assert sequence.finished and not sequence.complete and sequence.tokens == [7] * 12
 
 
 def test_the_branch_is_the_likeliest_allowed_one_by_unmasked_probability():

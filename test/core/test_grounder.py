@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from clue_ros.deciding import tidy
-from clue_ros.dialogue.questions import misleading_words
+from clue_ros.dialogue.questions import misleading_words, tidy
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
 from clue_ros.types import (Answer, Box, Cancelled, InvalidAnswerError, InvalidExpressionError, InvalidImageError, Outcome,
                             Turn)
@@ -140,6 +139,9 @@ def test_cancelling_stops_within_a_token(tiny_model_dir):
 def test_generated_words_become_a_sentence():
     assert tidy("do you mean the red mug , the blue mug or the box ?") == "Do you mean the red mug, the blue mug or the box?"
     assert tidy("which one") == "Which one?"
+    assert tidy("the red one or the blue one") == "The red one or the blue one?"
+    assert tidy("is it on the left.") == "Is it on the left."
+    assert tidy("I can see two mugs") == "I can see two mugs"  # no question: a mark would change what it says
 
 
 @pytest.mark.skipif(not EMBEDDED_MODEL.is_dir(), reason="the embedded model is not in this checkout")

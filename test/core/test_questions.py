@@ -22,7 +22,10 @@ def test_repeated_options_are_found(question, expected):
 
 
 @pytest.mark.parametrize("question, expected", [
-    ("do do do do", True), ("do you mean the the mug ?", True), ("do you mean the red mug or the", True),
+    ("do do do do", True), ("do you mean the the mug ?", True), ("?", True), (" , ? ", True), ("", True), ("mug mug", True),
+    ("I can see a mug, a bowl and a bottle of water", False), ("is it the one that that man holds ?", False),
+    ("What color is it", False), ("no no, the one on the left?", False), ("No, no?", False), ("你要哪一个", False),
+    ("very very very very", True),
     ("Do you mean the one on the left, or the one on the right?", False), ("which one ?", False)])
 def test_what_is_no_question_is_found(question, expected):
     assert is_broken(question) is expected
