@@ -12,6 +12,8 @@ The topics' names are seen from the node's namespace, or absolute with a leading
 parameter to `params_file`, and without one to the node's default (config/clue.yaml).
 """
 
+import sys
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -42,6 +44,7 @@ ARGUMENTS = {
 
 
 def _node(context):
+    launching.check_names(sys.argv, context.argv, "clue.launch.py", ARGUMENTS)
     arguments = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     namespace = launching.full_namespace(context.launch_configurations.get("ros_namespace", ""), arguments["namespace"])
     # Later entries win, so only what was given may stand behind the file.

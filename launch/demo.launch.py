@@ -9,6 +9,7 @@ another scene:
 `make demo` plays six episodes with pictures and a verdict; this one stays up, for your own programs to talk to.
 """
 
+import sys
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -18,6 +19,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from clue_ros.ros import launching
 from clue_ros.ros.dds_profile import profile_variables
 
 ARGUMENTS = {
@@ -50,6 +52,7 @@ def _programs(context):
     def given(name):
         return LaunchConfiguration(name).perform(context)
 
+    launching.check_names(sys.argv, context.argv, "demo.launch.py", ARGUMENTS)
     programs = [program("tabletop_camera", seed=int, episode=int)]
     if given("person") == "scripted":
         programs.append(program("person", seed=int))
@@ -68,7 +71,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             *arguments,
+            OpaqueFunction(function=_programs),  # first: it looks at the arguments
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(clue)), launch_arguments=passed_on.items()),
-            OpaqueFunction(function=_programs),
         ]
     )

@@ -5,9 +5,10 @@ Pure functions without launch or rclpy: `ros2 launch` imports this with the Pyth
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
-from typing import Dict, List, Mapping, Tuple
+from typing import Collection, Dict, List, Mapping, Sequence, Tuple
 
 import yaml
 
@@ -18,6 +19,24 @@ _NAME = re.compile(r"(~/|/)?[A-Za-z_{}][\w{}]*(/[A-Za-z_{}][\w{}]*)*")
 
 class LaunchArgumentError(ValueError):
     """An argument of the launch file that cannot be right; the text names it and says what to give."""
+
+
+def check_names(program: Sequence[str], given: Sequence[str], file: str, known: Collection[str]) -> None:
+    """Launch ignores arguments that nobody declared: here they are named, where `file` is what the person started.
+
+    program: sys.argv of `ros2 launch`; given: the arguments behind the file, as in "image:=/camera/image". Of a launch file
+    that includes `file` they may be meant for others.
+
+    Raises:
+        LaunchArgumentError: one is none of `known`; the text has the nearest name that is.
+    """
+    if not any(Path(word).name == file for word in program):
+        return
+    for name in (argument.split(":=", 1)[0] for argument in given if ":=" in argument):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            advice = f"did you mean {near[0]}:=?" if near else "a parameter of the node stands in a params_file (config/clue.yaml)"
+            raise LaunchArgumentError(f"{name}:= is no argument of {file}: {advice}")
 
 
 def full_namespace(pushed: str, namespace: str) -> str:

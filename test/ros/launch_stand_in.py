@@ -16,6 +16,7 @@ class Context:
     def __init__(self, arguments: Dict[str, str], pushed: str = "") -> None:
         self.launch_configurations = dict(arguments)
         self.environment = os.environ
+        self.argv = [f"{name}:={value}" for name, value in arguments.items()]
         if pushed:
             self.launch_configurations["ros_namespace"] = pushed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,8 +91,8 @@ def test_several_cameras_are_remapped_one_by_one(described):
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ({}, ["clue_node", "tabletop_camera", "person", "console"]),
-        ({"person": "none", "console": "false"}, ["clue_node", "tabletop_camera"]),
+        ({}, ["tabletop_camera", "person", "console", "clue_node"]),
+        ({"person": "none", "console": "false"}, ["tabletop_camera", "clue_node"]),
     ],
 )
 def test_the_demo_starts_all_of_it_in_one_namespace(described, arguments, expected):
@@ -129,6 +130,25 @@ def test_what_is_no_remapping_is_refused(rule):
     arguments = dict.fromkeys(("image", "camera_info", "depth", "speech", "utterance", "cameras"), "")
     with pytest.raises(LaunchArgumentError, match="remap:= takes pairs such as"):
         remappings({**arguments, "remap": rule}, "/clue")
+
+
+@pytest.mark.parametrize(
+    "argument, says",
+    [("imgae", "did you mean image:=?"), ("camera-info", "did you mean camera_info:=?"), ("threshold", "stands in a params_file")],
+)
+def test_an_argument_that_nobody_declared_is_named(described, monkeypatch, argument, says):
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "clue_ros", "clue.launch.py", f"{argument}:=/x"])
+    with pytest.raises(LaunchArgumentError, match=f"{argument}:= is no argument of clue.launch.py: .*{re.escape(says)}"):
+        described("clue", **{argument: "/x"})
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "their_robot", "all.launch.py", f"{argument}:=/x"])
+    assert described("clue", **{argument: "/x"}), "one that is included cannot know whose it is"
+
+
+def test_the_demo_names_them_too(described, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "clue_ros", "demo.launch.py"])
+    with pytest.raises(LaunchArgumentError, match="personn:= is no argument of demo.launch.py: did you mean person:="):
+        described("demo", personn="none")
+    assert described("demo", person="none")
 
 
 @pytest.mark.parametrize("name", ["autostart", "use_sim_time"])
@@ -293,6 +313,7 @@ def test_really_two_pushed_robots_run_side_by_side_and_nothing_leaks(real_launch
 @pytest.mark.parametrize("arguments, says", [
     (["params_file:=/nowhere/mine.yaml"], "params_file /nowhere/mine.yaml does not exist"),
     (["cameras:=front wrist", "image:=/x"], "image:=/x is the topic of one camera"),
+    (["imgae:=/x"], "imgae:= is no argument of clue.launch.py: did you mean image:=?"),
 ])  # fmt: skip
 def test_really_a_bad_argument_ends_the_launch_with_a_sentence(real_launch, tmp_path, arguments, says):
     assert real_launch(FOLDER / "clue.launch.py", *arguments).wait(40) == 1
