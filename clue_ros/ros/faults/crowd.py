@@ -77,7 +77,7 @@ def fifty_clients(robot: Robot) -> Iterator[Check]:
         )
         wait_for(lambda: all(reading.done() for reading in readings), limit, "all readings")
         last = time.monotonic() - begun
-        good = sum(reading.result().success for reading in readings)
+        good = sum(reading.result().ok for reading in readings)
         yield Check(
             f"the {count} ask detect_ambiguity as well",
             f"each answered ≤ {limit:g} s",

@@ -206,7 +206,7 @@ class Robot:
 
     def _label(self) -> str:
         try:
-            return self.client.state(2.0)
+            return self.client.state()
         except DidNotHappen:
             return ""
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from clue_ros.evaluation.episode_runner import person_rng
 from clue_ros.evaluation.metrics import box_iou
+from clue_ros.ros.client import ClientCode
 from clue_ros.ros.faults.camera import Picture, metres
 from clue_ros.ros.faults.client import DidNotHappen, Goal
 from clue_ros.ros.faults.robot import RESULT_S, Robot, Situation, situations
@@ -32,7 +33,7 @@ GROWTH = 0.05
 SLOWEST = 3.0  # p99 over p50
 THINK_S = (0.05, 0.25)  # between two goals, and before an answer
 KINDS = ("clear", "answered", "clicked", "cancelled")
-NOT_RESULTS = ("no result", "refused", "UNKNOWN", "MODEL_ERROR", "OUT_OF_MEMORY", "NOT_ACTIVE", "NO_IMAGE")
+NOT_RESULTS = ("no result", "UNKNOWN", "MODEL_ERROR", "OUT_OF_MEMORY", "NOT_ACTIVE", "NO_IMAGE", *ClientCode.__members__)
 SHOWN = {"clear": "clear", "answered": "ambiguous_color", "clicked": "click", "cancelled": "ambiguous_position"}
 
 
