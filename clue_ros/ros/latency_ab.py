@@ -34,10 +34,7 @@ class Side:
     """One version's node in a namespace of its own, and its client."""
 
     def __init__(self, name: str, checkout: Optional[Path], node: Any, logs: Path, model: str) -> None:
-        from lifecycle_msgs.srv import GetState
-        from rclpy.action import ActionClient
-
-        from clue_ros.action import Ground
+        from clue_ros.ros.client import ClueClient
         from clue_ros.ros.demo_processes import Processes
 
         self.processes = Processes(f"/{name}", logs)
@@ -46,13 +43,13 @@ class Side:
             variables = {"PYTHONPATH": os.pathsep.join([str(checkout), os.environ.get("PYTHONPATH", "")])}
         self.processes.start(name, "clue_ros.ros.node", {"model": model, "look_ahead": False}, variables=variables)
         self.name = name
-        self._action = ActionClient(node, Ground, f"/{name}/ground")
-        self.state = node.create_client(GetState, f"/{name}/clue/get_state")
+        self._clue = ClueClient(f"/{name}", node=node)
+        self._ready = node.executor.create_task(self._clue.wait_until_ready_async, START_S)
 
     @property
     def ready(self) -> bool:
-        """The action is there when the model is loaded."""
-        return self.state.service_is_ready() and self._action.server_is_ready()
+        """The model is loaded, and the node active."""
+        return self._ready.done() and self._ready.result().ok
 
     def processor_s(self) -> float:
         """Seconds of processor time that the node's process has used."""
@@ -63,15 +60,14 @@ class Side:
     def ground(self, goal: Any, wait: Any) -> Dict[str, float]:
         """Seconds of one goal. Raises ClueError if it ends without a decision."""
         before, begun = self.processor_s(), time.perf_counter()
-        handle = wait(self._action.send_goal_async(goal), f"{self.name}: acceptance")
-        result = wait(handle.get_result_async(), f"{self.name}: result").result
+        outcome = wait(self._clue.send(goal), f"{self.name}: result")
         passed = time.perf_counter() - begun
-        if not result.response_time > 0:
-            raise ClueError(f"{self.name}: {result.error_msg or 'no decision'}; see {self.processes.log(self.name)}")
-        return {"response": result.response_time, "client": passed, "processor": self.processor_s() - before}
+        if outcome.result is None or not outcome.result.response_time > 0:
+            raise ClueError(f"{self.name}: {outcome.error_msg or 'no decision'}; see {self.processes.log(self.name)}")
+        return {"response": outcome.result.response_time, "client": passed, "processor": self.processor_s() - before}
 
     def close(self) -> None:
-        self._action.destroy()
+        self._clue.close()
         self.processes.stop()
 
 
@@ -95,9 +91,9 @@ def measure(checkout: Path, pairs: int, seed: int, model: str, logs: Path) -> Li
                 raise ClueError(f"{what} did not come within {limit_s:g} s; logs in {logs}")
             executor.spin_once(timeout_sec=0.02)
 
-    def wait(future: Any, what: str) -> Any:
-        until(future.done, what, GOAL_S)
-        return future.result()
+    def wait(goal: Any, what: str) -> Any:
+        until(lambda: goal.done, what, GOAL_S)
+        return goal.outcome
 
     try:
         goals = _goals(seed)
