@@ -148,7 +148,7 @@ def test_a_target_and_every_error_code_of_the_node(clue):
     assert outcome.target.dialogue == outcome.dialogue and outcome.turns[0].text == "the red mug"
     assert outcome.chosen_candidate is None
     for name in ("NOT_FOUND", "MODEL_ERROR", "PREEMPTED", "TIMEOUT"):
-        outcome = clue.ground("error " + name.lower().replace("_", " "))
+        outcome = clue.ground("the error " + name.lower().replace("_", " "))
         assert (outcome.ok, outcome.error_name, outcome.target) == (False, name, None) and outcome.error_msg
         with pytest.raises(GroundFailed, match=name):
             outcome.require()

@@ -17,12 +17,12 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions, GetState
 from rcl_interfaces.srv import GetParameters
-from rclpy.action import ActionClient
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 from clue_ros.action import Ground
+from clue_ros.ros.client import ClueClient
 from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.spinning import Spinner
 from clue_ros.testing.fake_grounder import ScriptedGrounder
@@ -163,15 +163,15 @@ def test_signals_while_a_model_loads(operator, start, numbers):
 
 
 def test_two_signals_and_a_shutdown_before_them(operator, start):
-    action = ActionClient(operator.client, Ground, "ground")
+    clue = ClueClient(node=operator.client)
     process = start("sleeps-0", "-p", "max_image_age_s:=600.0")
-    wait_until(action.server_is_ready, 30.0)
+    wait_until(lambda: clue.available, 30.0)
     camera = operator.client.create_publisher(Image, "image", 1)
     picture, said = rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header()), []
     operator.client.create_timer(0.1, lambda: camera.publish(picture))
     operator.client.create_subscription(String, "utterance", said.append, 10)
     wait_until(lambda: camera.get_subscription_count() > 0 and operator.client.count_publishers("utterance") > 0)
-    goal = wait_until(lambda: (lambda goal: goal if goal.accepted else None)(Goal(action, Ground.Goal(expression="the mug"))))
+    goal = wait_until(lambda: (lambda goal: goal if goal.accepted else None)(Goal(clue, Ground.Goal(expression="the mug"))))
     wait_until(lambda: said)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -180,7 +180,7 @@ def test_two_signals_and_a_shutdown_before_them(operator, start):
     status, result = goal.finish()
     assert (status, result.error_code) == (ABORTED, Ground.Result.NOT_ACTIVE)
     ended_well(process)
-    action.destroy()
+    clue.close()
     operator.lines.clear()
     process = start("sleeps-0")
     wait_until(lambda: operator.lines and operator.lines[-1].message == "loaded", 30.0)

@@ -88,7 +88,7 @@ def test_every_error_code_has_a_plan(pipeline, example):
     assert set(example.PLANS) == set(CODES.values()) and set(example.CLIENT_PLANS) == set(ClientCode)
     retried = set()
     for name, code in CODES.items():
-        outcome = pipeline.pick_now("error " + name.lower().replace("_", " "))
+        outcome = pipeline.pick_now("the error " + name.lower().replace("_", " "))
         assert (outcome.code, outcome.plan) == (code, example.PLANS[code]), name
         assert outcome.message
         if outcome.attempts > 1:

@@ -124,7 +124,7 @@ def test_a_correction_after_the_result(serve, stack):
 def test_every_error_code_can_be_had(serve, stack):
     serve()
     for name, code in CODES.items():
-        status, result = stack.ground("error " + name.lower().replace("_", " "))
+        status, result = stack.ground("the error " + name.lower().replace("_", " "))
         assert (status, result.error_code) == (ABORTED, code), name
         assert result.error_msg
     assert len(CODES) == 17 and stack.ground("the unicorn")[1].error_code == Code.NOT_FOUND
