@@ -70,6 +70,8 @@ class Decider:
             if index is None:  # what the model means is none of them
                 return Decision(Outcome.NOT_FOUND, **common)
             box = Box(*options.candidates[index])
+        if box.area <= 0:  # nothing to grasp: a detector's empty candidate
+            return Decision(Outcome.NOT_FOUND, **common)
         return Decision(Outcome.FOUND, box=box, confidence=self._confidence(said), **common)
 
     def detect(self, image: EncodedImage, words: str, turns: Sequence[Turn], threshold: Optional[float]) -> Ambiguity:

@@ -87,7 +87,8 @@ class Belief:
         boxes: List[Box] = []
         weights: List[float] = []
         while left:
-            group = [n for n in left if box_iou(self.boxes[n], self.boxes[left[0]]) >= SAME_IOU]
+            # A box without area overlaps nothing, not even itself.
+            group = [n for n in left if n == left[0] or box_iou(self.boxes[n], self.boxes[left[0]]) >= SAME_IOU]
             left = [n for n in left if n not in group]
             members = [self.boxes[n] for n in group]
             shares = [self.probabilities[n] for n in group]

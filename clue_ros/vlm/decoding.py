@@ -1,6 +1,6 @@
 """Constrained decoding: the first token chooses the branch, the rest must complete it.
 
-Branches: a box (exactly four <loc> tokens), a question (text, of one word at least, until the model ends it), or nothing
+Branches: a box (exactly four <loc> tokens, ymin xmin ymax xmax, of some area), a question (text, of one word at least, until the model ends it), or nothing
 (<eos> at once: no object fits). Probabilities come from the unmasked logits, so that they say what the model believes and not what was allowed.
 """
 
@@ -81,7 +81,8 @@ class ConstrainedSequence:
                 self.finished = self.complete = True
                 return v.eos
         if self.branch is Branch.BOX:
-            index = int(locations.argmax())
+            low, high = self._range()
+            index = low + int(locations[low:high].argmax())
             self._certainty.append(mass_around(locations, index))
             token = v.first_location + index
             self.finished = self.complete = len(self.tokens) == 3
@@ -109,6 +110,11 @@ class ConstrainedSequence:
         for value in self._certainty:
             product *= value
         return there / max(there + not_there, 1e-9) * product ** (1 / len(self._certainty))
+
+    def _range(self) -> Tuple[int, int]:
+        """(first, end) of the bins that the next coordinate may have: the box gets an area, however thin."""
+        done = len(self.tokens)
+        return (0, BINS - 1) if done < 2 else (self.tokens[done - 2] - self._vocabulary.first_location + 1, BINS)
 
     def _choose(self, logits: torch.Tensor) -> None:
         self.branch_probability = branch_probability(self._vocabulary, logits)

@@ -217,3 +217,11 @@ def test_the_model_reads_scores_and_the_policy_asks_from_them(scene):
     # Side by side or one by one: the same numbers.
     both = reader.scores(seen, [f"the red {noun}", f"the blue {noun}"], boxes)
     assert np.allclose(both[1], reader.scores(seen, [f"the blue {noun}"], boxes)[0], atol=1e-3)
+
+
+def test_boxes_without_area_stay_candidates_of_their_own():
+    """A detector's empty box overlaps nothing, not even itself."""
+    line, point = Box(5, 5, 5, 9), Box(3, 3, 3, 3)
+    belief = Belief.of([line, LEFT, point, LEFT], [1, 3, 2, 2]).merged()
+    assert belief.boxes == (LEFT, point, line) and belief.probabilities == pytest.approx((5 / 8, 2 / 8, 1 / 8))
+    assert Belief.of([line, line]).merged().boxes in ((line, line), (line,))

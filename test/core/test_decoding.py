@@ -26,7 +26,8 @@ def test_any_logits_give_a_complete_answer_of_an_allowed_branch(allowed, seed):
     assert sequence.branch in allowed
     assert 0 <= sequence.confidence <= 1
     if sequence.branch is Branch.BOX:
-        assert len(sequence.bins) == 4 and all(0 <= b < 1024 for b in sequence.bins)
+        y0, x0, y1, x1 = sequence.bins
+        assert 0 <= y0 < y1 < 1024 and 0 <= x0 < x1 < 1024
     elif sequence.branch is Branch.NOTHING:
         assert sequence.tokens == []
     else:
@@ -100,3 +101,17 @@ def test_misuse_is_refused():
     sequence = run({Branch.NOTHING}, 0)
     with pytest.raises(ValueError, match="finished"):
         sequence.feed(torch.zeros(SIZE))
+
+
+@pytest.mark.parametrize("wanted, got", [
+    ((500, 300, 500, 300), (500, 300, 501, 301)), ((500, 300, 400, 200), (500, 300, 501, 301)),
+    ((1023, 1023, 1023, 1023), (1022, 1022, 1023, 1023)), ((0, 0, 0, 5), (0, 0, 1, 5)), ((5, 6, 7, 8), (5, 6, 7, 8))])
+def test_a_box_without_area_or_inside_out_is_never_said_and_what_is_said_instead_is_unsure(wanted, got):
+    sequence = ConstrainedSequence(V, frozenset({Branch.BOX}))
+    for index in wanted:
+        logits = torch.full((SIZE,), -30.0)
+        logits[20:] = -2 * (torch.arange(1024.0) - index).abs()
+        sequence.feed(logits if not sequence.wanted else logits[20:])
+    assert sequence.bins == got
+    if abs(wanted[2] - got[2]) > 50:
+        assert sequence.confidence < .01, "the model believed something else"
