@@ -30,6 +30,7 @@ VERBS = {
     "finetune": ("clue_ros.cli.finetune", "train adapters on a PaliGemma 2 checkpoint"),
     "curve": ("clue_ros.cli.curve", "what machine-made dialogues add to few true ones"),
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
+    "extents": ("clue_ros.cli.extents", "size and position from depth beside the truth of rendered objects"),
     "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
     "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
     "positions": ("clue_ros.cli.positions", "how far positions are off, by how a driver describes its camera"),

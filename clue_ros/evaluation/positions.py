@@ -13,10 +13,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
-from clue_ros.extent.place import place_of_box
+from clue_ros.extent.place import place_of_box, surroundings
 from clue_ros.lens.calibration import Calibration, Region, camera_model
 from clue_ros.lens.model import CameraModel
-from clue_ros.lens.registration import agree, around, registered
+from clue_ros.lens.registration import agree, registered
 from clue_ros.types import Box
 
 Lens = Tuple[float, float, float, float]  # fx, fy, cx, cy; pixels from the middle of the first one
@@ -159,7 +159,7 @@ def _place(
         theirs = camera_model(_calibration(case.depth.lens, case.depth.lens, case.depth.size), case.depth.size, True)
         turn, move = (SIDE_TURN, SIDE_MOVE) if case.depth.beside else (np.eye(3), np.zeros(3))
         if case.depth.beside or not agree(theirs, camera):
-            depth = registered(depth, theirs, turn, move, camera, around(box))
+            depth = registered(depth, theirs, turn, move, camera, surroundings(box, case.size))
     place = place_of_box(depth, box, case.size, camera)
     return None if place is None else (np.add(place.position, (*camera.origin, 0.0)), place.size)
 

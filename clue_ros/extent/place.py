@@ -1,19 +1,28 @@
-"""A box and a depth image -> where the target is and how large. Pure functions, no ROS."""
+"""A box and a depth image -> where the target is and how large what is seen of it is. Pure functions, no ROS.
+
+Start reading at `place_of_box`. plane.py finds the table, surface.py the thing's pixels, layers.py does without a
+table.
+"""
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Protocol, Tuple
+from typing import NamedTuple, Optional, Protocol, Tuple
 
+import cv2
 import numpy as np
 
+from clue_ros.extent.layers import CORE, nearest_layer
+from clue_ros.extent.plane import planes_around
+from clue_ros.extent.surface import SQUARE, Window, surface
 from clue_ros.types import Box
 
-CORE = 0.5  # of the box's width and height, looked at first: the middle is on the object, the rim may not be
-MIN_VALID_FRACTION = 0.1  # of the looked-at pixels; below it every statistic would be noise
-MIN_LAYER = 0.2  # of the core's valid pixels: what is nearer than the rest and at least so much is the target
-BIN = 0.01  # metres at 1 m, growing with the distance as the noise of depth cameras does
-SPARSE = 0.005  # of the valid pixels: a bin with less is a gap between layers, or pixels that fly between them
-MIN_IN_LINE = 0.1  # of a row's or column's valid pixels: with less of the target it is background, and cut off
+SURROUNDINGS = 0.5  # of the box's sides, to every side of it: where the table is sought
+LEAST_SURROUNDINGS = 0.02  # of the image's width
+MOST_PIXELS = 40_000  # of a window: of a larger one every second or third row and column is looked at
+MIN_SEEN = 0.1  # of the pixels where the thing should be; below it every statistic would be noise
+NEAR = 0.15  # of the box's sides, to every side: so far the thing may reach out of its box
+OUTERMOST = 1.0  # per cent of the points to either side: a few fly
+NOISE_RANGE = 4.65  # standard deviations between those percentiles of what has no thickness
 
 
 class Camera(Protocol):
@@ -22,18 +31,22 @@ class Camera(Protocol):
     def rays(self, pixels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
         """float[..., 2]: (x/z, y/z) in the optical frame of what is seen at `pixels`.
 
-        pixels: float[..., 2], (x, y) of an image of `size` (width, height), from the corner of its first pixel, as boxes.
+        pixels: float[..., 2], (x, y) of an image of `size` (width, height), from the corner of its first pixel, as
+        boxes.
         """
 
 
 class Place(NamedTuple):
-    """Metres in the optical frame (x right, y down, z forward). `size`: of the visible surface, along its axes."""
+    """Metres in the optical frame (x right, y down, z forward). position: the middle of the visible surface, the mean
+    of its points; size: from its least to its largest x, y and z, but for OUTERMOST per cent of them at either end."""
 
     position: Tuple[float, float, float]
     size: Tuple[float, float, float]
 
 
-def place_of_box(depth: np.ndarray, box: Box, image_size: Tuple[int, int], camera: Camera) -> Optional[Place]:
+def place_of_box(
+    depth: np.ndarray, box: Box, image_size: Tuple[int, int], camera: Camera, mask: Optional[np.ndarray] = None
+) -> Optional[Place]:
     """Where the thing in a box is, and how large what is seen of it.
 
     Args:
@@ -41,99 +54,136 @@ def place_of_box(depth: np.ndarray, box: Box, image_size: Tuple[int, int], camer
         box: pixels of the image.
         image_size: (width, height) of the image that `box` refers to.
         camera: its rays, in pixels of that image.
+        mask: bool[height, width], the thing's pixels in the image, where they are known.
 
-    Returns None where too few pixels are valid. The depths in the box's core (where that is a hole, in the whole box)
-    fall into layers, split where hardly a pixel is; the nearest layer that holds enough of them is the target, so that
-    neither holes nor a wall behind it count, even if the wall fills more than half of the box. z is the layer's median.
-    Rows and columns at the box's rim that see only what lies behind are cut off; x, y and the size are those of
-    the rest. Holes cut nothing off: they say nothing.
+    Returns None where too few pixels are valid. The planes around the box that the thing stands out of, such as the
+    table and a wall, are left out, and so are neighbours and pixels that fly (surface.py). Something flat on a table
+    is all of the box, or of its mask, in the table's plane. Where no plane is found and no mask given, the thing is
+    the box's nearest layer of depth (layers.py). Holes shift nothing: those within the thing, and those that reach
+    from it to the box's edge, count as its pixels.
     """
-    width, height = image_size
-    scale = depth.shape[1] / width, depth.shape[0] / height
-    left, top, right, bottom = _pixels(box, scale, depth.shape)
-    window = depth[top:bottom, left:right]
-    (u, v), (half_w, half_h) = box.center, ((box.x1 - box.x0) * CORE / 2, (box.y1 - box.y0) * CORE / 2)
-    x0, y0, x1, y1 = _pixels(Box(u - half_w, v - half_h, u + half_w, v + half_h), scale, depth.shape)
-    valid = _valid(depth[y0:y1, x0:x1])
-    if valid is None:
-        valid = _valid(window)
-    if valid is None:
+    window = _window(depth, box, image_size, camera, mask)
+    if window is not None:
+        if window.masked and np.isfinite(window.depth[window.region]).mean() < MIN_SEEN:
+            return None
+        planes = planes_around(*_surroundings(window))
+        thing = surface(window, planes)
+        if thing is not None and thing.sum() >= max(1.0, MIN_SEEN * window.region.sum()):
+            return _place_of(window, thing, planes[0].noise if planes else 0.0)
+    layer = nearest_layer(depth, box, image_size)
+    if layer is None:
         return None
-    near, far = _nearest_layer(valid)
-    z = float(np.median(valid[(valid >= near) & (valid <= far)]))
-    near, far = _continued((near, far), window[np.isfinite(window)])
-    target = _trimmed(box, window, (left, top), scale, far)
-    inside = _pixels(target, scale, depth.shape)
-    surface = depth[inside[1] : inside[3], inside[0] : inside[2]]
-    surface = surface[(surface >= near) & (surface <= far)]  # NaN compares false
-    thickness = float(np.subtract(*np.percentile(surface, (95, 5)))) if surface.size else 0.0
-    x, y = camera.rays(np.array(target.center), image_size) * z
-    corners = camera.rays(np.array([target[:2], target[2:]]), image_size) * z
+    x, y = camera.rays(np.array(layer.box.center), image_size) * layer.z
+    corners = camera.rays(np.array([layer.box[:2], layer.box[2:]]), image_size) * layer.z
     across, down = np.abs(corners[1] - corners[0])
-    return Place((float(x), float(y), z), (float(across), float(down), thickness))
+    return Place((float(x), float(y), layer.z), (float(across), float(down), layer.thickness))
 
 
-def _pixels(box: Box, scale: Tuple[float, float], shape: Tuple[int, int]) -> Tuple[int, int, int, int]:
-    """(left, top, right, bottom) in depth pixels: all that the box touches, at least one if it is in the image."""
-    height, width = shape
-    left, top = max(0, int(box.x0 * scale[0])), max(0, int(box.y0 * scale[1]))
-    right = min(width, max(left + 1, int(np.ceil(box.x1 * scale[0]))))
-    bottom = min(height, max(top + 1, int(np.ceil(box.y1 * scale[1]))))
-    return left, top, right, bottom
+def surroundings(box: Box, image_size: Tuple[int, int]) -> Box:
+    """The part of an image of `image_size` (width, height) whose depth says where the thing in a box is, in its
+    pixels."""
+    least = LEAST_SURROUNDINGS * image_size[0]
+    across, down = (max(SURROUNDINGS * side, least) for side in (box.x1 - box.x0, box.y1 - box.y0))
+    return Box(box.x0 - across, box.y0 - down, box.x1 + across, box.y1 + down)
 
 
-def _valid(window: np.ndarray) -> Optional[np.ndarray]:
-    valid = window[np.isfinite(window)]
-    if window.size == 0 or valid.size < max(1, MIN_VALID_FRACTION * window.size):
+def _place_of(window: Window, thing: np.ndarray, noise: float) -> Place:
+    """noise: standard deviation of the depth, of the distance."""
+    z = window.depth[thing].astype(np.float64)
+    holes = _holes(window, thing)
+    rays = np.concatenate([window.rays[thing], window.rays[holes]])
+    z = np.concatenate([z, np.full(holes.sum(), np.median(z))])
+    points = np.concatenate([rays * z[:, None], z[:, None]], 1)
+    low, high = np.percentile(points, (OUTERMOST, 100 - OUTERMOST), axis=0)
+    width, height = np.multiply(window.pixel, np.median(z))  # points lie in the middle of pixels
+    across, down, thickness = high - low + (width, height, 0.0)
+    thickness = np.sqrt(max(0.0, thickness**2 - (NOISE_RANGE * noise * np.median(z)) ** 2))
+    size = across, down, thickness
+    position = points.mean(0)
+    position[:2] += _within_pixels(window, thing | holes) * window.pixel * np.median(z)
+    return Place(tuple(float(v) for v in position), tuple(float(v) for v in size))
+
+
+def _within_pixels(window: Window, thing: np.ndarray) -> np.ndarray:
+    """float[2]: by how many pixels (x, y) the middle of the thing's pixels is beside that of its box, where both begin
+    and end at the same pixels: the box knows parts of them."""
+    shift = np.zeros(2)
+    for axis in (0, 1):
+        at = np.flatnonzero(thing.any(axis))
+        off = window.bounds[:, axis] - (at[0], at[-1] + 1)
+        if (np.abs(off) <= 1).all():
+            shift[axis] = off.mean()
+    return shift
+
+
+def _holes(window: Window, thing: np.ndarray) -> np.ndarray:
+    """bool[h, w]: pixels without depth that are the thing's: between two of it, or between it and the box's edge where
+    the whole row or column is a hole; with a mask, the mask's."""
+    hole = window.region & ~np.isfinite(window.depth) & np.isfinite(window.rays).all(-1)
+    if window.masked or not hole.any():
+        return hole
+    within = thing
+    for axis in (0, 1, 0):
+        reached = np.logical_or.accumulate(within, axis)
+        between = reached & np.flip(np.logical_or.accumulate(np.flip(within, axis), axis), axis)
+        within = thing | (hole & between)
+    rows, columns = thing.any(1), thing.any(0)
+    empty_rows, empty_columns = (~(window.region & ~hole).any(axis) & window.region.any(axis) for axis in (1, 0))
+    rim = np.outer(_grown(rows, empty_rows), _grown(columns, empty_columns))
+    return hole & (within | (rim & ~np.outer(_span(rows), _span(columns))))
+
+
+def _span(line: np.ndarray) -> np.ndarray:
+    """bool[n]: from the first to the last that is set."""
+    at = np.flatnonzero(line)
+    return (np.arange(line.size) >= at[0]) & (np.arange(line.size) <= at[-1])
+
+
+def _grown(line: np.ndarray, empty: np.ndarray) -> np.ndarray:
+    """bool[n]: the span of a line and what is empty next to it."""
+    span = _span(line)
+    first, last = np.flatnonzero(span)[[0, -1]]
+    while first > 0 and empty[first - 1]:
+        first -= 1
+    while last + 1 < line.size and empty[last + 1]:
+        last += 1
+    span[first : last + 1] = True
+    return span
+
+
+def _surroundings(window: Window) -> Tuple[np.ndarray, np.ndarray]:
+    """Depths and rays of the pixels where a plane around the thing shows."""
+    around = ~window.box
+    if window.masked:
+        around = ~cv2.dilate(window.region.astype(np.uint8), SQUARE, iterations=2).astype(bool)
+    around &= np.isfinite(window.depth)
+    return window.depth[around], window.rays[around]
+
+
+def _window(
+    depth: np.ndarray, box: Box, image_size: Tuple[int, int], camera: Camera, mask: Optional[np.ndarray]
+) -> Optional[Window]:
+    """The box and its surroundings; None outside of the image."""
+    extent = np.array(depth.shape[::-1])
+    scale = extent / image_size
+    around = surroundings(box, image_size)
+    low = np.clip(np.floor(around[:2] * scale), 0, extent).astype(int)
+    high = np.clip(np.ceil(around[2:] * scale), 0, extent).astype(int)
+    if (high <= low).any():
         return None
-    return valid
-
-
-def _layers(depths: np.ndarray) -> List[Tuple[float, float, int]]:
-    """(nearest, farthest, pixels) of each layer of depth, the nearest first; metres.
-
-    Bins are logarithmic: their width is BIN of the distance. A layer ends where two bins in a row are sparse.
-    """
-    index = np.floor(np.log(depths.astype(np.float64)) / np.log1p(BIN)).astype(np.int64)
-    bins, counts = np.unique(index, return_counts=True)
-    dense = counts >= max(1.0, SPARSE * depths.size)
-    bins, counts = bins[dense], counts[dense]
-    groups = np.split(np.arange(bins.size), np.flatnonzero(np.diff(bins) > 2) + 1) if bins.size else []
-    edge = 1 + BIN  # the margins keep a depth on an edge in its bin
-    return [
-        (edge ** int(bins[g[0]]) * (1 - 1e-6), edge ** int(bins[g[-1]] + 1) * (1 + 1e-6), int(counts[g].sum()))
-        for g in groups
-    ]
-
-
-def _nearest_layer(depths: np.ndarray) -> Tuple[float, float]:
-    """(nearest, farthest) metres of the first layer that holds MIN_LAYER of the pixels; else of all of them."""
-    for near, far, pixels in _layers(depths):
-        if pixels >= MIN_LAYER * depths.size:
-            return near, far
-    return float(depths.min()), float(depths.max())
-
-
-def _continued(layer: Tuple[float, float], depths: np.ndarray) -> Tuple[float, float]:
-    """A layer of the core as far as it goes on in the whole box, where a tilted surface is nearer or farther."""
-    near, far = layer
-    touching = [(a, b) for a, b, _ in _layers(depths) if a <= far and b >= near]
-    return min([near, *(a for a, _ in touching)]), max([far, *(b for _, b in touching)])
-
-
-def _trimmed(box: Box, window: np.ndarray, corner: Tuple[int, int], scale: Tuple[float, float], far: float) -> Box:
-    """The box without the rows and columns at its rim that see background; `window` is the depth in it, from `corner`.
-
-    What is nearer than the target stays: it hides a part of it.
-    """
-    valid, target = np.isfinite(window), window <= far
-    edges = []
-    for axis, low, high in ((0, box.x0, box.x1), (1, box.y0, box.y1)):
-        seen = valid.sum(axis=axis)
-        keep = np.flatnonzero((seen == 0) | (target.sum(axis=axis) >= MIN_IN_LINE * seen))
-        if keep.size:
-            low = max(low, (corner[axis] + keep[0]) / scale[axis])
-            high = min(high, (corner[axis] + keep[-1] + 1) / scale[axis])
-        edges.append((low, high))
-    (x0, x1), (y0, y1) = edges
-    return Box(x0, y0, x1, y1)
+    step = max(1, int(np.ceil(np.sqrt(np.prod(high - low) / MOST_PIXELS))))
+    columns, rows = (np.arange(a, b, step) for a, b in zip(low, high))
+    pixels = np.stack(np.meshgrid((columns + 0.5) / scale[0], (rows + 0.5) / scale[1]), -1)
+    center, half = np.array(box.center), np.subtract(box[2:], box[:2]) / 2
+    off = np.abs(pixels - center)
+    inside, core, near = ((off < share * half).all(-1) for share in (1, CORE, 1 + 2 * NEAR))
+    region, masked = inside, False
+    if mask is not None:
+        at = np.clip(pixels.astype(int), 0, np.subtract(mask.shape[::-1], 1))
+        of_mask = mask[at[..., 1], at[..., 0]] & near
+        if of_mask.any():
+            region, masked = of_mask, True
+    rays = camera.rays(pixels, image_size)
+    seen = np.where(np.isfinite(rays).all(-1), depth[np.ix_(rows, columns)], np.float32(np.nan))
+    bounds = (np.reshape(box, (2, 2)) * scale - low) / step
+    return Window(seen, rays, inside, core, near, region, masked, bounds)

@@ -16,7 +16,6 @@ SAMPLES = 9  # along a side, to compare two cameras
 AGREES = 1.0  # pixels, of the coarser of the two
 DISTANCES = 8  # along each ray of a window, at which it is looked for in the depth image
 FLATTEST = 0.1  # of a ray's direction along the depth camera's axis: flatter ones cross the whole depth image
-MIN_AROUND = 64  # pixels of the picture
 MARGIN = 8  # depth pixels around what was found there
 
 
@@ -55,12 +54,6 @@ def registered(
         columns, rows = pixels[inside].astype(np.int64).T
         np.minimum.at(result, rows * width + columns, points[inside, 2].astype(np.float32))
     return np.where(np.isinf(result), np.float32(np.nan), result).reshape(height, width)
-
-
-def around(box: Box) -> Box:
-    """The window to ask for: the box and what lies about it, which tells a thing from its table."""
-    across, down = max(MIN_AROUND, box.x1 - box.x0), max(MIN_AROUND, box.y1 - box.y0)
-    return Box(box.x0 - across, box.y0 - down, box.x1 + across, box.y1 + down)
 
 
 def _part(

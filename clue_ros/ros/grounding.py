@@ -191,7 +191,8 @@ class Grounding:
                 step = self._session.on_decision(decision, time.monotonic())
         if step.end is End.FOUND:
             self._report.feedback(State.PROJECTING)
-            located, why_not = await self._where.locate(step.decision.box, self.image_size, self._waiting)
+            decision = step.decision
+            located, why_not = await self._where.locate(decision.box, self.image_size, self._waiting, decision.mask)
             target = decision_to_target(
                 step.decision, self.request.expression, self._header, located, self.request.dialogue,
                 self.request.corrects, why_not,

@@ -15,9 +15,9 @@ from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from clue_ros.extent.place import Place, place_of_box
+from clue_ros.extent.place import Place, place_of_box, surroundings
 from clue_ros.lens.model import CameraModel
-from clue_ros.lens.registration import around, registered
+from clue_ros.lens.registration import registered
 from clue_ros.ros.depth import depth_to_metres
 from clue_ros.ros.errors import DepthMessageError, NoPositionError
 from clue_ros.ros.frames import Frames, Located, as_matrix
@@ -108,13 +108,16 @@ class Whereabouts:
         self._to_image: Optional[Tuple[str, Future]] = None
         self._deadline: Optional[float] = None
 
-    async def locate(self, box: Box, size: Tuple[int, int], waiting: Waiting) -> Sighting:
+    async def locate(
+        self, box: Box, size: Tuple[int, int], waiting: Waiting, mask: Optional[np.ndarray] = None
+    ) -> Sighting:
         """Where the thing in a box is. Waits for a depth image that is still to come.
 
-        size: (width, height) of the image in pixels.
+        size: (width, height) of the image in pixels. mask: bool[height, width], the thing's pixels, where they are
+        known.
         """
         try:
-            place = await self._place(box, size, waiting)
+            place = await self._place(box, size, waiting, mask)
         except NoPositionError as error:
             self._optics.report(error)
             return Sighting(None, str(error))
@@ -128,7 +131,7 @@ class Whereabouts:
             self._deadline = None
             self._depth.stop_waiting()
 
-    async def _place(self, box: Box, size: Tuple[int, int], waiting: Waiting) -> Place:
+    async def _place(self, box: Box, size: Tuple[int, int], waiting: Waiting, mask: Optional[np.ndarray]) -> Place:
         """Raises NoPositionError."""
         if self._depth is None:
             raise NoPositionError(
@@ -143,7 +146,7 @@ class Whereabouts:
             raise self._optics.no_depth(self._depth.offset)
         camera = self._optics.camera(size, self._header.frame_id, self._info)
         depth = await self._fitting(camera, box, waiting)
-        place = place_of_box(depth, box, size, camera)
+        place = place_of_box(depth, box, size, camera, mask)
         if place is None:
             raise NoPositionError(
                 "no_depth_in_box",
@@ -181,4 +184,4 @@ class Whereabouts:
             return depth
         else:
             own = optics.depth_camera(message.header, size)
-        return registered(depth, own, rotation, translation, camera, around(box))
+        return registered(depth, own, rotation, translation, camera, surroundings(box, (camera.width, camera.height)))

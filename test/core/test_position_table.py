@@ -20,9 +20,9 @@ def test_the_table(tmp_path, capsys):
     assert len(list(csv.DictReader((tmp_path / "p.csv").open()))) == len(CASES)
     assert capsys.readouterr().out.count("\n") == len(CASES) + 2
     for row in rows:
-        assert row["placed"] == 16 and row["median_mm"] < 2.0 and row["point_px"] < 0.01, row
+        assert row["placed"] == 16 and row["median_mm"] < 3.0 and row["point_px"] < 0.01, row
     wrong = {row["case"]: row["k_alone_mm"] for row in rows}
-    assert wrong.pop("raw, no distortion") < 0.1 and min(wrong.values()) > 2.0, "else the cases show nothing"
+    assert wrong.pop("raw, no distortion") < 1.0 and min(wrong.values()) > 2.0, "else the cases show nothing"
     assert main(["positions", "--cards", "0"]) == 2
 
 

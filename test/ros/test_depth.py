@@ -36,8 +36,8 @@ def test_holes_do_not_move_it(share):
     rng = np.random.default_rng(0)
     depth[rng.random(depth.shape) < share] = np.nan
     place = place_of_box(depth, BOX, SIZE, CAMERA)
-    assert place.position == pytest.approx((0.0, 0.0, 0.8), abs=1e-4)
-    assert place.size[:2] == pytest.approx((0.16, 0.16), abs=1e-4)
+    assert place.position == pytest.approx((0.0, 0.0, 0.8), abs=5e-4)
+    assert place.size[:2] == pytest.approx((0.16, 0.16), abs=5e-4)
 
 
 def test_a_hole_in_the_middle_is_looked_around():

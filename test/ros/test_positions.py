@@ -122,7 +122,8 @@ def test_rectified_or_raw(make_bench, topic, parameters, raw):
     show(bench, usb())
     x, y, z = place(bench)
     if raw:  # OpenCV bends the answer back to the pixel in the box's middle, and says what is pointed at
-        assert by_opencv((x, y, z)) == pytest.approx((99.5, 99.5), abs=0.01) and z == 1.0
+        # The place is the mean of the box's points; the lens bends them, so its pixel is near the middle, not in it.
+        assert by_opencv((x, y, z)) == pytest.approx((99.5, 99.5), abs=0.25) and z == 1.0
         seen = by_opencv((0.3, -0.2, 1.0))
     else:
         assert (x, y, z) == pytest.approx(((99.5 - 331) / 443, (99.5 - 233) / 479, 1.0), abs=1e-4)
