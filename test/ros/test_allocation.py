@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import weakref
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from bench import wait_until
@@ -57,7 +59,8 @@ def test_alone_it_freezes_what_a_model_brought_and_releases_it(malloc):
 def test_the_nodes_main_is_alone(monkeypatch, domain):
     called = []
     monkeypatch.setattr(allocation, "own_process", lambda: called.append(True))
-    monkeypatch.setattr(clue_node.spinning, "init", lambda args: called.append("init"))
+    signals = SimpleNamespace(making=nullcontext)
+    monkeypatch.setattr(clue_node.spinning, "init", lambda args: called.append("init") or signals)
     arguments = ["--ros-args", "-p", "autostart:=perhaps"]
     monkeypatch.setattr(clue_node, "ClueNode", _Refused)
     assert clue_node.main(arguments) == 2
