@@ -16,6 +16,7 @@ processor time of this process in it: on a machine that others use as well the f
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import sys
@@ -157,11 +158,13 @@ def _entrance(node: Node, topic: str) -> List[Mark]:
 def _called(subscription: Any) -> List[Mark]:
     times, real = [], subscription.callback
 
-    def callback(message: Any) -> None:
+    def note() -> None:
         times.append(Mark.now())
-        real(message)
 
-    subscription.callback = callback
+    if len(inspect.signature(real).parameters) == 1:  # rclpy looks at the parameters, and gives a message's info to two
+        subscription.callback = lambda message: (note(), real(message))
+    else:
+        subscription.callback = lambda message, info: (note(), real(message, info))
     return times
 
 
