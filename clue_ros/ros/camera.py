@@ -28,6 +28,7 @@ from clue_ros.ros.frames import Frames
 from clue_ros.ros.messages import stamp_to_seconds
 from clue_ros.ros.optics import Optics
 from clue_ros.ros.parameters import Parameters
+from clue_ros.ros.surroundings import IMAGE, another_type, has_clock
 from clue_ros.ros.whereabouts import Depth, DepthOf
 from clue_ros.types import ClueError
 
@@ -98,6 +99,9 @@ class Camera:
         """One sentence for NO_IMAGE."""
         topic = self.topic
         if self._frame is None:
+            other = another_type(self._node, topic, IMAGE)
+            if other:
+                return f"no frame arrived: {other}"
             return f"no frame arrived on {topic} or {topic}/compressed: start the camera, or remap `image` to its topic"
         age = self._age(self._frame)
         if math.isinf(age):
@@ -167,6 +171,8 @@ class Camera:
             since = now - frame.clock  # a simulation that stands still ages nothing
         else:
             since = math.inf  # it began anew: the frame shows what is not there any more
+        if self._node.get_clock().ros_time_is_active and not has_clock(self._node):
+            since = max(since, time.monotonic() - frame.received)  # a clock that nobody gives is no pause
         # No stamp: the arrival is all there is. A stamp of a clock that is ahead must not keep the last frame fresh.
         return since if stamp == 0.0 else max(since, now - stamp)
 

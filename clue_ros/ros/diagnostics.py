@@ -1,8 +1,8 @@
 """The node's health on `/diagnostics` (diagnostic_msgs), once a second and at once after every transition.
 
 Lines of a node: `model` (ERROR while none is loaded, WARN while one is on its way), `camera` (WARN while no fresh image
-is there), `depth` and `camera_info` of each camera (WARN while they give no position), and `goals` (WARN after a failure
-of the model, until a goal ends otherwise). Without diagnostic_msgs the node works all the same.
+is there), `depth` and `camera_info` of each camera (WARN while they give no position), `goals` (WARN after a failure of
+the model, until a goal ends otherwise), and `node` (what around it is wrong: surroundings.py). Without diagnostic_msgs the node works all the same.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from clue_ros.ros.inference import Inference
 from clue_ros.ros.loading import ModelSettings
 from clue_ros.ros.optics_health import optics_health
 from clue_ros.ros.parameters import read
+from clue_ros.ros.surroundings import Surroundings
 
 PERIOD_S = 1.0
 _BROKEN = (Ground.Result.MODEL_ERROR, Ground.Result.OUT_OF_MEMORY)
@@ -33,8 +34,9 @@ _BROKEN = (Ground.Result.MODEL_ERROR, Ground.Result.OUT_OF_MEMORY)
 class Diagnostics:
     """From the node's start to its end: also an unconfigured node says how it is. For the executor's thread."""
 
-    def __init__(self, node: Node, inference: Inference, group: CallbackGroup) -> None:
+    def __init__(self, node: Node, inference: Inference, group: CallbackGroup, surroundings: Surroundings) -> None:
         self._node = node
+        self._surroundings = surroundings
         self._inference = inference
         self._settings: Optional[ModelSettings] = None
         self._cameras: Optional[Cameras] = None
@@ -73,7 +75,7 @@ class Diagnostics:
     def publish(self) -> None:
         if self._publisher is None:
             return
-        array = self._array(status=[self._model(), self._images(), *self._optics(), self._goals()])
+        array = self._array(status=[self._model(), self._images(), *self._optics(), self._goals(), self._around()])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
@@ -144,6 +146,13 @@ class Diagnostics:
             return self._line("goals", self._status.WARN, f"the last goal failed: {last.error_msg}", **values)
         text = "ready" if active else "goals are refused: the node is not active"
         return self._line("goals", self._status.OK, text, **values)
+
+    def _around(self) -> Any:
+        troubles = self._surroundings.troubles
+        if not troubles:
+            return self._line("node", self._status.OK, "nothing around it is wrong")
+        level = self._status.ERROR if troubles[0].severe else self._status.WARN
+        return self._line("node", level, "; ".join(trouble.text for trouble in troubles))
 
     def _line(self, part: str, level: bytes, message: str, **values: str) -> Any:
         name = self._node.get_fully_qualified_name().lstrip("/")

@@ -35,8 +35,9 @@ class GroundAction:
         self._node = node
         self._conversation = conversation
         self._dialogues: Dict[bytes, Grounding] = {}
+        # Resolved here, because Jazzy's rcl remaps no names of actions: `-r ground:=/pick/ground` works everywhere.
         self._server: Optional[ActionServer] = ActionServer(
-            node, Ground, "ground", self._execute, goal_callback=self._on_goal, cancel_callback=self._on_cancel,
+            node, Ground, node.resolve_topic_name("ground"), self._execute, goal_callback=self._on_goal, cancel_callback=self._on_cancel,
             callback_group=group, goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
             cancel_service_qos_profile=BURST,
         )  # fmt: skip

@@ -37,6 +37,7 @@ from clue_ros.ros.outputs import Outputs
 from clue_ros.ros.pointing import Pointing
 from clue_ros.ros.sight import Sight
 from clue_ros.ros.speech import Speech, live_speech_type
+from clue_ros.ros.surroundings import Surroundings
 from clue_ros.ros.voice import Voice, say_action_type
 from clue_ros.types import Cancelled, ClueError
 
@@ -76,8 +77,8 @@ class ClueNode(LiveLifecycleNode):
         self.gave_up = False  # the last configure ended because somebody wanted it to
         self._diagnostics: Optional[Diagnostics] = None
         parameters.declare(self)  # it may raise, and then destroy_node is called
-        self._ignored = overrides.check(self)
-        self._diagnostics = Diagnostics(self, self._inference, self._group)
+        self._surroundings = Surroundings(self, self._group, overrides.check(self))
+        self._diagnostics = Diagnostics(self, self._inference, self._group, self._surroundings)
 
     @property
     def busy(self) -> bool:
@@ -120,15 +121,9 @@ class ClueNode(LiveLifecycleNode):
             if loading is None:
                 prepared.result()
             self._inference.finish()
-        except Cancelled as error:
-            self.gave_up = True
-            self.get_logger().info(f"{name} is not loaded: {error}")
-            return FAILURE
-        except MissingPackageError as error:
-            self.get_logger().error(f"cannot configure: {error}")
-            return FAILURE
         except ClueError as error:
-            self.get_logger().error(f"cannot configure: {name} does not load: {error}")
+            self._tell_failure(name, error)
+            self._diagnostics.publish()
             return FAILURE
         self.get_logger().info(f"loaded {name} in {loading.seconds:.1f} s")
         outputs = self._keep(Outputs(self, settings.publish_detections, Voice(self, settings, self._group)))
@@ -150,6 +145,15 @@ class ClueNode(LiveLifecycleNode):
         self._diagnostics.configured(settings.model_settings, cameras, self._conversation)
         self._diagnostics.publish()
         return super().on_configure(state)
+
+    def _tell_failure(self, name: str, error: ClueError) -> None:
+        if isinstance(error, Cancelled):
+            self.gave_up = True
+            self.get_logger().info(f"{name} is not loaded: {error}")
+        elif isinstance(error, MissingPackageError):
+            self.get_logger().error(f"cannot configure: {error}")
+        else:
+            self.get_logger().error(f"cannot configure: {name} does not load: {error}")
 
     @_told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -193,6 +197,7 @@ class ClueNode(LiveLifecycleNode):
         self._conversation = self._look_ahead = None
         if self._diagnostics is not None:
             self._diagnostics.close()
+            self._surroundings.close()
         for entities in (self._entities, self._leaving):
             _close(entities)
         super().destroy_node()

@@ -38,9 +38,9 @@ def test_a_node_without_a_model_is_an_error_that_says_what_to_do(make_bench):
     bench = make_bench(activate=False, factory=factory, model="/models/x", device="cuda:1")
     newest = watch(bench)
     assert bench.lifecycle("configure") == TransitionCallbackReturn.FAILURE
-    wait_until(lambda: newest.arrays)
+    wait_until(lambda: newest.arrays and newest("model")[0] == ERROR)
     level, message, values = newest("model")
-    assert level == ERROR and "configure the node" in message
+    assert "configure the node" in message
     assert values == {"model": "/models/x", "device": "cuda:1"}
     assert newest("goals")[2]["active"] == "false"
 
