@@ -1,8 +1,14 @@
 """Markers of all tests. `make test` runs everything; `make test TESTS=test/core ARGS="-k location"` a part."""
 
 import gc
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from real_tokenizer import real_tokenizer  # noqa: E402, F401  (a fixture)
 
 
 def pytest_configure(config):

@@ -8,6 +8,7 @@ from typing import Tuple
 OPEN_QUESTION = "Which one do you mean?"  # where there is no better one
 
 _LEAD = re.compile(r"^\s*do you mean\s+", re.IGNORECASE)
+_ARTICLES = ("the", "a", "an")
 _SAID_TWICE = frozenset("very really so no yes ok okay that had bye far much".split())
 _ASKS = re.compile(r"(which|what|where|who|whose|whom|when|why|how|do|does|did|is|are|am|was|were|can|could|shall|should|will|"
                    r"would|may|might|have|has|had|isn't|aren't|don't|doesn't)\b", re.IGNORECASE)
@@ -27,7 +28,7 @@ def misleading_words(question: str) -> Tuple[str, ...]:
     the yellow mug?". Empty if every option is different, or if a repeated one holds no word but article and noun."""
     given = options(question)
     repeated = {option for option in given if given.count(option) > 1}
-    words = [word for option in sorted(repeated) for word in option.split()[:-1] if word != "the"]
+    words = [word for option in sorted(repeated) for word in option.split()[:-1] if word not in _ARTICLES]
     return tuple(dict.fromkeys(words))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Dict, FrozenSet, List, Optional, Tuple
+from types import MappingProxyType
+from typing import Collection, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 import torch
 
@@ -46,16 +47,19 @@ def branch_probability(vocabulary: Vocabulary, logits: torch.Tensor) -> Dict[Bra
 class ConstrainedSequence:
     """One sequence being decoded: feed logits, get tokens, until `finished`.
 
-    allowed: the branches that may be taken (not empty); limit: most tokens of a question, None for the vocabulary's.
+    allowed: the branches that may be taken (not empty); limit: most tokens of a question, None for the vocabulary's;
+    not_after: tokens of a text that may not follow just these ones before them.
     `complete`: the branch came to its own end; False while it runs, and for a question that the limit cut off.
     """
 
-    def __init__(self, vocabulary: Vocabulary, allowed: FrozenSet[Branch], limit: Optional[int] = None):
+    def __init__(self, vocabulary: Vocabulary, allowed: FrozenSet[Branch], limit: Optional[int] = None,
+                 not_after: Mapping[Tuple[int, ...], Collection[int]] = MappingProxyType({})):
         if not allowed:
             raise ValueError("at least one branch must be allowed")
         self._vocabulary, self._allowed = vocabulary, allowed
         self._limit = vocabulary.question_limit if limit is None else limit
         self._text_mask: Optional[torch.Tensor] = None
+        self._not_after = not_after
         self.branch: Optional[Branch] = None
         self.branch_probability: Dict[Branch, float] = {}
         self.tokens: List[int] = []
@@ -87,7 +91,9 @@ class ConstrainedSequence:
             token = v.first_location + index
             self.finished = self.complete = len(self.tokens) == 3
         else:
-            token = int(logits.masked_fill(self._not_text(logits), float("-inf")).argmax())
+            possible = logits.masked_fill(self._not_text(logits), float("-inf"))
+            possible[list(self._not_after.get(tuple(self.tokens), ()))] = float("-inf")
+            token = int(possible.argmax())
             if token == v.eos:
                 self.finished = self.complete = True
                 return token

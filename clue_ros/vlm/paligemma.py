@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, FrozenSet, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Set, Tuple, Union
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from clue_ros.vlm.vision_plan import VisionPlan
 StopTest = Optional[Callable[[], bool]]
 TEXT_ROOM = 192  # tokens of prefix and suffix for which a new cache has room; a longer dialogue makes it grow
 SUFFIX_ROOM = 64
+SECOND_THOUGHTS = 8  # times that a text is begun again because a banned word of several tokens came up
 
 
 class _Done(NamedTuple):
@@ -162,10 +163,19 @@ class PaliGemmaBackbone:
     @torch.inference_mode()
     def generate(self, start: Prefill, allowed: FrozenSet[Branch], should_stop: StopTest = None,
                  without: Tuple[str, ...] = ()) -> ConstrainedSequence:
-        """Decode a suffix greedily under the constraints, without the words `without`. `should_stop` is asked before
+        """Decode a suffix greedily under the constraints, without the words `without` (a model that says one of several
+        tokens again and again keeps its last). `should_stop` is asked before
         every token; raises Cancelled."""
-        vocabulary = replace(self.vocabulary, banned=self.vocabulary.banned | self.tokens.ids_of_words(without))
-        return self._decode(start, ConstrainedSequence(vocabulary, allowed), should_stop)
+        words = self.tokens.banned(without)
+        vocabulary = replace(self.vocabulary, banned=self.vocabulary.banned | words.tokens)
+        not_after: Dict[Tuple[int, ...], Set[int]] = {}
+        for _ in range(SECOND_THOUGHTS):
+            sequence = self._decode(start, ConstrainedSequence(vocabulary, allowed, not_after=not_after), should_stop)
+            at = words.found(sequence.tokens)
+            if at is None:
+                break
+            not_after.setdefault(tuple(sequence.tokens[:at]), set()).add(sequence.tokens[at])
+        return sequence
 
     @torch.inference_mode()
     def complete(self, image: EncodedImage, prefix: str, limit: int = 64, should_stop: StopTest = None,

@@ -11,6 +11,7 @@ import torch
 from clue_ros.location import token
 from clue_ros.prompt import RESERVED
 from clue_ros.types import ModelLoadError
+from clue_ros.vlm.banned_words import BannedWords
 from clue_ros.vlm.decoding import Vocabulary
 from clue_ros.vlm.settings import ClueSettings
 from clue_ros.vlm.short_forms import written_out
@@ -70,8 +71,9 @@ class PromptTokens:
             return None
         return frozenset(w for w in self.tokenizer.get_vocab() if w[:1].isalpha() and w not in RESERVED)
 
-    def ids_of_words(self, words: Tuple[str, ...]) -> frozenset:
-        return frozenset(i for w in words for i in self._encode(w))
+    def banned(self, words: Tuple[str, ...]) -> BannedWords:
+        """The token sequences that spell words, wherever they stand in a text."""
+        return BannedWords.of(self._encode, words)
 
     def respelled(self, text: str) -> str:
         """The text with other forms of known words written out and slips of the keyboard repaired for a closed

@@ -16,6 +16,7 @@ def test_options_of_a_question(question, expected):
 @pytest.mark.parametrize("question, expected", [
     ("do you mean the yellow banana or the yellow banana ?", ("yellow",)),
     ("do you mean the red mug, the blue mug or the red mug?", ("red",)),
+    ("do you mean a yellow mug or a yellow mug?", ("yellow",)), ("do you mean an apple or an apple?", ()),
     ("do you mean the red mug or the blue mug ?", ()), ("do you mean the box or the box ?", ()), ("which one ?", ())])
 def test_repeated_options_are_found(question, expected):
     assert misleading_words(question) == expected
