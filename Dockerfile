@@ -40,5 +40,5 @@ ENV HOME=/tmp ROS_LOG_DIR=/tmp/ros_log
 ENV OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 # ros2 launch stops its nodes on SIGINT; on SIGTERM it leaves them where they are (ros2/launch issue 666).
 STOPSIGNAL SIGINT
-# The programs start with python3 of PATH: the environment's.
+# The programs start with the Python that built them: the environment's.
 ENTRYPOINT ["/bin/bash", "-c", "source /ws/install/setup.bash && exec ros2 launch clue_ros clue.launch.py \"$@\"", "--"]

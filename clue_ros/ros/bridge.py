@@ -1,15 +1,21 @@
 """Camera images through cv_bridge, ROS's own converter, where it is installed and gives the pixels that ours gives.
 
-Which encodings that holds for is found out once, with a small picture each, because it depends on the version: cv_bridge's
-Python half needs its compiled one, which a numpy 2 beside a ROS built with numpy 1 breaks. Padded rows stay with our own
-converter, since cv_bridge shears those of three-byte pixels without an error; so does every message that is not whole.
+Whether it does is tried once, in a process of its own: a cv_bridge that was compiled for numpy 1, as that of Humble to Kilted,
+does not raise beside numpy 2 but takes its process with it. Until the answer is there, and for all that is not equal, our own
+converter works. Padded rows are its own too, since cv_bridge shears those of three-byte pixels without an error; so is every
+message that is not whole.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
 from typing import Any, Callable, FrozenSet, NamedTuple, Optional
 
 import numpy as np
@@ -18,12 +24,25 @@ from sensor_msgs.msg import Image
 
 from clue_ros.image_messages import image_to_rgb
 
-# Bytes a pixel of the encodings that are tried. 16-bit samples are not: cv_bridge scales them, ours takes the upper byte.
+# Bytes a pixel of the encodings that are tried. rgb8 is not: it needs no conversion, and cv_bridge copies it (9 ms at 4K). Nor are
+# 16-bit samples: cv_bridge scales them, ours takes the upper byte.
 CANDIDATES = {
-    "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "8UC3": 3, "8UC4": 4, "mono8": 1, "8UC1": 1,
+    "bgr8": 3, "rgba8": 4, "bgra8": 4, "8UC3": 3, "8UC4": 4, "mono8": 1, "8UC1": 1,
     "yuv422": 2, "yuv422_yuy2": 2, "uyvy": 2, "yuyv": 2,
     "bayer_rggb8": 1, "bayer_bggr8": 1, "bayer_gbrg8": 1, "bayer_grbg8": 1,
 }  # fmt: skip
+TRIAL_S = 60.0
+# In the process of the trial: whatever an encoding ends in is looked at later, but it must end in something.
+_TRIAL = """
+import json, sys, types
+from cv_bridge import CvBridge
+for encoding, size in json.loads(sys.argv[1]).items():
+    picture = types.SimpleNamespace(height=6, width=8, encoding=encoding, step=8 * size, is_bigendian=0, data=bytes(48 * size))
+    try:
+        CvBridge().imgmsg_to_cv2(picture, "rgb8")
+    except Exception as error:
+        print(type(error).__name__, error, file=sys.stderr)
+"""
 
 
 class Bridge(NamedTuple):
@@ -41,7 +60,8 @@ def through_cv_bridge(msg: Any) -> Optional[np.ndarray]:
     row = msg.width * CANDIDATES[encoding]
     if not row or msg.step != row or len(msg.data) != msg.height * row:
         return None
-    bridge = find_bridge()
+    search = find_bridge()
+    bridge = search.result() if search.done() else None
     if bridge is None or encoding not in bridge.equal:
         return None
     try:
@@ -52,36 +72,59 @@ def through_cv_bridge(msg: Any) -> Optional[np.ndarray]:
 
 
 @functools.lru_cache(maxsize=None)
-def find_bridge() -> Optional[Bridge]:
-    """cv_bridge as it is here, asked once; None where it is not installed or does not work, which the log says."""
+def find_bridge() -> "Future[Optional[Bridge]]":
+    """cv_bridge as it is here, looked for once, in the background; None where it is not installed or not of use."""
+    answer: "Future[Optional[Bridge]]" = Future()
+    if "cv_bridge" not in sys.modules and importlib.util.find_spec("cv_bridge") is None:
+        answer.set_result(None)
+    else:
+        threading.Thread(target=lambda: answer.set_result(_try_out()), name="cv_bridge", daemon=True).start()
+    return answer
+
+
+def _try_out() -> Optional[Bridge]:
+    """The bridge, or None; either way the log says so in one line."""
     logger = get_logger("clue.images")
-    # numpy writes a page about a compiled half of another numpy, and a traceback, before it raises.
-    with contextlib.redirect_stderr(io.StringIO()):
+    reason, bridge = _reason_against(), None
+    if not reason:
         try:
-            from cv_bridge import CvBridge
-
-            convert = CvBridge().imgmsg_to_cv2
-            convert(_sample("rgb8", 3), "rgb8")
-        # ImportError, AttributeError, SystemError, CvBridgeError: it differs by version what does not fit and when it shows.
+            bridge = _equal_bridge()
+        # What ends well in another process may not in this one: other modules may have come before it.
         except Exception as error:
-            if isinstance(error, ModuleNotFoundError) and error.name == "cv_bridge":
-                return None
-            return _unusable(logger, f"{type(error).__name__}: {error}")
-    equal = frozenset(encoding for encoding, size in CANDIDATES.items() if _is_equal(convert, _sample(encoding, size)))
-    if not equal:
-        return _unusable(logger, "it gives other pixels")
-    logger.info(f"images of {', '.join(sorted(equal))} are converted by cv_bridge")
-    return Bridge(convert, equal)
-
-
-def _unusable(logger: Any, reason: str) -> None:
+            reason = f"{type(error).__name__}: {error}"
+    if bridge is not None and bridge.equal:
+        logger.info(f"images of {', '.join(sorted(bridge.equal))} are converted by cv_bridge")
+        return bridge
     logger.warning(
-        f"cv_bridge is installed and not of use ({reason}): images are converted without it, with the same result"
+        f"cv_bridge is installed and not of use ({reason or 'it gives other pixels'}): images are converted without it, with the "
+        "same result"
     )
+    return None
+
+
+def _reason_against() -> str:
+    """What is wrong with cv_bridge, seen in a process of its own; "": nothing that is seen there."""
+    command = [sys.executable, "-c", _TRIAL, json.dumps(CANDIDATES)]
+    try:
+        trial = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TRIAL_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    if trial.returncode < 0:
+        name = signal.Signals(-trial.returncode).name
+        return f"its compiled half ends the process with {name}, as one for another numpy than {np.__version__} does"
+    lines = trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"]
+    return lines[-1][:200] if trial.returncode else ""
+
+
+def _equal_bridge() -> Bridge:
+    from cv_bridge import CvBridge
+
+    convert = CvBridge().imgmsg_to_cv2
+    return Bridge(convert, frozenset(name for name, size in CANDIDATES.items() if _is_equal(convert, _sample(name, size))))
 
 
 def _sample(encoding: str, size: int) -> Image:
-    """A picture of 8 x 6 pixels of noise. Bayer patterns differ at the rim by OpenCV's version only, which both sides share."""
+    """A picture of 8 x 6 pixels of noise."""
     height, width = 6, 8
     data = np.random.default_rng(0).integers(0, 256, height * width * size, np.uint8).tobytes()
     return Image(height=height, width=width, encoding=encoding, step=width * size, data=data)
