@@ -20,6 +20,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from clue_ros.ros import allocation, overrides, parameters, spinning
+from clue_ros.ros.bonds import Bonds
 from clue_ros.ros.cameras import Cameras
 from clue_ros.ros.chat import Chat
 from clue_ros.ros.conversation import Conversation
@@ -78,6 +79,7 @@ class ClueNode(LiveLifecycleNode):
         self._diagnostics: Optional[Diagnostics] = None
         parameters.declare(self)  # it may raise, and then destroy_node is called
         self._surroundings = Surroundings(self, self._group, overrides.check(self))
+        self._bonds = Bonds(self, self._group)
         self._diagnostics = Diagnostics(self, self._inference, self._group, self._surroundings)
 
     @property
@@ -159,6 +161,7 @@ class ClueNode(LiveLifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._conversation.active = True
         self._look_ahead.start()
+        self._bonds.start()
         self._diagnostics.publish()
         result = super().on_activate(state)
         self.get_logger().info(f"active: waiting for instructions on {self.resolve_topic_name('speech')} and goals")
@@ -198,6 +201,7 @@ class ClueNode(LiveLifecycleNode):
         if self._diagnostics is not None:
             self._diagnostics.close()
             self._surroundings.close()
+            self._bonds.stop()
         for entities in (self._entities, self._leaving):
             _close(entities)
         super().destroy_node()
@@ -216,6 +220,7 @@ class ClueNode(LiveLifecycleNode):
         if self._conversation is not None:
             self._conversation.active = False
             self._conversation.end_all(message)
+        self._bonds.stop()
         self._inference.cancel_all()
         if self._look_ahead is not None:
             self._look_ahead.stop()

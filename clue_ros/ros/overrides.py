@@ -22,7 +22,7 @@ from clue_ros.ros.errors import UnknownParameterError
 NEAR = 0.8  # similarity of names (difflib's ratio) from which one is a slip of the keyboard
 # rclpy, rcl and bondpy declare these when they need them.
 _FOREIGN = re.compile(
-    r"use_sim_time|start_type_description_service|qos_overrides\..*|bond_disable_heartbeat_timeout|.*/disable_heartbeat_timeout"
+    r"use_sim_time|start_type_description_service|qos_overrides\..*|/?bond_disable_heartbeat_timeout"
 )
 _arguments: Optional[List[str]] = None
 

@@ -68,6 +68,10 @@ DEFINITIONS: Dict[str, Dict[str, str]] = {
         "action/Say.action": "std_skills/Meta meta\nstring person_id\nstring group_id\nstring input\n---\n"
         "std_skills/Result result\n---\nstd_skills/Feedback feedback\n",
     },
+    "bond": {
+        "msg/Status.msg": HEADER + "string id\nstring instance_id\nbool active\nfloat32 heartbeat_timeout\n"
+        "float32 heartbeat_period\n",
+    },
     "tf2_msgs": {"msg/TFMessage.msg": "geometry_msgs/TransformStamped[] transforms\n"},
 }
 # Installed packages that these use, for the linker.
