@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from bench import wait_until
+from rclpy.exceptions import ParameterException
 
 from clue_ros.action import Ground
 from clue_ros.ros import allocation, conversation
@@ -59,7 +60,7 @@ def test_alone_it_freezes_what_a_model_brought_and_releases_it(malloc):
 def test_the_nodes_main_is_alone(monkeypatch, domain):
     called = []
     monkeypatch.setattr(allocation, "own_process", lambda: called.append(True))
-    signals = SimpleNamespace(making=nullcontext)
+    signals = SimpleNamespace(making=nullcontext, ignore=lambda: None)
     monkeypatch.setattr(clue_node.spinning, "init", lambda args: called.append("init") or signals)
     arguments = ["--ros-args", "-p", "autostart:=perhaps"]
     monkeypatch.setattr(clue_node, "ClueNode", _Refused)
@@ -69,7 +70,7 @@ def test_the_nodes_main_is_alone(monkeypatch, domain):
 
 class _Refused:
     def __init__(self, factory) -> None:
-        raise clue_node.ParameterException("no such value", "autostart")
+        raise ParameterException("no such value", "autostart")
 
 
 def test_an_ended_dialogue_is_freed_without_the_collector(make_bench, monkeypatch):
