@@ -20,7 +20,7 @@ DEPENDENCY_OF = {"cv2": "python3-opencv", "numpy": "python3-numpy", "PIL": "pyth
 # Come with pip: rosdep has no key for them (the first four), or one that calls pip, which Debian 12 and Ubuntu 24.04 refuse.
 PIP_ONLY = {"peft", "accelerate", "safetensors", "tokenizers", "transformers", "mujoco", "rosbags"}
 # Used where they are importable, and only there (DESIGN: "Optional").
-OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_geometry_msgs", "torchao", "pycocoevalcap", "bondpy"}
+OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_geometry_msgs", "torchao", "pycocoevalcap", "bond", "bondpy"}
 # Come with one of the dependencies.
 BROUGHT_ALONG = {"rosidl_runtime_py": "rclpy", "rpyutils": "rclpy", "OpenGL": "mujoco", "huggingface_hub": "transformers",
                  "markupsafe": "python3-jinja2"}
