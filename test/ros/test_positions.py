@@ -112,6 +112,24 @@ def test_what_drivers_say_of_rectified_pictures(make_bench):
         assert place(bench) == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_size_is_of_the_thing_and_not_of_its_table(make_bench):
+    """A flat front of 30x36 pixels at 0.7 m stands in its box on a table, which goes from 0.70 to 0.95 m there."""
+    bench = camera(make_bench)
+    show(bench, info())
+    rows = (np.arange(480) + 0.5 - 80) / 40  # 0 at the top of the box, 1 at its foot
+    table = 1 / np.maximum(0.2, 1 / 0.95 + (1 / 0.70 - 1 / 0.95) * rows)  # a plane is linear in 1/z
+    depth = np.repeat(table[:, None], 640, axis=1)
+    depth[84:120, 85:115] = 0.7
+    bench.depth = array_to_image((1000 * depth).round().astype(np.uint16), "16UC1", Header(frame_id=FRAME))
+
+    def small():
+        size = bench.ground("the mug")[1].target.size
+        return (size.x, size.y, size.z) if 0 < size.x < 0.04 else None
+
+    expected = (30 * 0.7 / 600, 36 * 0.7 / 600, 0.0)
+    assert wait_until(small, what="the size of the thing alone") == pytest.approx(expected, abs=0.002)
+
+
 @pytest.mark.parametrize("topic, parameters, raw", [
     ("/cam/image_rect", {}, False), ("/cam/image_raw", {}, True), ("/cam/picture", {}, True),
     ("/cam/image_raw", {"rectified": "yes"}, False), ("/cam/image_rect", {"rectified": False}, True),
