@@ -14,7 +14,7 @@ from clue_ros.vlm.cache import KeyValueCache
 from clue_ros.vlm.decoder import causal_mask
 from clue_ros.vlm.decoder_plan import DecoderPlan
 from clue_ros.vlm.decoding import ConstrainedSequence, FreeSequence
-from clue_ros.vlm.paligemma import SUFFIX_ROOM, PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.paligemma import SUFFIX_ROOM, TEXT_ROOM, PaliGemmaBackbone, StopTest, stop_if
 from clue_ros.vlm.passes import EncodedImage
 
 Suffix = Union[ConstrainedSequence, FreeSequence]
@@ -52,8 +52,11 @@ def generate_batch(backbone: PaliGemmaBackbone, requests: Sequence[Request], ada
         if all(r.sequence.finished for r in requests):
             return [r.sequence for r in requests]
         stop_if(should_stop)
-        position = (position + 1).clamp_max(cache.capacity)  # a finished one marks time
+        running = torch.tensor([not r.sequence.finished for r in requests], device=backbone.device)
+        position = position + running  # a finished one marks time
         longest = int(position.max())
+        if longest > cache.capacity:
+            cache = cache.grown(cache.capacity + TEXT_ROOM, cache.capacity)
         step = plan.embed(torch.tensor(chosen, device=backbone.device)[:, None])
         mask = (torch.arange(longest, device=backbone.device) < position[:, None])[:, None, None]
         hidden = plan.run(step, plan.place_scattered(position[:, None], longest), cache, mask=mask).hidden

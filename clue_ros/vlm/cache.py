@@ -63,7 +63,7 @@ class Placement:
                 return new  # nothing stands before it
         else:
             rows = torch.arange(new.shape[0], device=new.device)[:, None]
-            buffer[rows, :, self.slots] = new.transpose(1, 2)
+            buffer[rows, :, self.slots] = new.transpose(1, 2).to(buffer.dtype)
         return buffer[:, :, :self.length].to(new.dtype)
 
 

@@ -222,14 +222,16 @@ class PaliGemmaBackbone:
             raise ValueError("this prefill's tokens have been overwritten by a later one on the same image: prefill again")
         plan, cache, logits, position = self.plan_of(start.adapter), start.cache, start.logits, start.position
         graphs = self._step_graphs(start)
+        if graphs is not None:
+            cache = graphs.cache
         while True:
             chosen = sequence.feed(logits)
             if sequence.finished:
                 return sequence
             stop_if(should_stop)
             position += 1
-            if position > cache.capacity:
-                raise ValueError(f"the sequence is longer than its cache of {cache.capacity} tokens")
+            if position > cache.capacity:  # longer than the room that was made for it; a captured step has one size
+                cache, graphs = cache.grown(cache.capacity + TEXT_ROOM, position - 1), None
             if graphs is not None:
                 logits = graphs.step(plan, chosen, position, sequence.wanted)
             else:

@@ -41,7 +41,7 @@ class Int8Weight:
     def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
         """float[…,in] -> float[…,out]."""
         if x.numel() // x.shape[-1] <= FEW_ROWS and self.shape[1] % INT8_INPUTS == 0:
-            rows = x.reshape(-1, x.shape[-1]).bfloat16()  # the kernel for narrower inputs is the fast one
+            rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()  # the kernel for narrower inputs is the fast one
             y = torch._weight_int8pack_mm(rows, self.values, self._narrow_scale)
             return y.to(x.dtype).reshape(*x.shape[:-1], -1)
         return F.linear(x, scratch.widened(self.values, x.dtype)) * self.scale.to(x.dtype)
@@ -65,7 +65,7 @@ class Int4Weight:
 
     def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
         """float[…,in] -> float[…,out]; the kernel is made for bfloat16 inputs."""
-        rows = x.reshape(-1, x.shape[-1]).bfloat16()
+        rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()  # half of a gate's fused output is not, and bfloat16 stays a view
         y = torch._weight_int4pack_mm_for_cpu(rows, self._packed, GROUP, self._scale_zero)
         return y.to(x.dtype).reshape(*x.shape[:-1], -1)
 

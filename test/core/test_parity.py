@@ -1,5 +1,7 @@
 """The serving runtime against transformers, token by token, and its own forms (merged, quantised, batched) against each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -238,6 +240,58 @@ def test_bfloat16_weights_give_float32_results_where_there_are_no_bfloat16_units
     assert b.plan.matrices()[0].weight.dtype == torch.bfloat16
     a, c = (x.attention_map(x.encode(SCENES[0]), PREFIXES[0]) for x in (reference, b))
     assert c.dtype == torch.float32 and float((a - c).abs().mean()) < .05
+
+
+@pytest.mark.parametrize("storage, compute", [(torch.float32, torch.float32), (torch.bfloat16, torch.float32),
+                                              (torch.bfloat16, torch.bfloat16)])
+@pytest.mark.parametrize("kind", ["none", "int8", "int4"])
+@pytest.mark.parametrize("mode", ["full", "image_blind"])
+def test_every_pair_of_quantization_and_dtype_does_every_step(tiny_size, mode, kind, storage, compute):
+    """Whatever bfloat16 units this processor has or has not."""
+    tiny_size = replace(tiny_size, text_mlp=64)  # a multiple of int4's groups, so that every matrix is quantised
+    tokenizer, model = sharp(tiny_size, None)
+    reference = PaliGemmaBackbone(model, tokenizer, settings(mode))
+    tokenizer, model = sharp(tiny_size, None)
+    b = PaliGemmaBackbone(model.to(storage), tokenizer, settings(mode), precision=Precision(storage, compute), quantization=kind)
+    images = [b.encode(s) for s in SCENES]
+    b.look(images[0])
+    start = b.prefill(images[0], PREFIXES[0], tap=True)
+    assert torch.isfinite(start.logits).all() and torch.isfinite(b.attention_map(images[0], PREFIXES[0])).all()
+    expected = reference.prefill(reference.encode(SCENES[0]), PREFIXES[0]).logits
+    assert float(torch.nn.functional.cosine_similarity(start.logits.float(), expected, 0)) > (.85 if kind == "int4" else .98)
+    assert len(b.generate(start, frozenset({Branch.BOX})).bins) == 4
+    assert b.generate(start, frozenset({Branch.QUESTION})).tokens
+    assert b.complete(images[1], PREFIXES[1], limit=5).tokens
+    assert b.word_states(images[1], PREFIXES[1])[0].isfinite().all()
+    together = generate_batch(b, [Request(i, p, FreeSequence(b.vocabulary, 4)) for i, p in zip(images, PREFIXES)])
+    assert all(s.finished for s in together)
+
+
+def endless(b):
+    """Nothing ends by itself."""
+    b.vocabulary = replace(b.vocabulary, eos=b.vocabulary.first_location)
+    return b
+
+
+@pytest.mark.parametrize("mode", ["full", "image_blind"])
+@pytest.mark.parametrize("limit", [63, 64, 65, 200])
+def test_free_text_may_be_longer_than_the_room_that_was_made_for_it(tiny_size, mode, limit, gaps):
+    tokenizer, model = sharp(tiny_size, 8.0)
+    b = endless(PaliGemmaBackbone(model, tokenizer, settings(mode)))
+    image = b.encode(SCENES[0])
+    b.prefill(image, "clarify " + "mug " * 120)  # a workspace larger than the next prefix needs
+    for prefix in ("detect " + "mug " * 130 + "mug", PREFIXES[0]):
+        gaps.clear()
+        text = b.complete(image, prefix, limit=limit)
+        assert len(text.tokens) == limit
+        margins = list(gaps)
+        batch = generate_batch(b, [Request(image, prefix, FreeSequence(b.vocabulary, limit)),
+                                   Request(image, PREFIXES[2], FreeSequence(b.vocabulary, 3))], adapter="")
+        assert len(batch[0].tokens) == limit and len(batch[1].tokens) == 3
+        assert agree(batch[0].tokens, text.tokens, margins) >= min(limit, 20)
+    if mode == "full":
+        theirs = transformers_text(sharp(tiny_size, 8.0)[1], inputs_of(b, [PREFIXES[0]], [SCENES[0]]), b.vocabulary.eos, limit)
+        assert agree(text.tokens, theirs[0], margins) >= 20
 
 
 def test_looking_ahead_gives_the_same_tokens_and_the_same_map(tiny_model_dir):
