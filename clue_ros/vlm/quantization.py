@@ -65,7 +65,7 @@ class Int4Weight:
 
     def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
         """float[…,in] -> float[…,out]; the kernel is made for bfloat16 inputs."""
-        rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()  # half of a gate's fused output is not, and bfloat16 stays a view
+        rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()  # half of a fused output, in bfloat16 already, is a view
         y = torch._weight_int4pack_mm_for_cpu(rows, self._packed, GROUP, self._scale_zero)
         return y.to(x.dtype).reshape(*x.shape[:-1], -1)
 

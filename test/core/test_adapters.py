@@ -182,7 +182,8 @@ def test_dora_as_peft_saves_it_is_refused_by_name_even_if_its_config_hides_it(ti
 
 
 def test_another_method_of_pefts_is_refused_by_name(tiny_size, tmp_path):
-    get_peft_model(fresh(tiny_size)[1], LoHaConfig(r=4, target_modules=DECODER)).save_pretrained(tmp_path / "adapters" / "dialogue")
+    adapted = get_peft_model(fresh(tiny_size)[1], LoHaConfig(r=4, target_modules=DECODER))
+    adapted.save_pretrained(tmp_path / "adapters" / "dialogue")
     with pytest.raises(ModelLoadError, match="LOHA"):
         product(tiny_size, tmp_path)
 
@@ -212,7 +213,8 @@ def test_an_adapter_of_before_transformers_5_is_read_under_its_old_names(tiny_si
     new = product(tiny_size, tmp_path)
     expected = new.prefill(new.encode(RGB), PREFIX).logits.clone()
     file = folder / "adapter_model.safetensors"
-    save_file({k.replace("model.model.language_model.", "model.language_model.model."): v for k, v in load_file(file).items()}, file)
+    tensors = load_file(file)
+    save_file({k.replace("model.model.language_model.", "model.language_model.model."): v for k, v in tensors.items()}, file)
     assert "base_model.model.language_model.model.layers.0.mlp.up_proj.lora_A.weight" in load_file(file)
     old = product(tiny_size, tmp_path)
     assert torch.equal(old.prefill(old.encode(RGB), PREFIX).logits, expected)
