@@ -19,7 +19,7 @@ def _with(heads: Iterable[str], tails: Iterable[str]) -> List[str]:
 _PLACES = ("here", "there", "now", "right there", "right here", "right now", "where you are")
 _MACHINES = (
     "robot", "arm", "arms", "gripper", "hand", "machine", "motor", "motors", "base", "wheels", "motion", "movement",
-    "action", "task", "program", "process", "search", "dialogue", "dialog", "conversation",
+    "action", "task", "program", "process", "search", "dialogue", "dialog", "conversation", "thing", "mission", "job",
 )  # fmt: skip
 _SOME_TIME = (
     "moment", "minute", "min", "second", "sec", "bit", "little", "little bit", "while", "tick",
@@ -29,7 +29,13 @@ _SOME_TIME = (
 HALT: FrozenSet[str] = frozenset(
     [
         *_phrases("""
-        stop | stopp | stops | halt | freeze | whoa | woah | abort | quit | terminate | pause | hold | enough
+        stop | stopp | stops | stahp | stop dead | stop all motion | stop all movement | cease | cease and desist
+        desist | nobody move | dont you move | kill it | do nothing | stand by | standby | easy | easy there | easy now
+        stay | keep still | keep where you are | remain where you are | remain there | get back | back up | get away
+        get away from me | get away from it | move away | let go | let go of me | let go of it | let go of that
+        let me stop you there | enough is enough | a moment | give me a moment | give me a second | give me a minute
+        give me a sec | holdon | woa | would you mind stopping | would you mind waiting | do you mind stopping
+        do you mind waiting | halt | freeze | whoa | woah | abort | quit | terminate | pause | hold | enough
         estop | e stop | emergency | emergency stop | emergency halt | emergency shutdown | emergency brake
         full stop | hard stop | stop all | stop everything | stop everybody | stop everyone
         stop what you are doing | stop what youre doing | stop whatever you are doing | stop whatever youre doing
@@ -44,12 +50,12 @@ HALT: FrozenSet[str] = frozenset(
         that is enough | enough of that | enough of this | thats quite enough | shut up | shut down | shut it down
         shut it off | turn off | turn it off | switch off | switch it off | power off | power down | stop it all
         stop all of it | dont | do not | dont you dare | dont dare
-        kill it | kill the power | kill the motors | no more | i mean stop | i mean wait
+        kill it | kill the power | no more | i mean stop | i mean wait
         """),
         *_with(("stop", "halt", "freeze", "pause", "wait", "hold it", "abort", "quit"), _PLACES),
         *_with(("stop", "halt", "freeze", "pause", "abort", "quit", "stop with"), ("it", "that", "this", "them")),
         *_with(("stop", "stop all", "stop any", "halt all"), ("movement", "movements", "motion", "motors", "actions")),
-        *_with(("stop", "halt", "freeze", "pause", "abort", "shut down", "turn off", "switch off"),
+        *_with(("stop", "halt", "freeze", "pause", "abort", "shut down", "turn off", "switch off", "kill"),
                [f"{article} {thing}" for article in ("the", "this", "that", "your") for thing in _MACHINES]),
         *_with(("wait a", "wait one", "wait just a", "wait for a", "hold on a", "hold on one", "hold on for a",
                 "hold on just a", "hang on a", "hang on one", "hang on for a", "hang on just a", "pause for a",
@@ -86,8 +92,10 @@ DROP: FrozenSet[str] = frozenset(
     skip that | skip this | scratch that | scrap that | scrap it | drop it | leave it | leave it alone
     leave it there | leave it be | leave that | leave that alone | leave me alone | i changed my mind
     ive changed my mind | i have changed my mind | changed my mind | give up | give it up | i give up | undo
-    undo that | undo it | i take it back | i take that back | no need | it doesnt matter | it does not matter
-    doesnt matter | i dont need it | i dont need it anymore | i dont need it any more | i dont want it anymore
+    undo that | undo it | i take it back | i take that back | no need | let it go | let it be | call it off
+    cancel the task | cancel the mission | cancel the job | cancel the search | cancel the action
+    stop asking questions | stop asking me questions
+    i dont need it | i dont need it anymore | i dont need it any more | i dont want it anymore
     i dont want it any more | i dont want anything | i do not want anything
     """)
 )
@@ -108,8 +116,8 @@ FILLERS: FrozenSet[str] = frozenset(
     robot then now all right alright thanks thank you so ah aah ahh um uh uhm er erm hm hmm hmmm mm eh huh and but
     or yes yeah yep look listen already again immediately quick quickly fast asap ugh ouch ow oops argh ay ha god
     jesus christ gosh goodness damn dammit damnit shit fuck fucking hell crap bloody omg man dude buddy mate sir
-    maam dear darling boy guys everybody everyone folks you computer machine seriously really what there here
-    clue""".split()
+    maam dear darling boy guys everybody everyone folks mister mr you computer machine seriously really what there here
+    clue o s st sto w wa wai""".split()  # the last five: a stutter
 )
 FILLER_PHRASES: FrozenSet[str] = frozenset(
     _phrases("""
@@ -126,6 +134,16 @@ FILLER_PHRASES: FrozenSet[str] = frozenset(
     what the fuck | come on | what are you doing | what is this | whats this | whats that | what is that | what the
     watch out | look out | be careful | careful | i mean it | do you hear me | can you hear me | did you hear me
     are you listening | do you understand | if you can | if you would | hear me | thank you very much | thanks a lot
+    can we | could we | shall we | should we | may we | can i | i want to | i wanna
+    i would like to | id like to | i think | its better to | it is better to | we better
+    its time to | it is time to | time to | i said to
+    i beg you to | im asking you to | i am asking you to | im telling you to | i am telling you to | did i not say
+    didnt i say | cant you | why wont you | why cant you | when will you | you may | when you can
+    as soon as you can | if possible | in place | on the spot | this very second | this very moment
+    this very instant | around there | slow down | calm down | listen to me | go back
+    put it down | put that down | put it back
+    let me think | let me see | let me check | i need a moment | i need a second | i need a minute | i need to think
+    im not sure | i am not sure
     thank you so much | all of you | both of you | all of it | is what i said
     """)
 )
@@ -147,4 +165,15 @@ NO_NAMES: FrozenSet[str] = frozenset(
     after if because cant cannot wont could would should must may might did does do will bus door full truck rest
     pit non tram train whistle dead gap buffer end pedal taxi cab emergency red cold water short back f mouse organ
     glottal tea traffic street road deep brain quick anti hard wire doc""".split()
+)
+
+# At the end of a request they are part of it, or of an answer, and take nothing back: "the red one, stop asking".
+NO_TAILS = ("stop asking", "stop asking me", "stop asking questions", "stop asking me questions", "no more")
+# Before words of stopping at the end they turn from what was said: "the red one no stop".
+TURNING = frozenset("no nope nah noo oh please ow ouch sorry actually".split())
+# After them words of stopping are what is talked of or meant to be done: "the one that says stop stop", "and hold on".
+TAKES_OBJECT = frozenset(
+    """a an the i my your our his her its their and or then but of to with without on in at by for from near is are was
+    be has have had says saying say said reads read labeled labelled called named marked word words press push hit click
+    must can should could will not never dont until till when if""".split()
 )

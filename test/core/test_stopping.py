@@ -104,6 +104,35 @@ def test_what_comes_after_words_of_stopping(said, rest):
     assert (found and found.lower().rstrip("!.")) == rest
 
 
+@pytest.mark.parametrize("said", [
+    "the red one no stop", "take the mug wait wait", "that's hot stop", "you're hurting me stop", "wrong one stop",
+    "give me the mug never mind", "bring me the bowl cancel that", "take it hold on a second", "stop it hurts",
+    "stop that is the wrong one", "Stop!!1", "S.T.O.P.", "s-s-stop", "stop sto", "stop the", "that s enough",
+    "please stop Anna",
+])  # fmt: skip
+def test_signs_that_a_recogniser_left_out_and_words_that_it_cut(said):
+    assert is_stop(said)
+
+
+@pytest.mark.parametrize("said", [
+    "the one that says stop stop", "bring the mug and hold on", "bring the mug, then stop", "the one I never mind",
+    "the red emergency stop",
+    "the red one, stop asking me", "it doesn't matter", "wait, that blue one", "stop, this mug",
+    "wait, it's on the left", "stop, there is a blue one", "stop, hot chocolate", "stop, fire truck",
+    "hold on, what about the red one?", "drop it in the box",
+    "stop, look at the blue one", "stop, it must be the green one", "Stop Sign", "the bus stop",
+])  # fmt: skip
+def test_corrections_and_answers_that_sound_like_complaints(said):
+    assert not is_stop(said)
+
+
+def test_a_thing_in_a_complaint_is_not_asked_for():
+    for said in ("stop, that one is hot", "stop, you took the blue one", "stop, it isn't the right one",
+                 "stop, my hand!", "stop, there is a child", "stop, it's on fire",
+                 "Stop! I don't want the blue one!"):  # fmt: skip
+        assert is_stop(said), said
+
+
 WORDS = sorted({said for said, _ in STOPS if re.fullmatch(r"[a-z' ’-]+", said)} - {"stop asking"})
 SIGNS = st.sampled_from([" ", ", ", ". ", "! ", "!! ", "... ", "; ", " - ", "… ", "? ", " — ", ".", "!", "\n", "  "])
 FILLER = st.sampled_from(["please", "no", "oh", "okay", "robot", "hey", "um", "I said", "right now", "just",
