@@ -44,13 +44,14 @@ def as_rgb(image: Any) -> np.ndarray:
     return np.ascontiguousarray(image[..., :3])
 
 
-def pillow_to_rgb(image: Any) -> np.ndarray:
+def pillow_to_rgb(image: Any, sample_bits: int = 0) -> np.ndarray:
     """uint8[H,W,3] RGB of a PIL image of any mode: transparent parts on white, 16-bit and float greys scaled to 8 bits
-    by their full range. Raises what the file's decoder raises for a damaged one."""
+    by their full range, of whole numbers by `sample_bits` (8 to 16) if given. Raises what the file's decoder raises for a
+    damaged one."""
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):
-        return np.repeat(_to_eight_bits(np.asarray(image))[..., None], 3, axis=2)
+        return np.repeat(_to_eight_bits(np.asarray(image), sample_bits)[..., None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.new("RGBA", layer.size, (255, 255, 255, 255))
@@ -82,10 +83,13 @@ def scale_box(box: Box, size: Tuple[float, float], target: Tuple[float, float]) 
     return Box(box.x0 * sx, box.y0 * sy, box.x1 * sx, box.y1 * sy)
 
 
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values to uint8: integers by 65535, floats by 1 or 255, whichever holds the peak, else by the peak."""
+def _to_eight_bits(values: np.ndarray, sample_bits: int) -> np.ndarray:
+    """Grey values to uint8: integers by 65535 or so many bits, floats by 1 or 255, whichever holds the peak, else by the peak."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     peak = float(values.max(initial=0))
     scales = (1.0, 255.0) if values.dtype.kind == "f" else (65535.0,)
-    full = next((scale for scale in scales if peak <= scale), peak)
+    if sample_bits and values.dtype.kind != "f":
+        full = 2.0**sample_bits - 1
+    else:
+        full = next((scale for scale in scales if peak <= scale), peak)
     return (np.clip(values / full, 0.0, 1.0) * 255.0).round().astype(np.uint8)

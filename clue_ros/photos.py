@@ -15,10 +15,10 @@ from clue_ros.types import InvalidImageError
 MAX_PIXELS = 400_000_000  # above this a file is rather an attack or a mistake than a photo
 
 
-def read_photo(path: Path) -> np.ndarray:
+def read_photo(path: Path, sample_bits: int = 0) -> np.ndarray:
     """Read a photo as uint8[H, W, 3] RGB, upright (EXIF orientation applied), transparent parts on white.
 
-    16-bit and float greys are scaled to 8 bits by their full range. Raises InvalidImageError naming the file.
+    16-bit and float greys are scaled to 8 bits by their full range, whole numbers by `sample_bits` (8 to 16) if given. Raises InvalidImageError naming the file.
     """
     path = Path(path)
     if not path.is_file():
@@ -28,7 +28,7 @@ def read_photo(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")  # damaged metadata, many pixels: of no use to the person
             with _open(path) as image:
                 image.load()
-                return pillow_to_rgb(_upright(image))
+                return pillow_to_rgb(_upright(image), sample_bits)
     except Exception as error:  # its decoders raise nearly every type for damaged files (found by fuzzing 15 formats)
         reason = " ".join(str(error).replace(str(path), "").split()) or type(error).__name__
         raise InvalidImageError(

@@ -6,8 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-LOWEST, HIGHEST = 8, 16
-CHOICES = (0, *range(LOWEST, HIGHEST + 1))  # 0: all 16
+CHOICES = (0, *range(8, 17))  # 0: all 16
 PICTURES = 5  # a single one may be of a dark room
 CEILINGS = (1023, 4095)  # of samples of 10 and of 12 bits
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 from typing import Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
 
 from clue_ros.bags.events import NS, Event, Frame, Heard, Pointed
 from clue_ros.bags.reading import Bag, Message, Topics
@@ -25,12 +28,12 @@ def words_of(bag: Bag, topics: Topics, said: Sequence[Said] = ()) -> Tuple[List[
     return [event for event in words if isinstance(event, Heard)], truths
 
 
-def events_of(bag: Bag, topics: Topics, said: Sequence[Said] = ()) -> Iterator[Event]:
+def events_of(bag: Bag, topics: Topics, said: Sequence[Said] = (), sample_bits: int = 0) -> Iterator[Event]:
     """Frames, words and gestures in the order in which they were recorded, as Replay takes them; no frame is decoded yet.
 
-    said: words beside the recorded ones; of the same time they come behind them.
+    said: words beside the recorded ones; of the same time they come behind them. sample_bits: as the node's.
     """
-    return _numbered(_with(said, bag, _recorded(bag, topics)))
+    return _numbered(_with(said, bag, _recorded(bag, topics, sample_bits)))
 
 
 def seconds_of(time: int, start: int) -> float:
@@ -53,7 +56,7 @@ def header_frame(data: bytes) -> str:
     return data[16 : 16 + max(0, length - 1)].decode("utf-8", "replace")
 
 
-def _recorded(bag: Bag, topics: Topics) -> Iterator[Event]:
+def _recorded(bag: Bag, topics: Topics, sample_bits: int) -> Iterator[Event]:
     optical: Optional[str] = None  # the frame of the newest image
     for message in bag.messages([name for name in topics.all if name != topics.truth]):
         if message.topic == topics.speech:
@@ -62,7 +65,12 @@ def _recorded(bag: Bag, topics: Topics) -> Iterator[Event]:
             yield _pointed(bag, message, optical)
         else:
             optical = header_frame(message.data)
-            yield Frame(message.time, header_stamp(message.data), lambda m=message: message_to_rgb(bag.decode(m)))
+            rgb = functools.partial(_pixels, bag, message, sample_bits)
+            yield Frame(message.time, header_stamp(message.data), rgb)
+
+
+def _pixels(bag: Bag, message: Message, sample_bits: int) -> np.ndarray:
+    return message_to_rgb(bag.decode(message), sample_bits)
 
 
 def _heard(bag: Bag, message: Message) -> Heard:

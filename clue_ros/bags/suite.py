@@ -55,9 +55,10 @@ def evaluate_bag(
     settings: ReplaySettings = ReplaySettings(),
     truth_file: Optional[Path] = None,
     said: Sequence[Said] = (),
+    sample_bits: int = 0,
     on_row: Optional[Callable[[Row], None]] = None,
 ) -> BagResult:
-    """Replay a bag. Without truths rows hold decisions only. said: words beside those that the bag holds.
+    """Replay a bag. Without truths rows hold decisions only. said: words beside those that the bag holds. sample_bits: as the node's.
 
     Raises BagError and its kinds before the first dialogue where they can be known, later only for a damaged file.
     """
@@ -80,7 +81,7 @@ def evaluate_bag(
                 on_row(row)
 
         replay = Replay(grounder, settings)
-        for played in replay.run(events_of(bag, topics, said)):
+        for played in replay.run(events_of(bag, topics, said, sample_bits)):
             for index in [i for i in sorted(known) if i < played.index]:
                 add(_missed(speech[index], known.pop(index), bag.start), 0.0)
             row = row_of(played, known.pop(played.index, None), bag.start)

@@ -80,7 +80,7 @@ class _Decider:
     def _encode(self, path: Path) -> Any:
         if path != self._path:
             self._path = None
-            self._encoded = self._grounder.encode(read_photo(path))
+            self._encoded = self._grounder.encode(read_photo(path, self._args.sample_bits))
             self._path = path
         return self._encoded
 

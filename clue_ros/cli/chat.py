@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from clue_ros.cli.ground import write_picture
-from clue_ros.cli.loading import add_model_arguments, load_grounder
+from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
 from clue_ros.photos import read_photo
 
 EXAMPLES = """examples:
@@ -23,13 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, metavar="PHOTO", help="any image that Pillow reads")
     parser.add_argument("question", metavar="QUESTION", help='such as "which cups do you see?"')
     add_model_arguments(parser, threshold=False)
+    add_sample_bits(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="the picture")
     parser.add_argument("--no-picture", action="store_true", help="save no picture")
 
 
 def run(args: argparse.Namespace) -> int:
-    rgb = read_photo(args.photo)
+    rgb = read_photo(args.photo, args.sample_bits)
     # Libraries that print while they load must not spoil the JSON on stdout.
     with contextlib.redirect_stdout(sys.stderr):
         grounder = load_grounder(args)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from clue_ros.cli.loading import load_grounder
+from clue_ros.cli.loading import add_sample_bits, load_grounder
 from clue_ros.types import ClueError
 
 EXAMPLES = """  clue evaluate bag recordings/kitchen
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--wait-for-image", type=float, default=2.0, metavar="S", help="as the node's (default 2)")
     group.add_argument("--answer-timeout", type=float, default=30.0, metavar="S", help="as the node's (default 30)")
     group.add_argument("--correction-window", type=float, default=10.0, metavar="S", help="as the node's (default 10)")
+    add_sample_bits(group)
     words = parser.add_argument_group("words for a bag in which nobody speaks, beside those that it holds")
     words.add_argument(
         "--say", action="append", default=[], metavar="WORDS@S", help="said S seconds from its start; may be repeated"
@@ -63,11 +64,12 @@ def run(args: argparse.Namespace) -> int:
     grounder = load_grounder(args)
     try:
         result = evaluate_bag(
-            grounder, args.bag, names=names, settings=settings, truth_file=args.truth, said=said, on_row=on_row
+            grounder, args.bag, names=names, settings=settings, truth_file=args.truth, said=said, sample_bits=args.sample_bits,
+            on_row=on_row,
         )
     finally:
         grounder.close()
-    about = {"what": "bag", "bag": str(args.bag), "model": str(args.model or "tabletop")}
+    about = {"what": "bag", "bag": str(args.bag), "model": str(args.model or "tabletop"), "sample_bits": args.sample_bits}
     written = save(result, args.output, about, settings)
     print_rows(result.rows)
     summaries = summarise(result.rows)

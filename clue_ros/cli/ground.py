@@ -16,7 +16,7 @@ import numpy as np
 from clue_ros.belief.grounder import QUESTION_POLICIES, BeliefGrounder
 from clue_ros.belief.pointing import from_numbers, pointed_place
 from clue_ros.cli.decision_json import decision_to_dict
-from clue_ros.cli.loading import add_model_arguments, load_grounder
+from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
 from clue_ros.photos import read_photo
 from clue_ros.dialogue.phrases import describe_answer
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "expected, or numbers drawn on the picture; the last two keep a belief")  # fmt: skip
     parser.add_argument("--no-ask", action="store_true", help="never ask: the best guess or not found")
     add_model_arguments(parser)
+    add_sample_bits(parser)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.png", help="the picture (default out/ground/PHOTO's name.png)"
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.output is not None:
         raise ClueError("--output belongs to --batch; the picture's name is --out FILE.png")
-    rgb = read_photo(args.photo)
+    rgb = read_photo(args.photo, args.sample_bits)
     turns = [Turn(question, Answer(answer)) for question, answer in args.turns]
     pointing = None if args.pointing is None else from_numbers(args.pointing)
     # Libraries that print while they load must not spoil the JSON on stdout.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from clue_ros.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.types import ClueError
 
 
@@ -27,6 +29,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, threshold: bool = True)
     parser.add_argument(
         "--threshold", type=probability, metavar="T", help="P(ambiguous) from which it asks (default: the model's own)"
     )
+
+
+def add_sample_bits(parser: Any) -> None:
+    """--sample-bits, of a parser or a group."""
+    parser.add_argument(
+        "--sample-bits", type=int, default=0, choices=SAMPLE_BITS, metavar="N",
+        help="bits that 16-bit greys use, 8 to 16 (default 0: all); a camera of 10 or 12 bits is seen nearly black without",
+    )  # fmt: skip
 
 
 def load_grounder(args: argparse.Namespace):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clue_ros.cli.loading import add_model_arguments, load_grounder
+from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
 from clue_ros.photos import read_photo
 from clue_ros.types import ClueError
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     relevance.add_argument("photo", type=Path, metavar="PHOTO", help="any image that Pillow reads")
     relevance.add_argument("instruction", metavar="INSTRUCTION")
     add_model_arguments(relevance, threshold=False)
+    add_sample_bits(relevance)
     relevance.add_argument("--mode", choices=MODES, default="overlay",
                            help="heat: the heatmap itself, grey; the others: the photo, focused (default overlay)")
     relevance.add_argument("--out", type=Path, metavar="FILE.png", help="default out/mask/PHOTO's name.png")
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 def _relevance(args: argparse.Namespace) -> int:
     from clue_ros.masks.focus import active_pixels, focused, smallest_box
 
-    rgb = read_photo(args.photo)
+    rgb = read_photo(args.photo, args.sample_bits)
     grounder = load_grounder(args)
     try:
         if not getattr(grounder, "has_relevance", False):

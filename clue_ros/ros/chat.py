@@ -18,7 +18,7 @@ from clue_ros.chat.answer import GroundedAnswer
 from clue_ros.msg import GroundedAnswer as AnswerMsg
 from clue_ros.msg import Phrase as PhraseMsg
 from clue_ros.ros.conversation import Conversation
-from clue_ros.ros.conversions import is_empty, message_to_rgb
+from clue_ros.ros.conversions import is_empty
 from clue_ros.ros.errors import DialogueEnded, NoImageError, error_code
 from clue_ros.ros.ground_action import BURST
 from clue_ros.ros.grounding import Parts
@@ -101,7 +101,7 @@ class Chat:
 
         def work(grounder, should_stop) -> GroundedAnswer:
             if own is not None or tolerance is None:
-                picture = message_to_rgb(image)
+                picture = self._parts.sight.decode(image)
             else:
                 picture = self._parts.sight.view(grounder, image, tolerance).encoded
             return grounder.chat(picture, question, should_stop=should_stop)

@@ -29,6 +29,7 @@ from clue_ros.ros.console_goals import ConsoleGoals, Tell, open_dialogue
 from clue_ros.ros.console_health import ConsoleHealth
 from clue_ros.ros.loading import ModelSettings, load_grounder
 from clue_ros.ros.messages import box_to_msg
+from clue_ros.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.srv import Answer
 from clue_ros.types import ClueError
 
@@ -45,6 +46,7 @@ _PARAMETERS = (
     ("node", "clue", "Name of the grounding node, relative to the namespace.", None),
     ("cameras", [""], "The node's parameter of this name; the first is shown live.", None),
     ("image_transport", "both", "Which camera topics to take: raw, compressed or both.", None),
+    ("sample_bits", 0, "The node's parameter of this name: bits that 16-bit image samples use; 0: all.", (0, 16)),
     ("replay", [""], "Bags and runs of clue evaluate or the demo that pages may step through: paths.", None),
     ("replay_model", "", "Model directory that bags are played to; empty: the embedded model.", None),
     ("replay_device", "cpu", "torch device for that.", None),
@@ -60,13 +62,15 @@ class Console(Node):
         overrides.check(self)
         if values["image_transport"] not in ("raw", "compressed", "both"):
             raise ClueError(f"image_transport is {values['image_transport']!r}: give raw, compressed or both")
+        if values["sample_bits"] not in SAMPLE_BITS:
+            raise ClueError(f"sample_bits is {values['sample_bits']}: give 8 to 16, or 0 for all")
         self.state, self.pictures = ConsoleState(), Pictures()
         check_bind(values["address"], values["token"], values["allow_open"])  # said before a bag is played for minutes
         self._recordings = self._open(values["replay"], ModelSettings(values["replay_model"], values["replay_device"]))
         self._may_act = values["can_instruct"]
         self._server: Optional[ConsoleServer] = None
         names = [name for name in values["cameras"] if name] or [""]
-        self._camera = CameraEars(self, names, values["image_transport"], self.pictures)
+        self._camera = CameraEars(self, names, values["image_transport"], self.pictures, values["sample_bits"])
         self._ears = DialogueEars(self, self.state, self.pictures, self._camera)
         self._goals = ConsoleGoals(self, self.state)
         self._health = ConsoleHealth(

@@ -30,13 +30,15 @@ DEPTH = 50  # of what belongs to dialogues: none of it may be lost while picture
 class CameraEars:
     """The newest frames of one or several cameras; the first is the one that is shown live."""
 
-    def __init__(self, node: Node, names: Sequence[str], transport: str, pictures: Pictures) -> None:
+    def __init__(
+        self, node: Node, names: Sequence[str], transport: str, pictures: Pictures, sample_bits: int = 0
+    ) -> None:
         self.recent = RecentFrames()
         self.frames = 0  # of the first camera
         self.last: Optional[float] = None  # when the last of those came, monotonic seconds
         self.topic = image_topic(node, under(names[0], "image"), "compressed")
         self._node = node
-        self._pictures = pictures
+        self._pictures, self._sample_bits = pictures, sample_bits
         subscriptions = AdaptiveSubscriptions(node)
         for number, name in enumerate(names):
             first = number == 0
@@ -56,7 +58,7 @@ class CameraEars:
         return self._node.count_publishers(self.topic) + self._node.count_publishers(self.topic + "/compressed")
 
     def _on_image(self, message: "Image | CompressedImage", first: bool) -> None:
-        frame = Frame(stamp_ns(message.header), lambda: message_to_rgb(message))
+        frame = Frame(stamp_ns(message.header), lambda: message_to_rgb(message, self._sample_bits))
         now = time.monotonic()
         self.recent.add(message.header.frame_id, frame, len(message.data), now)
         if first:

@@ -7,7 +7,7 @@ from rclpy.node import Node
 
 from clue_ros.action import Ground
 from clue_ros.ros.conversation import Conversation
-from clue_ros.ros.conversions import is_empty, message_to_rgb
+from clue_ros.ros.conversions import is_empty
 from clue_ros.ros.errors import DialogueEnded, NoImageError, error_code
 from clue_ros.ros.ground_action import BURST
 from clue_ros.ros.grounding import Parts
@@ -50,7 +50,7 @@ class DetectService:
 
             def work(grounder, should_stop) -> Ambiguity:
                 if own or tolerance is None:
-                    picture = message_to_rgb(image)
+                    picture = self._parts.sight.decode(image)
                 else:
                     picture = self._parts.sight.view(grounder, image, tolerance).encoded
                 return grounder.detect_ambiguity(

@@ -131,7 +131,7 @@ class ClueNode(LiveLifecycleNode):
         outputs = self._keep(Outputs(self, settings.publish_detections, Voice(self, settings, self._group)))
         frames = Frames(self, settings.target_frame, self._group)
         cameras = self._keep(Cameras(self, settings, self._group, frames))
-        sight = Sight()
+        sight = Sight(settings.sample_bits, self.get_logger().warning)
         self._keep(frames)
         parts = Parts(self, self._inference, cameras, sight, outputs, frames)
         self._conversation = conversation = self._keep(Conversation(parts, self._group))

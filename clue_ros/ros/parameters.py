@@ -18,6 +18,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from clue_ros.dialogue.session import Policy
 from clue_ros.ros import overrides
 from clue_ros.ros.loading import MERGES, QUANTIZATIONS, ModelSettings
+from clue_ros.sample_bits import CHOICES as SAMPLE_BITS
 
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
@@ -62,6 +63,7 @@ class Parameters:
     wait_for_image_s: float
     cameras: List[str]
     image_transport: str
+    sample_bits: int
     use_depth: bool
     rectified: str
     max_depth_offset_s: float
@@ -129,6 +131,9 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "wait_for_image_s": (2.0, "Seconds to wait for a camera frame that is fresh enough.", (0.0, 600.0)),
     "cameras": ([""], "Names of several cameras; the first is looked through by default. Read by configure.", None),
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
+    "sample_bits": (
+        0, "Bits that 16-bit image samples use, 8 to 16, from the lowest; 0: all. Read by configure.", (0, 16),
+    ),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
     "rectified": (
         "auto", 'Whether images are rectified (P) or raw (K, D): auto (by topic name), "yes" or "no". Read by configure.', None,
@@ -195,6 +200,9 @@ def _check(parameters: Sequence[Parameter]) -> SetParametersResult:
             if len(set(names)) < len(names) or not all(_CAMERA_NAME.fullmatch(name) for name in names):
                 reason = f"cameras is {names}: give different names of letters, digits and _, a letter first"
                 return SetParametersResult(successful=False, reason=reason)
+        if parameter.name == "sample_bits" and parameter.value not in SAMPLE_BITS:
+            reason = f"sample_bits is {parameter.value}: give 8 to 16, or 0 for all"
+            return SetParametersResult(successful=False, reason=reason)
         if parameter.name == "device" and not str(parameter.value).strip():
             return SetParametersResult(successful=False, reason="device is empty: give cpu or cuda")
     return SetParametersResult(successful=True)

@@ -18,6 +18,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from clue_ros.ros.conversions import message_to_rgb
+from clue_ros.sample_bits import UnusedBits
 
 TILES = 8  # a side
 TILE = 8  # thumbnail pixels a side of a tile
@@ -50,9 +51,13 @@ class _Seen(NamedTuple):
 
 
 class Sight:
-    """Holds one seen frame at most. `view` and `look` belong to the worker's thread, `open` and `forget` to any."""
+    """Holds one seen frame at most. `view`, `look` and `decode` belong to the worker's thread, `open` and `forget` to any.
 
-    def __init__(self) -> None:
+    sample_bits: as encodings.eight_bits. warn: called with a sentence, once, if the pictures show that it should be set.
+    """
+
+    def __init__(self, sample_bits: int = 0, warn: Optional[Callable[[str], Any]] = None) -> None:
+        self._sample_bits, self._unused, self._warn = sample_bits, UnusedBits(sample_bits), warn
         self._lock = threading.Lock()
         self._open = False
         self._seen: Optional[_Seen] = None
@@ -74,19 +79,28 @@ class Sight:
         """Frees the seen frame only."""
         self._keep(None)
 
+    def decode(self, message: "Image | CompressedImage") -> np.ndarray:
+        """uint8[H, W, 3] RGB; raises as message_to_rgb."""
+        return message_to_rgb(message, self._sample_bits, self._on_wide)
+
+    def _on_wide(self, samples: np.ndarray) -> None:
+        advice = self._unused.see(samples)
+        if advice is not None and self._warn is not None:
+            self._warn(advice)
+
     def view(self, grounder: Any, message: "Image | CompressedImage", tolerance: Optional[float]) -> View:
         """The frame encoded: as seen if its picture is the same, else anew.
 
         tolerance: see `difference`; 0: only the very message counts; None: anew in any case, and not kept. Raises what
-        message_to_rgb and Grounder.encode do.
+        decode and Grounder.encode do.
         """
         if tolerance is None:
-            rgb = message_to_rgb(message)
+            rgb = self.decode(message)
             return View(rgb, grounder.encode(rgb), False)
         seen = self._seen
         if seen is not None and seen.message is message:
             return View(seen.rgb, seen.encoded, seen.ahead)
-        rgb = message_to_rgb(message)
+        rgb = self.decode(message)
         small = thumbnail(rgb)
         if seen is not None and _same(seen, rgb, small, tolerance):
             return View(rgb, seen.encoded, seen.ahead)
@@ -106,7 +120,7 @@ class Sight:
         """
         seen = self._seen
         if seen is None or seen.message is not message:
-            rgb = message_to_rgb(message)
+            rgb = self.decode(message)
             small = thumbnail(rgb)
             before, self._glimpse = self._glimpse, small
             rested, self._rests = self._rests, seen is not None and _same(seen, rgb, small, tolerance)

@@ -62,6 +62,16 @@ def test_both_storages_and_both_kinds_of_image(tmp_path, grounder, storage, mess
     assert grounder.used[0].shape == GREY.shape and abs(int(grounder.used[0].mean()) - 90) <= 1
 
 
+def test_a_camera_of_12_bits(tmp_path, grounder):
+    dark = np.full((16, 24), 100 * 16, np.uint16)
+    frame = image(dark.view(np.uint8), encoding="mono16")
+    frame.width = 24
+    bag = write(tmp_path / "bag", [(0, "/image", frame), (0.1, "/speech", say("the ball"))])
+    for bits, level in ((0, 6), (12, 100)):
+        evaluate_bag(grounder, bag, sample_bits=bits)
+        assert grounder.used[-1].tolist() == np.full((16, 24, 3), level).tolist()
+
+
 def test_a_single_file_and_a_folder_without_metadata(tmp_path, grounder):
     folder = write(tmp_path / "bag", dialogue())
     whole = evaluate_bag(grounder, folder).digest

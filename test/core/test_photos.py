@@ -50,6 +50,13 @@ def test_sixteen_bits_are_scaled(tmp_path):
     assert read_photo(tmp_path / "f.tiff")[0, :, 0].tolist() == [0, 128, 255]
 
 
+def test_greys_of_fewer_bits(tmp_path):
+    Image.fromarray(np.array([[0, 2048, 4095, 9000]], np.uint16)).save(tmp_path / "a.png")
+    assert read_photo(tmp_path / "a.png", 12)[0, :, 0].tolist() == [0, 128, 255, 255]
+    Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32)).save(tmp_path / "f.tiff")
+    assert read_photo(tmp_path / "f.tiff", 12)[0, :, 0].tolist() == [0, 128, 255], "floats have no bits"
+
+
 def test_huge_image(tmp_path):
     Image.new("L", (13000, 7500), 77).save(tmp_path / "huge.png")  # 97 megapixels: above Pillow's own warning
     assert read_photo(tmp_path / "huge.png").shape == (7500, 13000, 3)
