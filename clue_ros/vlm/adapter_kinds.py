@@ -71,12 +71,11 @@ def _check_start(file: Path, start) -> None:
     if start in STARTS:
         return
     if str(start).lower().startswith(_MUTATING):
-        way = ("Load the training run again with peft and save it with save_pretrained(…, "
-               "path_initial_model_for_weight_conversion=…), which makes plain LoRA of it")
-    else:
-        way = INSTEAD
-    raise ModelLoadError(f"{file}: init_lora_weights is '{start}', whose factors count only beside base weights that this "
-                         f"start changed too, or it is not known here. {way}")
+        raise ModelLoadError(
+            f"{file}: init_lora_weights is '{start}', which changed the base's weights too: beside the base as it was, its "
+            "factors are another adapter. peft makes plain LoRA of it: save the training run with save_pretrained(…, "
+            f"path_initial_model_for_weight_conversion=…). Or: {INSTEAD}")
+    raise ModelLoadError(f"{file}: init_lora_weights is '{start}', which is not known to leave the base's weights alone. {INSTEAD}")
 
 
 def _check_numbers(file: Path, settings: Mapping[str, Any]) -> None:
