@@ -42,7 +42,7 @@ _DENIAL = re.compile(
 )
 _GOES_FOR = r"(?:take|pick up|pick|grab|get|give me|hand me|bring me|bring|want|mean|touch|use|go for|reach for)"
 _FORBIDS = re.compile(
-    rf"(?:(?:no|{'|'.join(sorted(_FILLERS))}|,) )*(?:dont|do not|never mind|forget|forget about) (?:{_GOES_FOR} )?"
+    rf"(?:(?:no|{'|'.join(sorted(_FILLERS))}|,) )*(?:(?:dont|do not) (?:{_GOES_FOR} )?|never mind |forget |forget about )"
     r"(?=(?:the|that|this|those|these|my|a|an) )(.+)$"
 )
 _INSTEAD = re.compile(rf" ?, (?:but |and )?| but | (?=(?:and )?{_GOES_FOR} (?:the|that|this|my|a|an)\b)")
@@ -190,7 +190,7 @@ def _without_no(said: str) -> Tuple[bool, str]:
 
 def _trim(words: List[str]) -> str:
     """Without fillers at both ends."""
-    while words and words[0] in _FILLERS | {"but"}:
+    while words and words[0] in _FILLERS | {"but", "wait"}:
         words = words[1:]
     while words and words[-1] in _FILLERS:
         words = words[:-1]

@@ -27,6 +27,8 @@ from clue_ros.dialogue.stopping_words import (
 _HARD = frozenset("stop stopp halt freeze abort whoa woah quit terminate emergency estop".split())
 _CALLED = frozenset("stop halt freeze wait whoa dont cancel abort quit".split())  # "Anna wait", but "large enough"
 _NAMING = frozenset("the that this a an my other another take pick give get hand bring".split())
+_TAKING = frozenset("take pick give get hand bring".split())
+_SAYS_WHERE = frozenset("there here what look you".split())
 _NO_VERBS = frozenset("stop halt wait whoa woah".split())  # of things: "wait the left one", but "hold the mug"
 NOTHING, DROPS, HALTS = 0, 1, 2  # what words do, the stronger the higher
 
@@ -66,10 +68,16 @@ def after_stop(text: str) -> Optional[str]:
     head = _head(words)
     if head is None or head.after == len(words) or _effect(text) > NOTHING:
         return None
-    rest = words[head.after :]
+    begins, last = head.after, words[head.end - 1]
+    while begins > head.end and words[begins - 1] in _SAYS_WHERE:  # fillers, but not before "... is a blue one"
+        begins -= 1
+    rest = words[begins:]
     while rest[0] == BREAK:
         rest = rest[1:]
-    goes_on = rest[0] in ("i", "not") or (rest[0] in _NAMING and words[head.end - 1] in _NO_VERBS)
+    goes_on = (
+        rest[0] in ("i", "not") or (rest[0] in _NAMING and last in _NO_VERBS)
+        or (rest[0] in _TAKING and last not in ("dont", "not"))
+    )  # fmt: skip
     if not head.set_off and not goes_on:
         return None
     starts = (match.start() for match in re.finditer(r"\w\S*", text) if plain_words(match[0])[:1] == rest[:1])

@@ -21,7 +21,7 @@ RED, BLUE, GREEN = Box(10, 10, 30, 30), Box(60, 10, 80, 30), Box(110, 10, 130, 3
     [
         (Kind.WITHDRAW, ("Stop! Stop!", "wait", "Stop, stop, stop, that's the wrong one!", "hold on", "never mind",
                          "No, stop!", "forget it please", "cancel that", "no thanks", "No, thank you.")),
-        (Kind.OTHER, ("the other one", "No, the other one.", "no the other mug", "another one please",
+        (Kind.OTHER, ("the other one", "No, the other one.", "no the other mug", "another one please", "not that one, wait, the other",
                       "I meant the other one", "give me the other one instead", "not that one, the other one",
                       "wait, no, the other")),
         (Kind.REJECT, ("no", "No!", "nope", "not that one", "no not this one", "wrong one", "That's not it.",
@@ -53,7 +53,8 @@ def test_what_names_nothing(kind, texts):
         ("don't take the red one take the blue one", "the blue one"), ("no, the stop sign", "the stop sign"),
         ("never mind the red one, I meant the blue one", "the blue one"),
         ("forget the mug but take the bowl", "the bowl"),
-        ("no, stop sign", "stop sign"), ("no left one", "left one"),
+        ("no, stop sign", "stop sign"), ("no left one", "left one"), ("no wait left one", "left one"),
+        ("never mind take the blue one", "the blue one"), ("leave it and take the red one", "the red one"),
         ("wrong, the one next to the bowl", "the one next to the bowl"),
     ],
 )  # fmt: skip
