@@ -9,6 +9,13 @@ import time
 from typing import Iterator, List
 
 PATIENCE_S = 20.0  # a signal so long after the first one finds a program that hangs
+_early: List[int] = []
+
+
+def catch_early() -> None:
+    """For the first line of a program: what comes while its modules are imported is kept for its StopSignals."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: _early.append(number))
 
 
 class Interrupted(BaseException):
@@ -20,8 +27,8 @@ class StopSignals:
     press Ctrl-C twice. Only one that comes PATIENCE_S after the first ends the process at once."""
 
     def __init__(self) -> None:
-        self.received: List[int] = []
-        self._first = 0.0
+        self.received: List[int] = list(_early)
+        self._first = time.monotonic()
         self._making = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,3 +284,21 @@ def test_stdout_of_any_encoding():
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, env={
         **os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"})  # fmt: skip
     assert (done.returncode, done.stdout) == (0, b"a ? b\n"), done.stderr
+
+
+def test_a_signal_while_the_modules_are_imported():
+    """The installed executable; before its first line Python itself answers."""
+    program = shutil.which("scripted_ground") or pytest.skip("the executables are not on PATH")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = subprocess.Popen([program], stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: catches(process.pid), 20.0)
+        process.send_signal(number)
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == 0 and "Traceback" not in log, log
+
+
+def catches(pid: int) -> bool:
+    """Whether a process has set a handler of its own for SIGTERM, which Python has not."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
