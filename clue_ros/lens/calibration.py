@@ -7,6 +7,7 @@ P may be filled, a picture may be a scaled one of the same shape, and numbers th
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -16,7 +17,12 @@ from clue_ros.lens.model import CameraModel
 from clue_ros.types import ClueError
 
 NARROWEST = 0.04  # of the picture's width: a focal length below it would be a field of view above 171 degrees
-FISHEYES = ("equidistant", "fisheye", "kannala_brandt4")
+LONGEST = 200.0  # of the picture's width: a field of view of 0.3 degrees
+FARTHEST_CENTRE = 4.0  # sides of the picture, from its first pixel; a cropped picture has it outside
+UNEVENEST = 4.0  # between the focal lengths; a camera that leaves every other line out has 2
+FISHEYES = ("equidistant", "fisheye", "kannala_brandt", "kannala_brandt4")
+# Names of lenses that bend also where all their coefficients are zero or left out.
+BENDS = re.compile(r"fish|equi|kannala|brandt|omni|mei|spher|fov|theta|ucm|pano|cylind|atan|stereographic|scaramuzza")
 POLYNOMIALS = ("plumb_bob", "rational_polynomial", "")  # an empty name: told by the number of coefficients
 COEFFICIENTS = (4, 5, 8, 12, 14)  # of OpenCV's lens
 
@@ -55,7 +61,7 @@ class Calibration:
         """Whether raw and rectified picture differ: an ideal fisheye has zeros and bends all the same."""
         if any(value != 0.0 for value in self.d):  # NaN counts
             return True
-        return bool(self.d) and self.distortion_model.lower() in FISHEYES
+        return BENDS.search(self.distortion_model.lower()) is not None
 
 
 def camera_model(calibration: Calibration, size: Optional[Tuple[int, int]], rectified: Optional[bool]) -> CameraModel:
@@ -71,6 +77,7 @@ def camera_model(calibration: Calibration, size: Optional[Tuple[int, int]], rect
         CalibrationError: not calibrated; numbers that are not finite, negative or impossible; a lens model that is not
             known; a picture that is neither the region of interest nor, without one, of the full picture's shape.
     """
+    calibration = replace(calibration, k=_unscaled(calibration.k, 8), p=_unscaled(calibration.p, 10))
     k = _pinhole("K", calibration.k[0], calibration.k[4], calibration.k[2], calibration.k[5])
     p = _pinhole("P", calibration.p[0], calibration.p[5], calibration.p[2], calibration.p[6])
     raw = calibration.distorts if rectified is None else not rectified
@@ -86,12 +93,25 @@ def camera_model(calibration: Calibration, size: Optional[Tuple[int, int]], rect
     if raw and k is not None:
         full = replace(full, rotation=_rotation(calibration.r))
     model = _windowed(full, calibration, size)
-    if min(model.fx / model.width, model.fy / model.height) < NARROWEST:
+    lengths = (model.fx / model.width, model.fy / model.height)
+    if min(lengths) < NARROWEST or max(lengths) > LONGEST:
         raise CalibrationError(
             f"camera_info has a focal length of {chosen[0]:g} pixels for an image {model.width} wide: calibrate the"
             " camera"
         )
+    centre = max(abs(model.cx) / model.width, abs(model.cy) / model.height)
+    if max(chosen[:2]) > UNEVENEST * min(chosen[:2]) or centre > FARTHEST_CENTRE:
+        raise CalibrationError(
+            "camera_info has focal lengths {:g}, {:g} and centre {:g}, {:g}".format(*chosen)
+            + f" for an image of {model.width}x{model.height}: calibrate the camera"
+        )
     return model
+
+
+def _unscaled(matrix: Tuple[float, ...], at: int) -> Tuple[float, ...]:
+    """A projection is known up to a factor; the number at `at` tells it (1, or 0 where it was not filled)."""
+    scale = matrix[at]
+    return matrix if scale in (0.0, 1.0) or not np.isfinite(scale) else tuple(value / scale for value in matrix)
 
 
 def _pinhole(name: str, fx: float, fy: float, cx: float, cy: float) -> Optional[Tuple[float, float, float, float]]:
@@ -133,7 +153,10 @@ def _lens(calibration: Calibration) -> Tuple[Tuple[float, ...], bool]:
         raise CalibrationError("camera_info's D is not finite: calibrate the camera")
     if name in FISHEYES:
         if len(d) < 4 or any(d[4:]):
-            raise CalibrationError(f"camera_info's D has {len(d)} coefficients: {name} takes 4")
+            raise CalibrationError(
+                f"camera_info's D has {len(d)} coefficients: {name} takes 4; for a rectified image set the parameter"
+                " `rectified`"
+            )
         return d[:4], True
     known = name in POLYNOMIALS and len(d) in COEFFICIENTS
     if not known or (not name and len(d) == 4):  # 4 without a name may be a fisheye's

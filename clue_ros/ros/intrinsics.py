@@ -10,6 +10,8 @@ from sensor_msgs.msg import CameraInfo
 from clue_ros.lens.calibration import Calibration, Region
 
 TRANSPORTS = ("compressed", "compressedDepth", "theora", "ffmpeg", "zstd", "foxglove", "rvl", "draco")
+_STRAIGHT = frozenset("rect rectified rectify rectilinear undistorted undistort undist unwarped dewarped".split())
+_BENT = frozenset("raw unrectified unrect distorted".split())
 LOOKED_AT = 3  # last parts of a topic's name: before them stand robots and cameras, whatever they are called
 
 
@@ -42,14 +44,14 @@ def info_beside(topic: str) -> str:
 
 
 def rectified(setting: str, topic: str) -> Rectified:
-    """setting: the parameter `rectified`, auto, yes or no. auto goes by the topic's name, from its end: "rect" and
-    "rectified" (image_rect, image_rect_color, rect/image) or "raw" (image_raw)."""
+    """setting: the parameter `rectified`, auto, yes or no. auto goes by the topic's name, from its end: "rect",
+    "rectified" or "undistorted" (image_rect, image_rect_color, rect/image), or "raw" (image_raw)."""
     if setting != "auto":
         return Rectified(setting == "yes", "parameter rectified")
     for part in reversed(base_topic(topic).split("/")[-LOOKED_AT:]):
         words = re.split(r"[^A-Za-z]+", part.lower())
-        if "rect" in words or "rectified" in words:
+        if not _STRAIGHT.isdisjoint(words):
             return Rectified(True, f"assumed from {part!r} in the topic's name")
-        if "raw" in words:
+        if not _BENT.isdisjoint(words):
             return Rectified(False, f"assumed from {part!r} in the topic's name")
     return Rectified(None, "the topic's name does not tell: raw if the lens distorts")

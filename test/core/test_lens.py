@@ -173,6 +173,9 @@ def test_a_scaled_picture_of_the_same_shape(size):
     (replace(USB, p=p_of(443.0, 479.0, float("inf"), 233.0)), (640, 480), "centre inf"),
     (replace(USB, p=p_of(443.0, 479.0, 0.0, 0.0)), (640, 480), "no principal point"),
     (replace(USB, p=p_of(1.0, 1.0, 0.5, 0.5)), (640, 480), "focal length of 1 pixels"),
+    (replace(USB, p=p_of(1e9, 1e9, 331.0, 233.0)), (640, 480), "focal length of 1e.09 pixels"),
+    (replace(USB, p=p_of(443.0, 44.0, 331.0, 233.0)), (640, 480), "focal lengths 443, 44"),
+    (replace(USB, p=p_of(443.0, 479.0, 5000.0, 233.0)), (640, 480), "centre 5000, 233"),
     (replace(USB, p=p_of(443.0, 479.0, 331.0, 233.0, float("nan"))), (640, 480), "fourth column"),
 ])  # fmt: skip
 def test_what_cannot_be_true_is_refused(calibration, size, why):
@@ -187,6 +190,9 @@ def test_what_cannot_be_true_is_refused(calibration, size, why):
     (dict(distortion_model="", d=FISHEYE), "lens model ''"),
     (dict(distortion_model="equidistant", d=(*FISHEYE, 0.1)), "equidistant takes 4"),
     (dict(distortion_model="equidistant", d=FISHEYE[:2]), "equidistant takes 4"),
+    (dict(distortion_model="equidistant", d=()), "equidistant takes 4"),
+    *((dict(distortion_model=name, d=d), "lens model") for name in ("double_sphere", "omnidirectional", "MEI", "ftheta")
+      for d in ((), (0.0,) * 5)),
     (dict(k=k_of(float("nan"), 1, 1, 1)), "K has focal lengths"),
     (dict(r=(1.0, 1.0, 0.0) * 3), "R is no rotation"), (dict(r=(float("nan"),) * 9), "R is no rotation"),
 ])  # fmt: skip
@@ -195,6 +201,21 @@ def test_a_raw_picture_needs_a_lens_that_is_known(fields, why):
         camera_model(replace(USB, **fields), (640, 480), False)
     if "k" not in fields:
         assert camera_model(replace(USB, **fields), (640, 480), True).fx == 443.0, "of no matter for the rectified one"
+
+
+def test_names_of_one_fisheye():
+    for name in ("equidistant", "fisheye", "kannala_brandt", "kannala_brandt4", "Kannala_Brandt"):
+        model = camera_model(replace(USB, distortion_model=name, d=FISHEYE), (640, 480), False)
+        assert model.fisheye and model.distortion == FISHEYE
+
+
+def test_matrices_known_up_to_their_scale():
+    """A projection matrix times any number is the same projection."""
+    doubled = replace(USB, k=tuple(2 * v for v in USB.k), p=tuple(2 * v for v in USB.p))
+    for rectified in (True, False):
+        assert camera_model(doubled, (640, 480), rectified) == camera_model(USB, (640, 480), rectified)
+    unfilled = replace(USB, k=(*USB.k[:8], 0.0), p=(*USB.p[:10], 0.0, 0.0))
+    assert camera_model(unfilled, (640, 480), True) == camera_model(USB, (640, 480), True)
 
 
 def test_an_unknown_lens_that_bends_nothing():

@@ -306,6 +306,8 @@ def test_names_of_topics():
         ("/camera/image_rect", True), ("/camera/image_rect_color/compressed", True), ("/zed/zed_node/rgb/color/rect/image", True),
         ("/left/image_rect/compressedDepth", True), ("/camera/depth/image_rect_raw", True), ("/a/image_rectified", True),
         ("/camera/camera/color/image_raw", False), ("/camera/image_raw/compressed", False), ("/rgb/color/raw/image", False),
+        ("/camera/image_undistorted", True), ("/camera/undistort/image", True), ("/fisheye/unwarped_image", True),
+        ("/camera/image_unrectified", False), ("/camera/image_distorted", False),
         ("/clue/image", None), ("/image", None), ("/correct/camera/image", None), ("/rect_robot/arm/camera/image_raw", False),
         ("/rect/robot/arm/camera/image", None),
     ):  # fmt: skip
