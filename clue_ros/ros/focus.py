@@ -33,6 +33,7 @@ from clue_ros.ros import overrides, spinning
 from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.camera_topics import info_topic
 from clue_ros.ros.conversions import array_to_image
+from clue_ros.ros.errors import from_load
 from clue_ros.ros.loading import GrounderFactory, ModelSettings, load_grounder
 from clue_ros.ros.sight import difference, thumbnail
 from clue_ros.types import Box, ClueError, NoMaskError
@@ -50,8 +51,8 @@ class Heat(NamedTuple):
 
 
 class Focus(Node):
-    """One camera, one instruction. The model is loaded at construction; raises ClueError if it cannot be, or has no mask
-    head."""
+    """One camera, one instruction. The model loads in the node's thread for it, and frames pass through meanwhile. If it
+    cannot be loaded, or has no mask head, `failure` says why and `done` is true."""
 
     def __init__(self, factory: GrounderFactory = load_grounder, **kwargs) -> None:
         super().__init__("focus", **kwargs)
@@ -72,9 +73,10 @@ class Focus(Node):
             overrides.declare(self, name, value, ParameterDescriptor(description=text, floating_point_range=limits))
         overrides.take_integers(self)
         overrides.check(self)
-        self._grounder = factory(ModelSettings(model, device))
-        if not getattr(self._grounder, "has_relevance", False):
-            raise NoMaskError("focus: this model has no mask head (mask.safetensors): clue train mask")
+        self._load = lambda: factory(ModelSettings(model, device))
+        self._grounder: Any = None
+        self.failure: Optional[ClueError] = None
+        self.done = False
         self._instruction, self._heat, self._info = "", None, None
         self._active: Optional[Tuple[np.ndarray, float, np.ndarray]] = None  # heatmap, threshold, what they make active
         self._looked, self._wanted = 0.0, None  # when the model last began; (rgb, thumbnail, instruction) for it
@@ -95,9 +97,16 @@ class Focus(Node):
         with self._wake:
             self._stop = True
             self._wake.notify()
+        if self.loads_still:
+            return
         self._thread.join(10.0)
-        if not self._thread.is_alive():
+        if not self._thread.is_alive() and self._grounder is not None:
             self._grounder.close()
+
+    @property
+    def loads_still(self) -> bool:
+        """Whether the thread has not got its model yet."""
+        return self._grounder is None and self._thread.is_alive()
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -169,6 +178,15 @@ class Focus(Node):
 
     def _work(self) -> None:
         """The model's thread."""
+        try:
+            grounder = self._load()
+            if not getattr(grounder, "has_relevance", False):
+                grounder.close()
+                raise NoMaskError("this model has no mask head (mask.safetensors): clue train mask")
+        except Exception as error:  # loading runs foreign code on files that may be garbage
+            self.failure, self.done = from_load(error, "the model"), True
+            return
+        self._grounder = grounder
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._stop or self._wanted is not None)

@@ -121,8 +121,8 @@ def run(
 ) -> int:
     """main() of a program that is one node: makes it, spins it, closes it.
 
-    0, also after any number of signals; 2 with one sentence on stderr where arguments or parameters make no sense. A
-    node's `close()` is called at its end. If its `loads_still` is true then, the process ends here: a thread that loads
+    0, also after any number of signals; 2 with one sentence on stderr where arguments or parameters make no sense, or where
+    the node's `failure` (a ClueError) is set when it is done. A node's `close()` is called at its end. If its `loads_still` is true then, the process ends here: a thread that loads
     a model cannot be stopped, and Python would end in the midst of it.
     """
     node: Optional[Node] = None
@@ -137,6 +137,8 @@ def run(
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         spin(node, executor, stop)
+        if getattr(node, "failure", None) is not None:
+            raise node.failure
     except (ParameterException, NameValidationException, ClueError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2

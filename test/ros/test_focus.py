@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from bench import wait_until
+from conftest import isolated
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -15,14 +18,14 @@ from std_msgs.msg import Header, String
 
 from clue_ros.image_messages import image_to_samples
 from clue_ros.lens.calibration import camera_model
-from clue_ros.ros import focus_latency
-from clue_ros.ros.conversions import array_to_image
+from clue_ros.ros import focus_latency, spinning
+from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.focus import Focus, Heat, cropped_info, moved
 from clue_ros.ros.intrinsics import calibration_of
 from clue_ros.ros.sight import thumbnail
 from clue_ros.ros.spinning import Spinner
 from clue_ros.ros.tabletop_camera import camera_info
-from clue_ros.types import Box, NoMaskError
+from clue_ros.types import Box
 
 
 class Relevant:
@@ -161,9 +164,45 @@ def test_the_heatmap_follows_the_cameras_motion():
     assert moved(Heat(heat, thumbnail(before), ""), other) is heat
 
 
-def test_a_model_without_a_mask_head_is_refused(domain):
-    with pytest.raises(NoMaskError, match="clue train mask"):
-        Focus(lambda settings: SimpleNamespace(has_relevance=False))
+@pytest.mark.parametrize(
+    "factory, text",
+    [(lambda settings: SimpleNamespace(has_relevance=False, close=lambda: None), "clue train mask"),
+     (lambda settings: open("/no/such/file"), "/no/such/file")],
+)  # fmt: skip
+def test_a_model_without_a_mask_head_or_none_at_all_ends_the_program_with_the_reason(capfd, factory, text):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with isolated():
+        assert spinning.run("focus", lambda: Focus(factory), ["focus"]) == 2
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    err = capfd.readouterr().err
+    assert "focus: " in err and text in err and "Traceback" not in err
+
+
+def test_frames_pass_through_while_the_model_loads(domain, picture):
+    go, grounder = threading.Event(), Relevant()
+    node, client, got = Focus(lambda settings: go.wait(20.0) and grounder), Node("focus_client"), []
+    client.create_subscription(Image, "image_focused", got.append, qos_profile_sensor_data)
+    images = client.create_publisher(Image, "image", qos_profile_sensor_data)
+    client.create_timer(0.05, lambda: images.publish(rgb_to_image(picture, Header())))
+    words = client.create_publisher(String, "focus_on", 10)
+    spinners = [Spinner(node), Spinner(client)]
+    try:
+        wait_until(lambda: words.get_subscription_count() > 0)
+        words.publish(String(data="the cup"))
+        wait_until(lambda: got)
+        assert node.loads_still and bytes(got[-1].data) == picture.tobytes()
+        go.set()
+        wait_until(lambda: bytes(got[-1].data) != picture.tobytes(), what="the focus")
+        assert not node.loads_still and node.failure is None
+    finally:
+        go.set()
+        for spinner in spinners:
+            spinner.close()
+        node.close()
+        node.destroy_node()
+        client.destroy_node()
+    assert grounder.closed
 
 
 def test_the_camera_of_a_crop_of_a_region_sees_the_same_rays():
