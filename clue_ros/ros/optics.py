@@ -59,10 +59,20 @@ class Optics:
         """size: (width, height); None: not known before it is decoded."""
         self.depth_header, self.depth_size = header, size or self.depth_size
         self.depths.note()
-        if differ(header.frame_id, image_frame):
-            self._frames.toward(image_frame)  # from now on it listens: the first goal must not wait for it
+        theirs, ours = self.frames(header, image_frame)
+        if differ(theirs, ours):
+            self._frames.toward(ours)  # from now on it listens: the first goal must not wait for it
 
     # What follows.
+
+    def frames(self, header: Header, image_frame: str, info: Optional[CameraInfo] = None) -> Tuple[str, str]:
+        """The frames of a depth image and of the image; where one names none, that of its camera_info.
+
+        info: the camera_info that came with the image; None: the newest.
+        """
+        info = info or self.info
+        theirs, ours = ("" if one is None else one.header.frame_id for one in (self.depth_info, info))
+        return header.frame_id or theirs, image_frame or ours
 
     def camera(self, size: Optional[Tuple[int, int]], frame_id: str, info: Optional[CameraInfo] = None) -> CameraModel:
         """The camera of a picture of `size` (None: as camera_info says) and frame.
@@ -107,19 +117,28 @@ class Optics:
         except CalibrationError as error:
             raise NoPositionError("depth_calibration", f"{error} ({topic})") from error
 
-    def fits(self, header: Header, size: Tuple[int, int], camera: CameraModel, info: Optional[CameraInfo]) -> bool:
+    def fits(
+        self, header: Header, size: Tuple[int, int], camera: CameraModel, info: Optional[CameraInfo], image_frame: str
+    ) -> bool:
         """Whether depth of the image's own frame lies pixel on pixel, scaled, on the picture of `camera`; False: it
         must be brought over by its own camera_info.
 
         Raises:
-            NoPositionError: it does not, and there is no camera_info of its own.
+            NoPositionError: it does not, and there is no camera_info of its own, or nobody says what frame it is of.
         """
         try:
             own = self.depth_camera(header, size)
         except NoPositionError:
             own = None  # then the frame's name is all there is, and the driver's word for it
         if own is not None:
-            return agree(own, camera)
+            same, frames = agree(own, camera), self.frames(header, image_frame, info)
+            if not same and not all(frames):
+                raise NoPositionError(
+                    "depth_frame",
+                    f"{'depth' if not frames[0] else 'the image'} names no frame, and its camera_info differs from the"
+                    f" {'image' if not frames[0] else 'depth'}'s: have the driver fill header.frame_id. {ALIGNED}",
+                )
+            return same
         calibration: Optional[Calibration] = None if info is None else calibration_of(info)
         cut = calibration is not None and calibration.roi != Region()
         if not _same_shape(size, (camera.width, camera.height), scaled=not cut):
@@ -137,11 +156,12 @@ class Optics:
         if header is None or self.depth_size is None:
             return UNKNOWN, ""
         try:
-            if differ(header.frame_id, image_frame):
-                return self._by_tf(header, image_frame)
+            theirs, ours = self.frames(header, image_frame)
+            if differ(theirs, ours):
+                return self._by_tf(Header(frame_id=theirs), ours)
             if camera is None:
                 return UNKNOWN, ""
-            return (REGISTERED if self.fits(header, self.depth_size, camera, self.info) else BY_INFO), ""
+            return (REGISTERED if self.fits(header, self.depth_size, camera, self.info, image_frame) else BY_INFO), ""
         except NoPositionError as error:
             return UNREGISTERED, str(error)
 

@@ -168,7 +168,8 @@ class Whereabouts:
         except DepthMessageError as error:
             raise NoPositionError("depth_unreadable", f"{error} ({optics.topics.depth})") from error
         size = optics.depth_size = depth.shape[1], depth.shape[0]
-        theirs, ours = message.header.frame_id, self._header.frame_id
+        info = self._info or optics.info
+        theirs, ours = optics.frames(message.header, self._header.frame_id, info)
         rotation, translation = np.eye(3), np.zeros(3)
         if differ(theirs, ours):
             try:
@@ -180,7 +181,7 @@ class Whereabouts:
             if transform is None:
                 raise optics.no_transform(theirs, ours, why)
             rotation, translation = as_matrix(transform)
-        elif optics.fits(message.header, size, camera, self._info or optics.info):
+        elif optics.fits(message.header, size, camera, info, ours):
             return depth
         else:
             own = optics.depth_camera(message.header, size)

@@ -280,6 +280,24 @@ def test_depth_of_another_frame_is_registered_or_left_out(make_bench, monkeypatc
     wait_until(lambda: newest("depth")[0] == OK and "tf2" in newest("depth")[2]["registered"])
 
 
+@pytest.mark.parametrize("depth_frame, image_frame", [("", FRAME), ("camera_depth_optical_frame", "")])
+def test_a_picture_without_a_frame_is_of_its_camera_info_s(make_bench, monkeypatch, depth_frame, image_frame):
+    monkeypatch.setitem(sys.modules, "tf2_ros", stand_in())
+    bench, tell_info = unregistered(make_bench)
+    bench.depth.header.frame_id, bench.image.header.frame_id = depth_frame, image_frame
+    wait_until(lambda: eyes(bench).frames and eyes(bench)._frame.message.header.frame_id == image_frame, what="such images")
+    tell_info()
+    reason(bench, "depth is of frame 'camera_depth_optical_frame', the image of 'camera.*tf2 has no transform")
+    tell_transform(bench)
+    assert place(bench) == pytest.approx((0.0, 0.0, 0.8), abs=0.002), "taken for one frame: 60 mm aside"
+
+
+def test_depth_without_any_frame_and_with_another_lens_is_left_out(make_bench):
+    bench, tell_info = unregistered(make_bench, "")
+    tell_info()
+    reason(bench, "depth names no frame.*its camera_info differs")
+
+
 def test_depth_of_another_frame_without_tf2(make_bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", None)
     bench, tell_info = unregistered(make_bench)
