@@ -124,6 +124,17 @@ def belief(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     return "Belief: the question from whose answer most is expected", panels, lines
 
 
+def _boxes_only(folder: Path, view: Any) -> None:
+    """image.png and boxes.jsonl: what annotation starts from, boxes without any words."""
+    import cv2
+
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / "image.png"), view.rgb[..., ::-1])
+    boxes = [{"box": [float(v) for v in o.box]} for o in view.objects if o.box is not None]
+    size = [view.rgb.shape[1], view.rgb.shape[0]]
+    (folder / "boxes.jsonl").write_text(json.dumps({"image": "image.png", "size": size, "instances": boxes}) + "\n", "utf-8")
+
+
 def chat(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     """Grounded chat: two questions about one picture."""
     from clue_ros.chat.answer import GroundedAnswer, Phrase

@@ -25,9 +25,9 @@ def opengl():
         stage.close()
 
 
-def test_masks_pointing_belief_and_chat_of_the_real_model(tmp_path):
-    """Without focus and dialogue, which load a model each: test_focus.py and test_annotation.py have them."""
-    parts = ("masks", "pointing", "belief", "chat")
+def test_masks_pointing_belief_chat_and_dialogue_of_the_real_model(tmp_path):
+    """Without focus, which loads a model of its own: test_focus.py has it."""
+    parts = ("masks", "pointing", "belief", "chat", "dialogue")
     command = [sys.executable, "-m", "clue_ros.ros.demo_parts", "--output", str(tmp_path), "--only", *parts]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert ran.returncode == 0, ran.stdout + ran.stderr
