@@ -1,9 +1,10 @@
 """Depth of the compressedDepth transport: pure functions over anything with the fields of sensor_msgs/CompressedImage.
 
-`format` is "16UC1; compressedDepth png", "32FC1; compressedDepth png", "… rvl" or, from older transports, "…; compressedDepth"
-alone, which means png. The data begin with a header of 12 bytes (int32 kind, float32 a, float32 b; little-endian). 16UC1 holds
-millimetres as they are. 32FC1 is quantised by inverse depth: metres = a / (raw - b), 0 where nothing was measured. Source:
-compressed_depth_image_transport, codec.cpp. RVL: A. D. Wilson, Fast Lossless Depth Image Compression, ISS 2017.
+`format` is "16UC1; compressedDepth png", "32FC1; compressedDepth png", "… rvl" or, from older transports,
+"…; compressedDepth" alone, which means png. The data begin with a header of 12 bytes (int32 kind, float32 a, float32 b;
+little-endian). 16UC1 holds millimetres as they are. 32FC1 is quantised by inverse depth: metres = a / (raw - b), 0 where
+nothing was measured. Source: compressed_depth_image_transport, codec.cpp. RVL: A. D. Wilson, Fast Lossless Depth Image
+Compression, ISS 2017.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class DepthFormat(NamedTuple):
 
 
 def compressed_depth(msg: Any) -> np.ndarray:
-    """Depth as the camera had it: uint16[H, W] in millimetres with 0 invalid, or float32[H, W] in metres with NaN invalid.
+    """Depth as the camera had it: uint16[H, W] in millimetres, 0 invalid, or float32[H, W] in metres, NaN invalid.
 
     Raises:
         UnsupportedEncodingError: the format names another encoding or codec.
@@ -39,10 +40,12 @@ def compressed_depth(msg: Any) -> np.ndarray:
     """
     named = parse_depth_format(msg.format)
     data = bytes(msg.data)
-    if named.encoding != "32FC1" and data.startswith(_PNG):  # some programs leave the header out; nothing in it is needed
+    if named.encoding != "32FC1" and data.startswith(_PNG):  # some programs leave the header out, which is not needed
         data = bytes(HEADER.size) + data
     if len(data) <= HEADER.size:
-        raise ImageMessageError(f"the {msg.format} image of {len(data)} bytes ends in its header of {HEADER.size}: it was cut short")
+        raise ImageMessageError(
+            f"the {msg.format} image of {len(data)} bytes ends in its header of {HEADER.size}: it was cut short"
+        )
     raw = (_png if named.codec == "png" else _rvl)(msg.format, data[HEADER.size :])
     if named.encoding != "32FC1":
         return raw
@@ -87,7 +90,7 @@ def _png(form: str, data: bytes) -> np.ndarray:
 
 
 def _rvl(form: str, data: bytes) -> np.ndarray:
-    """uint16[H, W]. The pixels are runs: a count of zeros, a count of others, and these as differences to the one before."""
+    """uint16[H, W]. The pixels are runs: how many zeros, how many others, and these as differences to the one before."""
     if len(data) < RVL_SIZE.size:
         raise ImageMessageError(f"the {form} image has no size: it was cut short")
     columns, rows = RVL_SIZE.unpack_from(data)
@@ -109,15 +112,17 @@ def _rvl(form: str, data: bytes) -> np.ndarray:
         places.append(np.arange(place, place + others))
         place, at = place + others, at + others
     if place != pixels:
-        raise ImageMessageError(f"the {form} image of {columns}x{rows} does not decode as rvl: it was cut short, or is damaged")
+        raise ImageMessageError(
+            f"the {form} image of {columns}x{rows} does not decode as rvl: it was cut short, or is damaged"
+        )
     coded = values[np.concatenate(chosen)]
-    raw[np.concatenate(places)] = np.cumsum((coded >> 1) ^ -(coded & 1)).astype(np.uint16)  # modulo 2^16, as it was coded
+    raw[np.concatenate(places)] = np.cumsum((coded >> 1) ^ -(coded & 1)).astype(np.uint16)  # modulo 2^16, as coded
     return raw.reshape(rows, columns)
 
 
 def _variable_length(data: bytes) -> np.ndarray:
-    """int64: the numbers in words of 32 bits, eight nibbles each from the highest; a nibble has three bits, the lowest first,
-    and says in its fourth whether more follow."""
+    """int64: the numbers in words of 32 bits, eight nibbles each from the highest; a nibble has three bits, the lowest
+    first, and says in its fourth whether more follow."""
     words = np.frombuffer(data, "<u4", count=len(data) // 4).astype(">u4").view(np.uint8)
     nibbles = np.stack((words >> 4, words & 15), -1).ravel()
     ends = np.flatnonzero(nibbles < 8)

@@ -1,9 +1,9 @@
 """sensor_msgs/CompressedImage to pixels: pure functions over anything that has its fields.
 
-`format` as compressed_image_transport writes it: "ENCODING; CODEC compressed PAYLOAD", as in "rgb8; jpeg compressed bgr8" or
-"bayer_rggb8; png compressed ". ENCODING is what the camera sent; PAYLOAD is what was given to OpenCV's encoder, and nothing
-where it was the camera's image itself. So a one-channel payload is a Bayer mosaic unless PAYLOAD says mono. Cameras with a
-codec of their own write the bare "jpeg" or "png".
+`format` as compressed_image_transport writes it: "ENCODING; CODEC compressed PAYLOAD", as in "rgb8; jpeg compressed bgr8"
+or "bayer_rggb8; png compressed ". ENCODING is what the camera sent; PAYLOAD is what was given to OpenCV's encoder, and
+nothing where it was the camera's image itself. So a one-channel payload is a Bayer mosaic unless PAYLOAD says mono.
+Cameras with a codec of their own write the bare "jpeg" or "png".
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def parse_format(text: str) -> Format:
 
 
 def compressed_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
-    """sensor_msgs/CompressedImage (jpeg, png or tiff) -> uint8[H, W, 3] RGB. sample_bits, seen: as encodings.samples_to_rgb.
+    """sensor_msgs/CompressedImage (jpeg, png or tiff) -> uint8[H, W, 3] RGB.
+
+    sample_bits, seen: as encodings.samples_to_rgb.
 
     Raises:
         UnsupportedEncodingError: the format names another codec, or the samples are no colours.
@@ -47,15 +49,16 @@ def compressed_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = Non
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     if samples.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
         raise UnsupportedEncodingError(
-            f"compressed format {msg.format[:40]!r} holds {channels} channel(s) of {samples.dtype}: use 8 or 16 bits, grey or colour"
+            f"compressed format {msg.format[:40]!r} holds {channels} channel(s) of {samples.dtype}: use 8 or 16 bits, grey or"
+            " colour"
         )
     return samples_to_rgb(samples, _layout(named, channels), sample_bits, seen)
 
 
 def _decoded(msg: Any, named: Format) -> np.ndarray:
     data = np.frombuffer(msg.data, np.uint8)
-    # Unchanged: 16 bits and mosaics stay, and an EXIF rotation is ignored: camera_info and depth refer to the pixels as the
-    # sensor gave them.
+    # Unchanged: 16 bits and mosaics stay, and an EXIF rotation is ignored: camera_info and depth refer to the pixels as
+    # the sensor gave them.
     try:
         samples = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except cv2.error:  # a stated size beyond OpenCV's limit
@@ -68,7 +71,7 @@ def _decoded(msg: Any, named: Format) -> np.ndarray:
 
 
 def _layout(named: Format, channels: int) -> str:
-    """The encoding of what OpenCV's decoder gave: the payload's if that has so many channels, else what the channels say."""
+    """The encoding of what OpenCV's decoder gave: the payload's if that has so many channels, else by the channels."""
     if channels == 1:
         mosaic = named.payload or named.encoding
         if not mosaic.startswith(("mono", "8UC1", "16UC1")) and is_mosaic(named.encoding):

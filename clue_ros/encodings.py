@@ -66,7 +66,9 @@ SEMI_PLANAR: Dict[str, int] = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR
 SUPPORTED_ENCODINGS = (*LAYOUTS, *SEMI_PLANAR)
 
 
-def samples_to_rgb(samples: np.ndarray, encoding: str, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
+def samples_to_rgb(
+    samples: np.ndarray, encoding: str, sample_bits: int = 0, seen: Optional[Seen] = None
+) -> np.ndarray:
     """Samples as they lie in an image of `encoding` -> uint8[H, W, 3] RGB; alpha is dropped.
 
     Args:
@@ -93,8 +95,8 @@ def samples_to_rgb(samples: np.ndarray, encoding: str, sample_bits: int = 0, see
 def eight_bits(samples: np.ndarray, sample_bits: int = 0) -> np.ndarray:
     """uint8 samples of uint16 ones; uint8 ones as they are.
 
-    sample_bits: how many bits a 16-bit sample uses, 8 to 16, counted from the lowest; 0: all 16. The upper eight of them
-    are kept; what exceeds them is as bright as can be.
+    sample_bits: how many bits a 16-bit sample uses, 8 to 16, counted from the lowest; 0: all 16. The upper eight of
+    them are kept; what exceeds them is as bright as can be.
     """
     if samples.dtype == np.uint8:
         return samples

@@ -46,8 +46,7 @@ def as_rgb(image: Any) -> np.ndarray:
 
 def pillow_to_rgb(image: Any, sample_bits: int = 0) -> np.ndarray:
     """uint8[H,W,3] RGB of a PIL image of any mode: transparent parts on white, 16-bit and float greys scaled to 8 bits
-    by their full range, of whole numbers by `sample_bits` (8 to 16) if given. Raises what the file's decoder raises for a
-    damaged one."""
+    by their full range, whole numbers by `sample_bits` (8 to 16) if given. Raises what the file's decoder raises."""
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):
@@ -84,7 +83,7 @@ def scale_box(box: Box, size: Tuple[float, float], target: Tuple[float, float]) 
 
 
 def _to_eight_bits(values: np.ndarray, sample_bits: int) -> np.ndarray:
-    """Grey values to uint8: integers by 65535 or so many bits, floats by 1 or 255, whichever holds the peak, else by the peak."""
+    """Grey values to uint8: integers by 65535 or `sample_bits`, floats by 1 or 255 (what holds the peak), else the peak."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     peak = float(values.max(initial=0))
     scales = (1.0, 255.0) if values.dtype.kind == "f" else (65535.0,)

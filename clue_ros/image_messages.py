@@ -18,15 +18,16 @@ from clue_ros.encodings import (
 )  # fmt: skip
 
 __all__ = [
-    "SUPPORTED_ENCODINGS", "ImageMessageError", "UnsupportedEncodingError", "check_encoding", "compressed_to_rgb", "encoding_of",
-    "image_to_rgb", "image_to_samples", "message_to_rgb",
+    "SUPPORTED_ENCODINGS", "ImageMessageError", "UnsupportedEncodingError", "check_encoding", "compressed_to_rgb",
+    "encoding_of", "image_to_rgb", "image_to_samples", "message_to_rgb",
 ]  # fmt: skip
 
 
 def message_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
     """Either kind of image message -> uint8[H, W, 3] RGB; raises as image_to_rgb and compressed_to_rgb.
 
-    sample_bits: how many bits a 16-bit sample uses, 8 to 16 (encodings.eight_bits); 0: all. seen: called with such samples.
+    sample_bits: how many bits a 16-bit sample uses, 8 to 16 (encodings.eight_bits); 0: all. seen: called with such
+    samples.
     Only sensor_msgs/Image has a field `encoding`; a CompressedImage has `format` instead.
     """
     return (image_to_rgb if hasattr(msg, "encoding") else compressed_to_rgb)(msg, sample_bits, seen)
@@ -50,8 +51,8 @@ def check_encoding(msg: Any) -> None:
 
 
 def image_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
-    """sensor_msgs/Image -> uint8[H, W, 3] RGB. Of 16-bit samples the upper byte is kept, or that of `sample_bits`; alpha is
-    dropped.
+    """sensor_msgs/Image -> uint8[H, W, 3] RGB. Of 16-bit samples the upper byte is kept, or that of `sample_bits`; alpha
+    is dropped.
 
     rgb8 without row padding is a read-only view of the message's data: copy it before writing to it.
 

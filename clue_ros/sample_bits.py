@@ -1,4 +1,4 @@
-"""Cameras of 10 or 12 bits whose drivers send samples of 16: read by their full range, their pictures are nearly black."""
+"""Cameras of 10 or 12 bits whose drivers send samples of 16: by their full range the pictures are nearly black."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class UnusedBits:
         self._done = True
         ceiling = next(ceiling for ceiling in CEILINGS if self._peak <= ceiling)
         return (
-            f"no 16-bit sample of {PICTURES} pictures exceeds {ceiling}, so they are seen nearly black: if the camera fills 10 or"
-            " 12 bits of them, set sample_bits to that"
+            f"no 16-bit sample of {PICTURES} pictures exceeds {ceiling}, so they are seen nearly black: if the camera fills"
+            " 10 or 12 bits of them, set sample_bits to that"
         )

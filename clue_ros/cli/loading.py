@@ -35,7 +35,7 @@ def add_sample_bits(parser: Any) -> None:
     """--sample-bits, of a parser or a group."""
     parser.add_argument(
         "--sample-bits", type=int, default=0, choices=SAMPLE_BITS, metavar="N",
-        help="bits that 16-bit greys use, 8 to 16 (default 0: all); a camera of 10 or 12 bits is seen nearly black without",
+        help="bits that 16-bit greys use, 8 to 16 (default 0: all); a camera of 10 or 12 bits is nearly black without",
     )  # fmt: skip
 
 

@@ -1,12 +1,13 @@
 """Subscriptions whose QoS follows what the publishers offer, so that a latched message is seen by who comes later.
 
-A message that was published once with transient_local durability goes only to readers that ask for it, and, on Fast DDS,
-only to reliable ones; readers that ask are not matched with volatile publishers. rosbag2 and `ros2 topic echo` ask if all
-publishers offer it, and lose the latched message where one does not. Here a topic has up to two subscriptions, looked after
-by a slow timer: a live one for everybody, and a latched one while somebody offers that. What both get counts once.
+A message that was published once with transient_local durability goes only to readers that ask for it, and, on Fast
+DDS, only to reliable ones; readers that ask are not matched with volatile publishers. rosbag2 and `ros2 topic echo` ask
+if all publishers offer it, and lose the latched message where one does not. Here a topic has up to two subscriptions,
+looked after by a slow timer: a live one for everybody, and a latched one while somebody offers that. What both get
+counts once.
 
-For state only (images, calibration, who speaks): words and gestures of the past must not be heard again by a robot that has
-just been started, so those subscriptions stay volatile.
+For state only (images, calibration, who speaks): words and gestures of the past must not be heard again by a robot that
+has just been started, so those subscriptions stay volatile.
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ class AdaptiveSubscriptions:
         self._node, self._group = node, group
         self._topics: List[_Topic] = []
         # Steady: a simulation that stands still must not keep a camera from being seen.
-        self._timer = node.create_timer(LOOK_S, self.look, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(LOOK_S, self.look, callback_group=group, clock=steady)
 
     def add(
-        self, kind: type, topic: str, callback: Callable[[Any], None], live: QoSProfile = IMAGE_QOS, instead_of: str = ""
-    ) -> None:
+        self, kind: type, topic: str, callback: Callable[[Any], None], live: QoSProfile = IMAGE_QOS,
+        instead_of: str = "",
+    ) -> None:  # fmt: skip
         """Subscribes to `topic` (resolved) from now on.
 
-        live: for publishers whose messages are not latched. instead_of: only while nobody publishes that topic; then from
-        the next look on.
+        live: for publishers whose messages are not latched. instead_of: only while nobody publishes that topic; then
+        from the next look on.
         """
         one = _Topic(self._node, self._group, kind, topic, callback, live, instead_of)
         self._topics.append(one)
@@ -86,7 +89,7 @@ class _Topic:
         for which in (LIVE, LATCHED):
             if which in needed and which not in self._subscriptions:
                 self._subscriptions[which] = self._subscribe(which)
-        # Only at the second look: what it still holds is read meanwhile, and a publisher that starts anew changes nothing.
+        # At the second look: what it still holds is read meanwhile, and a publisher that starts anew changes nothing.
         gone = {which for which in self._subscriptions if which not in needed}
         for which in gone & self._unneeded:
             self._node.destroy_subscription(self._subscriptions.pop(which))
@@ -130,7 +133,7 @@ class _Topic:
         self._callback(message)
 
     def _is_old(self, which: str, published: int) -> bool:
-        """Whether both got it, or it is history: published before something that came live, which it must not replace."""
+        """Whether both got it, or it is history: published before what came live, which it must not replace."""
         if published in self._heard:
             return True
         return which == LATCHED and LIVE in self._subscriptions and published < self._newest_live

@@ -75,7 +75,7 @@ class Camera:
             subscribe(CameraInfo, topics.depth_info, self.optics.on_depth_info)
 
     def _subscribe_depth(self, topics: Topics, transport: str) -> None:
-        """Only one of the two where both are there: a driver would compress every depth image for nothing, some 10 ms each."""
+        """One of the two where both are there: a driver would compress every image for nothing, some 10 ms each."""
         packed, add = topics.packed_depth, self._subscriptions.add
         if transport == "compressed":
             add(CompressedImage, packed, self._on_depth)

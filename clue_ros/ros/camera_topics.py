@@ -50,7 +50,7 @@ def image_topic(node: Node, own: str, transport: str) -> str:
 
 
 def info_topic(node: Node, own: str = "camera_info", image: str = "image") -> str:
-    """`own` where it is remapped; else the one beside the topic `image`, as image_transport::getCameraInfoTopic has it."""
+    """`own` where it is remapped; else the one beside the topic `image`, as image_transport::getCameraInfoTopic."""
     return node.resolve_topic_name(own) if remapped(node, own) else info_beside(node.resolve_topic_name(image))
 
 
@@ -60,7 +60,7 @@ def remapped(node: Node, own: str) -> bool:
 
 
 def _depth_info_topic(node: Node, name: str, info: str, depth: str) -> str:
-    """`depth_camera_info` where it is remapped; else the one beside remapped depth images, unless that is the image's own."""
+    """`depth_camera_info` where it is remapped; else the one beside remapped depth, unless that is the image's own."""
     own, beside = under(name, "depth_camera_info"), info_beside(depth)
     kept = remapped(node, own) or not remapped(node, under(name, "depth")) or beside == info
     return node.resolve_topic_name(own) if kept else beside

@@ -1,4 +1,4 @@
-"""compressedDepth, packed by hand as compressed_depth_image_transport's codec.cpp documents it, and RVL by a coder written here."""
+"""compressedDepth, packed by hand as the transport's codec.cpp documents it, and RVL by a coder written here."""
 
 from __future__ import annotations
 
@@ -153,7 +153,8 @@ def test_broken_depth_is_a_typed_error(broken):
 
 def test_garbage_is_depth_or_a_typed_error():
     rng = np.random.default_rng(5)
-    good = {form: bytearray(message(form, code(millimetres()), A, B).data) for form, code in ((PNG, png), (PNG32, png), (RVL, rvl), (RVL32, rvl))}
+    codes = {PNG: png, PNG32: png, RVL: rvl, RVL32: rvl}
+    good = {form: bytearray(message(form, code(millimetres()), A, B).data) for form, code in codes.items()}
     for round_ in range(400):
         form = list(good)[round_ % 4]
         data = bytearray(good[form])
@@ -166,7 +167,10 @@ def test_garbage_is_depth_or_a_typed_error():
         assert got.ndim == 2 and got.dtype in (np.uint16, np.float32)
 
 
-@pytest.mark.parametrize("text", ["8UC1; compressedDepth png", "16UC1; png compressed ", "16UC1; compressedDepth zstd", "", "rgb8; jpeg compressed bgr8"])
+@pytest.mark.parametrize(
+    "text",
+    ["8UC1; compressedDepth png", "16UC1; png compressed ", "16UC1; compressedDepth zstd", "", "rgb8; jpeg compressed bgr8"],
+)  # fmt: skip
 def test_another_format_is_named(text):
     with pytest.raises(UnsupportedEncodingError, match="use 16UC1 or 32FC1, and png or rvl"):
         parse_depth_format(text)

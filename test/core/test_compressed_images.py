@@ -1,4 +1,4 @@
-"""Compressed images, whose format says what was compressed: payloads made by OpenCV as compressed_image_transport makes them."""
+"""Compressed images, whose format says what was compressed; payloads by OpenCV, as compressed_image_transport has them."""
 
 from __future__ import annotations
 
