@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import List, NamedTuple, Sequence
 
@@ -73,6 +74,8 @@ def _checked(words: str, seconds: object, where: str) -> Said:
         raise BagError(f"{where}: {seconds!r} is no number of seconds: {EXAMPLE}") from None
     if not math.isfinite(at) or at < 0:
         raise BagError(f"{where}: the time is {at:g} s; it counts from the start of the bag, so give 0 or more")
+    if re.search("[\ud800-\udfff]", words):  # bytes of a terminal, or half a pair in JSON
+        raise BagError(f"{where.encode('utf-8', 'backslashreplace').decode()} is no text in UTF-8: write it in UTF-8")
     if not words.strip():
         raise BagError(f"{where} says nothing: {EXAMPLE}")
     return Said(words.strip(), at, where)

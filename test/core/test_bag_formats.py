@@ -165,7 +165,7 @@ def test_words_among_those_of_the_bag_and_their_truth(tmp_path):
 @pytest.mark.parametrize("text, wrong", [
     ("the mug", "has no time"), ("the mug@", "'' is no number"), ("me@home", "'home' is no number"), ("@3", "says nothing"),
     ("the mug@-1", "the time is -1 s"), ("the mug@nan", "the time is nan"), ("the mug@inf", "the time is inf"),
-    ("the mug@10.1", "behind the end of the bag, which lasts 10.0 s"),
+    ("caf\udce9@1", "no text in UTF-8"), ("the mug@10.1", "behind the end of the bag, which lasts 10.0 s"),
 ])  # fmt: skip
 def test_words_without_sense(silent, capsys, text, wrong):
     assert main(["evaluate", "bag", str(silent), "--say", "the ball@1", "--say", text]) == 2

@@ -10,6 +10,7 @@ from clue_ros.extent.place import place_of_box
 from clue_ros.lens.model import CameraModel
 from clue_ros.ros.conversions import array_to_image
 from clue_ros.ros.depth import depth_to_metres
+from clue_ros.ros.errors import DepthMessageError
 from clue_ros.types import Box
 
 CAMERA = CameraModel(200.0, 200.0, 79.5, 59.5, 160, 120)
@@ -129,7 +130,16 @@ def test_tiny_and_huge_boxes(box):
     assert place is not None and np.isfinite([*place.position, *place.size]).all() and min(place.size) >= 0
 
 
-@pytest.mark.parametrize("nothing", [0.0, -1.0, np.nan, np.inf, 1e38])
+@pytest.mark.parametrize("nothing", [0.0, -1.0, np.nan, np.inf, 1e38, 1000.0, 1e-4])
 def test_what_no_camera_measures_is_no_depth(nothing):
     message = array_to_image(np.full((4, 4), nothing, np.float32), "32FC1", Header())
     assert np.isnan(depth_to_metres(message)).all()
+
+
+def test_millimetres_are_no_metres():
+    """A wall that leans, at 0.7 to 1.5 m, as some drivers send it: 32FC1 in the sensor's own unit."""
+    wall = np.linspace(700.0, 1500.0, 64, dtype=np.float32).reshape(8, 8)
+    with pytest.raises(DepthMessageError, match="median of 1100, and its unit is metres"):
+        depth_to_metres(array_to_image(wall, "32FC1", Header()))
+    near = depth_to_metres(array_to_image(np.where(wall > 1400, wall, np.float32(0.8)), "32FC1", Header()))
+    assert np.nanmax(near) == np.float32(0.8), "some wild values are none"
