@@ -73,7 +73,7 @@ def load_adapter_weights(model, name: str, folder: Path) -> None:
     missing, corrupt, of another kind than plain LoRA, or of another rank, scale or other layers."""
     config = Path(folder) / "adapter_config.json"
     settings, expected = read_settings(config), model.peft_config[name].to_dict()
-    other = [k for k, default in _SCALE.items() if (settings.get(k) or default) != (expected.get(k) or default)]
+    other = [k for k, default in {"r": 8, **_SCALE}.items() if (settings.get(k) or default) != (expected.get(k) or default)]
     if other:
         raise ModelLoadError(f"{config} does not fit this run's adapter: {other[0]} is {settings.get(other[0])}, the run's is "
                              f"{expected.get(other[0])}; use the same, or start_from: ''")

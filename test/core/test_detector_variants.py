@@ -264,7 +264,7 @@ def test_no_text_reaches_the_answer_tokens_of_the_shipped_model():
 def test_an_adapter_of_another_rank_is_refused(tiny_model_dir):
     base = open_base(tiny_model_dir)
     add_adapter(base.model, "dialogue", None, LoraSettings(r=4, alpha=8))
-    with pytest.raises(ModelLoadError, match="same rank"):
+    with pytest.raises(ModelLoadError, match=r"r is \d+, the run's is 4"):
         load_adapter_weights(base.model, "dialogue", tiny_model_dir / "adapters/dialogue")
     with pytest.raises(ModelLoadError, match="cannot be read"):
         load_adapter_weights(base.model, "dialogue", tiny_model_dir)
