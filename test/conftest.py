@@ -1,6 +1,7 @@
 """Markers of all tests. `make test` runs everything; `make test TESTS=test/core ARGS="-k location"` a part."""
 
 import gc
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from real_tokenizer import real_tokenizer  # noqa: E402, F401  (a fixture)
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what it sends to the background so, and every process of the tests would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "gpu: needs an NVIDIA GPU")
     config.addinivalue_line("markers", "hardware: needs a real camera, microphone or robot")
 

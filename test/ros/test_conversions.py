@@ -229,10 +229,10 @@ def test_broken_compressed():
 
 @pytest.mark.parametrize("big", [False, True])
 def test_depth_units_come_from_the_encoding(big):
-    millimetres = np.array([[0, 1500], [65535, 1]], np.uint16)
+    millimetres = np.array([[0, 1500], [65535, 20]], np.uint16)
     metres = np.array([[np.nan, 1.5], [0.0, np.inf]], np.float32)
     first = depth_to_metres(message(millimetres, "16UC1", 4, big))
-    assert np.isnan(first[0, 0]) and first[0, 1] == pytest.approx(1.5) and first[1, 1] == pytest.approx(0.001)
+    assert np.isnan(first[0, 0]) and first[0, 1] == pytest.approx(1.5) and first[1, 1] == pytest.approx(0.02)
     second = depth_to_metres(message(metres, "32FC1", 8, big))
     assert second[0, 1] == 1.5 and np.isnan(second).sum() == 3
     with pytest.raises(DepthMessageError):
