@@ -31,33 +31,23 @@ def quick(monkeypatch):
 
 
 def around(bench) -> DiagnosticStatus:
-    """The line `node` of a report that the node makes now."""
-    seen = []
-    listener = bench.client.create_subscription(
-        DiagnosticArray, "/diagnostics", lambda m: seen.extend(s for s in m.status if s.name == "clue: node"), 10
-    )
-    try:
-        wait_until(lambda: bench.node_spinner.call(bench.node._diagnostics.publish) or seen)
-        return seen[-1]
-    finally:
-        bench.client.destroy_subscription(listener)
+    """The line `node` of a report that the node makes now. One listener a bench, never destroyed while it is spun: rclpy's
+    executors do not bear that from another thread."""
+    if not hasattr(bench, "node_lines"):
+        bench.node_lines = []
+        bench.client.create_subscription(
+            DiagnosticArray, "/diagnostics",
+            lambda m: bench.node_lines.extend(s for s in m.status if s.name == "clue: node"), 10,
+        )  # fmt: skip
+    before = len(bench.node_lines)
 
+    def told() -> bool:
+        bench.node_spinner.call(bench.node._diagnostics.publish)
+        time.sleep(0.05)
+        return len(bench.node_lines) > before
 
-@pytest.fixture
-def elsewhere(domain):
-    """elsewhere(name) -> a node that is a DDS participant of its own, as in another process."""
-    made = []
-
-    def make(name: str) -> Node:
-        context = rclpy.Context()
-        context.init()
-        made.append((Node(name, context=context), context))
-        return made[-1][0]
-
-    yield make
-    for node, context in made:
-        node.destroy_node()
-        context.try_shutdown()
+    wait_until(told)
+    return bench.node_lines[-1]
 
 
 LEASE_S = 45.0  # a process that an earlier test killed stays in the graph for Fast DDS's lease of 20 s
