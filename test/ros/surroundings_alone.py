@@ -50,6 +50,23 @@ def around(bench) -> DiagnosticStatus:
     return bench.node_lines[-1]
 
 
+@pytest.fixture
+def elsewhere(domain):
+    """elsewhere(name) -> a node that is a DDS participant of its own, as in another process."""
+    made = []
+
+    def make(name: str) -> Node:
+        context = rclpy.Context()
+        context.init()
+        made.append((Node(name, context=context), context))
+        return made[-1][0]
+
+    yield make
+    for node, context in made:
+        node.destroy_node()
+        context.try_shutdown()
+
+
 LEASE_S = 45.0  # a process that an earlier test killed stays in the graph for Fast DDS's lease of 20 s
 
 
