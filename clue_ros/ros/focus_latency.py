@@ -70,6 +70,7 @@ def measure(width: int, height: int, mode: str, frames: int = FRAMES) -> Dict[st
             node._on_image(images[n % len(images)])
         return {"width": width, "height": height, "mode": mode, "seconds": node.added_s[-frames:]}
     finally:
+        node.get_logger().set_level(LoggingSeverity.UNSET)
         node.close()
         node.destroy_node()
 

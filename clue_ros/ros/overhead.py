@@ -108,7 +108,7 @@ def _instructions(image: Image, rounds: int) -> Dict[str, List[float]]:
     settings = {"look_ahead": False, "max_image_age_s": 3600.0, "autostart": False}
     overrides = [Parameter(name, value=value) for name, value in settings.items()]
     node = ClueNode(lambda _: grounder, parameter_overrides=overrides)
-    node.get_logger().set_level(rclpy.logging.LoggingSeverity.WARN)
+    node.get_logger().set_level(rclpy.logging.LoggingSeverity.WARN)  # of every logger of that name in this process
     client = Node("overhead")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -144,6 +144,7 @@ def _instructions(image: Image, rounds: int) -> Dict[str, List[float]]:
         over.set()
         executor.wake()
         thread.join()
+        node.get_logger().set_level(rclpy.logging.LoggingSeverity.UNSET)
         node.destroy_node()
         executor.shutdown()
         client.destroy_node()

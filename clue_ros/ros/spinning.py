@@ -83,8 +83,12 @@ class Spinner:
         done = threading.Event()
         task = self.executor.create_task(function)
         task.add_done_callback(lambda _: done.set())
-        if not done.wait(limit_s):
-            raise TimeoutError(f"the executor did not run {function} within {limit_s:g} s")
+        end = time.monotonic() + limit_s
+        while not done.wait(0.2):
+            if not self._thread.is_alive():
+                raise RuntimeError(f"the thread that should run {function} has ended; its exception stands above")
+            if time.monotonic() >= end:
+                raise TimeoutError(f"the executor did not run {function} within {limit_s:g} s")
         return task.result()
 
     def close(self) -> None:

@@ -41,8 +41,13 @@ class Surroundings:
         found = dict(self._look())
         logger = self._node.get_logger()
         for key, trouble in found.items():
-            if key not in self._found:
-                (logger.error if trouble.severe else logger.warning)(trouble.text)
+            if key in self._found:
+                continue
+            # Two lines: rclpy refuses, by an exception that would end the node, another severity from the same one.
+            if trouble.severe:
+                logger.error(trouble.text)
+            else:
+                logger.warning(trouble.text)
         for key in self._found.keys() - found.keys():
             logger.info(f"over: {self._found[key].text}")
         self._found = found

@@ -1,28 +1,177 @@
-"""What the node tells of its surroundings, each test in an interpreter of its own: they judge the graph of DDS, in which
-what earlier tests of one process made and killed stays for a while."""
+"""What is wrong around the node is told: a twin, simulated time that nobody gives, topics of another type; remaps of the action."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
+import time
 
+import numpy as np
 import pytest
-from conftest import HERE
+import rclpy
+from bench import SUCCEEDED, wait_until
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header, String
 
-FILE = HERE / "surroundings_alone.py"
+from clue_ros.action import Ground
+from clue_ros.ros import surroundings
+from clue_ros.ros.client import ClueClient
+from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.node import ClueNode
+from clue_ros.ros.spinning import Spinner
+from clue_ros.testing.fake_grounder import ScriptedGrounder
+
+Code = Ground.Result
 
 
-@pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", FILE.read_text(encoding="utf-8"), re.MULTILINE))
-def test_alone(name):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{FILE}::{name}", "--import-mode=importlib"]
-    for _ in range(2):  # a second try, since discovery on a loaded machine may take longer than any limit
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired as error:
-            said = str(error)
-            continue
-        if done.returncode == 0:
-            return
-        said = done.stdout[-4000:]
-    raise AssertionError(said)
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(surroundings, "LOOK_S", 0.2)
+
+
+def around(bench) -> DiagnosticStatus:
+    """The line `node` of a report that the node makes now; one listener a bench."""
+    if not hasattr(bench, "node_lines"):
+        bench.node_lines = []
+        bench.client.create_subscription(
+            DiagnosticArray, "/diagnostics",
+            lambda m: bench.node_lines.extend(s for s in m.status if s.name == "clue: node"), 10,
+        )  # fmt: skip
+    before = len(bench.node_lines)
+
+    def told() -> bool:
+        bench.node_spinner.call(bench.node._diagnostics.publish)
+        time.sleep(0.05)
+        return len(bench.node_lines) > before
+
+    wait_until(told)
+    return bench.node_lines[-1]
+
+
+@pytest.fixture
+def elsewhere(domain):
+    """elsewhere(name) -> a node that is a DDS participant of its own, as in another process."""
+    made = []
+
+    def make(name: str) -> Node:
+        context = rclpy.Context()
+        context.init()
+        made.append((Node(name, context=context), context))
+        return made[-1][0]
+
+    yield make
+    for node, context in made:
+        node.destroy_node()
+        context.try_shutdown()
+
+
+LEASE_S = 45.0  # a process that an earlier test killed stays in the graph for Fast DDS's lease of 20 s
+
+
+def test_a_second_node_of_the_same_name_is_told_when_it_comes_and_when_it_has_gone(make_bench, elsewhere, capfd):
+    bench = make_bench(activate=False)
+    wait_until(lambda: around(bench).level == DiagnosticStatus.OK, LEASE_S)
+    twin = elsewhere("clue")
+    wait_until(lambda: around(bench).level == DiagnosticStatus.ERROR, LEASE_S)
+    assert around(bench).message.startswith("2 nodes are named /clue: each hears the same words")
+    assert capfd.readouterr().err.count("2 nodes are named /clue") == 1
+    twin.destroy_node()
+    wait_until(lambda: around(bench).level == DiagnosticStatus.OK, LEASE_S)
+    assert "over: 2 nodes are named /clue" in capfd.readouterr().err
+
+
+def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_same(make_bench, capfd):
+    bench = make_bench(camera=False, wait_for_image_s=0.05, max_image_age_s=1.0, look_ahead=False, use_sim_time=True)
+    assert bench.node.get_clock().ros_time_is_active
+    wait_until(lambda: around(bench).level == DiagnosticStatus.WARN)
+    assert around(bench).message.startswith("use_sim_time is true, and nobody publishes /clock")
+    assert "nobody publishes /clock" in capfd.readouterr().err
+    camera = bench.node._conversation._parts.camera
+
+    def show() -> float:
+        before = camera.frames
+        bench.image_publisher.publish(rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header(stamp=stamp())))
+        wait_until(lambda: camera.frames > before)
+        return time.monotonic()
+
+    def stamp():
+        return bench.client.get_clock().now().to_msg()
+
+    wait_until(lambda: bench.image_publisher.get_subscription_count() > 0)
+    shown = show()
+    assert bench.ground("the mug")[0] == SUCCEEDED
+    wait_until(lambda: time.monotonic() - shown > 1.1)
+    result = bench.ground("the mug")[1]
+    assert result.error_code == Code.NO_IMAGE and "old" in result.error_msg
+    # A clock that is there and stands still is a pause: nothing moves in that world.
+    clock = bench.client.create_publisher(Clock, "/clock", 10)
+    wait_until(lambda: around(bench).level == DiagnosticStatus.OK)
+    stamp = lambda: surroundings_time  # noqa: E731
+    surroundings_time = camera._frame.message.header.stamp.__class__(sec=50)
+    clock.publish(Clock(clock=surroundings_time))
+    wait_until(lambda: camera._now() == 50.0)
+    shown = show()
+    wait_until(lambda: time.monotonic() - shown > 1.1)
+    assert bench.ground("the mug")[0] == SUCCEEDED
+    # The simulator has gone.
+    bench.client.destroy_publisher(clock)
+    wait_until(lambda: bench.ground("the mug")[1].error_code == Code.NO_IMAGE)
+
+
+def test_a_topic_of_another_type_is_told_in_the_log_the_result_and_on_diagnostics(make_bench, elsewhere, capfd):
+    bench = make_bench(camera=False, wait_for_image_s=0.05)
+    wait_until(lambda: around(bench).level == DiagnosticStatus.OK)
+    driver = elsewhere("driver")
+    wrong = driver.create_publisher(CompressedImage, "image", 1)
+    told = "/image carries sensor_msgs/msg/CompressedImage, and the node takes sensor_msgs/msg/Image there"
+    wait_until(lambda: told in around(bench).message)
+    assert told in capfd.readouterr().err
+    result = bench.ground("the mug")[1]
+    assert result.error_code == Code.NO_IMAGE and told in result.error_msg
+    driver.destroy_publisher(wrong)
+    wait_until(lambda: around(bench).level == DiagnosticStatus.OK)
+
+
+def test_what_to_do_about_a_compressed_topic(domain):
+    node = Node("listener")
+    node.create_publisher(CompressedImage, "/cam/image_raw/compressed", 1)
+    node.create_publisher(String, "/cam/info", 1)
+    wait_until(lambda: surroundings.another_type(node, "/cam/image_raw/compressed", surroundings.IMAGE))
+    text = surroundings.another_type(node, "/cam/image_raw/compressed", surroundings.IMAGE)
+    assert text.endswith("remap `image` to /cam/image_raw, and /cam/image_raw/compressed is taken by itself")
+    assert not surroundings.another_type(node, "/cam/info", "std_msgs/msg/String")
+    text = surroundings.another_type(node, "/cam/info", "sensor_msgs/msg/CameraInfo")
+    assert text == ("/cam/info carries std_msgs/msg/String, and the node takes sensor_msgs/msg/CameraInfo there: remap it to"
+                    " a topic of that type")  # fmt: skip
+    node.destroy_node()
+
+
+def test_a_remap_of_the_action_is_followed_on_every_distribution(domain):
+    """Jazzy's rcl remaps topics and services only."""
+    node = ClueNode(lambda settings: ScriptedGrounder(), namespace="/clue",
+                    cli_args=["--ros-args", "-r", "ground:=/pick/find"])  # fmt: skip
+    spinner, client = Spinner(node), ClueClient(action="/pick/find")
+    try:
+        for transition in ("configure", "activate"):
+            spinner.call(getattr(node, f"trigger_{transition}"))
+        outcome = client.ground("the mug", image=rgb_to_image(np.zeros((48, 64, 3), np.uint8), Header()))
+        assert outcome.ok, outcome
+    finally:
+        spinner.call(node.stop_dialogues)
+        spinner.close()
+        client.close()
+        node.destroy_node()
+
+
+def test_troubles_of_both_kinds_in_one_process_are_told(make_bench, elsewhere, capfd):
+    """rclpy refuses another severity from the same line of code, and the exception would end the node."""
+    bench = make_bench(camera=False)
+    driver = elsewhere("driver")
+    driver.create_publisher(CompressedImage, "image", 1)
+    wait_until(lambda: around(bench).level == DiagnosticStatus.WARN)
+    elsewhere("clue")
+    wait_until(lambda: around(bench).level == DiagnosticStatus.ERROR)
+    log = capfd.readouterr().err
+    assert "/image carries sensor_msgs/msg/CompressedImage" in log and "2 nodes are named /clue" in log
+    assert bench.ground("the mug")[1].error_code != Code.NONE, "the node goes on"
