@@ -70,7 +70,8 @@ def open_video(source: str, size: Optional[Tuple[int, int]] = None, picture_s: f
         VideoError: there is no such source, or it gives no frame.
     """
     source = source.strip()
-    device = DEVICE.match(source)
+    # Persistent names such as /dev/v4l/by-id/usb-… are links to the device.
+    device = DEVICE.match(os.path.realpath(source) if source.startswith("/dev/") else source)
     if device:
         return _Capture(int(device[2]), f"camera {source}", size, is_live=True)
     if STREAM.match(source):
@@ -81,7 +82,7 @@ def open_video(source: str, size: Optional[Tuple[int, int]] = None, picture_s: f
     if path.is_file():
         return _Capture(str(path), f"video {path}", None, is_live=False)
     raise VideoError(
-        f"{source!r} is no source of pictures: give a camera's number (0) or device (/dev/video0), an address"
+        f"{_without_password(source)!r} is no source of pictures: give a camera's number (0) or device (/dev/video0), an address"
         " (rtsp://…, http://…), a video file, or a folder of pictures that exists"
     )
 

@@ -78,7 +78,8 @@ class Spinner:
     def call(self, function: Callable[[], Any], limit_s: float = 180.0) -> Any:
         """What `function` gives when run in the executor's thread, where the nodes' own callbacks run.
 
-        Raises what it raises, and TimeoutError after `limit_s` seconds (loading a model takes its time).
+        Raises what it raises, TimeoutError after `limit_s` seconds (loading a model takes its time), and RuntimeError where
+        the thread has ended.
         """
         done = threading.Event()
         task = self.executor.create_task(function)

@@ -15,7 +15,7 @@ from clue_ros.data.problems import BrokenImageError
 from clue_ros.simulation.meshes import lathe
 from clue_ros.simulation.own_files import (MAX_TRIANGLES, OwnObjectError, broken, inside, mujoco_module, read_text,
                                            read_texture)
-from clue_ros.simulation.own_objects import Surface
+from clue_ros.simulation.own_objects import CLEAREST, Surface
 
 VISUAL_GROUPS = (0, 1, 2)  # geom groups that MuJoCo's viewer shows; collision geoms are in others by custom
 _GEOM_DEFAULT = (.5, .5, .5, 1.0)
@@ -109,6 +109,11 @@ def compiled_surfaces(spec, path: Path) -> Tuple[List[Surface], List[str]]:
 
 
 def _surface(mj, model, geom: int) -> Optional[Surface]:
+    surface = _opaque(mj, model, geom)
+    return None if surface is None else replace(surface, alpha=max(CLEAREST, float(_rgba(model, geom)[3])))
+
+
+def _opaque(mj, model, geom: int) -> Optional[Surface]:
     kind, size, image = model.geom_type[geom], model.geom_size[geom], _image_of(mj, model, geom)
     rgb = tuple(float(v) for v in _rgba(model, geom)[:3])
     if image is not None:

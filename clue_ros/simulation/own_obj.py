@@ -13,10 +13,9 @@ from clue_ros.data.images import ImageRoot
 from clue_ros.data.problems import BrokenImageError
 from clue_ros.simulation.own_files import OwnObjectError, inside, mujoco_module, read_text, read_texture
 from clue_ros.simulation.own_mjcf import compiled_surfaces
-from clue_ros.simulation.own_objects import Surface
+from clue_ros.simulation.own_objects import CLEAREST, Surface
 
 MAX_LOOKS = 64  # of one object; each is a mesh of its own in every copy
-CLEAREST = .1  # what is wholly transparent cannot be seen, and nobody can ask for it
 GREY = (.6, .6, .6)
 
 

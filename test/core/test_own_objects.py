@@ -329,6 +329,12 @@ def test_transparency_is_read_from_both_keys(tmp_path, mtl, alpha):
     assert surface.alpha == pytest.approx(alpha)
 
 
+def test_a_model_may_be_of_glass_too(tmp_path):
+    (tmp_path / "cup.xml").write_text(MJCF.replace('rgba=".06 .18 .72 1"/>\n<geom type="sphere"',
+                                                   'rgba=".06 .18 .72 .25"/>\n<geom type="sphere"'))
+    assert sorted(s.alpha for s in load_objects(tmp_path)[0].surfaces) == pytest.approx([.25, 1.0])
+
+
 def test_a_transparency_that_is_none_is_refused(tmp_path):
     pane(tmp_path, "window", "d glass")
     with pytest.raises(OwnObjectError, match="'d glass' is no transparency"):

@@ -117,10 +117,19 @@ def test_what_cannot_be_opened_says_what_to_do(source, cure):
         open_video(source)
 
 
+def test_a_persistent_name_is_the_device_that_it_links_to(monkeypatch):
+    monkeypatch.setattr("os.path.realpath", lambda path: "/dev/video985" if "by-id" in path else path)
+    with pytest.raises(VideoError, match="no /dev/video985"):
+        open_video("/dev/v4l/by-id/usb-Camera-video-index0")
+
+
 def test_a_password_in_an_address_is_not_repeated():
     with pytest.raises(VideoError) as caught:
         open_video("http://user:secret@127.0.0.1:9/none")
     assert "secret" not in str(caught.value) and "127.0.0.1:9" in str(caught.value)
+    with pytest.raises(VideoError) as caught:
+        open_video("srt://user:secret@camera/none")
+    assert "secret" not in str(caught.value)
 
 
 def test_damaged_files_and_empty_folders_say_so(tmp_path):
