@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from clue_ros.evaluation.classification import figures_at, fitted_threshold
 from clue_ros.training.ablation import Variant, ablate, table

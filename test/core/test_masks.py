@@ -24,7 +24,7 @@ from clue_ros.training.features import features_of
 from clue_ros.training.mask_queries import MaskQuery, mask_queries, relevant_to
 from clue_ros.training.mask_stage import BaseReader, MaskScenes, MaskSettings, MaskTrainer, soft_label
 from clue_ros.training.recipe import DataSettings, TrainConfig
-from clue_ros.training.scene_data import first_scenes, load
+from clue_ros.training.scene_data import load
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.types import Box, InvalidExpressionError, ModelLoadError, NoMaskError

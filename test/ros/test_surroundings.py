@@ -89,17 +89,14 @@ def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_sa
     assert "nobody publishes /clock" in capfd.readouterr().err
     camera = bench.node._conversation._parts.camera
 
-    def show() -> float:
+    def show(stamp) -> float:
         before = camera.frames
-        bench.image_publisher.publish(rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header(stamp=stamp())))
+        bench.image_publisher.publish(rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header(stamp=stamp)))
         wait_until(lambda: camera.frames > before)
         return time.monotonic()
 
-    def stamp():
-        return bench.client.get_clock().now().to_msg()
-
     wait_until(lambda: bench.image_publisher.get_subscription_count() > 0)
-    shown = show()
+    shown = show(bench.client.get_clock().now().to_msg())
     assert bench.ground("the mug")[0] == SUCCEEDED
     wait_until(lambda: time.monotonic() - shown > 1.1)
     result = bench.ground("the mug")[1]
@@ -107,11 +104,10 @@ def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_sa
     # A clock that is there and stands still is a pause: nothing moves in that world.
     clock = bench.client.create_publisher(Clock, "/clock", 10)
     wait_until(lambda: around(bench).level == DiagnosticStatus.OK)
-    stamp = lambda: surroundings_time  # noqa: E731
-    surroundings_time = camera._frame.message.header.stamp.__class__(sec=50)
-    clock.publish(Clock(clock=surroundings_time))
+    standing = camera._frame.message.header.stamp.__class__(sec=50)
+    clock.publish(Clock(clock=standing))
     wait_until(lambda: camera._now() == 50.0)
-    shown = show()
+    shown = show(standing)
     wait_until(lambda: time.monotonic() - shown > 1.1)
     assert bench.ground("the mug")[0] == SUCCEEDED
     # The simulator has gone.
