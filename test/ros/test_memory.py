@@ -23,7 +23,7 @@ from clue_ros.ros.spinning import Spinner
 
 WEIGHTS = Path(clue_ros.__file__).parent / "models" / "tabletop" / "model.safetensors"
 CYCLES = 8
-# The first life fills the heap, the second finds its holes; from then on nothing may grow but by chance.
+# The first lives fill the heap and find its holes; from then on nothing may grow but by chance.
 SETTLED, MAX_GROWTH_MB = 4, 10.0
 
 
