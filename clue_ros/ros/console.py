@@ -224,18 +224,7 @@ class Console(Node):
 
 def main(args: Optional[List[str]] = None) -> int:
     """Serves until SIGINT or SIGTERM; 2 where it may not or cannot listen as it is told."""
-
-    def make() -> Console:
-        node = Console()
-        try:
-            node.start()
-        except BaseException:
-            node.close()
-            node.destroy_node()
-            raise
-        return node
-
-    return spinning.run("console", make, args)
+    return spinning.run("console", Console, args)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,9 @@ class Focus(Node):
         cameras.add(CameraInfo, info_topic(self), self._on_info, qos_profile_sensor_data)
         self.create_subscription(String, "focus_on", self._on_instruction, 10)
         self._thread = threading.Thread(target=self._work, name="focus_model", daemon=True)
+
+    def start(self) -> None:
+        """Loads the model, and looks from then on, in a thread of its own."""
         self._thread.start()
 
     def close(self) -> None:
@@ -99,7 +102,8 @@ class Focus(Node):
             self._wake.notify()
         if self.loads_still:
             return
-        self._thread.join(10.0)
+        if self._thread.is_alive():
+            self._thread.join(10.0)
         if not self._thread.is_alive() and self._grounder is not None:
             self._grounder.close()
 

@@ -55,6 +55,7 @@ def measure(width: int, height: int, mode: str, frames: int = FRAMES) -> Dict[st
     pixels = rng.integers(0, 250, (height, width, 3), np.uint8)
     images = [array_to_image(pixels + np.uint8(n), "bgr8", Header(frame_id="camera")) for n in range(4)]
     node = Focus(lambda settings: Spot())
+    node.start()
     node.get_logger().set_level(LoggingSeverity.WARN)
     try:
         if mode != PASSES:

@@ -88,6 +88,10 @@ class Person(Node):
 
         timer = self.create_timer(THINKING_S, once)
 
+    def start(self) -> None:
+        """A person at the terminal is read from now on."""
+        self._mind.start()
+
     def close(self) -> None:
         self._mind.close()
 
@@ -114,6 +118,9 @@ class Script:
         self._stage = Stage(person.seed)
         self._episode: Any = None
         self._simulated: Any = None
+
+    def start(self) -> None:
+        """It begins when it sees a scene."""
 
     def on_scene(self, index: int) -> None:
         from clue_ros.evaluation.episode_runner import person_rng
@@ -146,6 +153,8 @@ class Typist:
         self._pending = b""
         self._prompts: "queue.Queue[str]" = queue.Queue()
         self._thread = threading.Thread(target=self._serve, name="terminal", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def on_scene(self, index: int) -> None:
@@ -160,7 +169,8 @@ class Typist:
 
     def close(self) -> None:
         self._closed = True
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._thread.join(2.0)
 
     def _serve(self) -> None:
         while not self._closed:

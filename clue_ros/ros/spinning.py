@@ -127,8 +127,12 @@ def run(
     """main() of a program that is one node: makes it, spins it, closes it.
 
     0, also after any number of signals; 2 with one sentence on stderr where arguments or parameters make no sense, or where
-    the node's `failure` (a ClueError) is set when it is done. A node's `close()` is called at its end. If its `loads_still` is true then, the process ends here: a thread that loads
-    a model cannot be stopped, and Python would end in the midst of it.
+    the node's `failure` (a ClueError) is set when it is done. A node's `close()` is called at its end. If its
+    `loads_still` is true then, the process ends here: a thread that loads a model cannot be stopped, and Python would end
+    in the midst of it.
+
+    A node starts its threads in `start()`, not while it is made: a signal in the midst of making leaves nobody who could
+    end them, and they would talk to a context that is gone.
     """
     node: Optional[Node] = None
     leftover = False
@@ -139,6 +143,9 @@ def run(
         stop = init(args)
         with stop.making():
             node = make_node()
+            start = getattr(node, "start", None)
+            if start is not None:
+                start()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         spin(node, executor, stop)

@@ -34,7 +34,7 @@ HOLD_HZ = 5.0  # a picture that stands still is sent again so often: a frame mus
 
 
 class Webcam(Node):
-    """Reads in a thread of its own, because a camera blocks until its next frame. Raises ClueError for bad parameters."""
+    """Reads in a thread of its own after start(): a camera blocks until its next frame. ClueError for bad parameters."""
 
     def __init__(self, **kwargs) -> None:
         super().__init__("webcam", **kwargs)
@@ -68,11 +68,15 @@ class Webcam(Node):
         self._end = threading.Event()
         self.done = False  # spinning.run ends then
         self._thread = threading.Thread(target=self._play, name="webcam", daemon=True)
+
+    def start(self) -> None:
+        """Publishes from now on."""
         self._thread.start()
 
     def close(self) -> None:
         self._end.set()
-        self._thread.join(5.0)
+        if self._thread.is_alive():
+            self._thread.join(5.0)
         self._video.close()
 
     def _open(self) -> Video:

@@ -298,6 +298,7 @@ def test_words_from_elsewhere_stay_words(console, pages):
         history=[{"id": HOSTILE, "expression": HOSTILE, "outcome": HOSTILE}],
         connection={**QUIET["connection"], "advice": HOSTILE, "model": HOSTILE},
     )
+    wait_until(lambda: console.viewers == 1)  # a note is for who looks now
     console.note(HOSTILE)
     page.locator(".turn").get_by_text(HOSTILE).first.wait_for()
     page.locator("#notes").get_by_text(HOSTILE).wait_for()

@@ -56,6 +56,7 @@ def picture():
 def rig(domain):
     grounder = Relevant()
     node, client = Focus(lambda settings: grounder), Node("focus_client")
+    node.start()
     got, infos = [], []
     client.create_subscription(Image, "image_focused", got.append, qos_profile_sensor_data)
     client.create_subscription(CameraInfo, "camera_info_focused", infos.append, qos_profile_sensor_data)
@@ -182,6 +183,7 @@ def test_a_model_without_a_mask_head_or_none_at_all_ends_the_program_with_the_re
 def test_frames_pass_through_while_the_model_loads(domain, picture):
     go, grounder = threading.Event(), Relevant()
     node, client, got = Focus(lambda settings: go.wait(20.0) and grounder), Node("focus_client"), []
+    node.start()
     client.create_subscription(Image, "image_focused", got.append, qos_profile_sensor_data)
     images = client.create_publisher(Image, "image", qos_profile_sensor_data)
     client.create_timer(0.05, lambda: images.publish(rgb_to_image(picture, Header())))

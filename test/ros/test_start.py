@@ -279,6 +279,26 @@ def test_a_signal_while_a_node_is_made_ends_it_there(begin, capfd):
     assert code == 0 and time.monotonic() - begun < 5.0 and "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "program, arguments",
+    [(webcam.Webcam, ("source:=.",)), (focus.Focus, ()), (console.Console, ("port:=0",)), (person.Person, ("mode:=me",)),
+     (tabletop_camera.TabletopCamera, ())],
+)  # fmt: skip
+def test_a_signal_at_the_end_of_making_leaves_no_thread_behind(begin, monkeypatch, tmp_path, program, arguments):
+    """Nobody could end it: a camera's thread then talks to a context that is gone."""
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("picture.png", np.zeros((48, 64, 3), np.uint8))
+    before = set(threading.enumerate())
+
+    def make():
+        node = program()
+        os.kill(os.getpid(), signal.SIGINT)
+        return node
+
+    code, _ = begin(make, *(word for argument in arguments for word in ("-p", argument)))
+    assert code == 0 and set(threading.enumerate()) <= before
+
+
 def test_stdout_of_any_encoding():
     text = "from clue_ros.terminal import any_encoding; any_encoding(); print('a · b')"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, env={

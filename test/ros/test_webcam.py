@@ -74,6 +74,7 @@ def watch(domain):
         listener.create_subscription(Image, "image", images.append, qos_profile_sensor_data)
         listener.create_subscription(CameraInfo, "camera_info", infos.append, qos_profile_sensor_data)
         node = Webcam(parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()])
+        node.start()
         closing.append(lambda: (node.close(), node.destroy_node()))
         spinner = Spinner(listener, node)
         closing.append(spinner.close)
