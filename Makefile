@@ -48,7 +48,7 @@ test: setup-with-docs
 	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)
 
 bench: setup  ## tables on the terminal, out/ros_overhead.json, out/bench.json and out/bench.csv
-	@scripts/run.sh python -m clue_ros.ros.overhead
+	@scripts/run.sh python -m clue_ros.ros.lab.overhead
 	@scripts/run.sh clue bench --json out/bench.json $(ARGS)
 
 faults: setup  ## table on the terminal, out/faults.json and out/faults.csv

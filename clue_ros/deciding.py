@@ -13,10 +13,10 @@ import numpy as np
 from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
 from clue_ros.ambiguity.readers import AmbiguityReader, Reading
 from clue_ros.ambiguity.regions import competing_regions
-from clue_ros.candidates import choose_candidate
-from clue_ros.dialogue.questions import OPEN_QUESTION, is_broken, misleading_words, tidy
 from clue_ros.geometry import clip_box
+from clue_ros.language.questions import OPEN_QUESTION, is_broken, misleading_words, tidy
 from clue_ros.location import bins_to_box
+from clue_ros.perception.selection import choose_candidate
 from clue_ros.prompt import CLARIFY, build_prefix
 from clue_ros.types import Ambiguity, Box, Decision, Outcome, Turn
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence

@@ -92,3 +92,14 @@ def _to_eight_bits(values: np.ndarray, sample_bits: int) -> np.ndarray:
     else:
         full = next((scale for scale in scales if peak <= scale), peak)
     return (np.clip(values / full, 0.0, 1.0) * 255.0).round().astype(np.uint8)
+
+
+def box_iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes in the same pixel frame, in [0, 1]; 0 when either is empty."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    intersection = width * height
+    union = Box(*a).area + Box(*b).area - intersection
+    return float(intersection / union) if union > 0 else 0.0

@@ -201,7 +201,7 @@ class Grounder:
         OutOfMemoryError, Cancelled.
         """
         from clue_ros.chat.run import chat
-        from clue_ros.stock.perception import StockImage
+        from clue_ros.perception.perception import StockImage
 
         encoded = self.encode(image)
         return chat(self._backbone, StockImage(_NO_PIXELS, encoded, encoded.detections), question, should_stop)

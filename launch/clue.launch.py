@@ -14,13 +14,13 @@ parameter to `params_file`, and without one to the node's default (config/clue.y
 
 import sys
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
-from clue_ros.ros import launching
-from clue_ros.ros.dds_profile import profile_variables
+from clue_ros.ros.running import launching
+from clue_ros.ros.running.dds_profile import profile_variables
+from launch import LaunchDescription
 
 ARGUMENTS = {
     "namespace": ("clue", "Namespace of the node and its topics, within the one that is pushed; one for each robot or camera"),

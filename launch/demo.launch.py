@@ -12,15 +12,15 @@ another scene:
 import sys
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from clue_ros.ros import launching
-from clue_ros.ros.dds_profile import profile_variables
+from clue_ros.ros.running import launching
+from clue_ros.ros.running.dds_profile import profile_variables
+from launch import LaunchDescription
 
 ARGUMENTS = {
     "namespace": ("clue", "Namespace of all of it, within the one that is pushed"),

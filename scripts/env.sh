@@ -53,7 +53,7 @@ export RMW_IMPLEMENTATION="${RMW_IMPLEMENTATION:-rmw_fastrtps_cpp}"
 export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
 # With its default profile Fast DDS lost 97 % of best-effort 640x480 images. Fast DDS 2 (Jazzy and before) reads the one name
 # alone, Fast DDS 3 (Kilted) the other, and warns of the first; a profile that you chose under either name stays
-# (clue_ros/ros/dds_profile.py decides alike).
+# (clue_ros/ros/running/dds_profile.py decides alike).
 _clue_profile="${FASTDDS_DEFAULT_PROFILES_FILE:-${FASTRTPS_DEFAULT_PROFILES_FILE:-$_clue_root/config/fastdds_shm.xml}}"
 case "${ROS_DISTRO:-${CLUE_ROS:-kilted}}" in
   foxy|galactic|humble|iron|jazzy) export FASTRTPS_DEFAULT_PROFILES_FILE="${FASTRTPS_DEFAULT_PROFILES_FILE:-$_clue_profile}" ;;

@@ -1,4 +1,4 @@
-"""What can be wrong with a bag; what can be wrong with an image in it is in clue_ros/image_messages.py. Every text says
+"""What can be wrong with a bag; what can be wrong with an image in it is in clue_ros/images/messages.py. Every text says
 what to do."""
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ def _camera(view: Any, settings: RecordSettings, begin: int, end: int, rng: np.r
 def _exchanges(view: Any, episode: Any, rng: np.random.Generator) -> List[Tuple[str, str]]:
     """(question, answer) pairs until the teacher's robot knows which one is meant."""
     from clue_ros.simulation.person import SimulatedPerson
-    from clue_ros.simulation.referring import ImageSize
+    from clue_ros.simulation.scene import ImageSize
     from clue_ros.simulation.teacher import best_question
 
     if episode.truth != "ambiguous":

@@ -1,7 +1,7 @@
 """A bag through the Grounder and the node's own rules of a conversation, offline, at the bag's clock.
 
 Who is answered, corrected, replaced or ignored is decided by dialogue/turn_taking.py, as in the node. Which image counts
-is as in ros/grounding.py: the newest frame, if it is not older than `max_image_age_s` by its stamp, else the next one that
+is as in ros/serving/grounding.py: the newest frame, if it is not older than `max_image_age_s` by its stamp, else the next one that
 is young enough within `wait_for_image_s`; it is encoded once a dialogue. Limits of time count in the bag's time, also
 behind its last message. The model is taken to need no time: a decision stands before the next message comes. So nothing
 depends on the machine, and two replays give the same.
@@ -20,7 +20,7 @@ from clue_ros.dialogue.acts import REMEMBERED, Act, Begin, Cause, Dialogue, Igno
 from clue_ros.dialogue.regrounding import Regrounding
 from clue_ros.dialogue.session import Continue, DialogueSession, Finish, Policy, Step
 from clue_ros.dialogue.turn_taking import TurnTaking
-from clue_ros.image_messages import UnsupportedEncodingError
+from clue_ros.images.messages import UnsupportedEncodingError
 from clue_ros.types import Answer, ClueError, Decision, InvalidImageError
 
 

@@ -13,7 +13,7 @@ from clue_ros.bags.events import NS, Event, Frame, Heard, Pointed
 from clue_ros.bags.reading import Bag, Message, Topics
 from clue_ros.bags.said import Said, times
 from clue_ros.bags.truth import Truth, parse_truth
-from clue_ros.image_messages import message_to_rgb
+from clue_ros.images.messages import message_to_rgb
 from clue_ros.types import Answer
 
 
@@ -78,7 +78,7 @@ def _heard(bag: Bag, message: Message) -> Heard:
 
 
 def _pointed(bag: Bag, message: Message, optical: Optional[str]) -> Pointed:
-    """By the rule of ros/pointing.py: in the image's own frame, or without one, a z of 0 means pixels."""
+    """By the rule of ros/serving/pointing.py: in the image's own frame, or without one, a z of 0 means pixels."""
     decoded = bag.decode(message)
     frame, point = decoded.header.frame_id.lstrip("/"), decoded.point
     if not all(math.isfinite(value) for value in (point.x, point.y, point.z)):

@@ -18,7 +18,7 @@ from clue_ros.bags.said import Said
 from clue_ros.bags.stream import events_of, seconds_of, words_of
 from clue_ros.bags.truth import Truth, assign, read_truths, score
 from clue_ros.evaluation.episode_runner import Score
-from clue_ros.evaluation.metrics import mean, median, wilson_interval
+from clue_ros.measures.metrics import mean, median, wilson_interval
 from clue_ros.types import Box, Decision
 
 Row = Dict[str, Any]

@@ -11,7 +11,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
 from clue_ros.types import Box
 
 SAME_IOU = 0.5  # two boxes that overlap so much are one candidate

@@ -22,8 +22,8 @@ from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.likeness import speaks_of_likeness, things_alike
 from clue_ros.belief.pointing import check_within, is_pointed, likelihoods, outside, pointed_place
 from clue_ros.dialogue.phrases import speaks_of_place
-from clue_ros.dialogue.questions import OPEN_QUESTION
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
+from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.prompt import check_expression, check_turns
 from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, Outcome, Turn
 
@@ -170,8 +170,8 @@ class BeliefGrounder:
 
     def _things(self, image, should_stop) -> Sequence[Any]:
         """What stands there, as for chat: asked once an image, and kept with it."""
-        from clue_ros.chat.inventory import look_around
-        from clue_ros.stock.perception import Perception, StockImage
+        from clue_ros.perception.inventory import look_around
+        from clue_ros.perception.perception import Perception, StockImage
 
         return look_around(Perception(self._backbone), StockImage(_NO_PIXELS, image, image.detections),
                            self._grounder.vocabulary, should_stop)

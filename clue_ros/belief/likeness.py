@@ -1,6 +1,6 @@
 """The words "another one like this" and a gesture: which things are like the one that is pointed at.
 
-Pure: what stands there comes from the model's inventory (chat/inventory.py: a kind, a colour and a box for everything that
+Pure: what stands there comes from the model's inventory (perception/inventory.py: a kind, a colour and a box for everything that
 it sees). Of the ways that were tried on the embedded model this one knows best what a thing is: it compares answers to all
 kinds and all colours, instead of asking about one box. Alike is the same kind of the same colour; where there is none, the
 same kind. A kind or a colour that the words name ("a blue one like this", "the mug like this") stands above the example's.
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple
 from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.pointing import likelihoods, outside, pointed_place
 from clue_ros.belief.questions import ANYTHING, COLORS, SAME_THING, noun_of
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
 from clue_ros.prompt import clean
 from clue_ros.types import Answer, Box
 
 if TYPE_CHECKING:
-    from clue_ros.chat.inventory import Thing
+    from clue_ros.perception.inventory import Thing
 
 BESIDE = 0.05  # of the image's width: a gesture so near to a thing still means it
 _WISH = r"(?<!would )(?<!\bi )(?<!'d )(?<!\bid )(?<!you )"  # "I would like this one" is about the thing itself

@@ -16,10 +16,10 @@ import numpy as np
 
 from clue_ros.belief.belief import Belief, information_gain
 from clue_ros.dialogue.phrases import choice
-from clue_ros.dialogue.questions import options
-from clue_ros.stock.phrase import parse_description, parse_instruction
-from clue_ros.stock.positions import choose
-from clue_ros.stock.reply import Verdict, read_reply
+from clue_ros.language.phrase import parse_description, parse_instruction
+from clue_ros.language.positions import choose
+from clue_ros.language.questions import options
+from clue_ros.language.reply import Verdict, read_reply
 from clue_ros.types import Box, Turn
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.pointing import is_pointed, likelihoods, outside
 from clue_ros.belief.reader import ModelReader
-from clue_ros.candidates import attention_lift
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
+from clue_ros.perception.selection import attention_lift
 from clue_ros.prompt import check_expression, clean
 from clue_ros.types import Box, Decision, Turn
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Dict, Optional, Tuple
 
+from clue_ros.language.positions import DIRECTION_OF
 from clue_ros.prompt import clean
 from clue_ros.simulation.words import ANY_NOUN, COLOR_WORDS, NOUNS, PLURALS
-from clue_ros.stock.positions import DIRECTION_OF
 
 _ANY = frozenset((*ANY_NOUN, "things", "objects", "ones", "items", "everything", "anything", "something", "stuff"))
 # Words that a question may hold and that select nothing.

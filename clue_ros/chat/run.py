@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from clue_ros.chat import caption, tabletop
 from clue_ros.chat.answer import GroundedAnswer, Writer
-from clue_ros.chat.inventory import look_around
 from clue_ros.chat.question import understand
+from clue_ros.perception.inventory import look_around
+from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import check_expression
-from clue_ros.stock.perception import Perception, StockImage
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Tuple
 
 from clue_ros.chat.answer import GroundedAnswer, Writer
-from clue_ros.chat.inventory import THING, Thing
 from clue_ros.chat.question import Kind, Question, plural
+from clue_ros.language.positions import place_in_image
+from clue_ros.perception.inventory import THING, Thing
 from clue_ros.simulation.words import NOUNS
-from clue_ros.stock.positions import place_in_image
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 OUTER_THIRD = 1 / 3  # of the image: what lies there is "on the left"

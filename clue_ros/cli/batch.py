@@ -14,7 +14,7 @@ from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.pointing import from_numbers
 from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import load_grounder
-from clue_ros.photos import read_photo
+from clue_ros.images.photos import read_photo
 from clue_ros.types import Answer, Box, ClueError, Turn
 
 _FIELDS = ("image", "expression", "turns", "pointing")

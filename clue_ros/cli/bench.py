@@ -43,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from clue_ros.bench.order import Order, busy
-    from clue_ros.bench.results import Results
-    from clue_ros.bench.run import devices, run_all
-    from clue_ros.bench.table import print_report
+    from clue_ros.lab.bench.order import Order, busy
+    from clue_ros.lab.bench.results import Results
+    from clue_ros.lab.bench.run import devices, run_all
+    from clue_ros.lab.bench.table import print_report
     from clue_ros.version import VERSION
 
     warning = busy()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clue_ros.cli.ground import write_picture
 from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
-from clue_ros.photos import read_photo
+from clue_ros.images.photos import read_photo
 
 EXAMPLES = """examples:
   clue chat table.png "what is on the table?"

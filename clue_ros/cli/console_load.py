@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from clue_ros.ros.console_load import PAGES, measure
+    from clue_ros.ros.lab.console_load import PAGES, measure
     from clue_ros.types import ClueError
 
     if args.pages < 1 or args.rounds < 1 or args.seconds <= 0 or not 0.2 <= args.rate <= 30:

@@ -1,4 +1,4 @@
-"""`clue curve`: what machine-made dialogues add to few true ones, by the same training at each count (finetune/curve.py)."""
+"""`clue curve`: what machine-made dialogues add to few true ones, by the same training at each count (lab/curve.py)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from clue_ros.data.formats import open_data
-    from clue_ros.finetune.curve import Comparison, compare
     from clue_ros.finetune.recipe import FinetuneConfig, read_config
+    from clue_ros.lab.curve import Comparison, compare
 
     if min(args.counts) < 0 or (args.steps is not None and args.steps < 1):
         raise ClueError("--counts must be 0 or more, --steps 1 or more")

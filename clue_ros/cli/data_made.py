@@ -53,9 +53,10 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
 def run_filter(args: argparse.Namespace) -> int:
     from collections import Counter
 
-    from clue_ros.annotation.suitability import Suitability, classes_of, rejected
-    from clue_ros.data.instances import open_pictures, to_line
-    from clue_ros.data.problems import Problems
+    from clue_ros.data.instances import to_line
+    from clue_ros.data.pictures import open_pictures
+    from clue_ros.lab.annotation.suitability import Suitability, classes_of, rejected
+    from clue_ros.problems import Problems
 
     problems, counts = Problems(), Counter()
     model = Suitability.fit(open_pictures(args.sorted, images=args.images, problems=problems))
@@ -80,10 +81,10 @@ def run_filter(args: argparse.Namespace) -> int:
 def run_dialogues(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from clue_ros.annotation.maker import KEPT, Output, make
-    from clue_ros.data.instances import detect, open_pictures
-    from clue_ros.data.problems import Problems
+    from clue_ros.data.pictures import detect, open_pictures
     from clue_ros.evaluation.subject import Subject
+    from clue_ros.lab.annotation.maker import KEPT, Output, make
+    from clue_ros.problems import Problems
 
     if min(args.per_image, args.max_questions + 1) < 1 or (args.count is not None and args.count < 1):
         raise ClueError("--count and --per-image must be 1 or more, --max-questions 0 or more")
@@ -128,11 +129,11 @@ def _oracle_name(args: argparse.Namespace, form: str, subject) -> str:
 
 
 def _maker(args: argparse.Namespace, subject, oracle: str):
-    from clue_ros.annotation.maker import Maker
-    from clue_ros.annotation.paraphrase import CommandParaphraser, FileParaphraser
-    from clue_ros.annotation.roles import NamingCaptioner, OptionPerson
     from clue_ros.data.sample import Sample
     from clue_ros.evaluation.oracle import choose_oracle
+    from clue_ros.lab.annotation.maker import Maker
+    from clue_ros.lab.annotation.paraphrase import CommandParaphraser, FileParaphraser
+    from clue_ros.lab.annotation.roles import NamingCaptioner, OptionPerson
 
     captioner = NamingCaptioner(subject)
     if oracle == "options":

@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from clue_ros.bags.reading import Bag, TopicNames, choose_topics
     from clue_ros.bags.events import ReplaySettings
+    from clue_ros.bags.reading import Bag, TopicNames, choose_topics
     from clue_ros.bags.said import parse_said, read_said
     from clue_ros.bags.stream import words_of
     from clue_ros.bags.suite import evaluate_bag, save, summarise

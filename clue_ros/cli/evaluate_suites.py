@@ -187,7 +187,7 @@ def print_results(results: Any) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from clue_ros.evaluation.results import by_condition, shown
+    from clue_ros.measures.results import by_condition, shown
 
     console = Console()
     console = console if console.is_terminal else Console(width=180)  # piped output keeps whole lines
@@ -216,7 +216,7 @@ def print_results(results: Any) -> None:
 
 def _cells(measure: Any) -> Sequence[str]:
     """Value, count and goal of a figure under one condition."""
-    from clue_ros.evaluation.results import goal_text, shown
+    from clue_ros.measures.results import goal_text, shown
 
     if measure is None:
         return "", "", ""

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
     from tqdm import tqdm
 
-    from clue_ros.evaluation import extents
+    from clue_ros.lab import extents
     from clue_ros.version import VERSION
 
     if args.objects < 1 or min(args.size) < 64 or not 0 <= args.trim <= 20:

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from tqdm import tqdm
 
-    from clue_ros.ros.faults.rows import VERDICTS, Check, Rows
-    from clue_ros.ros.faults.run import chosen, run_all
+    from clue_ros.ros.lab.faults.rows import VERDICTS, Check, Rows
+    from clue_ros.ros.lab.faults.run import chosen, run_all
 
     faults = chosen([name.strip() for name in args.only.split(",") if name.strip()])
     rows = Rows("faults", args.json, args.csv or args.json.with_suffix(".csv"))

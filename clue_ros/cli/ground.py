@@ -17,8 +17,8 @@ from clue_ros.belief.grounder import QUESTION_POLICIES, BeliefGrounder
 from clue_ros.belief.pointing import from_numbers, pointed_place
 from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
-from clue_ros.photos import read_photo
 from clue_ros.dialogue.phrases import describe_answer
+from clue_ros.images.photos import read_photo
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
 
 EXAMPLES = """examples:

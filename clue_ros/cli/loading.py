@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from clue_ros.sample_bits import CHOICES as SAMPLE_BITS
+from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.types import ClueError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
-from clue_ros.photos import read_photo
+from clue_ros.images.photos import read_photo
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
     from tqdm import tqdm
 
-    from clue_ros.evaluation.positions import CASES, COLUMNS, measure
+    from clue_ros.lab.positions import CASES, COLUMNS, measure
     from clue_ros.types import ClueError
 
     if args.cards < 1:

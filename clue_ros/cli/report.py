@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from clue_ros.evaluation.report_page import page
-    from clue_ros.evaluation.results import load
+    from clue_ros.measures.results import load
 
     text = page([load(path) for path in args.results], args.title)
     try:

@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from tqdm import tqdm
 
-    from clue_ros.ros.faults.rows import Rows
-    from clue_ros.ros.faults.soak import soak
+    from clue_ros.ros.lab.faults.rows import Rows
+    from clue_ros.ros.lab.faults.soak import soak
 
     rows = Rows("soak", args.json, args.csv or args.json.with_suffix(".csv"))
 

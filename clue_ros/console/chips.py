@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import List, Sequence, Tuple
 
-from clue_ros.dialogue.questions import options
+from clue_ros.language.questions import options
 from clue_ros.types import Box
 
 MAX_CHIPS = 6

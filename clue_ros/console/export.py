@@ -15,6 +15,7 @@ from clue_ros.console.pictures import Pictures, ids_in
 from clue_ros.console.state import ConsoleState
 from clue_ros.version import VERSION
 
+
 def _figure(value: Any) -> str:
     """0.12; a dash for what a robot could not say as a number."""
     return f"{value:.2f}" if isinstance(value, (int, float)) else "–"

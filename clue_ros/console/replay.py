@@ -1,6 +1,6 @@
 """Recordings as pages step through them: a bag played to the model once more, episode by episode, step by step.
 
-    recording = open_recording(Path("recordings/kitchen"), load)
+    recording = read_bag(Path("recordings/kitchen"), grounder)
 
 Only what the operator named when the console started can be opened; pages know ids and numbers. Runs of `clue evaluate`
 are in replay_runs.py. Each step is the state of the dialogue after one more line of the robot, made by the same
@@ -17,14 +17,13 @@ import numpy as np
 
 from clue_ros.bags.errors import BagError
 from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Played
-from clue_ros.bags.formats import METADATA, STORAGE_SUFFIXES
 from clue_ros.bags.reading import Bag, TopicNames, choose_topics
 from clue_ros.bags.replay import Replay
 from clue_ros.bags.stream import events_of
-from clue_ros.console.dialogues import PERSON, ROBOT, SPEECH, Dialogues, Found, Reading
+from clue_ros.console.dialogues import ROBOT, SPEECH, Dialogues, Found, Reading
 from clue_ros.console.pictures import Pictures, encode_frame, pack, to_grey
 from clue_ros.console.requests import RequestError
-from clue_ros.types import Box, ClueError, Decision
+from clue_ros.types import Box, Decision
 
 OPEN_AT_ONCE = 16  # episodes whose pictures are kept
 
@@ -82,21 +81,6 @@ class Recorded:
     def close(self) -> None:
         self.pictures.settle(self._end)
         self.pictures.close()
-
-
-def open_recording(path: Path, load: Callable[[], Any]) -> Recorded:
-    """A bag, or a run of `clue evaluate` or of the demo. load: gives the Grounder that a bag is played to; a run needs none.
-
-    Raises ClueError: it is neither, or cannot be read.
-    """
-    from clue_ros.console.replay_runs import read_run
-
-    path = Path(path)
-    if path.suffix in (*STORAGE_SUFFIXES, ".bag") or (path / METADATA).is_file():
-        return read_bag(path, load())
-    if path.exists():
-        return read_run(path)
-    raise ClueError(f"{path} is not there: give a bag, or the output folder or file of clue evaluate or of the demo")
 
 
 def tell(lines: Sequence[Told], frame: Optional[int], source: str = SPEECH) -> Steps:
@@ -198,5 +182,3 @@ def reading_of(decision: Decision, frame: Optional[int], pictures: Pictures) -> 
         regions, frame, heat,
     )  # fmt: skip
 
-
-__all__ = ["Episode", "PERSON", "Recorded", "Told", "open_recording", "read_bag", "reading_of", "tell"]

@@ -6,12 +6,19 @@
 """
 
 from clue_ros.data.formats import open_data
-from clue_ros.data.images import ImageArray, ImageFile
 from clue_ros.data.pairs import RevealingPair, revealing_pairs
-from clue_ros.data.problems import (BrokenDataError, BrokenImageError, DataError, MissingDataError, PickleRefusedError,
-                                    Problems, UnsafePathError)
 from clue_ros.data.sample import Label, Sample
 from clue_ros.data.stream import SampleStream
+from clue_ros.images.files import ImageArray, ImageFile
+from clue_ros.problems import (
+    BrokenDataError,
+    BrokenImageError,
+    DataError,
+    MissingDataError,
+    PickleRefusedError,
+    Problems,
+    UnsafePathError,
+)
 
 __all__ = ["BrokenDataError", "BrokenImageError", "DataError", "ImageArray", "ImageFile", "Label", "MissingDataError",
            "PickleRefusedError", "Problems", "RevealingPair", "Sample", "SampleStream", "UnsafePathError", "open_data",

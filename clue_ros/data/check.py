@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from clue_ros.data.images import digest, header_size, verify_image
-from clue_ros.data.problems import BrokenDataError, BrokenImageError, Kind, Place, Problems
 from clue_ros.data.sample import Sample, is_empty, is_outside
 from clue_ros.data.source import Source
 from clue_ros.data.stream import target_problem
+from clue_ros.images.files import digest, header_size, verify_image
+from clue_ros.problems import BrokenDataError, BrokenImageError, Kind, Place, Problems
 from clue_ros.prompt import clean
 
 _BATCH = 256  # samples whose images are decoded side by side

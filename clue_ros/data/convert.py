@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Callable, Optional, TextIO
 
 from clue_ros.data.jsonl import to_line
-from clue_ros.data.problems import BrokenImageError, Kind, Place, Problems
 from clue_ros.data.stream import SampleStream
+from clue_ros.problems import BrokenImageError, Kind, Place, Problems
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from clue_ros.data.invig import PATTERN as INVIG_PATTERN
 from clue_ros.data.invig import InvigSource
 from clue_ros.data.it2p import AMBIGUOUS, It2pSource
 from clue_ros.data.jsonl import JsonLinesSource
-from clue_ros.data.problems import DataError, MissingDataError
 from clue_ros.data.refcoco import PATTERNS as REFCOCO_PATTERNS
 from clue_ros.data.refcoco import RefCocoSource, refuse_pickle
 from clue_ros.data.source import Source, files_named
 from clue_ros.data.table import TableSource
 from clue_ros.data.textfiles import json_object, read_lines
+from clue_ros.problems import DataError, MissingDataError
 
 FORMATS = ("invig", "it2p", "refcoco", "csv", "jsonl", "scenes")
 _PEEK = 20  # lines

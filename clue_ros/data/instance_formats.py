@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from clue_ros.data.formats import open_data
-from clue_ros.data.images import ImageRoot, image_file, size_of
 from clue_ros.data.instances import Instance, Picture, usable
-from clue_ros.data.problems import BrokenDataError, MissingDataError, Place, Problems
 from clue_ros.data.sample import box_of
 from clue_ros.data.source import reporting, split_in
 from clue_ros.data.stream import SampleStream
 from clue_ros.data.textfiles import json_object, read_json_arrays, read_lines
+from clue_ros.images.files import ImageRoot, image_file, size_of
+from clue_ros.problems import BrokenDataError, MissingDataError, Place, Problems
 from clue_ros.types import Box
 
 MAX_SIDECAR = 64 << 20  # bytes of one image's annotation file

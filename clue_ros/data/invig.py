@@ -12,12 +12,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
-from clue_ros.data.images import ImageRoot, image_file, size_of
-from clue_ros.data.problems import MissingDataError, Place, Problems
 from clue_ros.data.sample import Label, Sample, boxes_of
-from clue_ros.data.source import (Record, Source, expression_of, field_of, files_named, first_folder, reporting,
-                                  split_in, texts_of)
+from clue_ros.data.source import (
+    Record,
+    Source,
+    expression_of,
+    field_of,
+    files_named,
+    first_folder,
+    reporting,
+    split_in,
+    texts_of,
+)
 from clue_ros.data.textfiles import count_lines, json_object, read_lines
+from clue_ros.images.files import ImageRoot, image_file, size_of
+from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.types import Answer, Turn
 
 PATTERN = "invig*_anns.jsonl"

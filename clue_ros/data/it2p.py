@@ -13,11 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
-from clue_ros.data.images import ImageFile, ImageRoot, image_file
-from clue_ros.data.problems import Kind, MissingDataError, Place, Problems, UnsafePathError
 from clue_ros.data.sample import Label, Sample, point_of
 from clue_ros.data.source import Record, Source, expression_of, reporting
 from clue_ros.data.textfiles import read_lines, text_of
+from clue_ros.images.files import ImageFile, ImageRoot, image_file
+from clue_ros.problems import Kind, MissingDataError, Place, Problems, UnsafePathError
 from clue_ros.prompt import clean
 
 AMBIGUOUS = "script_ambiguous"

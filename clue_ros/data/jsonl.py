@@ -13,12 +13,12 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from clue_ros.data.images import ImageRoot, image_file, size_of
-from clue_ros.data.problems import MissingDataError, Place, Problems
 from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of
 from clue_ros.data.source import Record, Source, expression_of, field_of, reporting, split_in, split_name, texts_of
 from clue_ros.data.table import label_of
 from clue_ros.data.textfiles import count_lines, json_object, read_lines
+from clue_ros.images.files import ImageRoot, image_file, size_of
+from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.prompt import MAX_CHARACTERS
 from clue_ros.types import Answer, Box, Turn
 

@@ -15,12 +15,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from clue_ros.data.images import ImageRoot, image_file, size_of
-from clue_ros.data.problems import BrokenDataError, MissingDataError, PickleRefusedError, Place, Problems
 from clue_ros.data.sample import Label, Sample, box_of
-from clue_ros.data.source import (Record, Source, expression_of, field_of, files_named, first_folder, reporting,
-                                  split_in, split_name)
+from clue_ros.data.source import (
+    Record,
+    Source,
+    expression_of,
+    field_of,
+    files_named,
+    first_folder,
+    reporting,
+    split_in,
+    split_name,
+)
 from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, read_lines
+from clue_ros.images.files import ImageRoot, image_file, size_of
+from clue_ros.problems import BrokenDataError, MissingDataError, PickleRefusedError, Place, Problems
 from clue_ros.types import Box
 
 PATTERNS = ("*refs*.json", "*refcoco*.json", "*refcoco*.jsonl")

@@ -12,7 +12,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from clue_ros.data.images import ImageArray, ImageFile
+from clue_ros.images.files import ImageArray, ImageFile
 from clue_ros.types import Box, Turn
 
 _NUMBER_TYPES = frozenset((int, float))  # not bool

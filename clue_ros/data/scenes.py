@@ -12,14 +12,14 @@ from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from clue_ros.data.images import ImageRoot, image_file, size_of
-from clue_ros.data.problems import MissingDataError, Place, Problems
 from clue_ros.data.sample import Label, Sample, box_of, is_empty, point_of
 from clue_ros.data.source import Record, Source, reporting, split_in, texts_of
 from clue_ros.data.textfiles import count_lines, json_object, read_lines
+from clue_ros.images.files import ImageRoot, image_file, size_of
+from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.simulation import language
-from clue_ros.simulation.referring import ImageSize, Reference, absent_references, enumerate_references
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.referring import Reference, absent_references, enumerate_references
+from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
 from clue_ros.simulation.words import learn_nouns
 from clue_ros.types import Answer, Turn

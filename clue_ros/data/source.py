@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from clue_ros.data.images import ImageRoot
-from clue_ros.data.problems import BrokenImageError, Kind, MissingDataError, Place, Problems, UnsafePathError
 from clue_ros.data.sample import Sample
+from clue_ros.images.files import ImageRoot
+from clue_ros.problems import BrokenImageError, Kind, MissingDataError, Place, Problems, UnsafePathError
 from clue_ros.prompt import MAX_CHARACTERS, check_expression
 from clue_ros.types import InvalidExpressionError
 

@@ -8,9 +8,9 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.data.problems import BrokenImageError, DataError, Kind, MissingDataError, Place, Problems
 from clue_ros.data.sample import Sample, is_empty, is_unusable
 from clue_ros.data.source import Record, Source, hashed_split, split_name
+from clue_ros.problems import BrokenImageError, DataError, Kind, MissingDataError, Place, Problems
 
 
 class SampleStream:

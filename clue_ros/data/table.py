@@ -12,11 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
-from clue_ros.data.images import ImageRoot, image_file
-from clue_ros.data.problems import MissingDataError, Place, Problems
 from clue_ros.data.sample import Label, Sample
 from clue_ros.data.source import Record, Source, expression_of, reporting, split_in, split_name
 from clue_ros.data.textfiles import read_table, text_of
+from clue_ros.images.files import ImageRoot, image_file
+from clue_ros.problems import MissingDataError, Place, Problems
 
 COLUMNS = {"image": ("image", "image_path", "filename", "file"),
            "instruction": ("instruction", "expression", "command", "text"),

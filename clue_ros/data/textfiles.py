@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
-from clue_ros.data.problems import BrokenDataError
+from clue_ros.problems import BrokenDataError
 
 MAX_LINE = 16 << 20  # bytes of one line
 MAX_ELEMENT = 64 << 20  # characters of one element of a JSON array

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import List, Optional, Tuple
 
-from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import End, Policy
 from clue_ros.dialogue.stopping import after_stop, is_stop
+from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.types import Answer, Box, Decision, Turn
 
 QUESTION = OPEN_QUESTION  # what the robot would have asked: the words of a correction answer it

@@ -13,8 +13,8 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from clue_ros.dialogue.correction import QUESTION, Concluded, Correction, Kind, reopen, understand
 from clue_ros.dialogue.phrases import choice
-from clue_ros.dialogue.questions import options as options_of
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
+from clue_ros.language.questions import options as options_of
 from clue_ros.types import Answer, Box, Decision, Outcome, Turn
 
 SAME_IOU = 0.3  # boxes that overlap so much are one thing: two boxes of it need not be exact

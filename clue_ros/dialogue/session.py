@@ -24,11 +24,20 @@ from enum import Enum
 from typing import List, Optional, Sequence, Tuple, Union
 
 from clue_ros.dialogue import phrases
-from clue_ros.dialogue.questions import OPEN_QUESTION
 from clue_ros.dialogue.steps import (
-    PERSON, ROBOT, Ask, Continue, End, Finish, Ignored, Policy, Step, Utterance,
+    PERSON,
+    ROBOT,
+    Ask,
+    Continue,
+    End,
+    Finish,
+    Ignored,
+    Policy,
+    Step,
+    Utterance,
 )  # fmt: skip
 from clue_ros.dialogue.stopping import after_stop, is_stop
+from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.types import Answer, Decision, Outcome, Turn
 
 __all__ = [

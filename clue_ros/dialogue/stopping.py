@@ -21,7 +21,17 @@ from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, T
 from clue_ros.dialogue.complaints import asks, complains, denies, goes_wrong
 from clue_ros.dialogue.plain_words import BREAK, beginning, in_sentences, plain_words
 from clue_ros.dialogue.stopping_words import (
-    DROP, FILLER_PHRASES, FILLERS, GO_ON, GREETINGS, HALT, NO_GERUNDS, NO_NAMES, NO_TAILS, TAKES_OBJECT, TURNING,
+    DROP,
+    FILLER_PHRASES,
+    FILLERS,
+    GO_ON,
+    GREETINGS,
+    HALT,
+    NO_GERUNDS,
+    NO_NAMES,
+    NO_TAILS,
+    TAKES_OBJECT,
+    TURNING,
 )  # fmt: skip
 
 _HARD = frozenset("stop stopp halt freeze abort whoa woah quit terminate emergency estop".split())

@@ -23,8 +23,21 @@ from dataclasses import replace
 from typing import Any, Callable, Iterable, List, Optional, Tuple
 
 from clue_ros.dialogue.acts import (
-    MAX_CHARACTERS, Acts, Admit, Begin, Cause, Dialogue, Ignore, Instruction, Proceed, Reopening, Rules, Stop, TakeBack,
-    Target, Why,
+    MAX_CHARACTERS,
+    Acts,
+    Admit,
+    Begin,
+    Cause,
+    Dialogue,
+    Ignore,
+    Instruction,
+    Proceed,
+    Reopening,
+    Rules,
+    Stop,
+    TakeBack,
+    Target,
+    Why,
 )  # fmt: skip
 from clue_ros.dialogue.correction import Concluded, Correction, Kind, forbidden, understand
 from clue_ros.dialogue.phrases import names_nothing, speaks_of_place, withdrawn

@@ -13,15 +13,15 @@ from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tup
 import numpy as np
 
 from clue_ros.data.sample import Label, Sample
-from clue_ros.evaluation import classification
-from clue_ros.evaluation.bootstrap import mean, statistic
 from clue_ros.evaluation.grounding_suite import notes_of
-from clue_ros.evaluation.results import Curve, Measure, Results, Series, Table
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
+from clue_ros.measures import classification
+from clue_ros.measures.bootstrap import mean, statistic
+from clue_ros.measures.results import Curve, Measure, Results, Series, Table
 from clue_ros.types import Ambiguity
 
 PAPER_THRESHOLD = 0.5

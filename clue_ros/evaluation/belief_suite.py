@@ -17,11 +17,12 @@ import numpy as np
 
 from clue_ros.belief.grounder import POINTED, BeliefGrounder
 from clue_ros.evaluation import interaction
-from clue_ros.evaluation.metrics import box_iou, mean, wilson_interval
 from clue_ros.evaluation.tabletop_conditions import IN_DISTRIBUTION
 from clue_ros.evaluation.tabletop_instructions import Instruction, instructions, person_for
+from clue_ros.geometry import box_iou
+from clue_ros.measures.metrics import mean, wilson_interval
 from clue_ros.simulation.dataset import ASPECTS
-from clue_ros.simulation.referring import ImageSize
+from clue_ros.simulation.scene import ImageSize
 from clue_ros.types import Answer, Box, ClueError, Outcome, Turn
 
 Row = Dict[str, Any]

@@ -14,17 +14,19 @@ from typing import Any, Container, Dict, Iterator, List, NamedTuple, Optional, S
 
 import numpy as np
 
-from clue_ros.data.instances import Picture, open_pictures
-from clue_ros.data.problems import BrokenImageError, Problems
-from clue_ros.evaluation.bootstrap import Estimate, mean, ratio, statistic
+from clue_ros.data.instances import Picture
+from clue_ros.data.pictures import open_pictures
 from clue_ros.evaluation.grounded_figures import Means, Truth, count, scene_means
-from clue_ros.evaluation.results import Measure, Results, Table
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.evaluation.tabletop_conditions import CONDITIONS, Condition
+from clue_ros.measures.bootstrap import Estimate, mean, ratio, statistic
+from clue_ros.measures.results import Measure, Results, Table
+from clue_ros.problems import BrokenImageError, Problems
 from clue_ros.simulation.dataset import ASPECTS
-from clue_ros.simulation.referring import ImageSize, clearly_visible
+from clue_ros.simulation.referring import clearly_visible
+from clue_ros.simulation.scene import ImageSize
 from clue_ros.simulation.words import NOUNS, PLURALS
 
 EXPLANATION = """The robot answers a question about the picture; phrases of its answer carry boxes. Precision: the share \

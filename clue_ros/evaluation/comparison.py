@@ -7,9 +7,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.evaluation.bootstrap import Estimate, paired_difference
-from clue_ros.evaluation.results import Cell, Table
 from clue_ros.evaluation.rows import FILE, Row, read_rows
+from clue_ros.measures.bootstrap import Estimate, paired_difference
+from clue_ros.measures.results import Cell, Table
 from clue_ros.types import ClueError
 
 Terms = Dict[str, Tuple[Sequence[float], Sequence[float]]]

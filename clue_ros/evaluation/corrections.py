@@ -19,8 +19,10 @@ from clue_ros.dialogue.correction import QUESTION, Concluded
 from clue_ros.dialogue.regrounding import correct
 from clue_ros.dialogue.session import Policy
 from clue_ros.evaluation.episode_runner import FOUND_AT_IOU, EpisodeResult, derive_episode, person_rng, run_episode
-from clue_ros.evaluation.metrics import box_iou, wilson_interval
-from clue_ros.simulation.referring import POSITIONS, ImageSize, Reference, resolve
+from clue_ros.geometry import box_iou
+from clue_ros.measures.metrics import wilson_interval
+from clue_ros.simulation.referring import POSITIONS, Reference, resolve
+from clue_ros.simulation.scene import ImageSize
 from clue_ros.types import Answer, Box, Decision, Turn
 
 KINDS = (1, 2, 3)  # ambiguous by colour, by position, two questions: see derive_episode

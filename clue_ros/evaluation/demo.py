@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import numpy as np
 
 from clue_ros.evaluation.episode_runner import EpisodeResult, derive_episode, failed_result, person_rng, run_episode
-from clue_ros.evaluation.metrics import mean, median, wilson_interval
+from clue_ros.measures.metrics import mean, median, wilson_interval
 from clue_ros.types import ClueError
 
 COLUMNS = (

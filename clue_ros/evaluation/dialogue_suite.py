@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from clue_ros.data.problems import BrokenImageError
 from clue_ros.data.sample import Sample
-from clue_ros.evaluation.bootstrap import Estimate, mean
-from clue_ros.evaluation.dialogue_text import NAMES, MissingLibraryError, text_scores
 from clue_ros.evaluation.grounding_suite import notes_of
-from clue_ros.evaluation.ranking import rank_of_first
-from clue_ros.evaluation.results import Cell, Measure, Results, Table
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
+from clue_ros.measures.bootstrap import Estimate, mean
+from clue_ros.measures.dialogue_text import NAMES, MissingLibraryError, text_scores
+from clue_ros.measures.ranking import rank_of_first
+from clue_ros.measures.results import Cell, Measure, Results, Table
+from clue_ros.problems import BrokenImageError
 from clue_ros.prompt import clean
 from clue_ros.types import InvalidExpressionError
 

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.dialogue.session import Ask, Continue, DialogueSession, Finish, Utterance
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
 from clue_ros.types import Answer, Box, Decision
 
 FOUND_AT_IOU = 0.5  # the field's Acc@0.5: a box counts from this overlap with the truth
@@ -243,7 +243,7 @@ def picture_of(rgb: np.ndarray, result: EpisodeResult, title: str = "") -> np.nd
 
 def _person(view: Any, episode: Any, rng: Optional[np.random.Generator]) -> Any:
     from clue_ros.simulation.person import SimulatedPerson
-    from clue_ros.simulation.referring import ImageSize
+    from clue_ros.simulation.scene import ImageSize
 
     size = ImageSize(view.rgb.shape[1], view.rgb.shape[0])
     return SimulatedPerson(view.objects, episode.target_index, rng or np.random.default_rng(0), size)

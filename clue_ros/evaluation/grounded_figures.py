@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from clue_ros.chat.noun_phrases import singular
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
+from clue_ros.language.noun_phrases import singular
 from clue_ros.prompt import clean
 from clue_ros.simulation.question_reading import reference_of
 from clue_ros.types import Box, ClueError

@@ -14,16 +14,16 @@ from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tup
 
 import numpy as np
 
-from clue_ros.candidates import nearest_candidate
 from clue_ros.data.sample import Label, Sample
-from clue_ros.evaluation.bootstrap import mean
-from clue_ros.evaluation.overlap import THRESHOLDS, accuracy_curve, best_iou
-from clue_ros.evaluation.results import Curve, Measure, Results, Series, Table
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
+from clue_ros.measures.bootstrap import mean
+from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
+from clue_ros.measures.results import Curve, Measure, Results, Series, Table
+from clue_ros.perception.selection import nearest_candidate
 from clue_ros.types import Decision, Outcome, Turn
 
 EXPLANATION = """The robot gives a box for an instruction and the recorded dialogue, and may not ask. Acc@t: the \

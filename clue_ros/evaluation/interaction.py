@@ -9,11 +9,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from clue_ros.evaluation.bootstrap import Estimate, ratio
 from clue_ros.evaluation.episode_runner import FOUND_AT_IOU, EpisodeResult, run_episode
-from clue_ros.evaluation.overlap import THRESHOLDS, accuracy_curve, best_iou
-from clue_ros.evaluation.results import Curve, Measure, Series, Table
 from clue_ros.evaluation.rows import Row
+from clue_ros.measures.bootstrap import Estimate, ratio
+from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
+from clue_ros.measures.results import Curve, Measure, Series, Table
 from clue_ros.types import Box
 
 TRUTHS = ("ambiguous", "clear", "absent", "unknown")

@@ -18,13 +18,12 @@ from clue_ros.evaluation import interaction
 from clue_ros.evaluation.episode_runner import picture_of
 from clue_ros.evaluation.grounding_suite import notes_of
 from clue_ros.evaluation.oracle import Oracle
-from clue_ros.evaluation.results import Results
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-
+from clue_ros.measures.results import Results
 
 EXPLANATION = """A person with one thing in mind says the data set's instruction, the robot asks up to {questions} \
 questions or none, and gives a box. The recorded dialogue is not shown to it. A box is right where its IoU with the \

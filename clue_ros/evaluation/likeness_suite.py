@@ -13,8 +13,9 @@ import numpy as np
 
 from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.evaluation.belief_suite import pixel_of
-from clue_ros.evaluation.metrics import box_iou, wilson_interval
 from clue_ros.evaluation.tabletop_conditions import IN_DISTRIBUTION
+from clue_ros.geometry import box_iou
+from clue_ros.measures.metrics import wilson_interval
 from clue_ros.simulation.dataset import ASPECTS
 from clue_ros.types import Answer, Box, ClueError, Outcome
 

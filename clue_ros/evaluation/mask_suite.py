@@ -17,18 +17,18 @@ from typing import Any, Container, Dict, Iterator, List, Optional, Sequence
 import cv2
 import numpy as np
 
-from clue_ros.evaluation.bootstrap import mean, ratio
-from clue_ros.evaluation.metrics import box_iou
-from clue_ros.evaluation.results import Measure, Results, Table
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
+from clue_ros.geometry import box_iou
 from clue_ros.masks.focus import GROWTH, THRESHOLD, active_pixels, focused
+from clue_ros.measures.bootstrap import mean, ratio
+from clue_ros.measures.results import Measure, Results, Table
 from clue_ros.prompt import CLARIFY
 from clue_ros.simulation.dataset import read_scenes
-from clue_ros.simulation.referring import ImageSize
-from clue_ros.training.mask_queries import MaskQuery, mask_queries
-from clue_ros.training.scene_data import object_from_dict
+from clue_ros.simulation.mask_queries import MaskQuery, mask_queries
+from clue_ros.simulation.scene import ImageSize
+from clue_ros.simulation.scene_data import object_from_dict
 from clue_ros.types import ClueError
 
 EXPLANATION = """RES: the pixels of what a clear instruction means; mIoU over instructions, cIoU over all pixels. \

@@ -16,11 +16,10 @@ import numpy as np
 
 from clue_ros.data.sample import Sample
 from clue_ros.data.textfiles import read_lines
-from clue_ros.evaluation.metrics import box_iou
 from clue_ros.evaluation.subject import Subject
+from clue_ros.geometry import box_iou
 from clue_ros.simulation.person import SimulatedPerson
-from clue_ros.simulation.referring import ImageSize
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.words import learn_nouns
 from clue_ros.types import Answer, Box, ClueError, Turn
 

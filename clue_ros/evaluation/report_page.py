@@ -6,10 +6,10 @@ import base64
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from clue_ros.evaluation import results as form
-from clue_ros.evaluation.plots import svg
 from clue_ros.evaluation.report_template import TABLE, TEMPLATE
-from clue_ros.evaluation.results import Cell, Picture, Results, Table
+from clue_ros.measures import results as form
+from clue_ros.measures.plots import svg
+from clue_ros.measures.results import Cell, Picture, Results, Table
 from clue_ros.types import ClueError
 from clue_ros.version import VERSION
 

@@ -6,12 +6,12 @@ from typing import Any, Callable, Container, Iterator, Optional, Tuple
 
 import numpy as np
 
-from clue_ros.data.problems import BrokenImageError
 from clue_ros.data.sample import Sample
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.samples import Selection, expression_type
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
+from clue_ros.problems import BrokenImageError
 from clue_ros.types import InvalidExpressionError
 
 

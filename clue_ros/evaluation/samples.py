@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from clue_ros.data.formats import open_data
-from clue_ros.data.problems import Problems
 from clue_ros.data.sample import Sample
 from clue_ros.data.source import Source
 from clue_ros.data.stream import SampleStream
-from clue_ros.stock.phrase import COLORS, parse_instruction
+from clue_ros.language.phrase import COLORS, parse_instruction
+from clue_ros.problems import Problems
 
 SHUFFLE_BUFFER = 1000  # records
 

@@ -10,13 +10,13 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 
 from clue_ros.ambiguity.readers import AmbiguityReader
-from clue_ros.evaluation.likelihood import Likelihood, suffix_likelihoods
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder, is_stock
 from clue_ros.location import box_to_text
 from clue_ros.masks.masker import Masker
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
 from clue_ros.types import Box, ClueError, ModelLoadError, Turn
 from clue_ros.vlm.decoding import Branch
+from clue_ros.vlm.likelihood import Likelihood, suffix_likelihoods
 from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
 
 ANSWER = "answer"  # the prompt under which a model plays the person, after PaliGemma's own "answer en {question}"

@@ -8,11 +8,11 @@ from typing import Any, Callable, Container, Dict, Iterator, Optional, Protocol,
 
 import numpy as np
 
-from clue_ros.evaluation.bootstrap import SEED
 from clue_ros.evaluation.comparison import comparable, comparison
-from clue_ros.evaluation.plots import save_plots
-from clue_ros.evaluation.results import Picture, Results, save
 from clue_ros.evaluation.rows import Row, RowStore
+from clue_ros.measures.bootstrap import SEED
+from clue_ros.measures.plots import save_plots
+from clue_ros.measures.results import Picture, Results, save
 
 PICTURES = "pictures"
 GALLERY = 6  # successes, and as many failures

@@ -9,9 +9,8 @@ import numpy as np
 
 from clue_ros.simulation import language
 from clue_ros.simulation.person import SimulatedPerson
-from clue_ros.simulation.referring import (ImageSize, Reference, absent_references, draw_kinds,
-                                           enumerate_references)
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.referring import Reference, absent_references, draw_kinds, enumerate_references
+from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
 
 PER_SCENE = 2  # ambiguous instructions, and as many clear ones

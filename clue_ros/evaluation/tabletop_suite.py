@@ -17,20 +17,19 @@ import numpy as np
 
 from clue_ros.evaluation import interaction
 from clue_ros.evaluation.ambiguity_suite import detector_report, terms, words_of
-from clue_ros.evaluation.bootstrap import mean
-from clue_ros.evaluation.classification import f1_estimate
 from clue_ros.evaluation.episode_runner import picture_of
-from clue_ros.evaluation.metrics import box_iou
 from clue_ros.evaluation.processes import in_processes
-from clue_ros.evaluation.results import Curve, Measure, Results, Table, together
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.evaluation.tabletop_conditions import CONDITIONS, Condition
 from clue_ros.evaluation.tabletop_instructions import SLIP_RATE, instructions, person_for
+from clue_ros.geometry import box_iou
+from clue_ros.measures.bootstrap import mean
+from clue_ros.measures.classification import f1_estimate
+from clue_ros.measures.results import Curve, Measure, Results, Table, together
 from clue_ros.simulation.dataset import ASPECTS
-from clue_ros.simulation.referring import ImageSize
-from clue_ros.simulation.scene import Scene
+from clue_ros.simulation.scene import ImageSize, Scene
 from clue_ros.types import Box
 
 SCENES = 500

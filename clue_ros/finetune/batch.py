@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from clue_ros.data import BrokenImageError, ImageArray, ImageFile
-from clue_ros.data.problems import Kind, Place, Problems
 from clue_ros.finetune.examples import Example, ExampleStream
 from clue_ros.finetune.features import FeatureCache
 from clue_ros.geometry import to_square
+from clue_ros.problems import Kind, Place, Problems
 from clue_ros.vlm.tokens import PromptTokens
 
 IGNORE = -100

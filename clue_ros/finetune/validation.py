@@ -9,12 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from clue_ros.evaluation.classification import area_under_curve, figures_at, fitted_threshold, rates_at
 from clue_ros.finetune.batch import Collator, chunks
 from clue_ros.finetune.examples import Example
 from clue_ros.finetune.features import FrozenVision
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, FinetuneError, JointTask
+from clue_ros.measures.classification import area_under_curve, figures_at, fitted_threshold, rates_at
 
 HIGHER_IS_BETTER = ("f1", "auc", "accuracy", "token_accuracy")
 

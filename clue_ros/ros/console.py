@@ -23,13 +23,13 @@ from clue_ros.console.export import export_html
 from clue_ros.console.pictures import Pictures
 from clue_ros.console.server import PORT, ConsoleServer, Settings
 from clue_ros.console.state import ConsoleState
-from clue_ros.ros import overrides, spinning
-from clue_ros.ros.console_ears import CameraEars, DialogueEars
-from clue_ros.ros.console_goals import ConsoleGoals, Tell, open_dialogue
-from clue_ros.ros.console_health import ConsoleHealth
-from clue_ros.ros.loading import ModelSettings, load_grounder
-from clue_ros.ros.messages import box_to_msg
-from clue_ros.sample_bits import CHOICES as SAMPLE_BITS
+from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
+from clue_ros.ros.operator.ears import CameraEars, DialogueEars
+from clue_ros.ros.operator.goals import ConsoleGoals, Tell, open_dialogue
+from clue_ros.ros.operator.health import ConsoleHealth
+from clue_ros.ros.running import overrides, spinning
+from clue_ros.ros.running.loading import ModelSettings, load_grounder
+from clue_ros.ros.wire.messages import box_to_msg
 from clue_ros.srv import Answer
 from clue_ros.types import ClueError
 
@@ -188,7 +188,7 @@ class Console(Node):
         wanted = [path for path in paths if path]
         if not wanted:
             return {}
-        from clue_ros.console.replay import open_recording
+        from clue_ros.console.recordings import open_recording
 
         grounders: List[Any] = []
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from clue_ros.console.server import PORT
-from clue_ros.ros.stop_signals import Interrupted, StopSignals
+from clue_ros.ros.running.stop_signals import Interrupted, StopSignals
 from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 
@@ -71,7 +71,7 @@ def start(children: Any, options: argparse.Namespace) -> None:
 
 def from_here(source: str) -> str:
     """A relative path made absolute, because the processes work in another folder; other sources as they are."""
-    from clue_ros.video import DEVICE
+    from clue_ros.images.video import DEVICE
 
     path = Path(source).expanduser()
     return str(path.resolve()) if path.exists() and not DEVICE.match(source) else source
@@ -99,7 +99,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def _main(options: argparse.Namespace, stop: StopSignals) -> int:
-    from clue_ros.ros import demo_processes as processes
+    from clue_ros.ros.demonstration import processes as processes
 
     try:
         domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
@@ -119,7 +119,7 @@ def _main(options: argparse.Namespace, stop: StopSignals) -> int:
 
 def _watch(children: Any, options: argparse.Namespace, stop: StopSignals) -> int:
     """Until Ctrl-C, or until a process dies."""
-    from clue_ros.ros import spinning
+    from clue_ros.ros.running import spinning
 
     spinning.init(stop=stop)
     scenes = _Scenes(options.scene_s, options.episode)
@@ -152,7 +152,7 @@ class _Scenes:
         if every_s > 0:
             from std_msgs.msg import UInt32
 
-            from clue_ros.ros.scripted_scene import LATCHED
+            from clue_ros.ros.demonstration.scripted_scene import LATCHED
 
             self._message = UInt32
             self._node = rclpy.create_node("scenes", namespace=NAMESPACE)

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Optional
 from rich.console import Console
 from rich.markup import escape
 
-from clue_ros.ros.stop_signals import Interrupted, StopSignals
+from clue_ros.ros.running.stop_signals import Interrupted, StopSignals
 from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 
@@ -61,7 +61,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> int:
     console.print(f"[bold]clue_ros demo[/] · seed {options.seed} · starting three ROS 2 nodes …")
-    from clue_ros.ros import demo_processes as processes
+    from clue_ros.ros.demonstration import processes as processes
 
     try:
         domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
@@ -113,9 +113,9 @@ class Demo:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
 
-        from clue_ros.ros import spinning
-        from clue_ros.ros.demo_watch import Watcher
-        from clue_ros.ros.scripted_scene import Stage
+        from clue_ros.ros.demonstration.scripted_scene import Stage
+        from clue_ros.ros.demonstration.watch import Watcher
+        from clue_ros.ros.running import spinning
 
         spinning.init(stop=self._stop)
         self._stage = Stage(self._options.seed)
@@ -151,7 +151,7 @@ class Demo:
 
     def _wait_for_the_node(self) -> None:
         """Until the node is active, or has tried to be."""
-        from clue_ros.ros.lifecycle import CONFIGURING
+        from clue_ros.ros.running.lifecycle import CONFIGURING
 
         asked: List[Any] = []
         label = ""

@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from clue_ros.ros.stop_signals import Interrupted, StopSignals
+from clue_ros.ros.running.stop_signals import Interrupted, StopSignals
 from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 from clue_ros.visualization.part_pictures import card
@@ -59,7 +59,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> int:
     wanted = {name: PARTS[name] for name in (options.only or PARTS)}
-    from clue_ros.ros import demo_processes as processes
+    from clue_ros.ros.demonstration import processes as processes
 
     model = str(Path(options.model).resolve()) if options.model else ""
     options.model = model
@@ -82,9 +82,9 @@ def _play(options: argparse.Namespace, console: Console, children: Any, wanted: 
           stop: StopSignals) -> int:
     import rclpy
 
-    from clue_ros.ros import spinning
-    from clue_ros.ros.demo_robot import Robot
-    from clue_ros.ros.scripted_scene import Stage
+    from clue_ros.ros.demonstration.robot import Robot
+    from clue_ros.ros.demonstration.scripted_scene import Stage
+    from clue_ros.ros.running import spinning
 
     spinning.init([], stop)
     robot, stage, failed = Robot(NAMESPACE, children), Stage(options.seed), 0
@@ -116,7 +116,7 @@ def _write_png(path: Path, rgb: Picture) -> None:
 
 def _lazy(name: str) -> Callable[..., Tuple[str, list, list]]:
     def show(*args: Any) -> Tuple[str, list, list]:
-        from clue_ros.ros import demo_part_shows
+        from clue_ros.ros.demonstration import part_shows as demo_part_shows
 
         return getattr(demo_part_shows, name)(*args)
 

@@ -27,15 +27,15 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from std_msgs.msg import String
 
-from clue_ros.image_messages import image_to_rgb, image_to_samples
+from clue_ros.images.messages import image_to_rgb, image_to_samples
 from clue_ros.masks.focus import MODES, THRESHOLD, active_pixels, focused, smallest_box
-from clue_ros.ros import overrides, spinning
-from clue_ros.ros.adaptive_subscription import AdaptiveSubscriptions
-from clue_ros.ros.camera_topics import info_topic
-from clue_ros.ros.conversions import array_to_image
-from clue_ros.ros.errors import from_load
-from clue_ros.ros.loading import GrounderFactory, ModelSettings, load_grounder
-from clue_ros.ros.sight import difference, thumbnail
+from clue_ros.ros.running import overrides, spinning
+from clue_ros.ros.running.errors import from_load
+from clue_ros.ros.running.loading import GrounderFactory, ModelSettings, load_grounder
+from clue_ros.ros.seeing.sight import difference, thumbnail
+from clue_ros.ros.wire.adaptive_subscription import AdaptiveSubscriptions
+from clue_ros.ros.wire.camera_topics import info_topic
+from clue_ros.ros.wire.conversions import array_to_image
 from clue_ros.types import Box, ClueError, NoMaskError
 
 ENCODINGS = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "mono8": 1, "8UC1": 1}

@@ -19,27 +19,27 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from clue_ros.ros import allocation, overrides, parameters, spinning
-from clue_ros.ros.bonds import Bonds
-from clue_ros.ros.cameras import Cameras
-from clue_ros.ros.chat import Chat
-from clue_ros.ros.conversation import Conversation
-from clue_ros.ros.detect_service import DetectService
-from clue_ros.ros.diagnostics import Diagnostics
-from clue_ros.ros.errors import MissingPackageError
-from clue_ros.ros.frames import Frames
-from clue_ros.ros.ground_action import GroundAction
-from clue_ros.ros.grounding import Parts
-from clue_ros.ros.inference import Inference
-from clue_ros.ros.lifecycle import LiveLifecycleNode
-from clue_ros.ros.loading import GrounderFactory, load_grounder
-from clue_ros.ros.look_ahead import LookAhead
-from clue_ros.ros.outputs import Outputs
-from clue_ros.ros.pointing import Pointing
-from clue_ros.ros.sight import Sight
-from clue_ros.ros.speech import Speech, live_speech_type
-from clue_ros.ros.surroundings import Surroundings
-from clue_ros.ros.voice import Voice, say_action_type
+from clue_ros.ros.running import allocation, overrides, parameters, spinning
+from clue_ros.ros.running.bonds import Bonds
+from clue_ros.ros.running.errors import MissingPackageError
+from clue_ros.ros.running.lifecycle import LiveLifecycleNode
+from clue_ros.ros.running.loading import GrounderFactory, load_grounder
+from clue_ros.ros.running.surroundings import Surroundings
+from clue_ros.ros.seeing.cameras import Cameras
+from clue_ros.ros.seeing.sight import Sight
+from clue_ros.ros.serving.chat import Chat
+from clue_ros.ros.serving.conversation import Conversation
+from clue_ros.ros.serving.detect_service import DetectService
+from clue_ros.ros.serving.diagnostics import Diagnostics
+from clue_ros.ros.serving.ground_action import GroundAction
+from clue_ros.ros.serving.grounding import Parts
+from clue_ros.ros.serving.inference import Inference
+from clue_ros.ros.serving.look_ahead import LookAhead
+from clue_ros.ros.serving.outputs import Outputs
+from clue_ros.ros.serving.pointing import Pointing
+from clue_ros.ros.serving.speech import Speech, live_speech_type
+from clue_ros.ros.serving.voice import Voice, say_action_type
+from clue_ros.ros.wire.frames import Frames
 from clue_ros.types import Cancelled, ClueError
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE

@@ -23,8 +23,8 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from std_msgs.msg import String, UInt32
 
-from clue_ros.ros import overrides, spinning
-from clue_ros.ros.scripted_scene import LATCHED, Stage, closing_of
+from clue_ros.ros.demonstration.scripted_scene import LATCHED, Stage, closing_of
+from clue_ros.ros.running import overrides, spinning
 from clue_ros.srv import Answer
 from clue_ros.types import ClueError
 

@@ -22,13 +22,17 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from clue_ros.ros import node as clue_node
-from clue_ros.ros.camera_topics import info_topic
-from clue_ros.ros.conversions import array_to_image
-from clue_ros.ros.errors import (
-    CODE_NAMES, DialogueEnded, ModelFailedError, NoImageError, UnsupportedEncodingError,
-)  # fmt: skip
-from clue_ros.ros.loading import ModelSettings
+from clue_ros.ros.running.errors import (
+    CODE_NAMES,
+    DialogueEnded,
+    ModelFailedError,
+    NoImageError,
+    UnsupportedEncodingError,
+)
+from clue_ros.ros.running.loading import ModelSettings
 from clue_ros.ros.tabletop_camera import FRAME, camera_info
+from clue_ros.ros.wire.camera_topics import info_topic
+from clue_ros.ros.wire.conversions import array_to_image
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.testing.scenario import DEFAULT, CameraScript, Scenario, load_scenario
 from clue_ros.types import InvalidExpressionError, InvalidImageError, OutOfMemoryError, Turn

@@ -17,10 +17,10 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, UInt32
 
-from clue_ros.ros import overrides, spinning
-from clue_ros.ros.camera_topics import info_topic
-from clue_ros.ros.conversions import array_to_image, rgb_to_image
-from clue_ros.ros.scripted_scene import LATCHED, Stage
+from clue_ros.ros.demonstration.scripted_scene import LATCHED, Stage
+from clue_ros.ros.running import overrides, spinning
+from clue_ros.ros.wire.camera_topics import info_topic
+from clue_ros.ros.wire.conversions import array_to_image, rgb_to_image
 
 FRAME = "camera_color_optical_frame"
 

@@ -22,12 +22,12 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from clue_ros.ros import overrides, spinning
-from clue_ros.ros.calibration_file import read_calibration
-from clue_ros.ros.camera_topics import info_topic
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.images.video import Video, VideoError, open_video
+from clue_ros.ros.running import overrides, spinning
+from clue_ros.ros.wire.calibration_file import read_calibration
+from clue_ros.ros.wire.camera_topics import info_topic
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.types import ClueError
-from clue_ros.video import Video, VideoError, open_video
 
 REOPEN_S = 2.0  # between two tries to open a live source that broke off
 HOLD_HZ = 5.0  # a picture that stands still is sent again so often: a frame must not grow old

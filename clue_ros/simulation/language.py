@@ -13,9 +13,20 @@ import numpy as np
 from clue_ros.simulation.answers import answer  # noqa: F401
 from clue_ros.simulation.paraphrases import instruction, misspell  # noqa: F401
 from clue_ros.simulation.referring import Reference
-from clue_ros.simulation.words import (ANY_NOUN, CLICK_WORDS, COLOR_WORDS, DETECTOR_ANSWERS, DONT_KNOW,  # noqa: F401
-                                       FILLERS, INSTRUCTIONS, NOUNS, ONE_PHRASES, POSITION_PHRASES, RELATION_PHRASES,
-                                       all_words)
+from clue_ros.simulation.words import (  # noqa: F401
+    ANY_NOUN,
+    CLICK_WORDS,
+    COLOR_WORDS,
+    DETECTOR_ANSWERS,
+    DONT_KNOW,
+    FILLERS,
+    INSTRUCTIONS,
+    NOUNS,
+    ONE_PHRASES,
+    POSITION_PHRASES,
+    RELATION_PHRASES,
+    all_words,
+)
 
 
 def plain_instruction(reference: Reference, rng: np.random.Generator) -> str:

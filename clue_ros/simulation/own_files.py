@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from clue_ros.data.images import ImageRoot, read_image
-from clue_ros.data.problems import UnsafePathError
+from clue_ros.images.files import ImageRoot, read_image
+from clue_ros.problems import UnsafePathError
 from clue_ros.types import ClueError
 
 MAX_BYTES = 64 * 2**20  # of an .obj, .mtl or .xml

@@ -16,8 +16,8 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 import yaml
 
-from clue_ros.data.images import ImageRoot
-from clue_ros.data.problems import DataError
+from clue_ros.images.files import ImageRoot
+from clue_ros.problems import DataError
 from clue_ros.simulation.color_names import dominant_color
 from clue_ros.simulation.own_files import OwnObjectError, read_text
 from clue_ros.simulation.own_mjcf import read_mjcf

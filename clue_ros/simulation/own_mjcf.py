@@ -10,11 +10,18 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from clue_ros.data.images import ImageRoot
-from clue_ros.data.problems import BrokenImageError
+from clue_ros.images.files import ImageRoot
+from clue_ros.problems import BrokenImageError
 from clue_ros.simulation.meshes import lathe
-from clue_ros.simulation.own_files import (MAX_TRIANGLES, OwnObjectError, broken, inside, mujoco_module, read_text,
-                                           read_texture)
+from clue_ros.simulation.own_files import (
+    MAX_TRIANGLES,
+    OwnObjectError,
+    broken,
+    inside,
+    mujoco_module,
+    read_text,
+    read_texture,
+)
 from clue_ros.simulation.own_objects import CLEAREST, Surface
 
 VISUAL_GROUPS = (0, 1, 2)  # geom groups that MuJoCo's viewer shows; collision geoms are in others by custom

@@ -9,8 +9,8 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from clue_ros.data.images import ImageRoot
-from clue_ros.data.problems import BrokenImageError
+from clue_ros.images.files import ImageRoot
+from clue_ros.problems import BrokenImageError
 from clue_ros.simulation.own_files import OwnObjectError, inside, mujoco_module, read_text, read_texture
 from clue_ros.simulation.own_mjcf import compiled_surfaces
 from clue_ros.simulation.own_objects import CLEAREST, Surface

@@ -8,9 +8,26 @@ import numpy as np
 
 from clue_ros.simulation.referring import Reference
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
-from clue_ros.simulation.words import (AMONG, ANY_NOUN, CHATTER_AFTER, CHATTER_BEFORE, COLOR_WORDS, DISTRACTED, FILLERS,
-                                       INSTRUCTIONS, MORE_INSTRUCTIONS, MORE_POSITION_PHRASES, NOUNS, ORDINAL_PHRASES,
-                                       ORDINALS, PLURALS, POSITION_PHRASES, RELATION_PHRASES, SIZE_WORDS, all_words)
+from clue_ros.simulation.words import (
+    AMONG,
+    ANY_NOUN,
+    CHATTER_AFTER,
+    CHATTER_BEFORE,
+    COLOR_WORDS,
+    DISTRACTED,
+    FILLERS,
+    INSTRUCTIONS,
+    MORE_INSTRUCTIONS,
+    MORE_POSITION_PHRASES,
+    NOUNS,
+    ORDINAL_PHRASES,
+    ORDINALS,
+    PLURALS,
+    POSITION_PHRASES,
+    RELATION_PHRASES,
+    SIZE_WORDS,
+    all_words,
+)
 
 CORE_SHARE, MORE_SHARE = .55, .22  # of the frequent wordings, and of the other plain ones
 OPPOSITE = {"left": "right", "right": "left", "front": "back", "back": "front", "small": "large", "large": "small"}

@@ -10,8 +10,8 @@ import numpy as np
 from clue_ros.simulation import words
 from clue_ros.simulation.answers import answer, by_another, refusal, reply, restated
 from clue_ros.simulation.question_reading import asks_for, offered
-from clue_ros.simulation.referring import POSITIONS, ImageSize, Reference, resolve
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.referring import POSITIONS, Reference, resolve
+from clue_ros.simulation.scene import ImageSize, SceneObject
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.simulation.relations import RELATIONS, related
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.shapes import CATEGORIES, COLORS, SIZES
 
 POSITIONS = ("left", "right", "front", "back", "middle")
@@ -58,12 +58,6 @@ class Reference:
         if self.category is None:
             return "color_only"
         return "color_category" if self.color else "category"
-
-
-@dataclass(frozen=True)
-class ImageSize:
-    width: int
-    height: int
 
 
 def clearly_visible(item: SceneObject, image: ImageSize) -> bool:

@@ -10,8 +10,7 @@ from math import hypot
 from typing import TYPE_CHECKING, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
-    from clue_ros.simulation.referring import ImageSize
-    from clue_ros.simulation.scene import SceneObject
+    from clue_ros.simulation.scene import ImageSize, SceneObject
     from clue_ros.types import Box
 
 RELATIONS = ("left_of", "right_of", "next_to", "behind", "in_front_of")

@@ -14,15 +14,31 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.simulation.own_objects import OwnObject
-from clue_ros.simulation.shapes import (CATEGORIES, COLORS, HELD_OUT_PAIRS, HELD_OUT_SHAPES, NATURAL_COLORS, SHAPES, SIZES,
-                                        STANDARD, shape_of)
+from clue_ros.simulation.shapes import (
+    CATEGORIES,
+    COLORS,
+    HELD_OUT_PAIRS,
+    HELD_OUT_SHAPES,
+    NATURAL_COLORS,
+    SHAPES,
+    SIZES,
+    STANDARD,
+    shape_of,
+)
 from clue_ros.simulation.textures import SURFACES
 from clue_ros.simulation.variety import PLAIN, Deformation, deformation
 from clue_ros.types import Box
 
-
 MAX_OF_A_KIND = 4  # objects of one category in a random scene
 PATIENCE = 200  # draws without a place for everything, after which one object fewer is tried
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """Of a picture, in pixels."""
+
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,17 @@ import numpy as np
 
 from clue_ros.simulation import language
 from clue_ros.simulation.answers import reply
-from clue_ros.simulation.referring import (CLEAR_SIZE_RATIO, SIZE_CLASSES, ImageSize, Reference, anchors, extreme,
-                                           of_size, position_options)
+from clue_ros.simulation.referring import (
+    CLEAR_SIZE_RATIO,
+    SIZE_CLASSES,
+    Reference,
+    anchors,
+    extreme,
+    of_size,
+    position_options,
+)
 from clue_ros.simulation.relations import related
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.scene import ImageSize, SceneObject
 
 MAX_QUESTIONS = 3
 

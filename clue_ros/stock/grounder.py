@@ -28,11 +28,11 @@ import numpy as np
 
 from clue_ros.belief.likeness import speaks_of_likeness
 from clue_ros.geometry import as_rgb
+from clue_ros.language.phrase import GENERIC_NOUN, parse_instruction
 from clue_ros.masks.masker import Masker
+from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import check_expression, check_turns
 from clue_ros.stock.interpreter import Interpreter, Times, Understanding, timed, wants_to_ask
-from clue_ros.stock.perception import Perception, StockImage
-from clue_ros.stock.phrase import GENERIC_NOUN, parse_instruction
 from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Region, Turn
 from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if

@@ -11,14 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Dict, FrozenSet, Iterator, Sequence, Tuple
 
+from clue_ros.language.describe import (
+    Option,
+    confirmation_for,
+    describing_words,
+    options_for,
+    question_for,
+    tells_apart,
+)
+from clue_ros.language.phrase import COLORS, GENERIC_NOUN, Request, parse_instruction
+from clue_ros.language.positions import choose, position_names
+from clue_ros.language.relations import related
+from clue_ros.language.reply import Reading, Verdict, read_reply
+from clue_ros.perception.candidates import Candidate, matching, nearest, pointed_at, probability_ambiguous, snapped
+from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import MAX_CHARACTERS, clean
-from clue_ros.stock.candidates import Candidate, matching, nearest, pointed_at, probability_ambiguous, snapped
-from clue_ros.stock.describe import Option, confirmation_for, describing_words, options_for, question_for, tells_apart
-from clue_ros.stock.perception import Perception, StockImage
-from clue_ros.stock.phrase import COLORS, GENERIC_NOUN, Request, parse_instruction
-from clue_ros.stock.positions import choose, position_names
-from clue_ros.stock.relations import related
-from clue_ros.stock.reply import Reading, Verdict, read_reply
 from clue_ros.types import Box, Turn
 from clue_ros.vlm.paligemma import StopTest
 from clue_ros.vlm.passes import EncodedImage

@@ -16,10 +16,18 @@ from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from clue_ros.candidates import choose_candidate
 from clue_ros.chat.answer import GroundedAnswer, Writer
+from clue_ros.perception.selection import choose_candidate
 from clue_ros.types import (
-    Ambiguity, Box, Cancelled, Decision, InvalidExpressionError, InvalidImageError, Outcome, Region, Turn,
+    Ambiguity,
+    Box,
+    Cancelled,
+    Decision,
+    InvalidExpressionError,
+    InvalidImageError,
+    Outcome,
+    Region,
+    Turn,
 )  # fmt: skip
 
 MAP_SIZE = 16

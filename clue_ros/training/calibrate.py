@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from clue_ros.ambiguity.gate import calibrated, logit, sigmoid
-from clue_ros.evaluation.bootstrap import statistic
-from clue_ros.evaluation.classification import Bin, calibration_error, figures_at, quiet_threshold, reliability
-from clue_ros.evaluation.metrics import box_iou
-from clue_ros.evaluation.plots import save_plots
-from clue_ros.evaluation.results import Curve, Series
+from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
-from clue_ros.training.queries import scene_states, turns_of
-from clue_ros.training.scene_data import SceneData
+from clue_ros.measures.bootstrap import statistic
+from clue_ros.measures.classification import Bin, calibration_error, figures_at, quiet_threshold, reliability
+from clue_ros.measures.plots import save_plots
+from clue_ros.measures.results import Curve, Series
+from clue_ros.simulation.queries import scene_states, turns_of
+from clue_ros.simulation.scene_data import SceneData
 from clue_ros.types import Answer, Box, Turn
 from clue_ros.vlm.settings import ClueSettings
 

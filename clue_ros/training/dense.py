@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from clue_ros.location import BINS, box_to_bins
-from clue_ros.simulation.referring import ImageSize
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.scene_data import BACKGROUND
 from clue_ros.simulation.shapes import CATEGORIES, COLORS, SIZES
-from clue_ros.training.scene_data import BACKGROUND
 
 CATEGORY_INDEX = {c: i for i, c in enumerate(CATEGORIES)}
 COLOR_INDEX = {c: i for i, c in enumerate(COLORS)}

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.simulation.queries import query_of, scene_states
 from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters
 from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData
@@ -23,7 +24,6 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import packed_logits, packed_maps
 from clue_ros.training.packing import Pack, Packer
-from clue_ros.training.queries import query_of, scene_states
 from clue_ros.training.slot import Slot
 from clue_ros.training.variants import adapted_layers
 from clue_ros.vlm.answers import answer_tokens

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from clue_ros.prompt import CLARIFY
+from clue_ros.simulation.queries import query_of, scene_states
 from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters
 from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData
@@ -19,7 +20,6 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packing import Packer
 from clue_ros.training.parallel import world
-from clue_ros.training.queries import query_of, scene_states
 from clue_ros.training.slot import Slot
 
 NAME = "dialogue"

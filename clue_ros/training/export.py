@@ -14,8 +14,13 @@ from clue_ros.ambiguity.detector import FILE as CNN_FILE
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.masks.head import FILE as MASK_FILE
 from clue_ros.simulation.language import FILLERS
-from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, named_adapter_parameters,
-                                        save_adapter)
+from clue_ros.training.adapters import (
+    LoraSettings,
+    NamedParameters,
+    add_adapter,
+    named_adapter_parameters,
+    save_adapter,
+)
 from clue_ros.training.base import open_base
 from clue_ros.training.detector_stage import DetectorSettings
 from clue_ros.training.loop import load_modules

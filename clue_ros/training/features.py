@@ -13,10 +13,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 import torch
 
-from clue_ros.simulation.referring import ImageSize
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.scene_data import SceneData, augment, mirrored, plain
 from clue_ros.training.device import Device
-from clue_ros.training.scene_data import SceneData, augment, mirrored, plain
 
 
 @dataclass

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import Optional
 
+from clue_ros.simulation.scene_data import SceneData, first_scenes, load
 from clue_ros.training.base import Base, open_base
 from clue_ros.training.device import Device
 from clue_ros.training.export import load_base
 from clue_ros.training.features import FeatureData, compute_features, features_of, fingerprint, made_with
 from clue_ros.training.mask_stage import MaskScenes, MaskSettings
 from clue_ros.training.recipe import TrainConfig, TrainingError
-from clue_ros.training.scene_data import SceneData, first_scenes, load
 from clue_ros.training.slot import Slot
 
 

@@ -20,10 +20,16 @@ import torch.nn.functional as F
 
 from clue_ros.ambiguity.detector import FILE as CNN_FILE
 from clue_ros.ambiguity.detector import AmbiguityDetector
-from clue_ros.evaluation.classification import best_threshold, figures_at
+from clue_ros.measures.classification import best_threshold, figures_at
 from clue_ros.prompt import CLARIFY
-from clue_ros.training.adapters import (LoraSettings, NamedParameters, add_adapter, load_adapter_weights,
-                                        named_adapter_parameters)
+from clue_ros.simulation.queries import Query, query_of, scene_states
+from clue_ros.training.adapters import (
+    LoraSettings,
+    NamedParameters,
+    add_adapter,
+    load_adapter_weights,
+    named_adapter_parameters,
+)
 from clue_ros.training.detector_stage import shaken, verdict_readings
 from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData
@@ -33,7 +39,6 @@ from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import closing_maps, pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer
 from clue_ros.training.parallel import gathered, rank, world
-from clue_ros.training.queries import Query, query_of, scene_states
 from clue_ros.training.slot import Slot
 from clue_ros.training.validation import Validation, chosen_scenes, evaluating, mean_of_batches
 

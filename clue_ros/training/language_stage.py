@@ -15,17 +15,17 @@ import torch
 import torch.nn.functional as F
 
 from clue_ros.location import BINS
+from clue_ros.simulation.queries import scene_queries
+from clue_ros.simulation.scene_data import SceneData
 from clue_ros.training.ahead import Ahead
 from clue_ros.training.dense import location_loss
 from clue_ros.training.device import Device, moved
 from clue_ros.training.features import compute_features, features_of
 from clue_ros.training.loop import Run, load_modules
 from clue_ros.training.optimizer import Optimizer
-from clue_ros.training.parallel import world
 from clue_ros.training.packed import pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer, location_targets
-from clue_ros.training.queries import scene_queries
-from clue_ros.training.scene_data import SceneData
+from clue_ros.training.parallel import world
 from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.validation import Validation, evaluating, held_out, mean_of_batches

@@ -20,16 +20,16 @@ import torch
 from clue_ros.masks.head import FINE, RELEVANCE, MaskHead, MaskQueries
 from clue_ros.masks.loss import dense_ious, dense_losses
 from clue_ros.simulation.dataset import read_scenes
+from clue_ros.simulation.mask_queries import MaskQuery, mask_queries
+from clue_ros.simulation.scene_data import SceneData, augment, plain
 from clue_ros.training.base import Base
 from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData, mirrored_ones
 from clue_ros.training.loop import Run
-from clue_ros.training.mask_queries import MaskQuery, mask_queries
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import closing_maps, image_positions
 from clue_ros.training.packing import Packer
 from clue_ros.training.parallel import world
-from clue_ros.training.scene_data import SceneData, augment, plain
 from clue_ros.training.slot import Slot
 from clue_ros.training.validation import Validation, chosen_scenes, evaluating, mean_of_batches
 from clue_ros.vlm.adapters import Adapter, load_adapters

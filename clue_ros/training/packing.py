@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from clue_ros.location import BINS, token
-from clue_ros.training.queries import Query
+from clue_ros.simulation.queries import Query
 
 IGNORE = -100
 

@@ -12,7 +12,7 @@ from typing import Tuple
 import numpy as np
 import torch
 
-from clue_ros.training.scene_data import MIXED
+from clue_ros.simulation.scene_data import MIXED
 
 
 def partial_features(tower, images: torch.Tensor, share: float) -> Tuple[torch.Tensor, np.ndarray]:

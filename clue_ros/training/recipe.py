@@ -18,13 +18,13 @@ from clue_ros.training.language_stage import LanguageSettings
 from clue_ros.training.mask_stage import MaskSettings
 from clue_ros.training.sweep import SweepSettings
 from clue_ros.training.tabletop_model import TabletopSize
-from clue_ros.training.variants import setting_problems
 from clue_ros.training.validation import HIGHER_IS_BETTER, KEEP, LOWER_IS_BETTER
+from clue_ros.training.variants import setting_problems
 from clue_ros.training.vision import VisionSettings
 from clue_ros.types import ClueError
 
-
 # Of a model from nothing, in order.
+DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate", "mask")
 
 

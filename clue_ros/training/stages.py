@@ -6,21 +6,19 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Optional
 
-from clue_ros.evaluation.classification import figures_at, fitted_threshold
-from clue_ros.training.ablation import Variant, ablate, table
+from clue_ros.measures.classification import figures_at, fitted_threshold
 from clue_ros.training.base import open_base
 from clue_ros.training.detector_stage import DetectorTrainer
 from clue_ros.training.device import Device
 from clue_ros.training.dialogue_stage import train_dialogue
-from clue_ros.training.dwsl import Comparison, DwslSettings, told
 from clue_ros.training.export import export, export_mask, export_variant, write_report
-from clue_ros.training.features import compute_features, fingerprint, made_with
+from clue_ros.training.features import compute_features
 from clue_ros.training.inputs import Inputs
 from clue_ros.training.joint_stage import JointTrainer
 from clue_ros.training.language_stage import language_start, train_language
-from clue_ros.training.mask_stage import MaskSettings, MaskTrainer
+from clue_ros.training.mask_stage import MaskTrainer
 from clue_ros.training.parallel import launch
 from clue_ros.training.progress import Progress
 from clue_ros.training.recipe import TrainConfig, TrainingError, hold_recipe
@@ -76,30 +74,6 @@ class Stages:
     def _steps_of(self, stage: str) -> int:
         settings = getattr(self._config, stage, None)
         return self._with_steps(settings).steps if settings is not None else 0
-
-    def ablate(self, stage: str, variants: Sequence[Variant], configured: Callable[[Sequence[str]], TrainConfig],
-               steps: Optional[int] = None, minutes: Optional[float] = None) -> None:
-        """Train the variants of a stage in OUTPUT/ablate/STAGE and print their table (training/ablation.py)."""
-        if stage == "language":
-            self._inputs.folder("vision")
-        folder = self._output / "ablate" / stage
-        rows = ablate(folder, stage, variants, configured, partial(self._variant, stage), steps, minutes)
-        print(table(stage, rows))
-        print(f"ablations: {folder / 'ablations.json'}, ablations.csv and ablations.png beside it")
-
-    def _variant(self, stage: str, config: TrainConfig, folder: Path) -> None:
-        settings, size = getattr(config, stage), config.size
-        hold_recipe(folder, f"clue train ablate --stage {stage}",
-                    {name: getattr(config, name) for name in (*USED_SECTIONS[stage], "size")})
-        held = self._inputs.scenes(validation=True)
-        if stage == "vision":
-            train_vision(self._inputs.scenes(), folder, settings, size, held, self._slot, self._device, self._start)
-            return
-        vision, made = self._output / "vision", self._output / "language"
-        tower = fingerprint(language_start(vision, folder, settings, size, self._start)[1].model.vision_tower)
-        features = made if made_with(made) == tower else self._output / "ablate" / f"features-{tower}"
-        train_language(self._inputs.scenes(), vision, folder, settings, size, held, self._slot, self._device, features,
-                       self._start)
 
     def vision(self) -> None:
         settings = self._with_steps(self._config.vision)
@@ -247,19 +221,6 @@ class Stages:
         return JointTrainer(base.model, base.tokenizer, self._inputs.features(base, validation), self._output / "joint",
                             self._config.language, self._with_steps(self._config.joint), self._config.lora, base.folder,
                             self._device)
-
-    def dwsl(self) -> None:
-        """Weighted training of the relevance map beside its rivals (training/dwsl.py)."""
-        base = self._inputs.finished_model()
-        opened, settings = open_base(base), DwslSettings()
-        settings = replace(settings, steps=self._steps, judge_steps=self._steps) if self._steps else settings
-        sizes = MaskSettings(scenes=settings.clean + settings.mixed, validation=settings.held)
-        compared = Comparison(opened, self._inputs.mask_scenes(opened, sizes),
-                              self._inputs.mask_scenes(opened, sizes, validation=True), self._output / "dwsl",
-                              settings, self._slot)
-        for line in told(compared.run()):
-            print(line)
-        print(f"comparison: {self._output / 'dwsl' / 'dwsl.json'}")
 
     def _put_mask(self, base: Path, trainer: MaskTrainer) -> None:
         folder = export_mask(base, trainer.run.folder, self._output / "model")

@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
-from clue_ros.evaluation.classification import figures_at, fitted_threshold
+from clue_ros.measures.classification import figures_at, fitted_threshold
+from clue_ros.simulation.queries import query_of, scene_states
+from clue_ros.training.detector_stage import shaken
 from clue_ros.training.features import FeatureData
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import maps_of_layers
 from clue_ros.training.packing import Pack, Packer
-from clue_ros.training.queries import query_of, scene_states
-from clue_ros.training.detector_stage import shaken
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from clue_ros.simulation.scene_data import SceneData
 from clue_ros.training.parallel import rank, summed, world
-from clue_ros.training.scene_data import SceneData
 
 LOWER_IS_BETTER = ("loss", "location", "word", "attention", "box", "bins_off", "ambiguity")
 HIGHER_IS_BETTER = ("category", "color", "size", "word_accuracy", "branch", "mass", "iou50", "accuracy", "f1", "auc",

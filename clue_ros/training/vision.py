@@ -9,7 +9,9 @@ from typing import Dict, Optional
 import numpy as np
 import torch
 
+from clue_ros.location import token
 from clue_ros.simulation.language import all_words
+from clue_ros.simulation.scene_data import SceneData, augment, augmented, mirrored, plain
 from clue_ros.training.base import copy_weights, open_base
 from clue_ros.training.dense import DenseHeads
 from clue_ros.training.device import Device
@@ -17,11 +19,9 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.parallel import world
 from clue_ros.training.partial_view import labels_of_seen, partial_features
-from clue_ros.training.scene_data import SceneData, augment, augmented, mirrored, plain
 from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import TabletopSize, build_model, build_tokenizer, location_rows
 from clue_ros.training.validation import Validation, evaluating, held_out, mean_of_batches
-from clue_ros.location import token
 
 
 @dataclass(frozen=True)

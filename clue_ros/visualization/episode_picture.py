@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
 from clue_ros.types import Ambiguity, Box, Decision, Outcome
 from clue_ros.visualization import overlay, palette
 from clue_ros.visualization.caption_strip import Line, draw_chip, draw_gauge, draw_strip, strip_height

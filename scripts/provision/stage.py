@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-
 DEFAULT_WHEELS = "kilted"
 WHEELS = (DEFAULT_WHEELS, "jazzy")
 

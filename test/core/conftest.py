@@ -52,13 +52,13 @@ def quick_processes(monkeypatch):
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory):
     """A directory as `clue train export` writes it, from untrained stages."""
+    from clue_ros.ambiguity.detector import AmbiguityDetector
     from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters
     from clue_ros.training.detector_stage import DetectorSettings
     from clue_ros.training.export import export, load_base
     from clue_ros.training.loop import Run
     from clue_ros.training.optimizer import Optimizer
     from clue_ros.training.vision import start
-    from clue_ros.ambiguity.detector import AmbiguityDetector
 
     root = tmp_path_factory.mktemp("tiny")
     _, model, _ = start(TINY)

@@ -7,19 +7,20 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from clue_ros.annotation.maker import KEPT, MISSED, UNKNOWN, Maker, Output, make
-from clue_ros.annotation.paraphrase import CommandParaphraser, FileParaphraser, checked
-from clue_ros.annotation.roles import OptionPerson, draw_targets
-from clue_ros.annotation.suitability import Suitability, ambiguity_of, rejected
 from clue_ros.cli.main import main
 from clue_ros.data.examples import draw, make_invig, make_scenes, write_lines
 from clue_ros.data.formats import open_data
-from clue_ros.data.images import ImageFile
-from clue_ros.data.instances import Instance, Picture, open_pictures, to_line
+from clue_ros.data.instances import Instance, Picture, to_line
 from clue_ros.data.pairs import revealing_pairs
-from clue_ros.data.problems import DataError, Kind, Problems
+from clue_ros.data.pictures import open_pictures
 from clue_ros.data.stream import SampleStream
 from clue_ros.grounder import EMBEDDED_MODEL
+from clue_ros.images.files import ImageFile
+from clue_ros.lab.annotation.maker import KEPT, MISSED, UNKNOWN, Maker, Output, make
+from clue_ros.lab.annotation.paraphrase import CommandParaphraser, FileParaphraser, checked
+from clue_ros.lab.annotation.roles import OptionPerson, draw_targets
+from clue_ros.lab.annotation.suitability import Suitability, ambiguity_of, rejected
+from clue_ros.problems import DataError, Kind, Problems
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError
 

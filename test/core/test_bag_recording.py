@@ -10,8 +10,8 @@ import pytest
 
 import clue_ros
 from clue_ros.bags.errors import BagError
-from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics
 from clue_ros.bags.events import NS
+from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics
 from clue_ros.bags.stream import header_stamp
 from clue_ros.bags.suite import evaluate_bag
 from clue_ros.bags.truth import parse_truth

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from clue_ros.bags.errors import BagError, MissingTopicError, TruthError
-from clue_ros.bags.reading import IMAGE, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.events import NS, ReplaySettings
+from clue_ros.bags.reading import IMAGE, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.stream import header_stamp
 from clue_ros.bags.suite import evaluate_bag, save
 from clue_ros.bags.truth import Truth, assign, parse_truth, read_truths
 from clue_ros.cli.main import main
-from clue_ros.image_messages import SUPPORTED_ENCODINGS, ImageMessageError, UnsupportedEncodingError, message_to_rgb
+from clue_ros.images.messages import SUPPORTED_ENCODINGS, ImageMessageError, UnsupportedEncodingError, message_to_rgb
 from clue_ros.testing.bags import GREY, START, image, jpeg, say, write
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box

@@ -13,8 +13,8 @@ from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.pointing import from_numbers, likelihoods, scribble
 from clue_ros.belief.tracker import BeliefTracker
 from clue_ros.dialogue.phrases import speaks_of_place
-from clue_ros.dialogue.questions import options
-from clue_ros.evaluation.metrics import box_iou
+from clue_ros.geometry import box_iou
+from clue_ros.language.questions import options
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Answer, Box, InvalidAnswerError, Outcome, Turn
 from clue_ros.visualization import draw_debug

@@ -14,16 +14,16 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from clue_ros.bench import floor, machine, measure, paligemma2_3b, rows, run
-from clue_ros.bench.machine import Rates, matmul_rate, measure_rates, read_bandwidth
-from clue_ros.bench.memory import peak, reset_peak
-from clue_ros.bench.order import Order, busy
-from clue_ros.bench.plain import PlainPath, computing_in
-from clue_ros.bench.random_adapters import put_beside, random_adapters
-from clue_ros.bench.subject import Subject, memory_needed
-from clue_ros.bench.targets import TARGETS, judge
-from clue_ros.bench.timing import Samples, percentile
 from clue_ros.cli.main import main
+from clue_ros.lab.bench import floor, machine, measure, paligemma2_3b, rows, run
+from clue_ros.lab.bench.machine import Rates, matmul_rate, measure_rates, read_bandwidth
+from clue_ros.lab.bench.memory import peak, reset_peak
+from clue_ros.lab.bench.order import Order, busy
+from clue_ros.lab.bench.plain import PlainPath, computing_in
+from clue_ros.lab.bench.random_adapters import put_beside, random_adapters
+from clue_ros.lab.bench.subject import Subject, memory_needed
+from clue_ros.lab.bench.targets import TARGETS, judge
+from clue_ros.lab.bench.timing import Samples, percentile
 from clue_ros.training.vision import start
 from clue_ros.vlm.dense import Precision, Scratch
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
@@ -236,7 +236,7 @@ def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_
 def test_events_come_from_a_process_as_they_are_made_and_its_end_has_a_reason(tmp_path, monkeypatch):
     worker = tmp_path / "python"
     worker.write_text("""#!/bin/sh
-test "$1 $2" = "-m clue_ros.bench.worker" || exit 9
+test "$1 $2" = "-m clue_ros.lab.bench.worker" || exit 9
 case "$3" in *'"model": "embedded"'*'"only": ["box"]'*) ;; *) exit 8 ;; esac
 echo '{"event": "plan", "rows": 1}'
 read -r word < "$WAITED_FOR"

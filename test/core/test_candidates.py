@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clue_ros.candidates import attention_lift, choose_candidate, index_of, nearest_candidate
+from clue_ros.perception.selection import attention_lift, choose_candidate, index_of, nearest_candidate
 from clue_ros.types import Box
 
 SIZE = (160.0, 120.0)

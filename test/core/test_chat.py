@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clue_ros.chat.answer import GroundedAnswer, Phrase, Writer
-from clue_ros.chat.inventory import Thing, look_around
-from clue_ros.chat.noun_phrases import noun_phrases, singular
 from clue_ros.chat.question import Kind, Question, understand
 from clue_ros.chat.run import chat
 from clue_ros.chat.tabletop import answer
 from clue_ros.cli.main import main
 from clue_ros.evaluation.grounded_figures import Truth, count, scene_means, synonyms_mean
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
-from clue_ros.stock.candidates import Candidate
+from clue_ros.language.noun_phrases import noun_phrases, singular
+from clue_ros.perception.candidates import Candidate
+from clue_ros.perception.inventory import Thing, look_around
 from clue_ros.types import Box, Cancelled, InvalidExpressionError
 
 RED, BLUE, DISH = Box(10, 20, 60, 80), Box(200, 20, 250, 80), Box(120, 100, 180, 130)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from clue_ros.compressed_depth import compressed_depth, parse_depth_format
-from clue_ros.encodings import ImageMessageError, UnsupportedEncodingError
+from clue_ros.images.compressed_depth import compressed_depth, parse_depth_format
+from clue_ros.images.encodings import ImageMessageError, UnsupportedEncodingError
 
 DEPTH_MAX, QUANTIZATION = 10.0, 100.0  # the transport's defaults
 A = QUANTIZATION * (QUANTIZATION + 1.0)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from clue_ros.compressed_images import Format, compressed_to_rgb, parse_format
-from clue_ros.encodings import LAYOUTS, ImageMessageError, UnsupportedEncodingError
-from clue_ros.image_messages import message_to_rgb
+from clue_ros.images.compressed import Format, compressed_to_rgb, parse_format
+from clue_ros.images.encodings import LAYOUTS, ImageMessageError, UnsupportedEncodingError
+from clue_ros.images.messages import message_to_rgb
 
 H, W = 16, 24
 ORANGE, BLUE = (200, 120, 40), (10, 60, 220)

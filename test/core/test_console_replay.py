@@ -12,7 +12,7 @@ import pytest
 import clue_ros
 from clue_ros.console.client import open_page
 from clue_ros.console.pictures import Pictures
-from clue_ros.console.replay import open_recording
+from clue_ros.console.recordings import open_recording
 from clue_ros.console.requests import RequestError
 from clue_ros.console.server import ConsoleServer, Settings
 from clue_ros.console.state import ConsoleState

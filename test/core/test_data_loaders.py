@@ -6,10 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from clue_ros.data import (Label, MissingDataError, PickleRefusedError, Problems, SampleStream, open_data,
-                           revealing_pairs)
-from clue_ros.data.examples import (draw, invig_entry, make_invig, make_it2p, make_refcoco, make_scenes,
-                                    with_candidates, write_lines)
+from clue_ros.data import (
+    Label,
+    MissingDataError,
+    PickleRefusedError,
+    Problems,
+    SampleStream,
+    open_data,
+    revealing_pairs,
+)
+from clue_ros.data.examples import (
+    draw,
+    invig_entry,
+    make_invig,
+    make_it2p,
+    make_refcoco,
+    make_scenes,
+    with_candidates,
+    write_lines,
+)
 from clue_ros.data.formats import detect
 from clue_ros.location import box_to_text, point_to_text
 from clue_ros.types import Answer, Box, Turn

@@ -10,8 +10,8 @@ from clue_ros.cli.main import main
 from clue_ros.evaluation.detector_suite import Answers, ask_all, held_out_scenes, kind_of, score
 from clue_ros.grounder import Grounder
 from clue_ros.simulation.dataset import generate
+from clue_ros.simulation.scene_data import load
 from clue_ros.training.calibrate import calibrate, told
-from clue_ros.training.scene_data import load
 from clue_ros.types import ClueError
 from clue_ros.vlm.settings import ClueSettings
 

@@ -11,12 +11,18 @@ import torch
 from tokenizers import Tokenizer
 
 from clue_ros.cli.main import main
+from clue_ros.cli.train import add_arguments, run
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
 from clue_ros.simulation.scene import SceneObject
-from clue_ros.training.adapters import (TARGETS, LoraSettings, add_adapter, load_adapter_weights,
-                                        named_adapter_parameters)
+from clue_ros.simulation.scene_data import load
+from clue_ros.training.adapters import (
+    TARGETS,
+    LoraSettings,
+    add_adapter,
+    load_adapter_weights,
+    named_adapter_parameters,
+)
 from clue_ros.training.base import UnsupportedBaseError, name_spare_tokens, open_base
-from clue_ros.training.cli import DEFAULT_CONFIG, add_arguments, run
 from clue_ros.training.detector_stage import DetectorSettings, DetectorTrainer
 from clue_ros.training.export import run_settings
 from clue_ros.training.features import FeatureData, compute_features
@@ -24,8 +30,7 @@ from clue_ros.training.joint_stage import JointTrainer, clarify_pack
 from clue_ros.training.optimizer import Optimizer, linear
 from clue_ros.training.packed import maps_of_layers, packed_logits, packed_maps
 from clue_ros.training.packing import IGNORE, Packer
-from clue_ros.training.recipe import TrainConfig, TrainingError, read_config
-from clue_ros.training.scene_data import load
+from clue_ros.training.recipe import DEFAULT_CONFIG, TrainConfig, TrainingError, read_config
 from clue_ros.training.stages import Stages
 from clue_ros.training.variants import VARIANTS, adapted_layers, variant_name, with_variant
 from clue_ros.types import Box, ModelLoadError

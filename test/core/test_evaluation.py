@@ -11,7 +11,8 @@ import pytest
 from clue_ros.cli.main import main
 from clue_ros.evaluation import demo
 from clue_ros.evaluation.episode_runner import EpisodeResult, picture_of, run_episode, score_episode
-from clue_ros.evaluation.metrics import box_iou, mean, median, wilson_interval
+from clue_ros.geometry import box_iou
+from clue_ros.measures.metrics import mean, median, wilson_interval
 from clue_ros.types import Ambiguity, Box, ClueError, Decision, Outcome
 
 TRUTH = Box(10, 10, 30, 30)

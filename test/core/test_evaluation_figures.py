@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clue_ros.evaluation import bootstrap, classification, overlap, ranking
 from clue_ros.evaluation.comparison import comparison
-from clue_ros.evaluation.dialogue_text import MissingLibraryError, text_scores, words
 from clue_ros.evaluation.rows import OtherRunError, RowStore, read_rows
 from clue_ros.evaluation.samples import expression_type
+from clue_ros.measures import bootstrap, classification, overlap, ranking
+from clue_ros.measures.dialogue_text import MissingLibraryError, text_scores, words
 from clue_ros.types import Box, ClueError
 
 P = np.array([.9, .8, .7, .6, .4, .3, .2, .1])

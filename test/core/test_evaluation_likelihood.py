@@ -8,12 +8,12 @@ import torch
 
 import clue_ros
 from clue_ros.evaluation.episode_runner import derive_episode
-from clue_ros.evaluation.likelihood import Likelihood, suffix_likelihoods
 from clue_ros.evaluation.subject import CannotAnswerError, Subject, features_of, fingerprint
 from clue_ros.geometry import to_square
 from clue_ros.simulation.renderer import TabletopRenderer
 from clue_ros.training.vision import start
 from clue_ros.types import Answer, Box, ModelLoadError, Turn
+from clue_ros.vlm.likelihood import Likelihood, suffix_likelihoods
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
 

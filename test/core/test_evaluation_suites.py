@@ -13,24 +13,36 @@ import pytest
 import clue_ros
 from clue_ros.cli.main import main
 from clue_ros.data.examples import draw, make_invig, make_it2p, write_lines
-from clue_ros.evaluation import dialogue_text
 from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
-from clue_ros.evaluation.bootstrap import Estimate
 from clue_ros.evaluation.dialogue_suite import DialogueSuite, ranks
 from clue_ros.evaluation.grounding_suite import GroundingSuite, histories
 from clue_ros.evaluation.interaction import caption, measures, play, terms
 from clue_ros.evaluation.interactive_suite import InteractiveSuite
-from clue_ros.evaluation.likelihood import Likelihood
 from clue_ros.evaluation.oracle import GestureOracle, ModelOracle, RecordedOracle, SceneOracle, choose_oracle
 from clue_ros.evaluation.report_page import page
-from clue_ros.evaluation.results import (Curve, Measure, Picture, Results, ResultsError, Series, Table, from_dict,
-                                         load, save, shown, to_dict)
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import CannotAnswerError, Subject
 from clue_ros.evaluation.tabletop_suite import TabletopSuite
+from clue_ros.measures import dialogue_text
+from clue_ros.measures.bootstrap import Estimate
+from clue_ros.measures.results import (
+    Curve,
+    Measure,
+    Picture,
+    Results,
+    ResultsError,
+    Series,
+    Table,
+    from_dict,
+    load,
+    save,
+    shown,
+    to_dict,
+)
 from clue_ros.simulation.dataset import generate
 from clue_ros.simulation.renderer import SimulationError
 from clue_ros.types import Ambiguity, Answer, Box, ClueError, Decision, Outcome, Turn
+from clue_ros.vlm.likelihood import Likelihood
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
 

@@ -9,12 +9,11 @@ from clue_ros.simulation import language
 from clue_ros.simulation.answers import negative, refusal, reply
 from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.simulation.projection import foresee
+from clue_ros.simulation.queries import missed, scene_states
 from clue_ros.simulation.question_reading import offered
-from clue_ros.simulation.referring import (ImageSize, Reference, absent_references, draw_kinds, enumerate_references,
-                                           resolve)
-from clue_ros.simulation.scene import SceneObject, sample_scene
+from clue_ros.simulation.referring import Reference, absent_references, draw_kinds, enumerate_references, resolve
+from clue_ros.simulation.scene import ImageSize, SceneObject, sample_scene
 from clue_ros.simulation.teacher import best_question, sample_dialogue
-from clue_ros.training.queries import missed, scene_states
 from clue_ros.types import Box
 
 SIZE = ImageSize(320, 240)

@@ -17,8 +17,15 @@ from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of
 from clue_ros.finetune.features import FeatureCache
 from clue_ros.finetune.memory import Sizes, estimate, operations
 from clue_ros.finetune.passes import attention_mask
-from clue_ros.finetune.recipe import (DetectorTask, DialogueTask, FinetuneConfig, FinetuneError, JointTask,
-                                      passes_a_step, read_config)
+from clue_ros.finetune.recipe import (
+    DetectorTask,
+    DialogueTask,
+    FinetuneConfig,
+    FinetuneError,
+    JointTask,
+    passes_a_step,
+    read_config,
+)
 from clue_ros.finetune.validation import Held, is_better, report_of
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.types import Answer, Box, Turn
@@ -193,7 +200,7 @@ def test_mistakes_in_a_recipe_are_all_listed(tmp_path):
 
 def test_the_estimate_counts_the_3b_model_as_published(tmp_path):
     """google/paligemma2-3b-mix-448 has 3.03 billion weights; LoRA r = 16 on all 26 layers has 20.8 million."""
-    from clue_ros.bench.paligemma2_3b import configuration
+    from clue_ros.lab.bench.paligemma2_3b import configuration
 
     (tmp_path / "config.json").write_text(json.dumps(configuration().to_dict(), default=str))
     sizes = Sizes.read(tmp_path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clue_ros.ambiguity.gate import Gate, logit, sigmoid, speech_logit
-from clue_ros.evaluation.classification import figures_at, fitted_threshold
+from clue_ros.measures.classification import figures_at, fitted_threshold
 from clue_ros.training.calibrate import logistic
 from clue_ros.vlm.decoding import Branch
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clue_ros.photos import read_photo
 from clue_ros.geometry import as_rgb, clip_box, scale_box, to_square
+from clue_ros.images.photos import read_photo
 from clue_ros.types import Box, InvalidImageError
 
 

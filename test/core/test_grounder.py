@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
-from clue_ros.dialogue.questions import misleading_words, tidy
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
-from clue_ros.types import (Answer, Box, Cancelled, InvalidAnswerError, InvalidExpressionError, InvalidImageError, Outcome,
-                            Turn)
+from clue_ros.language.questions import misleading_words, tidy
+from clue_ros.types import (
+    Answer,
+    Box,
+    Cancelled,
+    InvalidAnswerError,
+    InvalidExpressionError,
+    InvalidImageError,
+    Outcome,
+    Turn,
+)
 from clue_ros.vlm.decoding import Branch
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 

@@ -7,7 +7,7 @@ import pytest
 
 from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.likeness import speaks_of_likeness, things_alike
-from clue_ros.chat.inventory import Thing
+from clue_ros.perception.inventory import Thing
 from clue_ros.stock.grounder import StockGrounder
 from clue_ros.types import Answer, Box, InvalidExpressionError, Outcome, Turn
 
@@ -79,7 +79,7 @@ def test_models_that_have_no_list_of_kinds_say_so():
 def test_the_embedded_model_on_rendered_scenes(capsys):
     """Eight scenes of a seed that nothing was chosen on; `clue evaluate likeness` measures more of them."""
     from clue_ros.evaluation import likeness_suite
-    from clue_ros.evaluation.metrics import box_iou
+    from clue_ros.geometry import box_iou
     from clue_ros.grounder import Grounder
 
     grounder = Grounder.from_pretrained()

@@ -12,19 +12,19 @@ from safetensors.torch import load_file, save_file
 
 from clue_ros.cli.main import main
 from clue_ros.grounder import Grounder
+from clue_ros.lab.dwsl import SPOILS, Comparison, DwslSettings, spoilt_label, weight_of
 from clue_ros.masks import segment_codes
 from clue_ros.masks.focus import active_pixels, focused, smallest_box
 from clue_ros.masks.head import FILE, MaskHead, MaskQueries, box_cover
 from clue_ros.masks.loss import dense_ious, dense_losses
 from clue_ros.masks.segment_codes import SegmentDecoder, convert
+from clue_ros.simulation.mask_queries import MaskQuery, mask_queries, relevant_to
 from clue_ros.simulation.referring import enumerate_references
+from clue_ros.simulation.scene_data import load
 from clue_ros.training.base import open_base
-from clue_ros.training.dwsl import SPOILS, Comparison, DwslSettings, spoilt_label, weight_of
 from clue_ros.training.features import features_of
-from clue_ros.training.mask_queries import MaskQuery, mask_queries, relevant_to
 from clue_ros.training.mask_stage import BaseReader, MaskScenes, MaskSettings, MaskTrainer, soft_label
 from clue_ros.training.recipe import DataSettings, TrainConfig
-from clue_ros.training.scene_data import load
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.types import Box, InvalidExpressionError, ModelLoadError, NoMaskError
@@ -331,10 +331,10 @@ def test_the_judge_tells_clean_from_spoilt_labels_and_the_comparison_is_written(
 
 
 def test_the_comparison_by_its_command(scenes, tiny_model_dir, tmp_path, monkeypatch, capsys):
-    from clue_ros.training import stages
+    from clue_ros.lab import studies
 
     small = DwslSettings(clean=6, mixed=12, steps=2, judge_steps=2, batch=3, queries=3, held=4)
-    monkeypatch.setattr(stages, "DwslSettings", lambda: small)  # the command's own sizes need 888 scenes
+    monkeypatch.setattr(studies, "DwslSettings", lambda: small)  # the command's own sizes need 888 scenes
     assert main(["train", "dwsl", "--base", str(tiny_model_dir), "--data", str(scenes), "--output", str(tmp_path), "--steps",
                  "1", "--set", "data.train_scenes=20", "--set", "data.validation_scenes=20", "--set", "data.varied=false"]) == 0
     result = json.loads((tmp_path / "dwsl" / "dwsl.json").read_text())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clue_ros.photos import read_photo
+from clue_ros.images.photos import read_photo
 from clue_ros.types import InvalidImageError
 
 

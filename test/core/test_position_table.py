@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from clue_ros.cli.main import main
-from clue_ros.evaluation import positions
-from clue_ros.evaluation.positions import CASES, COLUMNS, measure
+from clue_ros.lab import positions
+from clue_ros.lab.positions import CASES, COLUMNS, measure
 
 
 def test_the_table(tmp_path, capsys):

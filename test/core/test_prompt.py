@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clue_ros.prompt import (
-    CLARIFY, DETECT, MAX_CHARACTERS, MAX_DIALOGUE, answer_text, build_prefix, check_expression, check_turns, clean,
+    CLARIFY,
+    DETECT,
+    MAX_CHARACTERS,
+    MAX_DIALOGUE,
+    answer_text,
+    build_prefix,
+    check_expression,
+    check_turns,
+    clean,
     linearize,
 )  # fmt: skip
 from clue_ros.types import Answer, Box, InvalidAnswerError, InvalidExpressionError, Turn

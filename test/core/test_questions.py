@@ -2,7 +2,7 @@
 
 import pytest
 
-from clue_ros.dialogue.questions import is_broken, misleading_words, options
+from clue_ros.language.questions import is_broken, misleading_words, options
 
 
 @pytest.mark.parametrize("question, expected", [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clue_ros.dialogue.questions import is_broken
+from clue_ros.language.questions import is_broken
 from clue_ros.training.vision import start
 from clue_ros.vlm.banned_words import BannedWords
 from clue_ros.vlm.decoding import Branch

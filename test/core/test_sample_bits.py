@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clue_ros.sample_bits import PICTURES, UnusedBits
+from clue_ros.images.sample_bits import PICTURES, UnusedBits
 
 
 def picture(peak: int) -> np.ndarray:

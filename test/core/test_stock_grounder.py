@@ -9,14 +9,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clue_ros.evaluation.metrics import box_iou
-from clue_ros.geometry import clip_box
+from clue_ros.geometry import box_iou, clip_box
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
 from clue_ros.location import box_to_bins, box_to_text, token
-from clue_ros.stock.candidates import (Candidate, matching, parse_detections, pointed_at, probability_ambiguous,
-                                       snapped, suppress)
+from clue_ros.perception.candidates import (
+    Candidate,
+    matching,
+    parse_detections,
+    pointed_at,
+    probability_ambiguous,
+    snapped,
+    suppress,
+)
+from clue_ros.perception.perception import crop
 from clue_ros.stock.grounder import StockGrounder
-from clue_ros.stock.perception import crop
 from clue_ros.types import Answer, Box, Cancelled, InvalidExpressionError, InvalidImageError, Outcome, Turn
 from clue_ros.vlm.passes import Completion, EncodedImage
 from clue_ros.vlm.settings import ClueSettings

@@ -4,13 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clue_ros.language.describe import (
+    Option,
+    attribute_of,
+    caption_of,
+    confirmation_for,
+    options_for,
+    placed,
+    question_for,
+)
+from clue_ros.language.phrase import parse_description, parse_instruction
+from clue_ros.language.positions import MIN_GAP, Place, choose, extract_place, position_names
+from clue_ros.language.relations import related
+from clue_ros.language.reply import Verdict, read_reply
 from clue_ros.simulation.language import INSTRUCTIONS, NOUNS, POSITION_PHRASES
-from clue_ros.stock.describe import (Option, attribute_of, caption_of, confirmation_for, options_for, placed,
-                                     question_for)
-from clue_ros.stock.phrase import parse_description, parse_instruction
-from clue_ros.stock.positions import MIN_GAP, Place, choose, extract_place, position_names
-from clue_ros.stock.relations import related
-from clue_ros.stock.reply import Verdict, read_reply
 from clue_ros.types import Box
 
 SIZE = (640.0, 480.0)

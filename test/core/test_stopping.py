@@ -16,7 +16,12 @@ from hypothesis import strategies as st  # noqa: E402
 
 from clue_ros.dialogue.stopping import after_stop, halts, is_stop  # noqa: E402
 from clue_ros.simulation.words import (  # noqa: E402
-    COLOR_WORDS, INSTRUCTIONS, NOUNS, POSITION_PHRASES, REFUSALS, VERBOSE,
+    COLOR_WORDS,
+    INSTRUCTIONS,
+    NOUNS,
+    POSITION_PHRASES,
+    REFUSALS,
+    VERBOSE,
 )
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "stopping.md"

@@ -12,19 +12,23 @@ import pytest
 
 import clue_ros
 from clue_ros.cli.main import main
-from clue_ros.evaluation.bootstrap import Estimate
 from clue_ros.evaluation.processes import in_processes
-from clue_ros.evaluation.results import Curve, Measure, Series, by_condition, goal_text, load, together
 from clue_ros.evaluation.rows import read_rows
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import run_suite
-from clue_ros.evaluation.tabletop_conditions import (CONDITIONS, IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, TEST_SEED,
-                                                     in_distribution_scene)
+from clue_ros.evaluation.tabletop_conditions import (
+    CONDITIONS,
+    IN_DISTRIBUTION,
+    OUT_OF_DISTRIBUTION,
+    TEST_SEED,
+    in_distribution_scene,
+)
 from clue_ros.evaluation.tabletop_instructions import Instruction, instructions, person_for
 from clue_ros.evaluation.tabletop_suite import TabletopSuite
-from clue_ros.simulation.referring import ImageSize
+from clue_ros.measures.bootstrap import Estimate
+from clue_ros.measures.results import Curve, Measure, Series, by_condition, goal_text, load, together
 from clue_ros.simulation.renderer import SimulationError, TabletopRenderer
-from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.types import Box, ClueError
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"

@@ -11,21 +11,19 @@ from safetensors.torch import load_file
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.grounder import Grounder
 from clue_ros.prompt import DETECT
+from clue_ros.simulation.queries import scene_queries
+from clue_ros.simulation.scene_data import MIXED, UnknownThingsError, load, patch_owners
 from clue_ros.training.base import UnsupportedBaseError
-from clue_ros.training.cli import DEFAULT_CONFIG
 from clue_ros.training.dense import location_loss
 from clue_ros.training.language_stage import LanguageSettings, pack_loss
 from clue_ros.training.packing import IGNORE, Packer
-from clue_ros.training.queries import scene_queries
 from clue_ros.training.partial_view import labels_of_seen, partial_features
-from clue_ros.training.recipe import STAGES, StartSettings, TrainConfig, TrainingError, read_config
-from clue_ros.training.scene_data import MIXED, UnknownThingsError, load, patch_owners
+from clue_ros.training.recipe import DEFAULT_CONFIG, STAGES, StartSettings, TrainConfig, TrainingError, read_config
 from clue_ros.training.stages import Stages
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.vision import start
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
-
 
 pytestmark = pytest.mark.usefixtures("short_reports")
 

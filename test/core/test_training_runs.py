@@ -12,12 +12,11 @@ from torch import nn
 
 from clue_ros.cli.main import main
 from clue_ros.training import optimizer
-from clue_ros.training.cli import DEFAULT_CONFIG
 from clue_ros.training.device import has_bf16_units
 from clue_ros.training.loop import Run, kept, load_modules
 from clue_ros.training.optimizer import Optimizer, orthogonalize
 from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
-from clue_ros.training.recipe import TrainingError, read_config
+from clue_ros.training.recipe import DEFAULT_CONFIG, TrainingError, read_config
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.training.validation import Validation, is_better, mean_of_batches

@@ -13,17 +13,16 @@ import pytest
 import torch
 
 from clue_ros.cli.main import main
-from clue_ros.training.ablation import ABLATIONS, Variant, read_variants
+from clue_ros.lab.ablation import ABLATIONS, Variant, read_variants
+from clue_ros.simulation.queries import scene_queries
+from clue_ros.simulation.scene_data import augment, augmented, load
 from clue_ros.training.ahead import Ahead
-from clue_ros.training.cli import DEFAULT_CONFIG
 from clue_ros.training.device import Device, GpuSettings, moved, scaled
 from clue_ros.training.joint_stage import JointSettings
 from clue_ros.training.language_stage import LanguageBatches, LanguageSettings
 from clue_ros.training.packing import Packer
 from clue_ros.training.parts import unpack
-from clue_ros.training.queries import scene_queries
-from clue_ros.training.recipe import TrainingError, on_card, read_config
-from clue_ros.training.scene_data import augment, augmented, load
+from clue_ros.training.recipe import DEFAULT_CONFIG, TrainingError, on_card, read_config
 from clue_ros.training.slot import SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.training.vision import VisionSettings, start, train_vision

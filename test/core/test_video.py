@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clue_ros.video import VideoError, open_video
+from clue_ros.images.video import VideoError, open_video
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
 

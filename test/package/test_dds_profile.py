@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from clue_ros.ros.dds_profile import DISTRIBUTIONS_WITH_OLD, NEW, OLD, profile_path, profile_variables, variables_read
+from clue_ros.ros.running.dds_profile import (
+    DISTRIBUTIONS_WITH_OLD,
+    NEW,
+    OLD,
+    profile_path,
+    profile_variables,
+    variables_read,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = str(profile_path())

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from rooms import rooms_of_the_architecture
+
 from clue_ros.cli.main import VERBS, build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,9 +170,9 @@ def test_every_program_module_and_script_exists():
 
 def test_the_architecture_names_every_room():
     """docs/architecture.md has a row for each folder of the package, and the diagram's folders and files are there."""
-    rows = set(re.findall(r"^\| `(\w+)/` \|", text_of(ROOT / "docs" / "architecture.md"), re.MULTILINE))
-    rooms = {path.name for path in (ROOT / "clue_ros").iterdir() if (path / "__init__.py").is_file()}
-    assert rows - {"clue_ros"} == rooms
+    package = ROOT / "clue_ros"
+    rooms = {path.parent.relative_to(package).as_posix() + "/" for path in package.rglob("__init__.py")} - {"./"}
+    assert {room for room in rooms_of_the_architecture() if room.endswith("/")} == rooms
     draw = runpy.run_path(str(ROOT / "scripts" / "draw_architecture.py"))
     svg = text_of(ROOT / "docs" / "images" / "architecture.svg")
     assert svg == draw["drawing"](), "docs/images/architecture.svg is not what scripts/draw_architecture.py draws: run it"

@@ -17,10 +17,10 @@ from std_msgs.msg import Header, String
 from clue_ros.action import Ground
 from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros.client import ClueClient
-from clue_ros.ros.conversions import array_to_image, rgb_to_image
-from clue_ros.ros.messages import seconds_to_duration
 from clue_ros.ros.node import ClueNode
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.spinning import Spinner
+from clue_ros.ros.wire.conversions import array_to_image, rgb_to_image
+from clue_ros.ros.wire.messages import seconds_to_duration
 from clue_ros.srv import Answer, DetectAmbiguity
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 

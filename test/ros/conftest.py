@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clue_ros.ros.dds_profile import profile_variables
+from clue_ros.ros.running.dds_profile import profile_variables
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]

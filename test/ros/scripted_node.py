@@ -5,9 +5,9 @@ The demo's test runs it in place of the real node, so that it needs no model.
 
 import sys
 
-from clue_ros.ros.loading import ModelSettings
+from clue_ros.ros.demonstration.scripted_scene import Stage
 from clue_ros.ros.node import main
-from clue_ros.ros.scripted_scene import Stage
+from clue_ros.ros.running.loading import ModelSettings
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 
 SEED = 0

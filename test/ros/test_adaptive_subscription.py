@@ -15,9 +15,9 @@ from std_msgs.msg import Bool, Header, String
 from test_positions import SAYS, info
 
 from clue_ros.action import Ground
-from clue_ros.ros.adaptive_subscription import LATCHED, LIVE, LOOK_S, AdaptiveSubscriptions
-from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.spinning import Spinner
+from clue_ros.ros.wire.adaptive_subscription import LATCHED, LIVE, LOOK_S, AdaptiveSubscriptions
+from clue_ros.ros.wire.conversions import rgb_to_image
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 KEPT, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE

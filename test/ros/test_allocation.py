@@ -17,8 +17,9 @@ from bench import wait_until
 from rclpy.exceptions import ParameterException
 
 from clue_ros.action import Ground
-from clue_ros.ros import allocation, conversation
 from clue_ros.ros import node as clue_node
+from clue_ros.ros.running import allocation
+from clue_ros.ros.serving import conversation
 from clue_ros.testing.fake_grounder import Say
 
 ALONE = """

@@ -23,14 +23,14 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 import clue_ros
-from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.events import NS, ReplaySettings
+from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.stream import header_stamp
 from clue_ros.bags.suite import evaluate_bag
-from clue_ros.image_messages import SUPPORTED_ENCODINGS, message_to_rgb
-from clue_ros.ros import parameters
-from clue_ros.ros.messages import stamp_to_seconds
-from clue_ros.ros.scripted_scene import closing_of
+from clue_ros.images.messages import SUPPORTED_ENCODINGS, message_to_rgb
+from clue_ros.ros.demonstration.scripted_scene import closing_of
+from clue_ros.ros.running import parameters
+from clue_ros.ros.wire.messages import stamp_to_seconds
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError, OutOfMemoryError
 
@@ -65,7 +65,7 @@ def offline(recorded):
 
 @pytest.mark.parametrize("look_ahead", [False, True])
 def test_the_live_node_decides_the_same(domain, recorded, offline, look_ahead):
-    from clue_ros.ros.loading import load_grounder
+    from clue_ros.ros.running.loading import load_grounder
 
     live = play_live(recorded, factory=load_grounder, look_ahead=look_ahead)
     assert len(live) == len(offline)

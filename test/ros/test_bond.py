@@ -18,9 +18,9 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 
-from clue_ros.ros.bonds import _above
 from clue_ros.ros.node import ClueNode
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.bonds import _above
+from clue_ros.ros.running.spinning import Spinner
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from clue_ros.image_messages import ImageMessageError, image_to_rgb
-from clue_ros.ros import bridge
-from clue_ros.ros.conversions import message_to_rgb
+from clue_ros.images.messages import ImageMessageError, image_to_rgb
+from clue_ros.ros.wire import bridge
+from clue_ros.ros.wire.conversions import message_to_rgb
 
 # As much of the real one as is used, with its habits: rgb8 from these encodings, padded rows sheared. (The real one agrees with
 # our own in 10 encodings.) Of its Bayer pattern it makes another than ours, as a version of other conventions would.

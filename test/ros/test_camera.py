@@ -16,7 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.wire.conversions import rgb_to_image
 
 Code = Ground.Result
 GOOD = np.full((8, 8, 3), 90, np.uint8)

@@ -11,9 +11,9 @@ from std_msgs.msg import Header
 from test_focus import Relevant
 from test_positions import SAYS, info
 
-from clue_ros.ros.camera_topics import camera_topics, info_topic
-from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.focus import Focus
+from clue_ros.ros.wire.camera_topics import camera_topics, info_topic
+from clue_ros.ros.wire.conversions import rgb_to_image
 
 
 @pytest.fixture

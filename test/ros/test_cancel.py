@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 from test_frames import see, stand_in
 
 from clue_ros.action import Ground
-from clue_ros.ros import frames
+from clue_ros.ros.wire import frames
 from clue_ros.testing.fake_grounder import Say
 
 State, Code = Ground.Feedback, Ground.Result

@@ -13,7 +13,7 @@ from std_msgs.msg import Header, String
 from clue_ros.action import Ground
 from clue_ros.chat.answer import Writer
 from clue_ros.msg import GroundedAnswer
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.srv import Chat
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box, InvalidExpressionError, OutOfMemoryError

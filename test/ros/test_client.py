@@ -24,11 +24,20 @@ from std_msgs.msg import String
 from clue_ros.action import Ground
 from clue_ros.msg import Correction, Target
 from clue_ros.ros.client import (
-    CallFailed, ClientCode, ClueClient, GroundFailed, GroundOutcome, Held, NotSpunError, Watch, WouldBlockError, click,
+    CallFailed,
+    ClientCode,
+    ClueClient,
+    GroundFailed,
+    GroundOutcome,
+    Held,
+    NotSpunError,
+    Watch,
+    WouldBlockError,
+    click,
 )  # fmt: skip
 from clue_ros.ros.node import autostart
+from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.scripted_ground import ScriptedGround
-from clue_ros.ros.spinning import Spinner
 from clue_ros.types import Answer
 
 Code = Ground.Result

@@ -20,7 +20,7 @@ from rclpy.task import Future
 from clue_ros.action import Ground
 from clue_ros.msg import Target
 from clue_ros.ros.client import ClueClient
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.spinning import Spinner
 
 Code = Ground.Result
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from test_positions import SAYS, eyes, info, place, reason
 
-from clue_ros.ros.conversions import array_to_image, rgb_to_image
+from clue_ros.ros.wire.conversions import array_to_image, rgb_to_image
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "core"))
 from test_compressed_depth import A, B, png, quantised, rvl  # noqa: E402 - packed by hand, as codec.cpp documents it

@@ -20,7 +20,7 @@ from clue_ros.action import Ground
 from clue_ros.console.client import open_page
 from clue_ros.console.export import dialogues_of
 from clue_ros.ros.console import Console
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 

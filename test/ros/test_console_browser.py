@@ -17,7 +17,7 @@ from browser import Pages, browser, overlaps, settled
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 
@@ -174,7 +174,7 @@ def test_replay_of_the_example_bag(chrome):
     """The console's server without a robot; the bag is played to a scripted model."""
     import clue_ros
     from clue_ros.console.pictures import Pictures
-    from clue_ros.console.replay import open_recording
+    from clue_ros.console.recordings import open_recording
     from clue_ros.console.server import ConsoleServer, Settings
     from clue_ros.console.state import ConsoleState
     from clue_ros.testing.fake_grounder import ScriptedGrounder
@@ -216,8 +216,8 @@ def test_replay_of_the_example_bag(chrome):
 
 def test_with_the_embedded_model_on_a_rendered_table(make_system):
     import clue_ros
-    from clue_ros.ros.loading import load_grounder
-    from clue_ros.ros.scripted_scene import Stage
+    from clue_ros.ros.demonstration.scripted_scene import Stage
+    from clue_ros.ros.running.loading import load_grounder
     from clue_ros.types import ClueError
 
     if not any((Path(clue_ros.__file__).parent / "models" / "tabletop").glob("*.safetensors")):

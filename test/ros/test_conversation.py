@@ -12,8 +12,8 @@ from std_msgs.msg import Header
 
 from clue_ros.action import Ground
 from clue_ros.msg import Box as BoxMsg
-from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.messages import msg_to_attention_map
+from clue_ros.ros.wire.conversions import rgb_to_image
+from clue_ros.ros.wire.messages import msg_to_attention_map
 from clue_ros.srv import Answer
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box

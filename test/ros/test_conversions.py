@@ -12,11 +12,16 @@ from std_msgs.msg import Header
 
 from clue_ros.extent.place import place_of_box
 from clue_ros.lens.model import CameraModel
-from clue_ros.ros.conversions import (
-    SUPPORTED_ENCODINGS, array_to_image, compressed_to_rgb, image_to_rgb, is_empty, rgb_to_image,
-)  # fmt: skip
-from clue_ros.ros.depth import depth_to_metres
-from clue_ros.ros.errors import DepthMessageError, ImageMessageError, UnsupportedEncodingError
+from clue_ros.ros.running.errors import DepthMessageError, ImageMessageError, UnsupportedEncodingError
+from clue_ros.ros.seeing.depth import depth_to_metres
+from clue_ros.ros.wire.conversions import (
+    SUPPORTED_ENCODINGS,
+    array_to_image,
+    compressed_to_rgb,
+    image_to_rgb,
+    is_empty,
+    rgb_to_image,
+)
 from clue_ros.types import Box
 
 H, W = 8, 12

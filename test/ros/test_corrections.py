@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from clue_ros.action import Ground
 from clue_ros.dialogue.correction import QUESTION as WHICH
 from clue_ros.msg import Correction
-from clue_ros.ros.messages import box_to_msg, msg_to_box
+from clue_ros.ros.wire.messages import box_to_msg, msg_to_box
 from clue_ros.srv import Answer
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box

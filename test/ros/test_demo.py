@@ -21,7 +21,7 @@ cv2 = pytest.importorskip("cv2")
 @pytest.fixture(scope="module", autouse=True)
 def opengl():
     """The camera needs MuJoCo and OpenGL."""
-    from clue_ros.ros.scripted_scene import Stage
+    from clue_ros.ros.demonstration.scripted_scene import Stage
 
     stage = Stage(0)
     try:

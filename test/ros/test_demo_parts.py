@@ -14,7 +14,7 @@ cv2 = pytest.importorskip("cv2")
 
 @pytest.fixture(autouse=True)
 def opengl():
-    from clue_ros.ros.scripted_scene import Stage
+    from clue_ros.ros.demonstration.scripted_scene import Stage
 
     stage = Stage(0)
     try:

@@ -8,9 +8,9 @@ from std_msgs.msg import Header
 
 from clue_ros.extent.place import place_of_box
 from clue_ros.lens.model import CameraModel
-from clue_ros.ros.conversions import array_to_image
-from clue_ros.ros.depth import depth_to_metres
-from clue_ros.ros.errors import DepthMessageError
+from clue_ros.ros.running.errors import DepthMessageError
+from clue_ros.ros.seeing.depth import depth_to_metres
+from clue_ros.ros.wire.conversions import array_to_image
 from clue_ros.types import Box
 
 CAMERA = CameraModel(200.0, 200.0, 79.5, 59.5, 160, 120)

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from clue_ros.action import Ground
-from clue_ros.ros.errors import CODE_NAMES
+from clue_ros.ros.running.errors import CODE_NAMES
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import ModelLoadError
 

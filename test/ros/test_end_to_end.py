@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 
 import clue_ros
 from clue_ros.action import Ground
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.types import ClueError
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
@@ -19,7 +19,7 @@ CLEAR, ABSENT = 0, 4  # indices of episodes, see derive_episode
 
 @pytest.fixture
 def stage():
-    from clue_ros.ros.scripted_scene import Stage
+    from clue_ros.ros.demonstration.scripted_scene import Stage
 
     if not any(MODEL.glob("*.safetensors")):
         pytest.skip(f"the embedded model is not in {MODEL} yet")
@@ -33,10 +33,10 @@ def stage():
 
 
 def test_embedded_model(domain, stage):
-    from clue_ros.evaluation.metrics import box_iou
     from clue_ros.evaluation.episode_runner import truth_box_of
-    from clue_ros.ros.loading import load_grounder
-    from clue_ros.ros.messages import msg_to_box
+    from clue_ros.geometry import box_iou
+    from clue_ros.ros.running.loading import load_grounder
+    from clue_ros.ros.wire.messages import msg_to_box
 
     bench = Bench(factory=load_grounder, camera=False)
     try:
@@ -62,9 +62,9 @@ def test_embedded_model(domain, stage):
 def test_corrections_in_the_models_own_words(domain, stage):
     """Two things of a kind: the person is understood, the robot finds one, and is told that it is the other one."""
     from clue_ros.evaluation.corrections import name_of
-    from clue_ros.evaluation.metrics import box_iou
-    from clue_ros.ros.loading import load_grounder
-    from clue_ros.ros.messages import msg_to_box
+    from clue_ros.geometry import box_iou
+    from clue_ros.ros.running.loading import load_grounder
+    from clue_ros.ros.wire.messages import msg_to_box
 
     bench = Bench(factory=load_grounder, camera=False, speech_mode="start")
     right = []

@@ -11,8 +11,8 @@ from conftest import isolated
 from sensor_msgs.msg import Image
 
 from clue_ros.action import Ground
-from clue_ros.ros.errors import CODE_NAMES
-from clue_ros.ros.messages import seconds_to_duration
+from clue_ros.ros.running.errors import CODE_NAMES
+from clue_ros.ros.wire.messages import seconds_to_duration
 from clue_ros.testing.fake_grounder import Say
 
 Goal, State = Ground.Goal, Ground.Feedback

@@ -10,7 +10,7 @@ from bench import ABORTED, CANCELED, SUCCEEDED, TIMEOUT, wait_until
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
-from clue_ros.ros.conversions import rgb_to_image
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.srv import DetectAmbiguity
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import OutOfMemoryError

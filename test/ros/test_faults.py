@@ -7,16 +7,16 @@ import json
 
 import pytest
 
-from clue_ros.ros.faults import crowd, sight, words
-from clue_ros.ros.faults.rows import CannotTry, Check, Fault, Rows
-from clue_ros.ros.faults.words import injected
+from clue_ros.ros.lab.faults import crowd, sight, words
+from clue_ros.ros.lab.faults.rows import CannotTry, Check, Fault, Rows
+from clue_ros.ros.lab.faults.words import injected
 from clue_ros.types import ClueError
 
 
 @pytest.fixture(scope="module")
 def robot(tmp_path_factory):
     pytest.importorskip("torch", reason="the real Grounder needs torch")
-    from clue_ros.ros.faults.robot import Robot
+    from clue_ros.ros.lab.faults.robot import Robot
     from clue_ros.simulation.renderer import SimulationError
 
     # Patience: a test is about what happens; how fast it is on a machine with other work is the command's affair.
@@ -36,7 +36,7 @@ def rows(tmp_path):
 
 @pytest.mark.parametrize("fault", [sight.camera_stops, sight.truncated_data, sight.nan_depth, crowd.fifty_clients])
 def test_a_fault_is_held(robot, rows, fault):
-    from clue_ros.ros.faults.run import play
+    from clue_ros.ros.lab.faults.run import play
 
     play(Fault(fault.__name__, fault), robot, rows, lambda name, check: None)
     assert len(rows.rows) >= 3 and not rows.broken, [row for row in rows.rows if not row["held"]]
@@ -44,7 +44,7 @@ def test_a_fault_is_held(robot, rows, fault):
 
 
 def test_what_breaks_a_row_is_told_and_the_files_are_whole_after_each(rows):
-    from clue_ros.ros.faults.run import play
+    from clue_ros.ros.lab.faults.run import play
 
     def breaks(robot):
         yield Check("one", "holds", "held", True)

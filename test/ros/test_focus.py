@@ -16,15 +16,16 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header, String
 
-from clue_ros.image_messages import image_to_samples
+from clue_ros.images.messages import image_to_samples
 from clue_ros.lens.calibration import camera_model
-from clue_ros.ros import focus_latency, spinning
-from clue_ros.ros.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.focus import Focus, Heat, cropped_info, moved
-from clue_ros.ros.intrinsics import calibration_of
-from clue_ros.ros.sight import thumbnail
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.lab import focus_latency
+from clue_ros.ros.running import spinning
+from clue_ros.ros.running.spinning import Spinner
+from clue_ros.ros.seeing.sight import thumbnail
 from clue_ros.ros.tabletop_camera import camera_info
+from clue_ros.ros.wire.conversions import array_to_image, rgb_to_image
+from clue_ros.ros.wire.intrinsics import calibration_of
 from clue_ros.types import Box
 
 

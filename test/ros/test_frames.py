@@ -21,9 +21,9 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from clue_ros.msg import Box as BoxMsg
-from clue_ros.ros import frames
-from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.frames import UPRIGHT, Located, quaternion_product, rotated, transformed
+from clue_ros.ros.wire import frames
+from clue_ros.ros.wire.conversions import rgb_to_image
+from clue_ros.ros.wire.frames import UPRIGHT, Located, quaternion_product, rotated, transformed
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 
@@ -178,7 +178,7 @@ def test_a_goal_can_be_canceled_while_it_waits_for_the_transform(make_bench, tf2
 
 
 def test_markers_only_while_somebody_subscribes(make_bench, monkeypatch):
-    from clue_ros.ros import outputs
+    from clue_ros.ros.serving import outputs
 
     made = []
     real = outputs.target_to_markers

@@ -7,7 +7,7 @@ from bench import ABORTED, CANCELED, SUCCEEDED, wait_until
 from rclpy.parameter import Parameter
 
 from clue_ros.action import Ground
-from clue_ros.ros import conversation
+from clue_ros.ros.serving import conversation
 from clue_ros.testing.fake_grounder import Say
 
 Code, State = Ground.Result, Ground.Feedback

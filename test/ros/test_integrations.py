@@ -20,8 +20,8 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from test_frames import LATCHED, stand_in
 
-from clue_ros.ros import voice as voice_module
-from clue_ros.ros.speech import Speech
+from clue_ros.ros.serving import voice as voice_module
+from clue_ros.ros.serving.speech import Speech
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 

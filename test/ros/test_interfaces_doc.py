@@ -16,7 +16,7 @@ from rclpy.qos import ReliabilityPolicy
 
 from clue_ros.action import Ground
 from clue_ros.ros.client import ClientCode, ClueClient
-from clue_ros.ros.errors import CODE_NAMES
+from clue_ros.ros.running.errors import CODE_NAMES
 
 TEXT = (REPOSITORY / "docs" / "interfaces.md").read_text(encoding="utf-8")
 LIVE = "/humans/voices/ann/speech"

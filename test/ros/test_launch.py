@@ -21,12 +21,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 from clue_ros.msg import Turn
-from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.dds_profile import VARIABLES, profile_path
-from clue_ros.ros.launching import LaunchArgumentError, full_namespace, parameters_file, remappings, topic_name
 from clue_ros.ros.node import ClueNode
-from clue_ros.ros.parameters import _DECLARATIONS
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.dds_profile import VARIABLES, profile_path
+from clue_ros.ros.running.launching import LaunchArgumentError, full_namespace, parameters_file, remappings, topic_name
+from clue_ros.ros.running.parameters import _DECLARATIONS
+from clue_ros.ros.running.spinning import Spinner
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 
 FOLDER = REPOSITORY / "launch"
@@ -284,6 +284,7 @@ def real_launch(tmp_path, domain):
 def test_really_the_arguments_are_declared_and_described(name):
     pytest.importorskip("launch_ros", reason="launch_ros is not on PyPI: this runs where ROS is installed")
     from launch.launch_description_sources import AnyLaunchDescriptionSource
+
     from launch import LaunchContext
 
     description = AnyLaunchDescriptionSource(str(FOLDER / f"{name}.launch.py")).get_launch_description(LaunchContext())

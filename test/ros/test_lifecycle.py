@@ -15,9 +15,9 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from clue_ros.action import Ground
-from clue_ros.ros import parameters
-from clue_ros.ros.loading import ModelSettings
 from clue_ros.ros.node import ClueNode, autostart
+from clue_ros.ros.running import parameters
+from clue_ros.ros.running.loading import ModelSettings
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import ModelLoadError, OutOfMemoryError
 

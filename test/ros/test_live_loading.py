@@ -23,8 +23,8 @@ from std_msgs.msg import Header, String
 
 from clue_ros.action import Ground
 from clue_ros.ros.client import ClueClient
-from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.spinning import Spinner
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 from clue_ros.types import ModelLoadError
 

@@ -13,9 +13,9 @@ from std_msgs.msg import Header
 
 import clue_ros
 from clue_ros.action import Ground
-from clue_ros.ros import look_ahead
-from clue_ros.ros.conversions import rgb_to_image
-from clue_ros.ros.sight import Glance, Sight, difference, thumbnail
+from clue_ros.ros.seeing.sight import Glance, Sight, difference, thumbnail
+from clue_ros.ros.serving import look_ahead
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import OutOfMemoryError
 
@@ -282,7 +282,7 @@ def test_embedded_model_decides_the_same(domain):
     if not any(MODEL.glob("*.safetensors")):
         pytest.skip(f"the embedded model is not in {MODEL} yet")
     pytest.importorskip("torch", reason="the real Grounder needs torch")
-    from clue_ros.ros.loading import load_grounder
+    from clue_ros.ros.running.loading import load_grounder
 
     rng = np.random.default_rng(3)
     pixels = np.clip(rng.normal(140, 30, (240, 320, 3)), 0, 255).astype(np.uint8)

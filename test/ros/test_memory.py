@@ -19,7 +19,7 @@ from rclpy.node import Node
 
 import clue_ros
 from clue_ros.ros.client import ClueClient
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.spinning import Spinner
 
 WEIGHTS = Path(clue_ros.__file__).parent / "models" / "tabletop" / "model.safetensors"
 CYCLES = 8

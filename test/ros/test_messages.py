@@ -13,15 +13,30 @@ from clue_ros.action import Ground
 from clue_ros.dialogue.session import End
 from clue_ros.msg import Ambiguity as AmbiguityMsg
 from clue_ros.msg import Target
-from clue_ros.ros import messages
-from clue_ros.ros.errors import (
-    END_CODES, DialogueEnded, ImageMessageError, ModelFailedError, NoImageError, OutOfMemoryError,
-    UnsupportedEncodingError, error_code, from_model,
-)  # fmt: skip
-from clue_ros.ros.frames import UPRIGHT, Located
-from clue_ros.ros.scripted_scene import closing_of
+from clue_ros.ros.demonstration.scripted_scene import closing_of
+from clue_ros.ros.running.errors import (
+    END_CODES,
+    DialogueEnded,
+    ImageMessageError,
+    ModelFailedError,
+    NoImageError,
+    OutOfMemoryError,
+    UnsupportedEncodingError,
+    error_code,
+    from_model,
+)
+from clue_ros.ros.wire import messages
+from clue_ros.ros.wire.frames import UPRIGHT, Located
 from clue_ros.types import (
-    Ambiguity, Answer, Box, Cancelled, Decision, InvalidExpressionError, InvalidImageError, Outcome, Region,
+    Ambiguity,
+    Answer,
+    Box,
+    Cancelled,
+    Decision,
+    InvalidExpressionError,
+    InvalidImageError,
+    Outcome,
+    Region,
 )  # fmt: skip
 
 Code = Ground.Result

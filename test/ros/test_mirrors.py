@@ -17,10 +17,10 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from clue_ros.msg import Target
-from clue_ros.ros import mirrors, outputs
-from clue_ros.ros.frames import UPRIGHT, Located
-from clue_ros.ros.markers import target_to_markers
-from clue_ros.ros.messages import decision_to_target
+from clue_ros.ros.serving import mirrors, outputs
+from clue_ros.ros.serving.markers import target_to_markers
+from clue_ros.ros.wire.frames import UPRIGHT, Located
+from clue_ros.ros.wire.messages import decision_to_target
 from clue_ros.types import Ambiguity, Box, Decision, Outcome, Region
 
 HEADER = Header(frame_id="eye", stamp=Time(sec=7, nanosec=8))

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from clue_ros.ros import latency_ab, overhead
-from clue_ros.ros.conversation import TICK_S
+from clue_ros.ros.lab import latency_ab, overhead
+from clue_ros.ros.serving.conversation import TICK_S
 
 PROGRAM = """
 from clue_ros.ros import allocation

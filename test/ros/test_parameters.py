@@ -9,7 +9,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from clue_ros.action import Ground
-from clue_ros.ros import parameters
+from clue_ros.ros.running import parameters
 from clue_ros.testing.fake_grounder import Say
 
 Code = Ground.Result

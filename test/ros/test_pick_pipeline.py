@@ -18,8 +18,8 @@ from std_msgs.msg import String
 from clue_ros.action import Ground
 from clue_ros.ros.client import ClientCode, ClueClient
 from clue_ros.ros.node import autostart
+from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.scripted_ground import CODES, ScriptedGround
-from clue_ros.ros.spinning import Spinner
 
 PATH = REPOSITORY / "examples" / "pick_pipeline.py"
 Code = Ground.Result

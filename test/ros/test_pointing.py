@@ -16,7 +16,7 @@ from test_frames import LATCHED, K, stand_in
 from clue_ros.action import Ground
 from clue_ros.msg import Box as BoxMsg
 from clue_ros.msg import Pointing
-from clue_ros.ros.messages import msg_to_box
+from clue_ros.ros.wire.messages import msg_to_box
 from clue_ros.srv import Answer
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box

@@ -19,8 +19,8 @@ from test_diagnostics import OK, WARN, watch
 from test_frames import LATCHED, stand_in
 from test_pointing import point
 
-from clue_ros.ros.conversions import array_to_image, rgb_to_image
-from clue_ros.ros.intrinsics import base_topic, info_beside, rectified
+from clue_ros.ros.wire.conversions import array_to_image, rgb_to_image
+from clue_ros.ros.wire.intrinsics import base_topic, info_beside, rectified
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 

@@ -10,7 +10,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from clue_ros.ros.conversions import array_to_image
+from clue_ros.ros.wire.conversions import array_to_image
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 

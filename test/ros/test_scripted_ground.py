@@ -20,8 +20,8 @@ from clue_ros.action import Ground
 from clue_ros.msg import Correction
 from clue_ros.ros.client import ClueClient
 from clue_ros.ros.node import autostart
+from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.scripted_ground import CODES, KEPT, ScenarioGrounder, ScriptedGround
-from clue_ros.ros.spinning import Spinner
 from clue_ros.testing.scenario import DEFAULT, load_scenario
 
 Code = Ground.Result

@@ -13,10 +13,10 @@ from std_msgs.msg import Bool
 from test_frames import see, stand_in
 
 from clue_ros.action import Ground
-from clue_ros.ros import frames
-from clue_ros.ros.errors import MissingPackageError
-from clue_ros.ros.speech import live_speech_type
-from clue_ros.ros.voice import KINDS
+from clue_ros.ros.running.errors import MissingPackageError
+from clue_ros.ros.serving.speech import live_speech_type
+from clue_ros.ros.serving.voice import KINDS
+from clue_ros.ros.wire import frames
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 

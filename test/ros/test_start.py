@@ -22,10 +22,11 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.signals import SignalHandlerOptions
 
-from clue_ros.ros import console, focus, person, spinning, tabletop_camera, webcam
-from clue_ros.ros.errors import UnknownParameterError
-from clue_ros.ros.log_folder import log_folder
+from clue_ros.ros import console, focus, person, tabletop_camera, webcam
 from clue_ros.ros.node import ClueNode
+from clue_ros.ros.running import spinning
+from clue_ros.ros.running.errors import UnknownParameterError
+from clue_ros.ros.running.log_folder import log_folder
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 
 

@@ -15,11 +15,11 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header, String
 
 from clue_ros.action import Ground
-from clue_ros.ros import surroundings
 from clue_ros.ros.client import ClueClient
-from clue_ros.ros.conversions import rgb_to_image
 from clue_ros.ros.node import ClueNode
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running import surroundings
+from clue_ros.ros.running.spinning import Spinner
+from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 
 Code = Ground.Result

@@ -19,12 +19,12 @@ from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
-from clue_ros.ros.calibration_file import CalibrationFileError, read_calibration
-from clue_ros.ros.conversions import message_to_rgb
-from clue_ros.ros.spinning import Spinner
+from clue_ros.images.video import VideoError
+from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.webcam import Webcam
+from clue_ros.ros.wire.calibration_file import CalibrationFileError, read_calibration
+from clue_ros.ros.wire.conversions import message_to_rgb
 from clue_ros.types import ClueError
-from clue_ros.video import VideoError
 
 RED, BLUE = (220, 30, 30), (30, 40, 220)
 CALIBRATION = """image_width: {width}

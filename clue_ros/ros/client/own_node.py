@@ -8,7 +8,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
 
-from clue_ros.ros.spinning import Spinner
+from clue_ros.ros.running.spinning import Spinner
 
 
 class OwnNode:

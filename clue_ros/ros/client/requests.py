@@ -87,7 +87,7 @@ def image_message(image: Optional[AnyImage]) -> Image:
         shown = f"{image.dtype}{list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(f"an image is a sensor_msgs/Image or an array uint8[H, W, 3] of RGB, not {shown}")
     # OpenCV comes with this one: only who sends arrays needs it.
-    from clue_ros.ros.conversions import rgb_to_image
+    from clue_ros.ros.wire.conversions import rgb_to_image
 
     return rgb_to_image(image, Header())
 

@@ -1,0 +1,1 @@
+"""Pixels from elsewhere: encodings, messages without ROS, compressed pictures and depth, files, photographs, videos."""

@@ -1,0 +1,1 @@
+"""What a model is asked about a picture, and the candidates and kinds that its answers hold."""

@@ -1,0 +1,143 @@
+"""What a stock checkpoint is asked, and how its answers are kept: `detect`, `answer en what color …`, `caption en`.
+
+Prompts as in Google's PaliGemma documentation (ai.google.dev/gemma/docs/paligemma/prompt-system-instructions) and
+big_vision's transfer configurations: "detect {thing}", "answer en {question}", "caption en".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from clue_ros.language.describe import attribute_of, caption_of
+from clue_ros.location import BINS, token
+from clue_ros.perception.candidates import Candidate, parse_detections, says_something_else, suppress
+from clue_ros.prompt import DETECT
+from clue_ros.types import Box
+from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.passes import EncodedImage
+
+DETECT_TOKENS = 96  # a box with its label and separator takes 6 to 8: about a dozen boxes
+ANSWER_TOKENS, CAPTION_TOKENS = 8, 24
+CROP_MARGIN = 0.15  # of the box's side, on each side: what stands around helps to see what it is
+WEAKEST = 0.3  # of the surest box's confidence: weaker ones are not offered to the person
+COLOR_QUESTION = "answer en what color is the {noun}?"
+CAPTION = "caption en"
+
+
+@dataclass
+class StockImage:
+    """rgb: uint8[H,W,3], kept for crops; encoded: the vision features; the rest: answers that were already got about
+    this image, by phrase or by (box, noun). Not shared between threads."""
+
+    rgb: np.ndarray
+    encoded: EncodedImage
+    detections: Dict[str, Tuple[Candidate, ...]] = field(default_factory=dict)
+    maps: Dict[str, np.ndarray] = field(default_factory=dict)
+    colors: Dict[Tuple[Box, str], str] = field(default_factory=dict)
+    captions: Dict[Box, str] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        return self.encoded.width
+
+    @property
+    def height(self) -> int:
+        return self.encoded.height
+
+    @property
+    def size(self) -> Tuple[float, float]:
+        return float(self.width), float(self.height)
+
+
+class Perception:
+    """The questions, put to one backbone. Not thread-safe."""
+
+    def __init__(self, backbone: PaliGemmaBackbone):
+        self._backbone = backbone
+        self._first_location = int(backbone.tokenizer.convert_tokens_to_ids(token(0)))
+        asked = COLOR_QUESTION.format(noun="").rstrip("? ")
+        #: False for a closed vocabulary without the words of the questions: such a model can only detect.
+        self.can_describe = not backbone.unknown_words(asked)
+
+    def respelled(self, text: str) -> str:
+        """The text with slips of the keyboard repaired for a closed vocabulary; untouched for an open one."""
+        return self._backbone.respelled(text)
+
+    def unknown_words(self, phrase: str) -> Tuple[str, ...]:
+        """Words of a phrase that a closed vocabulary lacks; always empty for an open one."""
+        return tuple(self._backbone.unknown_words(phrase))
+
+    def detect(self, image: StockImage, phrase: str, should_stop: StopTest = None,
+               otherwise: str = "") -> Tuple[Candidate, ...]:
+        """Candidates for a phrase after non-maximum suppression, surest first; empty if the model sees none.
+
+        otherwise: a wording to try once more if the model answers the first one in words, neither with a box nor with
+        an immediate end. Raises Cancelled.
+        """
+        if phrase not in image.detections:
+            found, other = self._detect(image, phrase, should_stop)
+            if other and otherwise and otherwise != phrase:
+                found, _ = self._detect(image, otherwise, should_stop)
+            image.detections[phrase] = found
+        return image.detections[phrase]
+
+    def attention_map(self, image: StockImage, phrase: str) -> np.ndarray:
+        """float32[g,g] in [0, 1]: the tap's map for `detect {phrase}`."""
+        if phrase not in image.maps:
+            grid = self._backbone.attention_map(image.encoded, f"{DETECT} {phrase}")
+            grid = grid.float().cpu().numpy() if hasattr(grid, "cpu") else grid
+            image.maps[phrase] = np.asarray(grid, np.float32)
+        return image.maps[phrase]
+
+    def colors(self, image: StockImage, boxes: Sequence[Box], noun: str, should_stop: StopTest = None,
+               crops: Optional[Dict[Box, EncodedImage]] = None) -> Tuple[str, ...]:
+        """The colour of the thing in each box in words, '' where the model gives none. One vision pass, one prefill and
+        a few tokens a box that was not asked about before. Raises Cancelled."""
+        question = COLOR_QUESTION.format(noun=noun)
+        for box in boxes:
+            if (box, noun) not in image.colors:
+                stop_if(should_stop)
+                said = self._backbone.complete(self._crop(image, box, crops), question, ANSWER_TOKENS, should_stop)
+                image.colors[box, noun] = attribute_of(said.text)
+        return tuple(image.colors[box, noun] for box in boxes)
+
+    def captions(self, image: StockImage, boxes: Sequence[Box], should_stop: StopTest = None,
+                 crops: Optional[Dict[Box, EncodedImage]] = None) -> Tuple[str, ...]:
+        """A few words on the thing in each box, '' where the model gives none; cost as for `colors`. Raises
+        Cancelled."""
+        for box in boxes:
+            if box not in image.captions:
+                stop_if(should_stop)
+                said = self._backbone.complete(self._crop(image, box, crops), CAPTION, CAPTION_TOKENS, should_stop)
+                image.captions[box] = caption_of(said.text)
+        return tuple(image.captions[box] for box in boxes)
+
+    def _detect(self, image: StockImage, phrase: str, should_stop: StopTest) -> Tuple[Tuple[Candidate, ...], bool]:
+        stop_if(should_stop)
+        said = self._backbone.complete(image.encoded, f"{DETECT} {phrase}", DETECT_TOKENS, should_stop)
+        bins = [t - self._first_location if 0 <= t - self._first_location < BINS else -1 for t in said.tokens]
+        found = suppress(parse_detections(bins, said.certainty, image.width, image.height))
+        kept = tuple(c for c in found if c.confidence >= WEAKEST * found[0].confidence)
+        return kept, not found and says_something_else(said.text)
+
+    def _crop(self, image: StockImage, box: Box, crops: Optional[Dict[Box, EncodedImage]]) -> EncodedImage:
+        if crops is None:
+            return self._backbone.encode(crop(image.rgb, box))
+        if box not in crops:
+            crops[box] = self._backbone.encode(crop(image.rgb, box))
+        return crops[box]
+
+
+def crop(rgb: np.ndarray, box: Box, margin: float = CROP_MARGIN) -> np.ndarray:
+    """uint8[h,w,3] of a box in uint8[H,W,3] with `margin` of its sides around, cut at the image's edge; at least
+    1 × 1 pixel."""
+    height, width = rgb.shape[:2]
+    dx, dy = (box.x1 - box.x0) * margin, (box.y1 - box.y0) * margin
+    x0 = int(min(max(0, np.floor(box.x0 - dx)), width - 1))
+    y0 = int(min(max(0, np.floor(box.y0 - dy)), height - 1))
+    x1 = int(min(max(x0 + 1, np.ceil(box.x1 + dx)), width))
+    y1 = int(min(max(y0 + 1, np.ceil(box.y1 + dy)), height))
+    return np.ascontiguousarray(rgb[y0:y1, x0:x1])

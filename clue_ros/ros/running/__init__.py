@@ -1,0 +1,1 @@
+"""What every program needs to begin, run and end: signals, spinning, parameters, loading, surroundings."""

@@ -1,0 +1,1 @@
+"""The parts of the node: its dialogues, goals, worker, outputs and diagnostics."""
