@@ -1,4 +1,6 @@
-"""`pip install .`: the core without ROS and the `clue` command. Metadata in setup.cfg, dependencies in requirements/core.txt."""
+"""`pip install .`: the core without ROS and the `clue` command. Metadata in setup.cfg, dependencies in
+requirements/core.txt.
+"""
 
 from pathlib import Path
 

@@ -44,8 +44,9 @@ class Decider:
         self._backbone, self._reader = backbone, reader
         self._gate = Gate.from_weights(backbone.settings.gate)
 
-    def decide(self, image: EncodedImage, words: str, turns: Sequence[Turn], options: Options,
-               times: Dict[str, float]) -> Decision:
+    def decide(
+        self, image: EncodedImage, words: str, turns: Sequence[Turn], options: Options, times: Dict[str, float]
+    ) -> Decision:
         """times: gets the seconds of each step by name. Raises Cancelled."""
         start = timed(times, "prefill", lambda: self._prefill(image, words, turns))
         stop_if(options.should_stop)
@@ -57,8 +58,12 @@ class Decider:
         if said.branch is Branch.BOX and options.may_ask and self._confidence(said) < options.min_confidence:
             # Something was found; that "nothing" beats a question says no word against it.
             said = timed(times, "doubt", lambda: say(Branch.QUESTION))
-        common = dict(expression=options.expression, ambiguity=ambiguity, latency_s=times,
-                      candidates=options.candidates or tuple(r.box for r in ambiguity.regions))
+        common = dict(
+            expression=options.expression,
+            ambiguity=ambiguity,
+            latency_s=times,
+            candidates=options.candidates or tuple(r.box for r in ambiguity.regions),
+        )
         if said.branch is Branch.NOTHING:
             return Decision(Outcome.NOT_FOUND, **common)
         if said.branch is Branch.QUESTION:
@@ -92,21 +97,28 @@ class Decider:
     def _read(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill]) -> Reading:
         return self._reader.read(image, lambda task: prefix_of(task, image, words, turns), start)
 
-    def _ambiguity(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill],
-                threshold: Optional[float]) -> Ambiguity:
+    def _ambiguity(
+        self,
+        image: EncodedImage,
+        words: str,
+        turns: Sequence[Turn],
+        start: Optional[Prefill],
+        threshold: Optional[float],
+    ) -> Ambiguity:
         limit = self._backbone.settings.threshold if threshold is None else float(threshold)
         reading = self._read(image, words, turns, start)
         probability = self._gate.probability(reading.probability, start.branches if start else {})
         grid = reading.attention_map.float().cpu().numpy().astype(np.float32)
-        return Ambiguity(probability, limit, probability >= limit, grid,
-                         competing_regions(grid, image.width, image.height))
+        return Ambiguity(
+            probability, limit, probability >= limit, grid, competing_regions(grid, image.width, image.height)
+        )
 
     def _confidence(self, said: ConstrainedSequence) -> float:
         return calibrated(said.confidence, self._backbone.settings.confidence)
 
     def _sensible(self, said: ConstrainedSequence, start: Prefill, should_stop: StopTest) -> str:
-        """The question, or a second attempt without the word that it offers twice as if it told things apart; an open one
-        where the model's is noise or has no end."""
+        """The question, or a second attempt without the word that it offers twice as if it told things apart; an open
+        one where the model's is noise or has no end."""
         question = self._backbone.text_of(said)
         if self._is_noise(said):
             return OPEN_QUESTION

@@ -27,8 +27,10 @@ def as_rgb(image: Any) -> np.ndarray:
         except Exception as error:  # a file is decoded only now, and its decoders raise nearly every type
             raise InvalidImageError(f"the PIL image cannot be decoded: {str(error) or type(error).__name__}") from error
     if not isinstance(image, np.ndarray):
-        raise InvalidImageError(f"expected a numpy array uint8[H,W,3] or a PIL image, got {type(image).__name__}; open a "
-                                "file first: PIL.Image.open(path)")
+        raise InvalidImageError(
+            f"expected a numpy array uint8[H,W,3] or a PIL image, got {type(image).__name__}; open a "
+            "file first: PIL.Image.open(path)"
+        )
     if image.dtype != np.uint8:
         raise InvalidImageError(f"expected uint8 pixels in [0, 255], got {image.dtype}: convert the image first")
     if image.ndim == 2:
@@ -83,7 +85,9 @@ def scale_box(box: Box, size: Tuple[float, float], target: Tuple[float, float]) 
 
 
 def _to_eight_bits(values: np.ndarray, sample_bits: int) -> np.ndarray:
-    """Grey values to uint8: integers by 65535 or `sample_bits`, floats by 1 or 255 (what holds the peak), else the peak."""
+    """Grey values to uint8: integers by 65535 or `sample_bits`, floats by 1 or 255 (what holds the peak), else the
+    peak.
+    """
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     peak = float(values.max(initial=0))
     scales = (1.0, 255.0) if values.dtype.kind == "f" else (65535.0,)

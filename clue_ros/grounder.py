@@ -8,8 +8,8 @@
 The steps are those of CLUE: `detect ‖ C` through adapter A gives an attention map, the CNN reads it; P(ambiguous) (the
 detector's reading, for some checkpoints combined with the dialogue adapter's first token, ambiguity/gate.py) decides
 whether `clarify ‖ C` through adapter B may ask or must answer with a box; adapter B says itself when nothing fits. A
-checkpoint may read ambiguity in other ways (ambiguity/readers.py), among them the one-pass form, where the map comes from
-the very prefill that goes on to speak. A plain PaliGemma 2 download, without adapters, is driven by stock/.
+checkpoint may read ambiguity in other ways (ambiguity/readers.py), among them the one-pass form, where the map comes
+from the very prefill that goes on to speak. A plain PaliGemma 2 download, without adapters, is driven by stock/.
 """
 
 from __future__ import annotations
@@ -51,13 +51,20 @@ class Grounder:
         self._decider = Decider(backbone, reader)
 
     @classmethod
-    def from_pretrained(cls, path: Union[str, Path, None] = None, device: str = "cpu", dtype: Optional[torch.dtype] = None,
-                        *, quantization: str = "none", merge: str = "auto"):
+    def from_pretrained(
+        cls,
+        path: Union[str, Path, None] = None,
+        device: str = "cpu",
+        dtype: Optional[torch.dtype] = None,
+        *,
+        quantization: str = "none",
+        merge: str = "auto",
+    ):
         """Load a model directory; None: the embedded tabletop model.
 
-        A directory without adapters and detector (a plain PaliGemma 2 download) gives a `StockGrounder` (stock/), which has
-        the same methods. dtype: None for float32 on CPU and bfloat16 on a GPU; quantization: 'none', 'int8', 'int4' (of the
-        weights); merge: adapters into the weights, 'auto', 'yes', 'no'.
+        A directory without adapters and detector (a plain PaliGemma 2 download) gives a `StockGrounder` (stock/), which
+        has the same methods. dtype: None for float32 on CPU and bfloat16 on a GPU; quantization: 'none', 'int8', 'int4'
+        (of the weights); merge: adapters into the weights, 'auto', 'yes', 'no'.
         Raises ModelLoadError naming what is wrong, OutOfMemoryError.
         """
         folder = Path(path) if path else EMBEDDED_MODEL
@@ -114,8 +121,15 @@ class Grounder:
             self._backbone.look(encoded)
         return encoded
 
-    def detect_ambiguity(self, image: Image, expression: str, turns: Sequence[Turn] = (), *,
-                         threshold: Optional[float] = None, should_stop: StopTest = None) -> Ambiguity:
+    def detect_ambiguity(
+        self,
+        image: Image,
+        expression: str,
+        turns: Sequence[Turn] = (),
+        *,
+        threshold: Optional[float] = None,
+        should_stop: StopTest = None,
+    ) -> Ambiguity:
         """P(ambiguous), the attention map and the competing regions of an instruction with its dialogue so far.
 
         Unknown words are left out. Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
@@ -135,17 +149,28 @@ class Grounder:
         encoded, words = self.encode(image), self._backbone.without_unknown(check_expression(expression))
         return self._decider.readings(encoded, words, turns)
 
-    def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
-               threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
-               should_stop: StopTest = None, mask: bool = False) -> Decision:
+    def ground(
+        self,
+        image: Image,
+        expression: str,
+        turns: Sequence[Turn] = (),
+        *,
+        may_ask: bool = True,
+        threshold: Optional[float] = None,
+        candidates: Sequence[Box] = (),
+        min_confidence: float = 0.0,
+        should_stop: StopTest = None,
+        mask: bool = False,
+    ) -> Decision:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS.
 
-        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first, clicks
-        in pixels of the image; may_ask: False gives the best guess instead of a question; threshold: P(ambiguous) from
-        which to ask, None for the checkpoint's own; candidates: detections of another system in pixels, of which the box
-        is then one (NOT_FOUND if none overlaps the model's own, candidates.py); min_confidence: with may_ask, a box that
-        is less sure than this is asked about instead; should_stop: asked between steps and before every token; mask: also
-        the pixels of what was found (Decision.mask), where the model has masks.
+        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first,
+        clicks in pixels of the image; may_ask: False gives the best guess instead of a question; threshold:
+        P(ambiguous) from which to ask, None for the checkpoint's own; candidates: detections of another system in
+        pixels, of which the box is then one (NOT_FOUND if none overlaps the model's own, candidates.py);
+        min_confidence: with may_ask, a box that is less sure than this is asked about instead; should_stop: asked
+        between steps and before every token;
+        mask: also the pixels of what was found (Decision.mask), where the model has masks.
         For a closed vocabulary slips of the keyboard ("the yelow botle") and other forms of a word ("the 2nd one") are
         mended in instruction and answers (vlm/spelling.py, short_forms.py); Decision.expression stays as it was said.
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError, Cancelled.
@@ -159,9 +184,12 @@ class Grounder:
         if unknown or unknown_answer:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=unknown or unknown_answer, latency_s=times)
         words = self._backbone.without_unknown(words)
-        if names_nothing(words) or not any(c.isalnum() for c in words):  # "yes", "hello": or what is skipped, and no more
-            raise InvalidExpressionError(f"'{expression.strip()}' names nothing to look for: say, for example, \"the red "
-                                         "mug\"")
+        if names_nothing(words) or not any(
+            c.isalnum() for c in words
+        ):  # "yes", "hello": or what is skipped, and no more
+            raise InvalidExpressionError(
+                f"'{expression.strip()}' names nothing to look for: say, for example, \"the red mug\""
+            )
         with memory_guard("grounding an instruction"):
             options = Options(expression, may_ask, threshold, tuple(candidates), min_confidence, should_stop)
             decision = self._decider.decide(encoded, words, turns, options, times)
@@ -172,11 +200,15 @@ class Grounder:
             return decision
 
     def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> Optional[np.ndarray]:
-        """bool[H,W], the pixels of what the instruction means in a box that is known; None where the model has no masks.
+        """bool[H,W], the pixels of what the instruction means in a box that is known; None where the model has no
+        masks.
 
         image and turns: as for `ground`. Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError.
         """
-        words, turns = self._backbone.without_unknown(check_expression(expression)), self._known_turns(check_turns(turns))[0]
+        words, turns = (
+            self._backbone.without_unknown(check_expression(expression)),
+            self._known_turns(check_turns(turns))[0],
+        )
         encoded = self.encode(image)
         with memory_guard("finding the target's pixels"):
             return self._masker.target(encoded, prefix_of(CLARIFY, encoded, words, turns), words, box)
@@ -187,7 +219,10 @@ class Grounder:
         image: as for `ground`. Unknown words are left out. Raises NoMaskError if the model has no mask head,
         InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError.
         """
-        words, turns = self._backbone.without_unknown(check_expression(instruction)), self._known_turns(check_turns(turns))[0]
+        words, turns = (
+            self._backbone.without_unknown(check_expression(instruction)),
+            self._known_turns(check_turns(turns))[0],
+        )
         encoded = self.encode(image)
         if not any(c.isalnum() for c in words):
             raise InvalidExpressionError(f"the model knows none of the words in '{instruction}'")
@@ -197,8 +232,8 @@ class Grounder:
     def chat(self, image: Image, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
         """An answer in words whose phrases carry boxes: "what is on the table?" -> "I see a red mug and two bowls."
 
-        Says nothing about a dialogue and changes none (clue_ros/chat). Raises InvalidImageError, InvalidExpressionError,
-        OutOfMemoryError, Cancelled.
+        Says nothing about a dialogue and changes none (clue_ros/chat). Raises InvalidImageError,
+        InvalidExpressionError, OutOfMemoryError, Cancelled.
         """
         from clue_ros.chat.run import chat
         from clue_ros.perception.perception import StockImage
@@ -227,14 +262,15 @@ class Grounder:
             text = self._backbone.without_unknown(clean(answer.text))
             if not any(c.isalnum() for c in text) and answer.point is None and answer.box is None:
                 return tuple(kept), self._backbone.unknown_words(clean(answer.text)) or (answer.text.strip(),)
-            kept.append(Turn(self._backbone.without_unknown(clean(turn.question)),
-                             Answer(text, answer.point, answer.box)))
+            kept.append(
+                Turn(self._backbone.without_unknown(clean(turn.question)), Answer(text, answer.point, answer.box))
+            )
         return tuple(kept), ()
 
 
 def is_stock(folder: Path) -> bool:
-    """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that names
-    one. Raises ModelLoadError if clue.json cannot be read."""
+    """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that
+    names one. Raises ModelLoadError if clue.json cannot be read."""
     folder = Path(folder)
     if (folder / "ambiguity.safetensors").exists() or (folder / "adapters").is_dir():
         return False

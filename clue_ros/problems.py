@@ -96,6 +96,11 @@ class Problems:
 
     def to_dict(self) -> Dict[str, Any]:
         """{kind: {"count": n, "first": [{"file", "line", "text"}, …]}} of the kinds that occurred."""
-        return {kind.value: {"count": self.counts[kind],
-                             "first": [{**asdict(p.place), "text": p.text} for p in self.first if p.kind is kind]}
-                for kind in Kind if self.counts[kind]}
+        return {
+            kind.value: {
+                "count": self.counts[kind],
+                "first": [{**asdict(p.place), "text": p.text} for p in self.first if p.kind is kind],
+            }
+            for kind in Kind
+            if self.counts[kind]
+        }

@@ -17,7 +17,8 @@ from clue_ros.types import Answer, InvalidAnswerError, InvalidExpressionError, T
 DETECT, CLARIFY = "detect", "clarify"
 MAX_CHARACTERS = 1000  # of an instruction or an answer
 MAX_DIALOGUE = 30_000  # characters of all turns together: twenty questions, the longest answers
-# What gives a prompt its form. A closed vocabulary takes none of them from a person, an open one no role with its colon.
+# What gives a prompt its form. A closed vocabulary takes none of them from a person, an open one no role with its
+# colon.
 RESERVED = frozenset({DETECT, CLARIFY, "assistant", "user", ":"})
 _SPACES = re.compile(r"\s+")
 _ROLE = re.compile(r"\b(assistant|user)[\s:]*:")
@@ -36,8 +37,9 @@ def check_expression(expression: str) -> str:
     if not isinstance(expression, str):
         raise InvalidExpressionError(f"expected the instruction as text, got {type(expression).__name__}")
     if len(expression) > MAX_CHARACTERS:
-        raise InvalidExpressionError(f"the instruction has {len(expression)} characters; at most {MAX_CHARACTERS} are "
-                                     "accepted: say it shorter")
+        raise InvalidExpressionError(
+            f"the instruction has {len(expression)} characters; at most {MAX_CHARACTERS} are accepted: say it shorter"
+        )
     cleaned = clean(expression)
     if not any(c.isalnum() for c in cleaned):
         raise InvalidExpressionError('the instruction is empty: say what to look for, for example "the red mug"')
@@ -45,16 +47,17 @@ def check_expression(expression: str) -> str:
 
 
 def check_turns(turns: Sequence[Turn]) -> Tuple[Turn, ...]:
-    """The turns as they came. Raises InvalidAnswerError if one is no Turn, InvalidExpressionError if they hold more than
-    MAX_DIALOGUE characters."""
+    """The turns as they came. Raises InvalidAnswerError if one is no Turn, InvalidExpressionError if they hold more
+    than MAX_DIALOGUE characters."""
     turns = tuple(turns)
     for turn in turns:
         if not isinstance(turn, Turn):
             raise InvalidAnswerError(f"a turn must be Turn(question, Answer(text)), got {str(turn)[:80]}")
     length = sum(len(t.question) + len(t.answer.text) for t in turns)
     if length > MAX_DIALOGUE:
-        raise InvalidExpressionError(f"the dialogue has {length} characters; at most {MAX_DIALOGUE} are accepted: start "
-                                     "a new one")
+        raise InvalidExpressionError(
+            f"the dialogue has {length} characters; at most {MAX_DIALOGUE} are accepted: start a new one"
+        )
     return turns
 
 

@@ -87,8 +87,9 @@ class Answer:
             raise InvalidAnswerError(f"the text of an answer must be text, got {type(self.text).__name__}")
         for name, value, count in (("point", self.point, 2), ("box", self.box, 4)):
             if value is not None and not _are_finite(value, count):
-                raise InvalidAnswerError(f"the {name} of an answer must be {count} finite numbers in pixels, got "
-                                         f"{str(value)[:80]}")
+                raise InvalidAnswerError(
+                    f"the {name} of an answer must be {count} finite numbers in pixels, got {str(value)[:80]}"
+                )
         if self.box is not None:
             object.__setattr__(self, "box", Box(*self.box))
 
@@ -103,7 +104,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Region:
-    """A competing region of the attention map. `box` and `peak` in pixels of the original image, `strength` in [0, 1]."""
+    """A competing region of the attention map. `box` and `peak` in pixels of the original image, `strength` in [0,
+    1].
+    """
 
     box: Box
     peak: Tuple[float, float]
@@ -115,7 +118,8 @@ class Ambiguity:
     """The detector's reading of one instruction in one image.
 
     probability: P(ambiguous) in [0, 1]; is_ambiguous: probability >= threshold;
-    attention_map: float32[h, w] in [0, 1], min-max normalised text-to-image attention of layer k, row 0 at the image's top;
+    attention_map: float32[h, w] in [0, 1], min-max normalised text-to-image attention of layer k, row 0 at the image's
+    top;
     regions: competing regions, strongest first.
     """
 

@@ -79,7 +79,9 @@ class Picked(NamedTuple):
 
 
 class StubArm:
-    """Says where it would go, and takes `seconds` for it. A real one transforms the point at its stamp (tf2) and plans."""
+    """Says where it would go, and takes `seconds` for it. A real one transforms the point at its stamp (tf2) and
+    plans.
+    """
 
     def __init__(self, say: Callable[[str], None] = print, seconds: float = 2.0) -> None:
         self._say = say
@@ -125,13 +127,15 @@ class PickPipeline:
         return Picked(plan, outcome.error_code, outcome.error_msg, attempt)
 
     def _reach(self, outcome: GroundOutcome) -> Picked:
-        """The arm goes; a person may take the target back as soon as she sees where. Questions about a new target go to her
-        ears (`utterance`) and are answered by `speech` or `answer`: no goal is open that could carry them."""
+        """The arm goes; a person may take the target back as soon as she sees where. Questions about a new target go to
+        her ears (`utterance`) and are answered by `speech` or `answer`: no goal is open that could carry them."""
         target = outcome.target
         with self._clue.watch(outcome) as held:
             while True:
                 if target is not None and not target.has_position:
-                    return Picked(Plan.OPERATOR, Code.NONE, f"found, but without a position: {target.position_reason}", 0)
+                    return Picked(
+                        Plan.OPERATOR, Code.NONE, f"found, but without a position: {target.position_reason}", 0
+                    )
                 if target is not None:
                     self._arm.start(target.position)
                 change = held.next(None if target is None else self._arm.seconds)

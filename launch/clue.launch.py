@@ -6,10 +6,11 @@ two cameras, the first of which is looked through by default:
     ros2 launch clue_ros clue.launch.py cameras:="front wrist" \
         remap:="front/image:=/front/color/image_raw wrist/image:=/wrist/color/image_raw"
 
-included under PushRosNamespace('robot1'), it becomes /robot1/clue/clue; "../camera/image_raw" is then /robot1/camera/image_raw.
+included under PushRosNamespace('robot1'), it becomes /robot1/clue/clue; "../camera/image_raw" is then
+/robot1/camera/image_raw.
 
-The topics' names are seen from the node's namespace, or absolute with a leading slash. An argument left empty leaves the
-parameter to `params_file`, and without one to the node's default (config/clue.yaml).
+The topics' names are seen from the node's namespace, or absolute with a leading slash. An argument left empty leaves
+the parameter to `params_file`, and without one to the node's default (config/clue.yaml).
 """
 
 import sys
@@ -23,13 +24,19 @@ from clue_ros.ros.running.dds_profile import profile_variables
 from launch import LaunchDescription
 
 ARGUMENTS = {
-    "namespace": ("clue", "Namespace of the node and its topics, within the one that is pushed; one for each robot or camera"),
+    "namespace": (
+        "clue",
+        "Namespace of the node and its topics, within the one that is pushed; one for each robot or camera",
+    ),
     "model": ("", "Model directory; empty: the embedded tabletop model"),
     "device": ("", "torch device: cpu, cuda, cuda:1; empty: cpu"),
     "image": ("image", "Camera image, sensor_msgs/Image; <image>/compressed is taken as well"),
     "camera_info": ("", "Calibration of that image, sensor_msgs/CameraInfo; empty: the camera_info beside it"),
     "depth": ("depth", "Depth registered to that image, 16UC1 (mm) or 32FC1 (m)"),
-    "cameras": ("", "Names of several cameras, as in 'front wrist'; their topics are front/image, front/depth, wrist/image …"),
+    "cameras": (
+        "",
+        "Names of several cameras, as in 'front wrist'; their topics are front/image, front/depth, wrist/image …",
+    ),
     "speech": ("speech", "What the person says, std_msgs/String"),
     "utterance": ("utterance", "What the robot should say, std_msgs/String"),
     "remap": ("", "Other names to change, as in 'front/image:=/front/color/image_raw target:=/robot/target'"),
@@ -57,7 +64,8 @@ def _node(context):
         namespace=arguments["namespace"],
         parameters=parameters,
         remappings=launching.remappings(arguments, namespace),
-        # For our node only: Fast DDS's default profile loses most images, but the launch that includes this one may have its own.
+        # For our node only: Fast DDS's default profile loses most images, but the launch that includes this one may
+        # have its own.
         additional_env=profile_variables(context.environment),
         output="screen",
         emulate_tty=True,

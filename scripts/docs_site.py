@@ -25,7 +25,7 @@ log = logging.getLogger("mkdocs.hooks.docs_site")
 def on_files(files, config):
     """Adds a page for each file outside docs/ that a page links to, and for what those link to in turn."""
     docs = Path(config.docs_dir)
-    waiting = [path for path in sorted(docs.rglob("*.md"))]
+    waiting = sorted(docs.rglob("*.md"))
     seen = set()
     while waiting:
         for target in targets_outside(waiting.pop(), docs):
@@ -61,7 +61,9 @@ def targets_outside(source, docs):
 
 
 def target_of(source, link):
-    """The file that a relative link means, a folder's README.md for a folder; None if it is no file of the repository."""
+    """The file that a relative link means, a folder's README.md for a folder; None if it is no file of the
+    repository.
+    """
     target = (source.parent / link).resolve()
     target = target / "README.md" if target.is_dir() else target
     if target.is_file() and target.is_relative_to(ROOT):
@@ -87,6 +89,6 @@ def outside_of_code(text, change, keep_code=True):
     """`change` applied to what stands outside fenced code."""
     parts, end = [], 0
     for fence in FENCE.finditer(text):
-        parts += [change(text[end:fence.start()]), fence[0] if keep_code else ""]
+        parts += [change(text[end : fence.start()]), fence[0] if keep_code else ""]
         end = fence.end()
     return "".join([*parts, change(text[end:])])

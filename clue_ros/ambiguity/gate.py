@@ -35,7 +35,9 @@ class Gate:
         without a speech weight."""
         if not self.speech_weight:
             return sigmoid(self.map_weight * logit(map_probability) + self.bias)
-        return sigmoid(self.map_weight * logit(map_probability) + self.speech_weight * speech_logit(branches) + self.bias)
+        return sigmoid(
+            self.map_weight * logit(map_probability) + self.speech_weight * speech_logit(branches) + self.bias
+        )
 
 
 def speech_logit(branches: Mapping[Branch, float]) -> float:
@@ -45,8 +47,8 @@ def speech_logit(branches: Mapping[Branch, float]) -> float:
 
 
 def calibrated(confidence: float, fit: Tuple[float, ...]) -> float:
-    """A confidence in [0, 1] with its log-odds scaled and shifted as fitted on held-out data (Platt scaling; the scale is the
-    inverse of a temperature). fit: (scale, bias), or empty for no change."""
+    """A confidence in [0, 1] with its log-odds scaled and shifted as fitted on held-out data (Platt scaling; the scale
+    is the inverse of a temperature). fit: (scale, bias), or empty for no change."""
     return sigmoid(fit[0] * logit(confidence) + fit[1]) if fit else confidence
 
 

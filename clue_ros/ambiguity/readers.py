@@ -1,9 +1,10 @@
-"""How a checkpoint reads ambiguity: the detector variants of the paper (section IV-A.3) and the one-pass form beyond it.
+"""How a checkpoint reads ambiguity: the detector variants of the paper (section IV-A.3) and the one-pass form beyond
+it.
 
 kind             prefix                  layers that run                      what is read
 cnn              detect or disambiguate  0 … k-1 under adapter A              the attention map of layer k, by a CNN
 autoregressive   detect or disambiguate  0 … k (half) or all (full), A        P(yes) against P(no) of the next token
-joint            clarify                 the dialogue's own prefill           the map of layer k of that prefill, by a CNN
+joint            clarify                 the dialogue's own prefill           layer k's map in that prefill, by a CNN
 
 Every kind gives the map too, for the debug image and the competing regions.
 """
@@ -46,9 +47,15 @@ class AmbiguityReader:
         if settings.detector == "autoregressive":
             answer_tokens(backbone.tokenizer)
             return cls(backbone, None)
-        if settings.detector == "joint" and settings.dialogue_adapter and settings.dialogue_adapter not in backbone.adapters:
-            raise ModelLoadError(f"{Path(folder) / 'adapters' / settings.dialogue_adapter} is missing: the joint detector "
-                                 "reads the map through it")
+        if (
+            settings.detector == "joint"
+            and settings.dialogue_adapter
+            and settings.dialogue_adapter not in backbone.adapters
+        ):
+            raise ModelLoadError(
+                f"{Path(folder) / 'adapters' / settings.dialogue_adapter} is missing: the joint detector "
+                "reads the map through it"
+            )
         return cls(backbone, AmbiguityDetector.load(folder, settings.detector_channels, backbone.device))
 
     def read(self, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]) -> Reading:

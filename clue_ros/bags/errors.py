@@ -1,5 +1,5 @@
-"""What can be wrong with a bag; what can be wrong with an image in it is in clue_ros/images/messages.py. Every text says
-what to do."""
+"""What can be wrong with a bag; what can be wrong with an image in it is in clue_ros/images/messages.py. Every text
+says what to do."""
 
 from __future__ import annotations
 

@@ -69,9 +69,10 @@ class Played:
     """One dialogue.
 
     number: counts dialogues from 1; corrects: the number of the one whose target it corrects; heard: ns, when its words
-    came; index: of these words (-1: a gesture); image_stamp: ns, of the frame that was taken (its arrival where the driver
-    does not stamp), None if none was; outcome: an `End` value, 'withdrawn' (words that took the target back), 'no_image',
-    'invalid_image', 'unsupported_encoding', 'preempted', 'error'; seconds: spent in the model and in decoding the frame.
+    came; index: of these words (-1: a gesture); image_stamp: ns, of the frame that was taken (its arrival where the
+    driver does not stamp), None if none was; outcome: an `End` value, 'withdrawn' (words that took the target back),
+    'no_image', 'invalid_image', 'unsupported_encoding', 'preempted', 'error'; seconds: spent in the model and in
+    decoding the frame.
     """
 
     number: int

@@ -1,4 +1,5 @@
-"""What a path is before it is opened: a bag of ROS 2, or something that only looks like one. Every text says what to do.
+"""What a path is before it is opened: a bag of ROS 2, or something that only looks like one. Every text says what to
+do.
 
 MCAP is read by its specification (https://mcap.dev/spec): magic, Header with a profile, Footer with the place of the
 summary, which repeats schemas and channels.
@@ -80,7 +81,10 @@ def _refuse_ros1(path: Path) -> None:
         begins = stream.read(len(_ROS1_MAGIC))
     if begins == _ROS1_MAGIC or path.suffix == ".bag":
         raise BagError(
-            f"{path} is a ROS 1 bag, convert it: rosbags-convert --src {quote(str(path))} --dst {quote(path.stem + '_ros2')}"
+            (
+                f"{path} is a ROS 1 bag, convert it: rosbags-convert --src {quote(str(path))} --dst "
+                f"{quote(path.stem + '_ros2')}"
+            )
         )
 
 
@@ -97,7 +101,9 @@ def _check_length(file: Path) -> None:
 
 
 def _check_mcap(file: Path) -> None:
-    """Raises BagError if its messages are not those of ROS 2; a file that is damaged passes, for the reader names that."""
+    """Raises BagError if its messages are not those of ROS 2; a file that is damaged passes, for the reader names
+    that.
+    """
     with file.open("rb") as stream:
         try:
             profile = _profile(stream)
@@ -109,7 +115,8 @@ def _check_mcap(file: Path) -> None:
             encodings = None
     if profile == "ros1" or encodings and encodings & {"ros1", "ros1msg"}:
         raise BagError(
-            f"{file} is an MCAP of ROS 1 messages: convert the .bag that it was made from (rosbags-convert --src FILE.bag"
+            f"{file} is an MCAP of ROS 1 messages: convert the .bag that it was made from (rosbags-convert --src "
+            "FILE.bag"
             " --dst FOLDER), or the file itself as docs/bags.md shows"
         )
     if encodings is None:

@@ -1,9 +1,9 @@
 """A recorded bag as a stream of messages in the order in which they were recorded. MCAP and sqlite3.
 
-    with Bag("recordings/kitchen") as bag:
-        topics = choose_topics(bag, TopicNames())
-        for message in bag.messages(topics.all):
-            bag.decode(message)
+with Bag("recordings/kitchen") as bag:
+    topics = choose_topics(bag, TopicNames())
+    for message in bag.messages(topics.all):
+        bag.decode(message)
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A bag through the Grounder and the node's own rules of a conversation, offline, at the bag's clock.
 
-Who is answered, corrected, replaced or ignored is decided by dialogue/turn_taking.py, as in the node. Which image counts
-is as in ros/serving/grounding.py: the newest frame, if it is not older than `max_image_age_s` by its stamp, else the next one that
-is young enough within `wait_for_image_s`; it is encoded once a dialogue. Limits of time count in the bag's time, also
-behind its last message. The model is taken to need no time: a decision stands before the next message comes. So nothing
-depends on the machine, and two replays give the same.
+Who is answered, corrected, replaced or ignored is decided by dialogue/turn_taking.py, as in the node. Which image
+counts is as in ros/serving/grounding.py: the newest frame, if it is not older than `max_image_age_s` by its stamp, else
+the next one that is young enough within `wait_for_image_s`; it is encoded once a dialogue. Limits of time count in the
+bag's time, also behind its last message. The model is taken to need no time: a decision stands before the next message
+comes. So nothing depends on the machine, and two replays give the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Words for a bag in which nobody speaks: what is said at which second from its start.
 
-    the red mug@2.5                                  # --say, and a line of a --say-file
-    {"say": "the red mug", "at": 2.5}                # the same as a JSON line
+the red mug@2.5                                  # --say, and a line of a --say-file
+{"say": "the red mug", "at": 2.5}                # the same as a JSON line
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A bag's messages as events of the replay, with words that are not in the bag among them, in the order of their time."""
+"""A bag's messages as events of the replay, with words that are not in the bag among them, in the order of their
+time.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ def words_of(bag: Bag, topics: Topics, said: Sequence[Said] = ()) -> Tuple[List[
 
 
 def events_of(bag: Bag, topics: Topics, said: Sequence[Said] = (), sample_bits: int = 0) -> Iterator[Event]:
-    """Frames, words and gestures in the order in which they were recorded, as Replay takes them; no frame is decoded yet.
+    """Frames, words and gestures in the order in which they were recorded, as Replay takes them; no frame is decoded
+    yet.
 
     said: words beside the recorded ones; of the same time they come behind them. sample_bits: as the node's.
     """
@@ -84,7 +87,9 @@ def _pointed(bag: Bag, message: Message, optical: Optional[str]) -> Pointed:
     if not all(math.isfinite(value) for value in (point.x, point.y, point.z)):
         return Pointed(message.time, None, "its coordinates are not finite")
     if frame not in ("", optical) or point.z != 0:
-        return Pointed(message.time, None, "it is not in pixels of the image (z = 0 in its frame), and no others are replayed")
+        return Pointed(
+            message.time, None, "it is not in pixels of the image (z = 0 in its frame), and no others are replayed"
+        )
     return Pointed(message.time, Answer(point=(float(point.x), float(point.y))))
 
 

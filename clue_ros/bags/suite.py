@@ -23,9 +23,25 @@ from clue_ros.types import Box, Decision
 
 Row = Dict[str, Any]
 COLUMNS = (
-    "number", "corrects", "time_s", "words", "expression", "outcome", "questions_asked", "questions", "answers", "box", "confidence",
-    "probability", "kind", "truth", "truth_box", "iou", "success", "reason",
-)  # fmt: skip
+    "number",
+    "corrects",
+    "time_s",
+    "words",
+    "expression",
+    "outcome",
+    "questions_asked",
+    "questions",
+    "answers",
+    "box",
+    "confidence",
+    "probability",
+    "kind",
+    "truth",
+    "truth_box",
+    "iou",
+    "success",
+    "reason",
+)
 
 
 @dataclass
@@ -58,7 +74,8 @@ def evaluate_bag(
     sample_bits: int = 0,
     on_row: Optional[Callable[[Row], None]] = None,
 ) -> BagResult:
-    """Replay a bag. Without truths rows hold decisions only. said: words beside those that the bag holds. sample_bits: as the node's.
+    """Replay a bag. Without truths rows hold decisions only. said: words beside those that the bag holds. sample_bits:
+    as the node's.
 
     Raises BagError and its kinds before the first dialogue where they can be known, later only for a damaged file.
     """

@@ -2,9 +2,9 @@
 
     {"expression": "hand me the mug", "truth": "ambiguous", "box": [310, 200, 362, 261], "kind": "ambiguous_color"}
 
-`expression`: the instruction, or the correction, word for word; `truth`: clear, ambiguous, absent, or withdrawn (the words
-take the last target back); `box`: of the object that the person means, [x0, y0, x1, y1] in pixels of the recorded image,
-null if absent or withdrawn; `kind`: any word by which results are grouped
+`expression`: the instruction, or the correction, word for word; `truth`: clear, ambiguous, absent, or withdrawn (the
+words take the last target back); `box`: of the object that the person means, [x0, y0, x1, y1] in pixels of the recorded
+image, null if absent or withdrawn; `kind`: any word by which results are grouped
 (default: the truth). Other keys are notes for people; `clue record` adds episode, seed, questions and answers.
 """
 
@@ -100,8 +100,10 @@ def _box(row: Dict[str, Any], truth: str, where: str) -> Optional[Box]:
         if value is not None:
             raise TruthError(f"{where}: where the truth is {truth} there is no box; leave it away")
         return None
-    numbers = isinstance(value, list) and len(value) == 4 and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value
+    numbers = (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value)
     )
     if not numbers or not (value[0] < value[2] and value[1] < value[3]):
         raise TruthError(f"{where}: box is {value!r}; give [x0, y0, x1, y1] in pixels with x0 < x1 and y0 < y1")

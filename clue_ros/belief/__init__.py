@@ -1,1 +1,3 @@
-"""What the robot believes about who is meant: a probability over candidate boxes, pointing, numbers, the best question."""
+"""What the robot believes about who is meant: a probability over candidate boxes, pointing, numbers, the best
+question.
+"""

@@ -21,7 +21,9 @@ FLOOR = 1e-3  # of a likelihood beside the best one: people and models err, so n
 
 @dataclass(frozen=True)
 class Belief:
-    """boxes: candidates in pixels of the image; probabilities: one each, they sum to 1. Empty: nothing to choose from."""
+    """boxes: candidates in pixels of the image; probabilities: one each, they sum to 1. Empty: nothing to choose
+    from.
+    """
 
     boxes: Tuple[Box, ...] = ()
     probabilities: Tuple[float, ...] = ()
@@ -82,7 +84,9 @@ class Belief:
         return self.likely(LIKELY, ASKED_ABOUT).ordered()
 
     def merged(self) -> "Belief":
-        """One candidate for boxes of one thing, with their probabilities together and the box that agrees best with them."""
+        """One candidate for boxes of one thing, with their probabilities together and the box that agrees best with
+        them.
+        """
         left = sorted(range(len(self.boxes)), key=lambda n: -self.probabilities[n])
         boxes: List[Box] = []
         weights: List[float] = []
@@ -92,7 +96,9 @@ class Belief:
             left = [n for n in left if n not in group]
             members = [self.boxes[n] for n in group]
             shares = [self.probabilities[n] for n in group]
-            boxes.append(max(members, key=lambda box: sum(s * box_iou(box, other) for s, other in zip(shares, members))))
+            boxes.append(
+                max(members, key=lambda box: sum(s * box_iou(box, other) for s, other in zip(shares, members)))
+            )
             weights.append(sum(shares))
         return Belief.of(boxes, weights)
 

@@ -1,5 +1,5 @@
-"""`BeliefGrounder`: a Grounder that keeps a belief over candidates, understands pointing and numbers, and can choose what
-it asks by information gain.
+"""`BeliefGrounder`: a Grounder that keeps a belief over candidates, understands pointing and numbers, and can choose
+what it asks by information gain.
 
     grounder = BeliefGrounder(Grounder.from_pretrained(), "information_gain")
     decision = grounder.ground(image, "the mug")                            # question, candidates, belief
@@ -34,7 +34,10 @@ TRUSTED = 0.6  # from here on the belief's best candidate stands against the mod
 ALIKE = 0.6  # from here on the best of several things alike is taken without a question
 JITTER = 0.03  # of the image's width: where the model is asked again around a click
 NEAR = 0.08  # of the image's width: a candidate so near to a click stands before what else is there
-OWN_WEIGHT, SEEN_WEIGHT = 0.3, 0.25  # of the model's box after a click, and of what it sees there, beside an average candidate
+OWN_WEIGHT, SEEN_WEIGHT = (
+    0.3,
+    0.25,
+)  # of the model's box after a click, and of what it sees there, beside an average candidate
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)  # the inventory looks at features only
 
 
@@ -62,10 +65,20 @@ class BeliefGrounder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grounder, name)
 
-    def ground(self, image: Any, expression: str, turns: Sequence[Turn] = (), *, pointing: Optional[Answer] = None,
-               candidates: Sequence[Box] = (), may_ask: bool = True, mask: bool = False, **rest: Any) -> Decision:
-        """As Grounder.ground; `rest` goes there. pointing: a click, box or scribble that came with the instruction ("the
-        one here", "another one like this"); give it again with every turn of the dialogue.
+    def ground(
+        self,
+        image: Any,
+        expression: str,
+        turns: Sequence[Turn] = (),
+        *,
+        pointing: Optional[Answer] = None,
+        candidates: Sequence[Box] = (),
+        may_ask: bool = True,
+        mask: bool = False,
+        **rest: Any,
+    ) -> Decision:
+        """As Grounder.ground; `rest` goes there. pointing: a click, box or scribble that came with the instruction
+        ("the one here", "another one like this"); give it again with every turn of the dialogue.
 
         `Decision.belief` holds a probability for each of `Decision.candidates` where a belief was kept. Raises also
         InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py), InvalidAnswerError
@@ -79,7 +92,9 @@ class BeliefGrounder:
         numbered = bool(turns) and marks.asked_about(turns[-1].question) > 0
         masked = {"mask": True} if mask else {}
         if self.question_policy == "learned" and not (alike or pointed or numbered):
-            return self._grounder.ground(image, expression, turns, may_ask=may_ask, candidates=candidates, **masked, **rest)
+            return self._grounder.ground(
+                image, expression, turns, may_ask=may_ask, candidates=candidates, **masked, **rest
+            )
         if self._reader is None:
             return self._plain(image, expression, turns, candidates, may_ask, {**masked, **rest})
         begun = time.perf_counter()
@@ -97,8 +112,9 @@ class BeliefGrounder:
         if mask and decision.box is not None:  # of the box that was chosen, which need not be the model's own
             pixels = self._grounder.target_mask(image, decision.expression, () if alike else turns, decision.box)
             decision = replace(decision, mask=pixels)
-        return replace(decision, expression=expression,
-                       latency_s={**decision.latency_s, "belief": time.perf_counter() - begun})
+        return replace(
+            decision, expression=expression, latency_s={**decision.latency_s, "belief": time.perf_counter() - begun}
+        )
 
     # Pointing.
 
@@ -121,8 +137,8 @@ class BeliefGrounder:
     def _with_seen_at(self, image, belief: Belief, answer: Answer, own: Decision, should_stop) -> Belief:
         """The candidates, the box that the model itself gives after the click, and what it names at the place.
 
-        With a candidate near the click the words have their say: what else stands there only supports a candidate. Without
-        one the model is also asked a little beside the click."""
+        With a candidate near the click the words have their say: what else stands there only supports a candidate.
+        Without one the model is also asked a little beside the click."""
         (x, y), step = pointed_place(answer), JITTER * image.width
         listed = belief.boxes
         near = any(outside((x, y), box) <= NEAR * image.width for box in listed)
@@ -144,18 +160,24 @@ class BeliefGrounder:
     def _alike(self, image, expression, turns, gesture: Answer, candidates, may_ask, rest) -> Decision:
         if self._grounder.vocabulary is None:
             # What it would be asked for is a list of tabletop things, and its world is larger.
-            raise InvalidExpressionError('this model has no list of what a thing may be, so it cannot tell what is "like '
-                                         'this": say what it is, as in "the red mug"')
+            raise InvalidExpressionError(
+                'this model has no list of what a thing may be, so it cannot tell what is "like '
+                'this": say what it is, as in "the red mug"'
+            )
         alike = things_alike(self._things(image, rest.get("should_stop")), expression, gesture, image.width, candidates)
         if alike is None:
             return Decision(Outcome.NOT_FOUND, expression)
-        worded = [turn for turn in turns if marks.number_in(turn) is None]  # the numbers were given here, not by the model
+        worded = [
+            turn for turn in turns if marks.number_in(turn) is None
+        ]  # the numbers were given here, not by the model
         decision = self._grounder.ground(image, alike.words, worded, may_ask=False, **rest)
         if decision.outcome is Outcome.UNKNOWN_WORDS:
             return decision
         belief = alike.belief
         if belief.boxes and turns:
-            belief = self._tracker.belief(image, alike.words, turns, belief.boxes, rest.get("should_stop"), prior=belief)
+            belief = self._tracker.belief(
+                image, alike.words, turns, belief.boxes, rest.get("should_stop"), prior=belief
+            )
         doubt = 1 - max(belief.probabilities, default=0.0)
         decision = replace(decision, ambiguity=_doubted(decision.ambiguity, doubt), mask=None)
         if not belief.boxes:
@@ -173,8 +195,12 @@ class BeliefGrounder:
         from clue_ros.perception.inventory import look_around
         from clue_ros.perception.perception import Perception, StockImage
 
-        return look_around(Perception(self._backbone), StockImage(_NO_PIXELS, image, image.detections),
-                           self._grounder.vocabulary, should_stop)
+        return look_around(
+            Perception(self._backbone),
+            StockImage(_NO_PIXELS, image, image.detections),
+            self._grounder.vocabulary,
+            should_stop,
+        )
 
     # Words and numbers.
 
@@ -195,28 +221,35 @@ class BeliefGrounder:
         return replace(decision, candidates=belief.boxes, belief=belief.probabilities)
 
     def _settle(self, own: Box, belief: Belief) -> Box:
-        """The model's own box, unless the belief is sure of another candidate: one among several, since a belief in a single
-        one is sure whatever was said."""
+        """The model's own box, unless the belief is sure of another candidate: one among several, since a belief in a
+        single one is sure whatever was said."""
         if len(belief.boxes) < 2 or belief.probabilities[belief.best] < TRUSTED:
             return own
         best = belief.boxes[belief.best]
         return own if box_iou(own, best) >= 0.3 else best
 
-    def _question(self, image, expression, turns, decision: Decision, belief: Belief, fallback: bool = False) -> Decision:
+    def _question(
+        self, image, expression, turns, decision: Decision, belief: Belief, fallback: bool = False
+    ) -> Decision:
         """The decision to ask, with the policy's question; the model's own where the policy finds none. fallback: the
         model has none, so any policy asks by information gain, or else by numbers, once."""
         told, asked = [turn.question for turn in turns], belief.worth_asking()
         numbered = fallback and any(marks.asked_about(question) for question in told)
-        decision = replace(decision, candidates=belief.boxes, belief=belief.probabilities,
-                           question="" if fallback else decision.question)
+        decision = replace(
+            decision,
+            candidates=belief.boxes,
+            belief=belief.probabilities,
+            question="" if fallback else decision.question,
+        )
         if self.question_policy == "information_gain" or (fallback and self.question_policy == "learned"):
             words = self._backbone.without_unknown(check_expression(expression))
             best = questions.best_question(self._reader, image, words, asked, self._grounder.vocabulary, told)
             if best is not None:
                 return replace(decision, question=best.text)
         if (self.question_policy == "numbers" or fallback) and len(asked.boxes) > 1 and not numbered:
-            return replace(decision, question=marks.question(len(asked.boxes)), candidates=asked.boxes,
-                           belief=asked.probabilities)
+            return replace(
+                decision, question=marks.question(len(asked.boxes)), candidates=asked.boxes, belief=asked.probabilities
+            )
         return decision
 
     def _by_number(self, image, expression, turns, candidates, rest) -> Decision:
@@ -234,11 +267,20 @@ class BeliefGrounder:
         if turns and marks.asked_about(turns[-1].question):
             number = marks.number_in(turns[-1])
             if number is not None:
-                before = self._grounder.ground(image, expression, turns[:-1], may_ask=True, candidates=candidates, **rest)
+                before = self._grounder.ground(
+                    image, expression, turns[:-1], may_ask=True, candidates=candidates, **rest
+                )
                 boxes = Belief.of(before.candidates).ordered().boxes
                 if number <= len(boxes):
-                    return replace(before, outcome=Outcome.FOUND, box=boxes[number - 1], confidence=1.0, question="",
-                                   candidates=boxes, mask=None)
+                    return replace(
+                        before,
+                        outcome=Outcome.FOUND,
+                        box=boxes[number - 1],
+                        confidence=1.0,
+                        question="",
+                        candidates=boxes,
+                        mask=None,
+                    )
         decision = self._grounder.ground(image, expression, turns, may_ask=may_ask, candidates=candidates, **rest)
         boxes = Belief.of(decision.candidates[: marks.LIMIT]).ordered().boxes
         if decision.outcome is Outcome.ASK and self.question_policy == "numbers" and len(boxes) > 1:
@@ -251,13 +293,20 @@ class BeliefGrounder:
 
 def _chosen(decision: Decision, belief: Belief, index: int) -> Decision:
     """Found: that candidate of the belief."""
-    return replace(decision, outcome=Outcome.FOUND, box=belief.boxes[index], confidence=belief.probabilities[index],
-                   question="", candidates=belief.boxes, belief=belief.probabilities)
+    return replace(
+        decision,
+        outcome=Outcome.FOUND,
+        box=belief.boxes[index],
+        confidence=belief.probabilities[index],
+        question="",
+        candidates=belief.boxes,
+        belief=belief.probabilities,
+    )
 
 
 def _doubted(reading: Optional[Ambiguity], doubt: float) -> Optional[Ambiguity]:
-    """The reading with the belief's doubt, P(not the likeliest), as P(ambiguous): the detector was asked about words that
-    the example fits too."""
+    """The reading with the belief's doubt, P(not the likeliest), as P(ambiguous): the detector was asked about words
+    that the example fits too."""
     if reading is None:
         return None
     return replace(reading, probability=doubt, threshold=1 - ALIKE, is_ambiguous=doubt > 1 - ALIKE)

@@ -1,9 +1,10 @@
 """The words "another one like this" and a gesture: which things are like the one that is pointed at.
 
-Pure: what stands there comes from the model's inventory (perception/inventory.py: a kind, a colour and a box for everything that
-it sees). Of the ways that were tried on the embedded model this one knows best what a thing is: it compares answers to all
-kinds and all colours, instead of asking about one box. Alike is the same kind of the same colour; where there is none, the
-same kind. A kind or a colour that the words name ("a blue one like this", "the mug like this") stands above the example's.
+Pure: what stands there comes from the model's inventory (perception/inventory.py: a kind, a colour and a box for
+everything that it sees). Of the ways that were tried on the embedded model this one knows best what a thing is: it
+compares answers to all kinds and all colours, instead of asking about one box. Alike is the same kind of the same
+colour; where there is none, the same kind. A kind or a colour that the words name ("a blue one like this", "the mug
+like this") stands above the example's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _ANOTHER = re.compile(r"\b(?:an ?other|some other|the other|a different|one more
 
 
 class Alike(NamedTuple):
-    """words: the instruction with the example's colour and kind in the place of "like this"; example: its box in pixels;
+    """words: the instruction with the example's colour and kind in the place of "like this"; example: its box in
+    pixels;
     belief: over the other things that are like it; empty: nothing is; confidences: in [0, 1], of their boxes."""
 
     words: str
@@ -43,12 +45,14 @@ def speaks_of_likeness(expression: str) -> bool:
     return _LIKE.search(clean(expression)) is not None
 
 
-def things_alike(things: Sequence[Thing], expression: str, pointed: Answer, width: float,
-                 candidates: Sequence[Box] = ()) -> Optional[Alike]:
+def things_alike(
+    things: Sequence[Thing], expression: str, pointed: Answer, width: float, candidates: Sequence[Box] = ()
+) -> Optional[Alike]:
     """What is like the thing at the place; None if there is no thing whose kind is known.
 
-    things: what the model sees; expression: one that speaks_of_likeness; width: of the image in pixels; candidates: another
-    system's boxes, which then stand for the things that they overlap (IoU >= 0.5), and the other things are left out.
+    things: what the model sees; expression: one that speaks_of_likeness; width: of the image in pixels; candidates:
+    another system's boxes, which then stand for the things that they overlap (IoU >= 0.5), and the other things are
+    left out.
     """
     expression = clean(expression)
     example = _example(things, pointed, width)
@@ -83,10 +87,12 @@ def _standing_for(box: Box, candidates: Sequence[Box]) -> Optional[Box]:
 
 
 def _rewritten(expression: str, noun: str, named: bool, color: str) -> str:
-    """"give me another one like this" -> "give me the red mug"; a noun or colour that is named stays as it is."""
+    """ "give me another one like this" -> "give me the red mug"; a noun or colour that is named stays as it is."""
     tokens = _ANOTHER.sub("the", _LIKE.sub(" ", expression)).replace(",", " , ").split()
     thing = " ".join(w for w in (color, noun) if w)
-    places = [n for n, word in enumerate(tokens) if SAME_THING.get(word, word) == noun or (not named and word in ANYTHING)]
+    places = [
+        n for n, word in enumerate(tokens) if SAME_THING.get(word, word) == noun or (not named and word in ANYTHING)
+    ]
     if places:
         tokens[places[-1]] = thing
     elif tokens and tokens[-1] == "the":

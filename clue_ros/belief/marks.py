@@ -1,7 +1,7 @@
 """Numbered candidates (Set-of-Mark): "do you mean 1, 2 or 3?", and which one an answer names.
 
-Only a whole answer counts: "two", "number 2", "the second one"; not "the one on the left", nor "the second from the left",
-which the model reads itself.
+Only a whole answer counts: "two", "number 2", "the second one"; not "the one on the left", nor "the second from the
+left", which the model reads itself.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from clue_ros.types import Turn
 LIMIT = 9  # more numbers nobody can tell apart on a picture
 _CARDINALS = "zero one two three four five six seven eight nine".split()
 _ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth".split()
-_AROUND = frozenset("the number mark no nr um uh oh ok okay well please thanks yes it its is i mean want take that this would"
-                    " be one choose pick box candidate".split())
+_AROUND = frozenset(
+    "the number mark no nr um uh oh ok okay well please thanks yes it its is i mean want take that this would"
+    " be one choose pick box candidate".split()
+)
 _DIGITS = re.compile(r"#?(\d)(?:st|nd|rd|th)?$")
 _QUESTION = re.compile(r"do you mean 1(?:, \d)*(?: or (\d))?\?")
 
 
 def question(count: int) -> str:
-    """"Do you mean 1, 2 or 3?" for 1 to LIMIT candidates. Raises ValueError for another count."""
+    """ "Do you mean 1, 2 or 3?" for 1 to LIMIT candidates. Raises ValueError for another count."""
     if not 1 <= count <= LIMIT:
         raise ValueError(f"{count} candidates cannot be numbered: 1 to {LIMIT} can")
     return choice([str(n) for n in range(1, count + 1)])

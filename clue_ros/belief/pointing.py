@@ -1,7 +1,7 @@
 """Who is meant by a click, a drawn box or a scribble: geometry over the candidates, in pixels of the image.
 
-A hand is not exact: a click beside a thing still means it, if nothing else is nearer. Of two boxes around a click the one
-in whose middle it lies, and the smaller one, is likelier.
+A hand is not exact: a click beside a thing still means it, if nothing else is nearer. Of two boxes around a click the
+one in whose middle it lies, and the smaller one, is likelier.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from clue_ros.types import Answer, Box, InvalidAnswerError
 SPREAD = 0.025  # of the image's width: standard deviation of a click beside what it means
 MISSES = 0.1  # likelihood of a click just beside what it means, against one within
 SCRIBBLE_POINTS = 3  # fewer points are a click or the corners of a box
+
 
 def is_pointed(answer: Answer) -> bool:
     return answer.point is not None or answer.box is not None
@@ -69,8 +70,9 @@ def from_numbers(numbers: Sequence[float]) -> Answer:
         return Answer(box=Box(x0, y0, x1, y1))
     if len(numbers) >= 2 * SCRIBBLE_POINTS and len(numbers) % 2 == 0:
         return scribble(list(zip(numbers[0::2], numbers[1::2])))
-    raise InvalidAnswerError(f"pointing takes 2 numbers (click), 4 (box) or an even number from 6 on (scribble), got "
-                             f"{len(numbers)}")
+    raise InvalidAnswerError(
+        f"pointing takes 2 numbers (click), 4 (box) or an even number from 6 on (scribble), got {len(numbers)}"
+    )
 
 
 def likelihoods(answer: Answer, boxes: Sequence[Box], width: float) -> np.ndarray:

@@ -1,10 +1,10 @@
 """The question from whose answer the robot expects to learn most, by what the model reads of each candidate.
 
-Colours, kinds of things and sizes: the likelihood ratio of a candidate's box under "the red mug" against "the mug", over all
-words of the table that the model knows. Positions follow from the boxes. No truth of a simulator enters.
+Colours, kinds of things and sizes: the likelihood ratio of a candidate's box under "the red mug" against "the mug",
+over all words of the table that the model knows. Positions follow from the boxes. No truth of a simulator enters.
 
-An answer that decides among what was offered is read by the same two: which candidates an option stands for is known here,
-while the model alone would have to find "not the left one" of its own question out again from the picture.
+An answer that decides among what was offered is read by the same two: which candidates an option stands for is known
+here, while the model alone would have to find "not the left one" of its own question out again from the picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,22 @@ if TYPE_CHECKING:
 
 COLORS = ("red", "green", "blue", "yellow", "orange", "purple", "white", "black")
 SIZES = ("small", "large")
-THINGS = ("mug", "bowl", "plate", "bottle", "can", "box", "ball", "banana", "cup", "glass", "fork", "knife", "spoon", "apple")
+THINGS = (
+    "mug",
+    "bowl",
+    "plate",
+    "bottle",
+    "can",
+    "box",
+    "ball",
+    "banana",
+    "cup",
+    "glass",
+    "fork",
+    "knife",
+    "spoon",
+    "apple",
+)
 SAME_THING = {"cup": "mug", "dish": "plate", "tin": "can", "carton": "box"}  # a question offers one of two names
 ANYTHING = ("one", "thing", "object", "item")
 CLEAR_GAP = 0.05  # of the image's side: nearer centres are not left and right of each other
@@ -51,8 +66,14 @@ class Asked:
     bits: float
 
 
-def best_question(reader: ModelReader, image: EncodedImage, expression: str, belief: Belief,
-                  vocabulary: Optional[FrozenSet[str]] = None, asked: Sequence[str] = ()) -> Optional[Asked]:
+def best_question(
+    reader: ModelReader,
+    image: EncodedImage,
+    expression: str,
+    belief: Belief,
+    vocabulary: Optional[FrozenSet[str]] = None,
+    asked: Sequence[str] = (),
+) -> Optional[Asked]:
     """The question about these candidates with the largest expected information gain; None if none is worth asking.
 
     expression: without unknown words; vocabulary: words that the model understands, None for an open one; asked:
@@ -73,7 +94,11 @@ def best_question(reader: ModelReader, image: EncodedImage, expression: str, bel
         known = [v for v in values if vocabulary is None or v in vocabulary]
         if not said & set(values):
             tables[kind] = (known, f"the {noun or 'thing'}", [f"the {v} {noun or 'thing'}" for v in known])
-    found = [_of_words(kind, *tables[kind], reader, image, belief, name) for kind in ("thing", "color", "size") if kind in tables]
+    found = [
+        _of_words(kind, *tables[kind], reader, image, belief, name)
+        for kind in ("thing", "color", "size")
+        if kind in tables
+    ]
     found.append(_of_places(belief, (image.width, image.height), name))
     told = {" ".join(q.lower().replace(",", " ").replace("?", " ").split()) for q in asked}
     best: Optional[Asked] = None
@@ -85,9 +110,11 @@ def best_question(reader: ModelReader, image: EncodedImage, expression: str, bel
     return best
 
 
-def heard(reader: ModelReader, image: EncodedImage, expression: str, turn: Turn, boxes: Sequence[Box]) -> Optional[np.ndarray]:
-    """float64[N]: P(answer | candidate) up to a factor, for an answer that decides among what its question offered; None
-    for any other, which only the model can read.
+def heard(
+    reader: ModelReader, image: EncodedImage, expression: str, turn: Turn, boxes: Sequence[Box]
+) -> Optional[np.ndarray]:
+    """float64[N]: P(answer | candidate) up to a factor, for an answer that decides among what its question offered;
+    None for any other, which only the model can read.
 
     expression, turn: without unknown words; boxes: the candidates that the question was about. Raises OutOfMemoryError.
     """
@@ -99,8 +126,15 @@ def heard(reader: ModelReader, image: EncodedImage, expression: str, turn: Turn,
         return None
     meant = table.argmax(1)
     stands = {o: tuple(np.flatnonzero(meant == o).tolist()) for o in range(len(names))}
-    said = read_reply(turn.answer.text, turn.question, parse_instruction(expression), boxes, (image.width, image.height),
-                      [frozenset(names[o].split()) for o in meant], [(name, stands[o]) for o, name in enumerate(names)])
+    said = read_reply(
+        turn.answer.text,
+        turn.question,
+        parse_instruction(expression),
+        boxes,
+        (image.width, image.height),
+        [frozenset(names[o].split()) for o in meant],
+        [(name, stands[o]) for o, name in enumerate(names)],
+    )
     if said.verdict not in (Verdict.KEEP, Verdict.CONFIRMED) or len(said.kept) == len(boxes):
         return None
     left = [o for o in stands if stands[o] and set(stands[o]) <= set(said.kept)]
@@ -115,9 +149,12 @@ def noun_of(expression: str) -> Optional[str]:
     return names[0] if len(set(names)) == 1 else None
 
 
-def attribute_table(reader: ModelReader, image: EncodedImage, boxes: Sequence[Box], base: str,
-                    words: Sequence[str]) -> np.ndarray:
-    """float64[N, W]: P(word | candidate) among the words, from likelihood ratios against `base`. Raises OutOfMemoryError."""
+def attribute_table(
+    reader: ModelReader, image: EncodedImage, boxes: Sequence[Box], base: str, words: Sequence[str]
+) -> np.ndarray:
+    """float64[N, W]: P(word | candidate) among the words, from likelihood ratios against `base`. Raises
+    OutOfMemoryError.
+    """
     scores = reader.scores(image, [base, *words], boxes)
     ratios = (scores[1:] - scores[:1]).T / TEMPERATURE
     ratios -= ratios.max(1, keepdims=True)
@@ -125,10 +162,11 @@ def attribute_table(reader: ModelReader, image: EncodedImage, boxes: Sequence[Bo
     return (1 - MISREAD) * table / table.sum(1, keepdims=True) + MISREAD / len(words)
 
 
-def _of_options(reader: ModelReader, image: EncodedImage, expression: str, names: Sequence[str],
-                boxes: Sequence[Box]) -> Optional[np.ndarray]:
-    """float64[N, O]: P(option | candidate) of the options of a question; None if a place among them is that of no candidate
-    or of several, or if they differ in more than the place."""
+def _of_options(
+    reader: ModelReader, image: EncodedImage, expression: str, names: Sequence[str], boxes: Sequence[Box]
+) -> Optional[np.ndarray]:
+    """float64[N, O]: P(option | candidate) of the options of a question; None if a place among them is that of no
+    candidate or of several, or if they differ in more than the place."""
     offered = [found for found in map(parse_description, names) if found is not None]
     if any(found.place.directions or found.place.rank for found in offered):
         meant = [choose(found.place, boxes, (image.width, image.height)) for found in offered]
@@ -144,8 +182,16 @@ def _of_options(reader: ModelReader, image: EncodedImage, expression: str, names
     return attribute_table(reader, image, boxes, f"the {noun or 'thing'}", words)
 
 
-def _of_words(kind: str, values: Sequence[str], base: str, words: Sequence[str], reader: ModelReader, image: EncodedImage,
-              belief: Belief, name: str) -> Optional[Asked]:
+def _of_words(
+    kind: str,
+    values: Sequence[str],
+    base: str,
+    words: Sequence[str],
+    reader: ModelReader,
+    image: EncodedImage,
+    belief: Belief,
+    name: str,
+) -> Optional[Asked]:
     if len(values) < 2:
         return None
     table = attribute_table(reader, image, belief.boxes, base, words)
@@ -166,7 +212,11 @@ def _of_places(belief: Belief, size: Tuple[float, float], name: str) -> Optional
     if count > 3:
         return None
     for words, places, side in (
-        (("left", "middle", "right") if count == 3 else ("left", "right"), [b.center[0] for b in belief.boxes], size[0]),
+        (
+            ("left", "middle", "right") if count == 3 else ("left", "right"),
+            [b.center[0] for b in belief.boxes],
+            size[0],
+        ),
         (("back", "front"), [b.y1 for b in belief.boxes], size[1]),
     ):
         order = sorted(range(count), key=lambda n: places[n])

@@ -1,8 +1,8 @@
 """What the model itself says about candidates: which there are, how well words fit each, what is at a point.
 
-All through the `detect` prefix, under which the embedded model lists every match, boxes separated by ";". How well words
-fit a box is the probability of its four location tokens as the answer, smoothed over neighbouring bins: a box that is a
-little off is still the same thing.
+All through the `detect` prefix, under which the embedded model lists every match, boxes separated by ";". How well
+words fit a box is the probability of its four location tokens as the answer, smoothed over neighbouring bins: a box
+that is a little off is still the same thing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Seen(NamedTuple):
 
 
 class ModelReader:
-    """Reads one backbone. A checkpoint with a joint detector reads through its dialogue adapter, whose keys and values of
-    the image are there already; others through the base, which knows `detect` by itself."""
+    """Reads one backbone. A checkpoint with a joint detector reads through its dialogue adapter, whose keys and values
+    of the image are there already; others through the base, which knows `detect` by itself."""
 
     def __init__(self, backbone: PaliGemmaBackbone):
         self._backbone = backbone
@@ -43,21 +43,30 @@ class ModelReader:
         self._adapter = settings.dialogue_adapter if settings.detector == "joint" else ""
         self._blind = settings.prefix_attention == "image_blind"
 
-    def listed(self, image: EncodedImage, words: str, turns: Sequence[Turn] = (), should_stop: StopTest = None,
-               limit: int = LISTED) -> List[Seen]:
+    def listed(
+        self,
+        image: EncodedImage,
+        words: str,
+        turns: Sequence[Turn] = (),
+        should_stop: StopTest = None,
+        limit: int = LISTED,
+    ) -> List[Seen]:
         """What the words with their dialogue fit, in the model's order; words and turns without unknown words.
 
         Raises Cancelled, OutOfMemoryError."""
         return self._boxes(image, build_prefix(DETECT, words, turns, (image.width, image.height)), limit, should_stop)
 
     def at_point(self, image: EncodedImage, point: Tuple[float, float], should_stop: StopTest = None) -> Optional[Seen]:
-        """What stands at a point in pixels, None if the model sees nothing there. Raises Cancelled, OutOfMemoryError."""
+        """What stands at a point in pixels, None if the model sees nothing there. Raises Cancelled,
+        OutOfMemoryError.
+        """
         x, y = min(max(point[0], 0.0), image.width), min(max(point[1], 0.0), image.height)
         found = self._boxes(image, f"{DETECT} {point_to_text((x, y), image.width, image.height)}", 1, should_stop)
         return found[0] if found else None
 
-    def scores(self, image: EncodedImage, words: Sequence[str], boxes: Sequence[Box],
-               turns: Sequence[Turn] = ()) -> np.ndarray:
+    def scores(
+        self, image: EncodedImage, words: Sequence[str], boxes: Sequence[Box], turns: Sequence[Turn] = ()
+    ) -> np.ndarray:
         """float64[W, N]: log P(box | words, turns), smoothed, for each of W words and N boxes.
 
         Raises OutOfMemoryError."""
@@ -79,9 +88,11 @@ class ModelReader:
             groups.setdefault(self._backbone.tokens.prefix(prefix).ids.shape[1], []).append(n)
         return list(groups.values())
 
-    def _score(self, image: EncodedImage, prefixes: Sequence[str], bins: Sequence[Tuple[int, int, int, int]]) -> np.ndarray:
-        """float64[W, N] of prefixes of one length. With query-blind image tokens the image's keys and values serve every
-        row; otherwise there is one prefix, whose own keys and values do."""
+    def _score(
+        self, image: EncodedImage, prefixes: Sequence[str], bins: Sequence[Tuple[int, int, int, int]]
+    ) -> np.ndarray:
+        """float64[W, N] of prefixes of one length. With query-blind image tokens the image's keys and values serve
+        every row; otherwise there is one prefix, whose own keys and values do."""
         backbone = self._backbone
         first = backbone.vocabulary.first_location
         start = backbone.prefill(image, prefixes[0], self._adapter)
@@ -91,14 +102,15 @@ class ModelReader:
         done = image.features.shape[1] if self._blind else start.position
         texts = [backbone.tokens.prefix(p).ids[0] if self._blind else None for p in prefixes]
         for at in range(0, len(pairs), ROWS):
-            rows = pairs[at:at + ROWS]
+            rows = pairs[at : at + ROWS]
             corners = torch.tensor([[first + b for b in bins[n][:3]] for _, n in rows], device=backbone.device)
             ids = torch.cat([torch.stack([texts[w] for w, _ in rows]), corners], 1) if self._blind else corners
             count = ids.shape[1]
             cache = plan.new_cache(done + count, len(rows))
             cache.take(start.cache, done)
-            hidden = plan.run(plan.embed(ids), plan.place(done + 1, count), cache,
-                              mask=causal_mask(done, count, backbone.device)).hidden
+            hidden = plan.run(
+                plan.embed(ids), plan.place(done + 1, count), cache, mask=causal_mask(done, count, backbone.device)
+            ).hidden
             for row, (w, n) in enumerate(rows):
                 steps = hidden[row, -4:] if self._blind else hidden[row, -3:]
                 logits = plan.logits(steps).float()
@@ -134,5 +146,5 @@ def _log_mass(logits: torch.Tensor, bins: Tuple[int, int, int, int], first: int)
     total = 0.0
     for step, index in enumerate(bins):
         low, high = max(0, index - TOLERANCE), min(BINS, index + TOLERANCE + 1)
-        total += float(np.log(max(float(probability[step, first + low:first + high].sum()), 1e-9)))
+        total += float(np.log(max(float(probability[step, first + low : first + high].sum()), 1e-9)))
     return total

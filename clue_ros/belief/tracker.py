@@ -1,4 +1,6 @@
-"""The belief of each state of a dialogue: made from what the model sees, moved by every answer, remembered for the next."""
+"""The belief of each state of a dialogue: made from what the model sees, moved by every answer, remembered for the
+next.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +50,17 @@ class BeliefTracker:
         self._backbone, self._reader, self._knows_options = backbone, reader, knows_options
         self._last: Optional[State] = None
 
-    def belief(self, image: EncodedImage, expression: str, turns: Sequence[Turn], candidates: Tuple[Box, ...],
-               should_stop: StopTest = None, decision: Optional[Decision] = None, *,
-               prior: Optional[Belief] = None) -> Belief:
+    def belief(
+        self,
+        image: EncodedImage,
+        expression: str,
+        turns: Sequence[Turn],
+        candidates: Tuple[Box, ...],
+        should_stop: StopTest = None,
+        decision: Optional[Decision] = None,
+        *,
+        prior: Optional[Belief] = None,
+    ) -> Belief:
         """After these turns: the one before, updated by the last answer; from the instruction on if it is not known.
 
         decision: the model's own, whose attention and box count where the belief begins; prior: what it begins with
@@ -60,7 +70,9 @@ class BeliefTracker:
 
     def _state(self, image, expression, turns, candidates, should_stop, decision, prior) -> State:
         last = self._last
-        same = last is not None and last.image is image and last.expression == expression and last.candidates == candidates
+        same = (
+            last is not None and last.image is image and last.expression == expression and last.candidates == candidates
+        )
         if same and last.turns == turns:
             return last
         words = self._backbone.without_unknown(check_expression(expression)) or "the thing"
@@ -68,8 +80,11 @@ class BeliefTracker:
             belief = self._prior(image, words, candidates, should_stop, decision) if prior is None else prior
             scores = None
         else:
-            before = last if same and last.turns == turns[:-1] else self._state(
-                image, expression, turns[:-1], candidates, should_stop, None, prior)
+            before = (
+                last
+                if same and last.turns == turns[:-1]
+                else self._state(image, expression, turns[:-1], candidates, should_stop, None, prior)
+            )
             belief, scores = self._answered(before, words, turns)
         self._last = State(image, expression, turns, candidates, belief, scores)
         return self._last
@@ -86,7 +101,9 @@ class BeliefTracker:
             return belief.updated([float(box == meant) for box in belief.boxes]), before.scores
         # What the answer adds: P(answer | box) is, up to a factor, how much likelier it makes the box's tokens.
         known = self._backbone.without_unknown
-        heard = tuple(Turn(known(clean(t.question)), replace(t.answer, text=known(clean(t.answer.text)))) for t in turns)
+        heard = tuple(
+            Turn(known(clean(t.question)), replace(t.answer, text=known(clean(t.answer.text)))) for t in turns
+        )
         if self._knows_options and not is_pointed(answer):
             asked = belief.worth_asking().boxes
             decided = questions.heard(self._reader, before.image, words, heard[-1], asked)

@@ -32,7 +32,7 @@ class GroundedAnswer:
 
     def words(self, phrase: Phrase) -> str:
         """What a phrase says: 'two red mugs'."""
-        return self.text[phrase.start:phrase.end]
+        return self.text[phrase.start : phrase.end]
 
 
 class Writer:

@@ -29,15 +29,20 @@ from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
 DESCRIBE, CAPTION, ANSWER = "describe en", "caption en", "answer en {question}"
 DESCRIBE_TOKENS, ANSWER_TOKENS = 96, 24
 MAX_PHRASES = 16  # grounded in one answer: each costs one `detect`
-_GENERAL = re.compile(r"^(?:(?:please )?(?:what (?:is|are|do you see|can you see|objects|things)|describe|tell me what|list|"
-                      r"what's|which (?:things|objects))\b)")
-_ASKED_NOUN = re.compile(r"\b(?:which|what|how many|is there|are there|do you see|can you see|any)\s+"
-                         r"((?:(?!do\b|are\b|is\b|can\b|there\b|you\b|on\b|in\b|color\b|colour\b)[\w-]+\s?){1,3})")
+_GENERAL = re.compile(
+    r"^(?:(?:please )?(?:what (?:is|are|do you see|can you see|objects|things)|describe|tell me what|list|"
+    r"what's|which (?:things|objects))\b)"
+)
+_ASKED_NOUN = re.compile(
+    r"\b(?:which|what|how many|is there|are there|do you see|can you see|any)\s+"
+    r"((?:(?!do\b|are\b|is\b|can\b|there\b|you\b|on\b|in\b|color\b|colour\b)[\w-]+\s?){1,3})"
+)
 _SPECIAL = re.compile(r"<[^>]*>")
 
 
-def chat(backbone: PaliGemmaBackbone, see: Perception, image: StockImage, question: str,
-         should_stop: StopTest = None) -> GroundedAnswer:
+def chat(
+    backbone: PaliGemmaBackbone, see: Perception, image: StockImage, question: str, should_stop: StopTest = None
+) -> GroundedAnswer:
     """Raises Cancelled."""
     said = " ".join(re.sub(r"[^\w\s'-]", " ", clean(question)).split())
     noun = _noun_of(said)
@@ -59,21 +64,33 @@ def _noun_of(said: str) -> str:
     if found is None:
         return ""
     words = [w for w in found[1].split() if w not in ("a", "an", "the", "any", "all", "of")]
-    if not words or words[-1] in COLORS or words[-1] in ("things", "objects", "thing", "object", "else", "kind", "kinds"):
+    if (
+        not words
+        or words[-1] in COLORS
+        or words[-1] in ("things", "objects", "thing", "object", "else", "kind", "kinds")
+    ):
         return ""
     return " ".join([*words[:-1], singular(words[-1])])
 
 
-def _listed(see: Perception, image: StockImage, question: str, kind: Kind, noun: str,
-            should_stop: StopTest) -> GroundedAnswer:
+def _listed(
+    see: Perception, image: StockImage, question: str, kind: Kind, noun: str, should_stop: StopTest
+) -> GroundedAnswer:
     found = see.detect(image, noun, should_stop)
     write = Writer()
     if not found:
         return write.plain("no, " if kind is Kind.EXISTS else "").plain(f"I see no {plural(noun)}.").answer(question)
     count = NUMBERS[len(found)] if len(found) < len(NUMBERS) else str(len(found))
     words = f"{count} {noun if len(found) == 1 else plural(noun)}"
-    write.plain("there is " if kind is Kind.COUNT and len(found) == 1 else "there are " if kind is Kind.COUNT else
-                "yes, I see " if kind is Kind.EXISTS else "I see ")
+    write.plain(
+        "there is "
+        if kind is Kind.COUNT and len(found) == 1
+        else "there are "
+        if kind is Kind.COUNT
+        else "yes, I see "
+        if kind is Kind.EXISTS
+        else "I see "
+    )
     return write.grounded(words, _things(found)).plain(".").answer(question)
 
 
@@ -91,7 +108,7 @@ def _grounded(see: Perception, image: StockImage, question: str, text: str, shou
         found = found if many else _first_free(found, taken)
         if not found:
             continue
-        write.plain(text[at:phrase.start]).grounded(text[phrase.start:phrase.end], _things(found))
+        write.plain(text[at : phrase.start]).grounded(text[phrase.start : phrase.end], _things(found))
         taken += [c.box for c in found]
         at = phrase.end
     return write.plain(text[at:]).answer(question)
@@ -103,7 +120,7 @@ def _about(see: Perception, image: StockImage, question: str, reply: str, should
     for phrase in noun_phrases(question)[:MAX_PHRASES]:
         found = see.detect(image, phrase.head, should_stop)
         if found:
-            write.grounded(question[phrase.start:phrase.end], _things(found)).plain(": ")
+            write.grounded(question[phrase.start : phrase.end], _things(found)).plain(": ")
             break
     return write.plain(reply or "I do not know").plain("" if reply.endswith((".", "!", "?")) else ".").answer(question)
 

@@ -1,7 +1,7 @@
 """What a question about the picture asks for. Rules for the tabletop's English, pure functions.
 
-    "what is on the table?"  "which cups do you see?"  "how many red mugs are there?"  "is there a banana?"
-    "what colour is the ball?"  "where is the green bottle?"  "what is on the left?"
+"what is on the table?"  "which cups do you see?"  "how many red mugs are there?"  "is there a banana?"
+"what colour is the ball?"  "where is the green bottle?"  "what is on the left?"
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from clue_ros.simulation.words import ANY_NOUN, COLOR_WORDS, NOUNS, PLURALS
 _ANY = frozenset((*ANY_NOUN, "things", "objects", "ones", "items", "everything", "anything", "something", "stuff"))
 # Words that a question may hold and that select nothing.
 _FRAME = frozenset(
-    "what which who where how many much is are was there do does you your can could would see have has i we me my us in on at of "
+    "what which who where how many much is are was there do does you your can could would see have has i we me my "
+    "us in on at of "
     "to the a an any some all every each and or please tell show describe list name count about find look looking now "
     "here this that these those it its they them table tabletop desk scene image picture photo view front side "
     "color colour colors colours kind kinds type types sort else visible standing lying s whats wheres isnt robot hey "
-    "hi hello so ok okay just exactly currently right-now".split())
+    "hi hello so ok okay just exactly currently right-now".split()
+)
 _COLOR = re.compile(r"\b(?:what|which) colou?rs?\b|\bcolou?rs? of\b")
-_EXISTS = re.compile(r"^(?:is|are)(?: there|n't there)?\b|\b(?:do|can|could) you (?:see|find)\b(?! all)|^(?:any|have you)\b|\bis there\b")
+_EXISTS = re.compile(
+    r"^(?:is|are)(?: there|n't there)?\b|\b(?:do|can|could) you (?:see|find)\b(?! all)|^(?:any|have you)\b|\bis there\b"
+)
 _OPEN = re.compile(r"\b(?:what|which|describe|list|name|tell|show)\b")
 
 
@@ -65,8 +69,13 @@ def understand(text: str) -> Question:
     words = rest.split()
     color = next((color_of[w] for w in words if w in color_of), None)
     side = _side(said)
-    unknown = tuple(dict.fromkeys(w for w in words if w not in _FRAME and w not in _ANY and w not in color_of
-                                  and w not in DIRECTION_OF and not w.isdigit()))
+    unknown = tuple(
+        dict.fromkeys(
+            w
+            for w in words
+            if w not in _FRAME and w not in _ANY and w not in color_of and w not in DIRECTION_OF and not w.isdigit()
+        )
+    )
     return Question(_kind(said), category, color, noun, side, unknown)
 
 
@@ -83,7 +92,9 @@ def _kind(said: str) -> Kind:
 
 
 def _side(said: str) -> Optional[str]:
-    found = re.search(r"\b(?:on|to|at|in) (?:the |your |my )?(left|right|middle|center|centre|front|back)\b(?! of)", said)
+    found = re.search(
+        r"\b(?:on|to|at|in) (?:the |your |my )?(left|right|middle|center|centre|front|back)\b(?! of)", said
+    )
     if found is None and re.search(r"\bin front\b(?! of)", said):
         return "front"
     return DIRECTION_OF.get(found[1]) if found else None

@@ -17,7 +17,8 @@ from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest
 
 def chat(backbone: PaliGemmaBackbone, image: StockImage, question: str, should_stop: StopTest = None) -> GroundedAnswer:
     """The answer of a backbone, whose base without adapters is asked: a closed vocabulary by kinds and colours, an open
-    one in its own words. Raises InvalidExpressionError for an empty or endless question, Cancelled, OutOfMemoryError."""
+    one in its own words. Raises InvalidExpressionError for an empty or endless question, Cancelled, OutOfMemoryError.
+    """
     check_expression(question)
     begun = time.perf_counter()
     with memory_guard("answering a question"):
@@ -29,8 +30,9 @@ def chat(backbone: PaliGemmaBackbone, image: StockImage, question: str, should_s
     return replace(said, latency_s={"chat": time.perf_counter() - begun})
 
 
-def _closed(backbone: PaliGemmaBackbone, see: Perception, image: StockImage, question: str,
-            should_stop: StopTest) -> GroundedAnswer:
+def _closed(
+    backbone: PaliGemmaBackbone, see: Perception, image: StockImage, question: str, should_stop: StopTest
+) -> GroundedAnswer:
     asked = understand(backbone.respelled(question))
     if asked.unknown:
         listed = ", ".join(f'"{w}"' for w in asked.unknown[:5])

@@ -20,7 +20,8 @@ def answer(asked: Question, things: Sequence[Thing], size: Tuple[float, float], 
     many = plural(asked.noun or THING)
     said = " ".join(w for w in (asked.color, many) if w)
     side = {None: "", "middle": " in the middle", "front": " in front", "back": " in the back"}.get(
-        asked.side, f" on the {asked.side}")
+        asked.side, f" on the {asked.side}"
+    )
     write = Writer()
     if asked.kind is Kind.COUNT:
         noun = said if len(fitting) != 1 else " ".join(w for w in (asked.color, asked.noun or THING) if w)
@@ -42,14 +43,24 @@ def answer(asked: Question, things: Sequence[Thing], size: Tuple[float, float], 
 
 def select(asked: Question, things: Sequence[Thing], size: Tuple[float, float]) -> List[Thing]:
     """The things that a question is about."""
-    return [t for t in things if asked.category in (None, t.category) and asked.color in (None, t.color)
-            and (asked.side is None or _stands(asked.side, t, size))]
+    return [
+        t
+        for t in things
+        if asked.category in (None, t.category)
+        and asked.color in (None, t.color)
+        and (asked.side is None or _stands(asked.side, t, size))
+    ]
 
 
 def _stands(side: str, thing: Thing, size: Tuple[float, float]) -> bool:
     x, y = thing.box.center[0] / size[0], thing.box.center[1] / size[1]
-    return {"left": x < OUTER_THIRD, "right": x > 1 - OUTER_THIRD, "middle": OUTER_THIRD <= x <= 1 - OUTER_THIRD,
-            "front": y > 1 - OUTER_THIRD, "back": y < OUTER_THIRD}[side]
+    return {
+        "left": x < OUTER_THIRD,
+        "right": x > 1 - OUTER_THIRD,
+        "middle": OUTER_THIRD <= x <= 1 - OUTER_THIRD,
+        "front": y > 1 - OUTER_THIRD,
+        "back": y < OUTER_THIRD,
+    }[side]
 
 
 def _list(write: Writer, things: Sequence[Thing], noun: str) -> None:
@@ -69,7 +80,9 @@ def _colors(write: Writer, things: Sequence[Thing], asked: Question) -> None:
     for n, t in enumerate(things):
         write.plain("" if n == 0 else " and " if n == len(things) - 1 else ", ")
         word = asked.noun or _word(t.category)
-        write.grounded(f"{'the' if len(things) == 1 else 'one'} {word}", [(t.box, t.confidence)]).plain(f" is {t.color}")
+        write.grounded(f"{'the' if len(things) == 1 else 'one'} {word}", [(t.box, t.confidence)]).plain(
+            f" is {t.color}"
+        )
 
 
 def _places(write: Writer, things: Sequence[Thing], asked: Question, size: Tuple[float, float]) -> None:

@@ -86,8 +86,8 @@ class _Decider:
 
 
 def parse_line(line: bytes) -> Dict[str, Any]:
-    """{image: str, expression: str, turns: [Turn], pointing: Answer or None} from a JSON line. Raises ClueError that says
-    what is wrong."""
+    """{image: str, expression: str, turns: [Turn], pointing: Answer or None} from a JSON line. Raises ClueError that
+    says what is wrong."""
     try:
         value = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -105,8 +105,12 @@ def parse_line(line: bytes) -> Dict[str, Any]:
     turns = value.get("turns") or []
     if not isinstance(turns, list):
         raise ClueError("'turns' must be a list of [question, answer]")
-    return {"image": value["image"], "expression": value["expression"], "turns": [_turn(turn) for turn in turns],
-            "pointing": _pointing(value.get("pointing"))}
+    return {
+        "image": value["image"],
+        "expression": value["expression"],
+        "turns": [_turn(turn) for turn in turns],
+        "pointing": _pointing(value.get("pointing")),
+    }
 
 
 def _turn(value: Any) -> Turn:

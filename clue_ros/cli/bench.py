@@ -23,21 +23,45 @@ memory; on two cores without bfloat16 units it takes about 12 minutes."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("--models", nargs="+", default=["embedded", "3b"], metavar="MODEL",
-                        help="embedded, 3b (random weights) or model directories (default: embedded 3b)")
-    parser.add_argument("--device", nargs="+", default=[], metavar="DEVICE", dest="devices",
-                        help="cpu, cuda, cuda:1 ... (default: the CPU, and a GPU if there is one)")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["embedded", "3b"],
+        metavar="MODEL",
+        help="embedded, 3b (random weights) or model directories (default: embedded 3b)",
+    )
+    parser.add_argument(
+        "--device",
+        nargs="+",
+        default=[],
+        metavar="DEVICE",
+        dest="devices",
+        help="cpu, cuda, cuda:1 ... (default: the CPU, and a GPU if there is one)",
+    )
     parser.add_argument("--rounds", type=_positive, metavar="N", help="calls a row (default: by the machine's speed)")
-    parser.add_argument("--rows", nargs="+", default=[], metavar="ROW",
-                        help="only these rows, such as: vision detection")
-    parser.add_argument("--json", type=Path, default=Path("out/bench.json"), metavar="FILE.json",
-                        help="results, with a CSV beside it, written after every row (default out/bench.json)")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"],
-                        help="of the weights (default: float32 on a CPU, bfloat16 on a GPU and for 3b)")
-    parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none",
-                        help="of our weights (default none)")
-    parser.add_argument("--last-logits", action="store_true",
-                        help="spare the plain map's pass the logits of every row, which transformers computes unasked")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, such as: vision detection"
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("out/bench.json"),
+        metavar="FILE.json",
+        help="results, with a CSV beside it, written after every row (default out/bench.json)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        help="of the weights (default: float32 on a CPU, bfloat16 on a GPU and for 3b)",
+    )
+    parser.add_argument(
+        "--quantization", choices=["none", "int8", "int4"], default="none", help="of our weights (default none)"
+    )
+    parser.add_argument(
+        "--last-logits",
+        action="store_true",
+        help="spare the plain map's pass the logits of every row, which transformers computes unasked",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,10 +76,15 @@ def run(args: argparse.Namespace) -> int:
     warning = busy()
     if warning:
         print(f"clue: {warning}", file=sys.stderr)
-    orders = [Order(model, device, args.dtype, args.quantization, not args.last_logits)
-              for model in args.models for device in devices(args.devices)]
-    results = Results(args.json, {"what": "bench", "version": VERSION, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                                  "warning": warning})
+    orders = [
+        Order(model, device, args.dtype, args.quantization, not args.last_logits)
+        for model in args.models
+        for device in devices(args.devices)
+    ]
+    results = Results(
+        args.json,
+        {"what": "bench", "version": VERSION, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "warning": warning},
+    )
     interrupted = False
     with tqdm(unit="row", file=sys.stderr, dynamic_ncols=True, total=0) as bar:
         try:

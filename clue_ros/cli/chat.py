@@ -1,4 +1,6 @@
-"""`clue chat PHOTO.png "what is on the table?"`: an answer in words, and a picture in which every phrase has its box."""
+"""`clue chat PHOTO.png "what is on the table?"`: an answer in words, and a picture in which every phrase has its
+box.
+"""
 
 from __future__ import annotations
 
@@ -40,16 +42,37 @@ def run(args: argparse.Namespace) -> int:
             grounder.close()
     picture = None if args.no_picture else _save(args, rgb, answer)
     if args.json:
-        phrases = [{"start": p.start, "end": p.end, "text": answer.words(p), "box": [float(v) for v in p.box],
-                    "confidence": float(p.confidence)} for p in answer.phrases]
-        print(json.dumps({"image": str(args.photo), "question": answer.question, "text": answer.text, "phrases": phrases,
-                          "unknown_words": list(answer.unknown_words), "seconds": sum(answer.latency_s.values()),
-                          "picture": str(picture) if picture else None}, allow_nan=False))
+        phrases = [
+            {
+                "start": p.start,
+                "end": p.end,
+                "text": answer.words(p),
+                "box": [float(v) for v in p.box],
+                "confidence": float(p.confidence),
+            }
+            for p in answer.phrases
+        ]
+        print(
+            json.dumps(
+                {
+                    "image": str(args.photo),
+                    "question": answer.question,
+                    "text": answer.text,
+                    "phrases": phrases,
+                    "unknown_words": list(answer.unknown_words),
+                    "seconds": sum(answer.latency_s.values()),
+                    "picture": str(picture) if picture else None,
+                },
+                allow_nan=False,
+            )
+        )
         return 0
     print(answer.text)
     for p in answer.phrases:
-        print(f"  {answer.words(p)}: x {p.box.x0:.0f} to {p.box.x1:.0f}, y {p.box.y0:.0f} to {p.box.y1:.0f} "
-              f"({p.confidence:.2f})")
+        print(
+            f"  {answer.words(p)}: x {p.box.x0:.0f} to {p.box.x1:.0f}, y {p.box.y0:.0f} to {p.box.y1:.0f} "
+            f"({p.confidence:.2f})"
+        )
     if picture is not None:
         print(f"picture: {picture}")
     return 0

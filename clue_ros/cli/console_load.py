@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pages", type=int, default=10, metavar="N", help="that look at once (default 10)")
     parser.add_argument("--rate", type=float, default=10.0, metavar="HZ", help="images a second (default 10)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="turns of the three conditions (default 3)")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each condition and round (default 10)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, metavar="S", help="of each condition and round (default 10)"
+    )
     parser.add_argument("--model", type=Path, metavar="DIR", help="model directory (default: the embedded model)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
     parser.add_argument("--output", type=Path, default=Path("out/console_load"), help="folder for figures and logs")
@@ -38,10 +40,22 @@ def run(args: argparse.Namespace) -> int:
     result = measure(args.output, args.pages, args.rate, args.rounds, args.seconds, model, args.device,
                      lambda text: screen.print(f"[dim]{text}[/]"))  # fmt: skip
     table = Table(title=f"{args.pages} pages, {args.rate:g} images a second wanted", title_justify="left")
-    for column in ("", "cores: console", "node", "camera", "images a page and s", "MB/s", "response p50 (max)", "goal p50 (max)"):
+    for column in (
+        "",
+        "cores: console",
+        "node",
+        "camera",
+        "images a page and s",
+        "MB/s",
+        "response p50 (max)",
+        "goal p50 (max)",
+    ):
         table.add_column(column, justify="left" if not column else "right")
     for name, row in result["conditions"].items():
-        cores = [f"{row['cores'][part]:.2f}" if part in row["cores"] else "-" for part in ("console", "clue_node", "tabletop_camera")]
+        cores = [
+            f"{row['cores'][part]:.2f}" if part in row["cores"] else "-"
+            for part in ("console", "clue_node", "tabletop_camera")
+        ]
         table.add_row(name, *cores, f"{row['images_per_page_s']:.1f}", f"{row['megabytes_s']:.2f}",
                       f"{row['response_p50_s'] * 1e3:.0f} ({row['response_max_s'] * 1e3:.0f}) ms",
                       f"{row['goal_p50_s'] * 1e3:.0f} ({row['goal_max_s'] * 1e3:.0f}) ms")  # fmt: skip

@@ -18,14 +18,23 @@ A count that is done is passed over: the same command goes on. An embedded model
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("--base", required=True, type=Path, metavar="DIR", help="model directory to start from each time")
-    parser.add_argument("--true", required=True, type=Path, metavar="PATH",
-                        help="our JSON lines with the splits train, valid and test")
+    parser.add_argument(
+        "--base", required=True, type=Path, metavar="DIR", help="model directory to start from each time"
+    )
+    parser.add_argument(
+        "--true", required=True, type=Path, metavar="PATH", help="our JSON lines with the splits train, valid and test"
+    )
     parser.add_argument("--true-images", type=Path, metavar="FOLDER", help="where its images are, if not beside it")
     parser.add_argument("--machine", required=True, type=Path, metavar="FILE.jsonl", help="of clue data dialogues")
     parser.add_argument("--machine-images", type=Path, metavar="FOLDER", help="where its images are, if not beside it")
-    parser.add_argument("--counts", type=int, nargs="+", default=[0, 2000, 20000], metavar="N",
-                        help="machine-made dialogues beside the true ones (default 0 2000 20000)")
+    parser.add_argument(
+        "--counts",
+        type=int,
+        nargs="+",
+        default=[0, 2000, 20000],
+        metavar="N",
+        help="machine-made dialogues beside the true ones (default 0 2000 20000)",
+    )
     parser.add_argument("--output", "-o", required=True, type=Path, metavar="FOLDER", help="curve.json and the models")
     parser.add_argument("--task", choices=("dialogue", "joint"), default="dialogue", help="as of clue finetune")
     parser.add_argument("--config", type=Path, metavar="YAML", help="recipe of clue finetune (default: the paper's)")
@@ -44,10 +53,21 @@ def run(args: argparse.Namespace) -> int:
     config = read_config(args.config) if args.config else FinetuneConfig()
     settings = getattr(config, args.task)
     settings = settings if args.steps is None else replace(settings, steps=args.steps)
-    rows = compare(Comparison(args.base, open_data(args.true, "jsonl", images=args.true_images),
-                              open_data(args.machine, "jsonl", images=args.machine_images), args.counts, args.output,
-                              settings, config.lora, args.task, args.seed, args.cpu),
-                   progress=lambda row: print(f"{row['machine']} machine-made dialogues: done", flush=True))
+    rows = compare(
+        Comparison(
+            args.base,
+            open_data(args.true, "jsonl", images=args.true_images),
+            open_data(args.machine, "jsonl", images=args.machine_images),
+            args.counts,
+            args.output,
+            settings,
+            config.lora,
+            args.task,
+            args.seed,
+            args.cpu,
+        ),
+        progress=lambda row: print(f"{row['machine']} machine-made dialogues: done", flush=True),
+    )
     for row in rows:
         figures = {k: v for k, v in row.get("test", row.get("valid", {})).items() if isinstance(v, float)}
         print(f"{row['machine']:>8} machine-made: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))

@@ -29,8 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = verbs.add_parser("check", help="count, and report broken images, boxes outside, duplicates between splits")
     _add_source(check)
     check.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON ('-': to stdout only)")
-    check.add_argument("--depth", choices=["full", "header", "none"], default="full",
-                       help="full decodes every image (default); header only opens them; none leaves them alone")
+    check.add_argument(
+        "--depth",
+        choices=["full", "header", "none"],
+        default="full",
+        help="full decodes every image (default); header only opens them; none leaves them alone",
+    )
     check.add_argument("--workers", type=int, metavar="N", help="decoding threads (default: one a core)")
     convert = verbs.add_parser("convert", help="write a data set as JSON lines of our own format")
     _add_source(convert)
@@ -55,8 +59,13 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", metavar="NAME", help="train, valid, test, ... (default: all)")
-    parser.add_argument("--fractions", type=float, nargs=3, metavar=("TRAIN", "VALID", "TEST"),
-                        help="make splits by image name where there is none or one; the paper's: 70 15 15")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs=3,
+        metavar=("TRAIN", "VALID", "TEST"),
+        help="make splits by image name where there is none or one; the paper's: 70 15 15",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,8 +103,18 @@ def _print_report(report, path: Path) -> None:
     console = _console()
     table = Table(title=f"{escape(str(path))}: {report.form}, {report.records} records", title_justify="left")
     table.add_column("split")
-    columns = ("samples", "images", "ambiguous", "clear", "unknown", "dialogues", "questions", "boxes", "points",
-               "absent")
+    columns = (
+        "samples",
+        "images",
+        "ambiguous",
+        "clear",
+        "unknown",
+        "dialogues",
+        "questions",
+        "boxes",
+        "points",
+        "absent",
+    )
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, counts in report.splits.items():

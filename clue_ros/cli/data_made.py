@@ -1,4 +1,6 @@
-"""`clue data filter` and `clue data dialogues`: from images with boxes to dialogues made by machine (clue_ros/annotation)."""
+"""`clue data filter` and `clue data dialogues`: from images with boxes to dialogues made by machine
+(clue_ros/annotation).
+"""
 
 from __future__ import annotations
 
@@ -17,31 +19,51 @@ ORACLES = ("auto", "scene", "model", "options")
 def add_parsers(verbs: Any) -> None:
     filter_ = verbs.add_parser("filter", help="keep the images that are worth a dialogue (InViG's Bayesian filter)")
     _add_pictures(filter_)
-    filter_.add_argument("--sorted", required=True, type=Path, metavar="FILE.jsonl",
-                         help='images with boxes sorted by hand: lines with "suitable": true or false')
+    filter_.add_argument(
+        "--sorted",
+        required=True,
+        type=Path,
+        metavar="FILE.jsonl",
+        help='images with boxes sorted by hand: lines with "suitable": true or false',
+    )
     filter_.add_argument("--output", "-o", required=True, type=Path, metavar="FILE.jsonl", help="the images that stay")
-    filter_.add_argument("--at-least", type=int, default=2, metavar="N",
-                         help="objects of one class that an image must hold (default 2)")
+    filter_.add_argument(
+        "--at-least", type=int, default=2, metavar="N", help="objects of one class that an image must hold (default 2)"
+    )
     filter_.add_argument("--exclude", nargs="+", default=[], metavar="CLASS", help="images with such a thing go")
     made = verbs.add_parser("dialogues", help="captioner, questioner, oracle and guesser make dialogues about images")
     _add_pictures(made)
-    made.add_argument("--output", "-o", required=True, type=Path, metavar="FOLDER",
-                      help="dialogues.jsonl and tried.jsonl; the same command goes on with it")
+    made.add_argument(
+        "--output",
+        "-o",
+        required=True,
+        type=Path,
+        metavar="FOLDER",
+        help="dialogues.jsonl and tried.jsonl; the same command goes on with it",
+    )
     made.add_argument("--count", type=int, metavar="N", help="stop at so many dialogues (default: all images once)")
     made.add_argument("--per-image", type=int, default=1, metavar="N", help="targets of an image, by area (default 1)")
     made.add_argument("--max-questions", type=int, default=3, metavar="N", help="of a dialogue (default 3)")
     made.add_argument("--asked-only", action="store_true", help="drop what needed no question")
     made.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed, the same dialogues (default 0)")
-    made.add_argument("--oracle", choices=ORACLES, default="auto",
-                      help="who answers: the scene's truth, a model's `answer` prompt, or, of the options that a question "
-                           "offers, the one that the model grounds at the target (default: the first that can)")
+    made.add_argument(
+        "--oracle",
+        choices=ORACLES,
+        default="auto",
+        help="who answers: the scene's truth, a model's `answer` prompt, or, of the options that a question "
+        "offers, the one that the model grounds at the target (default: the first that can)",
+    )
     made.add_argument("--model", type=Path, metavar="DIR", help="default: the embedded model")
     made.add_argument("--device", default="cpu")
     made.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")
     hook = made.add_mutually_exclusive_group()
     hook.add_argument("--paraphrase-file", type=Path, metavar="FILE.jsonl", help="paraphrases by sentence")
-    hook.add_argument("--paraphrase-command", nargs=argparse.REMAINDER, metavar="PROGRAM ARGUMENT",
-                      help="last on the line: a local program with its arguments, no shell; a line of JSON in, one out")
+    hook.add_argument(
+        "--paraphrase-command",
+        nargs=argparse.REMAINDER,
+        metavar="PROGRAM ARGUMENT",
+        help="last on the line: a local program with its arguments, no shell; a line of JSON in, one out",
+    )
 
 
 def _add_pictures(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +94,10 @@ def run_filter(args: argparse.Namespace) -> int:
                 file.write(to_line(picture, name, probability=round(model.probability(classes_of(picture)), 4)) + "\n")
     partial.replace(args.output)
     _report(problems)
-    print(f"sorted by hand: {model.positives} suitable, {model.negatives} not; "
-          + ", ".join(f"{count} {reason}" for reason, count in counts.most_common()))
+    print(
+        f"sorted by hand: {model.positives} suitable, {model.negatives} not; "
+        + ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    )
     print(f"{counts['kept']} images: {args.output}; their names are relative to {base}: read it with --images {base}")
     return 0
 
@@ -109,15 +133,26 @@ def run_dialogues(args: argparse.Namespace) -> int:
             maker.paraphraser.close()
         subject.close()
     _report(problems)
-    print(f"{counts[KEPT]} dialogues: {output.dialogues} (images: --images {images}); "
-          + ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if what != KEPT and count))
+    print(
+        f"{counts[KEPT]} dialogues: {output.dialogues} (images: --images {images}); "
+        + ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if what != KEPT and count)
+    )
     return 0
 
 
 def _about(args: argparse.Namespace, subject, form: str, oracle: str) -> Dict[str, Any]:
     paraphrase = str(args.paraphrase_file or "") or " ".join(args.paraphrase_command or ())
-    return {"data": str(args.path), "format": form, "seed": args.seed, "per_image": args.per_image, "oracle": oracle,
-            "max_questions": args.max_questions, "asked_only": args.asked_only, "paraphrase": paraphrase, **subject.about()}
+    return {
+        "data": str(args.path),
+        "format": form,
+        "seed": args.seed,
+        "per_image": args.per_image,
+        "oracle": oracle,
+        "max_questions": args.max_questions,
+        "asked_only": args.asked_only,
+        "paraphrase": paraphrase,
+        **subject.about(),
+    }
 
 
 def _oracle_name(args: argparse.Namespace, form: str, subject) -> str:
@@ -137,6 +172,7 @@ def _maker(args: argparse.Namespace, subject, oracle: str):
 
     captioner = NamingCaptioner(subject)
     if oracle == "options":
+
         def person(picture, target, rgb, seen):
             return OptionPerson(subject, captioner, rgb, seen, target)
     else:
@@ -150,8 +186,9 @@ def _maker(args: argparse.Namespace, subject, oracle: str):
         paraphraser = CommandParaphraser(args.paraphrase_command)
     elif args.paraphrase_file:
         paraphraser = FileParaphraser(args.paraphrase_file)
-    return Maker(subject.grounder, captioner, person, paraphraser, args.max_questions, args.per_image, args.seed,
-                 args.asked_only)
+    return Maker(
+        subject.grounder, captioner, person, paraphraser, args.max_questions, args.per_image, args.seed, args.asked_only
+    )
 
 
 def _report(problems) -> None:

@@ -8,8 +8,8 @@ from clue_ros.types import Decision
 
 
 def decision_to_dict(decision: Decision, seconds: float) -> Dict[str, Any]:
-    """A decision as JSON values: boxes [x0, y0, x1, y1] in pixels of the upright photo, probabilities in [0, 1]. belief: one
-    for each of candidates, which sum to 1 but for rounding; empty where none was kept."""
+    """A decision as JSON values: boxes [x0, y0, x1, y1] in pixels of the upright photo, probabilities in [0, 1].
+    belief: one for each of candidates, which sum to 1 but for rounding; empty where none was kept."""
     reading = decision.ambiguity
     return {
         "expression": decision.expression,

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words.add_argument(
         "--say", action="append", default=[], metavar="WORDS@S", help="said S seconds from its start; may be repeated"
     )
-    words.add_argument("--say-file", type=Path, metavar="FILE", help="one a line, as --say or {\"say\": WORDS, \"at\": S}")
+    words.add_argument("--say-file", type=Path, metavar="FILE", help='one a line, as --say or {"say": WORDS, "at": S}')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,12 +64,23 @@ def run(args: argparse.Namespace) -> int:
     grounder = load_grounder(args)
     try:
         result = evaluate_bag(
-            grounder, args.bag, names=names, settings=settings, truth_file=args.truth, said=said, sample_bits=args.sample_bits,
+            grounder,
+            args.bag,
+            names=names,
+            settings=settings,
+            truth_file=args.truth,
+            said=said,
+            sample_bits=args.sample_bits,
             on_row=on_row,
         )
     finally:
         grounder.close()
-    about = {"what": "bag", "bag": str(args.bag), "model": str(args.model or "tabletop"), "sample_bits": args.sample_bits}
+    about = {
+        "what": "bag",
+        "bag": str(args.bag),
+        "model": str(args.model or "tabletop"),
+        "sample_bits": args.sample_bits,
+    }
     written = save(result, args.output, about, settings)
     print_rows(result.rows)
     summaries = summarise(result.rows)
@@ -100,7 +111,9 @@ def print_rows(rows: List[Dict[str, Any]]) -> None:
     corrections = sum(row["corrects"] is not None for row in rows)
     title = f"{len(rows) - corrections} instructions" + (f", {corrections} corrections" if corrections else "")
     table = Table(title=title, title_justify="left")
-    for column in ("", "at", "instruction", "outcome", "box", "P(amb.)", "dialogue") + (("truth", "") if scored else ()):
+    for column in ("", "at", "instruction", "outcome", "box", "P(amb.)", "dialogue") + (
+        ("truth", "") if scored else ()
+    ):
         table.add_column(column, no_wrap=column in ("at", "outcome", "P(amb.)", ""))
     for row in rows:
         said = [f"{q} – {a}" for q, a in zip(row["questions"], [*row["answers"], "…"])]

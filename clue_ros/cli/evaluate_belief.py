@@ -17,7 +17,7 @@ EXAMPLES = """  clue evaluate pointing --scenes 200
   clue evaluate questions --scenes 200 --question-policy learned information_gain"""
 VERBS = {
     "pointing": "one click as the answer: within the target, and beside it",
-    "likeness": "\"another one like this\" and a click: the same kind and colour, and what is done where it is not one",
+    "likeness": '"another one like this" and a click: the same kind and colour, and what is done where it is not one',
     "questions": "dialogues under each question policy: success and number of questions",
 }
 POLICIES = ("learned", "information_gain")  # that a simulated person, who sees no picture, can answer
@@ -31,9 +31,17 @@ def add_parsers(suites: Any) -> None:
         parser.add_argument("--first-scene", type=int, default=0, metavar="S", help="scenes S, S+1, ... (default 0)")
         parser.add_argument("--output", "-o", type=Path, metavar="FILE.json", help=f"default out/evaluate/{name}.json")
         if name == "questions":
-            parser.add_argument("--question-policy", nargs="+", choices=POLICIES, default=list(POLICIES), metavar="POLICY",
-                                help="learned (the model's own question), information_gain (default both)")
-            parser.add_argument("--max-questions", type=_positive, default=3, metavar="N", help="a dialogue (default 3)")
+            parser.add_argument(
+                "--question-policy",
+                nargs="+",
+                choices=POLICIES,
+                default=list(POLICIES),
+                metavar="POLICY",
+                help="learned (the model's own question), information_gain (default both)",
+            )
+            parser.add_argument(
+                "--max-questions", type=_positive, default=3, metavar="N", help="a dialogue (default 3)"
+            )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +63,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         rows_of = belief_suite.play_questions(grounder, items, args.question_policy, args.max_questions)
         summarise = belief_suite.questions_summary
-    about = {"what": args.what, "model": str(args.model or "embedded"), "scenes": args.scenes, "first_scene": args.first_scene}
+    about = {
+        "what": args.what,
+        "model": str(args.model or "embedded"),
+        "scenes": args.scenes,
+        "first_scene": args.first_scene,
+    }
     rows: List[Dict[str, Any]] = []
     complete = False
     try:

@@ -44,34 +44,65 @@ def add_parsers(suites: Any) -> None:
         parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none", help="of the weights")
         parser.add_argument("--output", "-o", type=Path, metavar="FOLDER", help=f"default out/evaluate/{name}")
         parser.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")
-        parser.add_argument("--against", type=Path, metavar="FOLDER",
-                            help="compare with this run of another model on the same items, pairwise")
-        parser.add_argument("--pictures", type=_count, default=6, metavar="N",
-                            help="keep pictures of N successes and N failures (default 6)")
+        parser.add_argument(
+            "--against",
+            type=Path,
+            metavar="FOLDER",
+            help="compare with this run of another model on the same items, pairwise",
+        )
+        parser.add_argument(
+            "--pictures",
+            type=_count,
+            default=6,
+            metavar="N",
+            help="keep pictures of N successes and N failures (default 6)",
+        )
         if name == "tabletop":
-            parser.add_argument("--scenes", type=_positive, default=500, metavar="N",
-                                help="scenes of each condition (default 500)")
-            parser.add_argument("--condition", choices=CONDITIONS, default="both",
-                                help="scenes as in training, or with held-out pairs, shapes and lights (default both)")
-            parser.add_argument("--processes", type=_positive, default=1, metavar="N",
-                                help="share the scenes among N processes; the results are those of one (default 1)")
+            parser.add_argument(
+                "--scenes", type=_positive, default=500, metavar="N", help="scenes of each condition (default 500)"
+            )
+            parser.add_argument(
+                "--condition",
+                choices=CONDITIONS,
+                default="both",
+                help="scenes as in training, or with held-out pairs, shapes and lights (default both)",
+            )
+            parser.add_argument(
+                "--processes",
+                type=_positive,
+                default=1,
+                metavar="N",
+                help="share the scenes among N processes; the results are those of one (default 1)",
+            )
         if name in ("tabletop", "interactive"):
             parser.add_argument("--max-questions", type=_count, default=3, metavar="N", help="a dialogue (default 3)")
         if name == "interactive":
-            parser.add_argument("--oracle", choices=ORACLES, default="auto",
-                                help="who answers: the scene, a model's `answer` prompt, the recorded answers in order, "
-                                     "or a click on the target or its box (default: scenes answer for themselves, else "
-                                     "the model if it can, else a click)")
-            parser.add_argument("--oracle-model", type=Path, metavar="DIR",
-                                help="the model that answers, if not the same")
+            parser.add_argument(
+                "--oracle",
+                choices=ORACLES,
+                default="auto",
+                help="who answers: the scene, a model's `answer` prompt, the recorded answers in order, "
+                "or a click on the target or its box (default: scenes answer for themselves, else "
+                "the model if it can, else a click)",
+            )
+            parser.add_argument(
+                "--oracle-model", type=Path, metavar="DIR", help="the model that answers, if not the same"
+            )
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, nargs="?", metavar="DATA",
-                        help="images with named boxes (docs/data.md); left out: rendered scenes of fixed test seeds")
+    parser.add_argument(
+        "path",
+        type=Path,
+        nargs="?",
+        metavar="DATA",
+        help="images with named boxes (docs/data.md); left out: rendered scenes of fixed test seeds",
+    )
     parser.add_argument("--format", choices=PICTURES, default="auto", help="of DATA; default: found out")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where DATA's images are, if not beside it")
-    parser.add_argument("--synonyms", type=Path, metavar="FILE.json", help='of DATA\'s names: {"cup": ["mug", "teacup"]}')
+    parser.add_argument(
+        "--synonyms", type=Path, metavar="FILE.json", help='of DATA\'s names: {"cup": ["mug", "teacup"]}'
+    )
     parser.add_argument("--question", default="what is on the table?", help="where DATA holds none of its own")
     parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many images of DATA")
     parser.add_argument("--scenes", type=_positive, default=200, metavar="N", help="of each condition (default 200)")
@@ -84,8 +115,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
     parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
     parser.add_argument("--split", metavar="NAME", help="default: test where there is one, else everything")
-    parser.add_argument("--fractions", type=float, nargs=3, metavar=("TRAIN", "VALID", "TEST"),
-                        help="make splits by image name where there is none or one; the paper's: 70 15 15")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs=3,
+        metavar=("TRAIN", "VALID", "TEST"),
+        help="make splits by image name where there is none or one; the paper's: 70 15 15",
+    )
     parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many samples")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="any samples instead of the first ones")
     parser.add_argument("--seed", type=int, default=0, help="of what a scene's grammar says (default 0)")
@@ -105,8 +141,9 @@ def run(args: argparse.Namespace) -> int:
             other = _load(args.oracle_model, args)
         suite = _suite(args, subject, selection, other)
         with tqdm(total=suite.total(), unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
-            results = run_suite(suite, folder, fresh=args.fresh, gallery=args.pictures, against=args.against,
-                                progress=bar.update)
+            results = run_suite(
+                suite, folder, fresh=args.fresh, gallery=args.pictures, against=args.against, progress=bar.update
+            )
     except KeyboardInterrupt:
         print(f"\nclue: interrupted; the same command goes on where it stopped: {folder}", file=sys.stderr)
         return 130
@@ -116,8 +153,10 @@ def run(args: argparse.Namespace) -> int:
             other.close()
     print_results(results)
     if not results.measures:
-        raise ClueError(f"nothing of {getattr(args, 'path', None) or 'the scenes'} can be judged by this suite: look at clue data "
-                        "check, and at --split")
+        raise ClueError(
+            f"nothing of {getattr(args, 'path', None) or 'the scenes'} can be judged by this suite: look at clue data "
+            "check, and at --split"
+        )
     print(f"results: {folder} (results.json, summary.csv, rows.csv, plots); a page of it: clue report {folder}")
     return 0
 
@@ -125,8 +164,17 @@ def run(args: argparse.Namespace) -> int:
 def _selection(args: argparse.Namespace):
     from clue_ros.evaluation.samples import Selection
 
-    return Selection(args.path, args.format, args.images, args.subset, args.split, args.fractions, args.limit,
-                     args.shuffle, args.seed)
+    return Selection(
+        args.path,
+        args.format,
+        args.images,
+        args.subset,
+        args.split,
+        args.fractions,
+        args.limit,
+        args.shuffle,
+        args.seed,
+    )
 
 
 def _load(model: Optional[Path], args: argparse.Namespace):
@@ -143,8 +191,14 @@ def _suite(args: argparse.Namespace, subject, selection, other):
         from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
         from clue_ros.evaluation.tabletop_suite import TabletopSuite
 
-        return TabletopSuite(subject, args.scenes, threshold=args.threshold, max_questions=args.max_questions,
-                             conditions=COLUMNS[args.condition], processes=args.processes)
+        return TabletopSuite(
+            subject,
+            args.scenes,
+            threshold=args.threshold,
+            max_questions=args.max_questions,
+            conditions=COLUMNS[args.condition],
+            processes=args.processes,
+        )
     if args.what == "chat":
         return _chat_suite(args, subject)
     if args.what == "ambiguity":
@@ -167,8 +221,14 @@ def _suite(args: argparse.Namespace, subject, selection, other):
     from clue_ros.evaluation.oracle import choose_oracle
 
     oracle = choose_oracle(args.oracle, subject, args.path, selection.source.name, args.seed, other)
-    return InteractiveSuite(subject, selection, oracle, max_questions=args.max_questions, threshold=args.threshold,
-                            oracle_name=str(args.oracle_model) if other is not None else "")
+    return InteractiveSuite(
+        subject,
+        selection,
+        oracle,
+        max_questions=args.max_questions,
+        threshold=args.threshold,
+        oracle_name=str(args.oracle_model) if other is not None else "",
+    )
 
 
 def _chat_suite(args: argparse.Namespace, subject):
@@ -177,8 +237,17 @@ def _chat_suite(args: argparse.Namespace, subject):
     from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
 
     synonyms = read_synonyms(args.synonyms) if args.synonyms else {}
-    return ChatSuite(subject, args.scenes, conditions=COLUMNS[args.condition], data=args.path, form=args.format,
-                     images=args.images, means=synonyms_mean(synonyms), limit=args.limit, question=args.question)
+    return ChatSuite(
+        subject,
+        args.scenes,
+        conditions=COLUMNS[args.condition],
+        data=args.path,
+        form=args.format,
+        images=args.images,
+        means=synonyms_mean(synonyms),
+        limit=args.limit,
+        question=args.question,
+    )
 
 
 def print_results(results: Any) -> None:

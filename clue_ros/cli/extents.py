@@ -25,14 +25,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--objects", type=int, default=200, metavar="N", help="for each kind of camera (default 200)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="other scenes and noise (default 0)")
-    parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"),
-                        help="of the images (default 640 480)")
-    parser.add_argument("--trim", type=float, default=0.0, metavar="P",
-                        help="truth from the P-th percentile of an object's points to the (100-P)-th (default 0: all)")
-    parser.add_argument("--model", nargs="?", const="", metavar="DIR",
-                        help="also boxes and masks of a model directory (without DIR: the embedded model)")
-    parser.add_argument("--json", type=Path, default=Path("out/extents.json"), metavar="FILE",
-                        help="the table (default out/extents.json)")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(640, 480), metavar=("W", "H"), help="of the images (default 640 480)"
+    )
+    parser.add_argument(
+        "--trim",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="truth from the P-th percentile of an object's points to the (100-P)-th (default 0: all)",
+    )
+    parser.add_argument(
+        "--model",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="also boxes and masks of a model directory (without DIR: the embedded model)",
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("out/extents.json"),
+        metavar="FILE",
+        help="the table (default out/extents.json)",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a line an object and row (default: beside the JSON)")
     parser.add_argument("--markdown", action="store_true", help="also print the table as it stands in docs/results.md")
 
@@ -60,19 +76,33 @@ def run(args: argparse.Namespace) -> int:
     for row in tqdm(found, unit="row", file=sys.stderr, dynamic_ncols=True):
         rows.append(row)
     lines = extents.summary(rows, chosen)
-    about = {"what": "extents", "version": VERSION, "cores": os.cpu_count(), "seed": args.seed, "size": list(args.size),
-             "trim": args.trim, "model": args.model, "rows": lines}
+    about = {
+        "what": "extents",
+        "version": VERSION,
+        "cores": os.cpu_count(),
+        "seed": args.seed,
+        "size": list(args.size),
+        "trim": args.trim,
+        "model": args.model,
+        "rows": lines,
+    }
     csv_path = args.csv or args.json.with_suffix(".csv")
     _write(args.json, csv_path, about, rows)
     table = Table("given", "objects", "size / extent: x", "y", "z", "off, mm", "held")
     for line in lines:
         table.add_row(*_cells(line))
     Console(width=max(150, Console().width)).print(table)
-    print("p10 / median / p90 / worst of size over visible extent; median / p90 / worst of the position's distance from "
-          "the middle of the visible surface")
+    print(
+        "p10 / median / p90 / worst of size over visible extent; median / p90 / worst of the position's distance from "
+        "the middle of the visible surface"
+    )
     if args.markdown:
-        print("\n".join(["| given | objects | x | y | z | off, mm |", "|---|---|---|---|---|---|"]
-                        + ["| " + " | ".join(_cells(line)[:-1]) + " |" for line in lines]))
+        print(
+            "\n".join(
+                ["| given | objects | x | y | z | off, mm |", "|---|---|---|---|---|---|"]
+                + ["| " + " | ".join(_cells(line)[:-1]) + " |" for line in lines]
+            )
+        )
     held = sum(line["held"] for line in lines)
     print(f"{held} of {len(lines)} rows held; results: {args.json} and {csv_path}")
     return int(held < len(lines))
@@ -84,8 +114,13 @@ def _cells(line: Dict[str, Any]) -> List[str]:
         return " / ".join(format(line[key], form) for key in keys) if keys[0] in line else "none"
 
     sizes = [figures(axis + "_{}", "p10 median p90 worst", ".2f") for axis in "xyz"]
-    return [line["condition"], f"{line['placed']} of {line['objects']}", *sizes,
-            figures("off_{}_mm", "median p90 worst", ".1f"), "yes" if line["held"] else "NO"]
+    return [
+        line["condition"],
+        f"{line['placed']} of {line['objects']}",
+        *sizes,
+        figures("off_{}_mm", "median p90 worst", ".1f"),
+        "yes" if line["held"] else "NO",
+    ]
 
 
 def _write(json_path: Path, csv_path: Path, about: Dict[str, Any], rows: List[Dict[str, Any]]) -> None:

@@ -26,17 +26,30 @@ The same command goes on with an interrupted run. docs/training.md says what eac
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("task", choices=TASKS, help="adapter B, adapter A with its detector, or both in one pass")
-    parser.add_argument("--base", required=True, type=Path, metavar="DIR",
-                        help="model directory to start from, such as a download of paligemma2-3b-mix-448")
+    parser.add_argument(
+        "--base",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="model directory to start from, such as a download of paligemma2-3b-mix-448",
+    )
     parser.add_argument("--data", type=Path, metavar="PATH", help="data set (docs/data.md)")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="of the data; default: found out")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
     parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
-    parser.add_argument("--output", "-o", type=Path, metavar="DIR",
-                        help="model directory that is written; the run lies in DIR/training/TASK and resumes there")
+    parser.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        metavar="DIR",
+        help="model directory that is written; the run lies in DIR/training/TASK and resumes there",
+    )
     parser.add_argument("--config", type=Path, metavar="YAML", help="recipe (default: the paper's settings)")
-    parser.add_argument("--variant", metavar="NAME",
-                        help="detector: a variant of the paper, such as half-full-disambig-ar (docs/training.md)")
+    parser.add_argument(
+        "--variant",
+        metavar="NAME",
+        help="detector: a variant of the paper, such as half-full-disambig-ar (docs/training.md)",
+    )
     parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
     parser.add_argument("--steps", type=int, metavar="N", help="overrides the recipe's number of steps")
     parser.add_argument("--minutes", type=float, metavar="M", help="save and stop after M minutes; run again to go on")
@@ -59,8 +72,9 @@ def run(args: argparse.Namespace) -> int:
     from clue_ros.finetune.run import Order, finetune
 
     source = open_data(args.data, args.format, images=args.images, subset=args.subset)
-    result = finetune(Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, args.minutes,
-                            args.cpu), source)
+    result = finetune(
+        Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, args.minutes, args.cpu), source
+    )
     if int(os.environ.get("RANK", "0")) == 0:
         _print_result(result, args)
     return 130 if result["interrupted"] else 0  # as clue train: what stands behind && must not take it for a model
@@ -91,19 +105,28 @@ def _print_estimate(base: Path, settings, lora) -> int:
     from clue_ros.finetune.memory import estimate, operations
 
     parts = estimate(base, settings, lora)
-    print(f"device memory of one process with per_device {settings.per_device}, by arithmetic (an estimate, not a "
-          "measurement):")
+    print(
+        f"device memory of one process with per_device {settings.per_device}, by arithmetic (an estimate, not a "
+        "measurement):"
+    )
     for what, size in parts:
         print(f"  {what:<50} {size / 1e9:8.2f} GB")
     whole = operations(base, settings) * settings.batch * settings.steps
-    print(f"time, by arithmetic: {settings.steps} steps of {settings.batch} examples are {whole:.2e} operations, "
-          f"{whole / 1e14 / 3600:.1f} hours at 100 TFLOP/s (scale by what your card really sustains)")
+    print(
+        f"time, by arithmetic: {settings.steps} steps of {settings.batch} examples are {whole:.2e} operations, "
+        f"{whole / 1e14 / 3600:.1f} hours at 100 TFLOP/s (scale by what your card really sustains)"
+    )
     return 0
 
 
 def _print_result(result, args: argparse.Namespace) -> None:
     if result["problems"]:
-        print(f"{result['problems']} times a record or image could not be used, once each time it came; see: clue data check {args.data}")
+        print(
+            (
+                f"{result['problems']} times a record or image could not be used, once each time it came; see: clue "
+                f"data check {args.data}"
+            )
+        )
     if not result["done"]:
         print(f"stopped after step {result['step']}; the same command goes on")
         return

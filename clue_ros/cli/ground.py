@@ -30,7 +30,8 @@ EXAMPLES = """examples:
   clue ground table.png "the mug" --json
   clue ground --batch instructions.jsonl -o decisions.jsonl
      each line: {"image": "table.png", "expression": "the mug", "turns": [["which color?", "blue"]]}
-     "pointing": [212, 96] may stand there as well; an answer may be {"point": [212, 96]} or {"box": [180, 60, 250, 130]}"""
+     "pointing": [212, 96] may stand there as well
+     an answer may be {"point": [212, 96]} or {"box": [180, 60, 250, 130]}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="turns",
         help="one exchange of the dialogue so far; repeat it for more, oldest first",
     )
-    parser.add_argument("--pointing", type=float, nargs="+", metavar="N",
-                        help="where the person points while saying it, in pixels: x y (a click), x0 y0 x1 y1 (a box) or "
-                             "x y x y x y ... (a scribble)")  # fmt: skip
+    parser.add_argument(
+        "--pointing",
+        type=float,
+        nargs="+",
+        metavar="N",
+        help="where the person points while saying it, in pixels: x y (a click), x0 y0 x1 y1 (a "
+        "box) or "
+        "x y x y x y ... (a scribble)",
+    )
     parser.add_argument("--question-policy", choices=QUESTION_POLICIES, default="learned",
                         help="what is asked: the model's own question (default), the one from whose answer most is "
                              "expected, or numbers drawn on the picture; the last two keep a belief")  # fmt: skip
@@ -72,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     if args.batch is not None:
         if args.photo is not None or args.turns or args.out or args.mask or args.pointing:
             raise ClueError(
-                "--batch takes photos, expressions, turns and places from its file: leave PHOTO, --turn, --pointing, --out and"
+                "--batch takes photos, expressions, turns and places from its file: leave PHOTO, --turn, "
+                "--pointing, --out and"
                 " --mask away"
             )
         from clue_ros.cli.batch import run_batch
@@ -137,8 +145,8 @@ def _save_picture(
 
 
 def write_picture(picture, chosen: Optional[Path], usual: Path) -> Optional[Path]:
-    """Where a picture uint8[H,W,3] was saved; None, with a warning, if `usual` cannot be written. Raises ClueError for a
-    path that the user chose."""
+    """Where a picture uint8[H,W,3] was saved; None, with a warning, if `usual` cannot be written. Raises ClueError for
+    a path that the user chose."""
     from PIL import Image
 
     path = chosen or usual

@@ -34,7 +34,10 @@ VERBS = {
     "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
     "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
     "positions": ("clue_ros.cli.positions", "how far positions are off, by how a driver describes its camera"),
-    "console-load": ("clue_ros.cli.console_load", "what pages of the operator console cost, and whether the node notices"),
+    "console-load": (
+        "clue_ros.cli.console_load",
+        "what pages of the operator console cost, and whether the node notices",
+    ),
     "evaluate": ("clue_ros.cli.evaluate", "measure a model: suites over data sets, scenes and recorded bags"),
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),
 }
@@ -46,7 +49,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the user's to mend,
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line; returns the exit code."""
     any_encoding()
-    # Threads that spin while they wait make torch several times slower beside another busy process; read at torch's import.
+    # Threads that spin while they wait make torch several times slower beside another busy process; read at torch's
+    # import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -73,7 +77,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def build_parser(arguments: List[str]) -> Tuple[argparse.ArgumentParser, Optional[Callable[[argparse.Namespace], int]]]:
-    """The parser of the whole command line, with the arguments of the verb in `arguments`; that verb's function, or None."""
+    """The parser of the whole command line, with the arguments of the verb in `arguments`; that verb's function, or
+    None.
+    """
     parser = argparse.ArgumentParser(prog="clue", description="Interactive visual grounding that knows when to ask.")
     parser.add_argument("--version", action="version", version=f"clue {VERSION}")
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")

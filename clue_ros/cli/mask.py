@@ -1,4 +1,6 @@
-"""`clue mask`: what an instruction is about in a photo, and PaliGemma's mask decoder as a file that this package reads."""
+"""`clue mask`: what an instruction is about in a photo, and PaliGemma's mask decoder as a file that this package
+reads.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     relevance.add_argument("instruction", metavar="INSTRUCTION")
     add_model_arguments(relevance, threshold=False)
     add_sample_bits(relevance)
-    relevance.add_argument("--mode", choices=MODES, default="overlay",
-                           help="heat: the heatmap itself, grey; the others: the photo, focused (default overlay)")
+    relevance.add_argument(
+        "--mode",
+        choices=MODES,
+        default="overlay",
+        help="heat: the heatmap itself, grey; the others: the photo, focused (default overlay)",
+    )
     relevance.add_argument("--out", type=Path, metavar="FILE.png", help="default out/mask/PHOTO's name.png")
     decoder = verbs.add_parser("decoder", help="PaliGemma's published mask decoder (vae-oid.npz) as safetensors")
-    decoder.add_argument("npz", type=Path, metavar="FILE.npz", help="arrays only: a file with pickled objects is refused")
+    decoder.add_argument(
+        "npz", type=Path, metavar="FILE.npz", help="arrays only: a file with pickled objects is refused"
+    )
     decoder.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="the model directory")
 
 
@@ -60,7 +68,7 @@ def _relevance(args: argparse.Namespace) -> int:
     box = smallest_box(active)
     picture = (heat * 255).round().astype(np.uint8) if args.mode == "heat" else focused(rgb, active, args.mode)
     if args.mode == "crop" and box is not None:
-        picture = picture[int(box.y0):int(box.y1), int(box.x0):int(box.x1)]
+        picture = picture[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
     path = save_picture(picture, args.out or Path("out/mask") / f"{args.photo.stem}.png")
     where = "nothing matters to it" if box is None else f"box x {box.x0} to {box.x1}, y {box.y0} to {box.y1} pixels"
     print(f"{active.mean():.0%} of the picture matters, {where}: {path}")

@@ -15,10 +15,16 @@ Runs of the same suite are also put side by side. The page loads nothing and can
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS",
-                        help="output folders of clue evaluate (or their results.json)")
-    parser.add_argument("--output", "-o", type=Path, default=Path("report.html"), metavar="FILE.html",
-                        help="default report.html")
+    parser.add_argument(
+        "results",
+        nargs="+",
+        type=Path,
+        metavar="RESULTS",
+        help="output folders of clue evaluate (or their results.json)",
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, default=Path("report.html"), metavar="FILE.html", help="default report.html"
+    )
     parser.add_argument("--title", default="Evaluation", help="heading of the page")
 
 

@@ -45,40 +45,77 @@ TOOLS = ("ablate", "pack", "unpack", "dwsl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stage", choices=("all", *STAGES, *TOOLS), metavar="STAGE",
-                        help=f"all (of the recipe's stages), or one: {', '.join(STAGES)}; or a tool: ablate (variants of a "
-                             "stage side by side), pack and unpack (a run folder in small files), dwsl (masks from "
-                             "labels of mixed quality, compared)")
-    parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder of the runs; a stage resumes in it")
-    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML",
-                        help="YAML recipe (default: the shipped model's)")
-    parser.add_argument("--base", type=Path, metavar="DIR",
-                        help="model directory to start from (detector, dialogue, joint, export; default: the language "
-                             "run in OUTPUT)")
-    parser.add_argument("--start-from", metavar="DIR",
-                        help="model directory whose weights vision and language begin with (the embedded model on own "
-                             "scenes; default: nothing)")
-    parser.add_argument("--variant", choices=tuple(VARIANTS), metavar="NAME",
-                        help=f"detector: a variant of the paper, one of {', '.join(VARIANTS)}")
+    parser.add_argument(
+        "stage",
+        choices=("all", *STAGES, *TOOLS),
+        metavar="STAGE",
+        help=f"all (of the recipe's stages), or one: {', '.join(STAGES)}; or a tool: ablate (variants of a "
+        "stage side by side), pack and unpack (a run folder in small files), dwsl (masks from "
+        "labels of mixed quality, compared)",
+    )
+    parser.add_argument(
+        "--output", "-o", required=True, type=Path, metavar="DIR", help="folder of the runs; a stage resumes in it"
+    )
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="YAML recipe (default: the shipped model's)"
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help="model directory to start from (detector, dialogue, joint, export; default: the language run in OUTPUT)",
+    )
+    parser.add_argument(
+        "--start-from",
+        metavar="DIR",
+        help="model directory whose weights vision and language begin with (the embedded model on own "
+        "scenes; default: nothing)",
+    )
+    parser.add_argument(
+        "--variant",
+        choices=tuple(VARIANTS),
+        metavar="NAME",
+        help=f"detector: a variant of the paper, one of {', '.join(VARIANTS)}",
+    )
     parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
-    parser.add_argument("--sweep-layers", action="store_true",
-                        help="detector: freeze everything but the CNN and train one on the map of each layer")
+    parser.add_argument(
+        "--sweep-layers",
+        action="store_true",
+        help="detector: freeze everything but the CNN and train one on the map of each layer",
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the rendered scenes (default: OUTPUT/data)")
     parser.add_argument("--steps", type=int, metavar="N", help="overrides the stage's number of steps")
-    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE",
-                        help="overrides one value of the recipe; may be given several times")
-    parser.add_argument("--processes", type=int, default=1, metavar="N",
-                        help="share each batch among CPU processes of one thread each (default: one, with all threads)")
-    parser.add_argument("--device", default="cpu", metavar="NAME",
-                        help="cpu (default), cuda or cuda:N; a card gets larger batches (the recipe's section gpu)")
-    parser.add_argument("--minutes", type=float, metavar="M",
-                        help="stop cleanly after this time, the same command goes on (ablate: time of each variant)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="SECTION.KEY=VALUE",
+        help="overrides one value of the recipe; may be given several times",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="share each batch among CPU processes of one thread each (default: one, with all threads)",
+    )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="cpu (default), cuda or cuda:N; a card gets larger batches (the recipe's section gpu)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="stop cleanly after this time, the same command goes on (ablate: time of each variant)",
+    )
     parser.add_argument("--stage", dest="ablated", choices=ABLATED, default="language", help="ablate: of which stage")
     parser.add_argument("--ablations", type=Path, default=ABLATIONS, metavar="YAML", help="ablate: the variants")
     parser.add_argument("--only", metavar="NAME,NAME", help="ablate: these variants only")
-    parser.add_argument("--parts", type=Path, metavar="DIR", help="pack, unpack: folder of the parts "
-                                                                  "(default: OUTPUT/parts)")
-
+    parser.add_argument(
+        "--parts", type=Path, metavar="DIR", help="pack, unpack: folder of the parts (default: OUTPUT/parts)"
+    )
 
     parser.epilog = _examples()
 
@@ -96,12 +133,14 @@ def run(args: argparse.Namespace) -> int:
         return _carry(args, config)
     slot = Slot.of_minutes(None if args.stage == "ablate" else args.minutes)
     device = Device.open(args.device, config.gpu, os.cpu_count() or 1)
-    stages = Studies(config, args.output, args.data or args.output / "data", args.steps, args.base, args.processes, slot,
-                    device)
+    stages = Studies(
+        config, args.output, args.data or args.output / "data", args.steps, args.base, args.processes, slot, device
+    )
     if args.stage == "ablate":
         variants = read_variants(args.ablations, args.ablated, args.only.split(",") if args.only else ())
-        stages.ablate(args.ablated, variants, lambda more: _configured(args, [*(args.set or ()), *more]), args.steps,
-                      args.minutes)
+        stages.ablate(
+            args.ablated, variants, lambda more: _configured(args, [*(args.set or ()), *more]), args.steps, args.minutes
+        )
         return 0
     for stage in config.stages if args.stage == "all" else (args.stage,):
         if args.stage == "all" and stages.finished(stage):
@@ -111,8 +150,10 @@ def run(args: argparse.Namespace) -> int:
         except SlotOver:
             if args.minutes is None:  # a signal ended the processes that shared the stage
                 raise KeyboardInterrupt from None
-            print(f"the {args.minutes:g} minutes are over in the stage {stage}, everything is saved in {args.output}; "
-                  "the same command goes on")
+            print(
+                f"the {args.minutes:g} minutes are over in the stage {stage}, everything is saved in {args.output}; "
+                "the same command goes on"
+            )
             return 0
     if args.stage == "all":
         print(f"all stages are done: {', '.join(config.stages)}; the model directory is {args.output / 'model'}")
@@ -126,8 +167,9 @@ def _configured(args: argparse.Namespace, overrides: Sequence[str]) -> TrainConf
     if args.variant:
         config = replace(config, detector=with_variant(config.detector, args.variant))
     if args.tap is not None:
-        config = replace(config, detector=replace(config.detector, tap=args.tap),
-                         joint=replace(config.joint, tap=args.tap))
+        config = replace(
+            config, detector=replace(config.detector, tap=args.tap), joint=replace(config.joint, tap=args.tap)
+        )
     return config if args.device == "cpu" else on_card(config)
 
 
@@ -139,8 +181,10 @@ def _carry(args: argparse.Namespace, config: TrainConfig) -> int:
         print(f"{len(unpack(args.output, parts))} files put into {args.output}")
         return 0
     files = pack(args.output, parts, config)
-    print(f"{len(files)} files in {parts}, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB: "
-          f"clue train unpack --output DIR --parts {parts}")
+    print(
+        f"{len(files)} files in {parts}, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB: "
+        f"clue train unpack --output DIR --parts {parts}"
+    )
     return 0
 
 

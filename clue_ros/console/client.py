@@ -1,8 +1,8 @@
 """A client of the console's socket, for measurements, scripts and tests: it keeps the last of everything it is sent.
 
-    with open_page("http://127.0.0.1:8765/") as page:
-        page.send(type="instruct", text="the mug")
-        page.until(lambda page: page.state and page.state["dialogue"]["question"])
+with open_page("http://127.0.0.1:8765/") as page:
+    page.send(type="instruct", text="the mug")
+    page.until(lambda page: page.state and page.state["dialogue"]["question"])
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Page:
         """Keeps one message of the server."""
         if isinstance(message, bytes):
             length = int.from_bytes(message[:4], "big")
-            header = {**json.loads(message[4:4 + length]), "bytes": len(message) - 4 - length}
+            header = {**json.loads(message[4 : 4 + length]), "bytes": len(message) - 4 - length}
             if header.get("live"):
                 self.frames.append(header)
             else:

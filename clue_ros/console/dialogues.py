@@ -1,7 +1,8 @@
 """What is said, read and found, put together to dialogues: pure bookkeeping, fed by whoever hears it.
 
 The node tells of a dialogue on several topics, and ROS keeps no order between them. So everything that belongs to a
-dialogue may come before or after its neighbours; what names a dialogue's id is believed before what only comes at its time.
+dialogue may come before or after its neighbours; what names a dialogue's id is believed before what only comes at its
+time.
 """
 
 from __future__ import annotations
@@ -197,7 +198,9 @@ class Dialogues:
             self.expect(number, None, source)
 
     def _took_anothers_word(self, number: str) -> bool:
-        """Whether the last line of the open dialogue was not an answer, but the instruction of the dialogue `number`."""
+        """Whether the last line of the open dialogue was not an answer, but the instruction of the dialogue
+        `number`.
+        """
         last = self.current.turns[-1]
         if last["speaker"] != PERSON or self.current.question is not None:
             return False
@@ -243,7 +246,9 @@ class Dialogues:
         turns: Optional[Sequence[Dict[str, Any]]] = None, inference_s: Optional[float] = None,
         response_s: Optional[float] = None,
     ) -> Optional[Dialogue]:  # fmt: skip
-        """A dialogue gave its result. error: (code, name, text); turns: all that was said, where the result tells it."""
+        """A dialogue gave its result. error: (code, name, text); turns: all that was said, where the result tells
+        it.
+        """
         self._expected.pop(number, None)
         dialogue = self.find(number)
         if dialogue is None:
@@ -298,8 +303,12 @@ class Dialogues:
 
 
 def _box(box: Box) -> Dict[str, float]:
-    return {"x": round(box.x0, 2), "y": round(box.y0, 2), "width": round(box.x1 - box.x0, 2),
-            "height": round(box.y1 - box.y0, 2)}
+    return {
+        "x": round(box.x0, 2),
+        "y": round(box.y0, 2),
+        "width": round(box.x1 - box.x0, 2),
+        "height": round(box.y1 - box.y0, 2),
+    }
 
 
 def _plain(words: str) -> str:

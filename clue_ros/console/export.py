@@ -1,4 +1,6 @@
-"""One self-contained HTML file of a session, for a bug report: what was said, read and found, with its images inline."""
+"""One self-contained HTML file of a session, for a bug report: what was said, read and found, with its images
+inline.
+"""
 
 from __future__ import annotations
 
@@ -120,10 +122,16 @@ def export_html(state: ConsoleState, pictures: Pictures) -> str:
             if image is not None:
                 images[number] = image
     content = {
-        "made": _now(), "version": VERSION, "dialogues": records, "connection": snapshot["connection"],
-        "goals": snapshot["goals"], "health": snapshot["health"],
-        "images": {str(number): {key: image[key] for key in ("mime", "width", "height")} for number, image in images.items()},
-    }  # fmt: skip
+        "made": _now(),
+        "version": VERSION,
+        "dialogues": records,
+        "connection": snapshot["connection"],
+        "goals": snapshot["goals"],
+        "health": snapshot["health"],
+        "images": {
+            str(number): {key: image[key] for key in ("mime", "width", "height")} for number, image in images.items()
+        },
+    }
     return _TEMPLATE.render(
         made=content["made"], version=VERSION, system=platform.platform(), state=snapshot, dialogues=records,
         images=images, json=_script_json(content),
@@ -134,7 +142,7 @@ def _image(pictures: Pictures, number: int) -> Optional[Dict[str, Any]]:
     picture = pictures.get(number)
     if picture is None:
         return None
-    header = json.loads(picture.data[4:len(picture.data) - len(picture.body)])
+    header = json.loads(picture.data[4 : len(picture.data) - len(picture.body)])
     url = f"data:{picture.mime};base64,{base64.b64encode(picture.body).decode()}"
     return {"url": url, "mime": picture.mime, "width": header["width"], "height": header["height"]}
 
@@ -152,4 +160,4 @@ def _now() -> str:
 def dialogues_of(html: str) -> List[Dict[str, Any]]:
     """The dialogues that an exported file holds, for tests and scripts. Raises ValueError for another file."""
     begin = html.index('id="session">') + len('id="session">')
-    return json.loads(html[begin:html.index("</script>", begin)])["dialogues"]
+    return json.loads(html[begin : html.index("</script>", begin)])["dialogues"]

@@ -53,7 +53,7 @@ def pack(kind: str, number: int, width: int, height: int, mime: str, body: bytes
     header = {"kind": kind, "id": number, "width": width, "height": height, "mime": mime, **more}
     text = json.dumps(header, separators=(",", ":")).encode()
     data = len(text).to_bytes(4, "big") + text + body
-    return Picture(number, kind, mime, data, memoryview(data)[4 + len(text):])
+    return Picture(number, kind, mime, data, memoryview(data)[4 + len(text) :])
 
 
 def encode_frame(number: int, rgb: np.ndarray, live: bool) -> Picture:
@@ -61,7 +61,9 @@ def encode_frame(number: int, rgb: np.ndarray, live: bool) -> Picture:
     height, width = rgb.shape[:2]
     scale = MAX_SIDE / max(height, width)
     if scale < 1:
-        rgb = cv2.resize(rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+        rgb = cv2.resize(
+            rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+        )
     done, body = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise ClueError(f"a frame of {width}x{height} does not encode as JPEG")
@@ -114,7 +116,9 @@ class Pictures:
             return self._live if fresh else None
 
     def encode_live(self) -> bool:
-        """Asks for the newest offered frame as the live picture; False if it is encoded already, or one is on its way."""
+        """Asks for the newest offered frame as the live picture; False if it is encoded already, or one is on its
+        way.
+        """
         with self._lock:
             frame, number = self._offered, self._offers
             if frame is None or self._busy or number == self._live_of:

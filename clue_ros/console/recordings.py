@@ -12,7 +12,8 @@ from clue_ros.types import ClueError
 
 
 def open_recording(path: Path, load: Callable[[], Any]) -> Recorded:
-    """A bag, or a run of `clue evaluate` or of the demo. load: gives the Grounder that a bag is played to; a run needs none.
+    """A bag, or a run of `clue evaluate` or of the demo. load: gives the Grounder that a bag is played to; a run needs
+    none.
 
     Raises ClueError: it is neither, or cannot be read.
     """

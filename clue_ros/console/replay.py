@@ -74,8 +74,14 @@ class Recorded:
             self._built.popitem(last=False)
         if not 0 <= step < len(steps):
             raise RequestError(f"this episode has {len(steps)} steps, counted from 0")
-        where = {"name": self.name, "title": self._episodes[episode].title, "episode": episode,
-                 "episodes": len(self._episodes), "step": step, "steps": len(steps)}
+        where = {
+            "name": self.name,
+            "title": self._episodes[episode].title,
+            "episode": episode,
+            "episodes": len(self._episodes),
+            "step": step,
+            "steps": len(steps),
+        }
         return steps[step], where
 
     def close(self) -> None:
@@ -102,7 +108,9 @@ def tell(lines: Sequence[Told], frame: Optional[int], source: str = SPEECH) -> S
 
 
 def read_bag(path: Path, grounder: Any) -> Recorded:
-    """Plays a bag to the Grounder by the node's rules. Raises BagError where it cannot be read or nobody speaks in it."""
+    """Plays a bag to the Grounder by the node's rules. Raises BagError where it cannot be read or nobody speaks in
+    it.
+    """
     with Bag(path) as bag:
         topics = choose_topics(bag, TopicNames())
         images: "OrderedDict[int, np.ndarray]" = OrderedDict()
@@ -111,7 +119,12 @@ def read_bag(path: Path, grounder: Any) -> Recorded:
             rgb = None if played.image_stamp is None else images.get(played.image_stamp)
             episodes.append(_episode(played, rgb, bag.start))
     if not episodes:
-        raise BagError(f"nobody says anything on {topics.speech}: the console needs recorded words (clue evaluate bag --say can speak for it)")
+        raise BagError(
+            (
+                f"nobody says anything on {topics.speech}: the console needs recorded words (clue evaluate bag --say "
+                "can speak for it)"
+            )
+        )
     return Recorded(Path(path).name, episodes)
 
 
@@ -163,8 +176,15 @@ def _episode(played: Played, rgb: Optional[np.ndarray], start: int) -> Episode:
             lines.append(Told(ROBOT, played.reason, played.heard / NS, outcome=WITHDRAWN, reason=played.reason))
             steps = tell(lines, frame)
         if steps[-1]["open"]:  # it ended without a word of the robot: no image came, or it failed
-            steps.append({**steps[-1], "open": False, "question": None, "chips": [],
-                          "error": {"code": None, "name": played.outcome.upper(), "text": played.reason}})
+            steps.append(
+                {
+                    **steps[-1],
+                    "open": False,
+                    "question": None,
+                    "chips": [],
+                    "error": {"code": None, "name": played.outcome.upper(), "text": played.reason},
+                }
+            )
         return steps
 
     return Episode(title, build)
@@ -181,4 +201,3 @@ def reading_of(decision: Decision, frame: Optional[int], pictures: Pictures) -> 
         decision.expression, float(ambiguity.probability), float(ambiguity.threshold), bool(ambiguity.is_ambiguous),
         regions, frame, heat,
     )  # fmt: skip
-

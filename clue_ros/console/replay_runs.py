@@ -28,7 +28,8 @@ Row = Mapping[str, Any]
 
 
 def read_run(path: Path) -> Recorded:
-    """The output folder of a suite (rows.jsonl) or of the demo (summary.json), or the JSON file of `clue evaluate demo`.
+    """The output folder of a suite (rows.jsonl) or of the demo (summary.json), or the JSON file of `clue evaluate
+    demo`.
 
     Raises ClueError where it is none of these.
     """
@@ -125,15 +126,28 @@ def _build(row: Row, outcome: str, render: Optional[Callable[[], np.ndarray]], p
     box, found = row.get("box"), None
     if outcome == "found" and isinstance(box, list) and len(box) == 4:
         found = Found(Box(*map(float, box)), float(row.get("confidence") or 0.0), expression)
-    lines.append(Told(ROBOT, _closing(outcome, expression), 0.0, None if questions else first, found, outcome or "error",
-                      str(row.get("reason") or "")))
+    lines.append(
+        Told(
+            ROBOT,
+            _closing(outcome, expression),
+            0.0,
+            None if questions else first,
+            found,
+            outcome or "error",
+            str(row.get("reason") or ""),
+        )
+    )
     return tell(lines, frame)
 
 
 def _closing(outcome: str, expression: str) -> str:
     """What the robot said last: a run keeps how it ended, not the words."""
     ends = {end.value: end for end in End}
-    return phrases.closing(ends[outcome], expression) if outcome in ends else f"({outcome.replace('_', ' ') or 'no result'})"
+    return (
+        phrases.closing(ends[outcome], expression)
+        if outcome in ends
+        else f"({outcome.replace('_', ' ') or 'no result'})"
+    )
 
 
 def _suite_rows(file: Path) -> List[Row]:
@@ -154,7 +168,9 @@ def _text(file: Path) -> str:
             raise ClueError(f"{file} has more than {MAX_BYTES >> 20} MiB")
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ClueError(f"{file} cannot be read ({error}): give a bag, or the output of clue evaluate or of the demo") from error
+        raise ClueError(
+            f"{file} cannot be read ({error}): give a bag, or the output of clue evaluate or of the demo"
+        ) from error
 
 
 def _json(file: Path, text: str) -> Any:

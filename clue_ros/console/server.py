@@ -1,9 +1,9 @@
 """The console's HTTP and WebSocket server: FastAPI on uvicorn, in a thread of its own.
 
-    server = ConsoleServer(state, pictures, robot, Settings(port=8765))
-    server.start()      # raises ClueError: address in use, not allowed
-    ...
-    server.stop()
+server = ConsoleServer(state, pictures, robot, Settings(port=8765))
+server.start()      # raises ClueError: address in use, not allowed
+...
+server.stop()
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """address: to bind; port 0: any free one; token: '' for none; allow_open: no token on an address that others reach."""
+    """address: to bind; port 0: any free one; token: '' for none; allow_open: no token on an address that others
+    reach.
+    """
 
     address: str = "127.0.0.1"
     port: int = PORT
@@ -211,10 +213,18 @@ class ConsoleServer:
         access = Access(settings.token, settings.allowed_hosts)
         app = make_app(Parts(feed, robot, access, settings, recordings, export))
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws_max_size=LARGEST_MESSAGE,
-            ws_max_queue=8, ws_per_message_deflate=False, timeout_graceful_shutdown=2, limit_concurrency=256,
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws_max_size=LARGEST_MESSAGE,
+            ws_max_queue=8,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=2,
+            limit_concurrency=256,
             h11_max_incomplete_event_size=16384,
-        )  # fmt: skip
+        )
         self._server = server = _Server(config, self._ready.set)
         await server.serve(sockets=[self._socket])
 

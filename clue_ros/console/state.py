@@ -18,7 +18,9 @@ HEALTH_STALE_S = 3.5  # the node reports once a second
 class ConsoleState:
     """on_change is called, from whichever thread, after every change."""
 
-    def __init__(self, on_change: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, on_change: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.on_change = on_change
         self.clock = clock
         self._lock = threading.RLock()

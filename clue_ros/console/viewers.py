@@ -93,7 +93,9 @@ class Viewer:
             for task in (sender, listener):
                 task.cancel()
             for outcome in await asyncio.gather(sender, listener, return_exceptions=True):
-                if isinstance(outcome, Exception) and not isinstance(outcome, (WebSocketDisconnect, TimeoutError, asyncio.TimeoutError)):
+                if isinstance(outcome, Exception) and not isinstance(
+                    outcome, (WebSocketDisconnect, TimeoutError, asyncio.TimeoutError)
+                ):
                     _log.info("a page was lost: %s: %s", type(outcome).__name__, outcome)
             if self._socket.application_state is WebSocketState.CONNECTED:
                 with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is closed, and only now says so
@@ -127,7 +129,10 @@ class Viewer:
         if version != self._state_sent:
             await self._send_text(text)
             self._state_sent = version
-        self._has &= {*pictures, *self._feed.live.current()[2]}  # what nobody speaks of any more is sent again if need be
+        self._has &= {
+            *pictures,
+            *self._feed.live.current()[2],
+        }  # what nobody speaks of any more is sent again if need be
         live = self._feed.pictures.live
         if self.wants_frame and live is not None and live.id != self._shown:
             self._ready, self._shown = False, live.id

@@ -1,8 +1,8 @@
 """Data sets of instructions about images: one sample type, one loader a format, streaming. See docs/data.md.
 
-    from clue_ros.data import open_data, SampleStream
-    for sample in SampleStream(open_data("/data/invig"), split="train", buffer=1000, seed=1):
-        rgb = sample.pixels()
+from clue_ros.data import open_data, SampleStream
+for sample in SampleStream(open_data("/data/invig"), split="train", buffer=1000, seed=1):
+    rgb = sample.pixels()
 """
 
 from clue_ros.data.formats import open_data
@@ -20,6 +20,20 @@ from clue_ros.problems import (
     UnsafePathError,
 )
 
-__all__ = ["BrokenDataError", "BrokenImageError", "DataError", "ImageArray", "ImageFile", "Label", "MissingDataError",
-           "PickleRefusedError", "Problems", "RevealingPair", "Sample", "SampleStream", "UnsafePathError", "open_data",
-           "revealing_pairs"]
+__all__ = [
+    "BrokenDataError",
+    "BrokenImageError",
+    "DataError",
+    "ImageArray",
+    "ImageFile",
+    "Label",
+    "MissingDataError",
+    "PickleRefusedError",
+    "Problems",
+    "RevealingPair",
+    "Sample",
+    "SampleStream",
+    "UnsafePathError",
+    "open_data",
+    "revealing_pairs",
+]

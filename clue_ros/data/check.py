@@ -60,14 +60,24 @@ class CheckReport:
         return self.problems.total == 0 and any(counts.samples for counts in self.splits.values())
 
     def to_dict(self) -> Dict[str, Any]:
-        return {"format": self.form, "ok": self.ok, "records": self.records,
-                "splits": {name or "all": vars(counts) for name, counts in self.splits.items()},
-                "repeated_samples": self.repeated, "images_in_several_splits": self.shared_images,
-                "problems": self.problems.to_dict()}
+        return {
+            "format": self.form,
+            "ok": self.ok,
+            "records": self.records,
+            "splits": {name or "all": vars(counts) for name, counts in self.splits.items()},
+            "repeated_samples": self.repeated,
+            "images_in_several_splits": self.shared_images,
+            "problems": self.problems.to_dict(),
+        }
 
 
-def check(source: Source, *, images: str = "full", workers: Optional[int] = None,
-          progress: Callable[[int], None] = lambda records: None) -> CheckReport:
+def check(
+    source: Source,
+    *,
+    images: str = "full",
+    workers: Optional[int] = None,
+    progress: Callable[[int], None] = lambda records: None,
+) -> CheckReport:
     """Read everything once.
 
     images: 'full' decodes every image and compares contents between splits, 'header' only opens them, 'none' leaves

@@ -22,8 +22,12 @@ class Conversion:
     problems: Problems
 
 
-def convert(stream: SampleStream, output: Path, copy_images: bool = False,
-            progress: Callable[[int], None] = lambda samples: None) -> Conversion:
+def convert(
+    stream: SampleStream,
+    output: Path,
+    copy_images: bool = False,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> Conversion:
     """Write the samples of a stream to `output`, which appears once it is complete.
 
     copy_images: also copy the images beside it, under images/, so that folder can be moved; otherwise the names are

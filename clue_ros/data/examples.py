@@ -30,10 +30,20 @@ def write_lines(path: Path, lines: Iterable[Union[dict, str, bytes]]) -> Path:
 
 def invig_entry(number: int, turns: int = 2, **changes) -> dict:
     """A line as the API's README describes it; the box is x0 y0 x1 y1."""
-    entry = {"filename": f"{number:04d}.jpg", "width": 64, "height": 48, "id": number, "invig_label_id": 1000 + number,
-             "ann": {"bboxes": [[0, 0, 10, 10], [20, 8, 40, 32]], "ref_exp": f"Get me the thing {number}, please.",
-                     "questions": [f"Which one, {n}?" for n in range(turns)],
-                     "answers": [f"The red one {n}." for n in range(turns)], "ref_bboxes": [[20, 8, 40, 32]]}}
+    entry = {
+        "filename": f"{number:04d}.jpg",
+        "width": 64,
+        "height": 48,
+        "id": number,
+        "invig_label_id": 1000 + number,
+        "ann": {
+            "bboxes": [[0, 0, 10, 10], [20, 8, 40, 32]],
+            "ref_exp": f"Get me the thing {number}, please.",
+            "questions": [f"Which one, {n}?" for n in range(turns)],
+            "answers": [f"The red one {n}." for n in range(turns)],
+            "ref_bboxes": [[20, 8, 40, 32]],
+        },
+    }
     entry["ann"].update(changes.pop("ann", {}))
     entry.update(changes)
     return entry
@@ -62,8 +72,15 @@ def make_invig(root: Path, train: int = 6, other: int = 2) -> Path:
 def make_it2p(root: Path) -> Path:
     for n in range(3):
         draw(root / "train_img" / f"{n:04d}.jpg", n)
-    write_lines(root / "train_script/0000.txt", ["30 20 pick up the red block", "12.5 7 the left one",
-                                                 "5 5 Grab the Yellow cube", "30 20 pick up the red block"])
+    write_lines(
+        root / "train_script/0000.txt",
+        [
+            "30 20 pick up the red block",
+            "12.5 7 the left one",
+            "5 5 Grab the Yellow cube",
+            "30 20 pick up the red block",
+        ],
+    )
     write_lines(root / "script_ambiguous/0000.txt", ["pick up a block", "grab the yellow cube"])
     write_lines(root / "train_script/0001.txt", ["1 1 take it"])
     write_lines(root / "script_ambiguous/0002.txt", ["get me one"])
@@ -76,19 +93,48 @@ def make_refcoco(root: Path) -> Path:
         draw(root / "train2014" / f"COCO_train2014_{n:012d}.jpg", n)
     sentence = {"tokens": [], "sent_id": 0}
     refs = [
-        {"ref_id": 7, "ann_id": 70, "image_id": 1, "split": "train", "category_id": 1, "sent_ids": [0, 1],
-         "file_name": "COCO_train2014_000000000001_70.jpg",
-         "sentences": [{**sentence, "raw": "Left Guy", "sent": "left guy"}, {**sentence, "raw": "man", "sent": "man"}]},
-        {"ref_id": 8, "ann_id": 80, "image_id": 2, "split": "val", "category_id": 1, "sent_ids": [2],
-         "file_name": "COCO_train2014_000000000002_80.jpg", "sentences": [{**sentence, "raw": "cup", "sent": "cup"}]},
-        {"ref_id": 9, "ann_id": 80, "image_id": 2, "split": "testA", "category_id": 1, "sent_ids": [3],
-         "file_name": "COCO_train2014_000000000002_80.jpg", "sentences": [{**sentence, "raw": "mug", "sent": "mug"}]},
+        {
+            "ref_id": 7,
+            "ann_id": 70,
+            "image_id": 1,
+            "split": "train",
+            "category_id": 1,
+            "sent_ids": [0, 1],
+            "file_name": "COCO_train2014_000000000001_70.jpg",
+            "sentences": [
+                {**sentence, "raw": "Left Guy", "sent": "left guy"},
+                {**sentence, "raw": "man", "sent": "man"},
+            ],
+        },
+        {
+            "ref_id": 8,
+            "ann_id": 80,
+            "image_id": 2,
+            "split": "val",
+            "category_id": 1,
+            "sent_ids": [2],
+            "file_name": "COCO_train2014_000000000002_80.jpg",
+            "sentences": [{**sentence, "raw": "cup", "sent": "cup"}],
+        },
+        {
+            "ref_id": 9,
+            "ann_id": 80,
+            "image_id": 2,
+            "split": "testA",
+            "category_id": 1,
+            "sent_ids": [3],
+            "file_name": "COCO_train2014_000000000002_80.jpg",
+            "sentences": [{**sentence, "raw": "mug", "sent": "mug"}],
+        },
     ]
     instances = {
-        "info": {"year": 2014}, "licenses": [],
+        "info": {"year": 2014},
+        "licenses": [],
         "images": [{"id": n, "file_name": f"COCO_train2014_{n:012d}.jpg", "width": 64, "height": 48} for n in (1, 2)],
-        "annotations": [{"id": 70, "image_id": 1, "bbox": [4, 6, 10, 20], "category_id": 1, "segmentation": [[1, 2]]},
-                        {"id": 80, "image_id": 2, "bbox": [30, 10, 20.5, 8], "category_id": 1}],
+        "annotations": [
+            {"id": 70, "image_id": 1, "bbox": [4, 6, 10, 20], "category_id": 1, "segmentation": [[1, 2]]},
+            {"id": 80, "image_id": 2, "bbox": [30, 10, 20.5, 8], "category_id": 1},
+        ],
         "categories": [{"id": 1, "name": "person"}],
     }
     folder = root / "refcoco"
@@ -100,13 +146,30 @@ def make_refcoco(root: Path) -> Path:
 
 def scene_line(number: int) -> dict:
     """A line as `clue scenes` writes it: two red mugs, a blue mug, a bowl."""
-    def thing(category, color, x):
-        return {"category": category, "color": color, "size": "medium", "box": [x, 60.0, x + 40.0, 110.0],
-                "visibility": 1.0, "pixels": 1500, "point": [0.0, 0.0, 0.7]}
 
-    return {"id": f"{number:06d}", "width": 320, "height": 240, "intrinsics": [300, 300, 160, 120],
-            "objects": [thing("mug", "red", 10.0), thing("mug", "red", 250.0), thing("mug", "blue", 120.0),
-                        thing("bowl", "green", 190.0)]}
+    def thing(category, color, x):
+        return {
+            "category": category,
+            "color": color,
+            "size": "medium",
+            "box": [x, 60.0, x + 40.0, 110.0],
+            "visibility": 1.0,
+            "pixels": 1500,
+            "point": [0.0, 0.0, 0.7],
+        }
+
+    return {
+        "id": f"{number:06d}",
+        "width": 320,
+        "height": 240,
+        "intrinsics": [300, 300, 160, 120],
+        "objects": [
+            thing("mug", "red", 10.0),
+            thing("mug", "red", 250.0),
+            thing("mug", "blue", 120.0),
+            thing("bowl", "green", 190.0),
+        ],
+    }
 
 
 def make_scenes(root: Path, count: int = 3, first: int = 0) -> Path:

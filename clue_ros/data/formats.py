@@ -21,8 +21,9 @@ FORMATS = ("invig", "it2p", "refcoco", "csv", "jsonl", "scenes")
 _PEEK = 20  # lines
 
 
-def open_data(path: Path, form: str = "auto", *, images: Optional[Path] = None, subset: Optional[str] = None,
-              seed: int = 0) -> Source:
+def open_data(
+    path: Path, form: str = "auto", *, images: Optional[Path] = None, subset: Optional[str] = None, seed: int = 0
+) -> Source:
     """The source of a data set on disk; nothing is parsed yet.
 
     path: a folder or a file; form: one of FORMATS or 'auto'; images: the folder of its images where it is not the
@@ -77,7 +78,8 @@ def detect(path: Path) -> str:
     raise MissingDataError(
         f"{path}: no known data set. Known are invig (invig*_anns.jsonl), it2p (train_img, train_script, "
         "script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), csv (image, instruction, "
-        "label), jsonl (image, expression, ...) and scenes (scenes-*.jsonl); docs/data.md shows each")
+        "label), jsonl (image, expression, ...) and scenes (scenes-*.jsonl); docs/data.md shows each"
+    )
 
 
 def _of_lines(path: Path) -> str:

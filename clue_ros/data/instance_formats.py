@@ -34,7 +34,9 @@ def coco(path: Path, images: Optional[Path], problems: Problems) -> Iterator[Pic
                 files[_of(item, "id")] = item
             elif key == "categories":
                 more = [s for s in item.get("synonyms", []) if isinstance(s, str)]
-                names[_of(item, "id")] = tuple(dict.fromkeys(n.replace("_", " ") for n in (str(_of(item, "name")), *more)))
+                names[_of(item, "id")] = tuple(
+                    dict.fromkeys(n.replace("_", " ") for n in (str(_of(item, "name")), *more))
+                )
             elif key == "annotations" and not item.get("iscrowd"):
                 boxes[_of(item, "image_id")].append((_of(item, "bbox"), item.get("category_id")))
     for key, item in files.items():
@@ -60,7 +62,9 @@ def openimages(path: Path, images: Optional[Path], problems: Problems) -> Iterat
         rows = csv.DictReader(table)
         wanted = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
         if not set(wanted) <= set(rows.fieldnames or ()):
-            raise MissingDataError(f"{path} lacks some of the columns {', '.join(wanted)}: is it OpenImages' file of boxes?")
+            raise MissingDataError(
+                f"{path} lacks some of the columns {', '.join(wanted)}: is it OpenImages' file of boxes?"
+            )
         for number, row in enumerate(rows, 2):
             with reporting(problems, Place(path.name, number)):
                 sides = box_of([float(row[k] or "nan") for k in ("XMin", "YMin", "XMax", "YMax")])
@@ -71,8 +75,10 @@ def openimages(path: Path, images: Optional[Path], problems: Problems) -> Iterat
         with reporting(problems, Place(path.name, 0)):
             image = image_file([root], f"{key}.jpg")
             width, height = image.size
-            found = [Instance(Box(x0 * width, y0 * height, x1 * width, y1 * height), (name.lower(),))
-                     for (x0, y0, x1, y1), name in things]
+            found = [
+                Instance(Box(x0 * width, y0 * height, x1 * width, y1 * height), (name.lower(),))
+                for (x0, y0, x1, y1), name in things
+            ]
             picture = Picture(key, image, usable(found, image.size), split=split_in(path.name))
         if picture is not None:
             yield picture
@@ -109,8 +115,11 @@ def scenes(path: Path, images: Optional[Path], problems: Problems) -> Iterator[P
                     key, size = str(_of(scene, "id")), size_of(_of(scene, "width"), _of(scene, "height"))
                     name = top.name_of(folder / "images" / f"{key}.webp")
                     image = image_file([top], name, size)
-                    found = [Instance(box_of(o["box"]), (str(o["category"]), *map(str, o.get("nouns", ()))), str(o["color"]))
-                             for o in _of(scene, "objects") if o.get("box") and o.get("visibility", 1) >= .35]
+                    found = [
+                        Instance(box_of(o["box"]), (str(o["category"]), *map(str, o.get("nouns", ()))), str(o["color"]))
+                        for o in _of(scene, "objects")
+                        if o.get("box") and o.get("visibility", 1) >= 0.35
+                    ]
                     picture = Picture(f"{folder.name}/{key}", image, usable(found, size), split=split_in(folder.name))
                 if picture is not None:
                     yield picture
@@ -124,8 +133,9 @@ def samples(path: Path, images: Optional[Path], problems: Problems) -> Iterator[
         boxes = dict.fromkeys((*sample.objects, *(sample.boxes or ())))
         if sample.image.name not in seen and boxes:
             seen.add(sample.image.name)
-            yield Picture(sample.source_id, sample.image, usable([Instance(b) for b in boxes], sample.size),
-                          split=sample.split)
+            yield Picture(
+                sample.source_id, sample.image, usable([Instance(b) for b in boxes], sample.size), split=sample.split
+            )
     problems.counts.update(stream.problems.counts)
 
 

@@ -65,8 +65,14 @@ def picture_of(entry: Dict[str, Any], key: str, root: ImageRoot) -> Picture:
     suitable = entry.get("suitable")
     if suitable is not None and not isinstance(suitable, bool):
         raise ValueError("'suitable' must be true or false")
-    return Picture(str(entry.get("id", key)), image, usable(found, image.size), str(entry.get("question", "")), suitable,
-                   str(entry.get("split", "")))
+    return Picture(
+        str(entry.get("id", key)),
+        image,
+        usable(found, image.size),
+        str(entry.get("question", "")),
+        suitable,
+        str(entry.get("split", "")),
+    )
 
 
 def usable(instances: List[Instance], size: Tuple[int, int]) -> Tuple[Instance, ...]:
@@ -76,10 +82,20 @@ def usable(instances: List[Instance], size: Tuple[int, int]) -> Tuple[Instance, 
 
 def to_line(picture: Picture, image_name: Optional[str] = None, **more: Any) -> str:
     """A picture as one of our own lines, without line end."""
-    entry: Dict[str, Any] = {"id": picture.key, "image": image_name or picture.image.name, "size": list(picture.image.size)}
-    entry["instances"] = [{"box": [round(float(v), 2) for v in i.box], **({"name": i.name} if i.names else {}),
-                           **({"names": list(i.names[1:])} if len(i.names) > 1 else {}),
-                           **({"color": i.color} if i.color else {})} for i in picture.instances]
+    entry: Dict[str, Any] = {
+        "id": picture.key,
+        "image": image_name or picture.image.name,
+        "size": list(picture.image.size),
+    }
+    entry["instances"] = [
+        {
+            "box": [round(float(v), 2) for v in i.box],
+            **({"name": i.name} if i.names else {}),
+            **({"names": list(i.names[1:])} if len(i.names) > 1 else {}),
+            **({"color": i.color} if i.color else {}),
+        }
+        for i in picture.instances
+    ]
     for name in ("question", "suitable", "split"):
         if getattr(picture, name) not in ("", None):
             entry[name] = getattr(picture, name)

@@ -65,8 +65,10 @@ class InvigSource(Source):
         folder = first_folder(candidates)
         if folder is None:
             tried = ", ".join(str(c) for c in candidates)
-            raise MissingDataError(f"the images of InViG {version} are missing (looked for {tried}); unpack {name}.zip "
-                                   "there or name the folder with --images")
+            raise MissingDataError(
+                f"the images of InViG {version} are missing (looked for {tried}); unpack {name}.zip "
+                "there or name the folder with --images"
+            )
         return ImageRoot(folder)
 
     def records(self, split: Optional[str] = None) -> Iterator[Record]:
@@ -101,12 +103,18 @@ def sample_of(entry: dict, source_id: str, split: str, root: ImageRoot) -> Sampl
     size = size_of(field_of(entry, "width"), field_of(entry, "height"))
     turns = _turns(field_of(annotation, "questions"), field_of(annotation, "answers"))
     return Sample(
-        source_id, image_file([root], field_of(entry, "filename"), size),
-        expression_of(field_of(annotation, "ref_exp")), turns, boxes_of(field_of(annotation, "ref_bboxes")),
+        source_id,
+        image_file([root], field_of(entry, "filename"), size),
+        expression_of(field_of(annotation, "ref_exp")),
+        turns,
+        boxes_of(field_of(annotation, "ref_bboxes")),
         # The person who played the robot could see the image: a question means that the instruction did not do.
-        label=Label.AMBIGUOUS if turns else Label.CLEAR, split=split, objects=boxes_of(annotation.get("bboxes", [])),
+        label=Label.AMBIGUOUS if turns else Label.CLEAR,
+        split=split,
+        objects=boxes_of(annotation.get("bboxes", [])),
         question_candidates=_candidates(annotation, "question_candidates", len(turns)),
-        answer_candidates=_candidates(annotation, "answer_candidates", len(turns)))
+        answer_candidates=_candidates(annotation, "answer_candidates", len(turns)),
+    )
 
 
 def _turns(questions: Any, answers: Any) -> Tuple[Turn, ...]:

@@ -82,8 +82,9 @@ class It2pSource(Source):
                 seen.add(clean(text))
                 yield Sample(f"it2p/{split}/{stem}/ambiguous/{number}", image, text, label=Label.AMBIGUOUS, split=split)
 
-    def _clear(self, split: str, image: ImageFile, stem: str,
-               problems: Problems) -> List[Tuple[int, str, Tuple[float, float]]]:
+    def _clear(
+        self, split: str, image: ImageFile, stem: str, problems: Problems
+    ) -> List[Tuple[int, str, Tuple[float, float]]]:
         name = f"{split}_script/{stem}.txt"
         (width, height), found = image.size, []
         for number, line in self._lines(name, problems, commands=False):
@@ -96,8 +97,11 @@ class It2pSource(Source):
                 if 0 <= point[0] < width and 0 <= point[1] < height:
                     found.append((number, text, point))
                 else:
-                    problems.add(Kind.OUTSIDE, Place(name, number),
-                                 f"the point ({point[0]:g}, {point[1]:g}) in an image of {width}x{height}")
+                    problems.add(
+                        Kind.OUTSIDE,
+                        Place(name, number),
+                        f"the point ({point[0]:g}, {point[1]:g}) in an image of {width}x{height}",
+                    )
         return found
 
     def _lines(self, name: str, problems: Problems, commands: bool = True) -> List[Tuple[int, str]]:

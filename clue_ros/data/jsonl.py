@@ -22,8 +22,23 @@ from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.prompt import MAX_CHARACTERS
 from clue_ros.types import Answer, Box, Turn
 
-FIELDS = ("image", "expression", "instruction", "size", "width", "height", "turns", "boxes", "point", "label", "split",
-          "objects", "question_candidates", "answer_candidates", "id")
+FIELDS = (
+    "image",
+    "expression",
+    "instruction",
+    "size",
+    "width",
+    "height",
+    "turns",
+    "boxes",
+    "point",
+    "label",
+    "split",
+    "objects",
+    "question_candidates",
+    "answer_candidates",
+    "id",
+)
 
 
 class JsonLinesSource(Source):
@@ -64,7 +79,7 @@ class JsonLinesSource(Source):
         with reporting(problems, record.place):
             entry = json_object(record.content)
             for key in entry:
-                near = difflib.get_close_matches(key, FIELDS, 1, .8) if key not in FIELDS else []
+                near = difflib.get_close_matches(key, FIELDS, 1, 0.8) if key not in FIELDS else []
                 if near:
                     raise ValueError(f"unknown field '{key}', did you mean '{near[0]}'?")
             yield sample_of(entry, str(entry.get("id", record.place)), record.split, self.roots)
@@ -96,14 +111,18 @@ def sample_of(entry: Dict[str, Any], source_id: str, split: str, roots: Tuple[Im
     if not isinstance(turns, list):
         raise ValueError("'turns' must be a list")
     return Sample(
-        source_id, image_file(roots, field_of(entry, "image"), size),
-        expression_of(field_of(entry, "expression", "instruction")), tuple(_turn(t) for t in turns),
+        source_id,
+        image_file(roots, field_of(entry, "image"), size),
+        expression_of(field_of(entry, "expression", "instruction")),
+        tuple(_turn(t) for t in turns),
         boxes=None if entry.get("boxes") is None else boxes_of(entry["boxes"]),
         point=None if entry.get("point") is None else point_of(entry["point"]),
-        label=label_of(entry["label"]) if entry.get("label") is not None else Label.UNKNOWN, split=split,
+        label=label_of(entry["label"]) if entry.get("label") is not None else Label.UNKNOWN,
+        split=split,
         objects=boxes_of(entry.get("objects", [])),
         question_candidates=_candidates(entry, "question_candidates"),
-        answer_candidates=_candidates(entry, "answer_candidates"))
+        answer_candidates=_candidates(entry, "answer_candidates"),
+    )
 
 
 def _turn(value: Any) -> Turn:
@@ -115,9 +134,14 @@ def _turn(value: Any) -> Turn:
     if not isinstance(answer, dict):
         raise ValueError("an answer must be text or an object with 'text', 'point' or 'box'")
     texts_of([question, answer.get("text", "")], "turns")
-    return Turn(question, Answer(answer.get("text", ""),
-                                 None if answer.get("point") is None else point_of(answer["point"]),
-                                 None if answer.get("box") is None else box_of(answer["box"])))
+    return Turn(
+        question,
+        Answer(
+            answer.get("text", ""),
+            None if answer.get("point") is None else point_of(answer["point"]),
+            None if answer.get("box") is None else box_of(answer["box"]),
+        ),
+    )
 
 
 def _candidates(entry: dict, key: str) -> Tuple[Tuple[str, ...], ...]:
@@ -130,8 +154,12 @@ def _candidates(entry: dict, key: str) -> Tuple[Tuple[str, ...], ...]:
 def to_line(sample: Sample, image_name: Optional[str] = None) -> str:
     """A sample as one line of this format, without line end; what is empty is left out. image_name: in place of
     `sample.image.name`."""
-    entry: Dict[str, Any] = {"id": sample.source_id, "image": image_name or sample.image.name,
-                             "size": list(sample.size), "expression": sample.expression[:MAX_CHARACTERS]}
+    entry: Dict[str, Any] = {
+        "id": sample.source_id,
+        "image": image_name or sample.image.name,
+        "size": list(sample.size),
+        "expression": sample.expression[:MAX_CHARACTERS],
+    }
     if sample.turns:
         entry["turns"] = [{"question": t.question, "answer": _answer(t.answer)} for t in sample.turns]
     if sample.boxes is not None:
@@ -153,8 +181,11 @@ def to_line(sample: Sample, image_name: Optional[str] = None) -> str:
 def _answer(answer: Answer) -> Any:
     if answer.point is None and answer.box is None:
         return answer.text
-    fields = {"text": answer.text, "point": answer.point and _numbers(answer.point),
-              "box": answer.box and _numbers(answer.box)}
+    fields = {
+        "text": answer.text,
+        "point": answer.point and _numbers(answer.point),
+        "box": answer.box and _numbers(answer.box),
+    }
     return {k: v for k, v in fields.items() if v}
 
 

@@ -1,8 +1,8 @@
 """A data set of images with named boxes, whatever its format.
 
-    our own lines      {"image": "images/7.jpg", "size": [640, 480], "instances": [{"box": [x0, y0, x1, y1], "name": "mug"}]}
-                       more fields: "question" (of a chat), "suitable" (true or false, for `clue data filter`), "id", and
-                       of an instance "names" (further ones), "color"
+    our own lines      {"image": "7.jpg", "size": [640, 480], "instances": [{"box": [x0, y0, x1, y1], "name": "mug"}]}
+                       more fields: "question" (of a chat), "suitable" (true or false, for `clue data filter`), "id",
+                       and of an instance "names" (further ones), "color"
     COCO               instances*.json: images, annotations (bbox xywh), categories; also LVIS
     OpenImages         *-annotations-bbox.csv: ImageID, LabelName, XMin, XMax, YMin, YMax in [0, 1]; class names from a
                        class-descriptions*.csv beside it
@@ -10,7 +10,8 @@
     scenes             a folder made by `clue scenes`
     other data         any format of clue_ros.data with `objects` (InViG): boxes without names
 
-Nothing is downloaded. Records come one at a time except of COCO and OpenImages, whose files are not in the images' order.
+Nothing is downloaded. Records come one at a time except of COCO and OpenImages, whose files are not in the images'
+order.
 """
 
 from __future__ import annotations
@@ -27,16 +28,23 @@ from clue_ros.problems import DataError, Problems
 FORMATS = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")
 
 
-def open_pictures(path: Path, form: str = "auto", images: Optional[Path] = None,
-                  problems: Optional[Problems] = None) -> Iterator[Picture]:
+def open_pictures(
+    path: Path, form: str = "auto", images: Optional[Path] = None, problems: Optional[Problems] = None
+) -> Iterator[Picture]:
     """The pictures of a data set in a fixed order. images: the folder of its images where it is not the file's own.
     What cannot be used goes to `problems`. Raises DataError, MissingDataError."""
     path, problems = Path(path), problems or Problems()
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     form = detect(path) if form == "auto" else form
-    readers = {"lines": instances.lines, "coco": formats.coco, "openimages": formats.openimages, "sam": formats.sam,
-               "scenes": formats.scenes, "samples": formats.samples}
+    readers = {
+        "lines": instances.lines,
+        "coco": formats.coco,
+        "openimages": formats.openimages,
+        "sam": formats.sam,
+        "scenes": formats.scenes,
+        "samples": formats.samples,
+    }
     if form not in readers:
         raise DataError(f"there is no format '{form}' of images with boxes; there are: {', '.join(FORMATS)}")
     return readers[form](path, images, problems)

@@ -34,11 +34,13 @@ from clue_ros.types import Box
 
 PATTERNS = ("*refs*.json", "*refcoco*.json", "*refcoco*.jsonl")
 IMAGE_FOLDERS = ("images/mscoco/images/train2014", "coco/train2014", "images/train2014", "train2014", "images")
-ADVICE = ("a .p file is a Python pickle. Unpickling runs code from the file, with all your rights, so it is never read "
-          "here, and a file from the internet should not be unpickled on this machine. Take a JSON conversion "
-          "(refcoco_val.jsonl as Qwen-VL and InternVL use it, or MDETR's finetune_refcoco_train.json). Without one, "
-          "turn it into refs(unc).json once in an isolated environment (a throw-away container or virtual machine "
-          "without network and without your files), and take only the JSON out of it")
+ADVICE = (
+    "a .p file is a Python pickle. Unpickling runs code from the file, with all your rights, so it is never read "
+    "here, and a file from the internet should not be unpickled on this machine. Take a JSON conversion "
+    "(refcoco_val.jsonl as Qwen-VL and InternVL use it, or MDETR's finetune_refcoco_train.json). Without one, "
+    "turn it into refs(unc).json once in an isolated environment (a throw-away container or virtual machine "
+    "without network and without your files), and take only the JSON out of it"
+)
 
 
 class RefCocoSource(Source):
@@ -63,8 +65,10 @@ class RefCocoSource(Source):
                 raise MissingDataError(f"{file.parent}/instances.json is missing: it holds the boxes of {file.name}")
         folder = images or first_folder([self._root / name for name in IMAGE_FOLDERS])
         if folder is None:
-            raise MissingDataError(f"the images of COCO are missing (looked for {', '.join(IMAGE_FOLDERS)} in "
-                                   f"{self._root}): name the train2014 folder with --images")
+            raise MissingDataError(
+                f"the images of COCO are missing (looked for {', '.join(IMAGE_FOLDERS)} in "
+                f"{self._root}): name the train2014 folder with --images"
+            )
         self.roots = (ImageRoot(folder),)
         self.splits = tuple(dict.fromkeys(s for f in self._files for s in self._splits_of(f)))
         self._boxes: Dict[Path, "_Instances"] = {}
@@ -123,8 +127,9 @@ class RefCocoSource(Source):
             with reporting(problems, record.place):
                 image = image_file(self.roots, name, size, basename=True)
                 suffix = f"{record.split}/{key}/{number}" if record.split else f"{key}/{number}"
-                yield Sample(f"{dataset}/{suffix}", image, expression_of(text), boxes=boxes, label=label,
-                             split=record.split)
+                yield Sample(
+                    f"{dataset}/{suffix}", image, expression_of(text), boxes=boxes, label=label, split=record.split
+                )
 
     def _targets(self, entry: dict, file: Path) -> Tuple[Any, Tuple[int, int], Tuple[Box, ...], Label]:
         """(file name, size, boxes, label) of an element of any of the four shapes. Raises ValueError."""

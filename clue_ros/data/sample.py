@@ -105,8 +105,12 @@ def is_empty(box: Box) -> bool:
 def is_outside(box: Box, size: Tuple[int, int]) -> bool:
     """Some part lies more than OUTSIDE_TOLERANCE beyond the image."""
     width, height = size
-    return (box.x0 < -OUTSIDE_TOLERANCE or box.y0 < -OUTSIDE_TOLERANCE
-            or box.x1 > width + OUTSIDE_TOLERANCE or box.y1 > height + OUTSIDE_TOLERANCE)
+    return (
+        box.x0 < -OUTSIDE_TOLERANCE
+        or box.y0 < -OUTSIDE_TOLERANCE
+        or box.x1 > width + OUTSIDE_TOLERANCE
+        or box.y1 > height + OUTSIDE_TOLERANCE
+    )
 
 
 def is_unusable(boxes: Sequence[Box], size: Tuple[int, int]) -> bool:

@@ -74,13 +74,16 @@ class ScenesSource(Source):
                 made = scene_samples(objects, ImageSize(*size), rng, self._per_scene)
             except KeyError as error:
                 raise ValueError(f"the grammar has no words for {error}") from error
-            samples = [replace(sample, image=image, source_id=f"{folder}/{key}/{n}", split=record.split)
-                       for n, sample in enumerate(made)]
+            samples = [
+                replace(sample, image=image, source_id=f"{folder}/{key}/{n}", split=record.split)
+                for n, sample in enumerate(made)
+            ]
         yield from samples
 
 
-def scene_samples(objects: Tuple[SceneObject, ...], image: ImageSize, rng: np.random.Generator,
-                  per_scene: int) -> List[Sample]:
+def scene_samples(
+    objects: Tuple[SceneObject, ...], image: ImageSize, rng: np.random.Generator, per_scene: int
+) -> List[Sample]:
     """Samples of one scene, still without image, id and split."""
     several, one = [], []
     for reference, matches in enumerate_references(objects, image):
@@ -94,22 +97,31 @@ def scene_samples(objects: Tuple[SceneObject, ...], image: ImageSize, rng: np.ra
     return samples
 
 
-def _sample(reference: Reference, matches: Tuple[int, ...], objects, image: ImageSize,
-            rng: np.random.Generator) -> Sample:
+def _sample(
+    reference: Reference, matches: Tuple[int, ...], objects, image: ImageSize, rng: np.random.Generator
+) -> Sample:
     text = language.instruction(reference, rng)
     things = tuple(o.box for o in objects if o.box is not None)
     if len(matches) == 1:
         return Sample("", None, text, boxes=(objects[matches[0]].box,), label=Label.CLEAR, objects=things)
     steps = sample_dialogue(text, matches, objects, image, rng)
     if not steps:  # words do not tell them apart: every one of them may be meant
-        return Sample("", None, text, boxes=tuple(objects[i].box for i in matches), label=Label.AMBIGUOUS,
-                      objects=things)
+        return Sample(
+            "", None, text, boxes=tuple(objects[i].box for i in matches), label=Label.AMBIGUOUS, objects=things
+        )
     last = steps[-1]
     turns = [Turn(q, Answer(a)) for q, a in last.exchanges]
     if last.click is not None:
         turns[-1] = replace(turns[-1], answer=replace(turns[-1].answer, point=objects[last.click].box.center))
-    return Sample("", None, text, tuple(turns), tuple(objects[i].box for i in last.remaining), label=Label.AMBIGUOUS,
-                  objects=things)
+    return Sample(
+        "",
+        None,
+        text,
+        tuple(turns),
+        tuple(objects[i].box for i in last.remaining),
+        label=Label.AMBIGUOUS,
+        objects=things,
+    )
 
 
 def _object(item: dict) -> SceneObject:
@@ -121,5 +133,14 @@ def _object(item: dict) -> SceneObject:
     pixels, visibility = point_of([item["pixels"], item["visibility"]])
     if "nouns" in item:  # an object that a user brought: its category is none of the built-in ones
         learn_nouns(category, texts_of(item["nouns"], "nouns") or (category,))
-    return SceneObject(category, color, size, tuple(item["point"]), 0.0, (0.0, 0.0, 0.0), box=box,
-                       visibility=visibility, pixels=int(pixels))
+    return SceneObject(
+        category,
+        color,
+        size,
+        tuple(item["point"]),
+        0.0,
+        (0.0, 0.0, 0.0),
+        box=box,
+        visibility=visibility,
+        pixels=int(pixels),
+    )

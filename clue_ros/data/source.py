@@ -18,8 +18,15 @@ from clue_ros.problems import BrokenImageError, Kind, MissingDataError, Place, P
 from clue_ros.prompt import MAX_CHARACTERS, check_expression
 from clue_ros.types import InvalidExpressionError
 
-_SPLITS = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid", "testing": "test",
-           "testa": "testA", "testb": "testB"}
+_SPLITS = {
+    "training": "train",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "testing": "test",
+    "testa": "testA",
+    "testb": "testB",
+}
 _SPLIT_IN_NAME = re.compile(r"(?<![a-z])(train|training|validation|valid|val|dev|testa|testb|test)(?![a-z])", re.I)
 
 
@@ -74,7 +81,7 @@ def split_in(name: str) -> str:
     return split_name(match.group(1)) if match else ""
 
 
-def hashed_split(image_name: str, fractions: Sequence[float] = (.7, .15, .15), seed: int = 0) -> str:
+def hashed_split(image_name: str, fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0) -> str:
     """'train', 'valid' or 'test' by a hash of the image's name: samples of one image never part, and neither the order
     nor the number of samples matters. The default fractions are the paper's (CLUE, section IV-A.2)."""
     value = int.from_bytes(hashlib.blake2b(f"{seed}/{image_name}".encode(), digest_size=8).digest(), "big") / 2**64

@@ -25,9 +25,20 @@ class SampleStream:
     with the very next sample.
     """
 
-    def __init__(self, source: Source, split: Optional[str] = None, *, buffer: int = 0, seed: int = 0, rank: int = 0,
-                 world: int = 1, repeat: bool = False, fractions: Optional[Sequence[float]] = None,
-                 strict: bool = False, resume: Optional[Dict[str, int]] = None):
+    def __init__(
+        self,
+        source: Source,
+        split: Optional[str] = None,
+        *,
+        buffer: int = 0,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        repeat: bool = False,
+        fractions: Optional[Sequence[float]] = None,
+        strict: bool = False,
+        resume: Optional[Dict[str, int]] = None,
+    ):
         """split: 'train', 'valid', 'test', …, None for all; buffer: records to shuffle among, 0 keeps the order;
         rank, world: which share of how many; repeat: start a new, newly shuffled epoch at the end, for ever;
         fractions: (train, valid, test) for a source without splits of its own or with one, by hash of the image's name;
@@ -40,8 +51,9 @@ class SampleStream:
         if buffer < 0 or (fractions is not None and (len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0)):
             raise DataError("buffer must be 0 or more; fractions must be three numbers for train, valid and test")
         if fractions is not None and len(source.splits) > 1:
-            raise DataError(f"this {source.name} data set has splits of its own ({', '.join(source.splits)}): leave "
-                            "fractions out")
+            raise DataError(
+                f"this {source.name} data set has splits of its own ({', '.join(source.splits)}): leave fractions out"
+            )
         self.source, self.problems = source, Problems(strict)
         self._hashed = split_name(split) if split is not None and fractions is not None else None
         self._split = source.wanted(split) if fractions is None else None
@@ -72,8 +84,10 @@ class SampleStream:
             if not self._repeat:
                 return
             if first and not found:
-                raise MissingDataError(f"the {self.source.name} data set gave no sample that can be used "
-                                       f"({self.problems.total} problems); see: clue data check")
+                raise MissingDataError(
+                    f"the {self.source.name} data set gave no sample that can be used "
+                    f"({self.problems.total} problems); see: clue data check"
+                )
 
     def with_pixels(self) -> Iterator[Tuple[Sample, np.ndarray]]:
         """(sample, uint8[H,W,3] RGB); a sample whose image cannot be decoded is counted and left out."""

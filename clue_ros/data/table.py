@@ -18,12 +18,18 @@ from clue_ros.data.textfiles import read_table, text_of
 from clue_ros.images.files import ImageRoot, image_file
 from clue_ros.problems import MissingDataError, Place, Problems
 
-COLUMNS = {"image": ("image", "image_path", "filename", "file"),
-           "instruction": ("instruction", "expression", "command", "text"),
-           "label": ("label", "ambiguous"), "split": ("split",), "id": ("id",)}
-LABELS = {**dict.fromkeys(("yes", "true", "1", "ambiguous"), Label.AMBIGUOUS),
-          **dict.fromkeys(("no", "false", "0", "clear", "unambiguous"), Label.CLEAR),
-          **dict.fromkeys(("", "unknown"), Label.UNKNOWN)}
+COLUMNS = {
+    "image": ("image", "image_path", "filename", "file"),
+    "instruction": ("instruction", "expression", "command", "text"),
+    "label": ("label", "ambiguous"),
+    "split": ("split",),
+    "id": ("id",),
+}
+LABELS = {
+    **dict.fromkeys(("yes", "true", "1", "ambiguous"), Label.AMBIGUOUS),
+    **dict.fromkeys(("no", "false", "0", "clear", "unambiguous"), Label.CLEAR),
+    **dict.fromkeys(("", "unknown"), Label.UNKNOWN),
+}
 
 
 def label_of(value: Any) -> Label:
@@ -77,8 +83,9 @@ class TableSource(Source):
             expression = expression_of(_cell(row, columns, "instruction"))
             label = label_of(_cell(row, columns, "label"))
             key = _cell(row, columns, "id") or f"{record.place.file}:{record.place.line}"
-            yield Sample(key, image_file(self.roots, _cell(row, columns, "image")), expression, label=label,
-                         split=record.split)
+            yield Sample(
+                key, image_file(self.roots, _cell(row, columns, "image")), expression, label=label, split=record.split
+            )
 
 
 def _rows(file: Path) -> Iterator[Tuple[int, List[str]]]:
@@ -91,12 +98,15 @@ def _columns(file: Path) -> dict:
     """Column name -> index, from the header. Raises MissingDataError naming the columns that are not there."""
     _, header = next(read_table(file), (0, []))
     header = [h.strip().lower() for h in header]
-    columns = {name: header.index(alias) for name, aliases in COLUMNS.items() for alias in reversed(aliases)
-               if alias in header}
+    columns = {
+        name: header.index(alias) for name, aliases in COLUMNS.items() for alias in reversed(aliases) if alias in header
+    }
     missing = [name for name in ("image", "instruction", "label") if name not in columns]
     if missing:
-        raise MissingDataError(f"{file}: the header must name the columns image, instruction and label; missing: "
-                               f"{', '.join(missing)} (found: {', '.join(h[:40] for h in header) or 'nothing'})")
+        raise MissingDataError(
+            f"{file}: the header must name the columns image, instruction and label; missing: "
+            f"{', '.join(missing)} (found: {', '.join(h[:40] for h in header) or 'nothing'})"
+        )
     return columns
 
 

@@ -174,7 +174,7 @@ class _Text:
         if not more:
             return False
         self._before += self._position
-        self._text, self._position = self._text[self._position:] + more, 0
+        self._text, self._position = self._text[self._position :] + more, 0
         return True
 
 

@@ -36,8 +36,8 @@ class Rules:
 class Instruction:
     """What begins a dialogue. Times in seconds; None: no limit.
 
-    spoken: nobody but the person waits for its result, so newer words may replace it; pointing: the place that came with
-    the words; dialogue: its id; corrects: the id of the dialogue that it corrects, empty if none.
+    spoken: nobody but the person waits for its result, so newer words may replace it; pointing: the place that came
+    with the words; dialogue: its id; corrects: the id of the dialogue that it corrects, empty if none.
     """
 
     expression: str
@@ -159,8 +159,8 @@ class Stop:
 
 @dataclass(frozen=True)
 class TakeBack:
-    """A target holds no longer, and no other is looked for. instruction: of the withdrawal, with an id of its own and that
-    of the dialogue in `corrects`; words: the robot's, empty if it has said them already."""
+    """A target holds no longer, and no other is looked for. instruction: of the withdrawal, with an id of its own and
+    that of the dialogue in `corrects`; words: the robot's, empty if it has said them already."""
 
     instruction: Instruction
     reopening: Reopening

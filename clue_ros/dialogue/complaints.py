@@ -11,7 +11,9 @@ from clue_ros.dialogue.stopping_words import FILLERS
 
 _SHOULD = r"(?:should|must|can|could|have to|need to|need|were supposed to|are supposed to|would)"
 _TAKE = r"(?:take|pick|grab|fetch|get|give|bring|pass|hand)"
-_EMPTY = "|".join(sorted(FILLERS | {"stop", "halt", "wait", "dont", "i", "to"}))  # "I said please" and "I said stop" name nothing
+_EMPTY = "|".join(
+    sorted(FILLERS | {"stop", "halt", "wait", "dont", "i", "to"})
+)  # "I said please" and "I said stop" name nothing
 _COLORS = (
     "red|green|blue|yellow|orange|purple|violet|pink|white|black|gr[ae]y|brown|silver|golden|beige|turquoise|striped"
 )
@@ -34,8 +36,7 @@ _WANTED = re.compile(
 _DENIED = re.compile(r"\b(?:dont|doesnt|didnt|isnt|wasnt|arent|wont|cant|not|never|wrong)\b")
 _LEAD_IN = r"(?:and |but |or |because |cause |before |if |for |oh |no |hey |please |careful |watch out )*"
 _ALARM = re.compile(
-    _LEAD_IN
-    + r"(?:(?:it|there|he|she|they|you|we|who|why|what|where)(?:s|re|ll|ve|d)?\b|(?:i|im|ive|ill|id)\b"
+    _LEAD_IN + r"(?:(?:it|there|he|she|they|you|we|who|why|what|where)(?:s|re|ll|ve|d)?\b|(?:i|im|ive|ill|id)\b"
     r"|(?:that|this|somebody|someone|something|everybody|everything|nobody)(?:s|ll|d)\b"
     r"|not (?:that|this|it|there|like that|so fast)\b|(?:the )?wrong\b|too (?:fast|close|hard|hot|far|late|dangerous)\b"
     r"|(?:careful|help|ouch|look)\b(?! sign| at the| for the)"

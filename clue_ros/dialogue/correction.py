@@ -25,9 +25,7 @@ from clue_ros.types import Answer, Box, Decision, Turn
 
 QUESTION = OPEN_QUESTION  # what the robot would have asked: the words of a correction answer it
 
-_FILLERS = frozenset(
-    "oh ok okay well please actually sorry hey robot so ah um uh hmm thanks thank you".split()
-)
+_FILLERS = frozenset("oh ok okay well please actually sorry hey robot so ah um uh hmm thanks thank you".split())
 _NO = frozenset("no nope nah".split())
 # What may follow a "no" without a comma, which speech recognition leaves out: "no the left one", but not "no mugs".
 _AFTER_NO = frozenset("the that thats this it its a an not wrong i other another take pick give get hand bring".split())
@@ -42,7 +40,8 @@ _DENIAL = re.compile(
 )
 _GOES_FOR = r"(?:take|pick up|pick|grab|get|give me|hand me|bring me|bring|want|mean|touch|use|go for|reach for)"
 _FORBIDS = re.compile(
-    rf"(?:(?:no|{'|'.join(sorted(_FILLERS))}|,) )*(?:(?:dont|do not) (?:{_GOES_FOR} )?|never mind |forget |forget about )"
+    rf"(?:(?:no|{'|'.join(sorted(_FILLERS))}|,) )*(?:(?:dont|do not) (?:{_GOES_FOR} )?|never mind |forget "
+    r"|forget about )"
     r"(?=(?:the|that|this|those|these|my|a|an) )(.+)$"
 )
 _INSTEAD = re.compile(rf" ?, (?:but |and )?| but | (?=(?:and )?{_GOES_FOR} (?:the|that|this|my|a|an)\b)")

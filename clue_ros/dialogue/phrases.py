@@ -13,7 +13,8 @@ from clue_ros.types import Answer, Decision
 
 MAX_QUOTED_CHARACTERS = 80
 
-# Answers and politeness that name nothing. Words that may be a whole instruction ("right", "robot", "well") are not here.
+# Answers and politeness that name nothing. Words that may be a whole instruction ("right", "robot", "well") are not
+# here.
 _NAMELESS = frozenset(
     "yes yeah yep yup no nope nah ok okay sure alright please sorry thanks oh ah uh um hm hmm hey hi hello".split()
 )

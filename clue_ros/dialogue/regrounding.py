@@ -118,8 +118,8 @@ def correct(
     grounder: Any, image: Any, past: Concluded, answer: Answer, *, may_ask: bool = True, candidates: Sequence[Box] = (),
     **rest: Any,
 ) -> Optional[Decision]:  # fmt: skip
-    """One correction without a dialogue of one's own: a Grounder, the image (or what `encode` made of it), the answer ->
-    the new decision; None if the answer withdraws the target, or is no correction (`understand` tells which).
+    """One correction without a dialogue of one's own: a Grounder, the image (or what `encode` made of it), the answer
+    -> the new decision; None if the answer withdraws the target, or is no correction (`understand` tells which).
 
     rest: `threshold`, `should_stop` of Grounder.ground. Raises what Grounder.ground raises.
     """

@@ -6,12 +6,12 @@
     step = dialogue.session.on_decision(grounder.ground(...), clock())
     turns.close(dialogue, clock(), scene)             # its result is out
 
-At most one dialogue is open, whether a client's goal or words began it; goals may wait behind it. Speech with no dialogue
-open is an instruction; while a question is open it is the answer. Between the two, while the model works, a new
-instruction replaces a spoken one that has asked nothing yet, and anything else is ignored: the second half of an answer
-must neither start nor stop a robot. For a while after a result with a target, words that take it back re-open the
-dialogue. Words of stopping (stopping.py) end the open dialogue, or take the last target back, in every state; those
-that halt also end the goals that wait, and take back earlier targets within their windows.
+At most one dialogue is open, whether a client's goal or words began it; goals may wait behind it. Speech with no
+dialogue open is an instruction; while a question is open it is the answer. Between the two, while the model works, a
+new instruction replaces a spoken one that has asked nothing yet, and anything else is ignored: the second half of an
+answer must neither start nor stop a robot. For a while after a result with a target, words that take it back re-open
+the dialogue. Words of stopping (stopping.py) end the open dialogue, or take the last target back, in every state;
+those that halt also end the goals that wait, and take back earlier targets within their windows.
 
 All times are monotonic seconds that the caller passes in. Not thread-safe: serialise the calls.
 """

@@ -60,8 +60,16 @@ class AmbiguitySuite:
         if not kept:
             return Results(self.name, "Ambiguous or not", {}, notes=notes)
         measures, tables, curves = detector_report(kept, self._threshold)
-        return Results(self.name, "Ambiguous or not", {}, tuple(measures), tuple(tables), tuple(curves), notes,
-                       explanation=EXPLANATION)
+        return Results(
+            self.name,
+            "Ambiguous or not",
+            {},
+            tuple(measures),
+            tuple(tables),
+            tuple(curves),
+            notes,
+            explanation=EXPLANATION,
+        )
 
 
 def terms(rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
@@ -73,23 +81,34 @@ def terms(rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[floa
     return {"accuracy": ((said == true) & there, there), "F1": classification.f1_terms(said, true)}
 
 
-def detector_report(rows: Sequence[Row], own_threshold: float, curves_name: str = "detector") \
-        -> Tuple[List[Measure], List[Table], List[Curve]]:
+def detector_report(
+    rows: Sequence[Row], own_threshold: float, curves_name: str = "detector"
+) -> Tuple[List[Measure], List[Table], List[Curve]]:
     """Figures, tables and curves of rows with image, type, probability and ambiguous."""
     probability = np.array([r["probability"] for r in rows], float)
     label = np.array([r["ambiguous"] for r in rows], bool)
     groups = [r["image"] for r in rows]
     best = classification.best_threshold(probability, label)
-    points = [(f"its own, {own_threshold:.2f}", own_threshold), ("0.5, the paper's", PAPER_THRESHOLD),
-              (f"best on these rows, {best:.2f}", best)]
+    points = [
+        (f"its own, {own_threshold:.2f}", own_threshold),
+        ("0.5, the paper's", PAPER_THRESHOLD),
+        (f"best on these rows, {best:.2f}", best),
+    ]
     lines = [(name, *(e for _, e in classification.estimates(probability, label, t, groups))) for name, t in points]
     error = statistic(lambda i: classification.calibration_error(probability[i], label[i]), groups)
-    measures = [Measure(name, name if name != "f1" else "F1", estimate) for name, estimate in
-                classification.estimates(probability, label, own_threshold, groups)]
-    measures += [Measure("auc", "area under the ROC curve", classification.area_estimate(probability, label, groups)),
-                 Measure("ece", "expected calibration error", error)]
-    tables = [Table("Operating points", ("threshold", "accuracy", "precision", "recall", "F1"), tuple(lines)),
-              by_type(rows, own_threshold), _reliability_table(probability, label)]
+    measures = [
+        Measure(name, name if name != "f1" else "F1", estimate)
+        for name, estimate in classification.estimates(probability, label, own_threshold, groups)
+    ]
+    measures += [
+        Measure("auc", "area under the ROC curve", classification.area_estimate(probability, label, groups)),
+        Measure("ece", "expected calibration error", error),
+    ]
+    tables = [
+        Table("Operating points", ("threshold", "accuracy", "precision", "recall", "F1"), tuple(lines)),
+        by_type(rows, own_threshold),
+        _reliability_table(probability, label),
+    ]
     return measures, tables, _curves(probability, label, own_threshold, curves_name)
 
 
@@ -102,8 +121,9 @@ def by_type(rows: Sequence[Row], threshold: float) -> Table:
         label, groups = np.array([bool(r["ambiguous"]) for r in own]), [r["image"] for r in own]
         f1 = classification.f1_estimate(guess, label, groups) if label.any() else None  # nothing to find: no F1
         lines.append((words_of(kind), len(own), int(label.sum()), mean(list(guess == label), groups), f1))
-    return Table("By type of expression, at its own threshold", ("type", "count", "ambiguous", "accuracy", "F1"),
-                 tuple(lines))
+    return Table(
+        "By type of expression, at its own threshold", ("type", "count", "ambiguous", "accuracy", "F1"), tuple(lines)
+    )
 
 
 def _unusable(sample: Sample) -> str:
@@ -117,15 +137,23 @@ def words_of(kind: str) -> str:
 
 def _judged(sample: Sample, base: Row, rgb, reading: Ambiguity) -> Judged:
     ambiguous = sample.label is Label.AMBIGUOUS
-    row = {**base, "ambiguous": ambiguous, "probability": float(reading.probability),
-           "said_ambiguous": reading.is_ambiguous}
+    row = {
+        **base,
+        "ambiguous": ambiguous,
+        "probability": float(reading.probability),
+        "said_ambiguous": reading.is_ambiguous,
+    }
     said = "ambiguous" if reading.is_ambiguous else "clear"
 
     def picture():
         from clue_ros.visualization import draw_debug
 
-        return draw_debug(rgb, ambiguity=reading, caption=f"{sample.expression}  |  P(ambiguous) "
-                          f"{reading.probability:.2f}, said {said}, is {sample.label.value}")
+        return draw_debug(
+            rgb,
+            ambiguity=reading,
+            caption=f"{sample.expression}  |  P(ambiguous) "
+            f"{reading.probability:.2f}, said {said}, is {sample.label.value}",
+        )
 
     title = f"{sample.source_id}: {sample.expression}: said {said}, is {sample.label.value}"
     return Judged(sample.source_id, [row], title, reading.is_ambiguous == ambiguous, picture)
@@ -133,20 +161,42 @@ def _judged(sample: Sample, base: Row, rgb, reading: Ambiguity) -> Judged:
 
 def _reliability_table(probability: np.ndarray, label: np.ndarray) -> Table:
     bins = classification.reliability(probability, label)
-    return Table("Reliability", ("P(ambiguous) said", "count", "mean said", "truly ambiguous"),
-                 tuple((f"{b.low:.1f}–{b.low + 1 / classification.BINS:.1f}", b.count, b.said, b.true) for b in bins))
+    return Table(
+        "Reliability",
+        ("P(ambiguous) said", "count", "mean said", "truly ambiguous"),
+        tuple((f"{b.low:.1f}–{b.low + 1 / classification.BINS:.1f}", b.count, b.said, b.true) for b in bins),
+    )
 
 
 def _curves(probability: np.ndarray, label: np.ndarray, threshold: float, name: str) -> List[Curve]:
     alarms, recall, _ = classification.roc_curve(probability, label)
     bins = classification.reliability(probability, label)
-    curves = [Curve(f"{name}-reliability", "Reliability of P(ambiguous)", "said", "truly ambiguous",
-                    (Series("this model", tuple(b.said for b in bins), tuple(b.true for b in bins)),), True, True)]
+    curves = [
+        Curve(
+            f"{name}-reliability",
+            "Reliability of P(ambiguous)",
+            "said",
+            "truly ambiguous",
+            (Series("this model", tuple(b.said for b in bins), tuple(b.true for b in bins)),),
+            True,
+            True,
+        )
+    ]
     if len(alarms):
         area = classification.area_under_curve(probability, label)
         here = classification.rates_at(probability, label, threshold)
         axes = "clear ones called ambiguous", "ambiguous ones found"
-        curves.insert(0, Curve(f"{name}-roc", "ROC: ambiguous or not", *axes, (
-            Series(f"area {area:.3f}", tuple(map(float, alarms)), tuple(map(float, recall))),
-            Series(f"its threshold {threshold:.2f}", (here.false_alarms or 0.0,), (here.recall or 0.0,))), True))
+        curves.insert(
+            0,
+            Curve(
+                f"{name}-roc",
+                "ROC: ambiguous or not",
+                *axes,
+                (
+                    Series(f"area {area:.3f}", tuple(map(float, alarms)), tuple(map(float, recall))),
+                    Series(f"its threshold {threshold:.2f}", (here.false_alarms or 0.0,), (here.recall or 0.0,)),
+                ),
+                True,
+            ),
+        )
     return curves

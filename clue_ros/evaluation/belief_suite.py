@@ -1,8 +1,8 @@
 """Two measurements of belief/ on rendered scenes of the tabletop suite's test seed: pointing, and questions.
 
-Pointing: every ambiguous instruction is answered by one click, on a visible pixel of the target or beside its box by less
-than 5 % of the image's width and on no other thing, and once more anywhere in its box or around it, whatever else stands
-there; resolved means that no further question follows and that the box is right (IoU >= 0.5). Questions:
+Pointing: every ambiguous instruction is answered by one click, on a visible pixel of the target or beside its box by
+less than 5 % of the image's width and on no other thing, and once more anywhere in its box or around it, whatever else
+stands there; resolved means that no further question follows and that the box is right (IoU >= 0.5). Questions:
 whole dialogues with the simulated person under each policy, on the same instructions. A model raises no error here that
 would end the run: what fails counts as failed.
 """
@@ -85,8 +85,10 @@ def click(asked: Asked, place: str, rng: np.random.Generator) -> Optional[Tuple[
     if place == "within":
         return pixel_of(asked.segmentation, asked.said.target, rng)
     if place == "in its box":
-        return (float(target.x0 + rng.uniform(.1, .9) * (target.x1 - target.x0)),
-                float(target.y0 + rng.uniform(.1, .9) * (target.y1 - target.y0)))
+        return (
+            float(target.x0 + rng.uniform(0.1, 0.9) * (target.x1 - target.x0)),
+            float(target.y0 + rng.uniform(0.1, 0.9) * (target.y1 - target.y0)),
+        )
     for _ in range(TRIES):
         x, y = _around(target, asked.size, rng)
         if not (0 <= x < asked.size.width and 0 <= y < asked.size.height):
@@ -100,7 +102,7 @@ def pixel_of(segmentation: np.ndarray, index: int, rng: np.random.Generator) -> 
     """The middle of a random visible pixel of an object. Raises ValueError if none is visible."""
     rows, columns = np.nonzero(segmentation == index)
     n = int(rng.integers(len(rows)))
-    return float(columns[n]) + .5, float(rows[n]) + .5
+    return float(columns[n]) + 0.5, float(rows[n]) + 0.5
 
 
 def _around(target: Box, size: ImageSize, rng: np.random.Generator) -> Tuple[float, float]:
@@ -133,27 +135,53 @@ def play_pointing(grounder: Any, items: Iterator[Asked]) -> Iterator[Row]:
             if point is None:
                 continue
             turns = (Turn(POINTED, Answer(point=point)),)
-            for way, ground, boxes in (("model alone", grounder.ground, ()), ("belief", believing.ground, ()),
-                                       ("belief, given boxes", believing.ground, detections(asked))):
-                yield {"scene": asked.key, "expression": asked.said.text, "place": place, "way": way,
-                       "point": [round(v, 1) for v in point], **_judged(asked, lambda: ground(
-                           seen, asked.said.text, turns, candidates=boxes))}
+            for way, ground, boxes in (
+                ("model alone", grounder.ground, ()),
+                ("belief", believing.ground, ()),
+                ("belief, given boxes", believing.ground, detections(asked)),
+            ):
+                yield {
+                    "scene": asked.key,
+                    "expression": asked.said.text,
+                    "place": place,
+                    "way": way,
+                    "point": [round(v, 1) for v in point],
+                    **_judged(asked, lambda: ground(seen, asked.said.text, turns, candidates=boxes)),
+                }
 
 
 def _judged(asked: Asked, decide: Callable[[], Any]) -> Row:
     try:
         decision = decide()
     except ClueError as error:
-        return {"outcome": "error", "reason": str(error), "iou": 0.0, "resolved": False, "right_thing": False, "seconds": 0.0}
+        return {
+            "outcome": "error",
+            "reason": str(error),
+            "iou": 0.0,
+            "resolved": False,
+            "right_thing": False,
+            "seconds": 0.0,
+        }
     iou = box_iou(decision.box, asked.target) if decision.box is not None else 0.0
-    others = [box_iou(decision.box, o.box) for n, o in enumerate(asked.objects)
-              if decision.box is not None and n != asked.said.target and o.box is not None]
+    others = [
+        box_iou(decision.box, o.box)
+        for n, o in enumerate(asked.objects)
+        if decision.box is not None and n != asked.said.target and o.box is not None
+    ]
     found = decision.outcome is Outcome.FOUND
-    return {"outcome": decision.outcome.value, "reason": "", "iou": round(iou, 4), "resolved": found and iou >= .5,
-            "right_thing": found and iou > max(others, default=0.0), "seconds": round(sum(decision.latency_s.values()), 4)}
+    return {
+        "outcome": decision.outcome.value,
+        "reason": "",
+        "iou": round(iou, 4),
+        "resolved": found and iou >= 0.5,
+        "right_thing": found and iou > max(others, default=0.0),
+        "seconds": round(sum(decision.latency_s.values()), 4),
+    }
 
 
-def play_questions(grounder: Any, items: Iterator[Asked], policies: Sequence[str], max_questions: int = 3) -> Iterator[Row]:
+def play_questions(
+    grounder: Any, items: Iterator[Asked], policies: Sequence[str], max_questions: int = 3
+) -> Iterator[Row]:
     """A row for each policy, one instruction after another; the person says the same of the same question."""
     believing = {policy: BeliefGrounder(grounder, policy) for policy in policies}
     for asked in items:
@@ -161,18 +189,38 @@ def play_questions(grounder: Any, items: Iterator[Asked], policies: Sequence[str
         for policy in policies:
             person = person_for(asked.said, asked.objects, asked.size, asked.rng(2))
             try:
-                row, _ = interaction.play(believing[policy], seen, asked.said.text, "ambiguous", (asked.target,), person,
-                                          max_questions=max_questions)
+                row, _ = interaction.play(
+                    believing[policy],
+                    seen,
+                    asked.said.text,
+                    "ambiguous",
+                    (asked.target,),
+                    person,
+                    max_questions=max_questions,
+                )
             except ClueError as error:
-                row = {"outcome": "error", "reason": str(error), "success": False, "right": False, "asked": 0, "seconds": 0.0}
+                row = {
+                    "outcome": "error",
+                    "reason": str(error),
+                    "success": False,
+                    "right": False,
+                    "asked": 0,
+                    "seconds": 0.0,
+                }
             yield {**row, "image": asked.key, "scene": asked.key, "policy": policy}
 
 
 def pointing_summary(rows: Sequence[Row]) -> List[Row]:
     """One line for each place and way: shares with 95 % Wilson intervals."""
     pairs = list(dict.fromkeys((r["place"], r["way"]) for r in rows))
-    return [_line({"place": place, "way": way}, [r for r in rows if (r["place"], r["way"]) == (place, way)],
-                  ("resolved", "right_thing")) for place, way in pairs]
+    return [
+        _line(
+            {"place": place, "way": way},
+            [r for r in rows if (r["place"], r["way"]) == (place, way)],
+            ("resolved", "right_thing"),
+        )
+        for place, way in pairs
+    ]
 
 
 def questions_summary(rows: Sequence[Row]) -> List[Row]:
@@ -181,14 +229,23 @@ def questions_summary(rows: Sequence[Row]) -> List[Row]:
     for policy in dict.fromkeys(r["policy"] for r in rows):
         own = [r for r in rows if r["policy"] == policy]
         line = _line({"policy": policy}, own, ("success", "right"))
-        lines.append({**line, "questions": mean([r["asked"] for r in own]),
-                      "questions_if_asked": mean([r["asked"] for r in own if r["asked"]])})
+        lines.append(
+            {
+                **line,
+                "questions": mean([r["asked"] for r in own]),
+                "questions_if_asked": mean([r["asked"] for r in own if r["asked"]]),
+            }
+        )
     return lines
 
 
 def _line(names: Row, rows: Sequence[Row], shares: Sequence[str]) -> Row:
-    line = {**names, "count": len(rows), "scenes": len({r["scene"] for r in rows}),
-            "seconds": mean([r["seconds"] for r in rows])}
+    line = {
+        **names,
+        "count": len(rows),
+        "scenes": len({r["scene"] for r in rows}),
+        "seconds": mean([r["seconds"] for r in rows]),
+    }
     for name in shares:
         hits = sum(bool(r[name]) for r in rows)
         line[name], line[f"{name}_interval"] = hits / len(rows), list(wilson_interval(hits, len(rows)))

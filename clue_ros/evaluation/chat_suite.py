@@ -3,8 +3,9 @@
     clue evaluate chat --scenes 200                                    # rendered scenes of fixed test seeds
     clue evaluate chat instances_val2017.json --images val2017 --synonyms synonyms.json --model DIR
 
-Each rendered scene is asked "what is on the table?" (the paper's grounded detailed description), and about one kind that is
-there, one colour that is there, and one kind that is not. Figures are sums over all answers of a kind of question.
+Each rendered scene is asked "what is on the table?" (the paper's grounded detailed description), and about one kind
+that is there, one colour that is there, and one kind that is not. Figures are sums over all answers of a kind of
+question.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from clue_ros.simulation.referring import clearly_visible
 from clue_ros.simulation.scene import ImageSize
 from clue_ros.simulation.words import NOUNS, PLURALS
 
-EXPLANATION = """The robot answers a question about the picture; phrases of its answer carry boxes. Precision: the share \
-of those groundings that are right (IoU > 0.5 with a thing that the words mean). Recall: the share of the things \
-asked for that a right grounding names. F1: their harmonic mean. Definitions of Grounding-Bench (LLaVA-Grounding)."""
+EXPLANATION = """The robot answers a question about the picture; phrases of its answer carry boxes. Precision: the \
+share of those groundings that are right (IoU > 0.5 with a thing that the words mean). Recall: the share of the \
+things asked for that a right grounding names. F1: their \
+harmonic mean. Definitions of Grounding-Bench (LLaVA-Grounding)."""
 GENERAL = "what is on the table?"
 KINDS = ("everything", "a kind", "a colour", "a kind that is not there")
 
@@ -47,9 +49,19 @@ class Asked(NamedTuple):
 class ChatSuite:
     name, title = "chat", "Grounded chat"
 
-    def __init__(self, subject: Subject, scenes: int = 200, *, conditions: Sequence[Condition] = CONDITIONS["both"],
-                 data: Optional[Path] = None, form: str = "auto", images: Optional[Path] = None, means: Means = scene_means,
-                 limit: Optional[int] = None, question: str = GENERAL):
+    def __init__(
+        self,
+        subject: Subject,
+        scenes: int = 200,
+        *,
+        conditions: Sequence[Condition] = CONDITIONS["both"],
+        data: Optional[Path] = None,
+        form: str = "auto",
+        images: Optional[Path] = None,
+        means: Means = scene_means,
+        limit: Optional[int] = None,
+        question: str = GENERAL,
+    ):
         """data: images with named boxes instead of rendered scenes, judged by `means`, each asked its own question or
         `question`; limit: at most so many of them."""
         self._subject, self._scenes, self._conditions = subject, scenes, tuple(conditions)
@@ -60,7 +72,13 @@ class ChatSuite:
     def about(self) -> Dict[str, Any]:
         about = {"suite": self.name, **self._subject.about()}
         if self._data is not None:
-            return {**about, "data": str(self._data), "format": self._form, "limit": self._limit, "question": self._question}
+            return {
+                **about,
+                "data": str(self._data),
+                "format": self._form,
+                "limit": self._limit,
+                "question": self._question,
+            }
         return {**about, "scenes": self._scenes, "conditions": {c.name: c.seed for c in self._conditions}}
 
     def total(self) -> Optional[int]:
@@ -110,11 +128,25 @@ class ChatSuite:
             said = self._subject.grounder.chat(seen, one.question)
             counts = count([(said.words(p), p.box) for p in said.phrases], one.truths, means)
             answers.append(said)
-            rows.append({"image": key, **base, "kind": one.kind, "question": one.question, "answer": said.text,
-                         "right": counts.right, "given": counts.given, "found": counts.found, "wanted": counts.wanted,
-                         "unknown": list(said.unknown_words), "seconds": round(sum(said.latency_s.values()), 3),
-                         "groundings": [[*(round(float(v), 1) for v in p.box), round(p.confidence, 3), said.words(p)]
-                                        for p in said.phrases]})
+            rows.append(
+                {
+                    "image": key,
+                    **base,
+                    "kind": one.kind,
+                    "question": one.question,
+                    "answer": said.text,
+                    "right": counts.right,
+                    "given": counts.given,
+                    "found": counts.found,
+                    "wanted": counts.wanted,
+                    "unknown": list(said.unknown_words),
+                    "seconds": round(sum(said.latency_s.values()), 3),
+                    "groundings": [
+                        [*(round(float(v), 1) for v in p.box), round(p.confidence, 3), said.words(p)]
+                        for p in said.phrases
+                    ],
+                }
+            )
         first = rows[0]
         whole = first["right"] == first["given"] and first["found"] == first["wanted"]
         return Judged(key, rows, f"{key}: {first['answer']}", whole, lambda: chat_picture(rgb, answers[0]))
@@ -130,24 +162,49 @@ class ChatSuite:
         for column in dict.fromkeys(r["condition"] for r in kept):
             own = [r for r in kept if r["condition"] == column]
             general = [r for r in own if r["kind"] == KINDS[0]]
-            for name, label, estimate in zip(("precision", "recall", "f1"),
-                                             ("grounded precision", "grounded recall", "grounded F1"), figures(general)):
+            for name, label, estimate in zip(
+                ("precision", "recall", "f1"),
+                ("grounded precision", "grounded recall", "grounded F1"),
+                figures(general),
+            ):
                 measures.append(Measure(f"grounded_{name}", label, estimate, "share", column=column))
             absent = [r for r in own if r["kind"] == KINDS[3]]
-            measures.append(Measure("absent_unnamed", "nothing named where nothing is",
-                                    mean([r["given"] == 0 for r in absent], [r["image"] for r in absent]), "rate", column=column))
+            measures.append(
+                Measure(
+                    "absent_unnamed",
+                    "nothing named where nothing is",
+                    mean([r["given"] == 0 for r in absent], [r["image"] for r in absent]),
+                    "rate",
+                    column=column,
+                )
+            )
             for kind in dict.fromkeys(r["kind"] for r in own):
                 some = [r for r in own if r["kind"] == kind]
-                lines.append((" ".join(w for w in (kind, column and f"({column})") if w), len(some), *figures(some),
-                              mean([r["seconds"] for r in some], [r["image"] for r in some])))
-        table = Table("By what is asked for", ("asked for", "answers", "precision", "recall", "F1", "seconds"), tuple(lines))
+                lines.append(
+                    (
+                        " ".join(w for w in (kind, column and f"({column})") if w),
+                        len(some),
+                        *figures(some),
+                        mean([r["seconds"] for r in some], [r["image"] for r in some]),
+                    )
+                )
+        table = Table(
+            "By what is asked for", ("asked for", "answers", "precision", "recall", "F1", "seconds"), tuple(lines)
+        )
         notes = [f"{len(rows) - len(kept)} images could not be read"] if len(rows) > len(kept) else []
         if self._problems.total:
             notes.append(f"{self._problems.total} records could not be used")
         unknown = sum(bool(r["unknown"]) for r in kept)
         notes += [f"{unknown} questions held words that the model does not know"] if unknown else []
-        return Results(self.name, self.title, {}, tuple(m for m in measures if m.estimate.count),
-                       (table,) if lines else (), notes=tuple(notes), explanation=EXPLANATION)
+        return Results(
+            self.name,
+            self.title,
+            {},
+            tuple(m for m in measures if m.estimate.count),
+            (table,) if lines else (),
+            notes=tuple(notes),
+            explanation=EXPLANATION,
+        )
 
 
 def figures(rows: Sequence[Row]) -> Tuple[Estimate, Estimate, Estimate]:
@@ -166,9 +223,13 @@ def figures(rows: Sequence[Row]) -> Tuple[Estimate, Estimate, Estimate]:
 
 def scene_questions(objects: Sequence[Any], size: ImageSize, rng: np.random.Generator) -> List[Asked]:
     """What is asked about a scene. What can hardly be seen need not be named, but may be."""
+
     def truths(wanted) -> Tuple[Truth, ...]:
-        return tuple(Truth(o.box, (o.category,), o.color, clearly_visible(o, size) and wanted(o))
-                     for o in objects if o.box is not None)
+        return tuple(
+            Truth(o.box, (o.category,), o.color, clearly_visible(o, size) and wanted(o))
+            for o in objects
+            if o.box is not None
+        )
 
     asked = [Asked(KINDS[0], GENERAL, truths(lambda o: True))]
     visible = [o for o in objects if clearly_visible(o, size)]
@@ -177,7 +238,9 @@ def scene_questions(objects: Sequence[Any], size: ImageSize, rng: np.random.Gene
         many = PLURALS[one.category][int(rng.integers(len(PLURALS[one.category])))]
         asked.append(Asked(KINDS[1], f"which {many} do you see?", truths(lambda o: o.category == one.category)))
         if other.color:
-            asked.append(Asked(KINDS[2], f"what {other.color} things do you see?", truths(lambda o: o.color == other.color)))
+            asked.append(
+                Asked(KINDS[2], f"what {other.color} things do you see?", truths(lambda o: o.color == other.color))
+            )
     absent = sorted(set(NOUNS) & set(PLURALS) - {o.category for o in objects if o.box is not None})
     if absent:
         kind = str(rng.choice(absent))

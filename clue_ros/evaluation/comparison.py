@@ -16,8 +16,9 @@ Terms = Dict[str, Tuple[Sequence[float], Sequence[float]]]
 MAY_DIFFER = ("model", "fingerprint", "quantization", "threshold")
 
 
-def comparison(terms_of: Callable[[Sequence[Row]], Terms], rows: Sequence[Row], about: Mapping[str, Any],
-               other: Path) -> Table:
+def comparison(
+    terms_of: Callable[[Sequence[Row]], Terms], rows: Sequence[Row], about: Mapping[str, Any], other: Path
+) -> Table:
     """One line a figure: that run's, this run's, the difference with its interval, whether the interval leaves out 0.
 
     terms_of: the suite's ratios; other: the folder of a run of the same suite with another model. Only items that both

@@ -30,8 +30,24 @@ from clue_ros.types import ClueError, Decision
 
 QUESTIONS = 8  # dialogue states a scene
 DECISION = ("prefill", "detect")
-COLUMNS = ("model", "detector", "f1", "accuracy", "precision", "recall", "auc", "threshold", "own_f1", "own_accuracy",
-           "count", "acc_at_50", "clear", "decision_s", "cold_s", "turn_s")
+COLUMNS = (
+    "model",
+    "detector",
+    "f1",
+    "accuracy",
+    "precision",
+    "recall",
+    "auc",
+    "threshold",
+    "own_f1",
+    "own_accuracy",
+    "count",
+    "acc_at_50",
+    "clear",
+    "decision_s",
+    "cold_s",
+    "turn_s",
+)
 
 
 @dataclass(frozen=True)
@@ -69,14 +85,19 @@ def held_out_scenes(folder: Path, count: int) -> List[HeldOutScene]:
     for line in read_scenes(folder):
         if len(scenes) == count:
             break
-        scenes.append(HeldOutScene(Path(folder) / "images" / f"{line['id']}.webp",
-                                   tuple(object_from_dict(o) for o in line["objects"]),
-                                   ImageSize(line["width"], line["height"])))
+        scenes.append(
+            HeldOutScene(
+                Path(folder) / "images" / f"{line['id']}.webp",
+                tuple(object_from_dict(o) for o in line["objects"]),
+                ImageSize(line["width"], line["height"]),
+            )
+        )
     return scenes
 
 
-def ask_all(grounder: Grounder, scenes: Sequence[HeldOutScene], seed: int = 3,
-            on_scene: Callable[[], Any] = lambda: None) -> Answers:
+def ask_all(
+    grounder: Grounder, scenes: Sequence[HeldOutScene], seed: int = 3, on_scene: Callable[[], Any] = lambda: None
+) -> Answers:
     """Put the same questions about the same scenes to a model; a scene's first question comes with a cold image."""
     answers = Answers()
     grounder.warm_up()
@@ -113,12 +134,20 @@ def score(answers: Answers, own_threshold: float) -> Dict[str, Any]:
     kinds = [k for k, o in zip(answers.kind, odd) if o]
     fitted = figures_at(probability[odd], label[odd], kinds, fitted_threshold(probability[~odd], label[~odd]))
     own = figures_at(probability[odd], label[odd], kinds, own_threshold)
-    hits = sum(value >= .5 for value in answers.iou)
-    return {**fitted, "own_threshold": own_threshold, "own_f1": own["f1"], "own_accuracy": own["accuracy"],
-            "clear": len(answers.iou), "acc_at_50": round(hits / len(answers.iou), 4) if answers.iou else None,
-            "acc_at_50_interval": wilson_interval(hits, len(answers.iou)), "mean_iou": mean(answers.iou),
-            "decision_s": _time(answers.warm, DECISION), "cold_s": _time(answers.cold, ("image", *DECISION)),
-            "turn_s": _time(answers.warm, None)}
+    hits = sum(value >= 0.5 for value in answers.iou)
+    return {
+        **fitted,
+        "own_threshold": own_threshold,
+        "own_f1": own["f1"],
+        "own_accuracy": own["accuracy"],
+        "clear": len(answers.iou),
+        "acc_at_50": round(hits / len(answers.iou), 4) if answers.iou else None,
+        "acc_at_50_interval": wilson_interval(hits, len(answers.iou)),
+        "mean_iou": mean(answers.iou),
+        "decision_s": _time(answers.warm, DECISION),
+        "cold_s": _time(answers.cold, ("image", *DECISION)),
+        "turn_s": _time(answers.warm, None),
+    }
 
 
 def _time(rows: Sequence[Dict[str, float]], stages: Optional[Sequence[str]]) -> Optional[float]:
@@ -126,8 +155,13 @@ def _time(rows: Sequence[Dict[str, float]], stages: Optional[Sequence[str]]) -> 
     return None if value is None else round(value, 5)
 
 
-def evaluate(models: Sequence[Path], scenes: Sequence[HeldOutScene], device: str = "cpu", seed: int = 3,
-             on_model: Callable[[str], Callable[[], Any]] = lambda name: lambda: None) -> List[Dict[str, Any]]:
+def evaluate(
+    models: Sequence[Path],
+    scenes: Sequence[HeldOutScene],
+    device: str = "cpu",
+    seed: int = 3,
+    on_model: Callable[[str], Callable[[], Any]] = lambda name: lambda: None,
+) -> List[Dict[str, Any]]:
     """One row a model directory, in the order given; `on_model(name)` returns what is called after each scene."""
     rows = []
     for path in models:

@@ -40,8 +40,12 @@ class DialogueSuite:
         self._subject, self._selection = subject, selection
 
     def about(self) -> Dict[str, Any]:
-        return {"suite": self.name, **self._subject.about(), **self._selection.about(),
-                "answers": self._subject.can_answer}
+        return {
+            "suite": self.name,
+            **self._subject.about(),
+            **self._selection.about(),
+            "answers": self._subject.can_answer,
+        }
 
     def total(self) -> Optional[int]:
         return self._selection.limit
@@ -65,26 +69,53 @@ class DialogueSuite:
             before = sample.turns[:n]
             context = (image, sample.expression, before)
             if clean(turn.question):
-                rows.append({**base, "turn": n, "side": "question", "reference": turn.question,
-                             "generated": self._subject.question(*context),
-                             **ranks(turn.question, sample.question_candidates, n,
-                                     lambda texts: self._subject.question_likelihoods(*context, texts))})
+                rows.append(
+                    {
+                        **base,
+                        "turn": n,
+                        "side": "question",
+                        "reference": turn.question,
+                        "generated": self._subject.question(*context),
+                        **ranks(
+                            turn.question,
+                            sample.question_candidates,
+                            n,
+                            lambda texts: self._subject.question_likelihoods(*context, texts),
+                        ),
+                    }
+                )
             if clean(turn.answer.text) and self._subject.can_answer:
                 asked = (*context, turn.question, target)
-                rows.append({**base, "turn": n, "side": "answer", "reference": turn.answer.text,
-                             "generated": self._subject.answer(*asked),
-                             **ranks(turn.answer.text, sample.answer_candidates, n,
-                                     lambda texts: self._subject.answer_likelihoods(*asked, texts))})
+                rows.append(
+                    {
+                        **base,
+                        "turn": n,
+                        "side": "answer",
+                        "reference": turn.answer.text,
+                        "generated": self._subject.answer(*asked),
+                        **ranks(
+                            turn.answer.text,
+                            sample.answer_candidates,
+                            n,
+                            lambda texts: self._subject.answer_likelihoods(*asked, texts),
+                        ),
+                    }
+                )
         return rows
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
         found: Dict[str, Tuple[Sequence[float], Sequence[float]]] = {}
         for side, label in SIDES.items():
             there = [r.get("side") == side and r.get("rank") is not None for r in rows]
-            for name, value in (("Recall@1", lambda rank: rank <= 1), ("Recall@5", lambda rank: rank <= 5),
-                                ("mean rank", lambda rank: rank)):
-                found[f"{name} of {label}"] = ([float(value(r["rank"])) if t else 0.0 for r, t in zip(rows, there)],
-                                               [float(t) for t in there])
+            for name, value in (
+                ("Recall@1", lambda rank: rank <= 1),
+                ("Recall@5", lambda rank: rank <= 5),
+                ("mean rank", lambda rank: rank),
+            ):
+                found[f"{name} of {label}"] = (
+                    [float(value(r["rank"])) if t else 0.0 for r, t in zip(rows, there)],
+                    [float(t) for t in there],
+                )
         return found
 
     def summarise(self, rows: Sequence[Row]) -> Results:
@@ -100,8 +131,16 @@ class DialogueSuite:
                 texts, missing = _text_table(own, label)
                 tables.append(texts)
                 notes += [m for m in missing if m not in notes]
-        return Results(self.name, self.title, {}, tuple(measures), tuple(t for t in tables if t.rows), (), tuple(notes),
-                       explanation=EXPLANATION)
+        return Results(
+            self.name,
+            self.title,
+            {},
+            tuple(measures),
+            tuple(t for t in tables if t.rows),
+            (),
+            tuple(notes),
+            explanation=EXPLANATION,
+        )
 
 
 def ranks(truth: str, candidates: Sequence[Sequence[str]], turn: int, likelihoods) -> Row:
@@ -110,17 +149,25 @@ def ranks(truth: str, candidates: Sequence[Sequence[str]], turn: int, likelihood
     if not rivals:
         return {"candidates": 0, "rank": None, "rank_token": None}
     found = likelihoods([clean(truth), *(clean(c) for c in rivals)])
-    return {"candidates": len(rivals), "rank": rank_of_first([f.log_probability for f in found]),
-            "rank_token": rank_of_first([f.per_token for f in found])}
+    return {
+        "candidates": len(rivals),
+        "rank": rank_of_first([f.log_probability for f in found]),
+        "rank_token": rank_of_first([f.per_token for f in found]),
+    }
 
 
 def _rank_measures(rows: Sequence[Row], side: str, label: str) -> List[Measure]:
     images, found = [r["image"] for r in rows], [r["rank"] for r in rows]
-    figures = (("recall_at_1", "Recall@1", [None if r is None else r <= 1 for r in found], "rate"),
-               ("recall_at_5", "Recall@5", [None if r is None else r <= 5 for r in found], "rate"),
-               ("mean_rank", "mean rank", found, "number"))
-    return [Measure(f"{side}_{name}", f"{text} of {label}", mean(values, images), form)
-            for name, text, values, form in figures if any(v is not None for v in values)]
+    figures = (
+        ("recall_at_1", "Recall@1", [None if r is None else r <= 1 for r in found], "rate"),
+        ("recall_at_5", "Recall@5", [None if r is None else r <= 5 for r in found], "rate"),
+        ("mean_rank", "mean rank", found, "number"),
+    )
+    return [
+        Measure(f"{side}_{name}", f"{text} of {label}", mean(values, images), form)
+        for name, text, values, form in figures
+        if any(v is not None for v in values)
+    ]
 
 
 def _rank_table(rows: Sequence[Row], label: str) -> Table:
@@ -130,10 +177,21 @@ def _rank_table(rows: Sequence[Row], label: str) -> Table:
         count = sum(r["candidates"] for r in ranked) / len(ranked) + 1
         for key, how in RANKS.items():
             values = [r[key] for r in ranked]
-            lines.append((how, len(ranked), f"{count:.0f}", mean([v <= 1 for v in values], images),
-                          mean([v <= 5 for v in values], images), mean(values, images)))
-    return Table(f"Rank of the real {label} by likelihood", ("by", "count", "of", "Recall@1", "Recall@5", "mean rank"),
-                 tuple(lines))
+            lines.append(
+                (
+                    how,
+                    len(ranked),
+                    f"{count:.0f}",
+                    mean([v <= 1 for v in values], images),
+                    mean([v <= 5 for v in values], images),
+                    mean(values, images),
+                )
+            )
+    return Table(
+        f"Rank of the real {label} by likelihood",
+        ("by", "count", "of", "Recall@1", "Recall@5", "mean rank"),
+        tuple(lines),
+    )
 
 
 def _text_table(rows: Sequence[Row], label: str) -> Tuple[Table, List[str]]:

@@ -1,4 +1,5 @@
-"""Grounded recall, precision and F1, by the definitions of Grounding-Bench (LLaVA-Grounding, 2023, section 2 and Fig. 3).
+"""Grounded recall, precision and F1, by the definitions of Grounding-Bench (LLaVA-Grounding, 2023, section 2 and Fig.
+3).
 
     P = TP_pred / N_pred   share of the groundings (a phrase with a box) that are right
     R = TP_gt / N_gt       share of the annotated things that a right grounding names
@@ -73,15 +74,16 @@ def read_synonyms(file: Path) -> Dict[str, List[str]]:
         values = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ClueError(f"the synonyms {file} cannot be read: {error}") from error
-    if not isinstance(values, dict) or not all(isinstance(v, list) and all(isinstance(w, str) for w in v)
-                                               for v in values.values()):
+    if not isinstance(values, dict) or not all(
+        isinstance(v, list) and all(isinstance(w, str) for w in v) for v in values.values()
+    ):
         raise ClueError(f'the synonyms {file} must be an object of lists of names, as {{"cup": ["mug"]}}')
     return values
 
 
 def synonyms_mean(synonyms: Mapping[str, Sequence[str]]) -> Means:
-    """By names: the phrase ends in a name of the thing, or in a synonym of one, in singular or plural. synonyms: name ->
-    other names; they hold both ways."""
+    """By names: the phrase ends in a name of the thing, or in a synonym of one, in singular or plural. synonyms: name
+    -> other names; they hold both ways."""
     groups: Dict[str, set] = {}
     for name, others in synonyms.items():
         group = {_plain(w) for w in (name, *others)}

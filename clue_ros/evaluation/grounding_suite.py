@@ -59,8 +59,13 @@ class GroundingSuite:
         full = decisions[len(sample.turns)]
         success = rows[0]["absent_recognised"] if rows[0]["absent_recognised"] is not None else rows[0]["right"]
         truth = sample.boxes[0] if sample.boxes else None
-        return Judged(sample.source_id, rows, f"{sample.source_id}: {sample.expression}", bool(success),
-                      lambda: _picture(rgb, sample, full, truth))
+        return Judged(
+            sample.source_id,
+            rows,
+            f"{sample.source_id}: {sample.expression}",
+            bool(success),
+            lambda: _picture(rgb, sample, full, truth),
+        )
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
         def of(key: str, wanted) -> Tuple[List[float], List[float]]:
@@ -68,24 +73,35 @@ class GroundingSuite:
             return [float(r[key]) if t else 0.0 for r, t in zip(rows, there)], [float(t) for t in there]
 
         def boxed(threshold: float):
-            return ([float((r.get("iou") or 0.0) >= threshold and r.get("history") == FULL) for r in rows],
-                    [float(r.get("iou") is not None and r.get("history") == FULL) for r in rows])
+            return (
+                [float((r.get("iou") or 0.0) >= threshold and r.get("history") == FULL) for r in rows],
+                [float(r.get("iou") is not None and r.get("history") == FULL) for r in rows],
+            )
 
         full = lambda r: r.get("history") == FULL  # noqa: E731
-        return {"Acc@0.5": boxed(.5), "Acc@0.75": boxed(.75), "mean IoU": of("iou", full),
-                "point on target": of("point_hit", full), "absent recognised": of("absent_recognised", full)}
+        return {
+            "Acc@0.5": boxed(0.5),
+            "Acc@0.75": boxed(0.75),
+            "mean IoU": of("iou", full),
+            "point on target": of("point_hit", full),
+            "absent recognised": of("absent_recognised", full),
+        }
 
     def summarise(self, rows: Sequence[Row]) -> Results:
         kept = [r for r in rows if "skipped" not in r]
         full = [r for r in kept if r["history"] == FULL]
         boxed = [r for r in full if r["iou"] is not None]
-        measures = [Measure("acc_at_50", "Acc@0.5 (IoU ≥ 0.5)", _mean(boxed, lambda r: r["iou"] >= .5)),
-                    Measure("mean_iou", "mean IoU", _mean(boxed, lambda r: r["iou"])),
-                    Measure("guesser_acc_at_50", "guesser among listed objects, Acc@0.5",
-                            _mean(boxed, lambda r: None if r["guesser_iou"] is None else r["guesser_iou"] >= .5)),
-                    Measure("point_on_target", "annotated point inside the box", _mean(full, lambda r: r["point_hit"])),
-                    Measure("absent_recognised", "absent target recognised",
-                            _mean(full, lambda r: r["absent_recognised"]))]
+        measures = [
+            Measure("acc_at_50", "Acc@0.5 (IoU ≥ 0.5)", _mean(boxed, lambda r: r["iou"] >= 0.5)),
+            Measure("mean_iou", "mean IoU", _mean(boxed, lambda r: r["iou"])),
+            Measure(
+                "guesser_acc_at_50",
+                "guesser among listed objects, Acc@0.5",
+                _mean(boxed, lambda r: None if r["guesser_iou"] is None else r["guesser_iou"] >= 0.5),
+            ),
+            Measure("point_on_target", "annotated point inside the box", _mean(full, lambda r: r["point_hit"])),
+            Measure("absent_recognised", "absent target recognised", _mean(full, lambda r: r["absent_recognised"])),
+        ]
         tables = [_iou_table(boxed)]
         names = list(dict.fromkeys(r["history"] for r in kept))
         if len(names) > 1:
@@ -93,19 +109,29 @@ class GroundingSuite:
             tables.append(_by("Histories, samples with a dialogue", "history", told))
             guessed = [{**r, "iou": r["guesser_iou"]} for r in told if r["guesser_iou"] is not None]
             tables.append(_by("Histories, the guesser among listed objects", "history", guessed))
-        tables += [_by("By type of expression", "type", boxed), _by("By turns of the dialogue", "turns", boxed),
-                   _by("By label of the instruction", "label", boxed)]
+        tables += [
+            _by("By type of expression", "type", boxed),
+            _by("By turns of the dialogue", "turns", boxed),
+            _by("By label of the instruction", "label", boxed),
+        ]
         curves = [_curve(kept, names)] if boxed else []
-        return Results(self.name, "Boxes for instructions", {}, tuple(m for m in measures if m.estimate.count),
-                       tuple(t for t in tables if t.rows), tuple(curves), notes_of(rows, self._selection),
-                       explanation=EXPLANATION)
+        return Results(
+            self.name,
+            "Boxes for instructions",
+            {},
+            tuple(m for m in measures if m.estimate.count),
+            tuple(t for t in tables if t.rows),
+            tuple(curves),
+            notes_of(rows, self._selection),
+            explanation=EXPLANATION,
+        )
 
 
 def histories(turns: Sequence[Turn]) -> List[Tuple[str, Tuple[Turn, ...]]]:
     """The full dialogue, then without its last 1, 2, 3 turns, as far as there are any."""
     found = [(FULL, tuple(turns))]
     if turns:
-        found += [(f"without last {m}", tuple(turns[:max(0, len(turns) - m)])) for m in DROPPED]
+        found += [(f"without last {m}", tuple(turns[: max(0, len(turns) - m)])) for m in DROPPED]
     return found
 
 
@@ -136,14 +162,21 @@ def _unusable(sample: Sample) -> str:
 
 def _scored(sample: Sample, decision: Decision) -> Row:
     box = decision.box
-    row: Row = {"outcome": decision.outcome.value, "box": [round(float(v), 2) for v in box] if box else None,
-                "confidence": round(float(decision.confidence), 4), "iou": None, "guesser_iou": None, "right": None,
-                "point_hit": None, "absent_recognised": None}
+    row: Row = {
+        "outcome": decision.outcome.value,
+        "box": [round(float(v), 2) for v in box] if box else None,
+        "confidence": round(float(decision.confidence), 4),
+        "iou": None,
+        "guesser_iou": None,
+        "right": None,
+        "point_hit": None,
+        "absent_recognised": None,
+    }
     if sample.boxes == ():
         row["absent_recognised"] = decision.outcome is Outcome.NOT_FOUND
     elif sample.boxes:
         row["iou"] = best_iou(box, sample.boxes)
-        row["right"] = row["iou"] >= .5
+        row["right"] = row["iou"] >= 0.5
         if sample.objects:
             candidates = [*sample.objects, *(b for b in sample.boxes[:1] if b not in sample.objects)]
             row["guesser_iou"] = best_iou(nearest_candidate(box, candidates) if box else None, sample.boxes)
@@ -160,7 +193,7 @@ def _iou_table(rows: Sequence[Row]) -> Table:
     if guessed:
         ious, places = [r["guesser_iou"] for r in guessed], [r["image"] for r in guessed]
         lines += [accuracy_curve(ious, places, strict) for strict in (False, True)]
-    columns = ("t", "IoU ≥ t", "IoU > t", "guesser, IoU ≥ t", "guesser, IoU > t")[:1 + len(lines)]
+    columns = ("t", "IoU ≥ t", "IoU > t", "guesser, IoU ≥ t", "guesser, IoU > t")[: 1 + len(lines)]
     body = [(f"{t:.1f}", *(values[n] for values in lines)) for n, t in enumerate(THRESHOLDS)]
     return Table("Acc at IoU thresholds, full history", columns, tuple(body) if rows else ())
 
@@ -169,8 +202,15 @@ def _by(title: str, key: str, rows: Sequence[Row]) -> Table:
     lines = []
     for value in dict.fromkeys(r[key] for r in rows):
         own = [r for r in rows if r[key] == value]
-        lines.append((str(value), len(own), _mean(own, lambda r: r["iou"] >= .5), _mean(own, lambda r: r["iou"] > .5),
-                      _mean(own, lambda r: r["iou"])))
+        lines.append(
+            (
+                str(value),
+                len(own),
+                _mean(own, lambda r: r["iou"] >= 0.5),
+                _mean(own, lambda r: r["iou"] > 0.5),
+                _mean(own, lambda r: r["iou"]),
+            )
+        )
     return Table(title, (key, "count", "IoU ≥ 0.5", "IoU > 0.5", "mean IoU"), tuple(lines))
 
 
@@ -179,10 +219,17 @@ def _curve(rows: Sequence[Row], names: Sequence[str]) -> Curve:
     for name in names:
         own = [r for r in rows if r["history"] == name and r["iou"] is not None]
         values = accuracy_curve([r["iou"] for r in own], [r["image"] for r in own])
-        series.append(Series(name, THRESHOLDS, *(tuple(getattr(v, part) for v in values)
-                                                 for part in ("value", "low", "high"))))
-    return Curve("accuracy-over-iou", "Acc over IoU threshold (≥)", "IoU threshold", "share of boxes", tuple(series),
-                 markers=True)
+        series.append(
+            Series(name, THRESHOLDS, *(tuple(getattr(v, part) for v in values) for part in ("value", "low", "high")))
+        )
+    return Curve(
+        "accuracy-over-iou",
+        "Acc over IoU threshold (≥)",
+        "IoU threshold",
+        "share of boxes",
+        tuple(series),
+        markers=True,
+    )
 
 
 def _mean(rows: Sequence[Row], value) -> Any:

@@ -19,28 +19,56 @@ from clue_ros.types import Box
 TRUTHS = ("ambiguous", "clear", "absent", "unknown")
 
 
-def play(grounder: Any, image: Any, expression: str, truth: str, boxes: Sequence[Box], person: Any, *,
-         max_questions: int = 3, threshold: Optional[float] = None) -> Tuple[Row, EpisodeResult]:
+def play(
+    grounder: Any,
+    image: Any,
+    expression: str,
+    truth: str,
+    boxes: Sequence[Box],
+    person: Any,
+    *,
+    max_questions: int = 3,
+    threshold: Optional[float] = None,
+) -> Tuple[Row, EpisodeResult]:
     """Play one dialogue to its end.
 
     image: what `grounder.look` returned; boxes: of the target in pixels (several: annotations of one thing), empty for
     an absent one; person: has `answer(question) -> str | Answer`. Raises ClueError from the grounder.
     """
     view = SimpleNamespace(rgb=image, objects=[SimpleNamespace(box=box) for box in boxes[:1]])
-    episode = SimpleNamespace(kind=truth, expression=expression, truth="clear" if truth == "unknown" else truth,
-                              target_index=0 if boxes else None, answer_by_click=False)
+    episode = SimpleNamespace(
+        kind=truth,
+        expression=expression,
+        truth="clear" if truth == "unknown" else truth,
+        target_index=0 if boxes else None,
+        answer_by_click=False,
+    )
     result = run_episode(grounder, view, episode, person=person, max_questions=max_questions, threshold=threshold)
     iou = best_iou(result.box, boxes) if boxes else None
     asked = len(result.questions)
     right = iou >= FOUND_AT_IOU if iou is not None else None
-    success = {"ambiguous": bool(right and asked), "clear": bool(right and not asked), "unknown": bool(right),
-               "absent": result.outcome == "not_found"}[truth]
-    row: Row = {"truth": truth, "expression": expression, "outcome": result.outcome, "asked": asked, "iou": iou,
-                "right": right, "success": success, "reason": "" if success else _reason(truth, result),
-                "probability": result.probability,
-                "said_ambiguous": _said_ambiguous(result), "questions": list(result.questions),
-                "answers": list(result.answers), "box": [round(float(v), 2) for v in result.box or ()] or None,
-                "seconds": round(result.latency_s, 4)}
+    success = {
+        "ambiguous": bool(right and asked),
+        "clear": bool(right and not asked),
+        "unknown": bool(right),
+        "absent": result.outcome == "not_found",
+    }[truth]
+    row: Row = {
+        "truth": truth,
+        "expression": expression,
+        "outcome": result.outcome,
+        "asked": asked,
+        "iou": iou,
+        "right": right,
+        "success": success,
+        "reason": "" if success else _reason(truth, result),
+        "probability": result.probability,
+        "said_ambiguous": _said_ambiguous(result),
+        "questions": list(result.questions),
+        "answers": list(result.answers),
+        "box": [round(float(v), 2) for v in result.box or ()] or None,
+        "seconds": round(result.latency_s, 4),
+    }
     return row, result
 
 
@@ -51,20 +79,23 @@ def caption(row: Row) -> str:
 
 def terms(rows: Sequence[Row]) -> Dict[str, Tuple[List[float], List[float]]]:
     """Every figure of the interaction as a ratio over rows: label -> (numerator, denominator)."""
+
     def share(value, *truths: str) -> Tuple[List[float], List[float]]:
         counted = [r.get("truth") in truths for r in rows]
         return [float(value(r)) if c else 0.0 for r, c in zip(rows, counted)], [float(c) for c in counted]
 
     found = ("ambiguous", "clear", "unknown")
-    return {"final box right": share(lambda r: r["right"], *found),
-            "success on ambiguous": share(lambda r: r["success"], "ambiguous"),
-            "right on ambiguous, asked or not": share(lambda r: r["right"], "ambiguous"),
-            "questions on ambiguous": share(lambda r: r["asked"], "ambiguous"),
-            "silent on ambiguous": share(lambda r: not r["asked"], "ambiguous"),
-            "asked on clear": share(lambda r: r["asked"] > 0, "clear"),
-            "right on clear": share(lambda r: r["right"], "clear"),
-            "absent recognised": share(lambda r: r["success"], "absent"),
-            "questions an item": share(lambda r: r["asked"], *TRUTHS)}
+    return {
+        "final box right": share(lambda r: r["right"], *found),
+        "success on ambiguous": share(lambda r: r["success"], "ambiguous"),
+        "right on ambiguous, asked or not": share(lambda r: r["right"], "ambiguous"),
+        "questions on ambiguous": share(lambda r: r["asked"], "ambiguous"),
+        "silent on ambiguous": share(lambda r: not r["asked"], "ambiguous"),
+        "asked on clear": share(lambda r: r["asked"] > 0, "clear"),
+        "right on clear": share(lambda r: r["right"], "clear"),
+        "absent recognised": share(lambda r: r["success"], "absent"),
+        "questions an item": share(lambda r: r["asked"], *TRUTHS),
+    }
 
 
 LABELS: Mapping[str, Tuple[str, str, str]] = {  # of `terms`: (measure's name, label, form)
@@ -80,8 +111,12 @@ LABELS: Mapping[str, Tuple[str, str, str]] = {  # of `terms`: (measure's name, l
 }
 
 
-def measures(rows: Sequence[Row], only: Optional[Sequence[str]] = None, column: str = "",
-             goals: Mapping[str, Tuple[float, bool]] = {}) -> List[Measure]:
+def measures(
+    rows: Sequence[Row],
+    only: Optional[Sequence[str]] = None,
+    column: str = "",
+    goals: Mapping[str, Tuple[float, bool]] = {},
+) -> List[Measure]:
     """A measure for each of `terms` that has any row. goals: name of a measure -> (goal, at most)."""
     groups, found = [r["image"] for r in rows], []
     for key, (top, bottom) in terms(rows).items():
@@ -109,10 +144,16 @@ def questions_table(rows: Sequence[Row]) -> Table:
     for count in sorted({r["asked"] for r in rows}):
         own = [r for r in rows if r["asked"] == count and r["right"] is not None]
         if own:
-            lines.append((str(count), len(own), ratio([float(r["right"]) for r in own], [1.0] * len(own),
-                                                      [r["image"] for r in own])))
-    return Table("By number of questions (instructions with a target)", ("questions", "count", "right box"),
-                 tuple(lines), "rate")
+            lines.append(
+                (
+                    str(count),
+                    len(own),
+                    ratio([float(r["right"]) for r in own], [1.0] * len(own), [r["image"] for r in own]),
+                )
+            )
+    return Table(
+        "By number of questions (instructions with a target)", ("questions", "count", "right box"), tuple(lines), "rate"
+    )
 
 
 def iou_curve(rows: Sequence[Row]) -> Curve:
@@ -122,10 +163,19 @@ def iou_curve(rows: Sequence[Row]) -> Curve:
         own = [r for r in rows if r["iou"] is not None and r["truth"] in truths]
         if own:
             values: List[Estimate] = accuracy_curve([r["iou"] for r in own], [r["image"] for r in own])
-            series.append(Series(label, THRESHOLDS, *(tuple(getattr(v, part) for v in values)
-                                                      for part in ("value", "low", "high"))))
-    return Curve("interactive-accuracy-over-iou", "Final box after the dialogue", "IoU threshold", "share",
-                 tuple(series), markers=True)
+            series.append(
+                Series(
+                    label, THRESHOLDS, *(tuple(getattr(v, part) for v in values) for part in ("value", "low", "high"))
+                )
+            )
+    return Curve(
+        "interactive-accuracy-over-iou",
+        "Final box after the dialogue",
+        "IoU threshold",
+        "share",
+        tuple(series),
+        markers=True,
+    )
 
 
 def _reason(truth: str, result: EpisodeResult) -> str:

@@ -33,16 +33,30 @@ annotated one is at least 0.5."""
 class InteractiveSuite:
     name, title = "interactive", "Dialogues with a simulated person"
 
-    def __init__(self, subject: Subject, selection: Selection, oracle: Oracle, *, max_questions: int = 3,
-                 threshold: Optional[float] = None, oracle_name: str = ""):
+    def __init__(
+        self,
+        subject: Subject,
+        selection: Selection,
+        oracle: Oracle,
+        *,
+        max_questions: int = 3,
+        threshold: Optional[float] = None,
+        oracle_name: str = "",
+    ):
         """oracle_name: the folder of the model that answers, where it is not the subject."""
         self._subject, self._selection, self._oracle = subject, selection, oracle
         self._max_questions, self._threshold = max_questions, threshold
         self._oracle_name = oracle_name or oracle.kind
 
     def about(self) -> Dict[str, Any]:
-        return {"suite": self.name, **self._subject.about(), **self._selection.about(), "oracle": self._oracle_name,
-                "max_questions": self._max_questions, "threshold": self._threshold}
+        return {
+            "suite": self.name,
+            **self._subject.about(),
+            **self._selection.about(),
+            "oracle": self._oracle_name,
+            "max_questions": self._max_questions,
+            "threshold": self._threshold,
+        }
 
     def total(self) -> Optional[int]:
         return self._selection.limit
@@ -52,10 +66,22 @@ class InteractiveSuite:
 
     def _judge(self, sample: Sample, base: Row, rgb: np.ndarray, image: Any) -> Judged:
         row, result = interaction.play(
-            self._subject.grounder, image, sample.expression, truth_of(sample), sample.boxes or (),
-            self._oracle.person(sample, rgb), max_questions=self._max_questions, threshold=self._threshold)
-        return Judged(sample.source_id, [{**base, **row}], interaction.caption(row), row["success"],
-                      lambda: picture_of(rgb, result, f"{sample.source_id}, {row['truth']}"))
+            self._subject.grounder,
+            image,
+            sample.expression,
+            truth_of(sample),
+            sample.boxes or (),
+            self._oracle.person(sample, rgb),
+            max_questions=self._max_questions,
+            threshold=self._threshold,
+        )
+        return Judged(
+            sample.source_id,
+            [{**base, **row}],
+            interaction.caption(row),
+            row["success"],
+            lambda: picture_of(rgb, result, f"{sample.source_id}, {row['truth']}"),
+        )
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Any]:
         return interaction.terms(rows)
@@ -68,11 +94,20 @@ class InteractiveSuite:
         if self._oracle.kind == "model":
             notes += ("a model answered the questions: its mistakes count against the robot",)
         if self._oracle.kind in ("click", "box"):
-            notes += (f"questions were answered by a {self._oracle.kind} (--oracle {self._oracle.kind}), not in words: the "
-                      "figures say nothing about how answers in words are understood",)
-        return Results(self.name, self.title, {}, tuple(interaction.measures(kept)), tuple(t for t in tables if t.rows),
-                       (interaction.iou_curve(kept),), notes,
-                       explanation=EXPLANATION.format(questions=self._max_questions))
+            notes += (
+                f"questions were answered by a {self._oracle.kind} (--oracle {self._oracle.kind}), not in words: the "
+                "figures say nothing about how answers in words are understood",
+            )
+        return Results(
+            self.name,
+            self.title,
+            {},
+            tuple(interaction.measures(kept)),
+            tuple(t for t in tables if t.rows),
+            (interaction.iou_curve(kept),),
+            notes,
+            explanation=EXPLANATION.format(questions=self._max_questions),
+        )
 
 
 def truth_of(sample: Sample) -> str:

@@ -1,8 +1,9 @@
-""""Another one like this" on rendered scenes: an instruction, a click on a thing, and what the scene's truth says is alike.
+""" "Another one like this" on rendered scenes: an instruction, a click on a thing, and what the scene's truth says is
+alike.
 
 Alike is the same kind of the same colour, or where there is none the same kind (belief/likeness.py). Where one thing is
-alike, it must be found (IoU >= 0.5); where several are, the robot must ask, and its candidates are judged; where nothing is,
-it must say so.
+alike, it must be found (IoU >= 0.5); where several are, the robot must ask, and its candidates are judged; where
+nothing is, it must say so.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ CASES = ("one alike", "several alike", "one of its kind", "several of its kind",
 
 
 class Example(NamedTuple):
-    """A thing to point at: its index among the scene's objects, the case, the boxes of those alike, the click in pixels."""
+    """A thing to point at: its index among the scene's objects, the case, the boxes of those alike, the click in
+    pixels.
+    """
 
     index: int
     case: str
@@ -35,7 +38,9 @@ class Example(NamedTuple):
     point: Tuple[float, float]
 
 
-def examples(objects: Sequence[Any], segmentation: np.ndarray, rng: np.random.Generator, limit: int = PER_SCENE) -> List[Example]:
+def examples(
+    objects: Sequence[Any], segmentation: np.ndarray, rng: np.random.Generator, limit: int = PER_SCENE
+) -> List[Example]:
     """Up to `limit` things of a scene, rarer cases first. segmentation: int16[H,W], index into objects or -1."""
     found = []
     for index, thing in enumerate(objects):
@@ -46,12 +51,17 @@ def examples(objects: Sequence[Any], segmentation: np.ndarray, rng: np.random.Ge
         alike = twins or kin
         case = CASES[4] if not alike else CASES[(0 if twins else 2) + (len(alike) > 1)]
         found.append(Example(index, case, tuple(o.box for o in alike), pixel_of(segmentation, index, rng)))
-    order = {case: n for n, case in enumerate(("several alike", "one alike", "several of its kind", "one of its kind", "none"))}
+    order = {
+        case: n
+        for n, case in enumerate(("several alike", "one alike", "several of its kind", "one of its kind", "none"))
+    }
     found = [found[n] for n in rng.permutation(len(found))]
     return sorted(found, key=lambda example: order[example.case])[:limit]
 
 
-def drawn(scenes: int, first: int = 0, seed: int = IN_DISTRIBUTION.seed) -> Iterator[Tuple[str, np.ndarray, List[Example]]]:
+def drawn(
+    scenes: int, first: int = 0, seed: int = IN_DISTRIBUTION.seed
+) -> Iterator[Tuple[str, np.ndarray, List[Example]]]:
     """(number, uint8[H,W,3], examples) of the scenes first … first + scenes - 1 that have any."""
     from clue_ros.simulation.renderer import TabletopRenderer
 
@@ -93,8 +103,15 @@ def judged(believing: BeliefGrounder, seen: Any, example: Example) -> Row:
         right = decision.outcome is Outcome.FOUND and hits == 1
     else:
         right = decision.outcome is Outcome.ASK and hits >= 2
-    return {"outcome": decision.outcome.value, "reason": "", "right": bool(right), "hits": hits, "alike": len(example.alike),
-            "question": decision.question, "seconds": round(sum(decision.latency_s.values()), 4)}
+    return {
+        "outcome": decision.outcome.value,
+        "reason": "",
+        "right": bool(right),
+        "hits": hits,
+        "alike": len(example.alike),
+        "question": decision.question,
+        "seconds": round(sum(decision.latency_s.values()), 4),
+    }
 
 
 def summary(rows: Sequence[Row]) -> List[Row]:
@@ -104,6 +121,13 @@ def summary(rows: Sequence[Row]) -> List[Row]:
         own = [r for r in rows if case in (r["case"], "all")]
         if own:
             hits = sum(r["right"] for r in own)
-            lines.append({"case": case, "count": len(own), "scenes": len({r["scene"] for r in own}), "right": hits / len(own),
-                          "right_interval": list(wilson_interval(hits, len(own)))})
+            lines.append(
+                {
+                    "case": case,
+                    "count": len(own),
+                    "scenes": len({r["scene"] for r in own}),
+                    "right": hits / len(own),
+                    "right_interval": list(wilson_interval(hits, len(own))),
+                }
+            )
     return lines

@@ -34,7 +34,7 @@ from clue_ros.types import ClueError
 EXPLANATION = """RES: the pixels of what a clear instruction means; mIoU over instructions, cIoU over all pixels. \
 Relevance: how much of what matters the focused picture keeps, and how much of all other things it removes."""
 QUERIES = 6  # of a scene
-KEPT_GOAL, REMOVED_GOAL = .98, .80
+KEPT_GOAL, REMOVED_GOAL = 0.98, 0.80
 SEVERAL = ("two things", "relation")  # types of instructions to which more than one thing matters
 
 
@@ -52,8 +52,15 @@ class MaskSuite:
             raise ClueError(str(error)) from error
 
     def about(self) -> Dict[str, Any]:
-        return {"suite": self.name, **self._subject.about(), "data": str(self._folder), "scenes": len(self._lines),
-                "data_seed": self._seed, "threshold": THRESHOLD, "growth": GROWTH}
+        return {
+            "suite": self.name,
+            **self._subject.about(),
+            "data": str(self._folder),
+            "scenes": len(self._lines),
+            "data_seed": self._seed,
+            "threshold": THRESHOLD,
+            "growth": GROWTH,
+        }
 
     def total(self) -> int:
         return len(self._lines)
@@ -80,31 +87,51 @@ class MaskSuite:
                 continue
             text = query.prefix.removeprefix(f"{CLARIFY} ")
             active = active_pixels(self._subject.grounder.relevance(seen, text))
-            row = {"image": name, "expression": text, "type": query.kind, "inside": None, "union": None, "iou": None,
-                   **_kept(active, instances, query)}
+            row = {
+                "image": name,
+                "expression": text,
+                "type": query.kind,
+                "inside": None,
+                "union": None,
+                "iou": None,
+                **_kept(active, instances, query),
+            }
             if len(query.matches) == 1 and query.kind != "two things":
                 decision = self._subject.grounder.ground(seen, text, may_ask=False, mask=True)
                 row.update(_overlap(decision.mask, instances == query.matches[0] + 1))
                 covered = self._subject.look(focused(rgb, active)) if active.any() else seen
-                boxes = {"as it is": decision.box,
-                         "focused": self._subject.grounder.ground(covered, text, may_ask=False).box}
+                boxes = {
+                    "as it is": decision.box,
+                    "focused": self._subject.grounder.ground(covered, text, may_ask=False).box,
+                }
                 target = objects[query.matches[0]].box
-                row["right"] = {name: box is not None and box_iou(box, target) >= .5 for name, box in boxes.items()}
+                row["right"] = {name: box is not None and box_iou(box, target) >= 0.5 for name, box in boxes.items()}
             rows.append(row)
             picture = picture or (rgb, active, row)
-        good = None if picture is None or picture[2]["iou"] is None else picture[2]["iou"] >= .5
-        return Judged(name, rows, picture[2]["expression"] if picture else "", good,
-                      (lambda: focused(picture[0], picture[1])) if picture else None)
+        good = None if picture is None or picture[2]["iou"] is None else picture[2]["iou"] >= 0.5
+        return Judged(
+            name,
+            rows,
+            picture[2]["expression"] if picture else "",
+            good,
+            (lambda: focused(picture[0], picture[1])) if picture else None,
+        )
 
     def terms(self, rows: Sequence[Row]):
         def of(top: str, bottom: str):
             there = [r.get(bottom) is not None for r in rows]
-            return ([float(r[top]) if t else 0.0 for r, t in zip(rows, there)],
-                    [float(r[bottom]) if t else 0.0 for r, t in zip(rows, there)])
+            return (
+                [float(r[top]) if t else 0.0 for r, t in zip(rows, there)],
+                [float(r[bottom]) if t else 0.0 for r, t in zip(rows, there)],
+            )
 
         scored = [r.get("iou") is not None for r in rows]
-        return {"mIoU": ([float(r["iou"]) if s else 0.0 for r, s in zip(rows, scored)], [float(s) for s in scored]),
-                "cIoU": of("inside", "union"), "kept": of("kept", "wanted"), "removed": of("removed", "others")}
+        return {
+            "mIoU": ([float(r["iou"]) if s else 0.0 for r, s in zip(rows, scored)], [float(s) for s in scored]),
+            "cIoU": of("inside", "union"),
+            "kept": of("kept", "wanted"),
+            "removed": of("removed", "others"),
+        }
 
     def summarise(self, rows: Sequence[Row]) -> Results:
         images = [r["image"] for r in rows]
@@ -113,30 +140,54 @@ class MaskSuite:
         measures = [
             Measure("miou", "RES, mIoU", _mean(res, lambda r: r["iou"])),
             Measure("ciou", "RES, cIoU", ratio(*terms["cIoU"], images)),
-            Measure("mask_at_50", "RES, IoU ≥ 0.5", _mean(res, lambda r: r["iou"] >= .5)),
-            Measure("grounded", "right box (IoU ≥ 0.5), picture as it is", _mean(res, lambda r: r["right"]["as it is"])),
+            Measure("mask_at_50", "RES, IoU ≥ 0.5", _mean(res, lambda r: r["iou"] >= 0.5)),
+            Measure(
+                "grounded", "right box (IoU ≥ 0.5), picture as it is", _mean(res, lambda r: r["right"]["as it is"])
+            ),
             Measure("grounded_focused", "right box, focused picture", _mean(res, lambda r: r["right"]["focused"])),
             Measure("kept", "pixels of what matters, kept", ratio(*terms["kept"], images), goal=KEPT_GOAL),
-            Measure("kept_one", "the same, instructions about one thing",
-                    ratio(*_kept_of(rows, lambda r: r["type"] not in SEVERAL), images), goal=KEPT_GOAL),
+            Measure(
+                "kept_one",
+                "the same, instructions about one thing",
+                ratio(*_kept_of(rows, lambda r: r["type"] not in SEVERAL), images),
+                goal=KEPT_GOAL,
+            ),
             Measure("removed", "pixels of other things, removed", ratio(*terms["removed"], images), goal=REMOVED_GOAL),
-            Measure("all_kept", "instructions with every relevant thing kept to 90 %",
-                    _mean([r for r in rows if r["wanted"]], lambda r: r["kept"] >= .9 * r["wanted"]))]
-        return Results(self.name, self.title, {}, tuple(m for m in measures if m.estimate.count),
-                       (_by_type(rows),) if rows else (), (), explanation=EXPLANATION)
+            Measure(
+                "all_kept",
+                "instructions with every relevant thing kept to 90 %",
+                _mean([r for r in rows if r["wanted"]], lambda r: r["kept"] >= 0.9 * r["wanted"]),
+            ),
+        ]
+        return Results(
+            self.name,
+            self.title,
+            {},
+            tuple(m for m in measures if m.estimate.count),
+            (_by_type(rows),) if rows else (),
+            (),
+            explanation=EXPLANATION,
+        )
 
 
 def _kept(active: np.ndarray, instances: np.ndarray, query: MaskQuery) -> Row:
     """Counts of pixels: wanted, kept of them, others (things that do not matter), removed of them."""
     wanted = np.isin(instances, [i + 1 for i in query.relevant])
     others = (instances > 0) & ~wanted
-    return {"wanted": int(wanted.sum()), "kept": int((wanted & active).sum()), "others": int(others.sum()),
-            "removed": int((others & ~active).sum()), "covered": round(1 - float(active.mean()), 4)}
+    return {
+        "wanted": int(wanted.sum()),
+        "kept": int((wanted & active).sum()),
+        "others": int(others.sum()),
+        "removed": int((others & ~active).sum()),
+        "covered": round(1 - float(active.mean()), 4),
+    }
 
 
 def _kept_of(rows: Sequence[Row], counts) -> tuple:
-    return ([float(r["kept"]) if counts(r) else 0.0 for r in rows],
-            [float(r["wanted"]) if counts(r) else 0.0 for r in rows])
+    return (
+        [float(r["kept"]) if counts(r) else 0.0 for r in rows],
+        [float(r["wanted"]) if counts(r) else 0.0 for r in rows],
+    )
 
 
 def _overlap(mask: Optional[np.ndarray], truth: np.ndarray) -> Row:
@@ -150,9 +201,15 @@ def _by_type(rows: Sequence[Row]) -> Table:
     for kind in sorted({r["type"] for r in rows}):
         own = [r for r in rows if r["type"] == kind]
         images = [r["image"] for r in own]
-        lines.append((kind, len(own), _mean(own, lambda r: r["iou"]),
-                      ratio([r["kept"] for r in own], [r["wanted"] for r in own], images),
-                      ratio([r["removed"] for r in own], [r["others"] for r in own], images)))
+        lines.append(
+            (
+                kind,
+                len(own),
+                _mean(own, lambda r: r["iou"]),
+                ratio([r["kept"] for r in own], [r["wanted"] for r in own], images),
+                ratio([r["removed"] for r in own], [r["others"] for r in own], images),
+            )
+        )
     return Table("By type of instruction", ("type", "count", "mIoU", "kept", "removed"), tuple(lines))
 
 

@@ -42,11 +42,12 @@ class Oracle(Protocol):
     def person(self, sample: Sample, rgb: np.ndarray) -> Person: ...
 
 
-def choose_oracle(kind: str, subject: Subject, path: Path, form: str, seed: int = 0,
-                  other: Optional[Subject] = None) -> Oracle:
+def choose_oracle(
+    kind: str, subject: Subject, path: Path, form: str, seed: int = 0, other: Optional[Subject] = None
+) -> Oracle:
     """The oracle of a kind; 'auto' is the scene for scenes, else the model, or a click where the model has no prompt to
-    answer with. other: a model to answer in place of the subject. Raises CannotAnswerError, ClueError for scenes that are
-    none."""
+    answer with. other: a model to answer in place of the subject. Raises CannotAnswerError, ClueError for scenes that
+    are none."""
     if kind not in KINDS:
         raise ClueError(f"there is no oracle '{kind}'; there are: {', '.join(KINDS)}")
     if kind == "scene" or (kind == "auto" and form == "scenes" and other is None):
@@ -162,6 +163,14 @@ def _nearest(objects: Sequence[SceneObject], box: Box) -> int:
 def _object(item: Dict[str, Any]) -> SceneObject:
     if "nouns" in item:
         learn_nouns(item["category"], item["nouns"])
-    return SceneObject(item["category"], item["color"], item["size"], tuple(item["point"]), 0.0, (0.0, 0.0, 0.0),
-                       box=Box(*item["box"]) if item["box"] else None, visibility=item["visibility"],
-                       pixels=item["pixels"])
+    return SceneObject(
+        item["category"],
+        item["color"],
+        item["size"],
+        tuple(item["point"]),
+        0.0,
+        (0.0, 0.0, 0.0),
+        box=Box(*item["box"]) if item["box"] else None,
+        visibility=item["visibility"],
+        pixels=item["pixels"],
+    )

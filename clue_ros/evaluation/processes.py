@@ -11,8 +11,9 @@ from clue_ros.types import ClueError
 _state: List[Any] = []  # of a worker process: what its `prepare` returned
 
 
-def in_processes(count: int, prepare: Callable[[], Any], work: Callable[[Any, Any], Any],
-                 items: Sequence[Any]) -> Iterator[Any]:
+def in_processes(
+    count: int, prepare: Callable[[], Any], work: Callable[[Any, Any], Any], items: Sequence[Any]
+) -> Iterator[Any]:
     """work(prepare(), item) of every item, in order; `prepare` runs once a process.
 
     Functions, items and results are pickled between our own processes, which share out the processor's cores evenly.
@@ -27,8 +28,10 @@ def in_processes(count: int, prepare: Callable[[], Any], work: Callable[[Any, An
     try:
         yield from pool.map(_do, [work] * len(items), items)
     except BrokenProcessPool as error:
-        raise ClueError(f"one of {count} processes ended (its own message is above; none: it was killed for memory): "
-                        "try fewer --processes; what was done is kept") from error
+        raise ClueError(
+            f"one of {count} processes ended (its own message is above; none: it was killed for memory): "
+            "try fewer --processes; what was done is kept"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -30,9 +30,15 @@ def page(runs: Sequence[Tuple[Results, Path]], title: str = "Evaluation") -> str
     environment = Environment(autoescape=True, trim_blocks=True)
     cells = environment.from_string(TABLE)
     return environment.from_string(TEMPLATE).render(
-        title=title, version=VERSION, runs=[_run(results, folder) for results, folder in runs],
-        overviews=overviews(runs), shown=form.shown, goal=form.goal_text, percent=_percent,
-        table=lambda t: Markup(cells.render(t=t, shown=form.shown)))
+        title=title,
+        version=VERSION,
+        runs=[_run(results, folder) for results, folder in runs],
+        overviews=overviews(runs),
+        shown=form.shown,
+        goal=form.goal_text,
+        percent=_percent,
+        table=lambda t: Markup(cells.render(t=t, shown=form.shown)),
+    )
 
 
 def overviews(runs: Sequence[Tuple[Results, Path]]) -> List[Table]:
@@ -61,10 +67,17 @@ def _run(results: Results, folder: Path) -> Dict[str, Any]:
     pictures = [(p, _picture_uri(folder, p)) for p in results.pictures]
     shown = [{"title": p.title, "uri": uri, "success": p.success} for p, uri in pictures if uri is not None]
     conditions, lines = form.by_condition(results.measures)
-    return {"results": results, "name": _name(results, folder), "conditions": conditions, "lines": lines,
-            "curves": [{"title": c.title, "uri": _uri("image/svg+xml", svg(c).encode())} for c in results.curves],
-            "galleries": [("Failures", [p for p in shown if not p["success"]]),
-                          ("Successes", [p for p in shown if p["success"]])]}
+    return {
+        "results": results,
+        "name": _name(results, folder),
+        "conditions": conditions,
+        "lines": lines,
+        "curves": [{"title": c.title, "uri": _uri("image/svg+xml", svg(c).encode())} for c in results.curves],
+        "galleries": [
+            ("Failures", [p for p in shown if not p["success"]]),
+            ("Successes", [p for p in shown if p["success"]]),
+        ],
+    }
 
 
 def _name(results: Results, folder: Path) -> str:

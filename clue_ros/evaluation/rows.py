@@ -1,7 +1,7 @@
 """The rows of a run on disk, one line an item as soon as it is judged, so that a run which was stopped goes on.
 
-    {"clue_rows": 1, "about": {…}}          what was run on what: a second run must be of the same
-    {"key": "invig21k/test/17", "rows": [{…}, …]}
+{"clue_rows": 1, "about": {…}}          what was run on what: a second run must be of the same
+{"key": "invig21k/test/17", "rows": [{…}, …]}
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RowStore:
 
     def _read(self) -> None:
         data = self.file.read_bytes()
-        whole = data[:data.rfind(b"\n") + 1]  # a process that was killed may leave half a line
+        whole = data[: data.rfind(b"\n") + 1]  # a process that was killed may leave half a line
         if len(whole) < len(data):
             self.file.write_bytes(whole)
         for number, line in enumerate(whole.decode("utf-8").splitlines(), 1):
@@ -72,16 +72,20 @@ class RowStore:
                 else:
                     self._items[str(entry["key"])] = list(entry["rows"])
             except (ValueError, KeyError, TypeError) as error:
-                raise OtherRunError(f"{self.file}, line {number} is not a row of a suite ({error}): delete the file, "
-                                    "or choose another --output") from error
+                raise OtherRunError(
+                    f"{self.file}, line {number} is not a row of a suite ({error}): delete the file, "
+                    "or choose another --output"
+                ) from error
 
     def _check(self, entry: Any) -> None:
         about = entry["about"]
         if about != self._about:
             keys = [k for k in {**about, **self._about} if about.get(k) != self._about.get(k)]
             told = ", ".join(f"{k} was {about.get(k)!r}, is {self._about.get(k)!r}" for k in keys[:3])
-            raise OtherRunError(f"{self.file} holds rows of another run ({told}): choose another --output, or --fresh "
-                                "to throw them away")
+            raise OtherRunError(
+                f"{self.file} holds rows of another run ({told}): choose another --output, or --fresh "
+                "to throw them away"
+            )
 
     def _line(self, content: Mapping[str, Any]) -> str:
         return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
@@ -93,8 +97,10 @@ def read_rows(file: Path) -> Tuple[Row, List[Row]]:
         lines = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
         return lines[0]["about"], [{"item": entry["key"], **row} for entry in lines[1:] for row in entry["rows"]]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise OtherRunError(f"{file} holds no rows of a suite ({type(error).__name__}: {error}): give the output "
-                            "folder of clue evaluate") from error
+        raise OtherRunError(
+            f"{file} holds no rows of a suite ({type(error).__name__}: {error}): give the output "
+            "folder of clue evaluate"
+        ) from error
 
 
 def _finite(value: Any) -> Any:

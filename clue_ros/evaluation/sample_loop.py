@@ -15,8 +15,13 @@ from clue_ros.problems import BrokenImageError
 from clue_ros.types import InvalidExpressionError
 
 
-def judged_samples(subject: Subject, selection: Selection, done: Container[str], unusable: Callable[[Sample], str],
-                   judge: Callable[[Sample, Row, np.ndarray, Any], Judged]) -> Iterator[Judged]:
+def judged_samples(
+    subject: Subject,
+    selection: Selection,
+    done: Container[str],
+    unusable: Callable[[Sample], str],
+    judge: Callable[[Sample, Row, np.ndarray, Any], Judged],
+) -> Iterator[Judged]:
     """Every sample that is not done yet. A sample that cannot be used becomes one row that says why.
 
     unusable: why not, '' for what can be used; judge: of (sample, the row's image, expression and type, pixels
@@ -26,8 +31,7 @@ def judged_samples(subject: Subject, selection: Selection, done: Container[str],
     for sample in selection:
         if sample.source_id in done:
             continue
-        base = {"image": sample.image.name, "expression": sample.expression,
-                "type": expression_type(sample.expression)}
+        base = {"image": sample.image.name, "expression": sample.expression, "type": expression_type(sample.expression)}
         reason = unusable(sample)
         if not reason:
             try:

@@ -43,9 +43,16 @@ class Selection:
         return self._stream.problems
 
     def about(self) -> Dict[str, Any]:
-        return {"data": str(self.path), "format": self.source.name, "split": self.split or "all", "limit": self.limit,
-                "subset": self.subset, "fractions": list(self.fractions) if self.fractions else None,
-                "shuffle": self.shuffle, "data_seed": self.seed}
+        return {
+            "data": str(self.path),
+            "format": self.source.name,
+            "split": self.split or "all",
+            "limit": self.limit,
+            "subset": self.subset,
+            "fractions": list(self.fractions) if self.fractions else None,
+            "shuffle": self.shuffle,
+            "data_seed": self.seed,
+        }
 
     def __iter__(self) -> Iterator[Sample]:
         """The samples from the first one on. A source that repeats an id gets it made different, or a resumed run would
@@ -70,10 +77,15 @@ def expression_type(text: str) -> str:
     request = parse_instruction(text)
     place = request.place
     kinds: Tuple[Tuple[bool, str], ...] = (
-        (not request.understood, "other"), (request.relation is not None, "relation"), (bool(place.rank), "ordinal"),
-        (bool(place.directions), "position"), (bool(place.size), "size"),
-        (any(word in COLORS for word in request.attributes), "colour"), (bool(request.attributes), "attribute"),
-        (request.generic, "generic"))
+        (not request.understood, "other"),
+        (request.relation is not None, "relation"),
+        (bool(place.rank), "ordinal"),
+        (bool(place.directions), "position"),
+        (bool(place.size), "size"),
+        (any(word in COLORS for word in request.attributes), "colour"),
+        (bool(request.attributes), "attribute"),
+        (request.generic, "generic"),
+    )
     return next((kind for fits, kind in kinds if fits), "category")
 
 

@@ -74,8 +74,9 @@ class Subject:
         start = self.backbone.prefill(image, self._prefix(image, expression, turns))
         return self.backbone.text_of(self.backbone.generate(start, frozenset({Branch.QUESTION})))
 
-    def question_likelihoods(self, image: Any, expression: str, turns: Sequence[Turn],
-                             candidates: Sequence[str]) -> List[Likelihood]:
+    def question_likelihoods(
+        self, image: Any, expression: str, turns: Sequence[Turn], candidates: Sequence[str]
+    ) -> List[Likelihood]:
         """Of each candidate as the next question."""
         return suffix_likelihoods(self.backbone, features_of(image), self._prefix(image, expression, turns), candidates)
 
@@ -85,21 +86,31 @@ class Subject:
         prefix = self.answer_prefix(encoded, expression, turns, question, target)
         return self.backbone.complete(encoded, prefix, ANSWER_LIMIT, adapter=self._speaking).text
 
-    def answer_likelihoods(self, image: Any, expression: str, turns: Sequence[Turn], question: str,
-                           target: Optional[Box], candidates: Sequence[str]) -> List[Likelihood]:
+    def answer_likelihoods(
+        self,
+        image: Any,
+        expression: str,
+        turns: Sequence[Turn],
+        question: str,
+        target: Optional[Box],
+        candidates: Sequence[str],
+    ) -> List[Likelihood]:
         """Of each candidate as the answer. Raises CannotAnswerError."""
         encoded = features_of(image)
         prefix = self.answer_prefix(encoded, expression, turns, question, target)
         return suffix_likelihoods(self.backbone, encoded, prefix, candidates, adapter=self._speaking)
 
-    def answer_prefix(self, image: EncodedImage, expression: str, turns: Sequence[Turn], question: str,
-                      target: Optional[Box]) -> str:
+    def answer_prefix(
+        self, image: EncodedImage, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]
+    ) -> str:
         """`answer <loc…×4> ‖ C ‖ assistant: Q user:`; a stock model, which knows no dialogues, gets PaliGemma's own
         `answer en Q` after the location of what is asked about. Raises CannotAnswerError."""
         if not self.can_answer:
-            raise CannotAnswerError(f"{self.folder} cannot play the person: its closed vocabulary has no '{ANSWER}' "
-                                    "task. Name a model that can with --oracle-model DIR (a PaliGemma 2, for example), "
-                                    "or let the data answer with --oracle recorded")
+            raise CannotAnswerError(
+                f"{self.folder} cannot play the person: its closed vocabulary has no '{ANSWER}' "
+                "task. Name a model that can with --oracle-model DIR (a PaliGemma 2, for example), "
+                "or let the data answer with --oracle recorded"
+            )
         where = box_to_text(target, image.width, image.height) if target is not None else ""
         task = " ".join(part for part in (ANSWER, "en" if self.stock else "", where) if part)
         if self.stock:
@@ -126,7 +137,6 @@ class Subject:
 def features_of(image: Any) -> EncodedImage:
     """The encoded image inside whatever `look` returned (a stock model keeps more beside it)."""
     return image if isinstance(image, EncodedImage) else image.encoded
-
 
 
 def fingerprint(folder: Path) -> str:

@@ -50,8 +50,15 @@ class Suite(Protocol):
         """Everything that is said about these rows; `about`, pictures and completeness are filled in by `run_suite`."""
 
 
-def run_suite(suite: Suite, folder: Path, *, fresh: bool = False, gallery: int = GALLERY,
-              against: Optional[Path] = None, progress: Callable[[int], Any] = lambda items: None) -> Results:
+def run_suite(
+    suite: Suite,
+    folder: Path,
+    *,
+    fresh: bool = False,
+    gallery: int = GALLERY,
+    against: Optional[Path] = None,
+    progress: Callable[[int], Any] = lambda items: None,
+) -> Results:
     """Run what is missing, then write results.json, summary.csv, rows.csv, plots and pictures into the folder.
 
     fresh: begin anew; against: the folder of the same suite's run of another model, compared pairwise on the items that
@@ -111,9 +118,9 @@ class Gallery:
 
         picture = Image.fromarray(item.picture())
         if picture.width > PICTURE_WIDTH:
-            picture = picture.resize((PICTURE_WIDTH, round(picture.height * PICTURE_WIDTH / picture.width)),
-                                     Image.Resampling.LANCZOS)
+            picture = picture.resize(
+                (PICTURE_WIDTH, round(picture.height * PICTURE_WIDTH / picture.width)), Image.Resampling.LANCZOS
+            )
         self._folder.mkdir(parents=True, exist_ok=True)
         picture.save(self._folder / f"{kind}-{number:02d}.webp", quality=82)
         (self._folder / f"{kind}-{number:02d}.txt").write_text(item.title, encoding="utf-8")
-

@@ -44,14 +44,28 @@ def in_distribution_scene(seed: int, number: int) -> Scene:
 
 def goals(f1: float, clear: float, success: float, asked: float, absent: float, questions: float) -> Goals:
     """Of the table's six lines, in their order."""
-    return {"ambiguity_f1": (f1, False), "clear_acc_at_50": (clear, False), "success_ambiguous": (success, False),
-            "asked_clear": (asked, True), "absent_recognised": (absent, False),
-            "questions_ambiguous": (questions, True)}
+    return {
+        "ambiguity_f1": (f1, False),
+        "clear_acc_at_50": (clear, False),
+        "success_ambiguous": (success, False),
+        "asked_clear": (asked, True),
+        "absent_recognised": (absent, False),
+        "questions_ambiguous": (questions, True),
+    }
 
 
-IN_DISTRIBUTION = Condition("in distribution", TEST_SEED, in_distribution_scene,
-                            goals(.95, .92, .90, .03, .90, 1.4))
-OUT_OF_DISTRIBUTION = Condition("held-out pairs, shapes, lights", OUT_OF_DISTRIBUTION_SEED, out_of_distribution_scene,
-                                goals(.85, .80, .75, .08, .80, 1.6), held_out=is_held_out)
+IN_DISTRIBUTION = Condition(
+    "in distribution", TEST_SEED, in_distribution_scene, goals(0.95, 0.92, 0.90, 0.03, 0.90, 1.4)
+)
+OUT_OF_DISTRIBUTION = Condition(
+    "held-out pairs, shapes, lights",
+    OUT_OF_DISTRIBUTION_SEED,
+    out_of_distribution_scene,
+    goals(0.85, 0.80, 0.75, 0.08, 0.80, 1.6),
+    held_out=is_held_out,
+)
 CONDITIONS: Dict[str, Tuple[Condition, ...]] = {  # of the command's --condition
-    "both": (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION), "in": (IN_DISTRIBUTION,), "out": (OUT_OF_DISTRIBUTION,)}
+    "both": (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION),
+    "in": (IN_DISTRIBUTION,),
+    "out": (OUT_OF_DISTRIBUTION,),
+}

@@ -14,7 +14,7 @@ from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
 
 PER_SCENE = 2  # ambiguous instructions, and as many clear ones
-SLIP_RATE = .05  # of instructions with a misspelt word, and of those with words that mean nothing around them
+SLIP_RATE = 0.05  # of instructions with a misspelt word, and of those with words that mean nothing around them
 Pool = Dict[str, List[Tuple[Reference, Tuple[int, ...]]]]  # by kind of expression
 
 
@@ -32,8 +32,12 @@ class Instruction:
     held_out: bool = False
 
 
-def instructions(objects: Sequence[SceneObject], size: ImageSize, rng: np.random.Generator,
-                 held_out: Optional[Callable[[SceneObject], bool]] = None) -> List[Instruction]:
+def instructions(
+    objects: Sequence[SceneObject],
+    size: ImageSize,
+    rng: np.random.Generator,
+    held_out: Optional[Callable[[SceneObject], bool]] = None,
+) -> List[Instruction]:
     """Up to two ambiguous instructions (that words can settle), two clear ones and one for what is not there; the same
     for the same scene and generator. held_out: what instructions are to be about where the scene allows it."""
     new = {i for i, item in enumerate(objects) if held_out is not None and held_out(item)}
@@ -48,8 +52,14 @@ def instructions(objects: Sequence[SceneObject], size: ImageSize, rng: np.random
     return found
 
 
-def _drawn(truth: str, pools: Tuple[Pool, Pool], objects: Sequence[SceneObject], size: ImageSize,
-           rng: np.random.Generator, new: Set[int]) -> List[Instruction]:
+def _drawn(
+    truth: str,
+    pools: Tuple[Pool, Pool],
+    objects: Sequence[SceneObject],
+    size: ImageSize,
+    rng: np.random.Generator,
+    new: Set[int],
+) -> List[Instruction]:
     """Of different kinds, which are drawn as often as people use them; from the first pool as long as it has any."""
     found: List[Instruction] = []
     for pool in pools:
@@ -73,8 +83,9 @@ def _words(reference: Reference, rng: np.random.Generator) -> str:
     return language.instruction(reference, rng, typo_rate=SLIP_RATE, chatter_rate=SLIP_RATE)
 
 
-def person_for(said: Instruction, objects: Sequence[SceneObject], size: ImageSize,
-               rng: np.random.Generator) -> SimulatedPerson:
+def person_for(
+    said: Instruction, objects: Sequence[SceneObject], size: ImageSize, rng: np.random.Generator
+) -> SimulatedPerson:
     """The person behind an instruction. Who said "the green banana" takes "left or right?" to be about green bananas,
     so an ambiguous instruction's person thinks of nothing else."""
     return SimulatedPerson(objects, said.target, rng, size, said.matches if said.truth == "ambiguous" else None)

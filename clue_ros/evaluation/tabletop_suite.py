@@ -45,8 +45,16 @@ IN_SCOPE = ("success_ambiguous", "asked_clear", "absent_recognised", "questions_
 class TabletopSuite:
     name, title = "tabletop", "Rendered tabletops"
 
-    def __init__(self, subject: Subject, scenes: int = SCENES, *, threshold: Optional[float] = None,
-                 max_questions: int = 3, conditions: Sequence[Condition] = CONDITIONS["both"], processes: int = 1):
+    def __init__(
+        self,
+        subject: Subject,
+        scenes: int = SCENES,
+        *,
+        threshold: Optional[float] = None,
+        max_questions: int = 3,
+        conditions: Sequence[Condition] = CONDITIONS["both"],
+        processes: int = 1,
+    ):
         """processes: share the scenes among so many, each with its own model; the rows are those of one process but for
         the last digits of P(ambiguous), which depend on how many threads a process has."""
         self._subject, self._scenes, self._conditions = subject, scenes, tuple(conditions)
@@ -55,17 +63,27 @@ class TabletopSuite:
         self._renderers = {c.name: _Renderers(c) for c in self._conditions}
 
     def about(self) -> Dict[str, Any]:
-        return {"suite": self.name, **self._subject.about(), "scenes": self._scenes, "threshold": self._own_threshold,
-                "max_questions": self._max_questions, "slip_rate": SLIP_RATE,
-                "conditions": {c.name: c.seed for c in self._conditions}}
+        return {
+            "suite": self.name,
+            **self._subject.about(),
+            "scenes": self._scenes,
+            "threshold": self._own_threshold,
+            "max_questions": self._max_questions,
+            "slip_rate": SLIP_RATE,
+            "conditions": {c.name: c.seed for c in self._conditions},
+        }
 
     def total(self) -> int:
         return self._scenes * len(self._conditions)
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
         """One item a scene, the conditions in turn."""
-        todo = [(column, number) for number in range(self._scenes) for column in range(len(self._conditions))
-                if self._key(column, number) not in done]
+        todo = [
+            (column, number)
+            for number in range(self._scenes)
+            for column in range(len(self._conditions))
+            if self._key(column, number) not in done
+        ]
         try:
             if self._processes == 1 or len(todo) < 2:
                 yield from (self._judge(*item) for item in todo)
@@ -92,17 +110,37 @@ class TabletopSuite:
         for n, said in enumerate(drawn):
             person = person_for(said, view.objects, size, np.random.default_rng([condition.seed, number, 2, n]))
             boxes = () if said.target is None else (view.objects[said.target].box,)
-            row, result = interaction.play(self._subject.grounder, seen, said.text, said.truth, boxes, person,
-                                           max_questions=self._max_questions, threshold=self._own_threshold)
-            row = {"image": key, "condition": condition.name, "type": said.kind, **row,
-                   "ambiguous": said.truth == "ambiguous", "held_out": said.held_out, "guess_iou": None}
+            row, result = interaction.play(
+                self._subject.grounder,
+                seen,
+                said.text,
+                said.truth,
+                boxes,
+                person,
+                max_questions=self._max_questions,
+                threshold=self._own_threshold,
+            )
+            row = {
+                "image": key,
+                "condition": condition.name,
+                "type": said.kind,
+                **row,
+                "ambiguous": said.truth == "ambiguous",
+                "held_out": said.held_out,
+                "guess_iou": None,
+            }
             if said.truth == "clear":
                 row["guess_iou"] = self._guess(seen, said.text, boxes[0], result)
             rows.append(row)
             pictures.append((row, result))
         row, result = next((p for p in pictures if not p[0]["success"]), pictures[number % len(pictures)])
-        return Judged(key, rows, interaction.caption(row), row["success"],
-                      lambda: picture_of(view.rgb, result, f"{key}, {row['truth']}"))
+        return Judged(
+            key,
+            rows,
+            interaction.caption(row),
+            row["success"],
+            lambda: picture_of(view.rgb, result, f"{key}, {row['truth']}"),
+        )
 
     def _guess(self, seen: Any, text: str, box: Box, result) -> float:
         """IoU of the box that is given when nothing may be asked; the same as the dialogue's if nothing was."""
@@ -134,41 +172,66 @@ class TabletopSuite:
             measures += self._measures(own, condition)
             read = [r for r in own if r["probability"] is not None]
             _, told, drawn = detector_report(read, self._own_threshold)
-            shown = [_further(own, condition), _by_kind(own), _by_novelty(own), interaction.questions_table(own),
-                     interaction.outcomes_table(own), *told]
+            shown = [
+                _further(own, condition),
+                _by_kind(own),
+                _by_novelty(own),
+                interaction.questions_table(own),
+                interaction.outcomes_table(own),
+                *told,
+            ]
             tables += [replace(t, title=f"{t.title}, {condition.name}") if several else t for t in shown]
             for curve in drawn:
                 detector.setdefault(curve.name, []).append((condition.name, curve))
             curve = interaction.iou_curve(own)
-            boxes.append(replace(curve, name=f"{curve.name}-{condition.slug}",
-                                 title=f"{curve.title}, {condition.name}") if several else curve)
+            boxes.append(
+                replace(curve, name=f"{curve.name}-{condition.slug}", title=f"{curve.title}, {condition.name}")
+                if several
+                else curve
+            )
         unknown = sum(r["outcome"] == "unknown_words" for r in rows)
         notes = (f"{unknown} instructions held words that the model does not know",) if unknown else ()
-        return Results(self.name, "Rendered tabletops, test seeds", {}, tuple(measures),
-                       tuple(t for t in tables if t.rows), (*(together(c) for c in detector.values()), *boxes), notes,
-                       explanation=EXPLANATION.format(questions=self._max_questions))
+        return Results(
+            self.name,
+            "Rendered tabletops, test seeds",
+            {},
+            tuple(measures),
+            tuple(t for t in tables if t.rows),
+            (*(together(c) for c in detector.values()), *boxes),
+            notes,
+            explanation=EXPLANATION.format(questions=self._max_questions),
+        )
 
     def _measures(self, rows: Sequence[Row], condition: Condition) -> List[Measure]:
         groups, goals = [r["image"] for r in rows], condition.goals
         said = [bool(r["said_ambiguous"]) for r in rows]
-        figures = [("ambiguity_f1", "ambiguity F1", f1_estimate(said, [r["ambiguous"] for r in rows], groups)),
-                   ("clear_acc_at_50", "unambiguous expression, Acc@0.5",
-                    mean([None if r["guess_iou"] is None else r["guess_iou"] >= .5 for r in rows], groups))]
-        first = [Measure(name, label, e, "share", *goals.get(name, (None, False)), condition.name)
-                 for name, label, e in figures]
+        figures = [
+            ("ambiguity_f1", "ambiguity F1", f1_estimate(said, [r["ambiguous"] for r in rows], groups)),
+            (
+                "clear_acc_at_50",
+                "unambiguous expression, Acc@0.5",
+                mean([None if r["guess_iou"] is None else r["guess_iou"] >= 0.5 for r in rows], groups),
+            ),
+        ]
+        first = [
+            Measure(name, label, e, "share", *goals.get(name, (None, False)), condition.name)
+            for name, label, e in figures
+        ]
         return first + interaction.measures(rows, IN_SCOPE, condition.name, goals)
 
 
 def _terms(rows: Sequence[Row]) -> Dict[str, Any]:
     clear = [r.get("guess_iou") for r in rows]
-    return {**{f"ambiguity {k}": v for k, v in terms(rows).items()},
-            "clear, Acc@0.5": ([float(v is not None and v >= .5) for v in clear],
-                               [float(v is not None) for v in clear]),
-            **interaction.terms(rows)}
+    return {
+        **{f"ambiguity {k}": v for k, v in terms(rows).items()},
+        "clear, Acc@0.5": ([float(v is not None and v >= 0.5) for v in clear], [float(v is not None) for v in clear]),
+        **interaction.terms(rows),
+    }
 
 
-def _suite_of(load: Callable[[], Subject], scenes: int, threshold: float, max_questions: int,
-              conditions: Sequence[Condition]) -> TabletopSuite:
+def _suite_of(
+    load: Callable[[], Subject], scenes: int, threshold: float, max_questions: int, conditions: Sequence[Condition]
+) -> TabletopSuite:
     """The same suite in another process."""
     return TabletopSuite(load(), scenes, threshold=threshold, max_questions=max_questions, conditions=conditions)
 
@@ -213,8 +276,11 @@ def _by_kind(rows: Sequence[Row]) -> Table:
 def _by_novelty(rows: Sequence[Row]) -> Table:
     """Empty where nothing is held out."""
     told = [r for r in rows if r["truth"] != "absent"] if any(r["held_out"] for r in rows) else []
-    return _split(told, "Held-out object, or only its surroundings",
-                  lambda r: (r["truth"], "held-out object" if r["held_out"] else "known object"))
+    return _split(
+        told,
+        "Held-out object, or only its surroundings",
+        lambda r: (r["truth"], "held-out object" if r["held_out"] else "known object"),
+    )
 
 
 def _split(rows: Sequence[Row], title: str, key: Callable[[Row], Tuple[str, str]]) -> Table:
@@ -222,7 +288,14 @@ def _split(rows: Sequence[Row], title: str, key: Callable[[Row], Tuple[str, str]
     for truth, kind in sorted({key(r) for r in rows}):
         own = [r for r in rows if key(r) == (truth, kind)]
         groups = [r["image"] for r in own]
-        given = mean([None if r["guess_iou"] is None else r["guess_iou"] >= .5 for r in own], groups)
-        lines.append((f"{truth}: {kind}", len(own), mean([r["success"] for r in own], groups),
-                      mean([bool(r["asked"]) for r in own], groups), given))
+        given = mean([None if r["guess_iou"] is None else r["guess_iou"] >= 0.5 for r in own], groups)
+        lines.append(
+            (
+                f"{truth}: {kind}",
+                len(own),
+                mean([r["success"] for r in own], groups),
+                mean([bool(r["asked"]) for r in own], groups),
+                given,
+            )
+        )
     return Table(title, ("type", "count", "success", "asked", "Acc@0.5 without asking"), tuple(lines), "rate")

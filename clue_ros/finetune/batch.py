@@ -85,8 +85,16 @@ class Collator:
         width = max(len(ids) for ids, *_ in rows)
         pad = lambda values, fill: torch.tensor([list(v) + [fill] * (width - len(v)) for v in values])  # noqa: E731
         ids, prefix, targets, read, labels = zip(*rows)
-        return Batch([s or Seen(image, grey) for s, image in zip(seen, first)], torch.tensor(places), pad(ids, 0),
-                     torch.tensor(prefix), pad(targets, IGNORE), pad(read, False), torch.tensor(labels), noise)
+        return Batch(
+            [s or Seen(image, grey) for s, image in zip(seen, first)],
+            torch.tensor(places),
+            pad(ids, 0),
+            torch.tensor(prefix),
+            pad(targets, IGNORE),
+            pad(read, False),
+            torch.tensor(labels),
+            noise,
+        )
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -129,8 +137,16 @@ class Step:
     state: Dict[str, int]
 
 
-def steps(stream: ExampleStream, collator: Collator, start: int, seed: int, passes: int, per_device: int, rank: int,
-          world: int) -> Iterator[Step]:
+def steps(
+    stream: ExampleStream,
+    collator: Collator,
+    start: int,
+    seed: int,
+    passes: int,
+    per_device: int,
+    rank: int,
+    world: int,
+) -> Iterator[Step]:
     """Endless steps from step number `start`; the next one is made ready in a thread while one is used.
 
     Of each pass's per_device · world examples a process takes a run of neighbours: pairs of one image stay together, so
@@ -142,7 +158,7 @@ def steps(stream: ExampleStream, collator: Collator, start: int, seed: int, pass
         batches = []
         for n in range(passes):
             shared = list(islice(examples, per_device * world))
-            own = shared[rank * per_device:(rank + 1) * per_device]
+            own = shared[rank * per_device : (rank + 1) * per_device]
             noise = draw(seed, number, n, rank), draw(seed, number, n)
             batches.append(collator(own, noise))
         return Step(batches, stream.state())
@@ -159,7 +175,7 @@ def steps(stream: ExampleStream, collator: Collator, start: int, seed: int, pass
 def chunks(examples: Sequence[Example], collator: Collator, size: int) -> Iterator[Tuple[Sequence[Example], Batch]]:
     """A fixed list of examples as (examples, batch)."""
     for start in range(0, len(examples), size):
-        part = examples[start:start + size]
+        part = examples[start : start + size]
         yield part, collator(part)
 
 

@@ -61,8 +61,11 @@ def save(folder: Path, objective: Objective, optimizer: torch.optim.Optimizer, s
     partial = folder / f"{target.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     save_weights(objective, partial)
-    flat = {f"{index}/{key}": value.detach().cpu().contiguous()
-            for index, values in optimizer.state_dict()["state"].items() for key, value in values.items()}
+    flat = {
+        f"{index}/{key}": value.detach().cpu().contiguous()
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
     save_file(flat, str(partial / "optimizer.safetensors"))
     (partial / "state.json").write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
@@ -109,8 +112,10 @@ def check_same_run(state: Dict, about: Dict, folder: Path) -> None:
     old, new = _flat(state["about"]), _flat(about)
     differing = [f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
     if differing:
-        raise FinetuneError(f"{folder} holds a run with other settings ({'; '.join(differing[:4])}): give the same "
-                            "ones to go on, or delete the folder to start anew")
+        raise FinetuneError(
+            f"{folder} holds a run with other settings ({'; '.join(differing[:4])}): give the same "
+            "ones to go on, or delete the folder to start anew"
+        )
 
 
 def _flat(values: Dict, where: str = "") -> Dict:

@@ -33,10 +33,17 @@ def examples_of(sample: Sample, settings: AnyTask) -> List[Example]:
     labels = state_labels(sample)
     if isinstance(settings, DetectorTask):
         expression = check_expression(sample.expression)
-        return [Example(sample.image, build_prefix(settings.prefix, expression, sample.turns[:turn], sample.size), None,
-                        ambiguous, turn)
-                for turn, ambiguous in enumerate(labels)
-                if ambiguous is not None and (turn == 0 or settings.states == "all")]
+        return [
+            Example(
+                sample.image,
+                build_prefix(settings.prefix, expression, sample.turns[:turn], sample.size),
+                None,
+                ambiguous,
+                turn,
+            )
+            for turn, ambiguous in enumerate(labels)
+            if ambiguous is not None and (turn == 0 or settings.states == "all")
+        ]
     suffixes = {p.turn: p for p in revealing_pairs(sample)}
     if isinstance(settings, DialogueTask):
         return [Example(sample.image, p.prefix, p.suffix, None, p.turn) for p in suffixes.values()]
@@ -46,8 +53,11 @@ def examples_of(sample: Sample, settings: AnyTask) -> List[Example]:
         known = ambiguous if turn == 0 or settings.states == "all" else None
         if pair is None and known is None:
             continue
-        prefix = pair.prefix if pair else build_prefix(CLARIFY, check_expression(sample.expression),
-                                                       sample.turns[:turn], sample.size)
+        prefix = (
+            pair.prefix
+            if pair
+            else build_prefix(CLARIFY, check_expression(sample.expression), sample.turns[:turn], sample.size)
+        )
         found.append(Example(sample.image, prefix, pair.suffix if pair else None, known, turn))
     return found
 
@@ -84,11 +94,13 @@ def choose_splits(source: Source, settings: AnyTask) -> Splits:
     if len(source.splits) <= 1:
         return Splits("train", "valid", "test", settings.fractions)
     train, valid, test = (name if name in source.splits else "" for name in wanted)
-    needed = [("train_split", wanted[0], train), ("valid_split", wanted[1], valid)][:2 if settings.validation else 1]
+    needed = [("train_split", wanted[0], train), ("valid_split", wanted[1], valid)][: 2 if settings.validation else 1]
     missing = [f"{key} '{name}'" for key, name, found in needed if not found]
     if missing:
-        raise FinetuneError(f"the data set has no {' and no '.join(missing)}; it has {', '.join(source.splits)}: name "
-                            "them in the recipe (validation: 0 does without)")
+        raise FinetuneError(
+            f"the data set has no {' and no '.join(missing)}; it has {', '.join(source.splits)}: name "
+            "them in the recipe (validation: 0 does without)"
+        )
     return Splits(train, valid, test, None)
 
 
@@ -99,8 +111,9 @@ class ExampleStream:
     def __init__(self, source: Source, split: str, settings: AnyTask, fractions=None, resume: Optional[Dict] = None):
         resume = dict(resume or {})
         self._skip, self._settings = int(resume.pop("example", 0)), settings
-        self._stream = SampleStream(source, split, buffer=settings.shuffle, seed=settings.seed, repeat=True,
-                                    fractions=fractions, resume=resume)
+        self._stream = SampleStream(
+            source, split, buffer=settings.shuffle, seed=settings.seed, repeat=True, fractions=fractions, resume=resume
+        )
         self._state = {**self._stream.state(), "example": self._skip}
 
     @property
@@ -123,8 +136,10 @@ class ExampleStream:
                     yield example
             self._skip = 0
             if before["epoch"] > last + 1:
-                raise MissingDataError("no sample of this data set has what the task learns from: a dialogue needs "
-                                       "questions or boxes, a detector labels (ambiguous or clear) or dialogues")
+                raise MissingDataError(
+                    "no sample of this data set has what the task learns from: a dialogue needs "
+                    "questions or boxes, a detector labels (ambiguous or clear) or dialogues"
+                )
 
 
 def fixed_examples(source: Source, split: str, settings: AnyTask, fractions, count: int) -> List[Example]:

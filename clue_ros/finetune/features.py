@@ -92,8 +92,9 @@ class FrozenVision:
 def fingerprint(model) -> str:
     """16 hexadecimal digits that differ between towers: of the configuration and of two of the weights."""
     tower = model.model.vision_tower
-    digest = hashlib.blake2b(json.dumps(model.config.vision_config.to_dict(), sort_keys=True, default=str).encode(),
-                             digest_size=8)
+    digest = hashlib.blake2b(
+        json.dumps(model.config.vision_config.to_dict(), sort_keys=True, default=str).encode(), digest_size=8
+    )
     for weight in (tower.embeddings.patch_embedding.weight, tower.encoder.layers[-1].mlp.fc2.weight):
         digest.update(weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -53,10 +53,20 @@ class Sizes:
             # The class fills in what the file leaves to defaults.
             config = PaliGemmaConfig.from_dict(check_config(file))
             text, vision = config.text_config, config.vision_config
-            return cls(text.hidden_size, text.intermediate_size, text.num_hidden_layers, text.num_attention_heads,
-                       text.num_key_value_heads, text.head_dim, text.vocab_size, vision.hidden_size,
-                       vision.num_hidden_layers, vision.intermediate_size,
-                       (vision.image_size // vision.patch_size) ** 2, vision.patch_size)
+            return cls(
+                text.hidden_size,
+                text.intermediate_size,
+                text.num_hidden_layers,
+                text.num_attention_heads,
+                text.num_key_value_heads,
+                text.head_dim,
+                text.vocab_size,
+                vision.hidden_size,
+                vision.num_hidden_layers,
+                vision.intermediate_size,
+                (vision.image_size // vision.patch_size) ** 2,
+                vision.patch_size,
+            )
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelLoadError(f"{file} is no configuration of a PaliGemma model: {error}") from error
 
@@ -64,8 +74,15 @@ class Sizes:
     def projections(self) -> Dict[str, Tuple[int, int]]:
         """(inputs, outputs) of a layer's matrices."""
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        return {"q": (self.width, q), "k": (self.width, kv), "v": (self.width, kv), "o": (q, self.width),
-                "gate": (self.width, self.mlp), "up": (self.width, self.mlp), "down": (self.mlp, self.width)}
+        return {
+            "q": (self.width, q),
+            "k": (self.width, kv),
+            "v": (self.width, kv),
+            "o": (q, self.width),
+            "gate": (self.width, self.mlp),
+            "up": (self.width, self.mlp),
+            "down": (self.mlp, self.width),
+        }
 
     @property
     def weights(self) -> int:
@@ -73,7 +90,7 @@ class Sizes:
         layer = sum(a * b for a, b in self.projections.values())
         w = self.vision_width
         tower = self.vision_layers * (4 * w * w + 2 * w * self.vision_mlp)
-        tower += (3 * self.patch ** 2 + self.image_tokens) * w
+        tower += (3 * self.patch**2 + self.image_tokens) * w
         return self.layers * layer + self.vocabulary * self.width + tower + w * self.width
 
 
@@ -103,13 +120,15 @@ def estimate(base: Path, settings: AnyTask, lora: LoraSettings) -> List[Tuple[st
     if not settings.checkpointing:
         kept = inside * len(adapted)
     answers = TARGETS if not isinstance(settings, DetectorTask) else 0 if plan.tap is not None else 1
-    parts = [("frozen weights", sizes.weights * number),
-             ("adapter with gradient and AdamW", lora_weights(sizes, plan, lora.r) * TRAINED),
-             ("layers' inputs, for the backward pass" if settings.checkpointing else "insides of all layers", kept),
-             ("insides of the layer at work", inside),
-             ("logits", 4 * 4 * settings.per_device * answers * sizes.vocabulary),
-             ("vision features", settings.per_device * sizes.image_tokens * (sizes.width + 4 * sizes.vision_width) * 4),
-             ("framework", FRAMEWORK)]
+    parts = [
+        ("frozen weights", sizes.weights * number),
+        ("adapter with gradient and AdamW", lora_weights(sizes, plan, lora.r) * TRAINED),
+        ("layers' inputs, for the backward pass" if settings.checkpointing else "insides of all layers", kept),
+        ("insides of the layer at work", inside),
+        ("logits", 4 * 4 * settings.per_device * answers * sizes.vocabulary),
+        ("vision features", settings.per_device * sizes.image_tokens * (sizes.width + 4 * sizes.vision_width) * 4),
+        ("framework", FRAMEWORK),
+    ]
     return [*parts, ("total", sum(size for _, size in parts))]
 
 
@@ -125,9 +144,9 @@ def operations(base: Path, settings: AnyTask) -> float:
     plan = Plan.of(settings, ClueSettings.load(base, sizes.layers), sizes.layers)
     rows = sizes.image_tokens + TEXT
     stop = sizes.layers if plan.stop is None else plan.stop
-    layer = 2 * rows * sum(a * b for a, b in sizes.projections.values()) + 4 * rows ** 2 * sizes.heads * sizes.head_dim
+    layer = 2 * rows * sum(a * b for a, b in sizes.projections.values()) + 4 * rows**2 * sizes.heads * sizes.head_dim
     w, patches = sizes.vision_width, sizes.image_tokens
-    tower = sizes.vision_layers * (2 * patches * (4 * w * w + 2 * w * sizes.vision_mlp) + 4 * patches ** 2 * w)
+    tower = sizes.vision_layers * (2 * patches * (4 * w * w + 2 * w * sizes.vision_mlp) + 4 * patches**2 * w)
     adapted = len([n for n in plan.layers if n < stop])
     backward = adapted * (2 if settings.checkpointing else 1)
     return float(tower + (stop + backward) * layer)

@@ -164,4 +164,4 @@ class Objective(nn.Module):
         if maps.requires_grad:
             maps.register_hook(lambda gradient: gradient * processes)
         every, known = others
-        return torch.cat([every[:here.start], maps, every[here.stop:]]), known, here
+        return torch.cat([every[: here.start], maps, every[here.stop :]]), known, here

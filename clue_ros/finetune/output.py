@@ -31,8 +31,10 @@ def check_output(base: Path, output: Path) -> None:
         if there.is_symlink() and there.resolve() == file.resolve():
             continue
         if not there.is_file() or there.stat().st_size != file.stat().st_size:
-            raise FinetuneError(f"{output} already holds a model that is not built on {base} ({file.name} differs): "
-                                "choose another output folder, or the same base")
+            raise FinetuneError(
+                f"{output} already holds a model that is not built on {base} ({file.name} differs): "
+                "choose another output folder, or the same base"
+            )
 
 
 def base_files(base: Path) -> list:
@@ -63,8 +65,9 @@ def place_base(base: Path, output: Path, copy: bool = False) -> None:
             shutil.copytree(folder, output / "adapters" / folder.name)
 
 
-def write_model(objective: Objective, tokenizer, base: Path, output: Path, threshold: Optional[float], copy: bool,
-                new_words: bool) -> Path:
+def write_model(
+    objective: Objective, tokenizer, base: Path, output: Path, threshold: Optional[float], copy: bool, new_words: bool
+) -> Path:
     """Write what was trained as a complete model directory (vlm/settings.py).
 
     threshold: P(ambiguous) from which the robot asks, None for 0.5. A detector run keeps the dialogue adapter that is
@@ -84,20 +87,34 @@ def write_model(objective: Objective, tokenizer, base: Path, output: Path, thres
         clue = replace(clue, dialogue_adapter="dialogue")
         if not _has_detector(output, clue, tokenizer):
             # Until a detector is trained the dialogue adapter itself says when it would ask, at the price of a pass.
-            clue = replace(clue, detector="autoregressive", detector_depth="half", detector_adapter="",
-                           gate=SPEECH_ALONE)
+            clue = replace(
+                clue, detector="autoregressive", detector_depth="half", detector_adapter="", gate=SPEECH_ALONE
+            )
     else:
-        clue = replace(clue, threshold=.5 if threshold is None else round(threshold, 3), gate=(),
-                       dialogue_adapter="dialogue")
+        clue = replace(
+            clue, threshold=0.5 if threshold is None else round(threshold, 3), gate=(), dialogue_adapter="dialogue"
+        )
         if isinstance(settings, DetectorTask):
             tap = clue.tap_layer if settings.tap < 0 else settings.tap
-            clue = replace(clue, detector=settings.reading, detector_prefix=settings.prefix, tap_layer=tap,
-                           detector_depth=settings.depth, detector_adapter="detector")
+            clue = replace(
+                clue,
+                detector=settings.reading,
+                detector_prefix=settings.prefix,
+                tap_layer=tap,
+                detector_depth=settings.depth,
+                detector_adapter="detector",
+            )
             if settings.reading != "cnn":
                 (output / CNN_FILE).unlink(missing_ok=True)
         else:
-            clue = replace(clue, detector="joint", tap_layer=plan.tap, detector_prefix="detect", detector_depth="half",
-                           detector_adapter="")
+            clue = replace(
+                clue,
+                detector="joint",
+                tap_layer=plan.tap,
+                detector_prefix="detect",
+                detector_depth="half",
+                detector_adapter="",
+            )
             shutil.rmtree(output / "adapters" / "detector", ignore_errors=True)
     clue.save(output)
     return output

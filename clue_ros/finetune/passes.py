@@ -73,15 +73,16 @@ def attention_mask(prefix: torch.Tensor, count: int, length: int, blind: bool) -
     return ((place[None, None] < shared[:, None, None]) | (place[None, None] <= place[None, :, None]))[:, None]
 
 
-def layer_map(language, layer: int, hidden: torch.Tensor, positions: torch.Tensor, rows: torch.Tensor,
-              count: int) -> torch.Tensor:
+def layer_map(
+    language, layer: int, hidden: torch.Tensor, positions: torch.Tensor, rows: torch.Tensor, count: int
+) -> torch.Tensor:
     """float32[B,g,g] in [0, 1] of a layer whose input is `hidden`; rows: bool[B,T] of the text. The softmax stays in
     float32 under mixed precision too: min-max would amplify bfloat16's rounding."""
     queries = text_queries(language, layer, hidden[:, count:], positions[:, count:])
     keys = image_keys(language, layer, hidden[:, :count], positions[:, :count])
     with torch.autocast(hidden.device.type, enabled=False):
         scores = attention_scores(language.layers[layer].self_attn, queries, keys)
-        grid = int(round(count ** .5))
+        grid = int(round(count**0.5))
         return to_map(attention_vector(scores, rows), grid, grid)
 
 
@@ -103,8 +104,9 @@ class _One:
         self.layers, self.rotary_emb = [language.layers[index]], language.rotary_emb
 
 
-def _layer(language, index: int, hidden: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor,
-           route: Route) -> torch.Tensor:
+def _layer(
+    language, index: int, hidden: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, route: Route
+) -> torch.Tensor:
     one = _One(language, index)
 
     def run(state: torch.Tensor) -> torch.Tensor:

@@ -50,7 +50,7 @@ class TaskSettings:
     checkpointing: bool = True
     start_from: str = ""
     shuffle: int = 10000
-    fractions: Tuple[float, ...] = (.7, .15, .15)
+    fractions: Tuple[float, ...] = (0.7, 0.15, 0.15)
     train_split: str = "train"
     valid_split: str = "valid"
     test_split: str = "test"
@@ -90,7 +90,7 @@ class JointTask(TaskSettings):
     """One adapter that speaks, and the CNN on the map of layer `tap` of the same pass. ambiguity_weight: its loss's."""
 
     cnn_lr: float = 1e-4
-    ambiguity_weight: float = .5
+    ambiguity_weight: float = 0.5
     tap: int = -1
     states: str = "all"
 
@@ -138,8 +138,10 @@ def passes_a_step(settings: AnyTask, processes: int) -> int:
     """How many passes a process makes for one optimiser step. Raises FinetuneError if the batch does not divide."""
     each = settings.per_device * processes
     if settings.batch % each:
-        raise FinetuneError(f"batch {settings.batch} cannot be shared out among {processes} processes with per_device "
-                            f"{settings.per_device}: choose a multiple of {each} as batch, or another per_device")
+        raise FinetuneError(
+            f"batch {settings.batch} cannot be shared out among {processes} processes with per_device "
+            f"{settings.per_device}: choose a multiple of {each} as batch, or another per_device"
+        )
     return settings.batch // each
 
 

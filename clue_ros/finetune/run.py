@@ -1,8 +1,8 @@
 """From a base directory, a data set and a recipe to a model directory. Start reading here.
 
-    base ── load_directory ──> Objective (frozen model, new adapter, CNN) ─┐
-    data ── ExampleStream ───> steps of batches, decoded ahead             ├─> Trainer ─> best weights ─> output
-    recipe ── read_config ───> settings of the task                       ─┘
+base ── load_directory ──> Objective (frozen model, new adapter, CNN) ─┐
+data ── ExampleStream ───> steps of batches, decoded ahead             ├─> Trainer ─> best weights ─> output
+recipe ── read_config ───> settings of the task                       ─┘
 """
 
 from __future__ import annotations
@@ -77,9 +77,14 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
                 report = _finish(trainer, order, tokenizer, new_words, source, splits, validation) if done else None
         finally:
             trainer.collator.close()
-    return {"done": done, "interrupted": trainer.interrupted and not done, "step": trainer.step,
-            "output": str(order.output), "report": report,
-            "problems": stream.problems.total + trainer.collator.problems.total}
+    return {
+        "done": done,
+        "interrupted": trainer.interrupted and not done,
+        "step": trainer.step,
+        "output": str(order.output),
+        "report": report,
+        "problems": stream.problems.total + trainer.collator.problems.total,
+    }
 
 
 def make_accelerator(order: Order, folder: Path):
@@ -98,8 +103,10 @@ def build(order: Order, folder: Path, accelerator, source: Source):
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     model, tokenizer, clue, _ = load_directory(order.base, "cpu", Precision(dtype, dtype))
     if isinstance(settings, DialogueTask) and clue.detector == "joint":
-        raise FinetuneError(f"{order.base} is a one-pass model: its detector reads the dialogue adapter's own "
-                            "attention and would not fit another one; run the task joint, or start from the base checkpoint")
+        raise FinetuneError(
+            f"{order.base} is a one-pass model: its detector reads the dialogue adapter's own "
+            "attention and would not fit another one; run the task joint, or start from the base checkpoint"
+        )
     tokenizer, renamed = name_spare_tokens(tokenizer)
     _check_tap(settings, model, order)
     torch.manual_seed(seed_of(settings))  # the new adapter and the CNN start alike in every process
@@ -109,12 +116,24 @@ def build(order: Order, folder: Path, accelerator, source: Source):
     tokens = PromptTokens(tokenizer, clue, model.config.image_token_id, model.lm_head.weight.shape[0], "cpu")
     cache = FeatureCache(settings.feature_cache, model, dtype, settings.feature_cache_gb * GIGABYTE)
     collator = Collator(tokens, side, settings.length, cache, settings.workers)
-    about = {"task": order.task, "base": str(Path(order.base).resolve()), "data": source.name,
-             "images": [str(Path(r.folder).resolve()) for r in source.roots],
-             "settings": fixed_settings(settings, order.lora)}
+    about = {
+        "task": order.task,
+        "base": str(Path(order.base).resolve()),
+        "data": source.name,
+        "images": [str(Path(r.folder).resolve()) for r in source.roots],
+        "settings": fixed_settings(settings, order.lora),
+    }
     with memory_guard("moving the model to the device"):
-        trainer = Trainer(accelerator, objective, FrozenVision(model, cache), collator, settings, folder, about,
-                          None if order.minutes is None else order.minutes * 60)
+        trainer = Trainer(
+            accelerator,
+            objective,
+            FrozenVision(model, cache),
+            collator,
+            settings,
+            folder,
+            about,
+            None if order.minutes is None else order.minutes * 60,
+        )
     return trainer, tokenizer, bool(renamed)
 
 
@@ -140,8 +159,9 @@ def _held_out(source: Source, splits: Splits, split: str, settings: AnyTask) -> 
     return fixed_examples(source, split, settings, splits.fractions, settings.validation)
 
 
-def _finish(trainer: Trainer, order: Order, tokenizer, new_words: bool, source: Source, splits: Splits,
-            validation: list) -> Dict:
+def _finish(
+    trainer: Trainer, order: Order, tokenizer, new_words: bool, source: Source, splits: Splits, validation: list
+) -> Dict:
     """Measure the best weights, write the model directory and report.json."""
     trainer.load_best()
     report: Dict = {}
@@ -150,9 +170,14 @@ def _finish(trainer: Trainer, order: Order, tokenizer, new_words: bool, source: 
         valid = trainer.measure(validation)
         threshold = valid.metrics.get("threshold")
         test = trainer.measure(_held_out(source, splits, splits.test, order.settings))
-        report = report_of(valid, test, .5 if threshold is None else threshold)
-    report.update(task=order.task, steps=trainer.step, processes=trainer.accelerator.num_processes, metric=trainer.metric,
-                  best=None if trainer.best != trainer.best else trainer.best)
+        report = report_of(valid, test, 0.5 if threshold is None else threshold)
+    report.update(
+        task=order.task,
+        steps=trainer.step,
+        processes=trainer.accelerator.num_processes,
+        metric=trainer.metric,
+        best=None if trainer.best != trainer.best else trainer.best,
+    )
     if trainer.accelerator.is_main_process:
         write_model(trainer.objective, tokenizer, order.base, order.output, threshold, order.copy_base, new_words)
         (trainer.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

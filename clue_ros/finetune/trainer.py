@@ -30,8 +30,17 @@ class Trainer:
     """One run in one folder. about: what a resumed run must share (settings, base, data); limit_s: seconds after which
     the run saves and stops, None for no limit."""
 
-    def __init__(self, accelerator, objective: Objective, vision: FrozenVision, collator: Collator, settings: AnyTask,
-                 folder: Path, about: Dict, limit_s: Optional[float] = None):
+    def __init__(
+        self,
+        accelerator,
+        objective: Objective,
+        vision: FrozenVision,
+        collator: Collator,
+        settings: AnyTask,
+        folder: Path,
+        about: Dict,
+        limit_s: Optional[float] = None,
+    ):
         self.accelerator, self.vision, self.collator = accelerator, vision, collator
         self.settings, self.folder, self.about = settings, Path(folder), about
         self._ends = None if limit_s is None else time.monotonic() + limit_s
@@ -63,13 +72,31 @@ class Trainer:
         from tqdm import tqdm
 
         last = min(self.settings.steps, until or self.settings.steps)
-        source = steps(stream, self.collator, self.step, self.settings.seed, self._passes, self.settings.per_device,
-                       self.accelerator.process_index, self.accelerator.num_processes)
+        source = steps(
+            stream,
+            self.collator,
+            self.step,
+            self.settings.seed,
+            self._passes,
+            self.settings.per_device,
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
         self.objective.train()
         stop, barren = False, 0
-        with _Signals() as signals, tqdm(total=self.settings.steps, initial=self.step, unit="step", mininterval=2,
-                                         desc="finetune", file=sys.stderr, dynamic_ncols=True,
-                                         disable=not self.accelerator.is_main_process) as bar:
+        with (
+            _Signals() as signals,
+            tqdm(
+                total=self.settings.steps,
+                initial=self.step,
+                unit="step",
+                mininterval=2,
+                desc="finetune",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                disable=not self.accelerator.is_main_process,
+            ) as bar,
+        ):
             while self.step < last and not stop:
                 step = next(source)
                 readings, stop = self._step(step, bool(signals.caught) or self._late())
@@ -90,9 +117,17 @@ class Trainer:
 
     def save(self) -> None:
         if self.accelerator.is_main_process and (self.folder / f"step-{self.step:06d}").is_dir() is False:
-            checkpoint.save(self.folder, self.objective, self.optimizer, {
-                "step": self.step, "place": self.place, "best": None if self.best != self.best else self.best,
-                "about": self.about})
+            checkpoint.save(
+                self.folder,
+                self.objective,
+                self.optimizer,
+                {
+                    "step": self.step,
+                    "place": self.place,
+                    "best": None if self.best != self.best else self.best,
+                    "about": self.about,
+                },
+            )
         self.accelerator.wait_for_everyone()
 
     def load_best(self) -> None:
@@ -125,8 +160,11 @@ class Trainer:
                 sums += self._pass(batch.to(self.accelerator.device), tokens, labels)
         for group, rate in zip(self.optimizer.param_groups, self._rates):
             group["lr"] = rate * linear(self.step, self.settings.steps, self.settings.warmup)
-        norm = float(self.accelerator.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]],
-                                                      self.settings.clip))
+        norm = float(
+            self.accelerator.clip_grad_norm_(
+                [p for g in self.optimizer.param_groups for p in g["params"]], self.settings.clip
+            )
+        )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if not counts[0] and not counts[1]:

@@ -31,8 +31,11 @@ class Held:
 
 def chosen_metric(settings: AnyTask) -> str:
     """The figure that makes a checkpoint the best. Raises FinetuneError for one that the task does not have."""
-    available = ["loss"] + ([] if isinstance(settings, DetectorTask) else ["token_accuracy"]) + (
-        [] if isinstance(settings, DialogueTask) else ["f1", "auc", "accuracy", "ambiguity_loss"])
+    available = (
+        ["loss"]
+        + ([] if isinstance(settings, DetectorTask) else ["token_accuracy"])
+        + ([] if isinstance(settings, DialogueTask) else ["f1", "auc", "accuracy", "ambiguity_loss"])
+    )
     name = settings.metric or ("f1" if isinstance(settings, DetectorTask) else "loss")
     if name not in available:
         raise FinetuneError(f"metric '{name}' is none of this task's: {', '.join(available)}")
@@ -47,8 +50,14 @@ def is_better(metric: str, new: float, old: float) -> bool:
 
 
 @torch.no_grad()
-def measure(accelerator, objective: Objective, vision: FrozenVision, collator: Collator, examples: Sequence[Example],
-            settings: AnyTask) -> Held:
+def measure(
+    accelerator,
+    objective: Objective,
+    vision: FrozenVision,
+    collator: Collator,
+    examples: Sequence[Example],
+    settings: AnyTask,
+) -> Held:
     """Run examples, shared out among the processes; every process gets the same figures."""
     objective.eval()
     rank, world = accelerator.process_index, accelerator.num_processes
@@ -59,8 +68,13 @@ def measure(accelerator, objective: Objective, vision: FrozenVision, collator: C
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
             out = objective(vision.features(batch), batch)
-        totals += torch.stack([out.language.double(), torch.tensor(float(batch.tokens), device=totals.device).double(),
-                               out.correct.double()])
+        totals += torch.stack(
+            [
+                out.language.double(),
+                torch.tensor(float(batch.tokens), device=totals.device).double(),
+                out.correct.double(),
+            ]
+        )
         odds.append(out.verdicts)
         labels.append(batch.labels)
     objective.train()
@@ -70,7 +84,7 @@ def measure(accelerator, objective: Objective, vision: FrozenVision, collator: C
     if odds:
         columns = torch.cat(odds), torch.cat(labels), place.to(accelerator.device)
         own = torch.stack([c.double() for c in columns], 1)
-        rows[:len(own)] = own
+        rows[: len(own)] = own
     rows = accelerator.gather(rows).cpu()
     rows = rows[(rows[:, 2] >= 0) & (rows[:, 1] >= 0) & ~rows[:, 0].isnan()]
     rows = rows[rows[:, 2].argsort()]
@@ -80,13 +94,17 @@ def measure(accelerator, objective: Objective, vision: FrozenVision, collator: C
 def _held(totals: List[float], rows: torch.Tensor, kinds: List[str], settings: AnyTask) -> Held:
     language, targets, right = totals
     metrics = {} if not targets else {"language_loss": language / targets, "token_accuracy": right / targets}
-    probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > .5
+    probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > 0.5
     if len(rows):
         metrics["ambiguity_loss"] = float(F.binary_cross_entropy_with_logits(rows[:, 0], rows[:, 1]))
         threshold, area = fitted_threshold(probability, label), area_under_curve(probability, label)
         at = rates_at(probability, label, threshold)
-        metrics.update(f1=at.f1 or 0.0, accuracy=at.accuracy or 0.0, auc=float("nan") if area is None else area,
-                       threshold=threshold)
+        metrics.update(
+            f1=at.f1 or 0.0,
+            accuracy=at.accuracy or 0.0,
+            auc=float("nan") if area is None else area,
+            threshold=threshold,
+        )
     weight = settings.ambiguity_weight if isinstance(settings, JointTask) else 1.0
     parts = [metrics["language_loss"]] if targets else []
     parts += [weight * metrics["ambiguity_loss"]] if len(rows) else []

@@ -1,9 +1,9 @@
 """sensor_msgs/CompressedImage to pixels: pure functions over anything that has its fields.
 
-`format` as compressed_image_transport writes it: "ENCODING; CODEC compressed PAYLOAD", as in "rgb8; jpeg compressed bgr8"
-or "bayer_rggb8; png compressed ". ENCODING is what the camera sent; PAYLOAD is what was given to OpenCV's encoder, and
-nothing where it was the camera's image itself. So a one-channel payload is a Bayer mosaic unless PAYLOAD says mono.
-Cameras with a codec of their own write the bare "jpeg" or "png".
+`format` as compressed_image_transport writes it: "ENCODING; CODEC compressed PAYLOAD", as in "rgb8; jpeg compressed
+bgr8" or "bayer_rggb8; png compressed ". ENCODING is what the camera sent; PAYLOAD is what was given to OpenCV's
+encoder, and nothing where it was the camera's image itself. So a one-channel payload is a Bayer mosaic unless PAYLOAD
+says mono. Cameras with a codec of their own write the bare "jpeg" or "png".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Format(NamedTuple):
 
 
 def parse_format(text: str) -> Format:
-    """"rgb8; jpeg compressed bgr8" -> Format("rgb8", "jpeg", "bgr8"); "jpeg" -> Format("", "jpeg", "")."""
+    """ "rgb8; jpeg compressed bgr8" -> Format("rgb8", "jpeg", "bgr8"); "jpeg" -> Format("", "jpeg", "")."""
     head, semicolon, tail = text.partition(";")
     encoding, words = (head.strip(), tail.split()) if semicolon else ("", head.split())
     codec = words[0].lower() if words else ""
@@ -49,7 +49,8 @@ def compressed_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = Non
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     if samples.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
         raise UnsupportedEncodingError(
-            f"compressed format {msg.format[:40]!r} holds {channels} channel(s) of {samples.dtype}: use 8 or 16 bits, grey or"
+            f"compressed format {msg.format[:40]!r} holds {channels} channel(s) of {samples.dtype}: use 8 or 16 "
+            "bits, grey or"
             " colour"
         )
     return samples_to_rgb(samples, _layout(named, channels), sample_bits, seen)

@@ -2,9 +2,9 @@
 
 `format` is "16UC1; compressedDepth png", "32FC1; compressedDepth png", "… rvl" or, from older transports,
 "…; compressedDepth" alone, which means png. The data begin with a header of 12 bytes (int32 kind, float32 a, float32 b;
-little-endian). 16UC1 holds millimetres as they are. 32FC1 is quantised by inverse depth: metres = a / (raw - b), 0 where
-nothing was measured. Source: compressed_depth_image_transport, codec.cpp. RVL: A. D. Wilson, Fast Lossless Depth Image
-Compression, ISS 2017.
+little-endian). 16UC1 holds millimetres as they are. 32FC1 is quantised by inverse depth: metres = a / (raw - b), 0
+where nothing was measured. Source: compressed_depth_image_transport, codec.cpp. RVL: A. D. Wilson, Fast Lossless Depth
+Image Compression, ISS 2017.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def compressed_depth(msg: Any) -> np.ndarray:
 
 
 def parse_depth_format(text: str) -> DepthFormat:
-    """"16UC1; compressedDepth png" -> DepthFormat("16UC1", "png").
+    """ "16UC1; compressedDepth png" -> DepthFormat("16UC1", "png").
 
     Raises:
         UnsupportedEncodingError: something else.
@@ -90,7 +90,9 @@ def _png(form: str, data: bytes) -> np.ndarray:
 
 
 def _rvl(form: str, data: bytes) -> np.ndarray:
-    """uint16[H, W]. The pixels are runs: how many zeros, how many others, and these as differences to the one before."""
+    """uint16[H, W]. The pixels are runs: how many zeros, how many others, and these as differences to the one
+    before.
+    """
     if len(data) < RVL_SIZE.size:
         raise ImageMessageError(f"the {form} image has no size: it was cut short")
     columns, rows = RVL_SIZE.unpack_from(data)

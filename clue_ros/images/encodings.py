@@ -66,9 +66,7 @@ SEMI_PLANAR: Dict[str, int] = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR
 SUPPORTED_ENCODINGS = (*LAYOUTS, *SEMI_PLANAR)
 
 
-def samples_to_rgb(
-    samples: np.ndarray, encoding: str, sample_bits: int = 0, seen: Optional[Seen] = None
-) -> np.ndarray:
+def samples_to_rgb(samples: np.ndarray, encoding: str, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
     """Samples as they lie in an image of `encoding` -> uint8[H, W, 3] RGB; alpha is dropped.
 
     Args:

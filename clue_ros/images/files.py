@@ -21,8 +21,20 @@ MAX_SIDE = 1_000_000  # of a stated size
 MAX_PIXELS = 80_000_000  # of a file; below the size at which Pillow starts to warn
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
 # What Pillow's decoders raise for damaged files of these formats.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
-           struct.error, zlib.error, Image.DecompressionBombError)
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +111,9 @@ class ImageRoot:
         return name
 
 
-def image_file(roots: Sequence[ImageRoot], name: object, size: Optional[Tuple[int, int]] = None,
-               basename: bool = False) -> ImageFile:
+def image_file(
+    roots: Sequence[ImageRoot], name: object, size: Optional[Tuple[int, int]] = None, basename: bool = False
+) -> ImageFile:
     """The image of a name, in the first of the folders that holds it (else in the first). Without `size` its header is
     read. Raises UnsafePathError, and BrokenImageError where the header was wanted."""
     found, unsafe = None, None
@@ -125,8 +138,10 @@ def size_of(width: object, height: object) -> Tuple[int, int]:
     """Raises ValueError if these are not the sides of an image in pixels."""
     for side in (width, height):
         if type(side) not in (int, float) or not 1 <= side <= MAX_SIDE or side != int(side):
-            raise ValueError(f"width and height must be whole numbers from 1 to {MAX_SIDE}, got {str(width)[:20]} and "
-                             f"{str(height)[:20]}")
+            raise ValueError(
+                f"width and height must be whole numbers from 1 to {MAX_SIDE}, got {str(width)[:20]} and "
+                f"{str(height)[:20]}"
+            )
     return int(width), int(height)
 
 

@@ -57,8 +57,8 @@ def check_encoding(msg: Any) -> None:
 
 
 def image_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
-    """sensor_msgs/Image -> uint8[H, W, 3] RGB. Of 16-bit samples the upper byte is kept, or that of `sample_bits`; alpha
-    is dropped.
+    """sensor_msgs/Image -> uint8[H, W, 3] RGB. Of 16-bit samples the upper byte is kept, or that of `sample_bits`;
+    alpha is dropped.
 
     rgb8 without row padding is a read-only view of the message's data: copy it before writing to it.
 

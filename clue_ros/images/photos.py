@@ -18,7 +18,8 @@ MAX_PIXELS = 400_000_000  # above this a file is rather an attack or a mistake t
 def read_photo(path: Path, sample_bits: int = 0) -> np.ndarray:
     """Read a photo as uint8[H, W, 3] RGB, upright (EXIF orientation applied), transparent parts on white.
 
-    16-bit and float greys are scaled to 8 bits by their full range, whole numbers by `sample_bits` (8 to 16) if given. Raises InvalidImageError naming the file.
+    16-bit and float greys are scaled to 8 bits by their full range, whole numbers by `sample_bits` (8 to 16) if given.
+    Raises InvalidImageError naming the file.
     """
     path = Path(path)
     if not path.is_file():

@@ -35,6 +35,7 @@ class UnusedBits:
         self._done = True
         ceiling = next(ceiling for ceiling in CEILINGS if self._peak <= ceiling)
         return (
-            f"no 16-bit sample of {PICTURES} pictures exceeds {ceiling}, so they are seen nearly black: if the camera fills"
+            f"no 16-bit sample of {PICTURES} pictures exceeds {ceiling}, so they are seen nearly black: if the "
+            "camera fills"
             " 10 or 12 bits of them, set sample_bits to that"
         )

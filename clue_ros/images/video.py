@@ -3,8 +3,8 @@
     with open_video("0") as video:          # also "/dev/video0", "rtsp://…", "table.mp4", "pictures/"
         rgb = video.read()                  # uint8[H, W, 3] RGB; None: it is over
 
-Live sources give frames at their own pace and `read` waits for the next one. Files and folders are read at once; whoever
-shows them keeps the pace that `rate_hz` says.
+Live sources give frames at their own pace and `read` waits for the next one. Files and folders are read at once;
+whoever shows them keeps the pace that `rate_hz` says.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class VideoError(ClueError):
 
 
 class Video(ABC):
-    """One opened source. is_live: it goes on by itself, and frames that nobody reads are lost; rate_hz: frames a second,
-    as the source says."""
+    """One opened source. is_live: it goes on by itself, and frames that nobody reads are lost; rate_hz: frames a
+    second, as the source says."""
 
     is_live: bool
     rate_hz: float
@@ -82,7 +82,8 @@ def open_video(source: str, size: Optional[Tuple[int, int]] = None, picture_s: f
     if path.is_file():
         return _Capture(str(path), f"video {path}", None, is_live=False)
     raise VideoError(
-        f"{_without_password(source)!r} is no source of pictures: give a camera's number (0) or device (/dev/video0), an address"
+        f"{_without_password(source)!r} is no source of pictures: give a camera's number (0) or device "
+        "(/dev/video0), an address"
         " (rtsp://…, http://…), a video file, or a folder of pictures that exists"
     )
 
@@ -174,7 +175,9 @@ def _pictures_in(folder: Path) -> List[Path]:
     """By name, numbers in names by their value: 2.jpg before 10.jpg."""
 
     def order(path: Path) -> List:
-        return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name.lower())]
+        return [
+            (0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name.lower())
+        ]
 
     return sorted((path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()), key=order)
 
@@ -193,10 +196,15 @@ def _cure(source: "int | str") -> str:
         device = Path(f"/dev/video{source}")
         if not device.exists():
             others = sorted(path.name for path in Path("/dev").glob("video*"))
-            return f"there is no {device} here ({', '.join(others) if others else 'no camera at all'}); is it plugged in?"
+            return (
+                f"there is no {device} here ({', '.join(others) if others else 'no camera at all'}); is it plugged in?"
+            )
         if not os.access(device, os.R_OK | os.W_OK):
             return f"{device} may not be opened by you; type:  sudo usermod -aG video $USER  and log in again"
-        return f"{device} is in use by another program, or is no camera (a camera often has two devices: try the next number)"
+        return (
+            f"{device} is in use by another program, or is no camera (a camera often has two devices: try the "
+            "next number)"
+        )
     if STREAM.match(source):
         return f"no answer within {STREAM_TIMEOUT_MS / 1000:.0f} s, or no video in it; try the address with  ffplay"
     return "it is damaged or of a format that OpenCV cannot read; convert it with  ffmpeg -i FILE out.mp4"

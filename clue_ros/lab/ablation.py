@@ -45,20 +45,31 @@ def read_variants(file: Path, stage: str, only: Sequence[str] = ()) -> List[Vari
 
     try:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
-        variants = [Variant(str(name), tuple(f"{k}={json.dumps(v)}" for k, v in (changes or {}).items()))
-                    for name, changes in content[stage].items()]
+        variants = [
+            Variant(str(name), tuple(f"{k}={json.dumps(v)}" for k, v in (changes or {}).items()))
+            for name, changes in content[stage].items()
+        ]
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise TrainingError(f"{file} must map '{stage}' to names of variants and what each changes, as "
-                            f"{ABLATIONS.name} does ({error})") from error
+        raise TrainingError(
+            f"{file} must map '{stage}' to names of variants and what each changes, as {ABLATIONS.name} does ({error})"
+        ) from error
     unknown = sorted(set(only) - {v.name for v in variants})
     if unknown:
-        raise TrainingError(f"{file} has no variant {', '.join(unknown)} of {stage}; it has "
-                            f"{', '.join(v.name for v in variants)}")
+        raise TrainingError(
+            f"{file} has no variant {', '.join(unknown)} of {stage}; it has {', '.join(v.name for v in variants)}"
+        )
     return [v for v in variants if not only or v.name in only]
 
 
-def ablate(folder: Path, stage: str, variants: Sequence[Variant], configured: Callable[[Sequence[str]], TrainConfig],
-           run: RunVariant, steps: Optional[int] = None, minutes: Optional[float] = None) -> List[Dict]:
+def ablate(
+    folder: Path,
+    stage: str,
+    variants: Sequence[Variant],
+    configured: Callable[[Sequence[str]], TrainConfig],
+    run: RunVariant,
+    steps: Optional[int] = None,
+    minutes: Optional[float] = None,
+) -> List[Dict]:
     """Run every variant and write the results; returns a row for each. configured: the recipe under overrides; run:
     trains a recipe's stage in a folder; steps: of each, or minutes: time of each.
 
@@ -97,9 +108,14 @@ def _steps_in(minutes: float, own: Path, config: TrainConfig, stage: str, run: R
 def _row(variant: Variant, own: Path, stage: str) -> Dict:
     curve = read_lines(own / VALIDATION)
     last = curve[-1] if curve else {}
-    return {"variant": variant.name, "changes": list(variant.overrides), "steps": last.get("step"),
-            "seconds": round(_seconds(own), 1),
-            **{k: last.get(k) for k in SHOWN[stage]}, "curve": curve}
+    return {
+        "variant": variant.name,
+        "changes": list(variant.overrides),
+        "steps": last.get("step"),
+        "seconds": round(_seconds(own), 1),
+        **{k: last.get(k) for k in SHOWN[stage]},
+        "curve": curve,
+    }
 
 
 def _seconds(own: Path) -> float:
@@ -110,8 +126,9 @@ def _seconds(own: Path) -> float:
 def write(folder: Path, stage: str, rows: List[Dict]) -> None:
     """ablations.json (with the curves), ablations.csv (the last figures) and ablations.png."""
     folder = Path(folder)
-    (folder / "ablations.json").write_text(json.dumps({"stage": stage, "variants": rows}, indent=1) + "\n",
-                                           encoding="utf-8")
+    (folder / "ablations.json").write_text(
+        json.dumps({"stage": stage, "variants": rows}, indent=1) + "\n", encoding="utf-8"
+    )
     with open(folder / "ablations.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, ("variant", "changes", "steps", "seconds", *SHOWN[stage]), extrasaction="ignore")
         table.writeheader()
@@ -140,6 +157,6 @@ def _plot(file: Path, stage: str, rows: Sequence[Dict]) -> None:
         for row in rows:
             axes.plot([p["step"] for p in row["curve"]], [p.get(name) for p in row["curve"]], label=row["variant"])
         axes.set(xlabel="step", title=f"{name}, held-out scenes")
-        axes.grid(alpha=.3)
+        axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
     figure.savefig(file, dpi=130)

@@ -1,11 +1,12 @@
-"""`clue train dwsl`: discriminator-weighted training of the relevance map on labels of mixed quality, beside its rivals.
+"""`clue train dwsl`: discriminator-weighted training of the relevance map on labels of mixed quality, beside its
+rivals.
 
     clue train dwsl --base clue_ros/models/tabletop --data data --output runs/dwsl
 
-Instruction-Guided Visual Masking, Eqs. 1 to 3 and Fig. 11: few scenes have clean labels (D_e), many have labels of which
-most are spoilt (D_o: shifted, grown, missing, of the wrong thing). A discriminator learns to tell the two sets apart
-(Eq. 1); f(d) = min(max(0.1, d), 1) then weighs every label of both (Eq. 2). Compared with every label at weight 1, and
-with the clean few alone: the same head, steps and batches, measured on held-out scenes with clean labels.
+Instruction-Guided Visual Masking, Eqs. 1 to 3 and Fig. 11: few scenes have clean labels (D_e), many have labels of
+which most are spoilt (D_o: shifted, grown, missing, of the wrong thing). A discriminator learns to tell the two sets
+apart (Eq. 1); f(d) = min(max(0.1, d), 1) then weighs every label of both (Eq. 2). Compared with every label at weight
+1, and with the clean few alone: the same head, steps and batches, measured on held-out scenes with clean labels.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from clue_ros.training.validation import evaluating
 SPOILS = ("shifted", "grown", "missing", "wrong")
 CLEAN = "clean"
 ARMS = ("dwsl", "plain", "clean_few")
-FLOOR = .1  # of f(d)
+FLOOR = 0.1  # of f(d)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class DwslSettings:
 
     clean: int = 40
     mixed: int = 800
-    spoilt: float = .7
+    spoilt: float = 0.7
     steps: int = 150
     judge_steps: int = 100
     batch: int = 4
@@ -61,8 +62,9 @@ class LabelJudge(nn.Module):
 
     def __init__(self, vision_width: int, text_width: int, width: int = 64, heads: int = 4):
         super().__init__()
-        self.label = nn.Sequential(nn.Conv2d(1, width // 2, 4, stride=4), nn.GELU(),
-                                   nn.Conv2d(width // 2, width, 2, stride=2))
+        self.label = nn.Sequential(
+            nn.Conv2d(1, width // 2, 4, stride=4), nn.GELU(), nn.Conv2d(width // 2, width, 2, stride=2)
+        )
         self.vision = nn.Linear(vision_width, width)
         self.states_norm, self.words = nn.LayerNorm(text_width), nn.Linear(text_width, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(2))
@@ -75,7 +77,7 @@ class LabelJudge(nn.Module):
         words = self.words(self.states_norm(queries.states.float()))
         for block in self.blocks:
             x = block(x, words, queries.there)
-        covered = F.adaptive_avg_pool2d(labels[:, None], round(x.shape[1] ** .5)).flatten(1)[..., None]
+        covered = F.adaptive_avg_pool2d(labels[:, None], round(x.shape[1] ** 0.5)).flatten(1)[..., None]
         inside = (x * covered).sum(1) / covered.sum(1).clamp_min(1)
         return self.verdict(torch.cat([x.mean(1), inside], 1))[:, 0]
 
@@ -105,8 +107,15 @@ def spoilt_label(kind: str, instances: np.ndarray, relevant: Sequence[int], rng:
 class Comparison:
     """The three arms and the discriminator, each a run folder in `folder`; interrupted, it goes on."""
 
-    def __init__(self, base: Base, train: MaskScenes, held: MaskScenes, folder: Path,
-                 settings: DwslSettings = DwslSettings(), slot: Slot = Slot()):
+    def __init__(
+        self,
+        base: Base,
+        train: MaskScenes,
+        held: MaskScenes,
+        folder: Path,
+        settings: DwslSettings = DwslSettings(),
+        slot: Slot = Slot(),
+    ):
         self._folder, self._settings, self._slot = Path(folder), settings, slot
         self._base, self._train, self._held = base, train, held
         self._maker = MaskTrainer(base, train, self._folder / "maker", MaskSettings(queries=settings.queries))
@@ -126,14 +135,21 @@ class Comparison:
         (self._folder / "dwsl.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         return result
 
-    def batch(self, index: np.ndarray, spoilt: bool, scenes: Optional[MaskScenes] = None) -> Tuple[MaskBatch, List[str]]:
+    def batch(
+        self, index: np.ndarray, spoilt: bool, scenes: Optional[MaskScenes] = None
+    ) -> Tuple[MaskBatch, List[str]]:
         """The labelled queries of some scenes, the same each time, and how each label was spoilt. spoilt: as in D_o."""
         scenes, s = scenes or self._train, self._settings
         kinds: List[str] = []
         per_image: List[List[MaskQuery]] = []
         for i in index:
-            drawn = mask_queries(scenes.features.objects[i], scenes.features.sizes[i],
-                                 np.random.default_rng([s.seed, int(i), 5]), s.queries, self._maker.reader.known)
+            drawn = mask_queries(
+                scenes.features.objects[i],
+                scenes.features.sizes[i],
+                np.random.default_rng([s.seed, int(i), 5]),
+                s.queries,
+                self._maker.reader.known,
+            )
             per_image.append([replace(q, box=None, target=None) for q in drawn])
 
         def spoil(scene: int, number: int, query: MaskQuery, instances: np.ndarray) -> Optional[np.ndarray]:
@@ -148,24 +164,36 @@ class Comparison:
         return made, kinds
 
     def _judge(self) -> LabelJudge:
-        """Eq. 1. Half of D_o's part are scenes of D_e with labels as D_o has them, so that no scene gives itself away."""
+        """Eq. 1. Half of D_o's part are scenes of D_e with labels as D_o has them, so that no scene gives itself
+        away.
+        """
         s, config = self._settings, self._base.model.config
         torch.manual_seed(s.seed)
         judge = LabelJudge(config.vision_config.hidden_size, config.get_text_config().hidden_size)
-        run = Run(self._folder / "judge", {"judge": judge}, Optimizer(judge.named_parameters(), s.judge_lr, .05, "adamw"),
-                  {"stage": "judge", **asdict(s)}, s.seed)
+        run = Run(
+            self._folder / "judge",
+            {"judge": judge},
+            Optimizer(judge.named_parameters(), s.judge_lr, 0.05, "adamw"),
+            {"stage": "judge", **asdict(s)},
+            s.seed,
+        )
 
         def loss_of(step: int, rng: np.random.Generator):
             own = rng.choice(self._clean, min(s.batch, len(self._clean)), replace=False)
             half = max(1, len(own) // 2)
-            others = np.concatenate([rng.choice(self._clean, half, replace=False),
-                                     rng.choice(self._mixed, max(1, len(own) - half), replace=False)])
+            others = np.concatenate(
+                [
+                    rng.choice(self._clean, half, replace=False),
+                    rng.choice(self._mixed, max(1, len(own) - half), replace=False),
+                ]
+            )
             expert, _ = self.batch(own, False)
             mixture, _ = self.batch(others, True)
             said = [self._judged(judge, b) for b in (expert, mixture)]
             loss = F.softplus(-said[0]).mean() + F.softplus(said[1]).mean()
-            return loss, {name: float(logits.detach().sigmoid().mean())
-                          for name, logits in zip(("expert", "mixture"), said)}
+            return loss, {
+                name: float(logits.detach().sigmoid().mean()) for name, logits in zip(("expert", "mixture"), said)
+            }
 
         run.train(s.judge_steps, loss_of, warmup=10, title="judge", report_every=25, slot=self._slot)
         return judge.eval()
@@ -177,8 +205,13 @@ class Comparison:
         s = self._settings
         torch.manual_seed(s.seed)
         head = new_head(self._base, MaskSettings())
-        run = Run(self._folder / arm, {"mask": head}, Optimizer(head.named_parameters(), s.lr, 1e-2, "adamw"),
-                  {"stage": "mask", **asdict(s)}, s.seed)
+        run = Run(
+            self._folder / arm,
+            {"mask": head},
+            Optimizer(head.named_parameters(), s.lr, 1e-2, "adamw"),
+            {"stage": "mask", **asdict(s)},
+            s.seed,
+        )
 
         def loss_of(step: int, rng: np.random.Generator):
             few = arm == "clean_few"
@@ -210,8 +243,10 @@ class Comparison:
             batch, kinds = self.batch(part, True)
             for kind, d in zip(kinds, self._judged(judge, batch).sigmoid().tolist()):
                 found.setdefault(kind, []).append(d)
-        return {k: {"d": float(np.mean(v)), "f": float(np.clip(v, FLOOR, 1).mean()), "count": len(v)}
-                for k, v in sorted(found.items())}
+        return {
+            k: {"d": float(np.mean(v)), "f": float(np.clip(v, FLOOR, 1).mean()), "count": len(v)}
+            for k, v in sorted(found.items())
+        }
 
     @torch.no_grad()
     def _measured(self, head: MaskHead) -> Tuple[float, float]:
@@ -229,7 +264,10 @@ class Comparison:
 
 def told(result: Dict) -> List[str]:
     """The comparison in lines."""
-    lines = [f"{arm:>10}: relevance IoU {result['relevance_iou'][arm]:.3f}, loss {result['loss'][arm]:.3f}"
-             for arm in ARMS]
-    return lines + [f"labels {kind}: mean d {v['d']:.2f}, weight {v['f']:.2f} ({v['count']})"
-                    for kind, v in result["weights"].items()]
+    lines = [
+        f"{arm:>10}: relevance IoU {result['relevance_iou'][arm]:.3f}, loss {result['loss'][arm]:.3f}" for arm in ARMS
+    ]
+    return lines + [
+        f"labels {kind}: mean d {v['d']:.2f}, weight {v['f']:.2f} ({v['count']})"
+        for kind, v in result["weights"].items()
+    ]

@@ -1,4 +1,6 @@
-"""Studies of training itself, beside its stages: variants of a recipe side by side, masks from labels of mixed quality."""
+"""Studies of training itself, beside its stages: variants of a recipe side by side, masks from labels of mixed
+quality.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,14 @@ from clue_ros.training.vision import train_vision
 class Studies(Stages):
     """The stages, and two more that make no model."""
 
-    def ablate(self, stage: str, variants: Sequence[Variant], configured: Callable[[Sequence[str]], TrainConfig],
-               steps: Optional[int] = None, minutes: Optional[float] = None) -> None:
+    def ablate(
+        self,
+        stage: str,
+        variants: Sequence[Variant],
+        configured: Callable[[Sequence[str]], TrainConfig],
+        steps: Optional[int] = None,
+        minutes: Optional[float] = None,
+    ) -> None:
         """Train the variants of a stage in OUTPUT/ablate/STAGE and print their table (lab/ablation.py)."""
         if stage == "language":
             self._inputs.folder("vision")
@@ -33,8 +41,11 @@ class Studies(Stages):
 
     def _variant(self, stage: str, config: TrainConfig, folder: Path) -> None:
         settings, size = getattr(config, stage), config.size
-        hold_recipe(folder, f"clue train ablate --stage {stage}",
-                    {name: getattr(config, name) for name in (*USED_SECTIONS[stage], "size")})
+        hold_recipe(
+            folder,
+            f"clue train ablate --stage {stage}",
+            {name: getattr(config, name) for name in (*USED_SECTIONS[stage], "size")},
+        )
         held = self._inputs.scenes(validation=True)
         if stage == "vision":
             train_vision(self._inputs.scenes(), folder, settings, size, held, self._slot, self._device, self._start)
@@ -42,8 +53,9 @@ class Studies(Stages):
         vision, made = self._output / "vision", self._output / "language"
         tower = fingerprint(language_start(vision, folder, settings, size, self._start)[1].model.vision_tower)
         features = made if made_with(made) == tower else self._output / "ablate" / f"features-{tower}"
-        train_language(self._inputs.scenes(), vision, folder, settings, size, held, self._slot, self._device, features,
-                       self._start)
+        train_language(
+            self._inputs.scenes(), vision, folder, settings, size, held, self._slot, self._device, features, self._start
+        )
 
     def dwsl(self) -> None:
         """Weighted training of the relevance map beside its rivals (lab/dwsl.py)."""
@@ -51,9 +63,14 @@ class Studies(Stages):
         opened, settings = open_base(base), DwslSettings()
         settings = replace(settings, steps=self._steps, judge_steps=self._steps) if self._steps else settings
         sizes = MaskSettings(scenes=settings.clean + settings.mixed, validation=settings.held)
-        compared = Comparison(opened, self._inputs.mask_scenes(opened, sizes),
-                              self._inputs.mask_scenes(opened, sizes, validation=True), self._output / "dwsl",
-                              settings, self._slot)
+        compared = Comparison(
+            opened,
+            self._inputs.mask_scenes(opened, sizes),
+            self._inputs.mask_scenes(opened, sizes, validation=True),
+            self._output / "dwsl",
+            settings,
+            self._slot,
+        )
         for line in told(compared.run()):
             print(line)
         print(f"comparison: {self._output / 'dwsl' / 'dwsl.json'}")

@@ -18,10 +18,14 @@ MAX_OPTIONS = 4  # offered in one question; more are counted instead of listed
 MAX_CAPTION_WORDS = 6
 _USELESS = frozenset("unanswerable unknown unsure none nothing yes no n/a na".split())
 _REFUSAL = re.compile(r"\b(?:sorry|not trained|base vlm|cannot|can't|as an ai)\b")
-_CAPTION_END = re.compile(r"\s+(?:on|in|at|against|next to|beside|near|behind|in front of|sitting|standing|lying|"
-                          r"placed|is|are|that|which|isolated|over|from)\b.*$")
-_ARTICLE = re.compile(r"^(?:a|an|the|some|there is a|this is a|a close up of a|close up of a|a picture of a|a photo of "
-                      r"a)\s+")
+_CAPTION_END = re.compile(
+    r"\s+(?:on|in|at|against|next to|beside|near|behind|in front of|sitting|standing|lying|"
+    r"placed|is|are|that|which|isolated|over|from)\b.*$"
+)
+_ARTICLE = re.compile(
+    r"^(?:a|an|the|some|there is a|this is a|a close up of a|close up of a|a picture of a|a photo of "
+    r"a)\s+"
+)
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ def tells_apart(words: Sequence[str]) -> bool:
     return all(words) and len(set(words)) == len(words)
 
 
-def options_for(request: Request, boxes: Sequence[Box], size: Tuple[float, float], colors: Sequence[str],
-                captions: Sequence[str]) -> Tuple[Option, ...]:
+def options_for(
+    request: Request, boxes: Sequence[Box], size: Tuple[float, float], colors: Sequence[str], captions: Sequence[str]
+) -> Tuple[Option, ...]:
     """The alternatives to offer for candidates, from left to right (front to back where that is what they are called);
     empty if no words tell them apart.
 
@@ -104,8 +109,9 @@ def question_for(options: Sequence[Option], count: int, request: Request) -> str
     return f"I see {count} things that could be the {things}. Which one do you mean? Please describe it or point at it."
 
 
-def confirmation_for(request: Request, box: Box, size: Tuple[float, float], color: str = "",
-                     place: Optional[str] = None) -> Option:
+def confirmation_for(
+    request: Request, box: Box, size: Tuple[float, float], color: str = "", place: Optional[str] = None
+) -> Option:
     """A single thing to be confirmed: 'the red mug', 'the left mug', 'the mug on the right'."""
     if color and color not in request.attributes:
         return Option(f"the {color} {request.label}", (0,))

@@ -12,58 +12,83 @@ from typing import List, Optional, Tuple
 from clue_ros.language.positions import DIRECTION_OF, Place, extract_place
 from clue_ros.prompt import clean
 
-COLORS = frozenset("red green blue yellow orange purple violet white black brown gray grey pink golden gold silver "
-                   "beige "
-                   "turquoise cyan magenta maroon navy teal tan cream transparent clear dark light bright pale".split())
+COLORS = frozenset(
+    "red green blue yellow orange purple violet white black brown gray grey pink golden gold silver "
+    "beige "
+    "turquoise cyan magenta maroon navy teal tan cream transparent clear dark light bright pale".split()
+)
 ATTRIBUTES = COLORS | frozenset(
     "wooden wood plastic metal metallic steel paper cardboard ceramic leather rubber woolen striped dotted spotted "
     "checkered "
     "plain patterned floral round square rectangular oval flat empty full half-full open closed broken new old clean "
-    "dirty shiny matte thin thick wide narrow long colored coloured colourful colorful".split())
+    "dirty shiny matte thin thick wide narrow long colored coloured colourful colorful".split()
+)
 GENERIC = frozenset("one ones thing things object objects item items it something anything stuff".split())
 GENERIC_NOUN = "object"  # what a mix checkpoint is asked to detect when the person named no kind of thing
 
-_DETERMINER = (r"(?:the|a|an|my|your|our|his|her|their|this|that|these|those|some|any|both|all|"
-               r"one of (?:the|my|your|these|those))")
+_DETERMINER = (
+    r"(?:the|a|an|my|your|our|his|her|their|this|that|these|those|some|any|both|all|"
+    r"one of (?:the|my|your|these|those))"
+)
 _PRONOUN = r"(?:me|us|him|her|them|it)"
-_SURE_VERBS = ("get give bring take fetch find grab reach select locate choose collect grasp retrieve carry deliver "
-               "identify detect search put keep point look").split()
-_UNSURE_VERBS = ("hand pick pass show place set move lift hold catch watch drop clean open close press push pull turn "
-                 "throw use touch go see want need stand try start").split()  # nouns or parts of names as well
+_SURE_VERBS = (
+    "get give bring take fetch find grab reach select locate choose collect grasp retrieve carry deliver "
+    "identify detect search put keep point look"
+).split()
+_UNSURE_VERBS = (
+    "hand pick pass show place set move lift hold catch watch drop clean open close press push pull turn "
+    "throw use touch go see want need stand try start"
+).split()  # nouns or parts of names as well
 _PARTICLE = r"(?:up|out|over|back|down|away|at|for|on|to|toward|towards|off)"
-_PREFIXES = [re.compile(rf"^(?:{p})(?:\s+|$)") for p in (
-    r"please|kindly|hey|hi|hello|ok|okay|robot|so|now|then|well|um|uh|uhm|ah|oh|hm|hmm|just|actually|and|also|yes|yeah|"
-    r"sorry|thanks|thank you|excuse me|quickly|maybe|perhaps|go ahead and|no|nope|but|like|rather|instead|i said|sure",
-    r"(?:can|could|would|will|may|might|shall|should) (?:you|i|we)(?: please| kindly| just| also| quickly)?",
-    r"would you mind|do me a favou?r and|be so kind as to|make sure to|try to|go (?:and )?(?=get\b|fetch\b|find\b|"
-    r"grab\b)",
-    r"(?:i|we)(?: really| just| also| actually)* (?:need|want|like|wish|think|mean|meant|have|choose|take|see|am "
-    r"looking for|would like|would love|would prefer|prefer|was thinking of|am talking about)(?: you)?(?: to)?",
-    r"(?:i'd|we'd)(?: really| just)? (?:like|love|prefer)(?: you)?(?: to)?", r"i'll (?:take|have)",
-    r"i'm (?:looking for|after)",
-    r"(?:let me|let us|let's) (?:have|get|see|take)", r"have",
-    r"(?:where|what|which|who)(?: is|'s| are)|where", r"(?:is|are) there|do you see|there(?: is|'s| are)",
-    r"(?:it|that|this)(?: is|'s)", r"it(?= was\b)|was",
-    rf"(?:{'|'.join(_SURE_VERBS)})(?: {_PARTICLE})*(?: {_PRONOUN}(?! \w+ one\b))*(?: {_PARTICLE})*(?: {_PRONOUN})*",
-    rf"(?:{'|'.join(_UNSURE_VERBS)})(?=(?: {_PARTICLE}| {_PRONOUN})+\b| {_DETERMINER}\b)(?: {_PARTICLE})*(?: "
-    rf"{_PRONOUN})*"
-    rf"(?: {_PARTICLE})*",
-    rf"(?:to|for|with|of) {_PRONOUN}", r"to|for",
-)]
+_PREFIXES = [
+    re.compile(rf"^(?:{p})(?:\s+|$)")
+    for p in (
+        r"please|kindly|hey|hi|hello|ok|okay|robot|so|now|then|well|um|uh|uhm|ah|oh|hm|hmm|just|actually|and|also|yes|yeah|"
+        r"sorry|thanks|thank you|excuse me|quickly|maybe|perhaps|go ahead and|no|nope|but|like|rather|instead|i "
+        r"said|sure",
+        r"(?:can|could|would|will|may|might|shall|should) (?:you|i|we)(?: please| kindly| just| also| quickly)?",
+        r"would you mind|do me a favou?r and|be so kind as to|make sure to|try to|go (?:and )?(?=get\b|fetch\b|find\b|"
+        r"grab\b)",
+        r"(?:i|we)(?: really| just| also| actually)* (?:need|want|like|wish|think|mean|meant|have|choose|take|see|am "
+        r"looking for|would like|would love|would prefer|prefer|was thinking of|am talking about)(?: you)?(?: to)?",
+        r"(?:i'd|we'd)(?: really| just)? (?:like|love|prefer)(?: you)?(?: to)?",
+        r"i'll (?:take|have)",
+        r"i'm (?:looking for|after)",
+        r"(?:let me|let us|let's) (?:have|get|see|take)",
+        r"have",
+        r"(?:where|what|which|who)(?: is|'s| are)|where",
+        r"(?:is|are) there|do you see|there(?: is|'s| are)",
+        r"(?:it|that|this)(?: is|'s)",
+        r"it(?= was\b)|was",
+        rf"(?:{'|'.join(_SURE_VERBS)})(?: {_PARTICLE})*(?: {_PRONOUN}(?! \w+ one\b))*(?: {_PARTICLE})*(?: {_PRONOUN})*",
+        rf"(?:{'|'.join(_UNSURE_VERBS)})(?=(?: {_PARTICLE}| {_PRONOUN})+\b| {_DETERMINER}\b)(?: {_PARTICLE})*(?: "
+        rf"{_PRONOUN})*"
+        rf"(?: {_PARTICLE})*",
+        rf"(?:to|for|with|of) {_PRONOUN}",
+        r"to|for",
+    )
+]
 _DETERMINED = re.compile(rf"^{_DETERMINER}(?:\s+|$)")
 _SUFFIXES = re.compile(
     r"(?:^|\s+)(?:please|kindly|thanks|thank you(?: very much| so much)?|right now|now|right away|immediately|quickly|"
     r"robot|"
     r"to me|for me|for us|to us|to him|to her|over here|over there|here|there|if you can|if possible|if you please|"
-    r"will you|would you|can you|could you|instead|again|too|as well|back|you see|that you see|then|though)$")
-_SCENE_NOUN = (r"(?:table|tabletop|desk|counter|countertop|picture|image|photo|scene|room|floor|ground|workbench|"
-               r"workspace|view|camera|kitchen)")
+    r"will you|would you|can you|could you|instead|again|too|as well|back|you see|that you see|then|though)$"
+)
+_SCENE_NOUN = (
+    r"(?:table|tabletop|desk|counter|countertop|picture|image|photo|scene|room|floor|ground|workbench|"
+    r"workspace|view|camera|kitchen)"
+)
 _OF_SCENE = re.compile(rf"\s+(?:on|in|at|from|off|onto) (?:top of )?(?:the|this|my|your|our) {_SCENE_NOUN}\b")
 _PREDICATE = re.compile(r"\b(\w+) (?:that|which)(?:'s| is| are)(?: the)? ([\w-]+)$")
-_THAT_IS = re.compile(r"\b(?:that|which|who)(?:'s| is| are| stands| lies| sits)\b|\b(?:standing|lying|sitting|"
-                      r"located)\b")
-_DESTINATION = re.compile(r"\s+(?:into|onto|(?<!next )(?<!close )(?<!closest )(?<!nearest )(?<!nearer )(?<!closer )to"
-                          rf"(?! (?:the |my |your )?(?:{'|'.join(DIRECTION_OF)}))) .+$")
+_THAT_IS = re.compile(
+    r"\b(?:that|which|who)(?:'s| is| are| stands| lies| sits)\b|\b(?:standing|lying|sitting|"
+    r"located)\b"
+)
+_DESTINATION = re.compile(
+    r"\s+(?:into|onto|(?<!next )(?<!close )(?<!closest )(?<!nearest )(?<!nearer )(?<!closer )to"
+    rf"(?! (?:the |my |your )?(?:{'|'.join(DIRECTION_OF)}))) .+$"
+)
 _PUT = re.compile(r"\b(?:put|place|move|set|drop|throw|keep)\b")
 _PUT_DESTINATION = re.compile(r"\s+(?:on|in|inside|under|next to|beside|near|behind|in front of|on top of) .+$")
 _DIRECTION_WORD = rf"(?:(?:far |very )?(?:{'|'.join(DIRECTION_OF)})(?! of\b))"
@@ -71,13 +96,23 @@ _RELATION = re.compile(
     r"\s+(?P<how>(?:to |on |at )?(?:the )?(?:left|right)(?: hand)?(?: side)? of|next to|close to|closest to|nearest to|"
     r"near|"
     r"beside|besides|by|in front of|in back of|behind|on top of|on|inside|in|under|underneath|below|beneath|above|over)"
-    rf" (?:the|a|an|my|your|that|this) (?!{_DIRECTION_WORD}\b)(?P<what>.+)$")
+    rf" (?:the|a|an|my|your|that|this) (?!{_DIRECTION_WORD}\b)(?P<what>.+)$"
+)
 _HEAD = re.compile(r"\s+(?:with|without|that|which|who|holding|wearing|between|from|of|for)\b.*$")
 _AND = re.compile(r"^(?P<first>.*?\S) and (?P<second>\S.*)$")
-_KINDS = (("left of", "left_of"), ("right of", "right_of"), ("side of", ""), ("front of", "in_front_of"),
-          ("back of", "behind"),
-          ("behind", "behind"), ("under", "below"), ("below", "below"), ("beneath", "below"), ("above", "above"),
-          ("over", "above"))
+_KINDS = (
+    ("left of", "left_of"),
+    ("right of", "right_of"),
+    ("side of", ""),
+    ("front of", "in_front_of"),
+    ("back of", "behind"),
+    ("behind", "behind"),
+    ("under", "below"),
+    ("below", "below"),
+    ("beneath", "below"),
+    ("above", "above"),
+    ("over", "above"),
+)
 
 
 @dataclass(frozen=True)
@@ -156,7 +191,7 @@ def _clause(text: str) -> Optional[Request]:
         text = _PUT_DESTINATION.sub("", text)
     predicate = _PREDICATE.search(text)
     if predicate and predicate[2] in ATTRIBUTES:
-        text = f"{text[:predicate.start()]}{predicate[2]} {predicate[1]}"
+        text = f"{text[: predicate.start()]}{predicate[2]} {predicate[1]}"
     text = " ".join(_THAT_IS.sub(" ", text).split())
     text = _first_of_two(text)
     relation = None
@@ -164,7 +199,7 @@ def _clause(text: str) -> Optional[Request]:
     if found and not re.match(r"(?:me|you|us|camera|robot|middle|center)\b", found["what"]):
         other = parse_description(found["what"])
         if other is not None and not other.generic:
-            relation, text = Relation(_kind(found["how"]), other.phrase), text[:found.start()]
+            relation, text = Relation(_kind(found["how"]), other.phrase), text[: found.start()]
     place, text = extract_place(text)
     text = _strip_back(_DESTINATION.sub("", f" {text}").strip())
     text = _DETERMINED.sub("", text).strip()
@@ -182,8 +217,9 @@ def _clause(text: str) -> Optional[Request]:
     return _request(noun, tuple(attributes), place, relation, "")
 
 
-def _request(noun: str, attributes: Tuple[str, ...], place: Place, relation: Optional[Relation],
-             phrase: str) -> Request:
+def _request(
+    noun: str, attributes: Tuple[str, ...], place: Place, relation: Optional[Relation], phrase: str
+) -> Request:
     asked = " ".join([*attributes, GENERIC_NOUN if noun == "one" else phrase_noun(noun, phrase)])
     head = _HEAD.sub("", noun) or noun
     return Request(asked, head, attributes, place, relation)
@@ -205,7 +241,7 @@ def _strip_front(text: str) -> Tuple[str, bool]:
         for pattern in _PREFIXES:
             found = pattern.match(text)
             if found and found.end():
-                text = text[found.end():].strip()
+                text = text[found.end() :].strip()
                 break
         else:
             return text, False

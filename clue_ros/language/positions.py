@@ -17,22 +17,54 @@ MIN_GAP = 0.05  # of the image's width (or height): closer than this, people wou
 SIZE_RATIO = 1.25  # of the areas (or heights): closer than this, people would not say "the big one"
 
 _SAME = {
-    "left": "left leftmost left-most left-hand lefthand", "right": "right rightmost right-most right-hand righthand",
-    "middle": "middle center centre central", "front": "front frontmost nearest closest nearer closer",
+    "left": "left leftmost left-most left-hand lefthand",
+    "right": "right rightmost right-most right-hand righthand",
+    "middle": "middle center centre central",
+    "front": "front frontmost nearest closest nearer closer",
     "back": "back rear farthest furthest rearmost backmost farther further hindmost",
-    "top": "top upper topmost uppermost highest", "bottom": "bottom lower bottommost lowest",
+    "top": "top upper topmost uppermost highest",
+    "bottom": "bottom lower bottommost lowest",
 }
 DIRECTION_OF = {word: name for name, words in _SAME.items() for word in words.split()}
-_SIZE_OF = {word: name for name, words in {
-    "big": "big bigger biggest large larger largest huge",
-    "small": "small smaller smallest little littlest tiny tiniest",
-    "tall": "tall taller tallest", "short": "short shorter shortest"}.items() for word in words.split()}
-_RANKS = {word: n for n, words in enumerate(
-    ("", "first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth 6th", "seventh 7th", "eighth 8th"))
-    for word in words.split()}
+_SIZE_OF = {
+    word: name
+    for name, words in {
+        "big": "big bigger biggest large larger largest huge",
+        "small": "small smaller smallest little littlest tiny tiniest",
+        "tall": "tall taller tallest",
+        "short": "short shorter shortest",
+    }.items()
+    for word in words.split()
+}
+_RANKS = {
+    word: n
+    for n, words in enumerate(
+        (
+            "",
+            "first 1st",
+            "second 2nd",
+            "third 3rd",
+            "fourth 4th",
+            "fifth 5th",
+            "sixth 6th",
+            "seventh 7th",
+            "eighth 8th",
+        )
+    )
+    for word in words.split()
+}
 _RANKS["last"] = -1
-_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
-            **{str(n): n for n in range(1, 9)}}
+_NUMBERS = {
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    **{str(n): n for n in range(1, 9)},
+}
 ORDINAL_NAMES = ("", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 _DIRECTION = "(?:" + "|".join(sorted(DIRECTION_OF, key=len, reverse=True)) + ")"
@@ -42,12 +74,18 @@ _RANK = "(" + "|".join(sorted(_RANKS, key=len, reverse=True)) + ")"
 _RANK_FROM = re.compile(rf"\b{_RANK}\b((?: (?!from\b)[\w'-]+){{0,3}}) from (?:the )?({_DIRECTION})\b")
 _NUMBER = re.compile(r"\bnumber (" + "|".join(_NUMBERS) + r")\b")
 _RANK_BARE = re.compile(rf"\b{_RANK}\b(?! aid\b)")
-_TO_ME = re.compile(r"\b(?:nearest|closest|nearer|closer) to (?:me|you|us|(?:the |your |my )?(?:camera|robot|"
-                    r"viewer))\b")
-_FROM_ME = re.compile(r"\b(?:farthest|furthest|farther|further) (?:away )?from (?:me|you|us|(?:the |your )?(?:camera|"
-                      r"robot))\b")
-_PREPOSITION = re.compile(rf"\b(?:on|to|at|in|toward|towards) (?:the |your |my )?(?:far |very )?{_ONE_OR_TWO}"
-                          rf"(?: hand)?(?: (?:side|end|edge|corner|part|row))?{_SCENE}(?! of\b)(?![\w-])")
+_TO_ME = re.compile(
+    r"\b(?:nearest|closest|nearer|closer) to (?:me|you|us|(?:the |your |my )?(?:camera|robot|"
+    r"viewer))\b"
+)
+_FROM_ME = re.compile(
+    r"\b(?:farthest|furthest|farther|further) (?:away )?from (?:me|you|us|(?:the |your )?(?:camera|"
+    r"robot))\b"
+)
+_PREPOSITION = re.compile(
+    rf"\b(?:on|to|at|in|toward|towards) (?:the |your |my )?(?:far |very )?{_ONE_OR_TWO}"
+    rf"(?: hand)?(?: (?:side|end|edge|corner|part|row))?{_SCENE}(?! of\b)(?![\w-])"
+)
 _ADJECTIVE = re.compile(rf"(?<![\w-]){_ONE_OR_TWO}(?: hand)?(?: side)?(?! of\b)(?![\w-])")
 _SIZE = re.compile(r"\b(" + "|".join(sorted(_SIZE_OF, key=len, reverse=True)) + r")\b")
 _NOT_PLACES = re.compile(r"\b(?:right (?:now|away|here|there)|all right|alright|left over)\b")
@@ -139,7 +177,7 @@ def position_names(boxes: Sequence[Box], size: Tuple[float, float]) -> Tuple[str
     if count < 2:
         return ()
     x, y = _smallest_gap("left", boxes, size), _smallest_gap("front", boxes, size)
-    if x >= MIN_GAP and (x >= .6 * y or count > 2):
+    if x >= MIN_GAP and (x >= 0.6 * y or count > 2):
         return _named(ordered("left", range(count), boxes), _row("left", "right", count))
     names = _two_ways(boxes, size)
     if names:
@@ -154,7 +192,7 @@ def position_names(boxes: Sequence[Box], size: Tuple[float, float]) -> Tuple[str
 def place_in_image(box: Box, size: Tuple[float, float]) -> str:
     """Where a single box lies in the picture: 'on the left', 'on the right' or 'in the middle'."""
     x = box.center[0] / size[0]
-    return "on the left" if x < .4 else "on the right" if x > .6 else "in the middle"
+    return "on the left" if x < 0.4 else "on the right" if x > 0.6 else "in the middle"
 
 
 def _row(first: str, last: str, count: int) -> Tuple[str, ...]:
@@ -193,7 +231,7 @@ def _middle(kept: Sequence[int], boxes: Sequence[Box], size: Tuple[float, float]
     across = max(_along("right", boxes[i], size) for i in kept) - min(_along("right", boxes[i], size) for i in kept)
     deep = max(_along("front", boxes[i], size) for i in kept) - min(_along("front", boxes[i], size) for i in kept)
     order = ordered("left" if across >= min(deep, MIN_GAP) else "front", kept, boxes)
-    return order[(len(order) - 1) // 2:len(order) // 2 + 1]
+    return order[(len(order) - 1) // 2 : len(order) // 2 + 1]
 
 
 def _by_size(word: str, kept: Sequence[int], boxes: Sequence[Box]) -> List[int]:
@@ -210,8 +248,14 @@ def _by_size(word: str, kept: Sequence[int], boxes: Sequence[Box]) -> List[int]:
 def _along(direction: str, box: Box, size: Tuple[float, float]) -> float:
     """How far a box lies in a direction, in shares of the image's side."""
     (x, y), (width, height) = box.center, size
-    return {"left": -x / width, "right": x / width, "front": box.y1 / height, "back": -box.y1 / height,
-            "top": -y / height, "bottom": y / height}[direction]
+    return {
+        "left": -x / width,
+        "right": x / width,
+        "front": box.y1 / height,
+        "back": -box.y1 / height,
+        "top": -y / height,
+        "bottom": y / height,
+    }[direction]
 
 
 def _smallest_gap(direction: str, boxes: Sequence[Box], size: Tuple[float, float]) -> float:
@@ -220,4 +264,4 @@ def _smallest_gap(direction: str, boxes: Sequence[Box], size: Tuple[float, float
 
 
 def _cut(text: str, found: "re.Match[str]", keep: Optional[str] = "") -> str:
-    return " ".join(f"{text[:found.start()]} {keep} {text[found.end():]}".split())
+    return " ".join(f"{text[: found.start()]} {keep} {text[found.end() :]}".split())

@@ -10,8 +10,11 @@ OPEN_QUESTION = "Which one do you mean?"  # where there is no better one
 _LEAD = re.compile(r"^\s*do you mean\s+", re.IGNORECASE)
 _ARTICLES = ("the", "a", "an")
 _SAID_TWICE = frozenset("very really so no yes ok okay that had bye far much".split())
-_ASKS = re.compile(r"(which|what|where|who|whose|whom|when|why|how|do|does|did|is|are|am|was|were|can|could|shall|should|will|"
-                   r"would|may|might|have|has|had|isn't|aren't|don't|doesn't)\b", re.IGNORECASE)
+_ASKS = re.compile(
+    r"(which|what|where|who|whose|whom|when|why|how|do|does|did|is|are|am|was|were|can|could|shall|should|will|"
+    r"would|may|might|have|has|had|isn't|aren't|don't|doesn't)\b",
+    re.IGNORECASE,
+)
 _SEPARATOR = re.compile(r"\s*,\s*|\s+or\s+")
 
 
@@ -33,8 +36,8 @@ def misleading_words(question: str) -> Tuple[str, ...]:
 
 
 def is_broken(question: str) -> bool:
-    """Whether a generated question is noise: no word at all, or a word twice in a row, as on an image of noise (three times
-    if people do say it twice). What it is about and how it is punctuated is the model's affair."""
+    """Whether a generated question is noise: no word at all, or a word twice in a row, as on an image of noise (three
+    times if people do say it twice). What it is about and how it is punctuated is the model's affair."""
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]", question.lower())
     if not any(word[0].isalnum() for word in words):
         return True

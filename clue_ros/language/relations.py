@@ -1,4 +1,4 @@
-""""The mug next to the bowl": which candidates stand so to another thing. Pure geometry, as the camera sees it."""
+""" "The mug next to the bowl": which candidates stand so to another thing. Pure geometry, as the camera sees it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,14 @@ def related(kind: str, boxes: Sequence[Box], others: Sequence[Box], size: Tuple[
 
 def _stands(kind: str, box: Box, other: Box) -> bool:
     (x, y), (ox, oy) = box.center, other.center
-    return {"left_of": x < ox, "right_of": x > ox, "in_front_of": box.y1 > other.y1, "behind": box.y1 < other.y1,
-            "above": y < oy, "below": y > oy}.get(kind, True)
+    return {
+        "left_of": x < ox,
+        "right_of": x > ox,
+        "in_front_of": box.y1 > other.y1,
+        "behind": box.y1 < other.y1,
+        "above": y < oy,
+        "below": y > oy,
+    }.get(kind, True)
 
 
 def _distance(box: Box, other: Box, size: Tuple[float, float]) -> float:
@@ -43,4 +49,4 @@ def _distance(box: Box, other: Box, size: Tuple[float, float]) -> float:
     dx = max(0.0, box.x0 - other.x1, other.x0 - box.x1) / size[0]
     dy = max(0.0, box.y0 - other.y1, other.y0 - box.y1) / size[1]
     (x, y), (ox, oy) = box.center, other.center
-    return hypot(dx, dy) + .1 * hypot((x - ox) / size[0], (y - oy) / size[1])
+    return hypot(dx, dy) + 0.1 * hypot((x - ox) / size[0], (y - oy) / size[1])

@@ -19,31 +19,71 @@ from clue_ros.language.questions import options as offered_in
 from clue_ros.prompt import clean
 from clue_ros.types import Box
 
-_YES = frozenset("yes yeah yep yup sure correct right exactly indeed okay ok true absolutely definitely "
-                 "affirmative".split())
-_YES_PHRASES = frozenset((
-    "that one", "this one", "that is it", "that's it", "that is the one", "that's the one", "that's right", "of course",
-    "i do", "i mean that one", "that is right", "yes i do", "go ahead", "it is", "yes it is"))
+_YES = frozenset(
+    "yes yeah yep yup sure correct right exactly indeed okay ok true absolutely definitely affirmative".split()
+)
+_YES_PHRASES = frozenset(
+    (
+        "that one",
+        "this one",
+        "that is it",
+        "that's it",
+        "that is the one",
+        "that's the one",
+        "that's right",
+        "of course",
+        "i do",
+        "i mean that one",
+        "that is right",
+        "yes i do",
+        "go ahead",
+        "it is",
+        "yes it is",
+    )
+)
 _NO = frozenset("no nope nah wrong neither none".split())
-_NO_PHRASES = frozenset((
-    "none of them", "none of these", "none of those", "neither of them", "neither one", "neither of these",
-    "neither of those", "not that one", "not this one", "not that", "not those", "no i don't", "i don't", "it is not",
-    "it isn't", "not at all", "the wrong one"))
+_NO_PHRASES = frozenset(
+    (
+        "none of them",
+        "none of these",
+        "none of those",
+        "neither of them",
+        "neither one",
+        "neither of these",
+        "neither of those",
+        "not that one",
+        "not this one",
+        "not that",
+        "not those",
+        "no i don't",
+        "i don't",
+        "it is not",
+        "it isn't",
+        "not at all",
+        "the wrong one",
+    )
+)
 _ANY = re.compile(
     r"^(?:(?:any|either|whichever|whatever)(?: (?:one|of them|of these|you like|is fine|will do|works|of the two))*|"
     r"(?:i )?(?:do not|don't) (?:care|mind)|(?:it )?does(?: not|n't) matter(?: to me)?|no preference|you choose|"
-    r"your choice|you decide)$")
-_LOST = re.compile(r"^(?:i )?(?:(?:do not|don't|dunno) ?(?:know|remember|understand)?|am not sure|have no idea)$|^no "
-                   r"idea$|^not sure$|^(?:i'm|i am) not sure$|^what$|^huh$|^hm+$|^maybe$|^dunno$|^pardon$")
+    r"your choice|you decide)$"
+)
+_LOST = re.compile(
+    r"^(?:i )?(?:(?:do not|don't|dunno) ?(?:know|remember|understand)?|am not sure|have no idea)$|^no "
+    r"idea$|^not sure$|^(?:i'm|i am) not sure$|^what$|^huh$|^hm+$|^maybe$|^dunno$|^pardon$"
+)
 _OTHER = re.compile(r"^(?:the |that |my )?(?:other|opposite|remaining)(?: one| thing)?$")
 _BOTH = re.compile(r"^(?:both|all)(?: of (?:them|these|those))?$")
 _NEGATIVE = re.compile(
     r"^(?:no |and )?(?:(?:i )?(?:do not|don't) (?:mean|want|need|like)|definitely not|certainly not|"
     r"(?:it is|it's|that is|that's) not|isn't|not|without|except|but not|(?:anything|everything|all) but|never|neither|"
-    r"nor|no)\b")
+    r"nor|no)\b"
+)
 _CLAUSE = re.compile(r"[,.;!?]|(?<!anything )(?<!everything )(?<!all )\bbut\b(?! not\b)")
-_POLITE = re.compile(r"\b(?:please|thanks|thank you|robot|sorry|oh|uh|um|well|actually|hm+|mm+|i think|i guess|i "
-                     r"said)\b")
+_POLITE = re.compile(
+    r"\b(?:please|thanks|thank you|robot|sorry|oh|uh|um|well|actually|hm+|mm+|i think|i guess|i "
+    r"said)\b"
+)
 _NUMBER_ONLY = re.compile(r"^(?:number )?(\d|one|two|three|four|five|six)$")
 
 
@@ -71,8 +111,15 @@ class Reading:
     refused: bool = False
 
 
-def read_reply(text: str, question: str, request: Request, boxes: Sequence[Box], size: Tuple[float, float],
-               words: Sequence[FrozenSet[str]], offered: Sequence[Tuple[str, Tuple[int, ...]]] = ()) -> Reading:
+def read_reply(
+    text: str,
+    question: str,
+    request: Request,
+    boxes: Sequence[Box],
+    size: Tuple[float, float],
+    words: Sequence[FrozenSet[str]],
+    offered: Sequence[Tuple[str, Tuple[int, ...]]] = (),
+) -> Reading:
     """What a reply means.
 
     text: the reply; question: what was asked; request: of the instruction; boxes: of the candidates in pixels of an
@@ -109,9 +156,9 @@ def read_reply(text: str, question: str, request: Request, boxes: Sequence[Box],
                 decided = True
             continue
         negative = _NEGATIVE.match(plain)
-        if negative and plain[:negative.end()] in ("no", "neither"):  # "no the blue one", "neither the green one"
-            refused, negative, plain = True, None, plain[negative.end():].strip()
-        body = plain[negative.end():].strip() if negative else plain
+        if negative and plain[: negative.end()] in ("no", "neither"):  # "no the blue one", "neither the green one"
+            refused, negative, plain = True, None, plain[negative.end() :].strip()
+        body = plain[negative.end() :].strip() if negative else plain
         indices, phrase = _meant(body, request, boxes, size, words, known)
         if negative:
             if indices is not None and len(indices) < len(boxes):
@@ -139,9 +186,14 @@ def read_reply(text: str, question: str, request: Request, boxes: Sequence[Box],
     return Reading(Verdict.CONFIRMED if confirmed else Verdict.KEEP, left, refused=refused)
 
 
-def _meant(text: str, request: Request, boxes: Sequence[Box], size: Tuple[float, float],
-           words: Sequence[FrozenSet[str]],
-           known: Sequence[Tuple[str, Tuple[int, ...]]]) -> Tuple[Optional[Tuple[int, ...]], Optional[Request]]:
+def _meant(
+    text: str,
+    request: Request,
+    boxes: Sequence[Box],
+    size: Tuple[float, float],
+    words: Sequence[FrozenSet[str]],
+    known: Sequence[Tuple[str, Tuple[int, ...]]],
+) -> Tuple[Optional[Tuple[int, ...]], Optional[Request]]:
     """(indices that a description keeps, None), or (None, what to ask `detect` for), or (None, None): it says
     nothing."""
     everything = tuple(range(len(boxes)))
@@ -189,8 +241,9 @@ def _option(found: Request, known: Sequence[Tuple[str, Tuple[int, ...]]]) -> Opt
     return same[0] if len(same) == 1 else None
 
 
-def _described(option: str, request: Request, boxes: Sequence[Box], size: Tuple[float, float],
-               words: Sequence[FrozenSet[str]]) -> Tuple[int, ...]:
+def _described(
+    option: str, request: Request, boxes: Sequence[Box], size: Tuple[float, float], words: Sequence[FrozenSet[str]]
+) -> Tuple[int, ...]:
     """The candidates that an option of a question by somebody else describes; none if that cannot be told."""
     indices, _ = _meant(option, request, boxes, size, words, ())
     return indices or ()

@@ -1,5 +1,6 @@
-"""A picture with nothing in it but what matters: how a relevance heatmap is laid over an image (Instruction-Guided Visual
-Masking, Fig. 12): overlay, blur, greyscale or crop, and the smallest box that keeps every active pixel. No ROS, no model.
+"""A picture with nothing in it but what matters: how a relevance heatmap is laid over an image (Instruction-Guided
+Visual Masking, Fig. 12): overlay, blur, greyscale or crop, and the smallest box that keeps every active pixel. No ROS,
+no model.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import numpy as np
 from clue_ros.types import Box
 
 MODES = ("overlay", "blur", "greyscale", "crop")
-THRESHOLD = .3  # of the heatmap: a lost piece of the target costs more than a kept piece of its surroundings
-GROWTH = .025  # of the image's width: active parts are grown by so much
+THRESHOLD = 0.3  # of the heatmap: a lost piece of the target costs more than a kept piece of its surroundings
+GROWTH = 0.025  # of the image's width: active parts are grown by so much
 SHADE = 127  # grey of what is covered by an overlay
-BLUR = .03  # of the image's width, the blur's sigma
+BLUR = 0.03  # of the image's width, the blur's sigma
 
 
 def active_pixels(heat: np.ndarray, threshold: float = THRESHOLD, growth: float = GROWTH) -> np.ndarray:
@@ -38,8 +39,12 @@ def smallest_box(active: np.ndarray, margin: float = 0.0) -> Optional[Box]:
     height, width = active.shape
     x0, x1, y0, y1 = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
     across, down = margin * (x1 - x0), margin * (y1 - y0)
-    return Box(int(max(0, np.floor(x0 - across))), int(max(0, np.floor(y0 - down))),
-               int(min(width, np.ceil(x1 + across))), int(min(height, np.ceil(y1 + down))))
+    return Box(
+        int(max(0, np.floor(x0 - across))),
+        int(max(0, np.floor(y0 - down))),
+        int(min(width, np.ceil(x1 + across))),
+        int(min(height, np.ceil(y1 + down))),
+    )
 
 
 def focused(image: np.ndarray, active: np.ndarray, mode: str = "overlay") -> np.ndarray:
@@ -74,5 +79,5 @@ def _blurred(image: np.ndarray) -> np.ndarray:
     """A strong blur, made at a quarter of the size: a camera's rate is to be kept."""
     height, width = image.shape[:2]
     small = cv2.resize(image, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(small, (0, 0), max(.5, BLUR * width / 4))
+    soft = cv2.GaussianBlur(small, (0, 0), max(0.5, BLUR * width / 4))
     return cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -28,9 +28,9 @@ FINE = 8  # cells of the result along each side of a patch
 
 @dataclass
 class MaskQueries:
-    """Q queries about B images. states: float[Q,L,W], hidden states of the prefix's tokens at the tap; there: bool[Q,L],
-    which of them are tokens; maps: float[Q,g,g] in [0, 1], the attention map; boxes: float[Q,4] x0 y0 x1 y1 as shares of
-    the image's sides, nan for none; image: int64[Q], which image each is about."""
+    """Q queries about B images. states: float[Q,L,W], hidden states of the prefix's tokens at the tap; there:
+    bool[Q,L], which of them are tokens; maps: float[Q,g,g] in [0, 1], the attention map; boxes: float[Q,4] x0 y0 x1 y1
+    as shares of the image's sides, nan for none; image: int64[Q], which image each is about."""
 
     states: torch.Tensor
     there: torch.Tensor
@@ -56,10 +56,11 @@ class Block(nn.Module):
         """x: float[Q,N,C]; words: float[Q,L,C]; there: bool[Q,L]."""
         split = lambda t: t.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731
         key, value = self.key_value(words).chunk(2, -1)
-        mixed = F.scaled_dot_product_attention(split(self.query(self.norm(x))), split(key), split(value),
-                                               attn_mask=there[:, None, None])
+        mixed = F.scaled_dot_product_attention(
+            split(self.query(self.norm(x))), split(key), split(value), attn_mask=there[:, None, None]
+        )
         x = x + self.out(mixed.transpose(1, 2).flatten(2))
-        side = round(x.shape[1] ** .5)
+        side = round(x.shape[1] ** 0.5)
         y = self.mix_norm(x)
         y = self.near(y.transpose(1, 2).unflatten(2, (side, side))).flatten(2).transpose(1, 2)
         return x + self.down(F.gelu(self.up(y)))
@@ -68,8 +69,16 @@ class Block(nn.Module):
 class MaskHead(nn.Module):
     """vision_width: of the tower's features (before the projector); text_width: of the decoder."""
 
-    def __init__(self, vision_width: int, text_width: int, width: int = 96, blocks: int = 2, heads: int = 4,
-                 fine: int = 24, edges: int = 8):
+    def __init__(
+        self,
+        vision_width: int,
+        text_width: int,
+        width: int = 96,
+        blocks: int = 2,
+        heads: int = 4,
+        fine: int = 24,
+        edges: int = 8,
+    ):
         super().__init__()
         self.vision = nn.Linear(vision_width, width)
         self.states_norm, self.words = nn.LayerNorm(text_width), nn.Linear(text_width, width)
@@ -88,19 +97,21 @@ class MaskHead(nn.Module):
 
     def forward(self, vision: torch.Tensor, pixels: torch.Tensor, queries: MaskQueries) -> torch.Tensor:
         """float32[Q,2,8g,8g] logits. vision: float[B,g·g,D]; pixels: float[B,3,S,S] in [-1, 1], the model's square."""
-        grid = round(vision.shape[1] ** .5)
+        grid = round(vision.shape[1] ** 0.5)
         size = (FINE * grid, FINE * grid)
         half = (size[0] // 2, size[1] // 2)
         seen = self.vision(vision.float())
-        edges = F.gelu(self.edges(F.interpolate(pixels.float(), size, mode="area" if pixels.shape[-1] > size[0]
-                                                else "nearest")))
+        edges = F.gelu(
+            self.edges(F.interpolate(pixels.float(), size, mode="area" if pixels.shape[-1] > size[0] else "nearest"))
+        )
         shapes = self.shapes(edges) + _grown(self.things(seen.transpose(1, 2).unflatten(2, (grid, grid))), half)
         inside = box_cover(queries.boxes, half)
         # index_select and not [...]: only its gradient is summed in a fixed order, which exact resuming needs.
         seen_by, shapes_by, edges_by = (t.index_select(0, queries.image) for t in (seen, F.gelu(shapes), edges))
         x = seen_by + self._hints(queries, inside, grid)
-        words = torch.cat([self.words(self.states_norm(queries.states.float())),
-                           self.nothing.expand(len(queries.states), -1, -1)], 1)
+        words = torch.cat(
+            [self.words(self.states_norm(queries.states.float())), self.nothing.expand(len(queries.states), -1, -1)], 1
+        )
         there = F.pad(queries.there, (0, 1), value=True)
         for block in self.blocks:
             x = block(x, words, there)
@@ -134,8 +145,15 @@ class MaskHead(nn.Module):
             if about.get("format") != FORMAT:
                 raise ModelLoadError(f"{file} is not of the format '{FORMAT}' but '{about.get('format')}'")
             blocks = 1 + max(int(k.split(".")[1]) for k in tensors if k.startswith("blocks."))
-            head = cls(vision_width, text_width, len(tensors["vision.bias"]), blocks, int(about["heads"]),
-                       len(tensors["shapes.bias"]), len(tensors["edges.bias"]))
+            head = cls(
+                vision_width,
+                text_width,
+                len(tensors["vision.bias"]),
+                blocks,
+                int(about["heads"]),
+                len(tensors["shapes.bias"]),
+                len(tensors["edges.bias"]),
+            )
             head.load_state_dict(tensors)
         except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
             raise ModelLoadError(f"{file} is corrupt or does not fit this model: {error}") from error
@@ -149,9 +167,13 @@ def box_cover(boxes: torch.Tensor, size: "tuple[int, int]") -> torch.Tensor:
 
     def along(low: torch.Tensor, high: torch.Tensor, cells: int) -> torch.Tensor:
         edge = torch.arange(cells, device=boxes.device) / cells
-        return ((torch.minimum(high[:, None], edge + 1 / cells) - torch.maximum(low[:, None], edge)) * cells).clamp(0, 1)
+        return ((torch.minimum(high[:, None], edge + 1 / cells) - torch.maximum(low[:, None], edge)) * cells).clamp(
+            0, 1
+        )
 
-    return along(b[:, 1], b[:, 3], size[0])[:, :, None] * along(b[:, 0], b[:, 2], size[1])[:, None] * there[:, None, None]
+    return (
+        along(b[:, 1], b[:, 3], size[0])[:, :, None] * along(b[:, 0], b[:, 2], size[1])[:, None] * there[:, None, None]
+    )
 
 
 def _grown(x: torch.Tensor, size) -> torch.Tensor:

@@ -19,6 +19,6 @@ def dense_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def dense_ious(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """float32[...]: IoU of the maps at 0.5; 1 where both are empty."""
-    said, true = logits > 0, labels > .5
+    said, true = logits > 0, labels > 0.5
     overlap, union = (said & true).sum((-2, -1)).float(), (said | true).sum((-2, -1)).float()
     return torch.where(union > 0, overlap / union.clamp_min(1), torch.ones_like(union))

@@ -1,7 +1,8 @@
 """Masks of a loaded model: the pixels of a found target, and what of an image an instruction is about.
 
 A model directory may hold a mask head (`mask.safetensors`, `clue train mask`) and PaliGemma's own mask decoder
-(`segmentation.safetensors`, segment_codes.py), which then makes the target's pixels. Neither is needed for anything else.
+(`segmentation.safetensors`, segment_codes.py), which then makes the target's pixels. Neither is needed for anything
+else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from clue_ros.types import Box, NoMaskError
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.passes import EncodedImage
 
-MARGIN = .15  # of the box's sides: a target's pixels lie in its box, whose edges may be a little off
+MARGIN = 0.15  # of the box's sides: a target's pixels lie in its box, whose edges may be a little off
 
 
 class Masker:
@@ -33,8 +34,9 @@ class Masker:
     def load(cls, folder: Path, backbone: PaliGemmaBackbone) -> "Masker":
         """Raises ModelLoadError for a file that cannot be used."""
         config = backbone.model.config
-        head = MaskHead.load(folder, config.vision_config.hidden_size, config.get_text_config().hidden_size,
-                             backbone.device)
+        head = MaskHead.load(
+            folder, config.vision_config.hidden_size, config.get_text_config().hidden_size, backbone.device
+        )
         return cls(backbone, head, SegmentDecoder.load(folder, backbone.device))
 
     @property
@@ -45,8 +47,10 @@ class Masker:
     def relevance(self, image: EncodedImage, prefix: str) -> np.ndarray:
         """float32[H,W] in [0, 1], in pixels of the original image. Raises NoMaskError without a head."""
         if self.head is None:
-            raise NoMaskError("this model directory has no mask head (mask.safetensors); train one: clue train mask --base "
-                              "MODEL --data SCENES --output RUN")
+            raise NoMaskError(
+                "this model directory has no mask head (mask.safetensors); train one: clue train mask --base "
+                "MODEL --data SCENES --output RUN"
+            )
         return self._dense(image, prefix, None, RELEVANCE)
 
     def target(self, image: EncodedImage, prefix: str, words: str, box: Box) -> Optional[np.ndarray]:
@@ -57,11 +61,13 @@ class Masker:
             return self.decoder.paste(codes, box, (image.width, image.height))
         if self.head is None:
             return None
-        mask = self._dense(image, prefix, box, TARGET) > .5
+        mask = self._dense(image, prefix, box, TARGET) > 0.5
         across, down = MARGIN * (box.x1 - box.x0), MARGIN * (box.y1 - box.y0)
         kept = np.zeros_like(mask)
-        inner = (slice(max(0, int(box.y0 - down)), int(np.ceil(box.y1 + down))),
-                 slice(max(0, int(box.x0 - across)), int(np.ceil(box.x1 + across))))
+        inner = (
+            slice(max(0, int(box.y0 - down)), int(np.ceil(box.y1 + down))),
+            slice(max(0, int(box.x0 - across)), int(np.ceil(box.x1 + across))),
+        )
         kept[inner] = mask[inner]
         return kept
 
@@ -69,11 +75,19 @@ class Masker:
     def _dense(self, image: EncodedImage, prefix: str, box: Optional[Box], channel: int) -> np.ndarray:
         states, grid = self._backbone.word_states(image, prefix)
         device, nan = states.device, float("nan")
-        shares = [nan] * 4 if box is None else [box.x0 / image.width, box.y0 / image.height, box.x1 / image.width,
-                                                box.y1 / image.height]
-        queries = MaskQueries(states, torch.ones(states.shape[:2], dtype=torch.bool, device=device), grid[None],
-                              torch.tensor([shares], device=device), torch.zeros(1, dtype=torch.int64, device=device))
+        shares = (
+            [nan] * 4
+            if box is None
+            else [box.x0 / image.width, box.y0 / image.height, box.x1 / image.width, box.y1 / image.height]
+        )
+        queries = MaskQueries(
+            states,
+            torch.ones(states.shape[:2], dtype=torch.bool, device=device),
+            grid[None],
+            torch.tensor([shares], device=device),
+            torch.zeros(1, dtype=torch.int64, device=device),
+        )
         square = torch.from_numpy(np.ascontiguousarray(image.square.transpose(2, 0, 1)))[None].to(device)
-        logits = self.head(image.tower, square.float() / 127.5 - 1, queries)[:, channel:channel + 1]
+        logits = self.head(image.tower, square.float() / 127.5 - 1, queries)[:, channel : channel + 1]
         whole = F.interpolate(logits, (image.height, image.width), mode="bilinear", align_corners=False)
         return whole[0, 0].sigmoid().cpu().numpy()

@@ -2,8 +2,8 @@
 
 The decoder's weights come with neither PaliGemma's checkpoint nor this package: the user supplies them, once, from the
 published vae-oid.npz (big_vision), with `clue mask decoder vae-oid.npz --output MODEL`. The file that is read here is
-`segmentation.safetensors` in the model directory, with the tensors under the names that they have in the npz. Architecture
-and use: big_vision, evaluators/proj/paligemma/transfers/segmentation.py. Never run on the real weights.
+`segmentation.safetensors` in the model directory, with the tensors under the names that they have in the npz.
+Architecture and use: big_vision, evaluators/proj/paligemma/transfers/segmentation.py. Never run on the real weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ CODEBOOK = "_vq_vae._embedding"
 
 
 class SegmentDecoder(nn.Module):
-    """int64[B,16] codes -> float32[B,64,64] in about [-1, 1], positive inside. The 16 codes are a 4 x 4 grid, row by row.
+    """int64[B,16] codes -> float32[B,64,64] in about [-1, 1], positive inside. The 16 codes are a 4 x 4 grid, row by
+    row.
 
     code_width: of an entry of the codebook; channels: of the convolutions.
     """
@@ -38,8 +39,9 @@ class SegmentDecoder(nn.Module):
         grown: List[nn.Module] = []
         for width, next_width in ((c, c), (c, c // 2), (c // 2, c // 4), (c // 4, c // 8)):
             grown += [nn.ConvTranspose2d(width, next_width, 4, stride=2, padding=1), nn.ReLU()]
-        self.decoder = nn.Sequential(nn.Conv2d(code_width, c, 1), nn.ReLU(), _Residual(c), _Residual(c), *grown,
-                                     nn.Conv2d(c // 8, 1, 1))
+        self.decoder = nn.Sequential(
+            nn.Conv2d(code_width, c, 1), nn.ReLU(), _Residual(c), _Residual(c), *grown, nn.Conv2d(c // 8, 1, 1)
+        )
 
     @torch.inference_mode()
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
@@ -52,8 +54,8 @@ class SegmentDecoder(nn.Module):
 
     @classmethod
     def of(cls, tensors: Dict[str, torch.Tensor]) -> "SegmentDecoder":
-        """From tensors under the published names; others (of the encoder) are left out. Raises ValueError naming what is
-        missing or of another shape."""
+        """From tensors under the published names; others (of the encoder) are left out. Raises ValueError naming what
+        is missing or of another shape."""
         try:
             decoder = cls(tensors[CODEBOOK].shape[1], tensors["decoder.0.weight"].shape[0])
         except (KeyError, IndexError) as error:
@@ -98,19 +100,27 @@ class SegmentDecoder(nn.Module):
 class _Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
-        self.net = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(),
-                                 nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 1))
+        self.net = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 1),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.net(x)
 
 
 def convert(npz: Path, folder: Path) -> Path:
-    """The published npz as FILE in a model directory. Arrays only are read: an npz that holds pickled objects is refused.
+    """The published npz as FILE in a model directory. Arrays only are read: an npz that holds pickled objects is
+    refused.
     Raises ModelLoadError."""
     try:
         with np.load(npz, allow_pickle=False) as arrays:
-            tensors = {k: torch.from_numpy(arrays[k]) for k in arrays.files if k == CODEBOOK or k.startswith("decoder.")}
+            tensors = {
+                k: torch.from_numpy(arrays[k]) for k in arrays.files if k == CODEBOOK or k.startswith("decoder.")
+            }
         return SegmentDecoder.of(tensors).save(folder)
     except (OSError, ValueError, TypeError) as error:
         raise ModelLoadError(f"{npz} cannot be converted: {error}") from error

@@ -30,8 +30,14 @@ class Estimate:
 NOTHING = Estimate(None, None, None, 0)
 
 
-def ratio(numerator: Sequence[float], denominator: Sequence[float], groups: Sequence[Hashable], *, seed: int = SEED,
-          resamples: int = RESAMPLES) -> Estimate:
+def ratio(
+    numerator: Sequence[float],
+    denominator: Sequence[float],
+    groups: Sequence[Hashable],
+    *,
+    seed: int = SEED,
+    resamples: int = RESAMPLES,
+) -> Estimate:
     """Σ numerator / Σ denominator over rows, with a percentile interval over groups.
 
     Means, rates, precision, recall and F1 are such ratios (F1: 2·tp over guessed + true). Where every row of a rate
@@ -49,16 +55,27 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float], groups: Sequ
     return Estimate(value, *_percentiles(_divided(drawn)), count)
 
 
-def mean(values: Sequence[Optional[float]], groups: Sequence[Hashable], *, seed: int = SEED,
-         resamples: int = RESAMPLES) -> Estimate:
+def mean(
+    values: Sequence[Optional[float]], groups: Sequence[Hashable], *, seed: int = SEED, resamples: int = RESAMPLES
+) -> Estimate:
     """Mean of the values that are there (None: left out); booleans give a rate."""
     there = [v is not None for v in values]
-    return ratio([float(v) if v is not None else 0.0 for v in values], np.array(there, float), groups, seed=seed,
-                 resamples=resamples)
+    return ratio(
+        [float(v) if v is not None else 0.0 for v in values],
+        np.array(there, float),
+        groups,
+        seed=seed,
+        resamples=resamples,
+    )
 
 
-def statistic(function: Callable[[np.ndarray], Optional[float]], groups: Sequence[Hashable], *, seed: int = SEED,
-              resamples: int = 300) -> Estimate:
+def statistic(
+    function: Callable[[np.ndarray], Optional[float]],
+    groups: Sequence[Hashable],
+    *,
+    seed: int = SEED,
+    resamples: int = 300,
+) -> Estimate:
     """Any figure of int64[n] row numbers (with repetitions), such as an area under a curve; draws without a value
     are left out."""
     rows = _rows_of(groups)
@@ -66,14 +83,21 @@ def statistic(function: Callable[[np.ndarray], Optional[float]], groups: Sequenc
     if value is None or not np.isfinite(value):
         return NOTHING
     rng = np.random.default_rng(seed)
-    drawn = [function(np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))]))
-             for _ in range(resamples)]
+    drawn = [
+        function(np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])) for _ in range(resamples)
+    ]
     kept = np.array([d for d in drawn if d is not None and np.isfinite(d)])
     return Estimate(float(value), *_percentiles(kept), len(groups))
 
 
-def paired_difference(first: Tuple[Sequence[float], Sequence[float]], second: Tuple[Sequence[float], Sequence[float]],
-                      groups: Sequence[Hashable], *, seed: int = SEED, resamples: int = RESAMPLES) -> Estimate:
+def paired_difference(
+    first: Tuple[Sequence[float], Sequence[float]],
+    second: Tuple[Sequence[float], Sequence[float]],
+    groups: Sequence[Hashable],
+    *,
+    seed: int = SEED,
+    resamples: int = RESAMPLES,
+) -> Estimate:
     """ratio(second) - ratio(first) on the same rows; each argument is (numerator, denominator). An interval that leaves
     out 0 is a difference at the 5 % level."""
     arrays = [np.asarray(values, float) for pair in (first, second) for values in pair]

@@ -44,8 +44,14 @@ def rates_at(probability: np.ndarray, label: np.ndarray, threshold: float) -> Ra
     guess, count = probability >= threshold, len(label)
     hits, said, true = (int(v.sum()) for v in (guess & label, guess, label))
     right = int((guess == label).sum())
-    return Rates(float(threshold), _divide(right, count), _divide(hits, said), _divide(hits, true),
-                 _divide(2 * hits, said + true), _divide(said - hits, count - true))
+    return Rates(
+        float(threshold),
+        _divide(right, count),
+        _divide(hits, said),
+        _divide(hits, true),
+        _divide(2 * hits, said + true),
+        _divide(said - hits, count - true),
+    )
 
 
 def best_threshold(probability: np.ndarray, label: np.ndarray) -> float:
@@ -53,7 +59,7 @@ def best_threshold(probability: np.ndarray, label: np.ndarray) -> float:
     interval. Fitted on the rows that it is reported on, it is an upper bound."""
     order = np.unique(np.asarray(probability, float))
     if not len(order):
-        return .5
+        return 0.5
     candidates = np.concatenate([[order[0]], (order[1:] + order[:-1]) / 2])
     return float(max(candidates, key=lambda t: rates_at(probability, label, t).f1 or 0.0))
 
@@ -65,7 +71,7 @@ def fitted_threshold(probability: np.ndarray, label: np.ndarray) -> float:
     return float(grid[int(np.argmax(f1))])
 
 
-def quiet_threshold(probability: np.ndarray, label: np.ndarray, cost: float = .005) -> float:
+def quiet_threshold(probability: np.ndarray, label: np.ndarray, cost: float = 0.005) -> float:
     """As `fitted_threshold`, but the highest of those whose F1 is at most `cost` below the best: around its peak F1 is
     flat within the noise of a few hundred scenes, and a question that nobody needed annoys more than F1 tells."""
     grid, f1 = _f1_on_grid(probability, label)
@@ -73,7 +79,7 @@ def quiet_threshold(probability: np.ndarray, label: np.ndarray, cost: float = .0
 
 
 def _f1_on_grid(probability: np.ndarray, label: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    grid = np.linspace(.2, .8, 61)
+    grid = np.linspace(0.2, 0.8, 61)
     return grid, np.array([rates_at(probability, label, t).f1 or 0.0 for t in grid])
 
 
@@ -88,8 +94,13 @@ def figures_at(probability: np.ndarray, label: np.ndarray, kinds: Sequence[str],
         right = rates_at(probability[here], label[here], threshold).accuracy
         by_kind[kind] = {"count": int(here.sum()), "accuracy": round(right or 0.0, 3)}
     figures = {name: round(getattr(at, name) or 0.0, 3) for name in ("accuracy", "precision", "recall", "f1")}
-    return {"threshold": round(threshold, 3), "count": len(label), **figures,
-            "auc": None if area is None else round(area, 4), "by_kind": by_kind}
+    return {
+        "threshold": round(threshold, 3),
+        "count": len(label),
+        **figures,
+        "auc": None if area is None else round(area, 4),
+        "by_kind": by_kind,
+    }
 
 
 def roc_curve(probability: np.ndarray, label: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,8 +130,11 @@ def reliability(probability: np.ndarray, label: np.ndarray, bins: int = BINS) ->
     """The bins of equal width that hold any row, from low to high."""
     probability, label = np.asarray(probability, float), np.asarray(label, bool)
     place = np.minimum((probability * bins).astype(int), bins - 1)
-    return [Bin(n / bins, float(probability[here].mean()), float(label[here].mean()), int(here.sum()))
-            for n in range(bins) if (here := place == n).any()]
+    return [
+        Bin(n / bins, float(probability[here].mean()), float(label[here].mean()), int(here.sum()))
+        for n in range(bins)
+        if (here := place == n).any()
+    ]
 
 
 def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = BINS) -> Optional[float]:
@@ -141,9 +155,12 @@ def estimates(probability: np.ndarray, label: np.ndarray, threshold: float, grou
     probability, label = np.asarray(probability, float), np.asarray(label, bool)
     guess = probability >= threshold
     hit = (guess & label).astype(float)
-    return [("accuracy", ratio(guess == label, np.ones(len(label)), groups)),
-            ("precision", ratio(hit, guess, groups)), ("recall", ratio(hit, label, groups)),
-            ("f1", f1_estimate(guess, label, groups))]
+    return [
+        ("accuracy", ratio(guess == label, np.ones(len(label)), groups)),
+        ("precision", ratio(hit, guess, groups)),
+        ("recall", ratio(hit, label, groups)),
+        ("f1", f1_estimate(guess, label, groups)),
+    ]
 
 
 def f1_estimate(guess: np.ndarray, label: np.ndarray, groups) -> Estimate:

@@ -53,10 +53,12 @@ def text_scores(generated: Sequence[str], references: Sequence[Sequence[str]]) -
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
-        raise MissingLibraryError(f"BLEU, METEOR, ROUGE-L and CIDEr need the Python package pycocoevalcap ({error}): "
-                                  "pip install pycocoevalcap==1.2") from error
+        raise MissingLibraryError(
+            f"BLEU, METEOR, ROUGE-L and CIDEr need the Python package pycocoevalcap ({error}): "
+            "pip install pycocoevalcap==1.2"
+        ) from error
     if not generated:
-        return TextScores({}, {}, {name: "no texts" for name in NAMES})
+        return TextScores({}, {}, dict.fromkeys(NAMES, "no texts"))
     said = {n: [words(text)] for n, text in enumerate(generated)}
     truth = {n: [words(text) for text in texts] for n, texts in enumerate(references)}
     corpus: Dict[str, float] = {}
@@ -72,8 +74,9 @@ def text_scores(generated: Sequence[str], references: Sequence[Sequence[str]]) -
     return TextScores({n: corpus[n] for n in NAMES if n in corpus}, each, missing)
 
 
-def _add_meteor(truth: Dict[int, List[str]], said: Dict[int, List[str]], corpus: Dict[str, float],
-                each: Dict[str, List[float]]) -> Dict[str, str]:
+def _add_meteor(
+    truth: Dict[int, List[str]], said: Dict[int, List[str]], corpus: Dict[str, float], each: Dict[str, List[float]]
+) -> Dict[str, str]:
     if shutil.which("java") is None:
         return {"METEOR": "METEOR 1.5 is a Java program, and there is no java on the PATH"}
     from pycocoevalcap.meteor.meteor import Meteor

@@ -23,16 +23,24 @@ def draw(curve: Curve) -> Any:
     for number, series in enumerate(curve.series):
         color = COLORS[(number if series.color is None else series.color) % len(COLORS)]
         marker = "o" if curve.markers or len(series.x) == 1 else ""
-        axes.plot(series.x, _numbers(series.y), color=color, linewidth=1.8, marker=marker,
-                  markersize=4, label=_plain(series.label))
+        axes.plot(
+            series.x,
+            _numbers(series.y),
+            color=color,
+            linewidth=1.8,
+            marker=marker,
+            markersize=4,
+            label=_plain(series.label),
+        )
         if series.low and series.high:
-            axes.fill_between(series.x, _numbers(series.low), _numbers(series.high), color=color, alpha=.15,
-                              linewidth=0)
-    axes.set(xlim=(-.01, 1.01), ylim=(-.01, 1.01))
+            axes.fill_between(
+                series.x, _numbers(series.low), _numbers(series.high), color=color, alpha=0.15, linewidth=0
+            )
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.set_xlabel(_plain(curve.x_label))
     axes.set_ylabel(_plain(curve.y_label))
     axes.set_title(_plain(curve.title), fontsize=11)
-    axes.grid(alpha=.25)
+    axes.grid(alpha=0.25)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if curve.series:
@@ -58,7 +66,7 @@ def svg(curve: Curve) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": curve.name}):
         draw(curve).savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg"):]
+    return text[text.index("<svg") :]
 
 
 def _numbers(values: Sequence[Any]) -> List[float]:

@@ -11,4 +11,4 @@ def rank_of_first(scores: Sequence[float]) -> float:
     """Rank from 1 of the first score among all; ties count half each, so that a model that gives every candidate the
     same score gets the middle rank and not the first."""
     values = np.asarray(scores, float)
-    return 1.0 + float((values[1:] > values[0]).sum()) + .5 * float((values[1:] == values[0]).sum())
+    return 1.0 + float((values[1:] > values[0]).sum()) + 0.5 * float((values[1:] == values[0]).sum())

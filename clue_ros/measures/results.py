@@ -112,8 +112,11 @@ class Results:
 
 def together(curves: Sequence[Tuple[str, Curve]]) -> Curve:
     """The same diagram of several conditions (name, diagram) in one, one colour each."""
-    series = [replace(s, label=f"{name}: {s.label}", color=number)
-              for number, (name, curve) in enumerate(curves) for s in curve.series]
+    series = [
+        replace(s, label=f"{name}: {s.label}", color=number)
+        for number, (name, curve) in enumerate(curves)
+        for s in curve.series
+    ]
     return replace(curves[0][1], series=tuple(series))
 
 
@@ -137,12 +140,23 @@ def from_dict(content: Mapping[str, Any]) -> Results:
         if content["format"] != FORMAT:
             raise ResultsError(f"format {content['format']} of results is not known: run the suite again")
         measures = tuple(Measure(**{**m, "estimate": Estimate(**m["estimate"])}) for m in content["measures"])
-        tables = tuple(Table(t["title"], tuple(t["columns"]), tuple(tuple(_cell(c) for c in row) for row in t["rows"]),
-                             t["form"]) for t in content["tables"])
+        tables = tuple(
+            Table(t["title"], tuple(t["columns"]), tuple(tuple(_cell(c) for c in row) for row in t["rows"]), t["form"])
+            for t in content["tables"]
+        )
         curves = tuple(Curve(**{**c, "series": tuple(_series(s) for s in c["series"])}) for c in content["curves"])
-        return Results(str(content["suite"]), str(content["title"]), dict(content["about"]), measures, tables, curves,
-                       tuple(map(str, content["notes"])), tuple(Picture(**p) for p in content["pictures"]),
-                       bool(content["complete"]), str(content.get("explanation", "")))
+        return Results(
+            str(content["suite"]),
+            str(content["title"]),
+            dict(content["about"]),
+            measures,
+            tables,
+            curves,
+            tuple(map(str, content["notes"])),
+            tuple(Picture(**p) for p in content["pictures"]),
+            bool(content["complete"]),
+            str(content.get("explanation", "")),
+        )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ResultsError(f"this is not a suite's {FILE} ({type(error).__name__}: {error})") from error
 
@@ -168,8 +182,9 @@ def save(results: Results, rows: Sequence[Mapping[str, Any]], folder: Path) -> L
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial = json_file.with_suffix(".part")
-        partial.write_text(json.dumps(to_dict(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-                           encoding="utf-8")
+        partial.write_text(
+            json.dumps(to_dict(results), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
         os.replace(partial, json_file)
         with open(summary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -46,7 +46,7 @@ def parse_detections(bins: Sequence[int], certainty: Sequence[float], width: flo
         run.append(n)
         if len(run) == 4:
             box = clip_box(bins_to_box([bins[k] for k in run], width, height), width, height)
-            sure = float(np.prod([max(0.0, min(1.0, certainty[k])) for k in run])) ** .25 * before
+            sure = float(np.prod([max(0.0, min(1.0, certainty[k])) for k in run])) ** 0.25 * before
             if box.area > 0:
                 found.append(Candidate(box, max(0.0, min(1.0, sure))))
             run, before = [], 1.0
@@ -93,6 +93,7 @@ def matching(candidates: Sequence[Candidate], boxes: Sequence[Box], overlap: flo
 
 def nearest(box: Box, boxes: Sequence[Box]) -> int:
     """Index of the box that overlaps `box` most; without any overlap the one whose centre is nearest."""
+
     def key(i: int) -> Tuple[float, float]:
         (ax, ay), (bx, by) = box.center, boxes[i].center
         return box_iou(box, boxes[i]), -((ax - bx) ** 2 + (ay - by) ** 2)

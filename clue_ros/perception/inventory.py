@@ -3,8 +3,8 @@
 `detect the mug` lists boxes, and so does `detect the red thing`. A box that a kind and a colour share is a red mug; one
 that only a colour knows is named afterwards by `detect the red mug`, `detect the red bowl`, … The base without adapters
 answers, which has learnt to list several things. Sixteen short prompts over one image pass, eight more for each thing
-that has to be named. On 40 scenes that no test uses the colours raised recall from 0.75 to 0.83 (F1 from 0.81 to 0.84); asking
-every colour of every kind that was seen, with three times the prompts, gave 0.86.
+that has to be named. On 40 scenes that no test uses the colours raised recall from 0.75 to 0.83 (F1 from 0.81 to 0.84);
+asking every colour of every kind that was seen, with three times the prompts, gave 0.86.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Thing:
     confidence: float
 
 
-def look_around(see: Perception, image: StockImage, words: FrozenSet[str], should_stop: StopTest = None) -> Tuple[Thing, ...]:
+def look_around(
+    see: Perception, image: StockImage, words: FrozenSet[str], should_stop: StopTest = None
+) -> Tuple[Thing, ...]:
     """Everything that the model sees, from left to right. Also a question about one kind is answered from this: only
     beside the other kinds does it show that a "banana" is rather a plate.
 
@@ -44,13 +46,23 @@ def look_around(see: Perception, image: StockImage, words: FrozenSet[str], shoul
     """
     nouns = {category: names[0] for category, names in NOUNS.items() if set(names[0].split()) <= words}
     colors = [c for c in COLOR_WORDS if c in words] if THING in words else []
-    things = _distinct([Thing(name, "", c.box, c.confidence) for name, noun in nouns.items()
-                        for c in see.detect(image, f"the {noun}", should_stop) if c.confidence >= SURE])
-    claims = [Thing("", color, c.box, c.confidence) for color in colors
-              for c in see.detect(image, f"the {color} {THING}", should_stop)]
+    things = _distinct(
+        [
+            Thing(name, "", c.box, c.confidence)
+            for name, noun in nouns.items()
+            for c in see.detect(image, f"the {noun}", should_stop)
+            if c.confidence >= SURE
+        ]
+    )
+    claims = [
+        Thing("", color, c.box, c.confidence)
+        for color in colors
+        for c in see.detect(image, f"the {color} {THING}", should_stop)
+    ]
     things = [replace(t, color=_color_of(t.box, claims)) for t in things]
-    further = [c for c in claims if c.confidence >= SURE_BY_COLOR
-               and all(box_iou(c.box, t.box) < BESIDE for t in things)]
+    further = [
+        c for c in claims if c.confidence >= SURE_BY_COLOR and all(box_iou(c.box, t.box) < BESIDE for t in things)
+    ]
     for claim in _distinct(further, BESIDE):
         things.append(replace(claim, category=_name_of(see, image, claim, nouns, should_stop)))
     return tuple(sorted(things, key=lambda t: t.box.center[0]))

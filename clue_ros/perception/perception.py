@@ -70,8 +70,9 @@ class Perception:
         """Words of a phrase that a closed vocabulary lacks; always empty for an open one."""
         return tuple(self._backbone.unknown_words(phrase))
 
-    def detect(self, image: StockImage, phrase: str, should_stop: StopTest = None,
-               otherwise: str = "") -> Tuple[Candidate, ...]:
+    def detect(
+        self, image: StockImage, phrase: str, should_stop: StopTest = None, otherwise: str = ""
+    ) -> Tuple[Candidate, ...]:
         """Candidates for a phrase after non-maximum suppression, surest first; empty if the model sees none.
 
         otherwise: a wording to try once more if the model answers the first one in words, neither with a box nor with
@@ -92,8 +93,14 @@ class Perception:
             image.maps[phrase] = np.asarray(grid, np.float32)
         return image.maps[phrase]
 
-    def colors(self, image: StockImage, boxes: Sequence[Box], noun: str, should_stop: StopTest = None,
-               crops: Optional[Dict[Box, EncodedImage]] = None) -> Tuple[str, ...]:
+    def colors(
+        self,
+        image: StockImage,
+        boxes: Sequence[Box],
+        noun: str,
+        should_stop: StopTest = None,
+        crops: Optional[Dict[Box, EncodedImage]] = None,
+    ) -> Tuple[str, ...]:
         """The colour of the thing in each box in words, '' where the model gives none. One vision pass, one prefill and
         a few tokens a box that was not asked about before. Raises Cancelled."""
         question = COLOR_QUESTION.format(noun=noun)
@@ -104,8 +111,13 @@ class Perception:
                 image.colors[box, noun] = attribute_of(said.text)
         return tuple(image.colors[box, noun] for box in boxes)
 
-    def captions(self, image: StockImage, boxes: Sequence[Box], should_stop: StopTest = None,
-                 crops: Optional[Dict[Box, EncodedImage]] = None) -> Tuple[str, ...]:
+    def captions(
+        self,
+        image: StockImage,
+        boxes: Sequence[Box],
+        should_stop: StopTest = None,
+        crops: Optional[Dict[Box, EncodedImage]] = None,
+    ) -> Tuple[str, ...]:
         """A few words on the thing in each box, '' where the model gives none; cost as for `colors`. Raises
         Cancelled."""
         for box in boxes:

@@ -46,6 +46,7 @@ def choose_candidate(
 
 def nearest_candidate(box: Box, candidates: Sequence[Box]) -> Box:
     """The candidate that overlaps a box most; without any overlap the one whose centre is nearest."""
+
     def key(candidate: Box):
         (ax, ay), (bx, by) = Box(*box).center, Box(*candidate).center
         return _overlap(box, candidate)[0], -((ax - bx) ** 2 + (ay - by) ** 2)

@@ -39,7 +39,12 @@ _PARAMETERS = (
     ("port", PORT, "TCP port; 0: any free one, which the log names.", (0, 65535)),
     ("token", "", "16 characters or more that the address must carry as ?token=...; empty: none.", None),
     ("allow_open", False, "Listen beyond loopback without a token: everybody on that network may send goals.", None),
-    ("allowed_hosts", [""], "Names under which the page may be opened, beside localhost, the machine's and IP addresses.", None),
+    (
+        "allowed_hosts",
+        [""],
+        ("Names under which the page may be opened, beside localhost, the machine's and IP addresses."),
+        None,
+    ),
     ("max_viewers", 32, "Pages at once.", (1, 1000)),
     ("frames_per_s", 10.0, "At most so many live images a second are encoded.", (0.2, 30.0)),
     ("can_instruct", True, "Pages may send goals, answers and points; false: they may only look.", None),
@@ -50,7 +55,7 @@ _PARAMETERS = (
     ("replay", [""], "Bags and runs of clue evaluate or the demo that pages may step through: paths.", None),
     ("replay_model", "", "Model directory that bags are played to; empty: the embedded model.", None),
     ("replay_device", "cpu", "torch device for that.", None),
-)  # fmt: skip
+)
 
 
 class Console(Node):
@@ -140,9 +145,7 @@ class Console(Node):
         else:
             self._call_answer(Answer.Request(kind=Answer.Request.TEXT, text=request.text), tell)
 
-    def _call_answer(
-        self, request: Answer.Request, tell: Tell, refused: Optional[Callable[[], bool]] = None
-    ) -> None:
+    def _call_answer(self, request: Answer.Request, tell: Tell, refused: Optional[Callable[[], bool]] = None) -> None:
         """refused: what else can be done where the node does not take it; false if nothing."""
         if not self._answer.service_is_ready():
             tell("error", "Nobody takes the answer: the node is away.")
@@ -170,8 +173,9 @@ class Console(Node):
         if opened is None or opened[1]:
             # The question may be on the page a moment before the node takes answers: the goal then is canceled.
             goal = opened[0] if opened else None
-            self._call_answer(Answer.Request(kind=Answer.Request.TEXT, text="never mind"), tell,
-                              lambda: self._cancel(goal, tell))
+            self._call_answer(
+                Answer.Request(kind=Answer.Request.TEXT, text="never mind"), tell, lambda: self._cancel(goal, tell)
+            )
         elif self.state.runs(opened[0]):
             self._goals.cancel(opened[0], tell)
         else:
@@ -208,10 +212,17 @@ class Console(Node):
         return recordings
 
     def _own_line(self) -> dict:
-        values = [["viewers", str(self.viewers)], ["live_images", str(self.pictures.encoded_live)],
-                  ["camera_frames", str(self._camera.frames)]]
-        return {"name": f"{self.get_fully_qualified_name().lstrip('/')}: pages", "level": "ok", "message": "served",
-                "values": values}
+        values = [
+            ["viewers", str(self.viewers)],
+            ["live_images", str(self.pictures.encoded_live)],
+            ["camera_frames", str(self._camera.frames)],
+        ]
+        return {
+            "name": f"{self.get_fully_qualified_name().lstrip('/')}: pages",
+            "level": "ok",
+            "message": "served",
+            "values": values,
+        }
 
     def _declare(self, name: str, default: Any, text: str, limits: Any) -> Any:
         descriptor = ParameterDescriptor(description=text, read_only=True)

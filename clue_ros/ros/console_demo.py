@@ -31,18 +31,27 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
         prog="console_demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--camera", default="", metavar="SOURCE",
-        help="a real camera's number or device, a stream's address, a video file, or a folder of pictures; default: simulated",
-    )  # fmt: skip
+        "--camera",
+        default="",
+        metavar="SOURCE",
+        help=(
+            "a real camera's number or device, a stream's address, a video file, or a folder of pictures; "
+            "default: simulated"
+        ),
+    )
     parser.add_argument("--seed", type=int, default=0, help="other scenes (0 or more)")
     parser.add_argument("--episode", type=int, default=1, help="which scene of the seed (default 1, an ambiguous one)")
-    parser.add_argument("--scene-s", type=float, default=0.0, help="another scene every so many seconds (default: never)")
+    parser.add_argument(
+        "--scene-s", type=float, default=0.0, help="another scene every so many seconds (default: never)"
+    )
     parser.add_argument("--port", type=int, default=PORT, help=f"of the page (default {PORT}; 0: any free one)")
     parser.add_argument("--address", default="127.0.0.1", help="of the page; others than this machine need --token")
     parser.add_argument("--token", default="", help="that the page's address must carry")
     parser.add_argument("--model", default="", help="model directory; default: the embedded model")
     parser.add_argument("--device", default="cpu", help="torch device")
-    parser.add_argument("--replay", action="append", default=[], metavar="PATH", help="a bag or a run to step through; may be repeated")
+    parser.add_argument(
+        "--replay", action="append", default=[], metavar="PATH", help="a bag or a run to step through; may be repeated"
+    )
     parser.add_argument("--output", type=Path, default=Path("out/console"), help="folder for the logs")
     parser.add_argument("--domain", type=int, help="ROS_DOMAIN_ID; default: one that no other demo uses")
     chosen = parser.parse_args(argv)
@@ -61,8 +70,11 @@ def start(children: Any, options: argparse.Namespace) -> None:
     else:
         camera = {"seed": options.seed, "episode": options.episode, "rate_hz": RATE_HZ}
         children.start(CAMERA, "clue_ros.ros.tabletop_camera", camera)
-    children.start(NODE, "clue_ros.ros.node", {"model": model, "device": options.device, "answer_timeout_s": 600.0,
-                                               "target_mask": True})
+    children.start(
+        NODE,
+        "clue_ros.ros.node",
+        {"model": model, "device": options.device, "answer_timeout_s": 600.0, "target_mask": True},
+    )
     console: Dict[str, object] = {"port": options.port, "address": options.address, "token": options.token}
     if options.replay:
         console.update(replay=[str(Path(path).resolve()) for path in options.replay], replay_model=model)
@@ -107,7 +119,12 @@ def _main(options: argparse.Namespace, stop: StopSignals) -> int:
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
             with stop.making():
                 start(children, options)
-            print(f"three ROS 2 nodes start (ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in {options.output}/logs) …")
+            print(
+                (
+                    f"three ROS 2 nodes start (ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in "
+                    f"{options.output}/logs) …"
+                )
+            )
             return _watch(children, options, stop)
     except Interrupted:
         print("\nstopped")
@@ -130,7 +147,12 @@ def _watch(children: Any, options: argparse.Namespace, stop: StopSignals) -> int
             url = None if shown else address_of(children)
             if url is not None:
                 shown = True
-                print(f"\n  open {url}\n\nThe model loads for a few seconds; the page says when it is ready. Ctrl-C ends everything.")
+                print(
+                    (
+                        f"\n  open {url}\n\nThe model loads for a few seconds; the page says when it is ready. Ctrl-C "
+                        "ends everything."
+                    )
+                )
             scenes.look()
             time.sleep(0.2)
     finally:

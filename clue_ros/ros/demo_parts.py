@@ -1,10 +1,11 @@
-"""One picture of each further part at work, over real ROS 2: masks, focus, pointing and numbers, belief, chat, machine dialogue.
+"""One picture of each further part at work, over real ROS 2: masks, focus, pointing and numbers, belief, chat, machine
+dialogue.
 
     python -m clue_ros.ros.demo_parts --seed 0 --output out/demo/parts          (make demo runs it after the episodes)
 
-Starts the clue node and the focus node as processes and talks to them as a robot's programs would: parameters, the action
-`ground`, the services `answer` and `chat`, the topics of the focus node. The machine-made dialogue is one that `clue data
-dialogues` makes of the same kind of scene. What a model cannot do is left out, and said.
+Starts the clue node and the focus node as processes and talks to them as a robot's programs would: parameters, the
+action `ground`, the services `answer` and `chat`, the topics of the focus node. The machine-made dialogue is one that
+`clue data dialogues` makes of the same kind of scene. What a model cannot do is left out, and said.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> i
         return 1
 
 
-def _play(options: argparse.Namespace, console: Console, children: Any, wanted: Dict[str, Callable],
-          stop: StopSignals) -> int:
+def _play(
+    options: argparse.Namespace, console: Console, children: Any, wanted: Dict[str, Callable], stop: StopSignals
+) -> int:
     import rclpy
 
     from clue_ros.ros.demonstration.robot import Robot
@@ -123,7 +125,9 @@ def _lazy(name: str) -> Callable[..., Tuple[str, list, list]]:
     return show
 
 
-PARTS: Dict[str, Callable] = {name: _lazy(name) for name in ("masks", "focus", "pointing", "belief", "chat", "dialogue")}
+PARTS: Dict[str, Callable] = {
+    name: _lazy(name) for name in ("masks", "focus", "pointing", "belief", "chat", "dialogue")
+}
 
 if __name__ == "__main__":
     sys.exit(main())

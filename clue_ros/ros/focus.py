@@ -39,7 +39,7 @@ from clue_ros.ros.wire.conversions import array_to_image
 from clue_ros.types import Box, ClueError, NoMaskError
 
 ENCODINGS = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "mono8": 1, "8UC1": 1}
-EXPLAINED = .7  # a shift counts if it leaves at most this share of the difference between two thumbnails
+EXPLAINED = 0.7  # a shift counts if it leaves at most this share of the difference between two thumbnails
 
 
 class Heat(NamedTuple):
@@ -51,13 +51,14 @@ class Heat(NamedTuple):
 
 
 class Focus(Node):
-    """One camera, one instruction. The model loads in the node's thread for it, and frames pass through meanwhile. If it
-    cannot be loaded, or has no mask head, `failure` says why and `done` is true."""
+    """One camera, one instruction. The model loads in the node's thread for it, and frames pass through meanwhile. If
+    it cannot be loaded, or has no mask head, `failure` says why and `done` is true."""
 
     def __init__(self, factory: GrounderFactory = load_grounder, **kwargs) -> None:
         super().__init__("focus", **kwargs)
         declare = lambda name, value, text: overrides.declare(  # noqa: E731
-            self, name, value, ParameterDescriptor(description=text))
+            self, name, value, ParameterDescriptor(description=text)
+        )
         self.add_on_set_parameters_callback(_check)
         model = declare("model", "", "Model directory; empty: the embedded one. Read at start.")
         device = declare("device", "cpu", "torch device. Read at start.")
@@ -155,7 +156,7 @@ class Focus(Node):
         shown, box, mode = focused(pixels, active, self._value("mode")), None, self._value("mode")
         if self._value("crop") or mode == "crop":
             box = smallest_box(active, self._value("margin"))
-            shown = shown[int(box.y0):int(box.y1), int(box.x0):int(box.x1)]
+            shown = shown[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
         return array_to_image(shown, message.encoding, message.header), box
 
     def _active_of(self, heat: Heat, small: np.ndarray) -> np.ndarray:
@@ -239,8 +240,8 @@ def _shifted(values: np.ndarray, across: float, down: float) -> np.ndarray:
 
 
 def cropped_info(info: CameraInfo, box: Box) -> CameraInfo:
-    """camera_info of a picture that was cut to a box: its size, and K and P for its own pixels. The region of interest and the
-    binning of the picture before are in them, and are given no more."""
+    """camera_info of a picture that was cut to a box: its size, and K and P for its own pixels. The region of interest
+    and the binning of the picture before are in them, and are given no more."""
     result = copy.deepcopy(info)
     result.width, result.height = int(box.x1 - box.x0), int(box.y1 - box.y0)
     result.roi, result.binning_x, result.binning_y = RegionOfInterest(), 0, 0

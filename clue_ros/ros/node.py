@@ -135,9 +135,7 @@ class ClueNode(LiveLifecycleNode):
         self._keep(frames)
         parts = Parts(self, self._inference, cameras, sight, outputs, frames)
         self._conversation = conversation = self._keep(Conversation(parts, self._group))
-        self._look_ahead = self._keep(
-            LookAhead(self, cameras.first, self._inference, sight, conversation, self._group)
-        )
+        self._look_ahead = self._keep(LookAhead(self, cameras.first, self._inference, sight, conversation, self._group))
         self._keep(GroundAction(self, conversation, self._group))
         self._keep(DetectService(self, parts, conversation, self._group))
         self._keep(Speech(self, settings, outputs, conversation, self._group))

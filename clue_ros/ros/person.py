@@ -72,8 +72,12 @@ class Person(Node):
 
     def _heard(self) -> bool:
         listeners = self.count_subscribers("speech")
-        return (listeners > 0 and self._speech.get_subscription_count() >= listeners
-                and self.count_publishers("utterance") > 0 and self._answer.service_is_ready())
+        return (
+            listeners > 0
+            and self._speech.get_subscription_count() >= listeners
+            and self.count_publishers("utterance") > 0
+            and self._answer.service_is_ready()
+        )
 
     def click(self, x: float, y: float) -> None:
         request = Answer.Request(kind=Answer.Request.POINT, x=float(x), y=float(y))

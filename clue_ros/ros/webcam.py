@@ -34,7 +34,9 @@ HOLD_HZ = 5.0  # a picture that stands still is sent again so often: a frame mus
 
 
 class Webcam(Node):
-    """Reads in a thread of its own after start(): a camera blocks until its next frame. ClueError for bad parameters."""
+    """Reads in a thread of its own after start(): a camera blocks until its next frame. ClueError for bad
+    parameters.
+    """
 
     def __init__(self, **kwargs) -> None:
         super().__init__("webcam", **kwargs)
@@ -52,7 +54,9 @@ class Webcam(Node):
         self._source = str(self.declare_parameter("source", "0", anything).value)
         self._size = (self._whole("width", "Pixels a row asked of a camera; 0: its default."),
                       self._whole("height", "Rows asked of a camera; 0: its default."))  # fmt: skip
-        self._rate_hz = self._number("rate_hz", 0.0, 0.0, 240.0, "Frames a second at most; 0: as the source gives them.")
+        self._rate_hz = self._number(
+            "rate_hz", 0.0, 0.0, 240.0, "Frames a second at most; 0: as the source gives them."
+        )
         self._picture_s = self._number("picture_s", 5.0, 0.1, 3600.0, "Seconds that each picture of a folder is shown.")
         self._loop = self._declared("loop", True, "Play files and folders again from their begin.")
         self._frame_id = self._declared("frame_id", "camera_color_optical_frame", "Frame of the images.")
@@ -62,7 +66,9 @@ class Webcam(Node):
         if (self._size[0] > 0) != (self._size[1] > 0):
             raise VideoError("width and height must be given together")
         self._image = self.create_publisher(Image, "image", qos_profile_sensor_data)
-        self._infos = self.create_publisher(CameraInfo, info_topic(self), qos_profile_sensor_data) if self._info else None
+        self._infos = (
+            self.create_publisher(CameraInfo, info_topic(self), qos_profile_sensor_data) if self._info else None
+        )
         self._wrong_size: Optional[Tuple[int, int]] = None
         self._video: Video = self._open()
         self._end = threading.Event()
@@ -141,8 +147,9 @@ class Webcam(Node):
                 self.get_logger().error(str(error))
                 return False
             return True
-        self.get_logger().warning(f"no frame from {self._source}: it is tried again every {REOPEN_S:g} s",
-                                  throttle_duration_sec=30.0)
+        self.get_logger().warning(
+            f"no frame from {self._source}: it is tried again every {REOPEN_S:g} s", throttle_duration_sec=30.0
+        )
         while not self._end.wait(REOPEN_S):
             try:
                 video.rewind()

@@ -15,8 +15,8 @@ from clue_ros.simulation.referring import POSITIONS, SIZE_CLASSES, Reference, an
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.words import COLOR_WORDS, NOUNS, ORDINALS, REFUSALS, SIZE_WORDS, VERBOSE
 
-RESTATED, BY_ANOTHER, NEGATIVE, CONTRASTED = .10, .10, .12, .12  # shares of the answers
-TERSE, PLAIN = .4, .35  # of the others: one word, "the red one"; the rest are whole sentences
+RESTATED, BY_ANOTHER, NEGATIVE, CONTRASTED = 0.10, 0.10, 0.12, 0.12  # shares of the answers
+TERSE, PLAIN = 0.4, 0.35  # of the others: one word, "the red one"; the rest are whole sentences
 
 
 class Offered(Protocol):
@@ -34,8 +34,16 @@ class Reply:
     keeps: Tuple[int, ...]
 
 
-def reply(options: Sequence[Offered], target: int, remaining: Sequence[int], objects: Sequence[SceneObject],
-          image: ImageSize, rng: np.random.Generator, settle: bool = False, only_asked: bool = False) -> Reply:
+def reply(
+    options: Sequence[Offered],
+    target: int,
+    remaining: Sequence[int],
+    objects: Sequence[SceneObject],
+    image: ImageSize,
+    rng: np.random.Generator,
+    settle: bool = False,
+    only_asked: bool = False,
+) -> Reply:
     """A true answer to a question about the remaining objects, one of whose options keeps the target.
 
     settle: nothing weaker than the option itself, because no further question can follow; only_asked: nothing but what
@@ -92,8 +100,9 @@ def refusal(rng: np.random.Generator, instead: Optional[Reference] = None) -> st
     return text if instead is None else f"{pick((text, text, 'no'), rng)} , {_forms(instead, rng)[1]}"
 
 
-def restated(target: int, remaining: Sequence[int], objects: Sequence[SceneObject], image: ImageSize,
-             rng: np.random.Generator) -> Optional[Reply]:
+def restated(
+    target: int, remaining: Sequence[int], objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator
+) -> Optional[Reply]:
     """The whole thing once more ('the red mug on the left'), which may settle two questions at once; None if that tells
     nothing new."""
     item = objects[target]
@@ -109,11 +118,17 @@ def restated(target: int, remaining: Sequence[int], objects: Sequence[SceneObjec
     if len(kept) == len(remaining):
         return None
     words = f"the {noun_phrase(reference, rng)}"
-    return Reply(words if rng.random() < .5 else pick(VERBOSE, rng).format(x=words), kept)
+    return Reply(words if rng.random() < 0.5 else pick(VERBOSE, rng).format(x=words), kept)
 
 
-def by_another(kind: str, target: int, remaining: Sequence[int], objects: Sequence[SceneObject], image: ImageSize,
-               rng: np.random.Generator) -> Optional[Reply]:
+def by_another(
+    kind: str,
+    target: int,
+    remaining: Sequence[int],
+    objects: Sequence[SceneObject],
+    image: ImageSize,
+    rng: np.random.Generator,
+) -> Optional[Reply]:
     """An answer by something that was not asked for ('the left one' to a question of colour); None if nothing helps."""
     asked = "color_category" if kind == "color_only" else kind
     groups = [(name, refs) for name, refs in _attributes(target, remaining, objects, image) if name != asked]
@@ -126,19 +141,32 @@ def by_another(kind: str, target: int, remaining: Sequence[int], objects: Sequen
     return None
 
 
-def _attributes(target: int, remaining: Sequence[int], objects: Sequence[SceneObject],
-                image: ImageSize) -> List[Tuple[str, List[Reference]]]:
+def _attributes(
+    target: int, remaining: Sequence[int], objects: Sequence[SceneObject], image: ImageSize
+) -> List[Tuple[str, List[Reference]]]:
     """(kind, references that may be true of the target) by one attribute each."""
     item = objects[target]
     own = {objects[i].category for i in remaining}
-    beside = [Reference(relation="next_to", anchor=a) for a, i in anchors(objects, image)
-              if a.category not in own and i not in remaining]
-    numbers = [Reference(ordinal=(n, "left")) for n in range(1, len(ORDINALS))
-               if nth(n, "left", remaining, objects, image) == target]
+    beside = [
+        Reference(relation="next_to", anchor=a)
+        for a, i in anchors(objects, image)
+        if a.category not in own and i not in remaining
+    ]
+    numbers = [
+        Reference(ordinal=(n, "left"))
+        for n in range(1, len(ORDINALS))
+        if nth(n, "left", remaining, objects, image) == target
+    ]
     places = [Reference(position=p) for p in POSITIONS]
-    groups = [("position", places), ("position", places), ("color_category", [Reference(color=item.color)] if item.color else []),
-              ("category", [Reference(item.category)]), ("size", [Reference(size=s) for s in SIZE_CLASSES]),
-              ("relation", beside), ("ordinal", numbers)]
+    groups = [
+        ("position", places),
+        ("position", places),
+        ("color_category", [Reference(color=item.color)] if item.color else []),
+        ("category", [Reference(item.category)]),
+        ("size", [Reference(size=s) for s in SIZE_CLASSES]),
+        ("relation", beside),
+        ("ordinal", numbers),
+    ]
     return [(name, references) for name, references in groups if references]
 
 
@@ -147,8 +175,10 @@ def _forms(reference: Reference, rng: np.random.Generator) -> Tuple[str, str]:
     kind = reference.kind()
     if kind == "ordinal":
         number, side = ORDINALS[reference.ordinal[0]], reference.ordinal[1]
-        return (pick((f"{number} from the {side}", f"the {number} from the {side}"), rng),
-                f"the {number} one from the {side}")
+        return (
+            pick((f"{number} from the {side}", f"the {number} from the {side}"), rng),
+            f"the {number} one from the {side}",
+        )
     if kind == "relation":
         place = relation_phrase(reference, rng)
         return place.replace("that is ", ""), f"the one {place}"
@@ -156,9 +186,13 @@ def _forms(reference: Reference, rng: np.random.Generator) -> Tuple[str, str]:
         p = reference.position
         at = f"on the {p}" if p in ("left", "right") else f"in the {p}"
         full = [f"the {p} one", f"the {p} one", f"the one {at}", f"the {p} {_noun(reference, rng)}"]
-        full += {"front": ["the closest one", "the nearest one", "the one in front"],
-                 "back": ["the farthest one", "the furthest one", "the one at the back"],
-                 "left": ["the leftmost one"], "right": ["the rightmost one"], "middle": ["the center one"]}[p]
+        full += {
+            "front": ["the closest one", "the nearest one", "the one in front"],
+            "back": ["the farthest one", "the furthest one", "the one at the back"],
+            "left": ["the leftmost one"],
+            "right": ["the rightmost one"],
+            "middle": ["the center one"],
+        }[p]
         return pick((p, p, at, f"the {p}"), rng), pick(full, rng)
     if kind == "size":
         word = pick(SIZE_WORDS[reference.size], rng)
@@ -171,7 +205,7 @@ def _forms(reference: Reference, rng: np.random.Generator) -> Tuple[str, str]:
 
 
 def _noun(reference: Reference, rng: np.random.Generator) -> str:
-    return "one" if reference.category is None or rng.random() < .6 else pick(NOUNS[reference.category], rng)
+    return "one" if reference.category is None or rng.random() < 0.6 else pick(NOUNS[reference.category], rng)
 
 
 def _word(reference: Reference, rng: np.random.Generator) -> str:

@@ -7,14 +7,23 @@ import numpy as np
 
 from clue_ros.simulation.shapes import COLORS
 
-CLEAR_SHARE = .6  # of the surface that must be of one colour
+CLEAR_SHARE = 0.6  # of the surface that must be of one colour
 CLEAR_LEAD = 2.0  # how many times as much of it as of the next colour
-DARK, BRIGHT = .2, .72  # HSV value below which anything is black, and from which what has no hue is white
-PALE = .2  # HSV saturation below which a colour has no hue
+DARK, BRIGHT = 0.2, 0.72  # HSV value below which anything is black, and from which what has no hue is white
+PALE = 0.2  # HSV saturation below which a colour has no hue
 # Hue in degrees up to which a word holds; '' lies between the words (pink, turquoise).
-_HUES = ((13, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (190, ""), (255, "blue"), (310, "purple"),
-         (340, ""), (360, "red"))
-_BROWN = .62  # HSV value below which an orange is brown, and the word is missing
+_HUES = (
+    (13, "red"),
+    (42, "orange"),
+    (68, "yellow"),
+    (165, "green"),
+    (190, ""),
+    (255, "blue"),
+    (310, "purple"),
+    (340, ""),
+    (360, "red"),
+)
+_BROWN = 0.62  # HSV value below which an orange is brown, and the word is missing
 
 
 def name_pixels(rgb: np.ndarray) -> np.ndarray:

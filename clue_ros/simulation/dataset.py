@@ -55,19 +55,48 @@ EXAMPLES = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="folder of the data set (continued if it exists)")
-    parser.add_argument("--count", "-n", type=int, default=1000, metavar="N",
-                        help=f"scenes, rounded up to whole shards of {SHARD} (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed gives the same scenes (default 0)")
-    parser.add_argument("--objects", type=Path, metavar="DIR",
-                        help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml, <id>.xml, objects.yaml (docs/data.md)")
+    parser.add_argument(
+        "--output",
+        "-o",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder of the data set (continued if it exists)",
+    )
+    parser.add_argument(
+        "--count",
+        "-n",
+        type=int,
+        default=1000,
+        metavar="N",
+        help=f"scenes, rounded up to whole shards of {SHARD} (default 1000)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="the same seed gives the same scenes (default 0)"
+    )
+    parser.add_argument(
+        "--objects",
+        type=Path,
+        metavar="DIR",
+        help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml, <id>.xml, objects.yaml (docs/data.md)",
+    )
     parser.add_argument("--only-own", action="store_true", help="nothing but the objects of --objects")
-    parser.add_argument("--varied", action="store_true",
-                        help="bend the built-in shapes, another way in every second shard: more to learn from")
-    parser.add_argument("--size", action="append", type=_size, default=[], metavar="WxH",
-                        help="of the images in pixels, such as 640x480; several take turns (default: three small shapes)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
-                        help="processes (default: one a core)")
+    parser.add_argument(
+        "--varied",
+        action="store_true",
+        help="bend the built-in shapes, another way in every second shard: more to learn from",
+    )
+    parser.add_argument(
+        "--size",
+        action="append",
+        type=_size,
+        default=[],
+        metavar="WxH",
+        help="of the images in pixels, such as 640x480; several take turns (default: three small shapes)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
+    )
     parser.epilog = EXAMPLES
 
 
@@ -77,8 +106,16 @@ def run(args: argparse.Namespace) -> int:
     for name in ("count", "workers"):
         if getattr(args, name) < 1:
             raise ClueError(f"--{name} is {getattr(args, name)}: give 1 or more")
-    generate(args.output, args.count, args.seed, args.workers, objects=args.objects, only_own=args.only_own,
-             varied=args.varied, sizes=tuple(args.size))
+    generate(
+        args.output,
+        args.count,
+        args.seed,
+        args.workers,
+        objects=args.objects,
+        only_own=args.only_own,
+        varied=args.varied,
+        sizes=tuple(args.size),
+    )
     return 0
 
 
@@ -86,13 +123,24 @@ def _size(text: str) -> Size:
     match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
     size = (int(match[1]), int(match[2])) if match else (0, 0)
     if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write WxH, such as 640x480, {SMALLEST_SIDE} to {LARGEST_SIDE} a side")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size: write WxH, such as 640x480, {SMALLEST_SIDE} to {LARGEST_SIDE} a side"
+        )
     return size
 
 
-def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bool = True, shard: int = SHARD,
-             objects: Optional[Path] = None, only_own: bool = False, varied: bool = False,
-             sizes: Tuple[Size, ...] = ()) -> int:
+def generate(
+    output: Path,
+    count: int,
+    seed: int,
+    workers: int = 1,
+    progress: bool = True,
+    shard: int = SHARD,
+    objects: Optional[Path] = None,
+    only_own: bool = False,
+    varied: bool = False,
+    sizes: Tuple[Size, ...] = (),
+) -> int:
     """Render what is missing of a data set, in shards of `shard` scenes; returns how many it then holds. Safe to
     interrupt. objects: a folder of own meshes; only_own: no built-in ones; varied: bend the built-in shapes in every
     second shard; sizes: (width, height) of the images, pixels, shard by shard in turn, empty: ASPECTS. Raises
@@ -113,10 +161,18 @@ def generate(output: Path, count: int, seed: int, workers: int = 1, progress: bo
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     shards = range((count + shard - 1) // shard)
-    todo = [(output, seed, s, shard, objects, only_own, varied, sizes or ASPECTS) for s in shards
-            if not (output / f"scenes-{s:05d}.jsonl").exists()]
-    bar = tqdm(total=len(shards) * shard, initial=(len(shards) - len(todo)) * shard, unit="scene",
-               disable=not progress, file=sys.stderr)
+    todo = [
+        (output, seed, s, shard, objects, only_own, varied, sizes or ASPECTS)
+        for s in shards
+        if not (output / f"scenes-{s:05d}.jsonl").exists()
+    ]
+    bar = tqdm(
+        total=len(shards) * shard,
+        initial=(len(shards) - len(todo)) * shard,
+        unit="scene",
+        disable=not progress,
+        file=sys.stderr,
+    )
     os.environ.setdefault("LP_NUM_THREADS", "1" if workers > 1 else str(os.cpu_count() or 1))
     with bar:
         if workers > 1 and len(todo) > 1:
@@ -144,11 +200,15 @@ def _keep_sizes(output: Path, sizes: Tuple[Size, ...]) -> None:
 
 
 def _keep_varied(output: Path, varied: bool) -> None:
-    """Note that a data set's shapes are bent. Raises ClueError if the folder was begun otherwise: half of it would be."""
+    """Note that a data set's shapes are bent. Raises ClueError if the folder was begun otherwise: half of it would
+    be.
+    """
     mark = output / VARIED_MARK
     if varied != mark.exists() and any(output.glob("scenes-*.jsonl")):
-        raise ClueError(f"{output} was begun {'without' if varied else 'with'} --varied; go on as it was begun, or choose "
-                        "another folder")
+        raise ClueError(
+            f"{output} was begun {'without' if varied else 'with'} --varied; go on as it was begun, or choose "
+            "another folder"
+        )
     if varied:
         output.mkdir(parents=True, exist_ok=True)
         mark.touch()
@@ -193,10 +253,17 @@ def _render_shard(renderer, config: SceneConfig, output: Path, seed: int, shard:
         name = f"{index:06d}"
         _write(output / "images" / f"{name}.webp", view.rgb[..., ::-1], cv2.IMWRITE_WEBP_QUALITY, 92)
         _write(output / "masks" / f"{name}.png", (view.segmentation + 1).astype(np.uint8))
-        lines.append(json.dumps({
-            "id": name, "width": renderer.width, "height": renderer.height, "intrinsics": [round(v, 3) for v in view.intrinsics],
-            "objects": [object_to_dict(o, p) for o, p in zip(view.objects, view.points)],
-        }))
+        lines.append(
+            json.dumps(
+                {
+                    "id": name,
+                    "width": renderer.width,
+                    "height": renderer.height,
+                    "intrinsics": [round(v, 3) for v in view.intrinsics],
+                    "objects": [object_to_dict(o, p) for o, p in zip(view.objects, view.points)],
+                }
+            )
+        )
     target = output / f"scenes-{shard:05d}.jsonl"
     partial = target.with_suffix(".partial")
     partial.write_text("\n".join(lines) + "\n")
@@ -211,16 +278,26 @@ def _own_objects(folder: Path) -> Tuple[OwnObject, ...]:
 
 def object_to_dict(item: SceneObject, point) -> Dict:
     own = {} if item.own is None else {"nouns": list(item.own.nouns)}
-    return {"category": item.category, **own, "color": item.color, "size": item.size, "shape": item.shape,
-            "box": [round(v, 1) for v in item.box] if item.box else None, "visibility": round(item.visibility, 3),
-            "pixels": item.pixels, "point": [round(float(v), 4) for v in point]}
+    return {
+        "category": item.category,
+        **own,
+        "color": item.color,
+        "size": item.size,
+        "shape": item.shape,
+        "box": [round(v, 1) for v in item.box] if item.box else None,
+        "visibility": round(item.visibility, 3),
+        "pixels": item.pixels,
+        "point": [round(float(v), 4) for v in point],
+    }
 
 
 def read_scenes(folder: Path) -> Iterator[Dict]:
     """The lines of a data set in order. Raises FileNotFoundError if the folder holds no finished shard."""
     files = sorted(Path(folder).glob("scenes-*.jsonl"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no scenes-*.jsonl; make a data set with: clue scenes --output {folder}")
+        raise FileNotFoundError(
+            f"{folder} holds no scenes-*.jsonl; make a data set with: clue scenes --output {folder}"
+        )
     for file in files:
         with open(file, encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines)

@@ -47,7 +47,7 @@ def sample_episode(kind: EpisodeKind, rng: np.random.Generator, config: SceneCon
             continue
         scene, reference = drawn
         objects = foresee(scene, PLAN.width, PLAN.height)
-        if not all(clearly_visible(o, PLAN) and o.visibility > .6 and _inside(o.box) for o in objects):
+        if not all(clearly_visible(o, PLAN) and o.visibility > 0.6 and _inside(o.box) for o in objects):
             continue
         matches = resolve(reference, objects, PLAN)
         if matches is None:
@@ -106,8 +106,11 @@ def _draw(kind: EpisodeKind, rng: np.random.Generator, config: SceneConfig) -> O
     reference = Reference(category=item.category)
     roll = rng.random()
     if item.category == category:
-        reference = replace(reference, color=item.color) if roll < .6 else replace(
-            reference, position=str(rng.choice(["left", "right", "front", "back"])))
-    elif roll < .5:
+        reference = (
+            replace(reference, color=item.color)
+            if roll < 0.6
+            else replace(reference, position=str(rng.choice(["left", "right", "front", "back"])))
+        )
+    elif roll < 0.5:
         reference = replace(reference, color=item.color)
     return scene, reference

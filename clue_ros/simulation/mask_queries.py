@@ -26,14 +26,26 @@ from clue_ros.simulation.referring import (
 from clue_ros.simulation.scene import ImageSize, SceneObject
 
 # {a} is handled, {b} is where it goes. A closed vocabulary's missing words are left out, as serving does.
-BOTH = ("put the {a} on the {b}", "place the {a} on the {b}", "put the {a} into the {b}", "move the {a} to the {b}",
-        "put the {a} next to the {b}", "stack the {a} on the {b}", "set the {a} beside the {b}",
-        "take the {a} from the {b}", "give me the {a} and the {b}", "the {a} and the {b}", "bring the {a} , the {b}",
-        "pour the {a} into the {b}", "hand me the {a} and then the {b}", "push the {a} to the {b}")
-BOX_SHARE = .6  # of the queries whose target is certain once the box is known
-JITTER = .04  # of the box's sides, standard deviation: the model's own boxes are no better
+BOTH = (
+    "put the {a} on the {b}",
+    "place the {a} on the {b}",
+    "put the {a} into the {b}",
+    "move the {a} to the {b}",
+    "put the {a} next to the {b}",
+    "stack the {a} on the {b}",
+    "set the {a} beside the {b}",
+    "take the {a} from the {b}",
+    "give me the {a} and the {b}",
+    "the {a} and the {b}",
+    "bring the {a} , the {b}",
+    "pour the {a} into the {b}",
+    "hand me the {a} and then the {b}",
+    "push the {a} to the {b}",
+)
+BOX_SHARE = 0.6  # of the queries whose target is certain once the box is known
+JITTER = 0.04  # of the box's sides, standard deviation: the model's own boxes are no better
 PLAIN_KINDS = ("category", "color_category", "size")  # of phrases that can stand beside another
-ABSENT_SHARE = .12
+ABSENT_SHARE = 0.12
 
 
 @dataclass(frozen=True)
@@ -45,8 +57,9 @@ class MaskQuery(Query):
     box: Optional[Tuple[float, float, float, float]] = None
 
 
-def mask_queries(objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int,
-                 known=None) -> List[MaskQuery]:
+def mask_queries(
+    objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int, known=None
+) -> List[MaskQuery]:
     """Up to `count` queries: a third about two things, a third single instructions, a third states of dialogues. known:
     the words of a closed vocabulary, None for an open one."""
     pools: Dict[str, list] = {}
@@ -54,13 +67,16 @@ def mask_queries(objects: Sequence[SceneObject], image: ImageSize, rng: np.rando
         pools.setdefault(reference.kind(), []).append((reference, matches))
     third = max(1, count // 3)
     found = [_both(pools, rng) for _ in range(third)] + [_single(pools, objects, image, rng) for _ in range(third)]
-    found += [_of_dialogue(state, objects, image, rng)
-              for state in scene_states(objects, image, rng, max(1, count - 2 * third))]
+    found += [
+        _of_dialogue(state, objects, image, rng)
+        for state in scene_states(objects, image, rng, max(1, count - 2 * third))
+    ]
     return [_boxed(_spoken(query, known), objects, image, rng) for query in found if query is not None]
 
 
-def relevant_to(reference: Reference, matches: Tuple[int, ...], objects: Sequence[SceneObject],
-                image: ImageSize) -> Tuple[int, ...]:
+def relevant_to(
+    reference: Reference, matches: Tuple[int, ...], objects: Sequence[SceneObject], image: ImageSize
+) -> Tuple[int, ...]:
     """What a reference selects, and the anchor that it leans on."""
     anchor = resolve(reference.anchor, objects, image) if reference.anchor is not None else ()
     return tuple(dict.fromkeys((*matches, *(anchor or ()))))
@@ -78,15 +94,22 @@ def _both(pools: Dict[str, list], rng: np.random.Generator) -> Optional[MaskQuer
     return None
 
 
-def _single(pools: Dict[str, list], objects: Sequence[SceneObject], image: ImageSize,
-            rng: np.random.Generator) -> Optional[MaskQuery]:
+def _single(
+    pools: Dict[str, list], objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator
+) -> Optional[MaskQuery]:
     if not pools or rng.random() < ABSENT_SHARE:
         reference = absent_references(objects, rng, 1)[0]
         return MaskQuery(linearize(CLARIFY, language.instruction(reference, rng), []), (), (), "absent", (), ())
     pool = pools[draw_kinds(pools, rng)[0]]
     reference, matches = pool[int(rng.integers(len(pool)))]
-    return MaskQuery(linearize(CLARIFY, language.instruction(reference, rng), []), (), matches, reference.kind(),
-                     relevant_to(reference, matches, objects, image), matches if len(matches) == 1 else None)
+    return MaskQuery(
+        linearize(CLARIFY, language.instruction(reference, rng), []),
+        (),
+        matches,
+        reference.kind(),
+        relevant_to(reference, matches, objects, image),
+        matches if len(matches) == 1 else None,
+    )
 
 
 def _of_dialogue(state, objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator) -> MaskQuery:
@@ -101,7 +124,9 @@ def _spoken(query: MaskQuery, known) -> MaskQuery:
     if known is None:
         return query
     words = [w for w in query.prefix.split(" ") if w in known or "<" in w]
-    return MaskQuery(" ".join(words), query.segments, query.matches, query.kind, query.relevant, query.target, query.box)
+    return MaskQuery(
+        " ".join(words), query.segments, query.matches, query.kind, query.relevant, query.target, query.box
+    )
 
 
 def _boxed(query: MaskQuery, objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator) -> MaskQuery:
@@ -109,8 +134,15 @@ def _boxed(query: MaskQuery, objects: Sequence[SceneObject], image: ImageSize, r
     if not visible or rng.random() >= BOX_SHARE:
         return query
     chosen = int(rng.choice(visible))
-    return MaskQuery(query.prefix, query.segments, query.matches, query.kind, query.relevant, (chosen,),
-                     jittered(objects[chosen].box, image, rng))
+    return MaskQuery(
+        query.prefix,
+        query.segments,
+        query.matches,
+        query.kind,
+        query.relevant,
+        (chosen,),
+        jittered(objects[chosen].box, image, rng),
+    )
 
 
 def jittered(box, image: ImageSize, rng: np.random.Generator) -> Tuple[float, float, float, float]:
@@ -118,5 +150,9 @@ def jittered(box, image: ImageSize, rng: np.random.Generator) -> Tuple[float, fl
     width, height = box.x1 - box.x0, box.y1 - box.y0
     off = rng.normal(0, JITTER, 4) * (width, height, width, height)
     x0, y0, x1, y1 = (v + d for v, d in zip(box, off))
-    return (max(0.0, x0 / image.width), max(0.0, y0 / image.height), min(1.0, x1 / image.width),
-            min(1.0, y1 / image.height))
+    return (
+        max(0.0, x0 / image.width),
+        max(0.0, y0 / image.height),
+        min(1.0, x1 / image.width),
+        min(1.0, y1 / image.height),
+    )

@@ -27,16 +27,21 @@ def read_texture(path: Path) -> np.ndarray:
     shrink = TEXTURE_SIDE / max(image.shape[:2])
     if shrink >= 1:
         return image
-    return cv2.resize(image, (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink))),
-                      interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        image,
+        (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink))),
+        interpolation=cv2.INTER_AREA,
+    )
 
 
 def inside(path: Path, named_by: Path, root: ImageRoot) -> Path:
     try:
         return root.inside(path)
     except (UnsafePathError, ValueError) as error:  # ValueError: a null character
-        raise OwnObjectError(f"{named_by}: names {os.fspath(path)!r}, which lies outside {root.folder}; put the file "
-                             "beside the mesh and name it without a path") from error
+        raise OwnObjectError(
+            f"{named_by}: names {os.fspath(path)!r}, which lies outside {root.folder}; put the file "
+            "beside the mesh and name it without a path"
+        ) from error
 
 
 def read_text(path: Path, root: ImageRoot) -> str:
@@ -47,8 +52,10 @@ def read_text(path: Path, root: ImageRoot) -> str:
 
 
 def broken(path: Path, error: Exception) -> OwnObjectError:
-    return OwnObjectError(f"{path}: MuJoCo cannot read it ({' '.join(str(error).split())}); export it again as OBJ "
-                          "with triangles, or correct the model")
+    return OwnObjectError(
+        f"{path}: MuJoCo cannot read it ({' '.join(str(error).split())}); export it again as OBJ "
+        "with triangles, or correct the model"
+    )
 
 
 def mujoco_module():

@@ -1,8 +1,8 @@
 """A folder of objects that a user brings: what lies in it, what objects.yaml says of it, and whether it can be used.
 
-    DIR/025_mug/google_16k/textured.obj    the YCB layout, with its .mtl and texture
-    DIR/bracket/model.xml, DIR/cup.xml     MJCF models
-    DIR/objects.yaml                       optional: {025_mug: {category: [mug, cup], color: red, size: large}}
+DIR/025_mug/google_16k/textured.obj    the YCB layout, with its .mtl and texture
+DIR/bracket/model.xml, DIR/cup.xml     MJCF models
+DIR/objects.yaml                       optional: {025_mug: {category: [mug, cup], color: red, size: large}}
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from clue_ros.simulation.shapes import COLORS, SIZES
 
 SETTINGS = "objects.yaml"
 OBJ = "google_16k/textured.obj"
-LARGEST, SMALLEST = .6, .005  # metres, of the longest side
-UNITS = {"millimetres": .001, "centimetres": .01, "inches": .0254}
+LARGEST, SMALLEST = 0.6, 0.005  # metres, of the longest side
+UNITS = {"millimetres": 0.001, "centimetres": 0.01, "inches": 0.0254}
 LAYOUT = f"a folder holds <id>/{OBJ} (the YCB layout), <id>/*.xml or <id>.xml (MJCF)"
 _NOUN = re.compile(r"[a-z]+(?:[ '-][a-z]+){0,4}")
 
@@ -169,14 +169,24 @@ def _load(name: str, path: Path, settings: ObjectSettings, root: ImageRoot) -> O
     surfaces = stand(surfaces, settings.scale, settings.up, settings.yaw)
     triangles = np.concatenate([s.triangles for s in surfaces])
     _check_size(name, path, triangles, settings.scale)
-    if _volume(triangles) < -.02 * float(np.prod(np.ptp(triangles.reshape(-1, 3), axis=0))):
+    if _volume(triangles) < -0.02 * float(np.prod(np.ptp(triangles.reshape(-1, 3), axis=0))):
         notes.append(f"{path}: its faces look inwards; they are turned round")
         surfaces = tuple(_inside_out(s) for s in surfaces)
         triangles = triangles[:, ::-1]
     colors = sample_colors(surfaces)
     color = settings.color or dominant_color(colors)
-    return OwnObject(name, nouns, "" if color == "none" else color, settings.size, tuple(surfaces), triangles,
-                     tuple(float(v) for v in colors.mean(0)), path, tuple(notes), float(settings.weight))
+    return OwnObject(
+        name,
+        nouns,
+        "" if color == "none" else color,
+        settings.size,
+        tuple(surfaces),
+        triangles,
+        tuple(float(v) for v in colors.mean(0)),
+        path,
+        tuple(notes),
+        float(settings.weight),
+    )
 
 
 def _check_size(name: str, path: Path, triangles: np.ndarray, scale: float) -> None:
@@ -186,14 +196,18 @@ def _check_size(name: str, path: Path, triangles: np.ndarray, scale: float) -> N
     if SMALLEST <= longest <= LARGEST:
         return
     for unit, factor in UNITS.items():
-        if longest > LARGEST and .03 <= longest * factor <= LARGEST:
-            raise OwnObjectError(f"{path}: is {longest:.4g} m long, and at most {LARGEST} m fit on the table; its unit "
-                                 f"is probably {unit}: add to {SETTINGS}: {name}: {{scale: {scale * factor:g}}}")
+        if longest > LARGEST and 0.03 <= longest * factor <= LARGEST:
+            raise OwnObjectError(
+                f"{path}: is {longest:.4g} m long, and at most {LARGEST} m fit on the table; its unit "
+                f"is probably {unit}: add to {SETTINGS}: {name}: {{scale: {scale * factor:g}}}"
+            )
     what = f"less than {SMALLEST * 1000:g} mm cannot be seen"
     if longest > LARGEST:
         what = f"at most {LARGEST} m fit on the table"
-    raise OwnObjectError(f"{path}: is {longest:.4g} m long, and {what}; set its scale (now {scale:g}) in {SETTINGS}: "
-                         f"{name}: {{scale: {scale * .15 / longest:.2g}}} makes it 15 cm long")
+    raise OwnObjectError(
+        f"{path}: is {longest:.4g} m long, and {what}; set its scale (now {scale:g}) in {SETTINGS}: "
+        f"{name}: {{scale: {scale * 0.15 / longest:.2g}}} makes it 15 cm long"
+    )
 
 
 def _volume(triangles: np.ndarray) -> float:

@@ -25,7 +25,7 @@ from clue_ros.simulation.own_files import (
 from clue_ros.simulation.own_objects import CLEAREST, Surface
 
 VISUAL_GROUPS = (0, 1, 2)  # geom groups that MuJoCo's viewer shows; collision geoms are in others by custom
-_GEOM_DEFAULT = (.5, .5, .5, 1.0)
+_GEOM_DEFAULT = (0.5, 0.5, 0.5, 1.0)
 _FORBIDDEN = ("include", "extension", "plugin", "flexcomp", "composite")  # elements that read files or make many bodies
 _FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback")
 
@@ -61,8 +61,10 @@ def read_mjcf(path: Path, root: ImageRoot) -> Tuple[List[Surface], List[str]]:
             texture.data = image.tobytes()
     surfaces, more = compiled_surfaces(spec, path)
     if not surfaces:
-        raise OwnObjectError(f"{path}: has no geom that can be drawn in the groups {VISUAL_GROUPS}; drawn are meshes, "
-                             "boxes, spheres, ellipsoids, cylinders and capsules")
+        raise OwnObjectError(
+            f"{path}: has no geom that can be drawn in the groups {VISUAL_GROUPS}; drawn are meshes, "
+            "boxes, spheres, ellipsoids, cylinders and capsules"
+        )
     return surfaces, notes + more
 
 
@@ -110,8 +112,10 @@ def compiled_surfaces(spec, path: Path) -> Tuple[List[Surface], List[str]]:
         surfaces.append(replace(surface, vertices=world.astype(np.float32)))
     count = sum(len(s.faces) for s in surfaces)
     if count > MAX_TRIANGLES:
-        raise OwnObjectError(f"{path}: has {count} triangles, the limit is {MAX_TRIANGLES}: take a decimated mesh "
-                             "(YCB's google_16k has 16,384)")
+        raise OwnObjectError(
+            f"{path}: has {count} triangles, the limit is {MAX_TRIANGLES}: take a decimated mesh "
+            "(YCB's google_16k has 16,384)"
+        )
     return surfaces, list(dict.fromkeys(notes))
 
 
@@ -130,12 +134,14 @@ def _opaque(mj, model, geom: int) -> Optional[Surface]:
         mesh = model.geom_dataid[geom]
         start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
         first, faces = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
-        surface = Surface(model.mesh_vert[start:start + count].copy(), model.mesh_face[first:first + faces].copy(), rgb)
+        surface = Surface(
+            model.mesh_vert[start : start + count].copy(), model.mesh_face[first : first + faces].copy(), rgb
+        )
         where = model.mesh_texcoordadr[mesh]
         if where < 0:
             return surface
-        uv = model.mesh_texcoord[where:where + model.mesh_texcoordnum[mesh]].copy()
-        return replace(surface, uv=uv, uv_faces=model.mesh_facetexcoord[first:first + faces].copy(), image=image)
+        uv = model.mesh_texcoord[where : where + model.mesh_texcoordnum[mesh]].copy()
+        return replace(surface, uv=uv, uv_faces=model.mesh_facetexcoord[first : first + faces].copy(), image=image)
     arc = np.linspace(-np.pi / 2, np.pi / 2, 17)
     if kind == mj.mjtGeom.mjGEOM_BOX:
         corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * size
@@ -173,5 +179,5 @@ def _image_of(mj, model, geom: int) -> Optional[np.ndarray]:
         return None
     height, width, channels = model.tex_height[texture], model.tex_width[texture], model.tex_nchannel[texture]
     start = model.tex_adr[texture]
-    image = model.tex_data[start:start + height * width * channels].reshape(height, width, channels)
+    image = model.tex_data[start : start + height * width * channels].reshape(height, width, channels)
     return np.repeat(image[..., :1], 3, 2) if channels < 3 else image[..., :3].copy()

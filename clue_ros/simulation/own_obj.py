@@ -16,7 +16,7 @@ from clue_ros.simulation.own_mjcf import compiled_surfaces
 from clue_ros.simulation.own_objects import CLEAREST, Surface
 
 MAX_LOOKS = 64  # of one object; each is a mesh of its own in every copy
-GREY = (.6, .6, .6)
+GREY = (0.6, 0.6, 0.6)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,11 @@ def read_obj(path: Path, root: ImageRoot) -> Tuple[List[Surface], List[str]]:
     if not faces:
         raise OwnObjectError(f"{path}: holds no faces ('f' lines); is it an OBJ file? Export the mesh again")
     materials, notes = _materials(path, libraries, root)
-    notes += [f"{path}: material '{name}' is defined nowhere; it is drawn grey" for name in faces
-              if name and libraries and name not in materials and not notes]
+    notes += [
+        f"{path}: material '{name}' is defined nowhere; it is drawn grey"
+        for name in faces
+        if name and libraries and name not in materials and not notes
+    ]
     looks, note = _looks({name: (materials.get(name, Material()), lines) for name, lines in faces.items()}, path)
     notes += note
     surfaces = []
@@ -66,7 +69,9 @@ def read_obj(path: Path, root: ImageRoot) -> Tuple[List[Surface], List[str]]:
     return surfaces, notes
 
 
-def _looks(used: Dict[str, Tuple[Material, List[str]]], path: Path) -> Tuple[List[Tuple[Material, List[str]]], List[str]]:
+def _looks(
+    used: Dict[str, Tuple[Material, List[str]]], path: Path
+) -> Tuple[List[Tuple[Material, List[str]]], List[str]]:
     """The faces of each look. Materials that look alike are one; of more than MAX_LOOKS those with the fewest faces are
     drawn in the plain colour of the most alike one."""
     looks: Dict[Tuple, Tuple[Material, List[str]]] = {}
@@ -85,7 +90,8 @@ def _looks(used: Dict[str, Tuple[Material, List[str]]], path: Path) -> Tuple[Lis
         material = Material(tuple(float(v) for v in near[:3]), None, float(near[3]))
         plain.setdefault(material.look, (material, []))[1].extend(lines)
     return [*kept, *plain.values()], [
-        f"{path}: has {len(order)} looks; the {len(rest)} with the fewest faces are drawn in {len(plain)} plain colours"]
+        f"{path}: has {len(order)} looks; the {len(rest)} with the fewest faces are drawn in {len(plain)} plain colours"
+    ]
 
 
 def _decode(path: Path, text: str, material: Material) -> Tuple[Surface, List[str]]:
@@ -103,8 +109,10 @@ def _decode(path: Path, text: str, material: Material) -> Tuple[Surface, List[st
         return replace(surface, rgb=material.rgb, uv=None, uv_faces=None), notes
     if surface.uv is None:
         rgb = tuple(float(v) for v in material.image.reshape(-1, 3).mean(0) / 255)
-        return replace(surface, rgb=rgb), [*notes, f"{path}: some faces have no texture coordinates ('vt'); it is "
-                                           "drawn in the texture's mean colour"]
+        return replace(surface, rgb=rgb), [
+            *notes,
+            f"{path}: some faces have no texture coordinates ('vt'); it is drawn in the texture's mean colour",
+        ]
     return replace(surface, image=material.image), notes
 
 

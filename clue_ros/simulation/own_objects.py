@@ -10,7 +10,7 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 UP_AXES = {"x": (0, 1), "-x": (0, -1), "y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
-CLEAREST = .1  # what is wholly transparent cannot be seen, and nobody can ask for it
+CLEAREST = 0.1  # what is wholly transparent cannot be seen, and nobody can ask for it
 SAMPLES = 4096  # points on an object from which its colour is named
 
 

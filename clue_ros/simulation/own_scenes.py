@@ -45,8 +45,10 @@ def load_for_scenes(folder: Path) -> Tuple[OwnObject, ...]:
     for item in objects:
         for noun in item.nouns:
             if meanings.setdefault(noun, item.category) != item.category:
-                raise OwnObjectError(f"{folder}: '{noun}' means both '{meanings[noun]}' and '{item.category}' "
-                                     f"({item.name}); give both the same category in objects.yaml")
+                raise OwnObjectError(
+                    f"{folder}: '{noun}' means both '{meanings[noun]}' and '{item.category}' "
+                    f"({item.name}); give both the same category in objects.yaml"
+                )
     return objects
 
 
@@ -57,32 +59,48 @@ def remarks(objects: Sequence[OwnObject]) -> List[str]:
     for category in sorted(categories):
         words = category.split()
         if set(words) & set(COLORS):
-            found.append(f"'{category}' holds a colour word, which people may take for the colour; give it another "
-                         "category")
+            found.append(
+                f"'{category}' holds a colour word, which people may take for the colour; give it another category"
+            )
         if len(words) > 1 and words[-1] in categories:
-            found.append(f"a '{category}' is a '{words[-1]}' as well, yet 'the {words[-1]}' selects only the other "
-                         f"category; give both the category '{words[-1]}'")
+            found.append(
+                f"a '{category}' is a '{words[-1]}' as well, yet 'the {words[-1]}' selects only the other "
+                f"category; give both the category '{words[-1]}'"
+            )
     return found
 
 
 def describe(item: OwnObject) -> str:
     """One line, such as "025_mug: mug, red, 12.0 x 9.3 x 8.1 cm, 16384 triangles"."""
     sides = " x ".join(f"{100 * side:.1f}" for side in item.extent)
-    return (f"{item.name}: {' / '.join(item.nouns)}, {item.color or 'no colour word'}, {sides} cm, "
-            f"{len(item.triangles)} triangles")
+    return (
+        f"{item.name}: {' / '.join(item.nouns)}, {item.color or 'no colour word'}, {sides} cm, "
+        f"{len(item.triangles)} triangles"
+    )
 
 
 def keep_record(output: Path, objects: Sequence[OwnObject], only_own: bool) -> None:
     """Writes what a data set is made of beside it. Raises OwnObjectError if the folder was begun with other objects."""
-    record = {"only_own": only_own, "objects": {
-        o.name: {"category": list(o.nouns), "color": o.color, "size": o.size, "triangles": len(o.triangles),
-                 "extent": [round(float(v), 4) for v in o.extent],
-                 **({} if o.weight == 1 else {"weight": o.weight})} for o in objects}}
+    record = {
+        "only_own": only_own,
+        "objects": {
+            o.name: {
+                "category": list(o.nouns),
+                "color": o.color,
+                "size": o.size,
+                "triangles": len(o.triangles),
+                "extent": [round(float(v), 4) for v in o.extent],
+                **({} if o.weight == 1 else {"weight": o.weight}),
+            }
+            for o in objects
+        },
+    }
     path = output / RECORD
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if any(output.glob("scenes-*.jsonl")) and before != (record if objects else None):
-        raise OwnObjectError(f"{output}: was begun with other objects or settings ({RECORD}); choose another --output, "
-                             "or delete it")
+        raise OwnObjectError(
+            f"{output}: was begun with other objects or settings ({RECORD}); choose another --output, or delete it"
+        )
     if objects:
         output.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ from clue_ros.simulation.words import (
     all_words,
 )
 
-CORE_SHARE, MORE_SHARE = .55, .22  # of the frequent wordings, and of the other plain ones
+CORE_SHARE, MORE_SHARE = 0.55, 0.22  # of the frequent wordings, and of the other plain ones
 OPPOSITE = {"left": "right", "right": "left", "front": "back", "back": "front", "small": "large", "large": "small"}
 TYPO_LETTERS = 4  # shorter words are left as they are
 ENDING = tuple(t for t in MORE_INSTRUCTIONS if t.endswith(("{n}", "{n} please", "{n} , please")))
@@ -41,8 +41,9 @@ def pick(choices: Sequence[str], rng: np.random.Generator) -> str:
     return choices[int(rng.random() * len(choices))]
 
 
-def instruction(reference: Reference, rng: np.random.Generator, typo_rate: float = 0.0,
-                chatter_rate: float = 0.0) -> str:
+def instruction(
+    reference: Reference, rng: np.random.Generator, typo_rate: float = 0.0, chatter_rate: float = 0.0
+) -> str:
     """What a person may say who means the reference.
 
     typo_rate: share of instructions with one misspelt word; chatter_rate: share with words of FILLERS around them. Both
@@ -50,7 +51,7 @@ def instruction(reference: Reference, rng: np.random.Generator, typo_rate: float
     """
     text = _instruction(reference, rng)
     if chatter_rate and rng.random() < chatter_rate:
-        text = f"{pick(CHATTER_BEFORE, rng)} {text}" if rng.random() < .6 else f"{text} {pick(CHATTER_AFTER, rng)}"
+        text = f"{pick(CHATTER_BEFORE, rng)} {text}" if rng.random() < 0.6 else f"{text} {pick(CHATTER_AFTER, rng)}"
     return misspell(text, rng) if typo_rate and rng.random() < typo_rate else text
 
 
@@ -70,8 +71,9 @@ def _instruction(reference: Reference, rng: np.random.Generator) -> str:
 
 def _is_long(words: str) -> bool:
     """True if something follows the noun."""
-    return bool({"that", "on", "to", "from", "in", "at", "away", "of", "by", "near", "beside", "behind"}
-                & set(words.split()))
+    return bool(
+        {"that", "on", "to", "from", "in", "at", "away", "of", "by", "near", "beside", "behind"} & set(words.split())
+    )
 
 
 def _article(template: str, reference: Reference, words: str) -> str:
@@ -93,7 +95,7 @@ def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[s
     head = noun or pick(NOUNS[reference.category] if reference.category else ANY_NOUN, rng)
     color = pick(COLOR_WORDS[reference.color], rng) if reference.color else ""
     size = pick(SIZE_WORDS[reference.size], rng) if reference.size else ""
-    if reference.position or reference.relation or reference.ordinal or rng.random() > .12:
+    if reference.position or reference.relation or reference.ordinal or rng.random() > 0.12:
         words = " ".join(w for w in (size, color, head) if w)
     elif color:
         words = " ".join(w for w in (size, head, "that is", color) if w)
@@ -105,7 +107,7 @@ def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[s
     if reference.relation:
         words = f"{words} {relation_phrase(reference, rng)}"
     if reference.position:
-        table = POSITION_PHRASES if rng.random() < .75 else MORE_POSITION_PHRASES
+        table = POSITION_PHRASES if rng.random() < 0.75 else MORE_POSITION_PHRASES
         words = pick(table[reference.position], rng).format(n=words)
     return words
 
@@ -115,7 +117,7 @@ def relation_phrase(reference: Reference, rng: np.random.Generator) -> str:
     other = reference.anchor
     color = [pick(COLOR_WORDS[other.color], rng)] if other.color else []
     place = " ".join([*color, pick(NOUNS[other.category], rng)])
-    link = "that is " if rng.random() < .12 else ""
+    link = "that is " if rng.random() < 0.12 else ""
     return link + pick(RELATION_PHRASES[reference.relation], rng).format(a=f"the {place}")
 
 
@@ -126,15 +128,33 @@ def fragment(reference: Reference, rng: np.random.Generator) -> str:
         if reference.kind() != "color_only":
             return ""
         color = pick(COLOR_WORDS[reference.color], rng)
-        return pick(("{c}", "{c} please", "something {c}", "give me something {c}", "i need something {c}",
-                     "the {c} one please"), rng).format(c=color)
+        return pick(
+            (
+                "{c}",
+                "{c} please",
+                "something {c}",
+                "give me something {c}",
+                "i need something {c}",
+                "the {c} one please",
+            ),
+            rng,
+        ).format(c=color)
     head = pick(NOUNS[reference.category], rng)
     if not attribute:
         return pick(("{n} please", "{n} now", "a {n} please", "{n} , robot", "i need {n}"), rng).format(n=head)
     if reference.kind() == "color_category":
         color = pick(COLOR_WORDS[reference.color], rng)
-        return pick(("{n} , {c}", "{n} , {c} please", "{n} , the {c} one", "the {n} , the {c} one", "{c} {n} please",
-                     "{c} {n} now"), rng).format(n=head, c=color)
+        return pick(
+            (
+                "{n} , {c}",
+                "{n} , {c} please",
+                "{n} , the {c} one",
+                "the {n} , the {c} one",
+                "{c} {n} please",
+                "{c} {n} now",
+            ),
+            rng,
+        ).format(n=head, c=color)
     rest = noun_phrase(reference, rng, "one")
     return pick(("{n} , the {r}", "the {n} , the {r}", "give me the {n} , the {r}"), rng).format(n=head, r=rest)
 
@@ -149,9 +169,16 @@ def distracted(reference: Reference, rng: np.random.Generator) -> str:
         wrong = pick([c for c in COLORS if c != reference.color], rng)
     elif reference.kind() in ("position", "size"):
         wrong = OPPOSITE.get(reference.position or reference.size, "")
-    if wrong and rng.random() < .5:
-        return pick(("not the {w} one , the {n}", "the {n} , not the {w} one", "i want the {n} , not the {w} {h}",
-                     "not the {w} {h} , the {n}"), rng).format(w=wrong, n=words, h=head)
+    if wrong and rng.random() < 0.5:
+        return pick(
+            (
+                "not the {w} one , the {n}",
+                "the {n} , not the {w} one",
+                "i want the {n} , not the {w} {h}",
+                "not the {w} {h} , the {n}",
+            ),
+            rng,
+        ).format(w=wrong, n=words, h=head)
     taken = {reference.category, reference.anchor.category if reference.anchor else None}
     other = pick([c for c in CATEGORIES if c not in taken], rng)
     return pick(DISTRACTED, rng).format(n=words, other=pick(NOUNS[other], rng), others=pick(PLURALS[other], rng))
@@ -165,8 +192,9 @@ def among(reference: Reference, rng: np.random.Generator) -> str:
     many, color = pick(PLURALS[reference.category], rng), reference.color
     if color and narrowed:
         many, color = f"{pick(COLOR_WORDS[color], rng)} {many}", None
-    rest = Reference(None, color, reference.position, reference.size, reference.relation, reference.anchor,
-                     reference.ordinal)
+    rest = Reference(
+        None, color, reference.position, reference.size, reference.relation, reference.anchor, reference.ordinal
+    )
     words = noun_phrase(rest, rng, "one")
     # "the one on the left of the mugs" would be something else.
     forms = [t for t in AMONG if not (t.startswith("the {n} of") and _is_long(words))]
@@ -186,7 +214,7 @@ def misspell(text: str, rng: np.random.Generator) -> str:
         for _ in range(4):
             slipped = _slip(words[n], rng)
             if slipped != words[n] and slipped not in _known:
-                return " ".join([*words[:n], slipped, *words[n + 1:]])
+                return " ".join([*words[:n], slipped, *words[n + 1 :]])
     return text
 
 
@@ -194,5 +222,5 @@ def _slip(word: str, rng: np.random.Generator) -> str:
     kind, at = int(rng.integers(3)), int(rng.integers(1, len(word)))
     if kind == 0:
         at = min(at, len(word) - 2)
-        return word[:at] + word[at + 1] + word[at] + word[at + 2:]
-    return word[:at] + (word[at + 1:] if kind == 1 else word[at] + word[at:])
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    return word[:at] + (word[at + 1 :] if kind == 1 else word[at] + word[at:])

@@ -28,13 +28,24 @@ class SimulatedPerson:
     The person remembers what the dialogue has already narrowed down.
     """
 
-    def __init__(self, objects: Sequence[SceneObject], target: Optional[int], rng: np.random.Generator,
-                 image: ImageSize = ImageSize(640, 480), among: Optional[Sequence[int]] = None):
+    def __init__(
+        self,
+        objects: Sequence[SceneObject],
+        target: Optional[int],
+        rng: np.random.Generator,
+        image: ImageSize = ImageSize(640, 480),
+        among: Optional[Sequence[int]] = None,
+    ):
         self._objects, self._target, self._rng, self._image = objects, target, rng, image
         pool = range(len(objects)) if among is None else among
         self._candidates: List[int] = [
-            i for i in pool if target is not None and objects[i].box is not None and objects[i].pixels > 0
-            and (among is not None or objects[i].category == objects[target].category)]
+            i
+            for i in pool
+            if target is not None
+            and objects[i].box is not None
+            and objects[i].pixels > 0
+            and (among is not None or objects[i].category == objects[target].category)
+        ]
         self._rivals: List[int] = self._candidates  # the last time there were any
 
     def answer(self, question: str) -> str:

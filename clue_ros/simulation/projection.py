@@ -39,7 +39,9 @@ def optical_points(scene: Scene) -> np.ndarray:
     return ((np.array([o.position for o in scene.objects]) - origin) @ rotation).astype(np.float32)
 
 
-def paint_silhouette(canvas: np.ndarray, value: int, item: SceneObject, camera: Camera, width: int, height: int) -> None:
+def paint_silhouette(
+    canvas: np.ndarray, value: int, item: SceneObject, camera: Camera, width: int, height: int
+) -> None:
     """Fill an object's silhouette with a value. canvas: uint8[2H,2W], the image in its middle, so that what the
     border cuts off still counts."""
     fx, fy, cx, cy = intrinsics_of(camera, width, height)
@@ -48,24 +50,27 @@ def paint_silhouette(canvas: np.ndarray, value: int, item: SceneObject, camera: 
     turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
     if item.own is not None:
         points = (item.own.triangles.astype(float) @ turn + np.array(item.position) - origin) @ rotation
-        uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + [cx + width / 2, cy + height / 2]
+        uv = points[..., :2] / np.maximum(points[..., 2:], 0.05) * [fx, fy] + [cx + width / 2, cy + height / 2]
         _fill_triangles(canvas, value, uv.clip(-1e4, 1e4).astype(np.int32))
         return
     scale = shapes.SIZES[item.size]
-    for part, rings in zip(shapes.shape_of(item.category, item.shape).parts,
-                           _silhouette_rings(item.category, item.shape)):
+    for part, rings in zip(
+        shapes.shape_of(item.category, item.shape).parts, _silhouette_rings(item.category, item.shape)
+    ):
         # Boxes and balls are primitives of the renderer: stretched, but neither tapered nor bellied.
         bent = rings * item.deformation.scale if part.mesh in PRIMITIVES else item.deformation.bent(rings)
         points = ((bent * scale) @ turn + np.array(item.position) - origin) @ rotation
-        uv = points[..., :2] / np.maximum(points[..., 2:], .05) * [fx, fy] + [cx + width / 2, cy + height / 2]
+        uv = points[..., :2] / np.maximum(points[..., 2:], 0.05) * [fx, fy] + [cx + width / 2, cy + height / 2]
         # Two neighbouring rings span a convex frustum, so the union of their hulls is the exact silhouette.
         for a, b in zip(uv[:-1], uv[1:]):
-            cv2.fillConvexPoly(canvas, cv2.convexHull(np.concatenate([a, b]).astype(np.float32)).astype(np.int32), value)
+            cv2.fillConvexPoly(
+                canvas, cv2.convexHull(np.concatenate([a, b]).astype(np.float32)).astype(np.int32), value
+            )
 
 
 def _fill_triangles(canvas: np.ndarray, value: int, corners: np.ndarray) -> None:
-    """Fill every triangle of int32[F,3,2] pixels (x, y). Most triangles of a scanned mesh are as small as a pixel: those
-    are their corners."""
+    """Fill every triangle of int32[F,3,2] pixels (x, y). Most triangles of a scanned mesh are as small as a pixel:
+    those are their corners."""
     inside = corners.reshape(-1, 2)
     inside = inside[((inside >= 0) & (inside < [canvas.shape[1], canvas.shape[0]])).all(1)]
     canvas[inside[:, 1], inside[:, 0]] = value
@@ -102,7 +107,7 @@ def foresee(scene: Scene, width: int = 320, height: int = 240) -> Tuple[SceneObj
     canvas = np.full((2 * height, 2 * width), 255, np.uint8)
     for index in np.argsort(-optical_points(scene)[:, 2]):
         paint_silhouette(canvas, int(index), scene.objects[index], scene.camera, width, height)
-    window = canvas[height // 2:height // 2 + height, width // 2:width // 2 + width].astype(np.int16)
+    window = canvas[height // 2 : height // 2 + height, width // 2 : width // 2 + width].astype(np.int16)
     return measure(scene, np.where(window == 255, -1, window))
 
 

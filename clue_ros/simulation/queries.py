@@ -23,8 +23,8 @@ from clue_ros.simulation.teacher import Question, Step, best_question, sample_di
 from clue_ros.types import Answer, Turn
 
 SEPARATOR = ";"
-SETTLED_SHARE, ABSENT_SHARE = .3, .2  # of the states that are not ambiguous: after a dialogue, of what is not there
-MISSED_SHARE = .06  # of the dialogues: the robot's question offers nothing that is true
+SETTLED_SHARE, ABSENT_SHARE = 0.3, 0.2  # of the states that are not ambiguous: after a dialogue, of what is not there
+MISSED_SHARE = 0.06  # of the dialogues: the robot's question offers nothing that is true
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,17 @@ def scene_states(objects: Sequence[SceneObject], image: ImageSize, rng: np.rando
     many = [s for talk in talks for s in talk if len(s.step.remaining) > 1]
     settled = [s for talk in talks for s in talk if len(s.step.remaining) <= 1]
     # A question that follows another is rare: none of them is left out.
-    many = sorted([many[i] for i in rng.permutation(len(many))], key=lambda s: not s.step.exchanges)[:(count + 1) // 2]
+    many = sorted([many[i] for i in rng.permutation(len(many))], key=lambda s: not s.step.exchanges)[: (count + 1) // 2]
     free = count - len(many)
-    settled = [settled[i] for i in rng.permutation(len(settled))[:round(SETTLED_SHARE * free)]]
-    absent = [State(Step(language.instruction(reference, rng), (), (), None), "absent")
-              for reference in absent_references(objects, rng, int(rng.binomial(free, ABSENT_SHARE)))]
-    clear = [State(Step(language.instruction(reference, rng), (), matches, None), reference.kind())
-             for reference, matches in _draw(pools[False], rng, max(0, free - len(settled) - len(absent)))]
+    settled = [settled[i] for i in rng.permutation(len(settled))[: round(SETTLED_SHARE * free)]]
+    absent = [
+        State(Step(language.instruction(reference, rng), (), (), None), "absent")
+        for reference in absent_references(objects, rng, int(rng.binomial(free, ABSENT_SHARE)))
+    ]
+    clear = [
+        State(Step(language.instruction(reference, rng), (), matches, None), reference.kind())
+        for reference, matches in _draw(pools[False], rng, max(0, free - len(settled) - len(absent)))
+    ]
     chosen = many + settled + absent + clear
     return [chosen[i] for i in rng.permutation(len(chosen))[:count]]
 
@@ -77,8 +81,13 @@ def _draw(pools: Dict[str, list], rng: np.random.Generator, count: int) -> List[
     return [pools[kind][int(rng.integers(len(pools[kind])))] for kind in kinds]
 
 
-def _talk(reference: Reference, matches: Tuple[int, ...], objects: Sequence[SceneObject], image: ImageSize,
-          rng: np.random.Generator) -> List[State]:
+def _talk(
+    reference: Reference,
+    matches: Tuple[int, ...],
+    objects: Sequence[SceneObject],
+    image: ImageSize,
+    rng: np.random.Generator,
+) -> List[State]:
     """The states of a dialogue about an ambiguous expression, sometimes one in which the robot's question missed."""
     text = language.instruction(reference, rng)
     # Most dialogues are one question long; the longer of two tries is drawn more often.
@@ -92,8 +101,9 @@ def _talk(reference: Reference, matches: Tuple[int, ...], objects: Sequence[Scen
     return states
 
 
-def missed(text: str, asked: Question, objects: Sequence[SceneObject], image: ImageSize,
-           rng: np.random.Generator) -> Step:
+def missed(
+    text: str, asked: Question, objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator
+) -> Step:
     """The state after "neither": nothing is left, or, where the robot forgot an option, what the person named."""
     if asked.kind in ("category", "color") and len(asked.options) > 2:
         forgotten = asked.options[int(rng.integers(len(asked.options)))]
@@ -104,8 +114,9 @@ def missed(text: str, asked: Question, objects: Sequence[SceneObject], image: Im
     return Step(text, ((asked.text, refusal(rng)),), (), None)
 
 
-def query_of(state: State, task: str, objects: Sequence[SceneObject], image: ImageSize,
-             rng: np.random.Generator) -> Query:
+def query_of(
+    state: State, task: str, objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator
+) -> Query:
     """The training pair of a state for the prefix `detect` or `clarify`."""
     step = state.step
     exchanges = list(step.exchanges)
@@ -145,12 +156,13 @@ def question_segments(step: Step) -> List[Tuple[str, Tuple[int, ...]]]:
 def click_text(item: SceneObject, image: ImageSize, rng: np.random.Generator) -> str:
     """Location tokens of a click somewhere in the middle of an object."""
     x0, y0, x1, y1 = item.box
-    point = (x0 + rng.uniform(.3, .7) * (x1 - x0), y0 + rng.uniform(.3, .7) * (y1 - y0))
+    point = (x0 + rng.uniform(0.3, 0.7) * (x1 - x0), y0 + rng.uniform(0.3, 0.7) * (y1 - y0))
     return point_to_text(point, image.width, image.height)
 
 
-def scene_queries(objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int,
-                  clarify_share: float = .5) -> List[Query]:
+def scene_queries(
+    objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int, clarify_share: float = 0.5
+) -> List[Query]:
     """`count` queries about a scene: dialogue states under both prefixes, and one 'what stands at this point'."""
     queries = []
     for state in scene_states(objects, image, rng, count - 1):

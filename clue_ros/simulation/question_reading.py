@@ -12,17 +12,41 @@ from typing import Dict, Optional, Tuple
 from clue_ros.simulation.referring import Reference
 from clue_ros.simulation.words import ANY_NOUN, COLOR_WORDS, NOUNS, ORDINALS, PLURALS, SIZE_WORDS
 
-POSITION_WORDS = {"left": "left", "leftmost": "left", "right": "right", "rightmost": "right", "middle": "middle",
-                  "center": "middle", "front": "front", "closest": "front", "nearest": "front", "back": "back",
-                  "farthest": "back", "furthest": "back", "behind": "back"}
+POSITION_WORDS = {
+    "left": "left",
+    "leftmost": "left",
+    "right": "right",
+    "rightmost": "right",
+    "middle": "middle",
+    "center": "middle",
+    "front": "front",
+    "closest": "front",
+    "nearest": "front",
+    "back": "back",
+    "farthest": "back",
+    "furthest": "back",
+    "behind": "back",
+}
 _SPLIT = re.compile(r"\s*,\s*or\s+|\s*,\s*|\s+or\s+")
 _LEAD = re.compile(r"^.*?\b(?:mean|want|need|is it|like)\s+", re.DOTALL)
 # Longer first: "on the left of" is no position.
-_LINKS = (("on the left side of", "left_of"), ("on the right side of", "right_of"), ("to the left of", "left_of"),
-          ("to the right of", "right_of"), ("on the left of", "left_of"), ("on the right of", "right_of"),
-          ("left of", "left_of"), ("right of", "right_of"), ("next to", "next_to"), ("close to", "next_to"),
-          ("beside", "next_to"), ("near", "next_to"), ("by", "next_to"), ("in front of", "in_front_of"),
-          ("behind", "behind"))
+_LINKS = (
+    ("on the left side of", "left_of"),
+    ("on the right side of", "right_of"),
+    ("to the left of", "left_of"),
+    ("to the right of", "right_of"),
+    ("on the left of", "left_of"),
+    ("on the right of", "right_of"),
+    ("left of", "left_of"),
+    ("right of", "right_of"),
+    ("next to", "next_to"),
+    ("close to", "next_to"),
+    ("beside", "next_to"),
+    ("near", "next_to"),
+    ("by", "next_to"),
+    ("in front of", "in_front_of"),
+    ("behind", "behind"),
+)
 
 
 def _lookup(table: Dict[str, Tuple[str, ...]]) -> Dict[str, str]:
@@ -67,7 +91,7 @@ def reference_of(text: str) -> Reference:
     for link, name in _LINKS:
         found = re.search(rf"\b{link}\b (?=the |a |an )", text)
         if found:
-            text, anchor, relation = text[:found.start()], reference_of(text[found.end():]), name
+            text, anchor, relation = text[: found.start()], reference_of(text[found.end() :]), name
             break
     words = text.split()
     category_of = _nouns()
@@ -76,17 +100,26 @@ def reference_of(text: str) -> Reference:
     position = next((POSITION_WORDS[w] for w in words if w in POSITION_WORDS), None)
     number = next((ORDINALS.index(w) for w in words if w in ORDINALS[1:]), 0)
     ordinal = (number, position if position == "right" else "left") if number else None
-    return Reference(category_of[nouns[-1]] if nouns else None,
-                     next((_COLOR_OF[w] for w in words if w in _COLOR_OF), None), None if ordinal else position,
-                     next((_SIZE_OF[w] for w in words if w in _SIZE_OF), None), relation, anchor, ordinal)
+    return Reference(
+        category_of[nouns[-1]] if nouns else None,
+        next((_COLOR_OF[w] for w in words if w in _COLOR_OF), None),
+        None if ordinal else position,
+        next((_SIZE_OF[w] for w in words if w in _SIZE_OF), None),
+        relation,
+        anchor,
+        ordinal,
+    )
 
 
 def asks_for(question: str) -> Optional[str]:
     """The attribute that an open question asks for: 'color', 'size', 'position', 'category', or None."""
     words = set(question.lower().replace("?", " ").replace(",", " ").split())
-    for name, hints in (("color", {"color", "colour", *_COLOR_OF}), ("size", {"size", *_SIZE_OF}),
-                        ("position", {"where", "side", "position", "counted", *POSITION_WORDS}),
-                        ("category", {"kind", "type", "object", *_nouns()} - set(ANY_NOUN))):
+    for name, hints in (
+        ("color", {"color", "colour", *_COLOR_OF}),
+        ("size", {"size", *_SIZE_OF}),
+        ("position", {"where", "side", "position", "counted", *POSITION_WORDS}),
+        ("category", {"kind", "type", "object", *_nouns()} - set(ANY_NOUN)),
+    ):
         if words & hints:
             return name
     return None

@@ -29,8 +29,15 @@ ORDINAL_FROM = 3  # things in a row: two are "the left one" and "the right one"
 ORDINAL_MAX = 4
 OUTER_THIRD = 1 / 3  # where a thing without rivals may be called "on the left"
 # How often people use a kind of expression; rarer ones are possible in few scenes and are drawn more often there.
-KIND_WEIGHTS = {"category": .26, "color_category": .27, "color_only": .09, "position": .25, "size": .18,
-                "relation": .10, "ordinal": .30}
+KIND_WEIGHTS = {
+    "category": 0.26,
+    "color_category": 0.27,
+    "color_only": 0.09,
+    "position": 0.25,
+    "size": 0.18,
+    "relation": 0.10,
+    "ordinal": 0.30,
+}
 
 
 @dataclass(frozen=True)
@@ -61,20 +68,29 @@ class Reference:
 
 
 def clearly_visible(item: SceneObject, image: ImageSize) -> bool:
-    return (item.box is not None and item.visibility >= MIN_VISIBILITY
-            and item.pixels >= MIN_PIXEL_SHARE * image.width * image.height)
+    return (
+        item.box is not None
+        and item.visibility >= MIN_VISIBILITY
+        and item.pixels >= MIN_PIXEL_SHARE * image.width * image.height
+    )
 
 
-def resolve(reference: Reference, objects: Sequence[SceneObject], image: ImageSize,
-            among: Optional[Sequence[int]] = None) -> Optional[Tuple[int, ...]]:
+def resolve(
+    reference: Reference, objects: Sequence[SceneObject], image: ImageSize, among: Optional[Sequence[int]] = None
+) -> Optional[Tuple[int, ...]]:
     """Indices of the objects that the reference selects (of `among`, if given), from left to right.
 
     None where a careful annotator would not decide: a match is hardly visible, the extreme one is a near tie, sizes do
     not differ, the anchor is not one clearly visible thing. An anchor is looked for among all objects.
     """
     pool = range(len(objects)) if among is None else among
-    matches = [i for i in pool if objects[i].pixels > 0
-               and reference.category in (None, objects[i].category) and reference.color in (None, objects[i].color)]
+    matches = [
+        i
+        for i in pool
+        if objects[i].pixels > 0
+        and reference.category in (None, objects[i].category)
+        and reference.color in (None, objects[i].color)
+    ]
     if not all(clearly_visible(objects[i], image) for i in matches):
         return None
     matches.sort(key=lambda i: objects[i].box.center[0])
@@ -116,8 +132,9 @@ def extreme(position: str, indices: Sequence[int], objects: Sequence[SceneObject
     return order[0]
 
 
-def of_size(size: str, indices: Sequence[int], objects: Sequence[SceneObject],
-            ratio: float = SIZE_RATIO) -> Optional[Tuple[int, ...]]:
+def of_size(
+    size: str, indices: Sequence[int], objects: Sequence[SceneObject], ratio: float = SIZE_RATIO
+) -> Optional[Tuple[int, ...]]:
     """Those of the smallest ('small') or largest scale; all if there is but one object, None if one cannot tell: they
     have one size, or different kinds, or do not look different by `ratio` in the image."""
     if len(indices) < 2:
@@ -137,11 +154,12 @@ def of_size(size: str, indices: Sequence[int], objects: Sequence[SceneObject],
 
 def _side(item: SceneObject) -> float:
     """Side of a square as large as the box, pixels."""
-    return ((item.box.x1 - item.box.x0) * (item.box.y1 - item.box.y0)) ** .5
+    return ((item.box.x1 - item.box.x0) * (item.box.y1 - item.box.y0)) ** 0.5
 
 
-def nth(number: int, side: str, indices: Sequence[int], objects: Sequence[SceneObject],
-        image: ImageSize) -> Optional[int]:
+def nth(
+    number: int, side: str, indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize
+) -> Optional[int]:
     """The n-th object (from 1) of a row of three or more from a side; None if two of them stand too close for it."""
     if len(indices) < ORDINAL_FROM or not 1 <= number <= len(indices):
         return None
@@ -153,8 +171,9 @@ def nth(number: int, side: str, indices: Sequence[int], objects: Sequence[SceneO
 
 def _spread(indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize, axis: str = "x") -> float:
     """The smallest gap between neighbours, as a share of the image's width ('x') or height ('y')."""
-    values = sorted(objects[i].box.center[0] / image.width if axis == "x" else objects[i].box.y1 / image.height
-                    for i in indices)
+    values = sorted(
+        objects[i].box.center[0] / image.width if axis == "x" else objects[i].box.y1 / image.height for i in indices
+    )
     return min(b - a for a, b in zip(values, values[1:]))
 
 
@@ -167,7 +186,7 @@ def position_options(indices: Sequence[int], objects: Sequence[SceneObject], ima
         return ("left", "middle", "right")
     if len(indices) == 2:
         x, y = _spread(indices, objects, image), _spread(indices, objects, image, "y")
-        if x >= MIN_GAP and x >= .6 * y:
+        if x >= MIN_GAP and x >= 0.6 * y:
             return ("left", "right")
         if y >= MIN_GAP:
             return ("front", "back")
@@ -210,21 +229,31 @@ def enumerate_references(objects: Sequence[SceneObject], image: ImageSize) -> Li
         elif reference.category and not reference.color:
             found += [(more, matches) for more in _redundant(reference, objects[matches[0]], image)]
             nearby = [(a, i) for a, i in supports if not a.color and i not in matches]
-            found += [(replace(reference, relation="next_to", anchor=a), matches) for a, i in nearby
-                      if related("next_to", matches, i, objects, image)]
+            found += [
+                (replace(reference, relation="next_to", anchor=a), matches)
+                for a, i in nearby
+                if related("next_to", matches, i, objects, image)
+            ]
     return found
 
 
-def _narrowed(reference: Reference, matches: Tuple[int, ...], objects: Sequence[SceneObject], image: ImageSize,
-              supports: Sequence[Tuple[Reference, int]]) -> List[Tuple[Reference, Tuple[int, ...]]]:
+def _narrowed(
+    reference: Reference,
+    matches: Tuple[int, ...],
+    objects: Sequence[SceneObject],
+    image: ImageSize,
+    supports: Sequence[Tuple[Reference, int]],
+) -> List[Tuple[Reference, Tuple[int, ...]]]:
     found = [(replace(reference, position=p), _single(extreme(p, matches, objects, image))) for p in POSITIONS]
-    found += [(replace(reference, ordinal=(n, side)), _single(nth(n, side, matches, objects, image)))
-              for side in SIDES for n in range(1, min(ORDINAL_MAX, len(matches)) + 1)]
+    found += [
+        (replace(reference, ordinal=(n, side)), _single(nth(n, side, matches, objects, image)))
+        for side in SIDES
+        for n in range(1, min(ORDINAL_MAX, len(matches)) + 1)
+    ]
     if reference.category:
         found += [(replace(reference, size=s), of_size(s, matches, objects)) for s in SIZE_CLASSES]
         others = [(a, i) for a, i in supports if a.category != reference.category]
-        selected = {(r, i): related(r, matches, i, objects, image)
-                    for i in {i for _, i in others} for r in RELATIONS}
+        selected = {(r, i): related(r, matches, i, objects, image) for i in {i for _, i in others} for r in RELATIONS}
         found += [(replace(reference, relation=r, anchor=a), selected[r, i]) for a, i in others for r in RELATIONS]
     return [(r, selected) for r, selected in found if selected]
 
@@ -241,12 +270,13 @@ def _redundant(reference: Reference, item: SceneObject, image: ImageSize) -> Lis
 def draw_kinds(kinds: Iterable[str], rng: np.random.Generator) -> List[str]:
     """The kinds of expression in a random order, those first more often that people use more often (KIND_WEIGHTS)."""
     names = sorted(kinds)
-    keys = [rng.random() ** (1 / KIND_WEIGHTS.get(name, .1)) for name in names]
+    keys = [rng.random() ** (1 / KIND_WEIGHTS.get(name, 0.1)) for name in names]
     return [names[i] for i in np.argsort(keys)[::-1]]
 
 
-def absent_references(objects: Sequence[SceneObject], rng: np.random.Generator, count: int,
-                      plain: bool = False) -> List[Reference]:
+def absent_references(
+    objects: Sequence[SceneObject], rng: np.random.Generator, count: int, plain: bool = False
+) -> List[Reference]:
     """References that select nothing: half of them miss by the colour only, where the category is there.
 
     Without `plain`, some also name a size or a position ("the small purple mug" where no mug is purple).
@@ -256,9 +286,9 @@ def absent_references(objects: Sequence[SceneObject], rng: np.random.Generator, 
     result: List[Reference] = []
     while len(result) < count:
         roll = rng.random()
-        if roll < .5 and categories:
+        if roll < 0.5 and categories:
             reference = Reference(category=str(rng.choice(sorted(categories))), color=str(rng.choice(list(COLORS))))
-        elif roll < .8:
+        elif roll < 0.8:
             reference = Reference(category=str(rng.choice(list(CATEGORIES))))
         else:
             reference = Reference(category=str(rng.choice(list(CATEGORIES))), color=str(rng.choice(list(COLORS))))
@@ -272,6 +302,6 @@ def absent_references(objects: Sequence[SceneObject], rng: np.random.Generator, 
 
 def _embellished(reference: Reference, rng: np.random.Generator) -> Reference:
     roll = rng.random()
-    if roll < .14:
+    if roll < 0.14:
         return replace(reference, position=str(rng.choice(POSITIONS)))
-    return replace(reference, size=str(rng.choice(SIZE_CLASSES))) if roll < .28 else reference
+    return replace(reference, size=str(rng.choice(SIZE_CLASSES))) if roll < 0.28 else reference

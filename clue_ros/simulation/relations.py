@@ -22,8 +22,9 @@ NEAREST_RATIO = 1.5  # the second nearest is at least this much farther, or "nex
 REACH = 0.12  # of the image's width: edges farther apart are not next to each other
 
 
-def related(relation: str, indices: Sequence[int], anchor: int, objects: Sequence[SceneObject],
-            image: ImageSize) -> Optional[Tuple[int, ...]]:
+def related(
+    relation: str, indices: Sequence[int], anchor: int, objects: Sequence[SceneObject], image: ImageSize
+) -> Optional[Tuple[int, ...]]:
     """Those of the objects that stand in a relation to the anchor, in their order; None where one cannot tell.
 
     relation: one of RELATIONS; every object and the anchor must have a box, in pixels of `image`.
@@ -54,8 +55,9 @@ def _stands(relation: str, box: Box, other: Box, image: ImageSize) -> Optional[b
     return None
 
 
-def _next_to(indices: Sequence[int], other: Box, objects: Sequence[SceneObject],
-             image: ImageSize) -> Optional[Tuple[int, ...]]:
+def _next_to(
+    indices: Sequence[int], other: Box, objects: Sequence[SceneObject], image: ImageSize
+) -> Optional[Tuple[int, ...]]:
     order = sorted((_distance(objects[i].box, other), i) for i in indices)
     if not order or _gap(objects[order[0][1]].box, other) > REACH * image.width:
         return None

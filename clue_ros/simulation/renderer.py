@@ -1,7 +1,7 @@
 """Renders scenes with MuJoCo: colour, metric depth, instance segmentation, boxes and visibility.
 
-One model with every (category, shape, size) in several copies is compiled once; a scene then only moves, colours and hides
-bodies, because making a GL context and compiling shaders costs several times a picture.
+One model with every (category, shape, size) in several copies is compiled once; a scene then only moves, colours and
+hides bodies, because making a GL context and compiling shaders costs several times a picture.
 """
 
 from __future__ import annotations
@@ -57,8 +57,14 @@ class TabletopRenderer:
     Raises SimulationError where MuJoCo finds no OpenGL (install libegl1, or libosmesa6 with MUJOCO_GL=osmesa).
     """
 
-    def __init__(self, width: int = 640, height: int = 480, shadows: int = 1024, own: Sequence[OwnObject] = (),
-                 variety: int = PLAIN):
+    def __init__(
+        self,
+        width: int = 640,
+        height: int = 480,
+        shadows: int = 1024,
+        own: Sequence[OwnObject] = (),
+        variety: int = PLAIN,
+    ):
         """own: objects that users brought, which scenes of this renderer may hold; variety: of the built-in shapes of
         its scenes (simulation/variety.py)."""
         try:
@@ -119,10 +125,16 @@ class TabletopRenderer:
             r.disable_depth_rendering()
         lookup = np.full(m.ngeom + 1, -1, np.int16)
         for index, body in enumerate(bodies):
-            lookup[:m.ngeom][m.geom_bodyid == body] = index
+            lookup[: m.ngeom][m.geom_bodyid == body] = index
         segmentation = lookup[geom]
-        return View(rgb, metric, segmentation, intrinsics_of(scene.camera, self.width, self.height),
-                    measure(scene, segmentation), optical_points(scene))
+        return View(
+            rgb,
+            metric,
+            segmentation,
+            intrinsics_of(scene.camera, self.width, self.height),
+            measure(scene, segmentation),
+            optical_points(scene),
+        )
 
     def _kit(self, shadows: int):
         mj = self._mujoco
@@ -130,33 +142,41 @@ class TabletopRenderer:
         spec.visual.global_.offwidth, spec.visual.global_.offheight = self.width, self.height
         spec.visual.quality.shadowsize = shadows
         spec.visual.quality.offsamples = 4
-        spec.visual.headlight.ambient = [.34] * 3
-        spec.visual.headlight.diffuse = [.22] * 3
-        spec.visual.headlight.specular = [.05] * 3
-        spec.visual.map.znear, spec.visual.map.zfar = .02, 8
+        spec.visual.headlight.ambient = [0.34] * 3
+        spec.visual.headlight.diffuse = [0.22] * 3
+        spec.visual.headlight.specular = [0.05] * 3
+        spec.visual.map.znear, spec.visual.map.zfar = 0.02, 8
 
         def material(name: str, size: int = 0, **look):
             if size:
-                texture = spec.add_texture(name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=size, height=size,
-                                           nchannel=3)
+                texture = spec.add_texture(
+                    name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=size, height=size, nchannel=3
+                )
                 texture.data = np.full(size * size * 3, 128, np.uint8).tobytes()
             item = spec.add_material(name=name, **look)
             if size:
                 item.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
 
-        material("table", 256, specular=.2, shininess=.4)
-        material("wall", 256, specular=.05, shininess=.1)
-        material("plain", specular=.35, shininess=.5)
+        material("table", 256, specular=0.2, shininess=0.4)
+        material("wall", 256, specular=0.05, shininess=0.1)
+        material("plain", specular=0.35, shininess=0.5)
         for i in range(LABELS):
-            material(f"label{i}", 64, specular=.3, shininess=.4)
+            material(f"label{i}", 64, specular=0.3, shininess=0.4)
         world, kind = spec.worldbody, mj.mjtGeom
-        world.add_geom(type=kind.mjGEOM_BOX, size=[*TABLE_HALF, .02], pos=[0, 0, -.02], material="table")
-        world.add_geom(type=kind.mjGEOM_PLANE, size=[3, 3, .1], pos=[0, 0, -.75], material="wall")
-        world.add_geom(type=kind.mjGEOM_PLANE, size=[3, 3, .1], pos=[1.5, 0, 0], quat=[.7071, 0, -.7071, 0],
-                       material="wall")
+        world.add_geom(type=kind.mjGEOM_BOX, size=[*TABLE_HALF, 0.02], pos=[0, 0, -0.02], material="table")
+        world.add_geom(type=kind.mjGEOM_PLANE, size=[3, 3, 0.1], pos=[0, 0, -0.75], material="wall")
+        world.add_geom(
+            type=kind.mjGEOM_PLANE, size=[3, 3, 0.1], pos=[1.5, 0, 0], quat=[0.7071, 0, -0.7071, 0], material="wall"
+        )
         for i in range(LIGHTS):
-            world.add_light(name=f"light{i}", pos=[0, 0, 2], dir=[0, 0, -1], castshadow=i == 0, specular=[.3] * 3,
-                            type=mj.mjtLightType.mjLIGHT_DIRECTIONAL)
+            world.add_light(
+                name=f"light{i}",
+                pos=[0, 0, 2],
+                dir=[0, 0, -1],
+                castshadow=i == 0,
+                specular=[0.3] * 3,
+                type=mj.mjtLightType.mjLIGHT_DIRECTIONAL,
+            )
         world.add_camera(name="camera", pos=[0, 0, 1], fovy=48)
         for size, scale in shapes.SIZES.items():
             for category, variants in shapes.SHAPES.items():
@@ -202,12 +222,13 @@ class TabletopRenderer:
             padding = np.repeat(surface.vertices[:1], max(0, 4 - len(surface.vertices)), 0)  # MuJoCo wants four
             mesh.uservert = np.concatenate([surface.vertices, padding]).ravel()
             mesh.userface = surface.faces.ravel()
-            material = spec.add_material(name=name, specular=.3, shininess=.4)
+            material = spec.add_material(name=name, specular=0.3, shininess=0.4)
             if surface.image is not None:
                 mesh.usertexcoord, mesh.userfacetexcoord = surface.uv.ravel(), surface.uv_faces.ravel()
                 height, width = surface.image.shape[:2]
-                texture = spec.add_texture(name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=width, height=height,
-                                           nchannel=3)
+                texture = spec.add_texture(
+                    name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3
+                )
                 texture.data = surface.image.tobytes()
                 material.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
             rgb = [1, 1, 1] if surface.image is not None else surface.rgb
@@ -215,8 +236,15 @@ class TabletopRenderer:
         for copy in range(COPIES):
             body = spec.worldbody.add_body(name=f"{OWN}/{item.name}/{item.size}/{copy}")
             for name, rgba in looks:
-                body.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=name, material=name, rgba=rgba, contype=0,
-                              conaffinity=0, group=HIDDEN_GROUP)
+                body.add_geom(
+                    type=mj.mjtGeom.mjGEOM_MESH,
+                    meshname=name,
+                    material=name,
+                    rgba=rgba,
+                    contype=0,
+                    conaffinity=0,
+                    group=HIDDEN_GROUP,
+                )
 
     def _find_ids(self) -> None:
         m, name = self._model, self._mujoco.mj_id2name
@@ -233,19 +261,22 @@ class TabletopRenderer:
         for item in scene.objects:
             key = (item.category if item.own is None else OWN, item.shape, item.size)
             if item.own is None and item.variety != self._variety:
-                raise SimulationError(f"this renderer draws shapes of variety {self._variety}, the scene holds one of "
-                                      f"{item.variety}: make it with TabletopRenderer(variety={item.variety})")
+                raise SimulationError(
+                    f"this renderer draws shapes of variety {self._variety}, the scene holds one of "
+                    f"{item.variety}: make it with TabletopRenderer(variety={item.variety})"
+                )
             if not free.get(key):
                 raise SimulationError(
                     f"a scene can hold at most {COPIES} objects '{item.size} {item.shape} {item.category}'; known "
-                    f"categories: {', '.join(shapes.CATEGORIES)}; own objects are those of TabletopRenderer(own=...)")
+                    f"categories: {', '.join(shapes.CATEGORIES)}; own objects are those of TabletopRenderer(own=...)"
+                )
             body = free[key].pop()
             taken.append(body)
             m.body_pos[body] = item.position
             m.body_quat[body] = [np.cos(item.yaw / 2), 0, 0, np.sin(item.yaw / 2)]
             first = m.body_geomadr[body]
             if item.own is not None:
-                m.geom_group[first:first + m.body_geomnum[body]] = 0
+                m.geom_group[first : first + m.body_geomnum[body]] = 0
                 continue
             for k, part in enumerate(shapes.shape_of(item.category, item.shape).parts):
                 m.geom_group[first + k] = 0
@@ -273,7 +304,7 @@ class TabletopRenderer:
     def _paint(self, name: str, image: np.ndarray) -> None:
         texture = self._model.texture(name)
         start = self._model.tex_adr[texture.id]
-        self._model.tex_data[start:start + image.size] = image.ravel()
+        self._model.tex_data[start : start + image.size] = image.ravel()
         if getattr(self, "_renderer", None) is not None:
             if self._renderer._gl_context is not None:
                 self._renderer._gl_context.make_current()

@@ -46,9 +46,9 @@ class SceneObject:
     """One object. `box`, `visibility` and `pixels` are set by the renderer, from the segmentation.
 
     box: pixels of the render, None if no pixel is visible; visibility: visible share of the unoccluded silhouette,
-    in [0, 1]; position: base centre in the table frame, metres; yaw: radians about z; own: the mesh that a user brought,
-    None for the built-in shapes. An own object may have no colour word: its color is ''. variety: how the built-in shape
-    is bent (simulation/variety.py).
+    in [0, 1]; position: base centre in the table frame, metres; yaw: radians about z; own: the mesh that a user
+    brought, None for the built-in shapes. An own object may have no colour word: its color is ''. variety: how the
+    built-in shape is bent (simulation/variety.py).
     """
 
     category: str
@@ -130,31 +130,36 @@ class SceneConfig:
     colors: Tuple[str, ...] = tuple(COLORS)
     min_objects: int = 3
     max_objects: int = 7
-    workspace: Tuple[float, float] = (.19, .25)  # half extents in x and y
-    camera_distance: Tuple[float, float] = (.60, .88)
-    camera_elevation: Tuple[float, float] = (.58, 1.08)
-    camera_azimuth: Tuple[float, float] = (0.0, .38)  # to either side
+    workspace: Tuple[float, float] = (0.19, 0.25)  # half extents in x and y
+    camera_distance: Tuple[float, float] = (0.60, 0.88)
+    camera_elevation: Tuple[float, float] = (0.58, 1.08)
+    camera_azimuth: Tuple[float, float] = (0.0, 0.38)  # to either side
     light_height: Tuple[float, float] = (1.0, 2.2)
-    light_power: Tuple[float, float] = (.45, .82)
-    light_tint: float = .2  # how much of a colour channel a light may lack
+    light_power: Tuple[float, float] = (0.45, 0.82)
+    light_tint: float = 0.2  # how much of a colour channel a light may lack
     surfaces: Tuple[str, ...] = SURFACES
     held_out_pairs: Tuple[Tuple[str, str], ...] = HELD_OUT_PAIRS
     held_out_shapes: Tuple[Tuple[str, str], ...] = HELD_OUT_SHAPES
     held_out_share: float = 0.0
-    duplicate_probability: float = .8  # of a second (and perhaps third and fourth) object of one category
+    duplicate_probability: float = 0.8  # of a second (and perhaps third and fourth) object of one category
     own: Tuple[OwnObject, ...] = ()
-    own_share: float = .5
+    own_share: float = 0.5
     variety: int = PLAIN
 
 
 def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
     h, s, v = colorsys.rgb_to_hsv(*COLORS[color])
-    return colorsys.hsv_to_rgb((h + rng.normal(0, .006)) % 1, float(np.clip(s * rng.uniform(.9, 1.05), 0, 1)),
-                               float(np.clip(v * rng.uniform(.88, 1.08), 0, .95)))
+    return colorsys.hsv_to_rgb(
+        (h + rng.normal(0, 0.006)) % 1,
+        float(np.clip(s * rng.uniform(0.9, 1.05), 0, 1)),
+        float(np.clip(v * rng.uniform(0.88, 1.08), 0, 0.95)),
+    )
 
 
 def _drawn(rng: np.random.Generator, weights: Sequence[float]) -> int:
-    """An index, by weight; equal weights draw as `rng.integers` does, so that data sets without any stay as they were."""
+    """An index, by weight; equal weights draw as `rng.integers` does, so that data sets without any stay as they
+    were.
+    """
     if len(set(weights)) <= 1:
         return int(rng.integers(len(weights)))
     return int(rng.choice(len(weights), p=np.array(weights) / sum(weights)))
@@ -164,34 +169,59 @@ def _draw_category(rng: np.random.Generator, config: SceneConfig) -> str:
     return config.categories[_drawn(rng, config.category_weights or [1.0] * len(config.categories))]
 
 
-def draw_object(rng: np.random.Generator, category: str, config: SceneConfig, *, color: Optional[str] = None,
-                size: Optional[str] = None, position=(0.0, 0.0, 0.0)) -> SceneObject:
-    """One object of a category with everything not given drawn at random; an own object has the colour and the size that
-    it has."""
+def draw_object(
+    rng: np.random.Generator,
+    category: str,
+    config: SceneConfig,
+    *,
+    color: Optional[str] = None,
+    size: Optional[str] = None,
+    position=(0.0, 0.0, 0.0),
+) -> SceneObject:
+    """One object of a category with everything not given drawn at random; an own object has the colour and the size
+    that it has."""
     own = [o for o in config.own if o.category == category]
     if own and (category not in SHAPES or rng.random() < config.own_share):
         item = own[_drawn(rng, [o.weight for o in own])]
-        return SceneObject(category, item.color, item.size, tuple(position), float(rng.uniform(0, 2 * math.pi)), item.rgb,
-                           shape=item.name, own=item)
+        return SceneObject(
+            category,
+            item.color,
+            item.size,
+            tuple(position),
+            float(rng.uniform(0, 2 * math.pi)),
+            item.rgb,
+            shape=item.name,
+            own=item,
+        )
     pairs = [c for c, of in config.held_out_pairs if of == category]
     unseen = [s for of, s in config.held_out_shapes if of == category]
     shapes = [s for s in SHAPES[category] if s not in unseen]
     colors = [c for c in NATURAL_COLORS.get(category, config.colors) if c in config.colors and c not in pairs]
     if rng.random() < config.held_out_share:
-        if color is None and pairs and rng.random() < .5:
+        if color is None and pairs and rng.random() < 0.5:
             colors = pairs
         else:
             shapes = unseen or shapes
     color = color or str(rng.choice(colors))
-    size = size or str(rng.choice(list(SIZES), p=[.25, .5, .25]))
+    size = size or str(rng.choice(list(SIZES), p=[0.25, 0.5, 0.25]))
     # A mug's handle is what tells it from a can: keep it out of the blind angle behind the body.
-    yaw = rng.uniform(math.pi * .35, math.pi * 1.65) if category == "mug" else rng.uniform(0, 2 * math.pi)
-    return SceneObject(category, color, size, tuple(position), float(yaw), _jitter(rng, color),
-                       int(rng.integers(2**31)), str(rng.choice(shapes)), config.variety)
+    yaw = rng.uniform(math.pi * 0.35, math.pi * 1.65) if category == "mug" else rng.uniform(0, 2 * math.pi)
+    return SceneObject(
+        category,
+        color,
+        size,
+        tuple(position),
+        float(yaw),
+        _jitter(rng, color),
+        int(rng.integers(2**31)),
+        str(rng.choice(shapes)),
+        config.variety,
+    )
 
 
-def place(rng: np.random.Generator, objects: Sequence[SceneObject], config: SceneConfig,
-          clearance: float = .95) -> Optional[Tuple[SceneObject, ...]]:
+def place(
+    rng: np.random.Generator, objects: Sequence[SceneObject], config: SceneConfig, clearance: float = 0.95
+) -> Optional[Tuple[SceneObject, ...]]:
     """Give every object a free position, or None if the table is too full. `clearance` scales the footprints."""
     done: list = []
     for item in objects:
@@ -209,9 +239,10 @@ def draw_camera(rng: np.random.Generator, config: SceneConfig) -> Camera:
     azimuth = rng.choice([-1, 1]) * rng.uniform(*config.camera_azimuth)
     elevation = rng.uniform(*config.camera_elevation)
     distance = rng.uniform(*config.camera_distance)
-    target = np.array([rng.uniform(-.02, .03), rng.uniform(-.03, .03), .04])
-    position = target + distance * np.array([-math.cos(elevation) * math.cos(azimuth),
-                                             math.cos(elevation) * math.sin(azimuth), math.sin(elevation)])
+    target = np.array([rng.uniform(-0.02, 0.03), rng.uniform(-0.03, 0.03), 0.04])
+    position = target + distance * np.array(
+        [-math.cos(elevation) * math.cos(azimuth), math.cos(elevation) * math.sin(azimuth), math.sin(elevation)]
+    )
     return Camera(tuple(map(float, position)), tuple(map(float, target)), float(rng.uniform(44, 53)))
 
 
@@ -219,17 +250,22 @@ def draw_lights(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -
     """One or two lights: the first casts the shadows, the second is weaker."""
     lights = []
     for i in range(int(rng.integers(1, 3))):
-        position = rng.uniform([-1.2, -1.2, config.light_height[0]], [.6, 1.2, config.light_height[1]])
-        power = rng.uniform(*config.light_power) * (1 if i == 0 else .45)
-        tint = 1 - config.light_tint * rng.dirichlet([.6, .6, .6])
+        position = rng.uniform([-1.2, -1.2, config.light_height[0]], [0.6, 1.2, config.light_height[1]])
+        power = rng.uniform(*config.light_power) * (1 if i == 0 else 0.45)
+        tint = 1 - config.light_tint * rng.dirichlet([0.6, 0.6, 0.6])
         lights.append(Light(tuple(map(float, position)), tuple(map(float, power * tint))))
     return tuple(lights)
 
 
 def surroundings(rng: np.random.Generator, config: SceneConfig) -> dict:
     """Camera, lights and surfaces as keyword arguments of `Scene`."""
-    return dict(camera=draw_camera(rng, config), lights=draw_lights(rng, config), table_seed=int(rng.integers(2**31)),
-                wall_seed=int(rng.integers(2**31)), surfaces=config.surfaces)
+    return dict(
+        camera=draw_camera(rng, config),
+        lights=draw_lights(rng, config),
+        table_seed=int(rng.integers(2**31)),
+        wall_seed=int(rng.integers(2**31)),
+        surfaces=config.surfaces,
+    )
 
 
 def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Scene:
@@ -241,7 +277,7 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
         count = min(count, MAX_OF_A_KIND * len(config.categories))
         categories: list = []
         if rng.random() < config.duplicate_probability and most > 1:
-            alike = int(rng.choice([2, 3, 4], p=[.58, .32, .10]))
+            alike = int(rng.choice([2, 3, 4], p=[0.58, 0.32, 0.10]))
             categories += [_draw_category(rng, config)] * min(alike, max(2, count - 1))
         while len(categories) < count:
             drawn = _draw_category(rng, config)
@@ -249,8 +285,12 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
                 categories.append(drawn)
         objects = [draw_object(rng, c, config) for c in categories]
         # Two of a kind in one colour: only a position or a size can tell them apart.
-        if len(objects) > 1 and objects[0].category == objects[1].category and rng.random() < .4 and (
-                objects[1].own is None and objects[0].color):
+        if (
+            len(objects) > 1
+            and objects[0].category == objects[1].category
+            and rng.random() < 0.4
+            and (objects[1].own is None and objects[0].color)
+        ):
             objects[1] = replace(objects[1], color=objects[0].color, rgb=_jitter(rng, objects[0].color))
         placed = place(rng, objects, config)
         if placed:
@@ -261,8 +301,12 @@ def recolored(scene: Scene, rng: np.random.Generator, config: SceneConfig = Scen
     """The counterfactual of a scene: one object takes another colour, so that a phrase with category and colour changes
     its label; everything else stays. Of two things of a kind and a colour one becomes different, of two of different
     colours one becomes alike; without two of a kind any object changes."""
-    pairs = [(i, j) for i, a in enumerate(scene.objects) for j, b in enumerate(scene.objects)
-             if i != j and a.category == b.category and a.own is None and b.color]
+    pairs = [
+        (i, j)
+        for i, a in enumerate(scene.objects)
+        for j, b in enumerate(scene.objects)
+        if i != j and a.category == b.category and a.own is None and b.color
+    ]
     free = [i for i, o in enumerate(scene.objects) if o.own is None]
     if not free:
         raise ValueError("own objects cannot be recoloured, and the scene holds no other")
@@ -280,5 +324,6 @@ def recolored(scene: Scene, rng: np.random.Generator, config: SceneConfig = Scen
 
 def with_boxes(objects: Sequence[SceneObject], boxes, visibility, pixels) -> Tuple[SceneObject, ...]:
     """Copies of the objects with what the renderer measured."""
-    return tuple(replace(o, box=b, visibility=float(v), pixels=int(p))
-                 for o, b, v, p in zip(objects, boxes, visibility, pixels))
+    return tuple(
+        replace(o, box=b, visibility=float(v), pixels=int(p)) for o, b, v, p in zip(objects, boxes, visibility, pixels)
+    )

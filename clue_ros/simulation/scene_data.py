@@ -44,9 +44,17 @@ def first_scenes(data: SceneData, count: int) -> SceneData:
 
 
 def object_from_dict(item: dict) -> SceneObject:
-    return SceneObject(item["category"], item["color"], item["size"], tuple(item["point"]), 0.0, (0.0, 0.0, 0.0),
-                       box=Box(*item["box"]) if item["box"] else None, visibility=item["visibility"],
-                       pixels=item["pixels"])
+    return SceneObject(
+        item["category"],
+        item["color"],
+        item["size"],
+        tuple(item["point"]),
+        0.0,
+        (0.0, 0.0, 0.0),
+        box=Box(*item["box"]) if item["box"] else None,
+        visibility=item["visibility"],
+        pixels=item["pixels"],
+    )
 
 
 class UnknownThingsError(ClueError):
@@ -63,17 +71,21 @@ def load(folder: Path, side: int, patch: int, progress: bool = True) -> SceneDat
     if unknown:
         raise UnknownThingsError(
             f"{folder} holds things that clue train has no labels for: {', '.join(unknown)}. The embedded model learns "
-            f"{', '.join(CATEGORIES)} in {', '.join(COLORS)}; finetune PaliGemma 2 on such scenes (docs/training.md), or "
-            "give the objects these words in objects.yaml")
+            f"{', '.join(CATEGORIES)} in {', '.join(COLORS)}; finetune PaliGemma 2 on such scenes "
+            "(docs/training.md), or "
+            "give the objects these words in objects.yaml"
+        )
     cache = folder / f"cache-{side}-{patch}"
     ready = cache / f"ready-{len(lines)}.json"
     if not ready.exists():
         _build(folder, cache, lines, side, patch, progress)
         ready.write_text(json.dumps({"scenes": len(lines)}))
-    return SceneData(np.load(cache / "images.npy", mmap_mode="r", allow_pickle=False),
-                     np.load(cache / "patches.npy", allow_pickle=False),
-                     [tuple(object_from_dict(o) for o in line["objects"]) for line in lines],
-                     [ImageSize(line["width"], line["height"]) for line in lines])
+    return SceneData(
+        np.load(cache / "images.npy", mmap_mode="r", allow_pickle=False),
+        np.load(cache / "patches.npy", allow_pickle=False),
+        [tuple(object_from_dict(o) for o in line["objects"]) for line in lines],
+        [ImageSize(line["width"], line["height"]) for line in lines],
+    )
 
 
 def _build(folder: Path, cache: Path, lines: list, side: int, patch: int, progress: bool) -> None:
@@ -87,8 +99,10 @@ def _build(folder: Path, cache: Path, lines: list, side: int, patch: int, progre
         picture = cv2.imread(str(folder / "images" / f"{line['id']}.webp"))
         mask = cv2.imread(str(folder / "masks" / f"{line['id']}.png"), cv2.IMREAD_GRAYSCALE)
         if picture is None or mask is None:
-            raise FileNotFoundError(f"{folder}: image or mask of scene {line['id']} is missing or broken; delete the "
-                                    "shard's scenes-*.jsonl and run clue scenes again")
+            raise FileNotFoundError(
+                f"{folder}: image or mask of scene {line['id']} is missing or broken; delete the "
+                "shard's scenes-*.jsonl and run clue scenes again"
+            )
         images[n] = to_square(picture, side)[..., ::-1]
         mask = cv2.resize(mask, (side, side), interpolation=cv2.INTER_NEAREST)
         patches[n] = patch_owners(mask.astype(np.int16) - 1, grid, patch)
@@ -102,7 +116,7 @@ def patch_owners(segmentation: np.ndarray, grid: int, patch: int) -> np.ndarray:
     count = np.stack([(cells == k).sum(-1) for k in range(max(1, int(segmentation.max()) + 1))], -1)
     best, share = count.argmax(-1), count.max(-1) / patch**2
     foreground = count.sum(-1) / patch**2
-    return np.where(share >= .25, best, np.where(foreground < .1, BACKGROUND, MIXED)).astype(np.int8)
+    return np.where(share >= 0.25, best, np.where(foreground < 0.1, BACKGROUND, MIXED)).astype(np.int8)
 
 
 def augment(images: np.ndarray, flips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -124,8 +138,8 @@ def augmented(images: torch.Tensor, flips: np.ndarray, rng: np.random.Generator)
 
 def _jitter(count: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
     """(gain float32[B,1,1,3], offset float32[B,1,1,1])."""
-    gain = rng.uniform(.55, 1.3, (count, 1, 1, 1)) * rng.uniform(.87, 1.13, (count, 1, 1, 3))
-    return gain.astype(np.float32), rng.normal(0, .02, (count, 1, 1, 1)).astype(np.float32)
+    gain = rng.uniform(0.55, 1.3, (count, 1, 1, 1)) * rng.uniform(0.87, 1.13, (count, 1, 1, 3))
+    return gain.astype(np.float32), rng.normal(0, 0.02, (count, 1, 1, 1)).astype(np.float32)
 
 
 def plain(images: np.ndarray) -> np.ndarray:
@@ -137,5 +151,7 @@ def mirrored(objects: Tuple[SceneObject, ...], width: float) -> Tuple[SceneObjec
     """The objects of a mirrored image."""
     from dataclasses import replace
 
-    return tuple(o if o.box is None else replace(o, box=Box(width - o.box.x1, o.box.y0, width - o.box.x0, o.box.y1))
-                 for o in objects)
+    return tuple(
+        o if o.box is None else replace(o, box=Box(width - o.box.x1, o.box.y0, width - o.box.x0, o.box.y1))
+        for o in objects
+    )

@@ -1,8 +1,8 @@
 """What the embedded model is trained on, and what is kept from it for the out-of-distribution test.
 
 `TRAIN` never draws the held-out colour × category pairs and shapes (simulation/shapes.py) nor the held-out surfaces.
-`OUT_OF_DISTRIBUTION` draws most of its objects from them, stands them on unseen surfaces, under lower, dimmer or stronger
-and more tinted light, and looks from farther, lower and more sideways than any camera of the training.
+`OUT_OF_DISTRIBUTION` draws most of its objects from them, stands them on unseen surfaces, under lower, dimmer or
+stronger and more tinted light, and looks from farther, lower and more sideways than any camera of the training.
 """
 
 from __future__ import annotations
@@ -15,8 +15,15 @@ from clue_ros.simulation.textures import HELD_OUT_SURFACES
 
 TRAIN = SceneConfig()
 OUT_OF_DISTRIBUTION = SceneConfig(
-    camera_distance=(.88, .96), camera_elevation=(.50, .58), camera_azimuth=(.38, .60), light_height=(.45, 1.0),
-    light_power=(.30, .95), light_tint=.4, surfaces=HELD_OUT_SURFACES, held_out_share=.6)
+    camera_distance=(0.88, 0.96),
+    camera_elevation=(0.50, 0.58),
+    camera_azimuth=(0.38, 0.60),
+    light_height=(0.45, 1.0),
+    light_power=(0.30, 0.95),
+    light_tint=0.4,
+    surfaces=HELD_OUT_SURFACES,
+    held_out_share=0.6,
+)
 
 
 def out_of_distribution_scene(seed: int, index: int) -> Scene:

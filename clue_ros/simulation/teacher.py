@@ -55,8 +55,9 @@ class Step:
     click: Optional[int] = None
 
 
-def best_question(objects: Sequence[SceneObject], remaining: Sequence[int], image: ImageSize,
-                  asked: Sequence[str] = ()) -> Optional[Question]:
+def best_question(
+    objects: Sequence[SceneObject], remaining: Sequence[int], image: ImageSize, asked: Sequence[str] = ()
+) -> Optional[Question]:
     """What to ask about two or more objects: category, then colour, size, position, and last what they stand next to;
     options from left to right, the small one before the large one.
 
@@ -67,15 +68,23 @@ def best_question(objects: Sequence[SceneObject], remaining: Sequence[int], imag
     category = categories[0] if len(categories) == 1 else None
     if len(categories) > 1 and "category" not in asked:
         words = language.category_options(categories)
-        return _question("category", [
-            Option(Reference(category=c), w, tuple(i for i in order if objects[i].category == c))
-            for c, w in zip(categories, words)])
+        return _question(
+            "category",
+            [
+                Option(Reference(category=c), w, tuple(i for i in order if objects[i].category == c))
+                for c, w in zip(categories, words)
+            ],
+        )
     colors = list(dict.fromkeys(objects[i].color for i in order))
     if len(colors) > 1 and all(colors) and "color" not in asked:  # an own object may have no colour word
         words = language.color_options(colors, category)
-        return _question("color", [
-            Option(Reference(category, c), w, tuple(i for i in order if objects[i].color == c))
-            for c, w in zip(colors, words)])
+        return _question(
+            "color",
+            [
+                Option(Reference(category, c), w, tuple(i for i in order if objects[i].color == c))
+                for c, w in zip(colors, words)
+            ],
+        )
     for kind, ask in (("size", _by_size), ("position", _by_position), ("relation", _by_relation)):
         question = ask(order, category, objects, image) if kind not in asked else None
         if question is not None:
@@ -89,8 +98,7 @@ def _by_size(order: List[int], category: Optional[str], objects, image: ImageSiz
     if None in kept or sum(map(len, kept)) != len(order):
         return None
     words = language.size_options(SIZE_CLASSES, category)
-    return _question("size", [Option(Reference(category, size=s), w, k)
-                              for s, w, k in zip(SIZE_CLASSES, words, kept)])
+    return _question("size", [Option(Reference(category, size=s), w, k) for s, w, k in zip(SIZE_CLASSES, words, kept)])
 
 
 def _by_position(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:
@@ -99,8 +107,9 @@ def _by_position(order: List[int], category: Optional[str], objects, image: Imag
     if not positions or None in kept:
         return None
     words = language.place_options(positions, category)
-    return _question("position", [Option(Reference(category, None, p), w, (i,))
-                                  for p, w, i in zip(positions, words, kept)])
+    return _question(
+        "position", [Option(Reference(category, None, p), w, (i,)) for p, w, i in zip(positions, words, kept)]
+    )
 
 
 def _by_relation(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:
@@ -110,9 +119,14 @@ def _by_relation(order: List[int], category: Optional[str], objects, image: Imag
     options: List[Option] = []
     taken: set = set()
     for i in order:
-        own = [(a, k) for a, k in anchors(objects, image) if k not in order and k not in taken
-               and a.category not in {objects[j].category for j in order}
-               and related("next_to", order, k, objects, image) == (i,)]
+        own = [
+            (a, k)
+            for a, k in anchors(objects, image)
+            if k not in order
+            and k not in taken
+            and a.category not in {objects[j].category for j in order}
+            and related("next_to", order, k, objects, image) == (i,)
+        ]
         if not own:
             return None
         taken.add(own[0][1])
@@ -125,8 +139,15 @@ def _question(kind: str, options: List[Option]) -> Question:
     return Question(kind, language.question([o.words for o in options]), tuple(options))
 
 
-def sample_dialogue(instruction: str, matches: Tuple[int, ...], objects: Sequence[SceneObject], image: ImageSize,
-                    rng: np.random.Generator, click_rate: float = .12, unsure_rate: float = .05) -> List[Step]:
+def sample_dialogue(
+    instruction: str,
+    matches: Tuple[int, ...],
+    objects: Sequence[SceneObject],
+    image: ImageSize,
+    rng: np.random.Generator,
+    click_rate: float = 0.12,
+    unsure_rate: float = 0.05,
+) -> List[Step]:
     """Every state from the instruction to one remaining object, for a target drawn from the matches.
 
     Empty if the objects cannot be told apart in words.
@@ -145,8 +166,11 @@ def sample_dialogue(instruction: str, matches: Tuple[int, ...], objects: Sequenc
             steps.append(Step(instruction, exchanges, (target,), None, click=target))
             return steps
         last = len(exchanges) == MAX_QUESTIONS - 1
-        if (roll < click_rate + unsure_rate and not last
-                and best_question(objects, remaining, image, (*asked, question.kind))):
+        if (
+            roll < click_rate + unsure_rate
+            and not last
+            and best_question(objects, remaining, image, (*asked, question.kind))
+        ):
             exchanges += ((question.text, str(rng.choice(language.DONT_KNOW))),)
             asked = (*asked, question.kind)
             continue

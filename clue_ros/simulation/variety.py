@@ -16,7 +16,7 @@ from typing import Tuple
 import numpy as np
 
 PLAIN = 0
-UNBENT_SHARE = .25  # of the shapes of a variety that stay as they are
+UNBENT_SHARE = 0.25  # of the shapes of a variety that stay as they are
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,6 @@ def deformation(variety: int, category: str, shape: str, size: str, height: floa
     rng = np.random.default_rng([variety, zlib.crc32(f"{category}/{shape}/{size}".encode())])
     if rng.random() < UNBENT_SHARE:
         return UNBENT
-    around, flat = rng.uniform(.90, 1.10), rng.uniform(.93, 1.07)
-    tall = rng.uniform(.84, 1.18)
-    return Deformation((around * flat, around / flat, tall), rng.uniform(-.10, .10), rng.uniform(-.10, .10), height)
+    around, flat = rng.uniform(0.90, 1.10), rng.uniform(0.93, 1.07)
+    tall = rng.uniform(0.84, 1.18)
+    return Deformation((around * flat, around / flat, tall), rng.uniform(-0.10, 0.10), rng.uniform(-0.10, 0.10), height)

@@ -83,8 +83,15 @@ class StockGrounder:
             self._backbone.look(encoded.encoded)
         return encoded
 
-    def detect_ambiguity(self, image: Image, expression: str, turns: Sequence[Turn] = (), *,
-                         threshold: Optional[float] = None, should_stop: StopTest = None) -> Ambiguity:
+    def detect_ambiguity(
+        self,
+        image: Image,
+        expression: str,
+        turns: Sequence[Turn] = (),
+        *,
+        threshold: Optional[float] = None,
+        should_stop: StopTest = None,
+    ) -> Ambiguity:
         """P(ambiguous) (candidates.py: probability_ambiguous), the attention map of `detect` and the candidates as
         regions.
 
@@ -100,9 +107,19 @@ class StockGrounder:
                 raise InvalidExpressionError(f"the model does not know {', '.join(state.unknown)} in '{expression}'")
             return self._ambiguity(encoded, state, threshold, times, should_stop)
 
-    def ground(self, image: Image, expression: str, turns: Sequence[Turn] = (), *, may_ask: bool = True,
-               threshold: Optional[float] = None, candidates: Sequence[Box] = (), min_confidence: float = 0.0,
-               should_stop: StopTest = None, mask: bool = False) -> Decision:
+    def ground(
+        self,
+        image: Image,
+        expression: str,
+        turns: Sequence[Turn] = (),
+        *,
+        may_ask: bool = True,
+        threshold: Optional[float] = None,
+        candidates: Sequence[Box] = (),
+        min_confidence: float = 0.0,
+        should_stop: StopTest = None,
+        mask: bool = False,
+    ) -> Decision:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS
         (closed vocabularies only, whose slips of the keyboard are repaired; the Decision's expression stays as said).
 
@@ -111,22 +128,25 @@ class StockGrounder:
         P(ambiguous) from which to ask, None for the checkpoint's own; candidates: detections of another system in
         pixels, of which the box is then one; min_confidence: with may_ask, a box that is less sure is offered for a yes
         or no first, unless the person has already chosen it; should_stop: asked between steps and before every token.
-        The decision's candidates are those still in question (or the ones that were given). mask: also the pixels of what
-        was found, where PaliGemma's mask decoder lies in the model directory.
+        The decision's candidates are those still in question (or the ones that were given). mask: also the pixels of
+        what was found, where PaliGemma's mask decoder lies in the model directory.
         latency_s: image, detect, describe (crops), map.
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
         if speaks_of_likeness(expression):  # a click would be taken for the target itself
-            raise InvalidExpressionError('an untrained model cannot tell what is "like this": say what it is, as in "the red mug"')
+            raise InvalidExpressionError(
+                'an untrained model cannot tell what is "like this": say what it is, as in "the red mug"'
+            )
         turns = check_turns(turns)
         times: Times = {}
         with timed(times, "image"):
             encoded = self.encode(image)
         stop_if(should_stop)
         with memory_guard("deciding"):
-            decision = self._decide(encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times,
-                                    should_stop)
+            decision = self._decide(
+                encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times, should_stop
+            )
             if mask and decision.box is not None and self.has_masks:
                 phrase = parse_instruction(expression).phrase
                 with timed(times, "mask"):
@@ -135,8 +155,8 @@ class StockGrounder:
             return decision
 
     def chat(self, image: Image, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
-        """An answer in words whose phrases carry boxes (clue_ros/chat), about the image alone. Raises InvalidImageError,
-        InvalidExpressionError, OutOfMemoryError, Cancelled."""
+        """An answer in words whose phrases carry boxes (clue_ros/chat), about the image alone. Raises
+        InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled."""
         from clue_ros.chat.run import chat
 
         return chat(self._backbone, self.encode(image), question, should_stop)
@@ -156,9 +176,18 @@ class StockGrounder:
         del self._backbone, self._see, self._dialogue, self._masker
         release()
 
-    def _decide(self, image: StockImage, expression: str, turns: Sequence[Turn], may_ask: bool,
-                threshold: Optional[float],
-                given: Sequence[Box], min_confidence: float, times: Times, should_stop: StopTest) -> Decision:
+    def _decide(
+        self,
+        image: StockImage,
+        expression: str,
+        turns: Sequence[Turn],
+        may_ask: bool,
+        threshold: Optional[float],
+        given: Sequence[Box],
+        min_confidence: float,
+        times: Times,
+        should_stop: StopTest,
+    ) -> Decision:
         state = self._dialogue.understand(image, expression, turns, given, times, should_stop)
         if state.unknown:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=state.unknown, latency_s=times)
@@ -168,8 +197,9 @@ class StockGrounder:
             state = self._dialogue.by_color(image, state, times, should_stop)
             asks = wants_to_ask(state, limit, min_confidence)
         ambiguity = self._ambiguity(image, state, threshold, times, should_stop)
-        common = dict(expression=expression, ambiguity=ambiguity, latency_s=times,
-                      candidates=tuple(given) or state.boxes)
+        common = dict(
+            expression=expression, ambiguity=ambiguity, latency_s=times, candidates=tuple(given) or state.boxes
+        )
         if not state.candidates:
             return Decision(Outcome.NOT_FOUND, **common)
         if asks:
@@ -178,13 +208,15 @@ class StockGrounder:
         best = state.candidates[0]
         return Decision(Outcome.FOUND, box=best.box, confidence=best.confidence, **common)
 
-    def _ambiguity(self, image: StockImage, state: Understanding, threshold: Optional[float], times: Times,
-                   should_stop: StopTest) -> Ambiguity:
+    def _ambiguity(
+        self, image: StockImage, state: Understanding, threshold: Optional[float], times: Times, should_stop: StopTest
+    ) -> Ambiguity:
         limit = self.threshold if threshold is None else float(threshold)
         stop_if(should_stop)
         with timed(times, "map"):
             grid = self._see.attention_map(image, state.request.phrase)
         strongest = max((c.confidence for c in state.candidates), default=0.0)
-        regions = tuple(Region(c.box, c.box.center, c.confidence / strongest if strongest > 0 else 1.0)
-                        for c in state.candidates)
+        regions = tuple(
+            Region(c.box, c.box.center, c.confidence / strongest if strongest > 0 else 1.0) for c in state.candidates
+        )
         return Ambiguity(state.probability, limit, state.probability >= limit, grid, regions)

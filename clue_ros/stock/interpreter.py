@@ -68,8 +68,15 @@ class Interpreter:
     def __init__(self, see: Perception):
         self._see = see
 
-    def understand(self, image: StockImage, expression: str, turns: Sequence[Turn], given: Sequence[Box],
-                   times: Times, should_stop: StopTest) -> Understanding:
+    def understand(
+        self,
+        image: StockImage,
+        expression: str,
+        turns: Sequence[Turn],
+        given: Sequence[Box],
+        times: Times,
+        should_stop: StopTest,
+    ) -> Understanding:
         """Replay the dialogue: what the instruction selects, then what each reply leaves of it."""
         expression = self._see.respelled(expression)
         request = parse_instruction(expression)
@@ -92,8 +99,15 @@ class Interpreter:
             state = self._after(image, state, turn, given, times, should_stop)
         return state
 
-    def _after(self, image: StockImage, state: Understanding, turn: Turn, given: Sequence[Box], times: Times,
-               should_stop: StopTest) -> Understanding:
+    def _after(
+        self,
+        image: StockImage,
+        state: Understanding,
+        turn: Turn,
+        given: Sequence[Box],
+        times: Times,
+        should_stop: StopTest,
+    ) -> Understanding:
         """The state after one reply."""
         answer = turn.answer
         if answer.point is not None:
@@ -105,8 +119,9 @@ class Interpreter:
         offered = self._offered(image, state, turn.question, times, should_stop)
         known = self._known_words(image, state)
         said = self._see.respelled(answer.text[:MAX_CHARACTERS])
-        reading = read_reply(said, turn.question, state.request, state.boxes, image.size, known,
-                             [(o.words, o.keeps) for o in offered])
+        reading = read_reply(
+            said, turn.question, state.request, state.boxes, image.size, known, [(o.words, o.keeps) for o in offered]
+        )
         if reading.verdict is Verdict.REFINE:
             return self._refined(image, state, reading, given, times, should_stop)
         if reading.verdict is Verdict.NONE:
@@ -118,8 +133,15 @@ class Interpreter:
             return kept.keeping([0], True)
         return replace(kept, useless=state.useless + (len(kept.candidates) == len(state.candidates)))
 
-    def _refined(self, image: StockImage, state: Understanding, reading: Reading, given: Sequence[Box], times: Times,
-                 should_stop: StopTest) -> Understanding:
+    def _refined(
+        self,
+        image: StockImage,
+        state: Understanding,
+        reading: Reading,
+        given: Sequence[Box],
+        times: Times,
+        should_stop: StopTest,
+    ) -> Understanding:
         """Ask `detect` for the reply's own words: what it finds among the candidates is kept, with its new confidence;
         what it finds elsewhere replaces them (the first `detect` missed it, or the person corrected the kind of
         thing)."""
@@ -152,8 +174,9 @@ class Interpreter:
         fitting = [i for i, c in enumerate(colors) if set(wanted) & set(c.split())]
         return state.keeping(fitting) if fitting and all(colors) else state
 
-    def _descriptions(self, image: StockImage, state: Understanding, times: Times,
-                      should_stop: StopTest) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
+    def _descriptions(
+        self, image: StockImage, state: Understanding, times: Times, should_stop: StopTest
+    ) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
         """(colours, captions) of the candidates; captions only where colours do not tell them apart."""
         boxes = state.boxes
         if not self._see.can_describe or len(boxes) > MAX_DESCRIBED:
@@ -172,8 +195,9 @@ class Interpreter:
         noun = GENERIC_NOUN if state.request.generic else state.request.noun
         return tuple(describing_words(image.colors.get((b, noun), ""), image.captions.get(b, "")) for b in state.boxes)
 
-    def question(self, image: StockImage, state: Understanding, confirm: bool, times: Times,
-                  should_stop: StopTest) -> Tuple[str, Tuple[Option, ...]]:
+    def question(
+        self, image: StockImage, state: Understanding, confirm: bool, times: Times, should_stop: StopTest
+    ) -> Tuple[str, Tuple[Option, ...]]:
         """(the question, its options). confirm: offer the surest candidate alone, for a yes or no."""
         colors, captions = self._descriptions(image, state, times, should_stop)
         first = options_for(state.request, state.boxes, image.size, colors, captions)
@@ -187,8 +211,9 @@ class Interpreter:
         option = confirmation_for(state.request, state.boxes[0], image.size, color, names[0] if names else None)
         return question_for((option,), len(state.candidates), state.request), (option,)
 
-    def _offered(self, image: StockImage, state: Understanding, question: str, times: Times,
-                 should_stop: StopTest) -> Tuple[Option, ...]:
+    def _offered(
+        self, image: StockImage, state: Understanding, question: str, times: Times, should_stop: StopTest
+    ) -> Tuple[Option, ...]:
         """The options of a question if it is one that this state leads to; empty if somebody else asked it."""
         for confirm in (False, True):
             said, options = self.question(image, state, confirm, times, should_stop)

@@ -1,6 +1,6 @@
 """Bags by hand, for tests: messages as rosbags writes them, at seconds from a start.
 
-    write(folder, [(0.0, "/image", image()), (1.0, "/speech", say("the mug"))])
+write(folder, [(0.0, "/image", image()), (1.0, "/speech", say("the mug"))])
 """
 
 from __future__ import annotations

@@ -248,5 +248,5 @@ class ScriptedGrounder:
 def _filled(box: Box, image: ScriptedImage) -> np.ndarray:
     """bool[H,W]: every pixel of a box."""
     mask = np.zeros((image.height, image.width), bool)
-    mask[int(box.y0):int(np.ceil(box.y1)), int(box.x0):int(np.ceil(box.x1))] = True
+    mask[int(box.y0) : int(np.ceil(box.y1)), int(box.x0) : int(np.ceil(box.x1))] = True
     return mask

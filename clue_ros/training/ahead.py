@@ -61,5 +61,7 @@ def _exchanged(value, kind: type, change: Callable):
         return tuple(_exchanged(v, kind, change) for v in value)
     if not is_dataclass(value):
         return value
-    return replace(value, **{f.name: change(getattr(value, f.name)) for f in fields(value)
-                             if isinstance(getattr(value, f.name), kind)})
+    return replace(
+        value,
+        **{f.name: change(getattr(value, f.name)) for f in fields(value) if isinstance(getattr(value, f.name), kind)},
+    )

@@ -63,12 +63,17 @@ def open_base(folder: Path) -> Base:
     if settings.prefix_attention != "image_blind":
         raise UnsupportedBaseError(
             f"{folder}: training on a checkpoint with prefix_attention '{settings.prefix_attention}' is not supported "
-            "yet; the packed trainer needs 'image_blind', as the embedded model has (clue_ros/models/tabletop)")
+            "yet; the packed trainer needs 'image_blind', as the embedded model has (clue_ros/models/tabletop)"
+        )
     check_folder(folder)
     try:
         model = PaliGemmaForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True,
-            attn_implementation={"text_config": "eager", "vision_config": "sdpa"})
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation={"text_config": "eager", "vision_config": "sdpa"},
+        )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # transformers raises many kinds for a broken directory; all mean the same here
         raise ModelLoadError(f"{folder} cannot be loaded as PaliGemma: {error}") from error
@@ -80,17 +85,22 @@ def copy_weights(model: PaliGemmaForConditionalGeneration, tokenizer: PreTrained
     """Give a model that is about to be trained the weights of a finished one. Raises UnsupportedBaseError if the two
     differ in words or size."""
     if tokenizer.get_vocab() != base.tokenizer.get_vocab():
-        raise UnsupportedBaseError(f"{base.folder} has other words than this package's grammar: it cannot be trained on")
+        raise UnsupportedBaseError(
+            f"{base.folder} has other words than this package's grammar: it cannot be trained on"
+        )
     weights, own = base.model.state_dict(), model.state_dict()
     other = [k for k, v in own.items() if k not in weights or weights[k].shape != v.shape]
     if other:
-        raise UnsupportedBaseError(f"{base.folder} is a model of another size than the recipe's ({len(other)} tensors "
-                                   f"differ, for example {other[0]}): give the recipe its size")
+        raise UnsupportedBaseError(
+            f"{base.folder} is a model of another size than the recipe's ({len(other)} tensors "
+            f"differ, for example {other[0]}): give the recipe its size"
+        )
     model.load_state_dict({k: weights[k] for k in own})
 
 
-def name_spare_tokens(tokenizer: PreTrainedTokenizerFast,
-                      words: Sequence[str] = NEW_WORDS) -> Tuple[PreTrainedTokenizerFast, List[str]]:
+def name_spare_tokens(
+    tokenizer: PreTrainedTokenizerFast, words: Sequence[str] = NEW_WORDS
+) -> Tuple[PreTrainedTokenizerFast, List[str]]:
     """(tokenizer, new names): spare rows `<unusedNN>` of a closed, word-level vocabulary get the words that it lacks.
 
     The rows were never trained, so a word named here is new to the model, as the paper's "disambiguate" is; ids and
@@ -106,12 +116,16 @@ def name_spare_tokens(tokenizer: PreTrainedTokenizerFast,
         return tokenizer, []
     spare = sorted((w for w in vocabulary if _SPARE.fullmatch(w)), key=vocabulary.get)
     if len(spare) < len(missing):
-        raise UnsupportedBaseError(f"the tokenizer lacks {', '.join(missing)} and has only {len(spare)} spare "
-                                   "<unusedNN> tokens to give these names to")
+        raise UnsupportedBaseError(
+            f"the tokenizer lacks {', '.join(missing)} and has only {len(spare)} spare "
+            "<unusedNN> tokens to give these names to"
+        )
     for word, row in zip(missing, spare):
         vocabulary[word] = vocabulary.pop(row)
     content["model"]["vocab"] = dict(sorted(vocabulary.items(), key=lambda item: item[1]))
     renamed = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(content)), padding_side=tokenizer.padding_side,
-        **{k: v for k, v in tokenizer.special_tokens_map.items() if isinstance(v, str)})
+        tokenizer_object=Tokenizer.from_str(json.dumps(content)),
+        padding_side=tokenizer.padding_side,
+        **{k: v for k, v in tokenizer.special_tokens_map.items() if isinstance(v, str)},
+    )
     return renamed, missing

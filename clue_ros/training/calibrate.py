@@ -53,19 +53,32 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
         p, held = _probability(log_odds), ~fit
         figures = figures_at(p[held], label[held], list(kinds[held]), quiet_threshold(p[fit], label[fit]))
         error = statistic(lambda i: calibration_error(p[held][i], label[held][i]), scene[held])
-        return {**figures, "calibration_error": _rounded(error.value),
-                "calibration_error_interval": [_rounded(error.low), _rounded(error.high)],
-                "reliability": _rows(reliability(p[held], label[held]), "said", "ambiguous")}
+        return {
+            **figures,
+            "calibration_error": _rounded(error.value),
+            "calibration_error_interval": [_rounded(error.low), _rounded(error.high)],
+            "reliability": _rows(reliability(p[held], label[held]), "said", "ambiguous"),
+        }
 
     half, weights = logistic(x[fit], label[fit]), logistic(x, label)
     threshold = round(quiet_threshold(_probability(x @ weights[:2] + weights[2]), label), 3)
     confidence = _fit_confidence(found.boxes)
-    replace(settings, gate=tuple(round(float(w), 4) for w in weights), threshold=threshold,
-            confidence=tuple(confidence["fit"])).save(model_folder)
+    replace(
+        settings,
+        gate=tuple(round(float(w), 4) for w in weights),
+        threshold=threshold,
+        confidence=tuple(confidence["fit"]),
+    ).save(model_folder)
     alone = "answer alone" if settings.detector == "autoregressive" else "map alone"
-    report = {"detector": settings.detector, "gate": report_of(x @ half[:2] + half[2]), alone: report_of(x[:, 0]),
-              "first token alone": report_of(x[:, 1]), "weights": weights.tolist(), "threshold": threshold,
-              "confidence": confidence}
+    report = {
+        "detector": settings.detector,
+        "gate": report_of(x @ half[:2] + half[2]),
+        alone: report_of(x[:, 0]),
+        "first token alone": report_of(x[:, 1]),
+        "weights": weights.tolist(),
+        "threshold": threshold,
+        "confidence": confidence,
+    }
     (model_folder / "calibration.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     save_plots([_diagram({name: report[name] for name in ("gate", alone)})], model_folder)
     return report
@@ -79,15 +92,21 @@ def told(report: Dict) -> List[str]:
             row = report[name]
             low, high = row["calibration_error_interval"]
             spread = "" if low is None else f" ({low:.3f}–{high:.3f})"
-            lines.append(f"ambiguous or not, {name}: F1 {row['f1']:.3f}, accuracy {row['accuracy']:.3f}, calibration "
-                         f"error of P(ambiguous) {row['calibration_error']:.3f}{spread} "
-                         f"({row['count']} held-out expressions)")
-    lines += [f"  gate said {r['said']:.2f} on {r['count']} expressions, {r['ambiguous']:.2f} of them were ambiguous"
-              for r in report["gate"]["reliability"]]
+            lines.append(
+                f"ambiguous or not, {name}: F1 {row['f1']:.3f}, accuracy {row['accuracy']:.3f}, calibration "
+                f"error of P(ambiguous) {row['calibration_error']:.3f}{spread} "
+                f"({row['count']} held-out expressions)"
+            )
+    lines += [
+        f"  gate said {r['said']:.2f} on {r['count']} expressions, {r['ambiguous']:.2f} of them were ambiguous"
+        for r in report["gate"]["reliability"]
+    ]
     if report["confidence"]["fit"]:
         row = report["confidence"]
-        lines.append(f"box confidence: calibration error {row['error_before']:.3f} before, {row['error_after']:.3f} "
-                     f"after ({row['count']} boxes)")
+        lines.append(
+            f"box confidence: calibration error {row['error_before']:.3f} before, {row['error_after']:.3f} "
+            f"after ({row['count']} boxes)"
+        )
     return lines
 
 
@@ -111,7 +130,7 @@ def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int) -> _Readi
             decision = grounder.ground(seen, instruction, turns, may_ask=False)
             if decision.box is not None:
                 x0, y0, x1, y1 = objects[remaining[0]].box
-                right = box_iou(decision.box, Box(x0 * x, y0 * y, x1 * x, y1 * y)) >= .5
+                right = box_iou(decision.box, Box(x0 * x, y0 * y, x1 * x, y1 * y)) >= 0.5
                 found.boxes.append((decision.confidence, right, index))
     return found
 
@@ -129,10 +148,14 @@ def _fit_confidence(boxes: List[Tuple[float, bool, int]]) -> Dict:
         return {"fit": [], "count": len(held)}
     right, before = np.array([r for _, r, _ in held]), np.array([c for c, _, _ in held])
     after = np.array([calibrated(float(c), _platt(even)) for c in before])
-    return {"fit": list(_platt(boxes)), "count": len(held), "right": round(float(right.mean()), 4),
-            "error_before": _rounded(calibration_error(before, right)),
-            "error_after": _rounded(calibration_error(after, right)),
-            "reliability": _rows(reliability(after, right), "confidence", "right")}
+    return {
+        "fit": list(_platt(boxes)),
+        "count": len(held),
+        "right": round(float(right.mean()), 4),
+        "error_before": _rounded(calibration_error(before, right)),
+        "error_after": _rounded(calibration_error(after, right)),
+        "reliability": _rows(reliability(after, right), "confidence", "right"),
+    }
 
 
 def _platt(boxes: List[Tuple[float, bool, int]]) -> Tuple[float, float]:
@@ -149,11 +172,22 @@ def _rows(bins: List[Bin], said: str, true: str) -> List[Dict]:
 
 
 def _diagram(readings: Dict[str, Dict]) -> Curve:
-    series = tuple(Series(f"{name}, error {row['calibration_error']:.3f}",
-                          *(tuple(r[key] for r in row["reliability"]) for key in ("said", "ambiguous")))
-                   for name, row in readings.items())
-    return Curve("reliability", "Reliability of P(ambiguous), held-out expressions", "P(ambiguous) said",
-                 "truly ambiguous", series, diagonal=True, markers=True)
+    series = tuple(
+        Series(
+            f"{name}, error {row['calibration_error']:.3f}",
+            *(tuple(r[key] for r in row["reliability"]) for key in ("said", "ambiguous")),
+        )
+        for name, row in readings.items()
+    )
+    return Curve(
+        "reliability",
+        "Reliability of P(ambiguous), held-out expressions",
+        "P(ambiguous) said",
+        "truly ambiguous",
+        series,
+        diagonal=True,
+        markers=True,
+    )
 
 
 def _rounded(value: Optional[float]) -> Optional[float]:
@@ -170,7 +204,7 @@ def logistic(x: np.ndarray, label: np.ndarray, decay: float = 1e-3) -> np.ndarra
     def closure():
         optimizer.zero_grad()
         loss = torch.nn.functional.binary_cross_entropy_with_logits(inputs @ weights, target)
-        loss = loss + decay * (weights ** 2).sum()
+        loss = loss + decay * (weights**2).sum()
         loss.backward()
         return loss
 

@@ -59,8 +59,16 @@ class DetectorSettings:
 class DetectorTrainer:
     """Adapter A, and the CNN if there is one, on a base model whose own weights stay as they are."""
 
-    def __init__(self, model, tokenizer, source: FeatureData, folder: Path, settings: DetectorSettings,
-                 lora: LoraSettings = LoraSettings(), device: Device = Device()):
+    def __init__(
+        self,
+        model,
+        tokenizer,
+        source: FeatureData,
+        folder: Path,
+        settings: DetectorSettings,
+        lora: LoraSettings = LoraSettings(),
+        device: Device = Device(),
+    ):
         self.model, self.source, self.settings, self._device = model, source, settings, device.name
         s, layers = settings, model.config.get_text_config().num_hidden_layers
         add_adapter(model, NAME, adapted_layers(s, layers), lora)
@@ -81,8 +89,9 @@ class DetectorTrainer:
     def train(self, slot: Slot = Slot()) -> Run:
         self._mode(True)
         s = self.settings
-        self.run.train(s.steps, self._loss, title="detector", report_every=25, warmup=s.warmup, schedule=s.schedule,
-                       slot=slot)
+        self.run.train(
+            s.steps, self._loss, title="detector", report_every=25, warmup=s.warmup, schedule=s.schedule, slot=slot
+        )
         self._mode(False)
         return self.run
 
@@ -102,8 +111,10 @@ class DetectorTrainer:
         """(features float32[B,N,D], pack of the batch's queries) of random scenes."""
         s = self.settings
         features, patches, objects, sizes = self.source.draw(s.batch, rng)
-        per_image = [[query_of(state, s.prefix, o, z, rng) for state in scene_states(o, z, rng, s.queries)]
-                     for o, z in zip(objects, sizes)]
+        per_image = [
+            [query_of(state, s.prefix, o, z, rng) for state in scene_states(o, z, rng, s.queries)]
+            for o, z in zip(objects, sizes)
+        ]
         return features, moved(self.packer.pack(per_image, patches, s.length), self._device)
 
     def logits(self, features: torch.Tensor, pack: Pack, shake: "np.random.Generator | None" = None) -> torch.Tensor:
@@ -131,14 +142,17 @@ def verdict_readings(logits: torch.Tensor, label: torch.Tensor) -> Dict[str, flo
     """Accuracy and F1 of log-odds float32[Q] at 0.5 against float32[Q], and the share of ambiguous ones."""
     guess = (logits > 0).float()
     hit = float((guess * label).sum())
-    return {"accuracy": float((guess == label).float().mean()),
-            "f1": 2 * hit / max(1.0, float(guess.sum() + label.sum())), "share": float(label.mean())}
+    return {
+        "accuracy": float((guess == label).float().mean()),
+        "f1": 2 * hit / max(1.0, float(guess.sum() + label.sum())),
+        "share": float(label.mean()),
+    }
 
 
 def shaken(maps: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Maps rolled by up to two patches and mirrored at random: how many regions there are does not depend on where."""
     shift = tuple(int(v) for v in rng.integers(-2, 3, 2))
     maps = torch.roll(maps, shift, (1, 2))
-    if rng.random() < .5:
+    if rng.random() < 0.5:
         maps = maps.flip(2)
-    return maps.flip(1) if rng.random() < .3 else maps
+    return maps.flip(1) if rng.random() < 0.3 else maps

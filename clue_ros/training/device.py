@@ -59,8 +59,10 @@ class Device:
         if name == "cpu":
             return cls()
         if not torch.cuda.is_available():
-            raise ClueError(f"--device {name}: torch finds no CUDA card here; run with --device cpu, or install a "
-                            "torch built for CUDA and a driver")
+            raise ClueError(
+                f"--device {name}: torch finds no CUDA card here; run with --device cpu, or install a "
+                "torch built for CUDA and a driver"
+            )
         tf32 = settings.precision != "fp32"
         torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.allow_tf32 = tf32
@@ -82,7 +84,7 @@ class Device:
     def fits(self, size: int) -> bool:
         """Is there room for an array of `size` bytes beside a training step? Never on the CPU, where a memory-mapped
         file does as well."""
-        return not self.is_cpu and size < .4 * torch.cuda.mem_get_info(self.name)[0]
+        return not self.is_cpu and size < 0.4 * torch.cuda.mem_get_info(self.name)[0]
 
 
 def scaled(settings, gpu: GpuSettings):
@@ -93,8 +95,11 @@ def scaled(settings, gpu: GpuSettings):
 
 def gpu_problems(settings: GpuSettings) -> List[str]:
     """What is wrong with the section beyond its types."""
-    found = [f"'gpu.{name}' is {getattr(settings, name)}, must be {least} or more"
-             for name, least in (("batch", 1), ("workers", -1)) if getattr(settings, name) < least]
+    found = [
+        f"'gpu.{name}' is {getattr(settings, name)}, must be {least} or more"
+        for name, least in (("batch", 1), ("workers", -1))
+        if getattr(settings, name) < least
+    ]
     if settings.rate <= 0:
         found.append(f"'gpu.rate' is {settings.rate}, must be above 0")
     if settings.precision not in PRECISIONS:
@@ -109,8 +114,14 @@ def moved(value, device: str):
     if isinstance(value, np.ndarray):
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: moved(getattr(value, f.name), device) for f in fields(value)
-                                 if torch.is_tensor(getattr(value, f.name))})
+        return replace(
+            value,
+            **{
+                f.name: moved(getattr(value, f.name), device)
+                for f in fields(value)
+                if torch.is_tensor(getattr(value, f.name))
+            },
+        )
     if type(value) is tuple:
         return tuple(moved(v, device) for v in value)
     return value

@@ -39,9 +39,17 @@ class DialogueSettings:
     weight_decay: float = 1e-4
 
 
-def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language: LanguageSettings,
-                   settings: DialogueSettings = DialogueSettings(), lora: LoraSettings = LoraSettings(),
-                   slot: Slot = Slot(), device: Device = Device()) -> Run:
+def train_dialogue(
+    model,
+    tokenizer,
+    source: FeatureData,
+    folder: Path,
+    language: LanguageSettings,
+    settings: DialogueSettings = DialogueSettings(),
+    lora: LoraSettings = LoraSettings(),
+    slot: Slot = Slot(),
+    device: Device = Device(),
+) -> Run:
     """Train adapter B on a base model; `language` gives the loss its smoothing, tap and attention layers."""
     add_adapter(model, NAME, None, lora)
     model.set_adapter(NAME)
@@ -51,22 +59,37 @@ def train_dialogue(model, tokenizer, source: FeatureData, folder: Path, language
         parameter.requires_grad_(True)
     packer = Packer(tokenizer, source.features.shape[1])
     optimizer = Optimizer(named, settings.lr, settings.weight_decay, settings.optimizer)
-    run = Run(folder, {"adapter": NamedParameters(named)}, optimizer,
-              {"stage": NAME, **asdict(settings), "lora": asdict(lora)}, settings.seed)
+    run = Run(
+        folder,
+        {"adapter": NamedParameters(named)},
+        optimizer,
+        {"stage": NAME, **asdict(settings), "lora": asdict(lora)},
+        settings.seed,
+    )
     loss_settings = replace(language, length=settings.length)
 
     def loss_of(step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
         features, patches, objects, sizes = source.draw(settings.batch // world(), rng)
         per_image = []
         for o, z in zip(objects, sizes):
-            states = [s for s in scene_states(o, z, rng, settings.queries + 2)
-                      if len(s.step.remaining) <= 1 or s.step.question is not None]
-            per_image.append([query_of(s, CLARIFY, o, z, rng) for s in states[:settings.queries]])
+            states = [
+                s
+                for s in scene_states(o, z, rng, settings.queries + 2)
+                if len(s.step.remaining) <= 1 or s.step.question is not None
+            ]
+            per_image.append([query_of(s, CLARIFY, o, z, rng) for s in states[: settings.queries]])
         pack = moved(packer.pack(per_image, patches, settings.length), device.name)
         return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, loss_settings)
 
     model.train()
-    run.train(settings.steps, loss_of, title="dialogue", report_every=25, warmup=settings.warmup,
-              schedule=settings.schedule, slot=slot)
+    run.train(
+        settings.steps,
+        loss_of,
+        title="dialogue",
+        report_every=25,
+        warmup=settings.warmup,
+        schedule=settings.schedule,
+        slot=slot,
+    )
     model.eval()
     return run

@@ -43,18 +43,26 @@ def load_base(language_folder: Path, size: TabletopSize = TabletopSize(), seed: 
 
 
 def export(output: Path, language_folder: Path, runs: Sequence[Path], size: TabletopSize = TabletopSize()) -> Path:
-    """Write a model directory (vlm/settings.py) from the language run of a model trained from nothing, weights in float16
-    to halve the download, with what the run folders `runs` trained on it (none: a base for `clue train joint`)."""
+    """Write a model directory (vlm/settings.py) from the language run of a model trained from nothing, weights in
+    float16 to halve the download, with what the run folders `runs` trained on it (none: a base for `clue train joint`).
+    """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     tokenizer, model = load_base(language_folder, size)
     model.half().save_pretrained(output)
     tokenizer.save_pretrained(output)
-    SiglipImageProcessorPil(size={"height": size.image_size, "width": size.image_size}, image_mean=[.5] * 3,
-                            image_std=[.5] * 3).save_pretrained(output)
+    SiglipImageProcessorPil(
+        size={"height": size.image_size, "width": size.image_size}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    ).save_pretrained(output)
     tap = json.loads((Path(language_folder) / "state.json").read_text(encoding="utf-8"))["settings"]["tap"]
-    ClueSettings(prefix_attention="image_blind", tap_rows="last", closed_vocabulary=True, ignored_words=FILLERS,
-                 tap_layer=tap, name="clue-tabletop").save(output)
+    ClueSettings(
+        prefix_attention="image_blind",
+        tap_rows="last",
+        closed_vocabulary=True,
+        ignored_words=FILLERS,
+        tap_layer=tap,
+        name="clue-tabletop",
+    ).save(output)
     for folder in runs:
         export_variant(output, folder, output)
     return output
@@ -86,8 +94,10 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
     if stage == "joint":
         shutil.rmtree(output / "adapters" / "detector", ignore_errors=True)
     if stage == "detector":
-        layers = adapted_layers(DetectorSettings(**{k: v for k, v in run.items() if k not in ("stage", "lora")}),
-                                base.model.config.get_text_config().num_hidden_layers)
+        layers = adapted_layers(
+            DetectorSettings(**{k: v for k, v in run.items() if k not in ("stage", "lora")}),
+            base.model.config.get_text_config().num_hidden_layers,
+        )
     add_adapter(base.model, folder, layers, LoraSettings(**run["lora"]))
     load_modules(run_folder, {"adapter": NamedParameters(named_adapter_parameters(base.model, folder))})
     save_adapter(base.model, folder, output / "adapters" / folder)
@@ -117,20 +127,39 @@ def _clue_settings(run: Dict, report: Dict) -> Dict:
     """The fields of clue.json that a run decides; the detector decides alone until `clue train calibrate`."""
     if run["stage"] == "dialogue":
         return {"dialogue_adapter": "dialogue"}
-    common = {"threshold": report.get("threshold", .5), "gate": (), "tap_layer": run["tap"],
-              "dialogue_adapter": "dialogue"}
+    common = {
+        "threshold": report.get("threshold", 0.5),
+        "gate": (),
+        "tap_layer": run["tap"],
+        "dialogue_adapter": "dialogue",
+    }
     if run["stage"] == "joint":
-        return {**common, "detector": "joint", "detector_prefix": "detect", "detector_depth": "half",
-                "detector_adapter": ""}
-    return {**common, "detector": run["reading"], "detector_prefix": run["prefix"], "detector_depth": run["depth"],
-            "detector_adapter": "detector"}
+        return {
+            **common,
+            "detector": "joint",
+            "detector_prefix": "detect",
+            "detector_depth": "half",
+            "detector_adapter": "",
+        }
+    return {
+        **common,
+        "detector": run["reading"],
+        "detector_prefix": run["prefix"],
+        "detector_depth": run["depth"],
+        "detector_adapter": "detector",
+    }
 
 
 def copy_checkpoint(source: Path, output: Path) -> None:
-    """Copy a model directory's checkpoint, and its CNN if it has one; not adapters, masks, clue.json, figures or card."""
+    """Copy a model directory's checkpoint, and its CNN if it has one; not adapters, masks, clue.json, figures or
+    card.
+    """
     for file in sorted(Path(source).iterdir()):
-        if file.is_file() and file.name not in ("clue.json", "calibration.json", MASK_FILE) and \
-                file.suffix in (".json", ".safetensors", ".model", ".jinja"):
+        if (
+            file.is_file()
+            and file.name not in ("clue.json", "calibration.json", MASK_FILE)
+            and file.suffix in (".json", ".safetensors", ".model", ".jinja")
+        ):
             shutil.copy2(file, Path(output) / file.name)
 
 

@@ -62,7 +62,7 @@ def fingerprint(tower) -> str:
 
 def mirrored_ones(count: int, seed: int) -> np.ndarray:
     """bool[count]: which images of a data set `compute_features` mirrors."""
-    return np.random.default_rng([seed, 77]).random(count) < .5
+    return np.random.default_rng([seed, 77]).random(count) < 0.5
 
 
 def made_with(folder: Path) -> str:
@@ -77,13 +77,14 @@ def features_of(tower, data: SceneData, batch: int = 32, device: Device = Device
     parts = []
     with torch.no_grad(), device.tower():
         for at in range(0, len(data), batch):
-            images = torch.from_numpy(plain(data.images[at:at + batch])).to(device.name)
+            images = torch.from_numpy(plain(data.images[at : at + batch])).to(device.name)
             parts.append(tower(images).last_hidden_state.half().cpu())
     return FeatureData(torch.cat(parts).numpy(), data.patches, list(data.objects), list(data.sizes)).on(device)
 
 
-def compute_features(tower, data: SceneData, folder: Path, seed: int = 0, mirror: bool = True,
-                     batch: int = 32, device: Device = Device()) -> FeatureData:
+def compute_features(
+    tower, data: SceneData, folder: Path, seed: int = 0, mirror: bool = True, batch: int = 32, device: Device = Device()
+) -> FeatureData:
     """Compute (or read back) `features.npy` in a folder; an interrupted computation goes on where it stopped, one
     of another tower starts again. The tower is on the device."""
     from tqdm import tqdm

@@ -18,19 +18,35 @@ from clue_ros.training.slot import Slot
 
 class Inputs:
     """output: the folder of the run folders; data: of the rendered scenes, which are rendered where they lack; base:
-    model directory to start from, None for the language stage's run folder in `output`. Long work ends with SlotOver."""
+    model directory to start from, None for the language stage's run folder in `output`. Long work ends with SlotOver.
+    """
 
-    def __init__(self, config: TrainConfig, output: Path, data: Path, base: Optional[Path] = None, slot: Slot = Slot(),
-                 device: Device = Device()):
-        self._config, self._output, self._data, self._slot, self._device = config, Path(output), Path(data), slot, device
+    def __init__(
+        self,
+        config: TrainConfig,
+        output: Path,
+        data: Path,
+        base: Optional[Path] = None,
+        slot: Slot = Slot(),
+        device: Device = Device(),
+    ):
+        self._config, self._output, self._data, self._slot, self._device = (
+            config,
+            Path(output),
+            Path(data),
+            slot,
+            device,
+        )
         self.base = Path(base) if base else None
 
     def folder(self, stage: str) -> Path:
         """The run folder of an earlier stage. Raises TrainingError if that has not run."""
         if not (self._output / stage / "state.json").exists():
-            raise TrainingError(f"{self._output / stage} holds no finished stage: run first "
-                                f"clue train {stage} --output {self._output}, or start from a model directory "
-                                "with --base DIR")
+            raise TrainingError(
+                f"{self._output / stage} holds no finished stage: run first "
+                f"clue train {stage} --output {self._output}, or start from a model directory "
+                "with --base DIR"
+            )
         return self._output / stage
 
     def open_base(self) -> Base:
@@ -78,8 +94,13 @@ class Inputs:
         with self._slot.interrupting():
             if validation:
                 return compute_features(tower, scenes, self._output / "validation", mirror=False, device=self._device)
-            return compute_features(tower, scenes, self._output / ("features" if self.base else "language"),
-                                    self._config.language.seed, device=self._device)
+            return compute_features(
+                tower,
+                scenes,
+                self._output / ("features" if self.base else "language"),
+                self._config.language.seed,
+                device=self._device,
+            )
 
     def mask_scenes(self, base: Base, settings: MaskSettings, validation: bool = False) -> MaskScenes:
         """Scenes with the features of the language run in OUTPUT where they are this tower's, else with features of

@@ -60,7 +60,7 @@ class JointSettings:
     lr: float = 1e-3
     cnn_lr: float = 2e-3
     tap: int = 3
-    ambiguity_weight: float = .5
+    ambiguity_weight: float = 0.5
     start_from: str = "dialogue"
     seed: int = 0
     optimizer: str = "adamw"
@@ -79,9 +79,18 @@ class JointTrainer:
     base_folder: where `start_from` is looked for, None for no model directory.
     """
 
-    def __init__(self, model, tokenizer, source: FeatureData, folder: Path, language: LanguageSettings,
-                 settings: JointSettings = JointSettings(), lora: LoraSettings = LoraSettings(),
-                 base_folder: "Path | None" = None, device: Device = Device()):
+    def __init__(
+        self,
+        model,
+        tokenizer,
+        source: FeatureData,
+        folder: Path,
+        language: LanguageSettings,
+        settings: JointSettings = JointSettings(),
+        lora: LoraSettings = LoraSettings(),
+        base_folder: "Path | None" = None,
+        device: Device = Device(),
+    ):
         self.model, self.source, self.settings, self._device = model, source, settings, device.name
         add_adapter(model, NAME, None, lora)
         start = Path(base_folder) / "adapters" / settings.start_from if base_folder and settings.start_from else None
@@ -97,8 +106,13 @@ class JointTrainer:
         self._speech = replace(language, length=settings.length, tap=settings.tap)
         optimizer = Optimizer(named, settings.lr, settings.weight_decay, settings.optimizer)
         optimizer.add(self.detector.named_parameters(), settings.cnn_lr, settings.weight_decay, "adamw")
-        self.run = Run(folder, {"adapter": NamedParameters(named), "detector": self.detector}, optimizer,
-                       {"stage": "joint", **asdict(settings), "lora": asdict(lora)}, settings.seed)
+        self.run = Run(
+            folder,
+            {"adapter": NamedParameters(named), "detector": self.detector},
+            optimizer,
+            {"stage": "joint", **asdict(settings), "lora": asdict(lora)},
+            settings.seed,
+        )
 
     def train(self, held: Optional[FeatureData] = None, slot: Slot = Slot()) -> Run:
         """held: features of the held-out scenes to measure, None for no measurement. Raises SlotOver."""
@@ -109,8 +123,16 @@ class JointTrainer:
         if held is not None and s.validate_every:
             chosen = chosen_scenes(len(held), s.validation)
             watch = Validation(s.validate_every, s.metric, s.keep, lambda: self.measure(held, chosen))
-        self.run.train(s.steps, self._loss, title="joint", report_every=25, warmup=s.warmup, schedule=s.schedule,
-                       validation=watch, slot=slot)
+        self.run.train(
+            s.steps,
+            self._loss,
+            title="joint",
+            report_every=25,
+            warmup=s.warmup,
+            schedule=s.schedule,
+            validation=watch,
+            slot=slot,
+        )
         self.model.eval()
         self.detector.eval()
         return self.run
@@ -131,7 +153,7 @@ class JointTrainer:
         with evaluating(self.model, self.detector):
             values = mean_of_batches(len(chosen), s.batch, one)
         rows = gathered(torch.cat([torch.zeros(0, 2), *scores]))
-        probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > .5
+        probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > 0.5
         figures = figures_at(probability, label, ["all"] * len(label), best_threshold(probability, label))
         values.update({k: float("nan") if figures[k] is None else figures[k] for k in ("f1", "accuracy", "auc")})
         return values
@@ -178,8 +200,15 @@ class JointTrainer:
         return np.array(probability), np.array(label), kinds
 
 
-def clarify_pack(packer: Packer, objects: Sequence, sizes: Sequence, patches: np.ndarray, queries: int, length: int,
-                 rng: np.random.Generator) -> Pack:
+def clarify_pack(
+    packer: Packer,
+    objects: Sequence,
+    sizes: Sequence,
+    patches: np.ndarray,
+    queries: int,
+    length: int,
+    rng: np.random.Generator,
+) -> Pack:
     """The dialogue pairs of some scenes, ambiguous states that no question resolves included.
 
     Of those only the first token is a target: that a question must follow is certain, which one is not.

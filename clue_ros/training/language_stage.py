@@ -49,7 +49,7 @@ class LanguageSettings:
     length: int = 176  # rows of text an image
     lr: float = 3e-3
     sigma: float = 4.0  # of the location smoothing, bins
-    attention_weight: float = .3
+    attention_weight: float = 0.3
     tap: int = 2
     also: Tuple[int, ...] = ()
     look: Tuple[int, ...] = (3, 4)
@@ -58,8 +58,8 @@ class LanguageSettings:
     schedule: str = "cosine"
     warmup: int = 50
     restart: int = 0
-    restart_scale: float = .5
-    weight_decay: float = .02
+    restart_scale: float = 0.5
+    weight_decay: float = 0.02
     validate_every: int = 100
     validation: int = 48
     metric: str = "loss"
@@ -70,21 +70,33 @@ class LanguageSettings:
     pretrained_tower: bool = True
 
 
-def train_language(data: SceneData, vision_folder: Path, folder: Path,
-                   settings: LanguageSettings = LanguageSettings(), size: TabletopSize = TabletopSize(),
-                   validation: Optional[SceneData] = None, slot: Slot = Slot(), device: Device = Device(),
-                   features: Optional[Path] = None, start_from: str = "") -> Run:
+def train_language(
+    data: SceneData,
+    vision_folder: Path,
+    folder: Path,
+    settings: LanguageSettings = LanguageSettings(),
+    size: TabletopSize = TabletopSize(),
+    validation: Optional[SceneData] = None,
+    slot: Slot = Slot(),
+    device: Device = Device(),
+    features: Optional[Path] = None,
+    start_from: str = "",
+) -> Run:
     """Train (or go on training) the decoder from a vision run; the run folder holds 'model'. validation: held-out
-    scenes, None for no measurement; features: folder of the tower's features, None for the run folder; start_from: model
-    directory to begin with, empty for nothing. Raises SlotOver."""
+    scenes, None for no measurement; features: folder of the tower's features, None for the run folder; start_from:
+    model directory to begin with, empty for nothing. Raises SlotOver."""
     tokenizer, model = language_start(vision_folder, folder, settings, size, start_from)
     model.to(device.name)
     with slot.interrupting():
         source = compute_features(model.model.vision_tower, data, features or folder, settings.seed, device=device)
     model.train()
     model.model.vision_tower.requires_grad_(False)
-    optimizer = Optimizer(((n, p) for n, p in model.named_parameters() if p.requires_grad), settings.lr,
-                          settings.weight_decay, settings.optimizer)
+    optimizer = Optimizer(
+        ((n, p) for n, p in model.named_parameters() if p.requires_grad),
+        settings.lr,
+        settings.weight_decay,
+        settings.optimizer,
+    )
     run = Run(folder, {"model": model}, optimizer, settings, settings.seed)
     packer = Packer(tokenizer, size.image_tokens)
     if settings.freeze_locations:
@@ -102,10 +114,16 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
 
     def loss_on(index: np.ndarray, rng: np.random.Generator) -> Dict[str, float]:
         features, patches, objects, sizes = scenes.take(index)
-        pack = packer.pack([scene_queries(o, s, rng, settings.queries) for o, s in zip(objects, sizes)], patches,
-                           settings.length)
-        loss, readings = pack_loss(model, model.model.multi_modal_projector(features), moved(pack, device.name),
-                                   packer.first_location, settings)
+        pack = packer.pack(
+            [scene_queries(o, s, rng, settings.queries) for o, s in zip(objects, sizes)], patches, settings.length
+        )
+        loss, readings = pack_loss(
+            model,
+            model.model.multi_modal_projector(features),
+            moved(pack, device.name),
+            packer.first_location,
+            settings,
+        )
         return {**readings, "loss": float(loss)}
 
     watch = None
@@ -113,9 +131,18 @@ def train_language(data: SceneData, vision_folder: Path, folder: Path,
         scenes = features_of(model.model.vision_tower, held_out(validation, settings.validation), device=device)
         watch = Validation(settings.validate_every, settings.metric, settings.keep, measure)
     with Ahead(draw, run.seeds, settings.steps, device.workers) as ahead:
-        run.train(settings.steps, loss_of, title="language", report_every=25, warmup=settings.warmup,
-                  schedule=settings.schedule, restart=settings.restart, restart_scale=settings.restart_scale,
-                  validation=watch, slot=slot)
+        run.train(
+            settings.steps,
+            loss_of,
+            title="language",
+            report_every=25,
+            warmup=settings.warmup,
+            schedule=settings.schedule,
+            restart=settings.restart,
+            restart_scale=settings.restart_scale,
+            validation=watch,
+            slot=slot,
+        )
     return run
 
 
@@ -136,12 +163,13 @@ class LanguageBatches:
         index = np.sort(rng.choice(available, min(self.count, available), replace=False))
         per_image = [scene_queries(self.objects[i], self.sizes[i], rng, s.queries) for i in index]
         if s.pick:
-            per_image = [[own[k] for k in rng.permutation(len(own))[:s.pick]] for own in per_image]
+            per_image = [[own[k] for k in rng.permutation(len(own))[: s.pick]] for own in per_image]
         return index, self.packer.pack(per_image, self.patches[index], s.length)
 
 
-def language_start(vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize,
-                   start_from: str = ""):
+def language_start(
+    vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize, start_from: str = ""
+):
     """(tokenizer, model) before the first step: the tower is the vision run's, or the one this run started from."""
     tokenizer, model, _ = start(size, settings.seed, start_from)
     if (Path(folder) / "state.json").exists():
@@ -153,23 +181,26 @@ def language_start(vision_folder: Path, folder: Path, settings: LanguageSettings
 
 def _freeze_locations(embedding: torch.Tensor, first: int) -> None:
     """Keep the Fourier rows of the <loc> tokens as they are."""
+
     def hook(gradient: torch.Tensor) -> torch.Tensor:
         gradient = gradient.clone()
-        gradient[first:first + BINS] = 0
+        gradient[first : first + BINS] = 0
         return gradient
 
     embedding.register_hook(hook)
 
 
-def pack_loss(model, embedded: torch.Tensor, pack: Pack, first_location: int,
-              settings: LanguageSettings) -> Tuple[torch.Tensor, Dict[str, float]]:
+def pack_loss(
+    model, embedded: torch.Tensor, pack: Pack, first_location: int, settings: LanguageSettings
+) -> Tuple[torch.Tensor, Dict[str, float]]:
     """Loss and readings of one pack. embedded: float[B,N,W], projected image features."""
     image, text = pack_pass(model.model.language_model, embedded, pack, None, supervised_layers(settings))
     return suffix_loss(model, image, text, pack, first_location, settings)
 
 
-def suffix_loss(model, image: Pass, text: Pass, pack: Pack, first_location: int,
-                settings: LanguageSettings) -> Tuple[torch.Tensor, Dict[str, float]]:
+def suffix_loss(
+    model, image: Pass, text: Pass, pack: Pack, first_location: int, settings: LanguageSettings
+) -> Tuple[torch.Tensor, Dict[str, float]]:
     """Loss and readings of a pack's passes, which recorded the queries of `settings.tap` and `settings.look`; the
     cross-entropy is of the suffix only."""
     chosen = pack.targets != IGNORE
@@ -177,8 +208,9 @@ def suffix_loss(model, image: Pass, text: Pass, pack: Pack, first_location: int,
     located = location_targets(pack, first_location)[chosen]
     losses = torch.zeros_like(weight)
     if located.any():
-        losses[located] = location_loss(logits[located], target[located] - first_location, settings.sigma,
-                                        first_location)
+        losses[located] = location_loss(
+            logits[located], target[located] - first_location, settings.sigma, first_location
+        )
     losses[~located] = F.cross_entropy(logits[~located], target[~located], reduction="none")
     loss = (losses * weight).sum() / weight.sum()
     looking, mass = _attention_loss(model.model.language_model, text.queries, image.cache, pack, settings)
@@ -223,10 +255,14 @@ def _readings(logits, target, located, losses, pack: Pack, first_location: int) 
     right = torch.where(located, is_location, guess == target)
     # A box is four locations in a row, each said after the true ones before it.
     boxes = guess[located] - first_location, target[located] - first_location
-    return {"iou50": _share_found(*boxes) if len(boxes[0]) % 4 == 0 else float("nan"),
-            "location": float(losses[located].mean()), "word": float(losses[~located].mean()),
-            "word_accuracy": float((guess == target)[~located].float().mean()),
-            "bins_off": float(error.median()), "branch": float(right[first].float().mean())}
+    return {
+        "iou50": _share_found(*boxes) if len(boxes[0]) % 4 == 0 else float("nan"),
+        "location": float(losses[located].mean()),
+        "word": float(losses[~located].mean()),
+        "word_accuracy": float((guess == target)[~located].float().mean()),
+        "bins_off": float(error.median()),
+        "branch": float(right[first].float().mean()),
+    }
 
 
 def _share_found(guess: torch.Tensor, target: torch.Tensor) -> float:
@@ -234,4 +270,4 @@ def _share_found(guess: torch.Tensor, target: torch.Tensor) -> float:
     a, b = (x.clamp(0, BINS - 1).view(-1, 2, 2).float() for x in (guess, target))
     inside = (torch.minimum(a[:, 1], b[:, 1]) - torch.maximum(a[:, 0], b[:, 0])).clamp(0).prod(1)
     area = [(x[:, 1] - x[:, 0]).clamp(0).prod(1) for x in (a, b)]
-    return float((inside >= .5 * (area[0] + area[1] - inside).clamp(1e-6)).float().mean())
+    return float((inside >= 0.5 * (area[0] + area[1] - inside).clamp(1e-6)).float().mean())

@@ -50,10 +50,21 @@ class Run:
         if (self.folder / "state.json").exists():
             self._resume()
 
-    def train(self, steps: int, loss_of: LossFunction, *, warmup: int = 50, save_every_s: float = 120.0,
-              report_every: int = 50, title: str = "", schedule: str = "cosine",
-              restart: int = 0, restart_scale: float = 1.0, validation: Optional[Validation] = None,
-              slot: Slot = Slot()) -> None:
+    def train(
+        self,
+        steps: int,
+        loss_of: LossFunction,
+        *,
+        warmup: int = 50,
+        save_every_s: float = 120.0,
+        report_every: int = 50,
+        title: str = "",
+        schedule: str = "cosine",
+        restart: int = 0,
+        restart_scale: float = 1.0,
+        validation: Optional[Validation] = None,
+        slot: Slot = Slot(),
+    ) -> None:
         """Train up to `steps` steps in all; schedule: 'cosine' or 'linear' after `warmup` steps, once more from step
         `restart` on, if it is not 0 (optimizer.rate).
 
@@ -64,8 +75,18 @@ class Run:
         readings = Readings(self.folder, self.step) if rank() == 0 else None
         saved = time.monotonic()
         stopped = False
-        with _signals() as stop, tqdm(total=steps, initial=self.step, desc=title, unit="step", file=sys.stderr,
-                                      mininterval=5, disable=rank() > 0) as bar:
+        with (
+            _signals() as stop,
+            tqdm(
+                total=steps,
+                initial=self.step,
+                desc=title,
+                unit="step",
+                file=sys.stderr,
+                mininterval=5,
+                disable=rank() > 0,
+            ) as bar,
+        ):
             while self.step < steps and not stopped:
                 seeds, began = self.seeds(self.step), time.monotonic()
                 torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
@@ -103,11 +124,20 @@ class Run:
         """Write everything, then put it in place at once: an end in between leaves the checkpoint before."""
         if rank() > 0:
             return
-        flat = {f"{p}/{i}/{key}": value.detach().cpu().contiguous()
-                for p, part in enumerate(self.optimizer.state_dict())
-                for i, state in part["state"].items() for key, value in state.items()}
-        state = {"step": self.step, "seed": self.seed, "settings": self.settings, "best": self.best,
-                 "gathered": self._gathered, "seconds": self._seconds}
+        flat = {
+            f"{p}/{i}/{key}": value.detach().cpu().contiguous()
+            for p, part in enumerate(self.optimizer.state_dict())
+            for i, state in part["state"].items()
+            for key, value in state.items()
+        }
+        state = {
+            "step": self.step,
+            "seed": self.seed,
+            "settings": self.settings,
+            "best": self.best,
+            "gathered": self._gathered,
+            "seconds": self._seconds,
+        }
         written = [_write(self.folder / WEIGHTS, self._tensors()), _write(self.folder / "optimizer.safetensors", flat)]
         partial = self.folder / "state.json.partial"
         partial.write_text(json.dumps(state, default=str))
@@ -115,8 +145,11 @@ class Run:
             source.replace(target)
 
     def _tensors(self) -> Dict[str, torch.Tensor]:
-        return {f"{name}.{key}": value.detach().cpu().contiguous().clone()
-                for name, module in self.modules.items() for key, value in _unique(module).items()}
+        return {
+            f"{name}.{key}": value.detach().cpu().contiguous().clone()
+            for name, module in self.modules.items()
+            for key, value in _unique(module).items()
+        }
 
     def _resume(self) -> None:
         state = json.loads((self.folder / "state.json").read_text())
@@ -145,8 +178,11 @@ class Run:
         if readings:
             readings.write(VALIDATION, self.step, {k: round(v, 5) for k, v in values.items()})
         value = values.get(validation.metric, float("nan"))
-        if self.best is None or self.best["metric"] != validation.metric or \
-                is_better(validation.metric, value, self.best["value"]):
+        if (
+            self.best is None
+            or self.best["metric"] != validation.metric
+            or is_better(validation.metric, value, self.best["value"])
+        ):
             self.best = {"step": self.step, "metric": validation.metric, "value": value}
             if rank() == 0:
                 partial, best = _write(self.folder / BEST, self._tensors())
@@ -163,7 +199,7 @@ def load_modules(folder: Path, modules: Dict[str, nn.Module], keep: str = "") ->
     except (OSError, SafetensorError) as error:
         raise ModelLoadError(f"cannot read {file}: {error}; run the stage before this one first") from error
     for name, module in modules.items():
-        own = {key[len(name) + 1:]: value for key, value in tensors.items() if key.startswith(name + ".")}
+        own = {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
         missing = set(_unique(module)) - set(own)
         if missing:
             raise ModelLoadError(f"{file} lacks {len(missing)} tensors of '{name}', for example {sorted(missing)[0]}")

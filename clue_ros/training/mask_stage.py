@@ -76,8 +76,7 @@ class MaskBatch:
 class MaskScenes:
     """Scenes with features, images and instance masks, mirrored alike. folder: of the data set."""
 
-    def __init__(self, folder: Path, data: SceneData, features: FeatureData,
-                 flips: Optional[np.ndarray] = None):
+    def __init__(self, folder: Path, data: SceneData, features: FeatureData, flips: Optional[np.ndarray] = None):
         self._folder, self.images, self.features = Path(folder) / "masks", data.images, features
         self.flips = np.zeros(len(features), bool) if flips is None else flips
         self._names = [line["id"] for line, _ in zip(read_scenes(folder), range(len(features)))]
@@ -114,19 +113,23 @@ class BaseReader:
         self._device = device.name
 
     @torch.no_grad()
-    def read(self, vision: torch.Tensor, per_image: Sequence[Sequence[MaskQuery]], length: int,
-             ) -> Tuple[MaskQueries, List[MaskQuery], List[int]]:
+    def read(
+        self, vision: torch.Tensor, per_image: Sequence[Sequence[MaskQuery]], length: int
+    ) -> Tuple[MaskQueries, List[MaskQuery], List[int]]:
         """(queries as the head takes them, those that found room in the pack, the image of each)."""
-        grid = round(vision.shape[1] ** .5)
+        grid = round(vision.shape[1] ** 0.5)
         pack = moved(self.packer.pack(per_image, np.zeros((len(per_image), grid, grid), np.int8), length), self._device)
         language = self.model.model.language_model
         embedded = self.model.model.multi_modal_projector(vision)
         positions = image_positions(embedded)
         image = run_layers(language, embedded, positions, stop=self.tap)
-        text = run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=image.cache, mask=pack.mask,
-                          stop=self.tap)
+        text = run_layers(
+            language, language.embed_tokens(pack.ids), pack.positions, past=image.cache, mask=pack.mask, stop=self.tap
+        )
         keys = image_keys(language, self.tap, image.hidden, positions)
-        maps = closing_maps(language, self.tap, text_queries(language, self.tap, text.hidden, pack.positions), keys, pack)
+        maps = closing_maps(
+            language, self.tap, text_queries(language, self.tap, text.hidden, pack.positions), keys, pack
+        )
         where, last = pack.closing.unbind(1)
         tokens = pack.positions[where, last] - vision.shape[1]  # positions count from 1 behind the image
         ahead = torch.arange(int(tokens.max()), device=last.device)
@@ -150,8 +153,15 @@ def merge(language, adapter: Adapter) -> None:
 class MaskTrainer:
     """The head alone is trained. train, held: scenes; held may be None."""
 
-    def __init__(self, base: Base, train: MaskScenes, folder: Path, settings: MaskSettings = MaskSettings(),
-                 held: Optional[MaskScenes] = None, device: Device = Device()):
+    def __init__(
+        self,
+        base: Base,
+        train: MaskScenes,
+        folder: Path,
+        settings: MaskSettings = MaskSettings(),
+        held: Optional[MaskScenes] = None,
+        device: Device = Device(),
+    ):
         torch.manual_seed(settings.seed)
         self.settings, self.scenes, self._held, self._device = settings, train, held, device.name
         self.head = new_head(base, settings).to(device.name)
@@ -190,8 +200,10 @@ class MaskTrainer:
         losses = dense_losses(logits, batch.labels)
         with torch.no_grad():
             ious = dense_ious(logits, batch.labels)
-        readings = {name: float(ious[:, c][batch.weights[:, c] > 0].mean())
-                    for c, name in enumerate(("target_iou", "relevance_iou"))}
+        readings = {
+            name: float(ious[:, c][batch.weights[:, c] > 0].mean())
+            for c, name in enumerate(("target_iou", "relevance_iou"))
+        }
         return (losses * batch.weights).sum() / batch.weights.sum().clamp_min(1), readings
 
     def batch(self, scenes: MaskScenes, index: np.ndarray, rng: np.random.Generator, shake: bool = True) -> MaskBatch:
@@ -200,21 +212,39 @@ class MaskTrainer:
         per_image = [mask_queries(objects[i], sizes[i], rng, self.settings.queries, self.reader.known) for i in index]
         return self.assemble(scenes, index, per_image, rng, shake)
 
-    def assemble(self, scenes: MaskScenes, index: np.ndarray, per_image: Sequence[Sequence[MaskQuery]],
-                 rng: np.random.Generator, shake: bool = True, spoil: Optional[Spoil] = None) -> MaskBatch:
+    def assemble(
+        self,
+        scenes: MaskScenes,
+        index: np.ndarray,
+        per_image: Sequence[Sequence[MaskQuery]],
+        rng: np.random.Generator,
+        shake: bool = True,
+        spoil: Optional[Spoil] = None,
+    ) -> MaskBatch:
         """A batch of given queries. spoil: another relevance label, of (scene, number of the query in the batch, query,
         instances); None of it for the true one."""
         vision = scenes.features.rows(index)
         queries, used, where = self.reader.read(vision, per_image, self.settings.length)
         flips, images = scenes.flips[index], np.asarray(scenes.images[index])
-        pixels = augment(images, flips, rng) if shake else plain(np.where(flips[:, None, None, None],
-                                                                          images[:, :, ::-1], images))
-        labels, weights = self._labels(scenes, index, used, where, round(vision.shape[1] ** .5), spoil)
-        return moved(MaskBatch(vision, torch.from_numpy(pixels), queries, labels, weights, [q.kind for q in used]),
-                     self._device)
+        pixels = (
+            augment(images, flips, rng)
+            if shake
+            else plain(np.where(flips[:, None, None, None], images[:, :, ::-1], images))
+        )
+        labels, weights = self._labels(scenes, index, used, where, round(vision.shape[1] ** 0.5), spoil)
+        return moved(
+            MaskBatch(vision, torch.from_numpy(pixels), queries, labels, weights, [q.kind for q in used]), self._device
+        )
 
-    def _labels(self, scenes: MaskScenes, index: np.ndarray, used: Sequence[MaskQuery], where: Sequence[int],
-                grid: int, spoil: Optional[Spoil]) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _labels(
+        self,
+        scenes: MaskScenes,
+        index: np.ndarray,
+        used: Sequence[MaskQuery],
+        where: Sequence[int],
+        grid: int,
+        spoil: Optional[Spoil],
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         side = FINE * grid
         instances = {b: scenes.instances(int(index[b]), 2 * side) for b in set(where)}
         labels, weights = np.zeros((len(used), 2, side, side), np.float32), np.zeros((len(used), 2), np.float32)
@@ -237,5 +267,6 @@ def soft_label(instances: np.ndarray, things: Sequence[int]) -> np.ndarray:
 
 def new_head(base: Base, settings: MaskSettings) -> MaskHead:
     config = base.model.config
-    return MaskHead(config.vision_config.hidden_size, config.get_text_config().hidden_size, settings.width,
-                    settings.blocks)
+    return MaskHead(
+        config.vision_config.hidden_size, config.get_text_config().hidden_size, settings.width, settings.blocks
+    )

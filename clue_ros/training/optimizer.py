@@ -20,7 +20,7 @@ KINDS = ("muon", "adamw")
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, parameters, lr: float = 1e-3, momentum: float = .95, weight_decay: float = .02):
+    def __init__(self, parameters, lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.02):
         super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
                 wanted.append((p, p.grad.lerp(state["momentum"], group["momentum"])))
             for (p, _), update in zip(wanted, _orthogonalized([direction for _, direction in wanted])):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update, alpha=-group["lr"] * .2 * math.sqrt(max(p.shape)))
+                p.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(p.shape)))
 
 
 def _orthogonalized(matrices: List[torch.Tensor]) -> List[torch.Tensor]:
@@ -46,9 +46,12 @@ def _orthogonalized(matrices: List[torch.Tensor]) -> List[torch.Tensor]:
         return [orthogonalize(matrix) for matrix in matrices]
     # Largest first, in turn: the shares take about as long.
     order = sorted(range(len(matrices)), key=lambda i: -matrices[i].numel())
-    mine = set(order[rank()::world()])
-    flat = summed(torch.cat([(orthogonalize(m) if i in mine else torch.zeros_like(m)).reshape(-1)
-                             for i, m in enumerate(matrices)]))
+    mine = set(order[rank() :: world()])
+    flat = summed(
+        torch.cat(
+            [(orthogonalize(m) if i in mine else torch.zeros_like(m)).reshape(-1) for i, m in enumerate(matrices)]
+        )
+    )
     return [part.view_as(m) for part, m in zip(flat.split([m.numel() for m in matrices]), matrices)]
 
 
@@ -72,15 +75,21 @@ class Optimizer:
     'adamw': everything by AdamW, as the paper trains its adapters and its CNN.
     """
 
-    def __init__(self, named: Iterable[Tuple[str, torch.nn.Parameter]] = (), lr: float = 1e-3,
-                 weight_decay: float = .02, kind: str = "muon"):
+    def __init__(
+        self,
+        named: Iterable[Tuple[str, torch.nn.Parameter]] = (),
+        lr: float = 1e-3,
+        weight_decay: float = 0.02,
+        kind: str = "muon",
+    ):
         self.parameters: List[torch.nn.Parameter] = []
         self._parts: List[torch.optim.Optimizer] = []
         self._rates: List[float] = []
         self.add(named, lr, weight_decay, kind)
 
-    def add(self, named: Iterable[Tuple[str, torch.nn.Parameter]], lr: float, weight_decay: float = .02,
-            kind: str = "muon") -> None:
+    def add(
+        self, named: Iterable[Tuple[str, torch.nn.Parameter]], lr: float, weight_decay: float = 0.02, kind: str = "muon"
+    ) -> None:
         """Add parameters with a learning rate of their own; those that need no gradient are left out."""
         if kind not in KINDS:
             raise ValueError(f"optimizer kind '{kind}' must be one of {', '.join(KINDS)}")
@@ -94,7 +103,7 @@ class Optimizer:
         if others and kind == "adamw":
             self._append(torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay), lr)
         elif others:
-            self._append(torch.optim.AdamW(others, lr=lr, betas=(.9, .98), weight_decay=0.0), lr)
+            self._append(torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0), lr)
         if matrices:
             self._append(Muon(matrices, lr=lr, weight_decay=weight_decay), lr)
 
@@ -120,12 +129,12 @@ class Optimizer:
             part.load_state_dict(state)
 
 
-def cosine(step: int, total: int, warmup: int = 50, floor: float = .02) -> float:
+def cosine(step: int, total: int, warmup: int = 50, floor: float = 0.02) -> float:
     """Learning-rate factor in (0, 1]: linear warm-up, then half a cosine down to `floor`."""
     if step < warmup:
         return (step + 1) / warmup
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    return floor + (1 - floor) * .5 * (1 + math.cos(math.pi * progress))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def linear(step: int, total: int, warmup: int = 50) -> float:

@@ -18,12 +18,20 @@ from clue_ros.vlm.attention import to_map
 from clue_ros.vlm.decoder import Pass, attention_scores, image_keys, logits_of, run_layers, text_queries
 
 
-def pack_pass(language, embedded: torch.Tensor, pack: Pack, stop: Optional[int] = None,
-              record: Sequence[int] = ()) -> Tuple[Pass, Pass]:
+def pack_pass(
+    language, embedded: torch.Tensor, pack: Pack, stop: Optional[int] = None, record: Sequence[int] = ()
+) -> Tuple[Pass, Pass]:
     """(image pass, text pass) through layers 0 … stop-1, all if None. embedded: float[B,N,W], projected features."""
     image = run_layers(language, embedded, image_positions(embedded), stop=stop, keys_only_last=True)
-    text = run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=image.cache, mask=pack.mask,
-                      stop=stop, record=record)
+    text = run_layers(
+        language,
+        language.embed_tokens(pack.ids),
+        pack.positions,
+        past=image.cache,
+        mask=pack.mask,
+        stop=stop,
+        record=record,
+    )
     return image, text
 
 
@@ -41,8 +49,9 @@ def packed_maps(model, features: torch.Tensor, pack: Pack, tap: int) -> torch.Te
     embedded = model.model.multi_modal_projector(features)
     positions = image_positions(embedded)
     image = run_layers(language, embedded, positions, stop=tap)
-    text = run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=image.cache, mask=pack.mask,
-                      stop=tap)
+    text = run_layers(
+        language, language.embed_tokens(pack.ids), pack.positions, past=image.cache, mask=pack.mask, stop=tap
+    )
     keys = image_keys(language, tap, image.hidden, positions)
     return closing_maps(language, tap, text_queries(language, tap, text.hidden, pack.positions), keys, pack)
 
@@ -51,7 +60,7 @@ def closing_maps(language, layer: int, queries: torch.Tensor, keys: torch.Tensor
     """float32[Q,g,g] in [0, 1] of a layer's rotated queries float[B,H,T,D] and image keys float[B,Hkv,N,D]."""
     scores = attention_scores(language.layers[layer].self_attn, queries, keys).transpose(1, 2)
     vectors = scores[pack.closing[:, 0], pack.closing[:, 1]].softmax(-1).mean(1)
-    grid = int(round(keys.shape[2] ** .5))
+    grid = int(round(keys.shape[2] ** 0.5))
     return to_map(vectors, grid, grid)
 
 

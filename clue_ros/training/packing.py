@@ -71,11 +71,11 @@ class Packer:
                 if at + len(row) > length:
                     continue
                 last = at + len(prefix) - 1
-                ids[b, at:at + len(row)] = row
-                positions[b, at:at + len(row)] = self.image_tokens + 1 + np.arange(len(row))
-                owner[b, at:at + len(row)] = n
-                targets[b, last:at + len(row)] = suffix
-                weights[b, last:at + len(row)] = weight
+                ids[b, at : at + len(row)] = row
+                positions[b, at : at + len(row)] = self.image_tokens + 1 + np.arange(len(row))
+                owner[b, at : at + len(row)] = n
+                targets[b, last : at + len(row)] = suffix
+                weights[b, last : at + len(row)] = weight
                 closing.append((b, last))
                 used.append(query)
                 sets.append((b, last, maps.union(query.matches)))
@@ -84,8 +84,14 @@ class Packer:
         own = torch.from_numpy(owner)
         block = (own[:, :, None] == own[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
         mask = torch.cat([torch.ones(count, length, self.image_tokens, dtype=torch.bool), block], 2)[:, None]
-        return Pack(*(torch.from_numpy(a) for a in (ids, positions, targets, weights)), mask,
-                    torch.tensor(closing), used, *_rows(sets, self.image_tokens), *_rows(ones, self.image_tokens))
+        return Pack(
+            *(torch.from_numpy(a) for a in (ids, positions, targets, weights)),
+            mask,
+            torch.tensor(closing),
+            used,
+            *_rows(sets, self.image_tokens),
+            *_rows(ones, self.image_tokens),
+        )
 
     def _suffix(self, query: Query) -> Tuple[List[int], List[Tuple[int, ...]], List[float]]:
         ids: List[int] = []

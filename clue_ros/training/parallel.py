@@ -81,7 +81,7 @@ def average_gradients(parameters: List[torch.nn.Parameter], stop: bool = False) 
     flat /= world()
     start = 0
     for p in parameters:
-        p.grad = flat[start:start + p.numel()].view_as(p)
+        p.grad = flat[start : start + p.numel()].view_as(p)
         start += p.numel()
     return wanted
 
@@ -101,8 +101,8 @@ def gathered(rows: torch.Tensor) -> torch.Tensor:
     counts[rank()] = len(rows)
     counts = summed(counts)
     whole = rows.new_zeros(int(counts.sum()), *rows.shape[1:])
-    start = int(counts[:rank()].sum())
-    whole[start:start + len(rows)] = rows
+    start = int(counts[: rank()].sum())
+    whole[start : start + len(rows)] = rows
     return summed(whole)
 
 

@@ -45,7 +45,7 @@ def pack(output: Path, parts: Path, config: TrainConfig) -> List[Path]:
     whole, files = stream.getvalue(), []
     for n, start in enumerate(range(0, len(whole), PART)):
         files.append(parts / f"run-{n:02d}.part")
-        files[-1].write_bytes(whole[start:start + PART])
+        files[-1].write_bytes(whole[start : start + PART])
     return files
 
 
@@ -92,8 +92,12 @@ def _content(output: Path, config: TrainConfig) -> Iterator[Tuple[str, bytes]]:
             for name in (WEIGHTS, "optimizer.safetensors"):
                 yield f"{stage}/{name}", (folder / name).read_bytes()
             if (folder / BEST).is_file():
-                yield f"{stage}/{BEST}", save({k: v.half() if v.is_floating_point() else v
-                                               for k, v in load_file(str(folder / BEST)).items()})
+                yield (
+                    f"{stage}/{BEST}",
+                    save(
+                        {k: v.half() if v.is_floating_point() else v for k, v in load_file(str(folder / BEST)).items()}
+                    ),
+                )
         elif stage != "vision" or not (output / "language/state.json").is_file():
             # A finished stage resumes from nothing; what the next one takes is all that is left of it.
             name = BEST if kept(folder)["weights"] == "best" else WEIGHTS

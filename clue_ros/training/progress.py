@@ -1,4 +1,6 @@
-"""Which stages of a training folder are done: OUTPUT/finished.json, so that `clue train all` goes on where it stopped."""
+"""Which stages of a training folder are done: OUTPUT/finished.json, so that `clue train all` goes on where it
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ class Progress:
         self._write(stage, {stage: steps})
 
     def _write(self, stage: str, more: Dict[str, int]) -> None:
-        later = self._order[self._order.index(stage):] if stage in self._order else [stage]
+        later = self._order[self._order.index(stage) :] if stage in self._order else [stage]
         record = {k: v for k, v in self._record().items() if k not in later}
         self._output.mkdir(parents=True, exist_ok=True)
         (self._output / FINISHED).write_text(json.dumps({**record, **more}) + "\n", encoding="utf-8")

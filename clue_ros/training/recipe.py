@@ -54,8 +54,8 @@ class StartSettings:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """stages: what `clue train all` runs, in this order; size: of a model trained from nothing (with a base directory the
-    base's own size counts)."""
+    """stages: what `clue train all` runs, in this order; size: of a model trained from nothing (with a base directory
+    the base's own size counts)."""
 
     stages: Tuple[str, ...] = STAGES
     data: DataSettings = field(default_factory=DataSettings)
@@ -108,8 +108,11 @@ def overridden(values: Any, overrides: Sequence[str]) -> Dict:
     found = json.loads(json.dumps(values))  # a copy, lists and mappings included
     wrong = [text for text in overrides if not re.fullmatch(r"\w+(\.\w+)+=.*", text, re.DOTALL)]
     if wrong or not isinstance(found, dict):
-        raise ConfigurationError("--set takes section.key=value, got " + ", ".join(f"'{w}'" for w in wrong) if wrong
-                                 else "the file must be a mapping of names to values")
+        raise ConfigurationError(
+            "--set takes section.key=value, got " + ", ".join(f"'{w}'" for w in wrong)
+            if wrong
+            else "the file must be a mapping of names to values"
+        )
     for text in overrides:
         path, _, written = text.partition("=")
         value = yaml.safe_load(written)
@@ -148,16 +151,23 @@ def hold_recipe(folder: Path, command: str, sections: Dict[str, Any]) -> None:
     file = folder / RECORD
     if file.is_file() and (folder / "state.json").exists():
         old = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        differing = [f"{name}.{key} was {old[name][key]!r}, is {value!r}" for name, part in new.items()
-                     for key, value in part.items()
-                     if key not in FREE and key in old.get(name, {}) and old[name][key] != value]
+        differing = [
+            f"{name}.{key} was {old[name][key]!r}, is {value!r}"
+            for name, part in new.items()
+            for key, value in part.items()
+            if key not in FREE and key in old.get(name, {}) and old[name][key] != value
+        ]
         if differing:
-            raise TrainingError(f"{folder} holds a run with another recipe ({'; '.join(differing[:6])}): give the same "
-                                "one to go on (only steps and how validation is made may change), choose another "
-                                "--output, or delete the folder to start anew")
+            raise TrainingError(
+                f"{folder} holds a run with another recipe ({'; '.join(differing[:6])}): give the same "
+                "one to go on (only steps and how validation is made may change), choose another "
+                "--output, or delete the folder to start anew"
+            )
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [f"# The recipe as used by: {command}\n", yaml.safe_dump(new, sort_keys=False, default_flow_style=None,
-                                                                   width=120)]
+    lines = [
+        f"# The recipe as used by: {command}\n",
+        yaml.safe_dump(new, sort_keys=False, default_flow_style=None, width=120),
+    ]
     partial = file.with_suffix(".partial")
     partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(file)

@@ -30,7 +30,8 @@ class Slot:
     def over(self, step: int = 0) -> bool:
         """Is there no time for another step after this many?"""
         return (self.until is not None and step >= self.until) or (
-            self.deadline is not None and time.monotonic() >= self.deadline)
+            self.deadline is not None and time.monotonic() >= self.deadline
+        )
 
     def check(self) -> None:
         """Raises SlotOver if the time is over."""

@@ -29,17 +29,31 @@ from clue_ros.training.vision import train_vision
 
 ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model directory
 # What of the recipe a run folder depends on; a model trained from nothing also on its size.
-USED_SECTIONS = {"vision": ("data", "start", "vision"), "language": ("data", "start", "language"),
-                 "detector": ("data", "lora", "detector"), "dialogue": ("data", "language", "lora", "dialogue"),
-                 "joint": ("data", "language", "lora", "joint"), "mask": ("mask",)}
+USED_SECTIONS = {
+    "vision": ("data", "start", "vision"),
+    "language": ("data", "start", "language"),
+    "detector": ("data", "lora", "detector"),
+    "dialogue": ("data", "language", "lora", "dialogue"),
+    "joint": ("data", "language", "lora", "joint"),
+    "mask": ("mask",),
+}
 VALIDATION_BATCHES = 20
 
 
 class Stages:
     """base: model directory to start from; None: the language stage's run folder in `output`."""
 
-    def __init__(self, config: TrainConfig, output: Path, data: Path, steps: Optional[int] = None,
-                 base: Optional[Path] = None, processes: int = 1, slot: Slot = Slot(), device: Device = Device()):
+    def __init__(
+        self,
+        config: TrainConfig,
+        output: Path,
+        data: Path,
+        steps: Optional[int] = None,
+        base: Optional[Path] = None,
+        processes: int = 1,
+        slot: Slot = Slot(),
+        device: Device = Device(),
+    ):
         self._config, self._output, self._steps = config, Path(output), steps
         self._slot, self._device = slot, device
         self._base = Path(base) if base else None
@@ -55,9 +69,14 @@ class Stages:
         self._progress.begins(stage)
         if stage in USED_SECTIONS:
             sections = USED_SECTIONS[stage] + (() if self._base else ("size",))
-            hold_recipe(self._output / stage, f"clue train {stage}",
-                        {name: self._with_steps(part) if name == stage else part
-                         for name, part in ((name, getattr(self._config, name)) for name in sections)})
+            hold_recipe(
+                self._output / stage,
+                f"clue train {stage}",
+                {
+                    name: self._with_steps(part) if name == stage else part
+                    for name, part in ((name, getattr(self._config, name)) for name in sections)
+                },
+            )
         if stage in ("joint", "dialogue"):
             self._train_in_processes(stage)
             getattr(self, f"_after_{stage}")()
@@ -77,15 +96,31 @@ class Stages:
 
     def vision(self) -> None:
         settings = self._with_steps(self._config.vision)
-        train_vision(self._inputs.scenes(), self._output / "vision", settings, self._config.size,
-                     self._inputs.held_out(settings), self._slot, self._device, self._start)
+        train_vision(
+            self._inputs.scenes(),
+            self._output / "vision",
+            settings,
+            self._config.size,
+            self._inputs.held_out(settings),
+            self._slot,
+            self._device,
+            self._start,
+        )
 
     def language(self) -> None:
         self._inputs.folder("vision")
         settings = self._with_steps(self._config.language)
-        train_language(self._inputs.scenes(), self._output / "vision", self._output / "language", settings,
-                       self._config.size, self._inputs.held_out(settings), self._slot, self._device,
-                       start_from=self._start)
+        train_language(
+            self._inputs.scenes(),
+            self._output / "vision",
+            self._output / "language",
+            settings,
+            self._config.size,
+            self._inputs.held_out(settings),
+            self._slot,
+            self._device,
+            start_from=self._start,
+        )
 
     def detector(self) -> None:
         trainer = self._detector_trainer(validation=False)
@@ -95,9 +130,17 @@ class Stages:
 
     def dialogue(self) -> None:
         base = self._inputs.open_base()
-        train_dialogue(base.model, base.tokenizer, self._inputs.features(base), self._output / "dialogue",
-                       self._config.language, self._with_steps(self._config.dialogue), self._config.lora, self._slot,
-                       self._device)
+        train_dialogue(
+            base.model,
+            base.tokenizer,
+            self._inputs.features(base),
+            self._output / "dialogue",
+            self._config.language,
+            self._with_steps(self._config.dialogue),
+            self._config.lora,
+            self._slot,
+            self._device,
+        )
 
     def joint(self) -> None:
         trainer = self._joint_trainer(validation=False)
@@ -110,8 +153,9 @@ class Stages:
         base = self._inputs.finished_model()
         opened, settings = open_base(base), self._with_steps(self._config.mask)
         held = self._inputs.mask_scenes(opened, settings, validation=True) if settings.validate_every else None
-        trainer = MaskTrainer(opened, self._inputs.mask_scenes(opened, settings), self._output / "mask", settings, held,
-                              self._device)
+        trainer = MaskTrainer(
+            opened, self._inputs.mask_scenes(opened, settings), self._output / "mask", settings, held, self._device
+        )
         try:
             trainer.train(self._slot)
         except SlotOver:  # a head that has not seen every step is a head all the same
@@ -121,13 +165,25 @@ class Stages:
 
     def sweep(self) -> None:
         base = self._inputs.open_base()
-        sweep = LayerSweep(base.model, base.tokenizer, self._inputs.features(base), self._output / "sweep",
-                           self._with_steps(self._config.sweep))
+        sweep = LayerSweep(
+            base.model,
+            base.tokenizer,
+            self._inputs.features(base),
+            self._output / "sweep",
+            self._with_steps(self._config.sweep),
+        )
         sweep.train()
         rows = sweep.report(self._inputs.features(base, validation=True))
-        folder = write_sweep(self._output / "sweep", rows, {
-            "what": "F1 of a CNN on the map of each decoder layer, everything else frozen",
-            "base": str(self._base or ""), "prefix": self._config.sweep.prefix, "steps": sweep.run.step})
+        folder = write_sweep(
+            self._output / "sweep",
+            rows,
+            {
+                "what": "F1 of a CNN on the map of each decoder layer, everything else frozen",
+                "base": str(self._base or ""),
+                "prefix": self._config.sweep.prefix,
+                "steps": sweep.run.step,
+            },
+        )
         print(f"{'layer':>5}  {'F1':>6}  {'accuracy':>8}  {'AUC':>6}   ({rows[0]['count']} held-out expressions)")
         for row in rows:
             print(f"{row['layer']:>5}  {row['f1']:6.3f}  {row['accuracy']:8.3f}  {_figure(row['auc']):>6}")
@@ -137,8 +193,10 @@ class Stages:
         if self._base:
             trained = [s for s in ("joint", "detector", "dialogue") if (self._output / s / "state.json").exists()]
             if not trained:
-                raise TrainingError(f"{self._output} holds no finished run: run first clue train joint (or detector, "
-                                    f"or dialogue) --base {self._base} --output {self._output}")
+                raise TrainingError(
+                    f"{self._output} holds no finished run: run first clue train joint (or detector, "
+                    f"or dialogue) --base {self._base} --output {self._output}"
+                )
             base = self._base
             for stage in trained[:1] if trained[0] == "joint" else trained:
                 base = export_variant(base, self._output / stage, self._output / "model")
@@ -147,16 +205,18 @@ class Stages:
         wanted = [s for s in ("dialogue", "detector") if s in self._config.stages]
         for stage in ("language", *wanted):
             self._inputs.folder(stage)
-        folder = export(self._output / "model", self._output / "language", [self._output / s for s in wanted],
-                        self._config.size)
+        folder = export(
+            self._output / "model", self._output / "language", [self._output / s for s in wanted], self._config.size
+        )
         print(f"model directory: {folder}" + (f" — try: clue evaluate demo --model {folder}" if wanted else ""))
 
     def calibrate(self) -> None:
         from clue_ros.training.calibrate import calibrate, told
 
         if not (self._output / "model" / "clue.json").exists():
-            raise TrainingError(f"{self._output / 'model'} is no model directory: run first "
-                                f"clue train export --output {self._output}")
+            raise TrainingError(
+                f"{self._output / 'model'} is no model directory: run first clue train export --output {self._output}"
+            )
         data = self._inputs.scenes(True)
         for line in told(calibrate(self._output / "model", data, len(data))):
             print(line)
@@ -182,8 +242,10 @@ class Stages:
         probability, label, kinds = trainer.scores(VALIDATION_BATCHES)
         report = {"variant": name, **figures_at(probability, label, kinds, fitted_threshold(probability, label))}
         write_report(trainer.run.folder, report)
-        print(f"{name} on {report['count']} held-out expressions: F1 {report['f1']:.3f}, accuracy "
-              f"{report['accuracy']:.3f}, AUC {_figure(report['auc'])} at threshold {report['threshold']:.2f}")
+        print(
+            f"{name} on {report['count']} held-out expressions: F1 {report['f1']:.3f}, accuracy "
+            f"{report['accuracy']:.3f}, AUC {_figure(report['auc'])} at threshold {report['threshold']:.2f}"
+        )
 
     def _export_run(self, stage: str) -> None:
         base = self._inputs.joint_folder() if stage == "joint" else self._base
@@ -200,8 +262,9 @@ class Stages:
         elif stage == "language":
             self._inputs.folder("vision")
             scenes, folder = self._inputs.scenes(), self._output / "language"
-            _, model = language_start(self._output / "vision", folder, self._config.language, self._config.size,
-                                      self._start)
+            _, model = language_start(
+                self._output / "vision", folder, self._config.language, self._config.size, self._start
+            )
             with self._slot.interrupting():
                 compute_features(model.model.vision_tower, scenes, folder, self._config.language.seed)
         else:
@@ -212,15 +275,29 @@ class Stages:
 
     def _detector_trainer(self, validation: bool) -> DetectorTrainer:
         base = self._inputs.open_base()
-        return DetectorTrainer(base.model, base.tokenizer, self._inputs.features(base, validation),
-                               self._output / "detector", self._with_steps(self._config.detector), self._config.lora,
-                               self._device)
+        return DetectorTrainer(
+            base.model,
+            base.tokenizer,
+            self._inputs.features(base, validation),
+            self._output / "detector",
+            self._with_steps(self._config.detector),
+            self._config.lora,
+            self._device,
+        )
 
     def _joint_trainer(self, validation: bool) -> JointTrainer:
         base = self._inputs.joint_base()
-        return JointTrainer(base.model, base.tokenizer, self._inputs.features(base, validation), self._output / "joint",
-                            self._config.language, self._with_steps(self._config.joint), self._config.lora, base.folder,
-                            self._device)
+        return JointTrainer(
+            base.model,
+            base.tokenizer,
+            self._inputs.features(base, validation),
+            self._output / "joint",
+            self._config.language,
+            self._with_steps(self._config.joint),
+            self._config.lora,
+            base.folder,
+            self._device,
+        )
 
     def _put_mask(self, base: Path, trainer: MaskTrainer) -> None:
         folder = export_mask(base, trainer.run.folder, self._output / "model")

@@ -55,8 +55,9 @@ class LayerSweep:
         self.detectors = torch.nn.ModuleList([AmbiguityDetector() for _ in self.layers])
         self._packer = Packer(tokenizer, source.features.shape[1])
         optimizer = Optimizer(self.detectors.named_parameters(), settings.lr, settings.weight_decay, settings.optimizer)
-        self.run = Run(folder, {"detectors": self.detectors}, optimizer, {"stage": "sweep", **asdict(settings)},
-                       settings.seed)
+        self.run = Run(
+            folder, {"detectors": self.detectors}, optimizer, {"stage": "sweep", **asdict(settings)}, settings.seed
+        )
 
     def train(self) -> None:
         s = self.settings
@@ -67,15 +68,19 @@ class LayerSweep:
     def _loss(self, step: int, rng: np.random.Generator):
         pack, maps = self._maps(self.source, rng)
         label = torch.tensor([float(q.ambiguous) for q in pack.queries])
-        losses = [F.binary_cross_entropy_with_logits(detector(shaken(maps[layer], rng)), label)
-                  for layer, detector in zip(self.layers, self.detectors)]
+        losses = [
+            F.binary_cross_entropy_with_logits(detector(shaken(maps[layer], rng)), label)
+            for layer, detector in zip(self.layers, self.detectors)
+        ]
         return torch.stack(losses).sum(), {f"layer_{n}": float(x.detach()) for n, x in zip(self.layers, losses)}
 
     def _maps(self, source: FeatureData, rng: np.random.Generator) -> "tuple[Pack, Dict[int, torch.Tensor]]":
         s = self.settings
         features, patches, objects, sizes = source.draw(s.batch, rng)
-        per_image = [[query_of(state, s.prefix, o, z, rng) for state in scene_states(o, z, rng, s.queries)]
-                     for o, z in zip(objects, sizes)]
+        per_image = [
+            [query_of(state, s.prefix, o, z, rng) for state in scene_states(o, z, rng, s.queries)]
+            for o, z in zip(objects, sizes)
+        ]
         pack = self._packer.pack(per_image, patches, s.length)
         return pack, maps_of_layers(self.model, features, pack, self.layers)
 
@@ -96,8 +101,9 @@ class LayerSweep:
         rows = []
         for layer in self.layers:
             p = np.array(scores[layer])
-            report = figures_at(p[~fit], truth[~fit], [k for k, f in zip(kinds, fit) if not f],
-                                fitted_threshold(p[fit], truth[fit]))
+            report = figures_at(
+                p[~fit], truth[~fit], [k for k, f in zip(kinds, fit) if not f], fitted_threshold(p[fit], truth[fit])
+            )
             rows.append({"layer": layer, **report})
         return rows
 
@@ -126,6 +132,6 @@ def _plot(file: Path, rows: List[Dict]) -> None:
     axes.plot(layers, [r["f1"] for r in rows], "o-", label="F1")
     axes.plot(layers, [r["accuracy"] for r in rows], "s--", label="accuracy")
     axes.set(xlabel="decoder layer whose map is read", ylabel="held-out scenes", xticks=layers)
-    axes.grid(alpha=.3)
+    axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(file, dpi=150)

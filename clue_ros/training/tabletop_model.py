@@ -1,4 +1,5 @@
-"""The embedded tabletop model before training: tokenizer, processor and configuration, PaliGemma 2's class at 1/400 size.
+"""The embedded tabletop model before training: tokenizer, processor and configuration, PaliGemma 2's class at 1/400
+size.
 
 A plain random start learns nothing in the time that two cores have. What makes it learn (docs/results.md): frozen
 Fourier rows for the <loc> tokens, 2-D Fourier position embeddings, small post-norm gains, an orthogonal projector.
@@ -54,33 +55,65 @@ def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     vocabulary = [*SPECIAL, *(w for w in words if w not in SPECIAL)]
     inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(vocabulary)}, unk_token="<unk>"))
     inner.normalizer = normalizers.Lowercase()
-    inner.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed"),
-        pre_tokenizers.Split(Regex(r"[^\w'\n]"), "isolated")])
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split("\n", "isolated"),
+            pre_tokenizers.Split(" ", "removed"),
+            pre_tokenizers.Split(Regex(r"[^\w'\n]"), "isolated"),
+        ]
+    )
     inner.add_special_tokens([AddedToken(IMAGE_TOKEN, normalized=False, special=True)])
     inner.add_tokens([AddedToken(token(i), normalized=False) for i in range(BINS)])
     inner.add_tokens([AddedToken(f"<seg{i:03d}>", normalized=False) for i in range(SEGMENTS)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
-                                   unk_token="<unk>", padding_side="left")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        bos_token="<bos>",
+        unk_token="<unk>",
+        padding_side="left",
+    )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, size: TabletopSize = TabletopSize(),
-                seed: int = 0) -> PaliGemmaForConditionalGeneration:
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, size: TabletopSize = TabletopSize(), seed: int = 0
+) -> PaliGemmaForConditionalGeneration:
     """An untrained model whose vocabulary is the tokenizer's."""
     torch.manual_seed(seed)
     vocabulary = len(tokenizer)
     vision = SiglipVisionConfig(
-        hidden_size=size.vision_width, num_hidden_layers=size.vision_layers, num_attention_heads=size.vision_heads,
-        intermediate_size=size.vision_mlp, image_size=size.image_size, patch_size=size.patch_size,
-        vision_use_head=False, projection_dim=size.text_width)
+        hidden_size=size.vision_width,
+        num_hidden_layers=size.vision_layers,
+        num_attention_heads=size.vision_heads,
+        intermediate_size=size.vision_mlp,
+        image_size=size.image_size,
+        patch_size=size.patch_size,
+        vision_use_head=False,
+        projection_dim=size.text_width,
+    )
     text = Gemma2Config(
-        vocab_size=vocabulary, hidden_size=size.text_width, num_hidden_layers=size.text_layers,
-        num_attention_heads=size.text_heads, num_key_value_heads=size.text_kv_heads, head_dim=size.head_dim,
-        intermediate_size=size.text_mlp, query_pre_attn_scalar=size.head_dim, attn_logit_softcapping=None,
-        final_logit_softcapping=30.0, sliding_window=4096, pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id)
-    config = PaliGemmaConfig(text_config=text, vision_config=vision, projection_dim=size.text_width,
-                             image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), vocab_size=vocabulary)
+        vocab_size=vocabulary,
+        hidden_size=size.text_width,
+        num_hidden_layers=size.text_layers,
+        num_attention_heads=size.text_heads,
+        num_key_value_heads=size.text_kv_heads,
+        head_dim=size.head_dim,
+        intermediate_size=size.text_mlp,
+        query_pre_attn_scalar=size.head_dim,
+        attn_logit_softcapping=None,
+        final_logit_softcapping=30.0,
+        sliding_window=4096,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
+    config = PaliGemmaConfig(
+        text_config=text,
+        vision_config=vision,
+        projection_dim=size.text_width,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        vocab_size=vocabulary,
+    )
     config._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
     model = PaliGemmaForConditionalGeneration(config)
     with torch.no_grad():
@@ -91,7 +124,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, size: TabletopSize = Tableto
 
 def location_rows(model: PaliGemmaForConditionalGeneration, first: int) -> torch.Tensor:
     """float32[1024, width]: the embedding rows of <loc0000> … <loc1023> (a view)."""
-    return model.model.language_model.embed_tokens.weight[first:first + BINS]
+    return model.model.language_model.embed_tokens.weight[first : first + BINS]
 
 
 def _fourier(values: torch.Tensor, low: float, high: float, count: int):
@@ -104,12 +137,12 @@ def _fourier(values: torch.Tensor, low: float, high: float, count: int):
 
 def _start_positions(model, size: TabletopSize) -> None:
     side = size.image_size // size.patch_size
-    centre = (torch.arange(side) + .5) / side
+    centre = (torch.arange(side) + 0.5) / side
     y, x = torch.meshgrid(centre, centre, indexing="ij")
     count = min(16, size.vision_width // 4)
-    code = torch.cat([_fourier(y.flatten(), .5, 6., count)[0], _fourier(x.flatten(), .5, 6., count)[0]], 1)
+    code = torch.cat([_fourier(y.flatten(), 0.5, 6.0, count)[0], _fourier(x.flatten(), 0.5, 6.0, count)[0]], 1)
     basis = torch.linalg.qr(torch.randn(size.vision_width, code.shape[1]))[0]
-    scale = .25 * math.sqrt(size.vision_width / code.shape[1])
+    scale = 0.25 * math.sqrt(size.vision_width / code.shape[1])
     model.model.vision_tower.embeddings.position_embedding.weight.copy_(code @ basis.T * scale)
 
 
@@ -117,22 +150,22 @@ def _start_language(model, first_location: int) -> None:
     language = model.model.language_model
     width = language.config.hidden_size
     embedding = language.embed_tokens.weight
-    embedding.normal_(0, .06)
+    embedding.normal_(0, 0.06)
     # Four coordinates of an object must fit into one image token's width beside what and which colour it is.
     count = min(16, width // 8)
-    code, frequency = _fourier(torch.arange(BINS) / (BINS - 1), .5, 48., count)
-    amplitude = frequency ** -.35
+    code, frequency = _fourier(torch.arange(BINS) / (BINS - 1), 0.5, 48.0, count)
+    amplitude = frequency**-0.35
     code = code * torch.cat([amplitude, amplitude])
     basis, _ = torch.linalg.qr(torch.randn(width, 2 * count + 1))
     rows = code @ basis[:, :-1].T
     # A direction shared by all locations lets the head tell "some location" from "a word" before it knows which.
-    rows = rows / rows.norm(dim=1, keepdim=True) * 1.1 + .6 * basis[:, -1]
-    embedding[first_location:first_location + BINS] = rows
+    rows = rows / rows.norm(dim=1, keepdim=True) * 1.1 + 0.6 * basis[:, -1]
+    embedding[first_location : first_location + BINS] = rows
     for layer in language.layers:
         for norm in (layer.post_attention_layernorm, layer.post_feedforward_layernorm):
-            norm.weight.fill_(-.5)
+            norm.weight.fill_(-0.5)
         for parameter in layer.parameters():
             if parameter.ndim == 2:
-                parameter.normal_(0, .04)
+                parameter.normal_(0, 0.04)
     torch.nn.init.orthogonal_(model.model.multi_modal_projector.linear.weight)
     model.model.multi_modal_projector.linear.bias.zero_()

@@ -18,8 +18,20 @@ from clue_ros.simulation.scene_data import SceneData
 from clue_ros.training.parallel import rank, summed, world
 
 LOWER_IS_BETTER = ("loss", "location", "word", "attention", "box", "bins_off", "ambiguity")
-HIGHER_IS_BETTER = ("category", "color", "size", "word_accuracy", "branch", "mass", "iou50", "accuracy", "f1", "auc",
-                    "target_iou", "relevance_iou")
+HIGHER_IS_BETTER = (
+    "category",
+    "color",
+    "size",
+    "word_accuracy",
+    "branch",
+    "mass",
+    "iou50",
+    "accuracy",
+    "f1",
+    "auc",
+    "target_iou",
+    "relevance_iou",
+)
 KEEP = ("best", "last")
 SEED = 909  # of the draw of scenes and queries
 
@@ -54,8 +66,13 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 def held_out(data: SceneData, count: int) -> SceneData:
     """`count` scenes of a data set (all, if it has fewer), always the same ones, as arrays of their own."""
     index = chosen_scenes(len(data), count)
-    return replace(data, images=np.asarray(data.images[index]), patches=data.patches[index],
-                   objects=[data.objects[i] for i in index], sizes=[data.sizes[i] for i in index])
+    return replace(
+        data,
+        images=np.asarray(data.images[index]),
+        patches=data.patches[index],
+        objects=[data.objects[i] for i in index],
+        sizes=[data.sizes[i] for i in index],
+    )
 
 
 def chosen_scenes(available: int, count: int) -> np.ndarray:
@@ -63,8 +80,9 @@ def chosen_scenes(available: int, count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(SEED).permutation(available)[:count])
 
 
-def mean_of_batches(scenes: int, batch: int, one: Callable[[np.ndarray, np.random.Generator], Dict[str, float]],
-                    ) -> Dict[str, float]:
+def mean_of_batches(
+    scenes: int, batch: int, one: Callable[[np.ndarray, np.random.Generator], Dict[str, float]]
+) -> Dict[str, float]:
     """Mean over batches of the named figures that `one(index, rng)` gives for the scenes `index`; nan counts as absent.
 
     Batches are shared out among the processes; torch's generator is seeded for each, so the figures repeat.

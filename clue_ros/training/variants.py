@@ -17,8 +17,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, TypeVar
 
-CHOICES = {"reading": ("cnn", "autoregressive"), "prefix": ("detect", "disambiguate"), "depth": ("half", "full"),
-           "finetune": ("last", "all"), "optimizer": ("adamw", "muon"), "schedule": ("linear", "cosine")}
+CHOICES = {
+    "reading": ("cnn", "autoregressive"),
+    "prefix": ("detect", "disambiguate"),
+    "depth": ("half", "full"),
+    "finetune": ("last", "all"),
+    "optimizer": ("adamw", "muon"),
+    "schedule": ("linear", "cosine"),
+}
 
 VARIANTS: Dict[str, Dict[str, str]] = {
     "half-last-detect-cnn": dict(reading="cnn", prefix="detect", depth="half", finetune="last"),

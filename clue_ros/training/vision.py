@@ -29,15 +29,15 @@ class VisionSettings:
     """seen: share of each image's patches that the encoder sees, until `whole_from` of the steps are done
     (training/partial_view.py); validate_every: steps, 0 for never; validation: held-out scenes that are measured;
     metric: what makes weights the best (loss, category, color, size, box); keep: 'best' or 'last', what the next stage
-    takes; scenes: how many of the training scenes are used, 0 for all; precision: of the encoder on the CPU, 'bf16', 'fp32'
-    or 'auto', bf16 where the processor has units for it (on a card: the section gpu)."""
+    takes; scenes: how many of the training scenes are used, 0 for all; precision: of the encoder on the CPU, 'bf16',
+    'fp32' or 'auto', bf16 where the processor has units for it (on a card: the section gpu)."""
 
     steps: int = 3000
     batch: int = 16
     lr: float = 2e-3
     seed: int = 0
     seen: float = 1.0
-    whole_from: float = .75
+    whole_from: float = 0.75
     validate_every: int = 100
     validation: int = 96
     metric: str = "loss"
@@ -57,9 +57,16 @@ def start(size: TabletopSize = TabletopSize(), seed: int = 0, start_from: str = 
     return tokenizer, model, DenseHeads(size.vision_width, size.text_width)
 
 
-def train_vision(data: SceneData, folder: Path, settings: VisionSettings = VisionSettings(),
-                 size: TabletopSize = TabletopSize(), validation: Optional[SceneData] = None,
-                 slot: Slot = Slot(), device: Device = Device(), start_from: str = "") -> Run:
+def train_vision(
+    data: SceneData,
+    folder: Path,
+    settings: VisionSettings = VisionSettings(),
+    size: TabletopSize = TabletopSize(),
+    validation: Optional[SceneData] = None,
+    slot: Slot = Slot(),
+    device: Device = Device(),
+    start_from: str = "",
+) -> Run:
     """Train (or go on training) the vision tower; the run folder holds 'tower' and 'heads'. validation: held-out
     scenes, None for no measurement; start_from: model directory to begin with, empty for nothing. Raises SlotOver."""
     tokenizer, model, heads = start(size, settings.seed, start_from)
@@ -84,8 +91,13 @@ def train_vision(data: SceneData, folder: Path, settings: VisionSettings = Visio
         images = torch.from_numpy(plain(scenes.images[index])).to(device.name)
         with device.tower(settings.precision):
             features = tower(images).last_hidden_state
-        loss, readings = heads.loss(features.float(), scenes.patches[index], [scenes.objects[i] for i in index],
-                                    [scenes.sizes[i] for i in index], locations)
+        loss, readings = heads.loss(
+            features.float(),
+            scenes.patches[index],
+            [scenes.objects[i] for i in index],
+            [scenes.sizes[i] for i in index],
+            locations,
+        )
         return {**readings, "loss": float(loss)}
 
     watch = None
@@ -96,12 +108,13 @@ def train_vision(data: SceneData, folder: Path, settings: VisionSettings = Visio
     return run
 
 
-def draw_batch(data: SceneData, count: int, rng: np.random.Generator, scenes: int = 0,
-               resident: Optional[torch.Tensor] = None):
+def draw_batch(
+    data: SceneData, count: int, rng: np.random.Generator, scenes: int = 0, resident: Optional[torch.Tensor] = None
+):
     """(float32[B,3,S,S], int8[B,P,P], objects, sizes) of random scenes, half of them mirrored. scenes: of how many of
     the first ones, 0 for all; resident: the images on a device, where the batch then is made."""
     index = np.sort(rng.choice(min(len(data), scenes or len(data)), count, replace=False))
-    flips = rng.random(count) < .5
+    flips = rng.random(count) < 0.5
     if resident is None:
         images = torch.from_numpy(augment(data.images[index], flips, rng))
     else:

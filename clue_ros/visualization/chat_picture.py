@@ -13,8 +13,16 @@ from clue_ros.visualization import palette
 from clue_ros.visualization.lettering import clean, font
 from clue_ros.visualization.overlay import check_rgb, draw_box, line_width
 
-COLORS = ((16, 148, 96), (52, 92, 196), (192, 57, 63), (224, 124, 4), (124, 60, 180), (0, 140, 160), (170, 110, 40),
-          (214, 60, 140))
+COLORS = (
+    (16, 148, 96),
+    (52, 92, 196),
+    (192, 57, 63),
+    (224, 124, 4),
+    (124, 60, 180),
+    (0, 140, 160),
+    (170, 110, 40),
+    (214, 60, 140),
+)
 MARGIN = 14  # pixels
 
 

@@ -20,8 +20,8 @@ def draw_debug(
     caption: Optional[str] = None,
     opacity: float = 0.8,
 ) -> np.ndarray:
-    """The image with the attention map, the competing regions (or the candidates, with their numbers or what is believed of
-    each), the final box and a one-line caption over its foot.
+    """The image with the attention map, the competing regions (or the candidates, with their numbers or what is
+    believed of each), the final box and a one-line caption over its foot.
 
     Args:
         rgb: uint8[H, W, 3], the image the decision is about.
@@ -66,8 +66,8 @@ def caption_of(decision: Optional[Decision], ambiguity: Optional[Ambiguity]) -> 
 
 
 def candidate_labels(decision: Optional[Decision]) -> Sequence[str]:
-    """What stands on each of a decision's candidates: the numbers of a question of numbers, else the belief in per cent;
-    empty where there is neither."""
+    """What stands on each of a decision's candidates: the numbers of a question of numbers, else the belief in per
+    cent; empty where there is neither."""
     if decision is None:
         return ()
     if marks.asked_about(decision.question):

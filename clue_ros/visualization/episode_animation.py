@@ -1,7 +1,7 @@
 """One episode as a short animation: the words, the attention that spreads, the question, the answer, the box.
 
-Left the camera with the map of the reading at hand and P(ambiguous) below it, right the conversation as it grows. Drawn at
-twice the size and scaled down, as the pictures are (`episode_picture`).
+Left the camera with the map of the reading at hand and P(ambiguous) below it, right the conversation as it grows. Drawn
+at twice the size and scaled down, as the pictures are (`episode_picture`).
 """
 
 from __future__ import annotations
@@ -74,13 +74,23 @@ def episode_frames(
 
 
 def save_animation(frames: Sequence[Frame], path: Path) -> None:
-    """Writes an animated WebP that repeats for ever. Raises ClueError if there are no frames or the file cannot be written."""
+    """Writes an animated WebP that repeats for ever. Raises ClueError if there are no frames or the file cannot be
+    written.
+    """
     if not frames:
         raise ClueError("an animation needs at least one frame")
     pictures = [Image.fromarray(frame.rgb) for frame in frames]
     try:
-        pictures[0].save(path, format="WEBP", save_all=True, append_images=pictures[1:], loop=0, quality=82, method=4,
-                         duration=[frame.duration_ms for frame in frames])
+        pictures[0].save(
+            path,
+            format="WEBP",
+            save_all=True,
+            append_images=pictures[1:],
+            loop=0,
+            quality=82,
+            method=4,
+            duration=[frame.duration_ms for frame in frames],
+        )
     except OSError as error:
         raise ClueError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -103,8 +113,11 @@ def _views(decisions, transcript, clicks) -> Iterator[Tuple[_View, int]]:
         if reading is not None:
             yield from _change(view, reading)
             view = view._replace(map=reading.attention_map, reading=reading, level=reading.probability)
-        view = view._replace(lines=(*view.lines, line), regions=reading is not None and reading.is_ambiguous,
-                             box=decision.box if decision is not None else None)
+        view = view._replace(
+            lines=(*view.lines, line),
+            regions=reading is not None and reading.is_ambiguous,
+            box=decision.box if decision is not None else None,
+        )
         yield view, _READ_MS
     yield view, _END_MS
 
@@ -116,7 +129,10 @@ def _change(view: _View, reading: Ambiguity) -> Iterator[Tuple[_View, int]]:
     for step in range(1, _FADE + 1):
         share = step / _FADE
         level = view.level + share * (reading.probability - view.level)
-        yield view._replace(map=(1 - share) * before + share * after, reading=reading, level=level, regions=False), _FADE_MS
+        yield (
+            view._replace(map=(1 - share) * before + share * after, reading=reading, level=level, regions=False),
+            _FADE_MS,
+        )
 
 
 def _camera_size(rgb: np.ndarray) -> Tuple[int, int]:
@@ -160,8 +176,9 @@ def _draw_talk(draw: ImageDraw.ImageDraw, lines: Sequence[Tuple[str, str]]) -> N
         color = palette.PERSON if mine else palette.ROBOT
         width = max([font(_TEXT).getlength(row) for row in rows] or [0]) + 28 * _S
         x0 = _TALK_LEFT + _TALK_WIDTH - width if mine else _TALK_LEFT
-        draw.rounded_rectangle((x0, y, x0 + width, y + height - 20 * _S), 10 * _S, fill=palette.CARD, outline=color,
-                               width=2 * _S)
+        draw.rounded_rectangle(
+            (x0, y, x0 + width, y + height - 20 * _S), 10 * _S, fill=palette.CARD, outline=color, width=2 * _S
+        )
         draw_chip(draw, (x0 + 12 * _S, y - 10 * _S), speaker, color, 11 * _S)
         for number, row in enumerate(rows):
             draw.text((x0 + 14 * _S, y + 11 * _S + number * _ROW), row, font=font(_TEXT), fill=palette.INK)

@@ -72,9 +72,10 @@ def fit(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def draw_plates(picture: np.ndarray, boxes: Sequence[Box], texts: Sequence[str], size: int, width: int) -> None:
-    """Every box with its text on a black plate, in place: one character in its middle, as numbered marks are drawn, longer
-    ones above it, where they hide nothing of it. picture: uint8[H, W, 3]; boxes: in its pixels; size: of the letters; width:
-    of the lines, both in pixels."""
+    """Every box with its text on a black plate, in place: one character in its middle, as numbered marks are drawn,
+    longer ones above it, where they hide nothing of it. picture: uint8[H, W, 3]; boxes: in its pixels; size: of the
+    letters;
+    width: of the lines, both in pixels."""
     sheet = Image.fromarray(picture)
     draw, face = ImageDraw.Draw(sheet), font(size)
     for text, box in zip(texts, boxes):

@@ -28,9 +28,7 @@ ROBOT: Color = (84, 60, 148)
 _KEYS = np.array([(20, 11, 52), (92, 18, 110), (165, 44, 96), (221, 81, 58), (250, 150, 25), (252, 245, 140)], float)
 COLOR_MAP: np.ndarray = np.stack(
     [np.interp(np.linspace(0, len(_KEYS) - 1, 256), np.arange(len(_KEYS)), _KEYS[:, c]) for c in range(3)], axis=1
-).astype(
-    np.uint8
-)  # uint8[256, 3]
+).astype(np.uint8)  # uint8[256, 3]
 
 
 def outcome_color(decision: Optional[Decision]) -> Color:

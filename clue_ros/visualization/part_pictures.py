@@ -63,8 +63,14 @@ def tinted(rgb: np.ndarray, mask: np.ndarray, color: palette.Color = palette.CLE
     return picture
 
 
-def with_boxes(rgb: np.ndarray, *, target: Optional[Box] = None, clicks: Sequence[Tuple[float, float]] = (),
-               candidates: Sequence[Box] = (), labels: Sequence[str] = ()) -> np.ndarray:
+def with_boxes(
+    rgb: np.ndarray,
+    *,
+    target: Optional[Box] = None,
+    clicks: Sequence[Tuple[float, float]] = (),
+    candidates: Sequence[Box] = (),
+    labels: Sequence[str] = (),
+) -> np.ndarray:
     """The picture with labelled candidates, the target's box and where somebody clicked, in its pixels; a new array."""
     picture = overlay.check_rgb(rgb).copy()
     width = overlay.line_width(picture.shape)
@@ -93,7 +99,9 @@ def _notes(panel: Panel, across: int) -> List[str]:
     return wrap(panel.note, font(13), across, max_lines=2) if panel.note else []
 
 
-def _place(page: Image.Image, draw: ImageDraw.ImageDraw, x: int, y: int, across: int, panel: Panel, rgb: np.ndarray) -> None:
+def _place(
+    page: Image.Image, draw: ImageDraw.ImageDraw, x: int, y: int, across: int, panel: Panel, rgb: np.ndarray
+) -> None:
     draw.text((x, y), fit(panel.label, font(15, bold=True), across), font=font(15, bold=True), fill=palette.INK)
     page.paste(Image.fromarray(rgb), (x, y + LABEL))
     below = y + LABEL + rgb.shape[0] + 4

@@ -1,4 +1,5 @@
-"""What the adapter_config.json of peft says: which kinds of adapter serving understands, and how strong each module's is.
+"""What the adapter_config.json of peft says: which kinds of adapter serving understands, and how strong each module's
+is.
 
 An allow-list: only what is known to compute W x + (alpha / r) B A x is taken. Many of peft's kinds keep the two factors
 under the usual names and compute something else, or stand on a base whose weights they changed (PiSSA, OLoRA, CorDA,
@@ -19,11 +20,13 @@ from clue_ros.types import ModelLoadError
 STARTS = (None, True, False, "gaussian", "orthogonal", "eva", "mica")
 _MUTATING = ("pissa", "olora", "corda", "lora_ga")  # peft converts these four to plain LoRA when it saves them
 # Which modules were adapted (the weights' file says it itself), how it was trained and where it came from.
-_OF_NO_ACCOUNT = frozenset("""
+_OF_NO_ACCOUNT = frozenset(
+    """
     peft_type peft_version auto_mapping base_model_name_or_path revision task_type inference_mode runtime_config
     target_modules exclude_modules layers_to_transform layers_pattern lora_dropout megatron_core qalora_group_size
     ensure_weight_tying loftq_config eva_config corda_config lora_ga_config fan_in_fan_out
-""".split())  # the four configurations count with their init_lora_weights alone; fan_in_fan_out never with a Linear
+""".split()
+)  # the four configurations count with their init_lora_weights alone; fan_in_fan_out never with a Linear
 _UNDERSTOOD = frozenset(("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "bias", "init_lora_weights"))
 INSTEAD = "Merge it (peft's merge_and_unload) and save the model whole, or train plain LoRA"
 
@@ -57,7 +60,9 @@ def scale_of(settings: Mapping[str, Any], module: str, rank: int, file: Path) ->
     the first that matches the end of the path, or all of it, counts. Raises ModelLoadError if the rank is another."""
     said = _by_pattern(settings, "rank_pattern", module, settings.get("r", 8))
     if said != rank:
-        raise ModelLoadError(f"{file.parent}: the factors of {module} have rank {rank}, adapter_config.json says {said}")
+        raise ModelLoadError(
+            f"{file.parent}: the factors of {module} have rank {rank}, adapter_config.json says {said}"
+        )
     alpha = _by_pattern(settings, "alpha_pattern", module, settings.get("lora_alpha", 8))
     return float(alpha) / (math.sqrt(rank) if settings.get("use_rslora") else rank)
 
@@ -72,10 +77,14 @@ def _check_start(file: Path, start) -> None:
         return
     if str(start).lower().startswith(_MUTATING):
         raise ModelLoadError(
-            f"{file}: init_lora_weights is '{start}', which changed the base's weights too: beside the base as it was, its "
+            f"{file}: init_lora_weights is '{start}', which changed the base's weights too: beside the base as it "
+            "was, its "
             "factors are another adapter. peft makes plain LoRA of it: save the training run with save_pretrained(…, "
-            f"path_initial_model_for_weight_conversion=…). Or: {INSTEAD}")
-    raise ModelLoadError(f"{file}: init_lora_weights is '{start}', which is not known to leave the base's weights alone. {INSTEAD}")
+            f"path_initial_model_for_weight_conversion=…). Or: {INSTEAD}"
+        )
+    raise ModelLoadError(
+        f"{file}: init_lora_weights is '{start}', which is not known to leave the base's weights alone. {INSTEAD}"
+    )
 
 
 def _check_numbers(file: Path, settings: Mapping[str, Any]) -> None:
@@ -94,4 +103,6 @@ def _check_numbers(file: Path, settings: Mapping[str, Any]) -> None:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ModelLoadError(f"{file}: '{name}' has '{pattern}', which is no regular expression: {error}") from error
+                raise ModelLoadError(
+                    f"{file}: '{name}' has '{pattern}', which is no regular expression: {error}"
+                ) from error

@@ -1,8 +1,8 @@
 """LoRA adapters of a model directory (peft's own files) as low-rank factors for the serving plans.
 
 Training writes adapters through peft; serving reads the two files itself, because it wants the bare factors: stacked
-beside a fused product (dense.py) or merged into the weights. peft injects modules. Tests compare both readings. Which of
-peft's kinds are understood, adapter_kinds.py says.
+beside a fused product (dense.py) or merged into the weights. peft injects modules. Tests compare both readings. Which
+of peft's kinds are understood, adapter_kinds.py says.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SMALL = 100_000_000  # parameters of a decoder up to which a merged copy for eve
 Adapter = Dict[int, Dict[str, LowRank]]  # by layer index and projection name
 
 _PREFIX = "base_model.model."
-# The whole path: a SigLIP layer has projections of the same names, and in some models of the same shapes. The decoder is
-# model.language_model since transformers 4.52, language_model.model in what was trained before.
+# The whole path: a SigLIP layer has projections of the same names, and in some models of the same shapes. The decoder
+# is model.language_model since transformers 4.52, language_model.model in what was trained before.
 _MODULE = r"(?:model\.)?language_model\.(?:model\.)?layers\.(\d+)\.(?:self_attn|mlp)\.([a-z]+_proj)"
 _KEY = re.compile(rf"(?:{re.escape(_PREFIX)})?({_MODULE})\.lora_([AB])(?:\.\w+)?\.weight")
 DECODER_ONLY = ".*language_model.*_proj"  # as target_modules
@@ -72,10 +72,17 @@ def read_adapter(folder: Path, shapes: Mapping[Tuple[int, str], Tuple[int, int]]
     adapter: Adapter = {}
     for (layer, projection), pair in halves.items():
         shape = shapes.get((layer, projection))
-        fits = shape and set(pair) == {"A", "B"} and pair["B"].shape[0] == shape[0] and pair["A"].shape[1] == shape[1] \
+        fits = (
+            shape
+            and set(pair) == {"A", "B"}
+            and pair["B"].shape[0] == shape[0]
+            and pair["A"].shape[1] == shape[1]
             and pair["A"].shape[0] == pair["B"].shape[1]
+        )
         if not fits:
-            raise ModelLoadError(f"{weights} does not fit this model: layer {layer}, {projection} is {shape} (outputs, inputs)")
+            raise ModelLoadError(
+                f"{weights} does not fit this model: layer {layer}, {projection} is {shape} (outputs, inputs)"
+            )
         factors = pair["A"], pair["B"] * scale_of(settings, modules[layer, projection], pair["A"].shape[0], config)
         adapter.setdefault(layer, {})[projection] = factors
     return adapter
@@ -83,9 +90,12 @@ def read_adapter(folder: Path, shapes: Mapping[Tuple[int, str], Tuple[int, int]]
 
 def projection_shapes(language) -> Dict[Tuple[int, str], Tuple[int, int]]:
     """(outputs, inputs) of every projection of a Gemma2Model, by layer index and name."""
-    return {(index, name.rsplit(".", 1)[-1]): tuple(module.weight.shape)
-            for index, layer in enumerate(language.layers) for name, module in layer.named_modules()
-            if name.endswith("_proj")}
+    return {
+        (index, name.rsplit(".", 1)[-1]): tuple(module.weight.shape)
+        for index, layer in enumerate(language.layers)
+        for name, module in layer.named_modules()
+        if name.endswith("_proj")
+    }
 
 
 def decide_merge(merge: str, parameters: int) -> bool:
@@ -97,13 +107,19 @@ def decide_merge(merge: str, parameters: int) -> bool:
 
 
 def _refuse_foreign(weights: Path, keys: Sequence[str]) -> None:
-    """Raises ModelLoadError if there are keys that are no factor of the decoder's projections: what they are, what to do."""
+    """Raises ModelLoadError if there are keys that are no factor of the decoder's projections: what they are, what to
+    do.
+    """
     modules = [key.removeprefix(_PREFIX) for key in keys]
     tower = [m for m in modules if "vision_tower" in m]
     if tower:
         raise ModelLoadError(
-            f"{weights} also adapts the vision tower ({len(tower)} tensors, for example '{tower[0]}'), whose features all "
-            f"adapters share here. Train it with target_modules={DECODER_ONLY!r}, which leaves SigLIP alone. Or: {INSTEAD}")
+            f"{weights} also adapts the vision tower ({len(tower)} tensors, for example '{tower[0]}'), whose "
+            "features all "
+            f"adapters share here. Train it with target_modules={DECODER_ONLY!r}, which leaves SigLIP alone. Or: "
+            f"{INSTEAD}"
+        )
     if modules:
-        raise ModelLoadError(f"{weights} holds '{modules[0]}', which is no LoRA factor of a projection of PaliGemma's "
-                             f"decoder. {INSTEAD}")
+        raise ModelLoadError(
+            f"{weights} holds '{modules[0]}', which is no LoRA factor of a projection of PaliGemma's decoder. {INSTEAD}"
+        )

@@ -21,5 +21,7 @@ def answer_tokens(tokenizer) -> Tuple[int, int]:
     for pair in (PRIVATE, PLAIN, tuple(f"\u2581{w}" for w in PLAIN)):
         if all(w in known for w in pair):
             return known[pair[0]], known[pair[1]]
-    raise ModelLoadError("the tokenizer has no tokens for the answers of an autoregressive detector: neither '<yes>' "
-                         "and '<no>' nor the words yes and no; clue train --base DIR gives spare tokens these names")
+    raise ModelLoadError(
+        "the tokenizer has no tokens for the answers of an autoregressive detector: neither '<yes>' "
+        "and '<no>' nor the words yes and no; clue train --base DIR gives spare tokens these names"
+    )

@@ -1,8 +1,8 @@
 """Words that a generated text must not hold, as the token sequences that spell them.
 
-A vocabulary of pieces has a word as several tokens and in several spellings: at the start of a text `yellow`, within one
-`▁yellow`, in capitals. A word that is one token is never taken. One of several ("▁corks" + "crew") is avoided where it was
-about to be said: its pieces stay free for other words.
+A vocabulary of pieces has a word as several tokens and in several spellings: at the start of a text `yellow`, within
+one `▁yellow`, in capitals. A word that is one token is never taken. One of several ("▁corks" + "crew") is avoided where
+it was about to be said: its pieces stay free for other words.
 """
 
 from __future__ import annotations
@@ -25,4 +25,6 @@ class BannedWords(NamedTuple):
 
     def found(self, tokens: Sequence[int]) -> Optional[int]:
         """Where the first of the runs begins in a text's tokens; None if it holds none."""
-        return next((at for at in range(len(tokens)) for run in self.runs if tuple(tokens[at:at + len(run)]) == run), None)
+        return next(
+            (at for at in range(len(tokens)) for run in self.runs if tuple(tokens[at : at + len(run)]) == run), None
+        )

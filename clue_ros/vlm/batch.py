@@ -1,7 +1,8 @@
 """Several prefixes of mixed length decoded together, one forward pass a token for all of them.
 
-For offline work: one row a pass leaves a processor waiting for weights, a batch reads them once for everybody (eight boxes took
-0.53 of the time of one after another, docs/results.md). The sequences stand in one cache, each from slot 0; rows behind the end of a shorter one are masked and overwritten as it grows.
+For offline work: one row a pass leaves a processor waiting for weights, a batch reads them once for everybody (eight
+boxes took 0.53 of the time of one after another, docs/results.md). The sequences stand in one cache, each from slot 0;
+rows behind the end of a shorter one are masked and overwritten as it grows.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ class Request(NamedTuple):
 
 
 @torch.inference_mode()
-def generate_batch(backbone: PaliGemmaBackbone, requests: Sequence[Request], adapter: Optional[str] = None,
-                   should_stop: StopTest = None) -> List[Suffix]:
+def generate_batch(
+    backbone: PaliGemmaBackbone,
+    requests: Sequence[Request],
+    adapter: Optional[str] = None,
+    should_stop: StopTest = None,
+) -> List[Suffix]:
     """Decode every request greedily through one adapter (None: the dialogue's); returns their sequences, finished.
 
     `should_stop` is asked before every token; raises Cancelled.
@@ -63,8 +68,14 @@ def generate_batch(backbone: PaliGemmaBackbone, requests: Sequence[Request], ada
         logits = plan.logits(hidden[:, -1])
 
 
-def _prefill(backbone: PaliGemmaBackbone, plan: DecoderPlan, features: torch.Tensor, text: torch.Tensor,
-             lengths: torch.Tensor, cache: KeyValueCache) -> torch.Tensor:
+def _prefill(
+    backbone: PaliGemmaBackbone,
+    plan: DecoderPlan,
+    features: torch.Tensor,
+    text: torch.Tensor,
+    lengths: torch.Tensor,
+    cache: KeyValueCache,
+) -> torch.Tensor:
     """Final hidden states float[B,T,W] of the text rows; rows behind a prefix's end are meaningless."""
     count, longest = features.shape[1], text.shape[1]
     if backbone.settings.prefix_attention == "image_blind":

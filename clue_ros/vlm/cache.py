@@ -11,14 +11,16 @@ import torch
 class KeyValueCache:
     """Buffers for `capacity` tokens of `batch` sequences. Slot s holds the token at position s + 1.
 
-    keys, values: one float[B,Hkv,capacity,D] a layer, in the dtype of the weights. `writer` marks who wrote the newest tokens: a prefill whose tokens
-    have been overwritten by a later one must not go on generating.
+    keys, values: one float[B,Hkv,capacity,D] a layer, in the dtype of the weights. `writer` marks who wrote the newest
+    tokens: a prefill whose tokens have been overwritten by a later one must not go on generating.
     """
 
-    def __init__(self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: torch.dtype, device,
-                 batch: int = 1):
+    def __init__(
+        self, layers: int, kv_heads: int, head_dim: int, capacity: int, dtype: torch.dtype, device, batch: int = 1
+    ):
         shape = (batch, kv_heads, capacity, head_dim)
-        # Sequences of mixed length and steps of fixed size look past the end, with weight 0; what lies there must not be NaN.
+        # Sequences of mixed length and steps of fixed size look past the end, with weight 0; what lies there must not
+        # be NaN.
         self.keys: List[torch.Tensor] = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.values: List[torch.Tensor] = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.capacity, self.batch = capacity, batch
@@ -36,7 +38,9 @@ class KeyValueCache:
     def grown(self, capacity: int, kept: int) -> "KeyValueCache":
         """A larger cache with the first `kept` tokens of this one."""
         first = self.keys[0]
-        other = KeyValueCache(len(self.keys), first.shape[1], first.shape[3], capacity, first.dtype, first.device, self.batch)
+        other = KeyValueCache(
+            len(self.keys), first.shape[1], first.shape[3], capacity, first.dtype, first.device, self.batch
+        )
         other.take(self, kept)
         return other
 
@@ -64,7 +68,7 @@ class Placement:
         else:
             rows = torch.arange(new.shape[0], device=new.device)[:, None]
             buffer[rows, :, self.slots] = new.transpose(1, 2).to(buffer.dtype)
-        return buffer[:, :, :self.length].to(new.dtype)
+        return buffer[:, :, : self.length].to(new.dtype)
 
 
 class Rotation:
@@ -91,6 +95,6 @@ class Rotation:
             positions = torch.arange(1, max(last, 512) + 513, device=self._device)[None]
             cos, sin = self._rotary(torch.empty(1, device=self._device, dtype=torch.float32), positions)
             sin = sin[0].clone()
-            sin[:, :sin.shape[1] // 2] *= -1
+            sin[:, : sin.shape[1] // 2] *= -1
             self._table = cos[0].to(self._dtype), sin.to(self._dtype)
         return self._table

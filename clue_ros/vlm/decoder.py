@@ -32,14 +32,23 @@ class Pass:
     queries: Dict[int, torch.Tensor] = field(default_factory=dict)
 
 
-def run_layers(language, hidden: torch.Tensor, positions: torch.Tensor, *, past: Optional[Sequence[KeyValue]] = None,
-               mask: Optional[torch.Tensor] = None, stop: Optional[int] = None, record: Sequence[int] = (),
-               keys_only_last: bool = False) -> Pass:
+def run_layers(
+    language,
+    hidden: torch.Tensor,
+    positions: torch.Tensor,
+    *,
+    past: Optional[Sequence[KeyValue]] = None,
+    mask: Optional[torch.Tensor] = None,
+    stop: Optional[int] = None,
+    record: Sequence[int] = (),
+    keys_only_last: bool = False,
+) -> Pass:
     """Run layers 0 … stop-1 (all if None) of a Gemma2Model over a chunk of embedded tokens.
 
     hidden: float[B,T,W]; positions: int[B,T], counted from 1; past: cache of the tokens before, one entry a layer;
     mask: bool[B or 1, 1, T, S+T], True where a row may look, None for everywhere.
-    keys_only_last: the last layer only makes its keys and values (an image chunk needs no more); hidden is then its input.
+    keys_only_last: the last layer only makes its keys and values (an image chunk needs no more); hidden is then its
+    input.
     """
     count = len(language.layers) if stop is None else stop
     rotation = language.rotary_emb(hidden, positions)
@@ -53,7 +62,10 @@ def run_layers(language, hidden: torch.Tensor, positions: torch.Tensor, *, past:
             cache.append(_keys_values(attention, normed, rotation))
             return Pass(hidden, cache, queries)
         q = _heads(attention.q_proj(normed), attention.head_dim)
-        k, v = _heads(attention.k_proj(normed), attention.head_dim), _heads(attention.v_proj(normed), attention.head_dim)
+        k, v = (
+            _heads(attention.k_proj(normed), attention.head_dim),
+            _heads(attention.v_proj(normed), attention.head_dim),
+        )
         q, k = apply_rotary_pos_emb(q, k, *rotation)
         if past is not None:
             k, v = torch.cat([past[index][0], k], 2), torch.cat([past[index][1], v], 2)
@@ -70,8 +82,9 @@ def run_layers(language, hidden: torch.Tensor, positions: torch.Tensor, *, past:
 def image_keys(language, layer: int, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Rotated keys float[B,Hkv,N,D] of layer `layer` for tokens whose input to that layer is `hidden`."""
     module = language.layers[layer]
-    return _keys_values(module.self_attn, _norm(module.input_layernorm, hidden),
-                        language.rotary_emb(hidden, positions))[0]
+    return _keys_values(
+        module.self_attn, _norm(module.input_layernorm, hidden), language.rotary_emb(hidden, positions)
+    )[0]
 
 
 def text_queries(language, layer: int, hidden: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -83,7 +96,9 @@ def text_queries(language, layer: int, hidden: torch.Tensor, positions: torch.Te
 
 
 def attention_scores(attention, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """float32[B,H,T,S]: scaled, soft-capped logits in fp32; in bf16 the map's min-max step would amplify the rounding."""
+    """float32[B,H,T,S]: scaled, soft-capped logits in fp32; in bf16 the map's min-max step would amplify the
+    rounding.
+    """
     k = k.repeat_interleave(attention.num_key_value_groups, 1)
     scores = torch.matmul(q.float(), k.float().transpose(2, 3)) * attention.scaling
     cap = attention.attn_logit_softcapping
@@ -92,8 +107,13 @@ def attention_scores(attention, q: torch.Tensor, k: torch.Tensor) -> torch.Tenso
 
 def causal_mask(past: int, length: int, device=None) -> torch.Tensor:
     """bool[1,1,length,past+length]: every row sees the past and itself and what stands before it."""
-    return torch.cat([torch.ones(length, past, dtype=torch.bool, device=device),
-                      torch.ones(length, length, dtype=torch.bool, device=device).tril()], 1)[None, None]
+    return torch.cat(
+        [
+            torch.ones(length, past, dtype=torch.bool, device=device),
+            torch.ones(length, length, dtype=torch.bool, device=device).tril(),
+        ],
+        1,
+    )[None, None]
 
 
 def logits_of(model, hidden: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,7 @@ class DecoderPlan:
         self._eps = config.rms_norm_eps
         scale = _norm_scale(language, precision)
         self._as_hypotenuse = scale is not None
-        self._least = torch.tensor((config.hidden_size * config.rms_norm_eps) ** .5)
+        self._least = torch.tensor((config.hidden_size * config.rms_norm_eps) ** 0.5)
         self._final_norm = (1.0 + language.norm.weight.float()) * (scale or 1.0)
         device = language.embed_tokens.weight.device
         self._rotation = Rotation(language.rotary_emb, precision.compute, device)
@@ -79,15 +79,31 @@ class DecoderPlan:
         for module in language.layers:
             attention, mlp = module.self_attn, module.mlp
             fuse = lambda parts: Dense(_fused(parts), None, precision, scratch)  # noqa: E731
-            norms = [(1.0 + getattr(module, n).weight.float()) * scale for n in (
-                "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")]
-            layers.append(_Layer(fuse([attention.q_proj, attention.k_proj, attention.v_proj]), fuse([attention.o_proj]),
-                                 fuse([mlp.gate_proj, mlp.up_proj]), fuse([mlp.down_proj]), norms))
+            norms = [
+                (1.0 + getattr(module, n).weight.float()) * scale
+                for n in (
+                    "input_layernorm",
+                    "post_attention_layernorm",
+                    "pre_feedforward_layernorm",
+                    "post_feedforward_layernorm",
+                )
+            ]
+            layers.append(
+                _Layer(
+                    fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
+                    fuse([attention.o_proj]),
+                    fuse([mlp.gate_proj, mlp.up_proj]),
+                    fuse([mlp.down_proj]),
+                    norms,
+                )
+            )
         return cls(layers, language, Dense(head_weight, None, precision, scratch), precision)
 
-    def adapted(self, adapters: Mapping[int, LayerAdapters], language, merge: bool, in_place: bool = False) -> "DecoderPlan":
-        """This plan under an adapter: its factors by layer index and projection name. merge: into copies of the weights, or
-        (in_place) into the weights themselves, which changes this plan too."""
+    def adapted(
+        self, adapters: Mapping[int, LayerAdapters], language, merge: bool, in_place: bool = False
+    ) -> "DecoderPlan":
+        """This plan under an adapter: its factors by layer index and projection name. merge: into copies of the
+        weights, or (in_place) into the weights themselves, which changes this plan too."""
         put = lambda dense, factors: dense.with_low_rank(factors, merge, in_place)  # noqa: E731
         layers = []
         for index, layer in enumerate(self._layers):
@@ -98,8 +114,15 @@ class DecoderPlan:
             qkv = stacked([q, k, v], [self._heads * self._head_dim, width, width])
             hidden = module.mlp.down_proj.in_features
             gate_up = stacked([own.get("gate_proj"), own.get("up_proj")], [hidden, hidden])
-            layers.append(_Layer(put(layer.qkv, qkv), put(layer.out, own.get("o_proj")), put(layer.gate_up, gate_up),
-                                 put(layer.down, own.get("down_proj")), layer.norms))
+            layers.append(
+                _Layer(
+                    put(layer.qkv, qkv),
+                    put(layer.out, own.get("o_proj")),
+                    put(layer.gate_up, gate_up),
+                    put(layer.down, own.get("down_proj")),
+                    layer.norms,
+                )
+            )
         return DecoderPlan(layers, language, self.head, self.precision)
 
     @property
@@ -111,8 +134,9 @@ class DecoderPlan:
         return [d for layer in self._layers for d in (layer.qkv, layer.out, layer.gate_up, layer.down)]
 
     def new_cache(self, capacity: int, batch: int = 1, layers: Optional[int] = None) -> KeyValueCache:
-        return KeyValueCache(layers or self.depth, self._kv_heads, self._head_dim, capacity, self.precision.storage, self.device,
-                             batch)
+        return KeyValueCache(
+            layers or self.depth, self._kv_heads, self._head_dim, capacity, self.precision.storage, self.device, batch
+        )
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """float[B,T,W] of int64[B,T]."""
@@ -124,15 +148,24 @@ class DecoderPlan:
     def place_scattered(self, positions: torch.Tensor, length: int) -> Placement:
         return self._rotation.scattered(positions, length)
 
-    def run(self, hidden: torch.Tensor, place: Placement, cache: Optional[KeyValueCache], *,
-            mask: Optional[torch.Tensor] = None, stop: Optional[int] = None, tap: Optional[Tap] = None,
-            keys_only_last: bool = False, closing_only: bool = False) -> Run:
+    def run(
+        self,
+        hidden: torch.Tensor,
+        place: Placement,
+        cache: Optional[KeyValueCache],
+        *,
+        mask: Optional[torch.Tensor] = None,
+        stop: Optional[int] = None,
+        tap: Optional[Tap] = None,
+        keys_only_last: bool = False,
+        closing_only: bool = False,
+    ) -> Run:
         """Run layers 0 … stop-1 (all if None) over a chunk float[B,T,W] of embedded tokens.
 
         cache: None if nothing stands before the chunk and nothing will come after it. mask: bool[B or 1,1,T,S], True
         where a row may look, None for everywhere in the part of the cache in use. tap: its layer may be `stop`, whose
-        values, output and MLP then never run. keys_only_last: the last layer only writes its keys and values; closing_only: it
-        is finished for the last row alone, float[B,1,W], which is all that the next token needs.
+        values, output and MLP then never run. keys_only_last: the last layer only writes its keys and values;
+        closing_only: it is finished for the last row alone, float[B,1,W], which is all that the next token needs.
         """
         count = self.depth if stop is None else stop
         attention = None
@@ -151,7 +184,9 @@ class DecoderPlan:
             mixed = self._attend(q, k, v, mask)
             hidden = hidden + self._norm(layer.out(mixed), layer.norms[1])
             gate, up = layer.gate_up(self._norm(hidden, layer.norms[2])).chunk(2, -1)
-            inner = layer.down(torch.ops.aten.gelu_(gate, approximate="tanh").mul_(up))  # in place: these are the largest
+            inner = layer.down(
+                torch.ops.aten.gelu_(gate, approximate="tanh").mul_(up)
+            )  # in place: these are the largest
             hidden = hidden + self._norm(inner, layer.norms[3])
         if tap is not None and tap.layer == count:
             # Of the first layer that does not run only q and k count; its v comes along in the fused product.
@@ -171,20 +206,25 @@ class DecoderPlan:
     def _project(self, layer: _Layer, hidden: torch.Tensor, place: Placement):
         """Rotated q float[B,H,T,D] and k, and v float[B,Hkv,T,D]."""
         fused = layer.qkv(self._norm(hidden, layer.norms[0])).unflatten(-1, (-1, self._head_dim))
-        turned = place.rotate(fused[:, :, :self._heads + self._kv_heads])
+        turned = place.rotate(fused[:, :, : self._heads + self._kv_heads])
         q, k = turned.split([self._heads, self._kv_heads], 2)
-        return q.transpose(1, 2), k.transpose(1, 2), fused[:, :, self._heads + self._kv_heads:].transpose(1, 2)
+        return q.transpose(1, 2), k.transpose(1, 2), fused[:, :, self._heads + self._kv_heads :].transpose(1, 2)
 
     def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: Optional[torch.Tensor]) -> torch.Tensor:
         """float[B,T,H·D]."""
         if not self._softcap:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=self._scaling,
-                                                   enable_gqa=self._heads != self._kv_heads)
+            mixed = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, scale=self._scaling, enable_gqa=self._heads != self._kv_heads
+            )
             return mixed.transpose(1, 2).flatten(2)
         batch, _, rows, width = q.shape
         scores = self._scores(q, k, q.dtype)
         if mask is not None:
-            scores = scores.unflatten(2, (-1, rows)).masked_fill_(~mask[:, :, None], torch.finfo(scores.dtype).min).flatten(2, 3)
+            scores = (
+                scores.unflatten(2, (-1, rows))
+                .masked_fill_(~mask[:, :, None], torch.finfo(scores.dtype).min)
+                .flatten(2, 3)
+            )
         mixed = torch.matmul(scores.softmax(-1).to(v.dtype), v)
         return mixed.unflatten(2, (-1, rows)).permute(0, 3, 1, 2, 4).flatten(2)
 
@@ -198,11 +238,11 @@ class DecoderPlan:
         return scores.mul_(self._scaling / self._softcap).tanh_().mul_(self._softcap)
 
     def _read(self, tap: Tap, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-        """float32[B,N]: Eqs. 1 and 2 of the paper from the chunk's rotated queries and keys that begin with the image's.
-        In float32 throughout: the map's min-max step would amplify a narrower type's rounding."""
+        """float32[B,N]: Eqs. 1 and 2 of the paper from the chunk's rotated queries and keys that begin with the
+        image's. In float32 throughout: the map's min-max step would amplify a narrower type's rounding."""
         skipped = tap.image if tap.in_chunk else 0
         rows = tap.rows[:, skipped:]
-        scores = self._scores(q[:, :, skipped:], k[:, :, :tap.image], torch.float32)
+        scores = self._scores(q[:, :, skipped:], k[:, :, : tap.image], torch.float32)
         return attention_vector(scores.unflatten(2, (-1, rows.shape[1])).flatten(1, 2), rows)
 
     def _norm(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -211,8 +251,9 @@ class DecoderPlan:
         return F.rms_norm(x.float(), weight.shape, weight, self._eps).to(x.dtype)
 
 
-def plans_of(model, precision: Precision, scratch: Scratch, adapters: Mapping[str, Mapping], merge: str,
-             ) -> Dict[str, DecoderPlan]:
+def plans_of(
+    model, precision: Precision, scratch: Scratch, adapters: Mapping[str, Mapping], merge: str
+) -> Dict[str, DecoderPlan]:
     """The decoder of a PaliGemmaForConditionalGeneration without adapter ("") and under each, by name. merge: 'auto',
     'yes' or 'no', of adapters into the weights."""
     language = model.model.language_model
@@ -227,10 +268,10 @@ def plans_of(model, precision: Precision, scratch: Scratch, adapters: Mapping[st
 
 
 def _norm_scale(language, precision: Precision) -> Optional[float]:
-    """√W where a norm is taken as x / √(|x|² + W·eps) times √W·(1 + w), which this factor is part of: torch has no fused kernel
-    for float32 on a CPU, and this takes half of its time. None elsewhere."""
+    """√W where a norm is taken as x / √(|x|² + W·eps) times √W·(1 + w), which this factor is part of: torch has no
+    fused kernel for float32 on a CPU, and this takes half of its time. None elsewhere."""
     on_cpu = language.embed_tokens.weight.device.type == "cpu"
-    return language.config.hidden_size ** .5 if on_cpu and precision.compute == torch.float32 else None
+    return language.config.hidden_size**0.5 if on_cpu and precision.compute == torch.float32 else None
 
 
 def _fused(parts) -> torch.Tensor:
@@ -242,6 +283,6 @@ def _fused(parts) -> torch.Tensor:
     at = 0
     for module in plain:
         rows = module.weight.shape[0]
-        module.weight.data = weight[at:at + rows]
+        module.weight.data = weight[at : at + rows]
         at += rows
     return weight

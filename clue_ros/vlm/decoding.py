@@ -1,7 +1,8 @@
 """Constrained decoding: the first token chooses the branch, the rest must complete it.
 
-Branches: a box (exactly four <loc> tokens, ymin xmin ymax xmax, of some area), a question (text, of one word at least, until the model ends it), or nothing
-(<eos> at once: no object fits). Probabilities come from the unmasked logits, so that they say what the model believes and not what was allowed.
+Branches: a box (exactly four <loc> tokens, ymin xmin ymax xmax, of some area), a question (text, of one word at least,
+until the model ends it), or nothing (<eos> at once: no object fits). Probabilities come from the unmasked logits, so
+that they say what the model believes and not what was allowed.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ class Branch(str, Enum):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token ids that the constraints need. `wordless`: pieces without a letter or digit, after which alone a question may
-    not end; `banned`: never generated as text (padding, image, segmentation tokens); question_limit: most tokens of one."""
+    """Token ids that the constraints need. `wordless`: pieces without a letter or digit, after which alone a question
+    may not end; `banned`: never generated as text (padding, image, segmentation tokens); question_limit: most tokens of
+    one.
+    """
 
     first_location: int
     eos: int
@@ -39,7 +42,7 @@ class Vocabulary:
 def branch_probability(vocabulary: Vocabulary, logits: torch.Tensor) -> Dict[Branch, float]:
     """Probability of each branch by the first token's unmasked logits float32[V]."""
     probability = logits.softmax(-1)
-    box = float(probability[vocabulary.first_location:vocabulary.first_location + BINS].sum())
+    box = float(probability[vocabulary.first_location : vocabulary.first_location + BINS].sum())
     nothing = float(probability[vocabulary.eos])
     return {Branch.BOX: box, Branch.NOTHING: nothing, Branch.QUESTION: max(0.0, 1.0 - box - nothing)}
 
@@ -52,8 +55,13 @@ class ConstrainedSequence:
     `complete`: the branch came to its own end; False while it runs, and for a question that the limit cut off.
     """
 
-    def __init__(self, vocabulary: Vocabulary, allowed: FrozenSet[Branch], limit: Optional[int] = None,
-                 not_after: Mapping[Tuple[int, ...], Collection[int]] = MappingProxyType({})):
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        allowed: FrozenSet[Branch],
+        limit: Optional[int] = None,
+        not_after: Mapping[Tuple[int, ...], Collection[int]] = MappingProxyType({}),
+    ):
         if not allowed:
             raise ValueError("at least one branch must be allowed")
         self._vocabulary, self._allowed = vocabulary, allowed
@@ -68,7 +76,9 @@ class ConstrainedSequence:
 
     @property
     def wanted(self) -> Optional[Tuple[int, int]]:
-        """(first, count) of the only tokens that may come next, so that no other logits need be computed; None for all."""
+        """(first, count) of the only tokens that may come next, so that no other logits need be computed; None for
+        all.
+        """
         return (self._vocabulary.first_location, BINS) if self.branch is Branch.BOX else None
 
     def feed(self, logits: torch.Tensor) -> int:
@@ -78,7 +88,7 @@ class ConstrainedSequence:
             raise ValueError("the sequence is already finished")
         v = self._vocabulary
         partial = self.wanted is not None and logits.shape[-1] == BINS
-        locations = logits if partial else logits[v.first_location:v.first_location + BINS]
+        locations = logits if partial else logits[v.first_location : v.first_location + BINS]
         if self.branch is None:
             self._choose(logits)
             if self.branch is Branch.NOTHING:
@@ -108,7 +118,9 @@ class ConstrainedSequence:
 
     @property
     def confidence(self) -> float:
-        """Of a finished box, in [0, 1]: P(a box rather than nothing) × geometric mean of the coordinates' certainties."""
+        """Of a finished box, in [0, 1]: P(a box rather than nothing) × geometric mean of the coordinates'
+        certainties.
+        """
         if self.branch is not Branch.BOX or not self._certainty:
             return 0.0
         there, not_there = self.branch_probability[Branch.BOX], self.branch_probability[Branch.NOTHING]
@@ -129,7 +141,7 @@ class ConstrainedSequence:
     def _not_text(self, logits: torch.Tensor) -> torch.Tensor:
         if self._text_mask is None:
             mask = torch.zeros_like(logits, dtype=torch.bool)
-            mask[self._vocabulary.first_location:self._vocabulary.first_location + BINS] = True
+            mask[self._vocabulary.first_location : self._vocabulary.first_location + BINS] = True
             mask[sorted(self._vocabulary.banned)] = True
             self._text_mask = mask
         self._text_mask[self._vocabulary.eos] = self._vocabulary.wordless.issuperset(self.tokens)
@@ -137,8 +149,10 @@ class ConstrainedSequence:
 
 
 class FreeSequence:
-    """Unconstrained greedy text until <eos> or `limit` tokens. certainty: probability of each token; of a location, the mass
-    around its bin among the locations; ending: P(<eos>) of the step after the last token, 0 if the limit cut it off."""
+    """Unconstrained greedy text until <eos> or `limit` tokens. certainty: probability of each token; of a location, the
+    mass around its bin among the locations; ending: P(<eos>) of the step after the last token, 0 if the limit cut it
+    off.
+    """
 
     def __init__(self, vocabulary: Vocabulary, limit: int):
         self._vocabulary, self._limit = vocabulary, limit
@@ -158,7 +172,7 @@ class FreeSequence:
         self.tokens.append(token)
         index = token - v.first_location
         if 0 <= index < BINS:
-            self.certainty.append(mass_around(logits[v.first_location:v.first_location + BINS], index))
+            self.certainty.append(mass_around(logits[v.first_location : v.first_location + BINS], index))
         else:
             self.certainty.append(float(logits.softmax(-1)[token]))
         self.finished = len(self.tokens) >= self._limit
@@ -166,8 +180,8 @@ class FreeSequence:
 
 
 class SegmentSequence:
-    """The suffix of PaliGemma's `segment` task for a known box: its four <loc> tokens as given, then `count` <seg> tokens,
-    greedily. locations: the token ids of the box; first: id of <seg000>; entries: how many there are."""
+    """The suffix of PaliGemma's `segment` task for a known box: its four <loc> tokens as given, then `count` <seg>
+    tokens, greedily. locations: the token ids of the box; first: id of <seg000>; entries: how many there are."""
 
     def __init__(self, locations: Tuple[int, ...], first: int, entries: int, count: int):
         self._locations, self._first, self._entries, self._count = tuple(locations), first, entries, count
@@ -182,7 +196,7 @@ class SegmentSequence:
     @property
     def codes(self) -> Tuple[int, ...]:
         """The codes so far, from 0."""
-        return tuple(t - self._first for t in self.tokens[len(self._locations):])
+        return tuple(t - self._first for t in self.tokens[len(self._locations) :])
 
     def feed(self, logits: torch.Tensor) -> int:
         """logits: float32[V] of the next token, or of the `wanted` ones alone."""
@@ -190,7 +204,9 @@ class SegmentSequence:
             token = self._locations[len(self.tokens)]
         else:
             partial = logits.shape[-1] == self._entries
-            token = self._first + int((logits if partial else logits[self._first:self._first + self._entries]).argmax())
+            token = self._first + int(
+                (logits if partial else logits[self._first : self._first + self._entries]).argmax()
+            )
         self.tokens.append(token)
         self.finished = len(self.tokens) == len(self._locations) + self._count
         return token
@@ -199,4 +215,4 @@ class SegmentSequence:
 def mass_around(locations: torch.Tensor, index: int) -> float:
     """Probability within NEIGHBOURHOOD bins of one of float32[1024] location logits."""
     low = max(0, index - NEIGHBOURHOOD)
-    return float(locations.softmax(-1)[low:index + NEIGHBOURHOOD + 1].sum())
+    return float(locations.softmax(-1)[low : index + NEIGHBOURHOOD + 1].sum())

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 
 FEW_ROWS = 8  # up to here a product is bound by reading the weights, so they are read in their narrow type
-_BLOCK = 4_096  # outputs at a time: the library reorders what it multiplies, and a copy of a vocabulary's head is a gigabyte
+_BLOCK = (
+    4_096  # outputs at a time: the library reorders what it multiplies, and a copy of a vocabulary's head is a gigabyte
+)
 _WIDENED = 12_000_000  # numbers of a weight that are widened at a time
 LowRank = Tuple[torch.Tensor, torch.Tensor]  # A float[r,in], B float[out,r] with the scale in it
 
@@ -23,7 +25,8 @@ class Precision:
     """storage: dtype of the weights; compute: dtype of activations and, for many rows, of the products.
 
     They differ on processors without bfloat16 units: those emulate a bfloat16 product at a quarter of float32's rate
-    (docs/results.md), so a weight is widened into a scratch buffer just before it is used and memory stays that of bfloat16.
+    (docs/results.md), so a weight is widened into a scratch buffer just before it is used and memory stays that of
+    bfloat16.
     """
 
     storage: torch.dtype
@@ -49,7 +52,7 @@ class Scratch:
         buffer = self._buffers.get(dtype)
         if buffer is None or buffer.numel() < weight.numel():
             self._buffers[dtype] = buffer = torch.empty(weight.numel(), dtype=dtype, device=weight.device)
-        view = buffer[:weight.numel()].view(weight.shape)
+        view = buffer[: weight.numel()].view(weight.shape)
         view.copy_(weight)
         return view
 
@@ -57,8 +60,14 @@ class Scratch:
 class Dense:
     """A callable linear map; `weight`: float[out,in] in the storage dtype, or quantised (vlm/quantization.py)."""
 
-    def __init__(self, weight: torch.Tensor, bias: Optional[torch.Tensor], precision: Precision, scratch: Scratch,
-                 low_rank: Optional[LowRank] = None):
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: Optional[torch.Tensor],
+        precision: Precision,
+        scratch: Scratch,
+        low_rank: Optional[LowRank] = None,
+    ):
         self.weight, self.low_rank = weight, low_rank
         self.bias = None if bias is None else bias.to(precision.compute)
         self._precision, self._scratch = precision, scratch
@@ -73,11 +82,11 @@ class Dense:
 
     def rows(self, x: torch.Tensor, first: int, count: int) -> torch.Tensor:
         """Only the outputs first … first+count-1: a box needs 1,024 of a vocabulary's 257,216 logits."""
-        return self._product(x, self.weight[first:first + count])
+        return self._product(x, self.weight[first : first + count])
 
     def with_low_rank(self, low_rank: Optional[LowRank], merge: bool, in_place: bool = False) -> "Dense":
-        """This map with an adapter on it: beside it (the weight is shared), or merged into a copy of the weight, or into the
-        weight itself."""
+        """This map with an adapter on it: beside it (the weight is shared), or merged into a copy of the weight, or
+        into the weight itself."""
         if low_rank is None:
             return self
         if not merge:
@@ -104,8 +113,8 @@ class Dense:
         y = x.new_empty(rows.shape[0], weight.shape[0])
         step = max(1, _WIDENED // weight.shape[1])
         for first in range(0, weight.shape[0], step):
-            part = self._scratch.widened(weight[first:first + step], x.dtype)
-            torch.mm(rows, part.t(), out=y[:, first:first + step])
+            part = self._scratch.widened(weight[first : first + step], x.dtype)
+            torch.mm(rows, part.t(), out=y[:, first : first + step])
         if self.bias is not None:
             y += self.bias
         return y.view(*x.shape[:-1], -1)
@@ -129,7 +138,7 @@ def stacked(parts: Sequence[Optional[LowRank]], widths: Sequence[int]) -> Option
     for part, width in zip(parts, widths):
         if part is not None:
             rank = part[0].shape[0]
-            up[row:row + width, column:column + rank] = part[1]
+            up[row : row + width, column : column + rank] = part[1]
             column += rank
         row += width
     return down, up

@@ -30,8 +30,14 @@ class Likelihood(NamedTuple):
 
 
 @torch.inference_mode()
-def suffix_likelihoods(backbone: PaliGemmaBackbone, image: EncodedImage, prefix: str, suffixes: Sequence[str],
-                       adapter: Optional[str] = None, batch: int = BATCH) -> List[Likelihood]:
+def suffix_likelihoods(
+    backbone: PaliGemmaBackbone,
+    image: EncodedImage,
+    prefix: str,
+    suffixes: Sequence[str],
+    adapter: Optional[str] = None,
+    batch: int = BATCH,
+) -> List[Likelihood]:
     """One likelihood a suffix, in order.
 
     prefix: as `prompt.build_prefix` makes it; suffixes: texts, tokenised on their own as training does; adapter: None
@@ -49,14 +55,16 @@ def suffix_likelihoods(backbone: PaliGemmaBackbone, image: EncodedImage, prefix:
         found: List[Optional[Likelihood]] = [None] * len(ids)
         order = sorted(range(len(ids)), key=lambda n: len(ids[n]))  # texts of like length waste little padding
         for at in range(0, len(order), batch):
-            chosen = order[at:at + batch]
+            chosen = order[at : at + batch]
             longest = max(len(ids[n]) for n in chosen)
-            padded = torch.tensor([ids[n] + [tokenizer.eos_token_id] * (longest - len(ids[n])) for n in chosen],
-                                  device=backbone.device)
+            padded = torch.tensor(
+                [ids[n] + [tokenizer.eos_token_id] * (longest - len(ids[n])) for n in chosen], device=backbone.device
+            )
             sums = first[padded[:, 0]]
             if longest > 1:
-                sums = sums + _rest(plan, start, padded, torch.tensor([len(ids[n]) for n in chosen],
-                                                                     device=backbone.device))
+                sums = sums + _rest(
+                    plan, start, padded, torch.tensor([len(ids[n]) for n in chosen], device=backbone.device)
+                )
             for n, value in zip(chosen, sums.tolist()):
                 found[n] = Likelihood(value, len(ids[n]))
     return [f for f in found if f is not None]
@@ -68,11 +76,15 @@ def _rest(plan, start, padded: torch.Tensor, lengths: torch.Tensor) -> torch.Ten
     count = inputs.shape[1]
     cache = plan.new_cache(start.position + count, batch)
     cache.take(start.cache, start.position)
-    hidden = plan.run(plan.embed(inputs), plan.place(start.position + 1, count), cache,
-                      mask=causal_mask(start.position, count, padded.device)).hidden
+    hidden = plan.run(
+        plan.embed(inputs),
+        plan.place(start.position + 1, count),
+        cache,
+        mask=causal_mask(start.position, count, padded.device),
+    ).hidden
     total = torch.zeros(batch, device=padded.device)
     for row in range(batch):  # one row at a time: [T, V] of a large vocabulary is tens of megabytes
         steps = int(lengths[row]) - 1
         logits = plan.logits(hidden[row, :steps]).log_softmax(-1)
-        total[row] = logits.gather(1, padded[row, 1:steps + 1, None]).sum()
+        total[row] = logits.gather(1, padded[row, 1 : steps + 1, None]).sum()
     return total

@@ -39,9 +39,14 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
     try:
         with quiet(), memory_guard(f"loading {path}"):
             model, report = PaliGemmaForConditionalGeneration.from_pretrained(
-                path, dtype=precision.storage, local_files_only=True, use_safetensors=True, output_loading_info=True,
+                path,
+                dtype=precision.storage,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, by name
-                attn_implementation={"text_config": "eager", "vision_config": "sdpa"})
+                attn_implementation={"text_config": "eager", "vision_config": "sdpa"},
+            )
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except OutOfMemoryError:
         raise
@@ -50,12 +55,16 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
     missing = [k for k in report["missing_keys"] if "lm_head" not in k]
     mismatched = [str(k) for k in report["mismatched_keys"]]
     if missing or mismatched:
-        raise ModelLoadError(f"{weights}: {len(missing)} tensors missing and {len(mismatched)} of another shape than "
-                             f"config.json says, for example {(missing + mismatched)[0]}")
+        raise ModelLoadError(
+            f"{weights}: {len(missing)} tensors missing and {len(mismatched)} of another shape than "
+            f"config.json says, for example {(missing + mismatched)[0]}"
+        )
     text = model.config.get_text_config()
     settings = ClueSettings.load(path, text.num_hidden_layers)
     if settings.prefix_attention == "full" and text.sliding_window and text.sliding_window < SHORTEST_WINDOW:
-        raise ModelLoadError(f"{path / 'config.json'}: sliding windows below {SHORTEST_WINDOW} tokens are not supported")
+        raise ModelLoadError(
+            f"{path / 'config.json'}: sliding windows below {SHORTEST_WINDOW} tokens are not supported"
+        )
     adapters = load_adapters(model.model.language_model, path, settings.adapter_names)
     with memory_guard(f"moving {path} to {device}"):
         return Loaded(model.eval().requires_grad_(False).to(device), tokenizer, settings, adapters)
@@ -72,8 +81,10 @@ def check_device(device: str) -> None:
         raise
     except Exception as error:  # RuntimeError and AssertionError of each device's own, NotImplementedError
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelLoadError(f"the device {device!r} cannot be used here ({reason}): give cpu, or a device that torch "
-                             "was built for and that the machine has") from error
+        raise ModelLoadError(
+            f"the device {device!r} cannot be used here ({reason}): give cpu, or a device that torch "
+            "was built for and that the machine has"
+        ) from error
 
 
 def check_weights(path: Path) -> str:

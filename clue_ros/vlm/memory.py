@@ -30,8 +30,10 @@ def memory_guard(doing: str) -> Iterator[None]:
     first_line = (str(reason) or type(reason).__name__).splitlines()[0]
     del reason  # it holds the frames whose tensors are to be freed
     release()
-    raise OutOfMemoryError(f"memory ran out while {doing}: {first_line}; free some, or load the model with "
-                           "quantization int8 or int4, in bfloat16, or take a smaller one")
+    raise OutOfMemoryError(
+        f"memory ran out while {doing}: {first_line}; free some, or load the model with "
+        "quantization int8 or int4, in bfloat16, or take a smaller one"
+    )
 
 
 def release() -> None:

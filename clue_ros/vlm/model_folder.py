@@ -21,7 +21,9 @@ def check_folder(path: Path) -> None:
     if not (path / "tokenizer.json").is_file():
         # transformers makes a tokenizer without vocabulary of the other files, which finds nothing and says nothing.
         beside = " (tokenizer.model alone is not read)" if (path / "tokenizer.model").is_file() else ""
-        raise ModelLoadError(f"{path / 'tokenizer.json'} is missing: download it from where the checkpoint came from{beside}")
+        raise ModelLoadError(
+            f"{path / 'tokenizer.json'} is missing: download it from where the checkpoint came from{beside}"
+        )
 
 
 def check_config(file: Path) -> Dict[str, Any]:
@@ -39,8 +41,10 @@ def check_config(file: Path) -> Dict[str, Any]:
         raise ModelLoadError(f"{file} is of a model of type '{kind}'; only PaliGemma 2 checkpoints are supported")
     _refuse_quantized(file, config)
     if text.get("model_type", "gemma") != "gemma2":  # as transformers fills the gap in
-        raise ModelLoadError(f"{file}: the text model is '{text.get('model_type', 'gemma')}'; only Gemma 2 (PaliGemma 2) "
-                             "checkpoints are supported, as google/paligemma2-3b-mix-448")
+        raise ModelLoadError(
+            f"{file}: the text model is '{text.get('model_type', 'gemma')}'; only Gemma 2 (PaliGemma 2) "
+            "checkpoints are supported, as google/paligemma2-3b-mix-448"
+        )
     return config
 
 
@@ -51,6 +55,8 @@ def _refuse_quantized(file: Path, config: Mapping[str, Any]) -> None:
             if said:
                 method = said.get("quant_method") if isinstance(said, dict) else None
                 raise ModelLoadError(
-                    f"{file} has a {name} ({method or 'of an unknown method'}): weights that others quantised are not read. "
+                    f"{file} has a {name} ({method or 'of an unknown method'}): weights that others quantised are "
+                    "not read. "
                     "Take the checkpoint as it was before (google/paligemma2-3b-mix-448, in bfloat16) and set the "
-                    "parameter 'quantization' to int8 or int4, which does it while loading")
+                    "parameter 'quantization' to int8 or int4, which does it while loading"
+                )

@@ -50,19 +50,29 @@ class _Done(NamedTuple):
 
 
 class PaliGemmaBackbone:
-    """One model on one device. Not thread-safe. `model` is a PaliGemmaForConditionalGeneration whose weights are already in
-    `precision.storage`; its decoder's weights become views of fused ones."""
+    """One model on one device. Not thread-safe. `model` is a PaliGemmaForConditionalGeneration whose weights are
+    already in `precision.storage`; its decoder's weights become views of fused ones."""
 
-    def __init__(self, model, tokenizer, settings: ClueSettings, adapters: Optional[Mapping[str, Adapter]] = None, *,
-                 precision: Optional[Precision] = None, quantization: str = "none", merge: str = "auto"):
+    def __init__(
+        self,
+        model,
+        tokenizer,
+        settings: ClueSettings,
+        adapters: Optional[Mapping[str, Adapter]] = None,
+        *,
+        precision: Optional[Precision] = None,
+        quantization: str = "none",
+        merge: str = "auto",
+    ):
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.adapters = frozenset(adapters or ())
         self.device = next(model.parameters()).device
         self.precision = precision or Precision.choose(str(self.device), model.dtype)
         vision = model.config.vision_config
         self.side, self.grid = vision.image_size, vision.image_size // vision.patch_size
-        self.tokens = PromptTokens(tokenizer, settings, model.config.image_token_id, model.lm_head.weight.shape[0],
-                                   self.device)
+        self.tokens = PromptTokens(
+            tokenizer, settings, model.config.image_token_id, model.lm_head.weight.shape[0], self.device
+        )
         self.vocabulary = self.tokens.vocabulary
         self._blind = settings.prefix_attention == "image_blind"
         self._workspace: Optional[KeyValueCache] = None
@@ -73,12 +83,22 @@ class PaliGemmaBackbone:
             self._plans = plans_of(model, self.precision, scratch, adapters or {}, merge)
             if quantization != "none":
                 release_modules(model)
-                quantize([m for plan in self._plans.values() for m in plan.matrices()] + self._vision.matrices(),
-                         quantization, self.device)
+                quantize(
+                    [m for plan in self._plans.values() for m in plan.matrices()] + self._vision.matrices(),
+                    quantization,
+                    self.device,
+                )
 
     @classmethod
-    def from_pretrained(cls, path: Path, device: str = "cpu", dtype: Optional[torch.dtype] = None, *,
-                        quantization: str = "none", merge: str = "auto") -> "PaliGemmaBackbone":
+    def from_pretrained(
+        cls,
+        path: Path,
+        device: str = "cpu",
+        dtype: Optional[torch.dtype] = None,
+        *,
+        quantization: str = "none",
+        merge: str = "auto",
+    ) -> "PaliGemmaBackbone":
         """Load a directory (vlm/settings.py says what it holds).
 
         dtype: of the weights; None for float32 on CPU, bfloat16 on GPU. quantization: 'none', 'int8', 'int4'.
@@ -133,11 +153,12 @@ class PaliGemmaBackbone:
 
     @torch.inference_mode()
     def word_states(self, image: EncodedImage, prefix: str) -> Tuple[torch.Tensor, torch.Tensor]:
-        """(float[1,T,W], float32[grid,grid] in [0, 1]): hidden states of a prefix's tokens before the tap's layer, and the
-        tap's map, through the dialogue's adapter; what a mask head reads. No layer above the tap runs."""
-        done = self._run(image, prefix, self.settings.dialogue_adapter, stop=self.settings.tap_layer, tapped=True,
-                         keep=False)
-        return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1]:], self._map(done)
+        """(float[1,T,W], float32[grid,grid] in [0, 1]): hidden states of a prefix's tokens before the tap's layer, and
+        the tap's map, through the dialogue's adapter; what a mask head reads. No layer above the tap runs."""
+        done = self._run(
+            image, prefix, self.settings.dialogue_adapter, stop=self.settings.tap_layer, tapped=True, keep=False
+        )
+        return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1] :], self._map(done)
 
     @torch.inference_mode()
     def answer_odds(self, image: EncodedImage, prefix: str) -> Tuple[float, torch.Tensor]:
@@ -150,19 +171,26 @@ class PaliGemmaBackbone:
 
     @torch.inference_mode()
     def prefill(self, image: EncodedImage, prefix: str, adapter: Optional[str] = None, tap: bool = False) -> Prefill:
-        """Run a prefix through an adapter (None: the dialogue's), up to the logits of the first suffix token; with `tap`
-        the attention map of the same pass is read on the way."""
+        """Run a prefix through an adapter (None: the dialogue's), up to the logits of the first suffix token; with
+        `tap` the attention map of the same pass is read on the way."""
         name = self.settings.dialogue_adapter if adapter is None else adapter
         done = self._run(image, prefix, name, tapped=tap)
         logits = done.plan.logits(done.run.hidden[:, -1])[0]
-        start = Prefill(logits, done.end, name, done.cache, branch_probability(self.vocabulary, logits),
-                        self._map(done) if tap else None)
+        start = Prefill(
+            logits,
+            done.end,
+            name,
+            done.cache,
+            branch_probability(self.vocabulary, logits),
+            self._map(done) if tap else None,
+        )
         done.cache.writer = start
         return start
 
     @torch.inference_mode()
-    def generate(self, start: Prefill, allowed: FrozenSet[Branch], should_stop: StopTest = None,
-                 without: Tuple[str, ...] = ()) -> ConstrainedSequence:
+    def generate(
+        self, start: Prefill, allowed: FrozenSet[Branch], should_stop: StopTest = None, without: Tuple[str, ...] = ()
+    ) -> ConstrainedSequence:
         """Decode a suffix greedily under the constraints, without the words `without` (a model that says one of several
         tokens again and again keeps its last). `should_stop` is asked before
         every token; raises Cancelled."""
@@ -178,8 +206,14 @@ class PaliGemmaBackbone:
         return sequence
 
     @torch.inference_mode()
-    def complete(self, image: EncodedImage, prefix: str, limit: int = 64, should_stop: StopTest = None,
-                 adapter: Optional[str] = None) -> Completion:
+    def complete(
+        self,
+        image: EncodedImage,
+        prefix: str,
+        limit: int = 64,
+        should_stop: StopTest = None,
+        adapter: Optional[str] = None,
+    ) -> Completion:
         """Free greedy text after a prefix, at most `limit` tokens, without an adapter unless one is named. Raises
         Cancelled."""
         start = self.prefill(image, prefix, adapter or "")
@@ -193,7 +227,9 @@ class PaliGemmaBackbone:
         PaliGemma's own task). Raises ModelLoadError if its tokenizer has no <seg> tokens."""
         first = self.tokenizer.convert_tokens_to_ids("<seg000>")
         if first is None or first == self.tokenizer.unk_token_id:
-            raise ModelLoadError("the tokenizer has no <seg000> … <seg127> tokens: PaliGemma's mask decoder is of no use")
+            raise ModelLoadError(
+                "the tokenizer has no <seg000> … <seg127> tokens: PaliGemma's mask decoder is of no use"
+            )
         locations = tuple(self.vocabulary.first_location + b for b in bins)
         return self._decode(self.prefill(image, prefix, ""), SegmentSequence(locations, first, 128, 16), None).codes
 
@@ -216,10 +252,13 @@ class PaliGemmaBackbone:
         """The decoder under an adapter; without one where the directory has none of that name."""
         return self._plans.get(adapter, self._plans[""])
 
-    def _decode(self, start: Prefill, sequence: Union[ConstrainedSequence, FreeSequence, SegmentSequence],
-                should_stop: StopTest):
+    def _decode(
+        self, start: Prefill, sequence: Union[ConstrainedSequence, FreeSequence, SegmentSequence], should_stop: StopTest
+    ):
         if start.cache.writer is not start:
-            raise ValueError("this prefill's tokens have been overwritten by a later one on the same image: prefill again")
+            raise ValueError(
+                "this prefill's tokens have been overwritten by a later one on the same image: prefill again"
+            )
         plan, cache, logits, position = self.plan_of(start.adapter), start.cache, start.logits, start.position
         graphs = self._step_graphs(start)
         if graphs is not None:
@@ -240,11 +279,13 @@ class PaliGemmaBackbone:
                 logits = plan.logits(hidden, *(sequence.wanted or ()))[0]
 
     def _step_graphs(self, start: Prefill) -> Optional[StepGraphs]:
-        """Captured decode steps (on a GPU only), with the prefill's tokens in their cache; None where they do not fit."""
+        """Captured decode steps (on a GPU only), with the prefill's tokens in their cache; None where they do not
+        fit.
+        """
         if self.device.type != "cuda":
             return None
         if self._graphs is None:
-            self._graphs = StepGraphs(self._full_cache(self.plan, self.grid ** 2))
+            self._graphs = StepGraphs(self._full_cache(self.plan, self.grid**2))
         cache = self._graphs.cache
         if start.position + SUFFIX_ROOM > cache.capacity:
             return None
@@ -252,8 +293,16 @@ class PaliGemmaBackbone:
             cache.take(start.cache, start.position)
         return self._graphs
 
-    def _run(self, image: EncodedImage, prefix: str, adapter: str, *, stop: Optional[int] = None, tapped: bool = False,
-             keep: bool = True) -> "_Done":
+    def _run(
+        self,
+        image: EncodedImage,
+        prefix: str,
+        adapter: str,
+        *,
+        stop: Optional[int] = None,
+        tapped: bool = False,
+        keep: bool = True,
+    ) -> "_Done":
         """Run a prefix over an image; `keep`: the suffix will follow, so keys and values are kept in full attention."""
         plan, (ids, rows) = self.plan_of(adapter), self.tokens.prefix(prefix)
         count, length = image.features.shape[1], ids.shape[1]
@@ -264,8 +313,15 @@ class PaliGemmaBackbone:
             tap = Tap(self.settings.tap_layer, rows, count, False) if tapped else None
             need = max(layers, self.settings.tap_layer + 1) if tapped else layers
             cache = self._image_cache(image, adapter, need, count + length + SUFFIX_ROOM)
-            done = plan.run(text, plan.place(count + 1, length), cache, stop=stop, tap=tap,
-                            mask=causal_mask(count, length, self.device), closing_only=closing)
+            done = plan.run(
+                text,
+                plan.place(count + 1, length),
+                cache,
+                stop=stop,
+                tap=tap,
+                mask=causal_mask(count, length, self.device),
+                closing_only=closing,
+            )
             return _Done(done, plan, cache, count + length)
         everywhere = torch.cat([torch.zeros(1, count, dtype=torch.bool, device=self.device), rows], 1)
         tap = Tap(self.settings.tap_layer, everywhere, count, True) if tapped else None

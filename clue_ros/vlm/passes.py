@@ -1,4 +1,6 @@
-"""What the steps of a backbone hand to each other: an image that has been seen, a prefix that has been read, free text."""
+"""What the steps of a backbone hand to each other: an image that has been seen, a prefix that has been read, free
+text.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from clue_ros.vlm.decoding import Branch
 class EncodedImage:
     """features: float[1,N,W], projected; width, height: of the original image in pixels; caches: the image's keys and
     values by adapter (query-blind checkpoints), with how many layers of them have been computed; tower: float[1,N,D],
-    before the projector, and square: uint8[S,S,3] RGB as the model saw it, for a mask head (masks/head.py); detections: what the
-    base said to `detect`, by phrase, so that a second question about the image costs less (clue_ros/chat)."""
+    before the projector, and square: uint8[S,S,3] RGB as the model saw it, for a mask head (masks/head.py); detections:
+    what the base said to `detect`, by phrase, so that a second question about the image costs less (clue_ros/chat)."""
 
     features: torch.Tensor
     width: int
@@ -42,7 +44,8 @@ class Prefill:
 
 
 class Completion(NamedTuple):
-    """Free text: `text` keeps <loc….> tokens; certainty: of each token, in [0, 1] (of a location, the mass around its bin);
+    """Free text: `text` keeps <loc….> tokens; certainty: of each token, in [0, 1] (of a location, the mass around its
+    bin);
     ending: P(<eos>) where the text ended, in [0, 1], low if it was about to go on."""
 
     text: str

@@ -1,10 +1,11 @@
-"""Weight-only quantisation for boards with 8 GB: int8 (one scale an output row) or int4 (scale and zero for every 32 inputs).
+"""Weight-only quantisation for boards with 8 GB: int8 (one scale an output row) or int4 (scale and zero for every 32
+inputs).
 
-Only the matrices of the decoder's and the tower's layers are quantised, after merging; embeddings, norms, the projector and
-what the attention tap computes in float32 stay as they are. On a CPU the products are torch's own kernels for few rows; for
-many rows int8 weights are widened like bfloat16 ones. On a GPU torchao rounds and multiplies. torchao is not used on a CPU:
-its int8 product of one float32 row took 38 ms where this takes 3, and installed it adds about a second to every start,
-because transformers imports it (docs/results.md).
+Only the matrices of the decoder's and the tower's layers are quantised, after merging; embeddings, norms, the projector
+and what the attention tap computes in float32 stay as they are. On a CPU the products are torch's own kernels for few
+rows; for many rows int8 weights are widened like bfloat16 ones. On a GPU torchao rounds and multiplies. torchao is not
+used on a CPU: its int8 product of one float32 row took 38 ms where this takes 3, and installed it adds about a second
+to every start, because transformers imports it (docs/results.md).
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Int4Weight:
 
     def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
         """float[…,in] -> float[…,out]; the kernel is made for bfloat16 inputs."""
-        rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()  # half of a fused output, in bfloat16 already, is a view
+        rows = (
+            x.reshape(-1, x.shape[-1]).bfloat16().contiguous()
+        )  # half of a fused output, in bfloat16 already, is a view
         y = torch._weight_int4pack_mm_for_cpu(rows, self._packed, GROUP, self._scale_zero)
         return y.to(x.dtype).reshape(*x.shape[:-1], -1)
 
@@ -76,8 +79,8 @@ def check_kind(kind: str) -> None:
 
 
 def quantize(matrices: Iterable[Dense], kind: str, device) -> None:
-    """Replace the matrices' weights in place, each weight once though several may share it, and free it as soon as it is
-    done. Under int4 a matrix whose sides do not fit the kernel stays as it is.
+    """Replace the matrices' weights in place, each weight once though several may share it, and free it as soon as it
+    is done. Under int4 a matrix whose sides do not fit the kernel stays as it is.
 
     Raises ModelLoadError for an unknown kind, or where this device cannot do it.
     """
@@ -93,7 +96,9 @@ def quantize(matrices: Iterable[Dense], kind: str, device) -> None:
 
 
 def release_modules(model) -> None:
-    """Let go of the weights that the transformers modules of a model still point at; the model then runs through its plans only."""
+    """Let go of the weights that the transformers modules of a model still point at; the model then runs through its
+    plans only.
+    """
     for part in (model.model.language_model.layers, model.model.vision_tower.encoder.layers):
         for module in part.modules():
             if isinstance(module, torch.nn.Linear):
@@ -113,9 +118,14 @@ def _by_torchao(weight: torch.Tensor, kind: str, device) -> torch.Tensor:
         with quiet():
             from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
     except ImportError as error:
-        raise ModelLoadError(f"quantization '{kind}' on {device} needs torchao: pip install torchao ({error})") from error
-    configuration = Int8WeightOnlyConfig() if kind == "int8" else \
-        Int4WeightOnlyConfig(group_size=GROUP, int4_packing_format="tile_packed_to_4d")
+        raise ModelLoadError(
+            f"quantization '{kind}' on {device} needs torchao: pip install torchao ({error})"
+        ) from error
+    configuration = (
+        Int8WeightOnlyConfig()
+        if kind == "int8"
+        else Int4WeightOnlyConfig(group_size=GROUP, int4_packing_format="tile_packed_to_4d")
+    )
     holder = torch.nn.Linear(1, 1, bias=False)
     holder.weight = torch.nn.Parameter(weight, requires_grad=False)
     holder.out_features, holder.in_features = weight.shape

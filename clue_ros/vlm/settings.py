@@ -1,8 +1,8 @@
 """`clue.json`: what a model directory adds to a plain PaliGemma checkpoint.
 
 A directory holds the checkpoint (config.json, *.safetensors, tokenizer and processor files), `clue.json`,
-`ambiguity.safetensors` (the CNN, where one is used) and `adapters/detector`, `adapters/dialogue` (peft, safetensors). Without `clue.json`
-the paper's settings for PaliGemma 2 are used, with the tap layer scaled to the model's depth.
+`ambiguity.safetensors` (the CNN, where one is used) and `adapters/detector`, `adapters/dialogue` (peft, safetensors).
+Without `clue.json` the paper's settings for PaliGemma 2 are used, with the tap layer scaled to the model's depth.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ PAPER_TAP, PAPER_LAYERS = 14, 26  # PaliGemma 2 3B (CLUE, section III-B.1)
 @dataclass(frozen=True)
 class ClueSettings:
     """prefix_attention: 'full' (PaliGemma's own) or 'image_blind' (vlm/decoder.py); tap_layer: decoder layer whose
-    text-to-image attention is read, counted from 0 (the paper's k); tap_rows: 'all' text rows (the paper; right where the prefix is
-    bidirectional) or 'last' (with causal text only the closing row has read everything); threshold: P(ambiguous) from
-    which the robot asks; gate: weights of the detector's reading, speech and bias (ambiguity/gate.py), empty for the
-    detector alone; confidence: scale and bias of the box confidence's log-odds, fitted on held-out data, empty for raw;
-    detector: how ambiguity is read (ambiguity/readers.py), with the conditioning word detector_prefix at detector_depth:
-    'cnn' (the map of layer k), 'autoregressive' (a yes or no after layer k, or after all), 'joint' (the map of the very
-    prefill that goes on to speak);
+    text-to-image attention is read, counted from 0 (the paper's k); tap_rows: 'all' text rows (the paper; right where
+    the prefix is bidirectional) or 'last' (with causal text only the closing row has read everything); threshold:
+    P(ambiguous) from which the robot asks; gate: weights of the detector's reading, speech and bias
+    (ambiguity/gate.py), empty for the detector alone; confidence: scale and bias of the box confidence's log-odds,
+    fitted on held-out data, empty for raw;
+    detector: how ambiguity is read (ambiguity/readers.py), with the conditioning word detector_prefix at
+    detector_depth: 'cnn' (the map of layer k), 'autoregressive' (a yes or no after layer k, or after all), 'joint' (the
+    map of the very prefill that goes on to speak);
     detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
     closed_vocabulary: words outside the tokenizer are reported instead of guessed, except ignored_words, which are
     skipped."""

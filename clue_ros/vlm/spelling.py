@@ -18,13 +18,15 @@ _WORD = re.compile(r"[\w'’]+")
 # English words that the rule would turn into a word of the tabletop model: found by trying all of Debian's wamerican,
 # wamerican-large and wbritish-large, for those of three letters names and abbreviations too. Not here: those of which
 # the slip is the likelier reading ("were is the mug", "pleas", "centre", "blu"; "bal" and "gie" of the largest list).
-REAL_WORDS = frozenset("""
+REAL_WORDS = frozenset(
+    """
     bow btu cps cpu dis fin fro gab gte had han her hod ida ide jus jut lie lit loo man men mid min ned net noe
     non pas pic sid sod som sow sue sur tat ten tow wan
     bows brig butt cartoon closes closet closets cold cusp firs fist font forge form forth garb hell juts lager
     lave leet lett nether objet pate pates pease pint plat plats rally redd reed root sanding suer tale tanks
     thee thin ting tree wold
-""".split())
+""".split()
+)
 
 
 def respelled(text: str, known: Collection[str]) -> str:
@@ -46,10 +48,14 @@ def is_slip(word: str, meant: str) -> bool:
     """Whether `word` is `meant` with two neighbouring letters exchanged, one sign missing, or one doubled."""
     if len(word) == len(meant):
         differ = [i for i, (a, b) in enumerate(zip(word, meant)) if a != b]
-        return (len(differ) == 2 and differ[1] == differ[0] + 1
-                and word[differ[0]] == meant[differ[1]] and word[differ[1]] == meant[differ[0]])
+        return (
+            len(differ) == 2
+            and differ[1] == differ[0] + 1
+            and word[differ[0]] == meant[differ[1]]
+            and word[differ[1]] == meant[differ[0]]
+        )
     if len(word) == len(meant) - 1:
-        return len(word) >= SHORTEST and any(meant[:i] + meant[i + 1:] == word for i in range(len(meant)))
+        return len(word) >= SHORTEST and any(meant[:i] + meant[i + 1 :] == word for i in range(len(meant)))
     if len(word) == len(meant) + 1:
-        return any(word[i] == word[i - 1] and word[:i] + word[i + 1:] == meant for i in range(1, len(word)))
+        return any(word[i] == word[i - 1] and word[:i] + word[i + 1 :] == meant for i in range(1, len(word)))
     return False

@@ -1,10 +1,11 @@
-"""One decode step with every shape fixed, so that a GPU can replay it as a CUDA graph instead of being told each kernel.
+"""One decode step with every shape fixed, so that a GPU can replay it as a CUDA graph instead of being told each
+kernel.
 
-A token of the 3B model reads 5 GB of weights, a millisecond on a data-centre GPU; launching its 800 kernels one by one takes
-several. The step therefore runs on one cache of fixed size, looks at all of it under a mask, and takes token and position
-from tensors. The same step runs without a graph on a CPU, where it is tested against the ordinary one; capturing was
-never run, because no GPU was to be had while it was written. A captured graph is compared with the plain step before it is
-used, and left out if it differs.
+A token of the 3B model reads 5 GB of weights, a millisecond on a data-centre GPU; launching its 800 kernels one by one
+takes several. The step therefore runs on one cache of fixed size, looks at all of it under a mask, and takes token and
+position from tensors. The same step runs without a graph on a CPU, where it is tested against the ordinary one;
+capturing was never run, because no GPU was to be had while it was written. A captured graph is compared with the plain
+step before it is used, and left out if it differs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from clue_ros.vlm.cache import KeyValueCache
 from clue_ros.vlm.decoder_plan import DecoderPlan
 
 Outputs = Optional[Tuple[int, int]]  # (first, count) of the vocabulary's tokens that are wanted, None for all
-TOLERANCE = .05  # largest difference of two logits, in bfloat16
+TOLERANCE = 0.05  # largest difference of two logits, in bfloat16
 
 log = logging.getLogger(__name__)
 

@@ -36,16 +36,24 @@ class PromptTokens:
         first = tokenizer.convert_tokens_to_ids(token(0))
         last = tokenizer.convert_tokens_to_ids(token(1023))
         if first is None or first == tokenizer.unk_token_id or last != first + 1023:
-            raise ModelLoadError("the tokenizer has no <loc0000> … <loc1023> tokens in a row: not a PaliGemma tokenizer")
+            raise ModelLoadError(
+                "the tokenizer has no <loc0000> … <loc1023> tokens in a row: not a PaliGemma tokenizer"
+            )
         if last >= outputs:
-            raise ModelLoadError(f"the tokenizer has {len(tokenizer)} tokens, the weights have {outputs} outputs: they belong "
-                                 "to two different models")
+            raise ModelLoadError(
+                f"the tokenizer has {len(tokenizer)} tokens, the weights have {outputs} outputs: they belong "
+                "to two different models"
+            )
         special = {i for t, i in tokenizer.get_added_vocab().items() if not t.startswith("<loc")}
         wordless = {i for piece, i in tokenizer.get_vocab().items() if not any(c.isalnum() for c in piece)}
-        banned = frozenset(special | {image_token, self._newline, tokenizer.unk_token_id or 0,
-                                      tokenizer.pad_token_id or 0, self._bos} - {tokenizer.eos_token_id})
-        self.vocabulary = Vocabulary(first, tokenizer.eos_token_id, frozenset(wordless),
-                                     frozenset(i for i in banned if i < outputs))
+        banned = frozenset(
+            special
+            | {image_token, self._newline, tokenizer.unk_token_id or 0, tokenizer.pad_token_id or 0, self._bos}
+            - {tokenizer.eos_token_id}
+        )
+        self.vocabulary = Vocabulary(
+            first, tokenizer.eos_token_id, frozenset(wordless), frozenset(i for i in banned if i < outputs)
+        )
 
     def with_settings(self, settings: ClueSettings) -> "PromptTokens":
         other = copy.copy(self)
@@ -61,7 +69,7 @@ class PromptTokens:
         if self._settings.tap_rows == "last" or len(words) <= conditioning:
             rows[0, -1] = True
         else:
-            rows[0, 1 + conditioning:-1] = True
+            rows[0, 1 + conditioning : -1] = True
         return Prefix(torch.tensor([ids], device=self._device), rows.to(self._device))
 
     @property
@@ -93,7 +101,8 @@ class PromptTokens:
         return tuple(dict.fromkeys(words))
 
     def without_unknown(self, text: str) -> str:
-        """The respelled text without the pieces (words, signs) that a closed vocabulary lacks or keeps for the prompt's own
+        """The respelled text without the pieces (words, signs) that a closed vocabulary lacks or keeps for the prompt's
+        own
         form: a person's "user" would be the very token that opens a turn."""
         if not self._settings.closed_vocabulary:
             return text

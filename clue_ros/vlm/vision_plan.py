@@ -1,4 +1,6 @@
-"""The SigLIP tower and the projector as serving runs them: one product for q, k and v, weights widened where that is faster."""
+"""The SigLIP tower and the projector as serving runs them: one product for q, k and v, weights widened where that is
+faster.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,18 @@ class VisionPlan:
             weight = torch.cat([p.weight.detach() for p in parts])
             for n, part in enumerate(parts):
                 rows = part.weight.shape[0]
-                part.weight.data = weight[n * rows:(n + 1) * rows]
+                part.weight.data = weight[n * rows : (n + 1) * rows]
             qkv = Dense(weight, torch.cat([p.bias.detach() for p in parts]), precision, scratch)
-            self._layers.append(_Layer(block.layer_norm1, block.layer_norm2, qkv, dense(a.out_proj), dense(block.mlp.fc1),
-                                       dense(block.mlp.fc2)))
+            self._layers.append(
+                _Layer(
+                    block.layer_norm1,
+                    block.layer_norm2,
+                    qkv,
+                    dense(a.out_proj),
+                    dense(block.mlp.fc1),
+                    dense(block.mlp.fc2),
+                )
+            )
         self._last = tower.post_layernorm
         self._projector = dense(model.model.multi_modal_projector.linear)
 

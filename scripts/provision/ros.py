@@ -12,7 +12,9 @@ INSTALLED_TREES = ("clue_ros", "launch", "config")
 
 # What the wheels' exported CMake files name: folders of the machine that built them.
 BUILD_MACHINE_PYTHON = re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+t?")
-BUILD_MACHINE_NUMPY = re.compile(r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+t?/site-packages/numpy/(?:_core|core)/include")
+BUILD_MACHINE_NUMPY = re.compile(
+    r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+t?/site-packages/numpy/(?:_core|core)/include"
+)
 
 
 def adapt_cmake_files(setup: Setup) -> None:
@@ -24,11 +26,14 @@ def adapt_cmake_files(setup: Setup) -> None:
         return
     with stage:
         query = "import sysconfig, numpy; print(sysconfig.get_paths()['include']); print(numpy.get_include())"
-        answer = subprocess.run([str(setup.python), "-I", "-c", query], env=clean_environment(), capture_output=True,
-                                text=True, check=False)
+        answer = subprocess.run(
+            [str(setup.python), "-I", "-c", query], env=clean_environment(), capture_output=True, text=True, check=False
+        )
         if answer.returncode != 0:
-            raise SetupError(f"numpy of {setup.venv} does not import: {answer.stderr.strip()[-500:]}\n"
-                             f"  type:  rm -rf {setup.venv}  and repeat")
+            raise SetupError(
+                f"numpy of {setup.venv} does not import: {answer.stderr.strip()[-500:]}\n"
+                f"  type:  rm -rf {setup.venv}  and repeat"
+            )
         python_include, numpy_include = answer.stdout.split("\n")[:2]
         for path in setup.venv.glob("share/*/cmake/*.cmake"):
             text = path.read_text(encoding="utf-8")
@@ -44,15 +49,25 @@ def build(setup: Setup) -> None:
     """colcon build --symlink-install: edits of .py, .yaml and launch files are live, so only a changed list of files
     (or a changed interface or build file) builds again."""
     definitions = sorted(path for pattern in BUILD_INPUTS for path in setup.root.glob(pattern) if path.is_file())
-    names = sorted(str(path.relative_to(setup.root)) for tree in INSTALLED_TREES
-                   for path in (setup.root / tree).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    names = sorted(
+        str(path.relative_to(setup.root))
+        for tree in INSTALLED_TREES
+        for path in (setup.root / tree).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
     install = setup.workspace / "install"
-    # What CMake's cache remembers: where things are, and which ROS and numpy. Another pin elsewhere is no reason to compile.
+    # What CMake's cache remembers: where things are, and which ROS and numpy. Another pin elsewhere is no reason to
+    # compile.
     numpy_pins = [line for line in lines_of(setup.requirements / "core.txt") if line.startswith("numpy==")]
     ros_source = os.environ.get("AMENT_PREFIX_PATH") if setup.ros_distro else lines_of(setup.ros_requirements)
     configuration = (setup.keys["environment"], str(setup.root), setup.ros_distro, ros_source, numpy_pins)
-    stage = Stage(setup, "build", install, (configuration, file_digest(definitions), names),
-                  "colcon build of clue_ros (messages and package)")
+    stage = Stage(
+        setup,
+        "build",
+        install,
+        (configuration, file_digest(definitions), names),
+        "colcon build of clue_ros (messages and package)",
+    )
     configured = Stage(setup, "configuration", setup.workspace / "build", configuration)
     if stage.is_done():
         return
@@ -64,8 +79,13 @@ def build(setup: Setup) -> None:
             # From here on the cache fits: a build that fails or is interrupted goes on where it stopped.
             configured.write()
         remove_dead_links(install)
-        run_logged(setup, colcon_command(setup), "colcon", f"The compiler's messages stand in {setup.workspace / 'log' / 'latest_build'}.",
-                   env=build_environment(setup))
+        run_logged(
+            setup,
+            colcon_command(setup),
+            "colcon",
+            f"The compiler's messages stand in {setup.workspace / 'log' / 'latest_build'}.",
+            env=build_environment(setup),
+        )
 
 
 def colcon_command(setup: Setup) -> list:
@@ -75,12 +95,27 @@ def colcon_command(setup: Setup) -> list:
     if colcon is None:
         raise SetupError("colcon is missing; type:  sudo apt-get install python3-colcon-common-extensions")
     return [
-        colcon, "--log-base", setup.workspace / "log", "build", "--symlink-install", "--base-paths", setup.root,
-        "--packages-select", "clue_ros", "--build-base", setup.workspace / "build",
-        "--install-base", setup.workspace / "install",
-        "--event-handlers", "console_direct+",
-        "--cmake-args", f"-DPython3_EXECUTABLE={setup.python}", f"-DPython3_NumPy_INCLUDE_DIR={numpy_link(setup)}",
-        "-DBUILD_TESTING=OFF", "-DCMAKE_BUILD_TYPE=Release"]
+        colcon,
+        "--log-base",
+        setup.workspace / "log",
+        "build",
+        "--symlink-install",
+        "--base-paths",
+        setup.root,
+        "--packages-select",
+        "clue_ros",
+        "--build-base",
+        setup.workspace / "build",
+        "--install-base",
+        setup.workspace / "install",
+        "--event-handlers",
+        "console_direct+",
+        "--cmake-args",
+        f"-DPython3_EXECUTABLE={setup.python}",
+        f"-DPython3_NumPy_INCLUDE_DIR={numpy_link(setup)}",
+        "-DBUILD_TESTING=OFF",
+        "-DCMAKE_BUILD_TYPE=Release",
+    ]
 
 
 def numpy_link(setup: Setup):
@@ -90,8 +125,13 @@ def numpy_link(setup: Setup):
     the install space.
     """
     link = setup.workspace / "install" / "clue_ros" / "include" / "numpy-headers"
-    answer = subprocess.run([str(setup.python), "-I", "-c", "import numpy; print(numpy.get_include())"],
-                            env=clean_environment(), capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [str(setup.python), "-I", "-c", "import numpy; print(numpy.get_include())"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(answer.stdout.strip())
@@ -100,8 +140,9 @@ def numpy_link(setup: Setup):
 
 def build_environment(setup: Setup) -> dict:
     """The environment's tools first; the wheels' packages lie right in the environment's prefix."""
-    environment = clean_environment(PATH=f"{setup.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-                                    VIRTUAL_ENV=str(setup.venv))
+    environment = clean_environment(
+        PATH=f"{setup.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}", VIRTUAL_ENV=str(setup.venv)
+    )
     if not setup.ros_distro:
         environment.update(AMENT_PREFIX_PATH=str(setup.venv), CMAKE_PREFIX_PATH=str(setup.venv))
     # Two C++ compilers at a time fit a small machine's memory; more where there are more cores.

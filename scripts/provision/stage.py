@@ -141,8 +141,14 @@ def run_logged(setup: Setup, command: list, log_name: str, hint: str, env: "dict
     with open(log_path, "w", encoding="utf-8") as log:
         log.write("+ " + " ".join(map(str, command)) + "\n")
         log.flush()
-        process = subprocess.Popen([str(part) for part in command], stdout=log, stderr=subprocess.STDOUT,
-                                   stdin=subprocess.DEVNULL, cwd=setup.root, env=env or clean_environment())
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=setup.root,
+            env=env or clean_environment(),
+        )
         try:
             while True:
                 try:
@@ -160,5 +166,13 @@ def run_logged(setup: Setup, command: list, log_name: str, hint: str, env: "dict
     if code != 0:
         tail = [line for line in log_path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         tail = [line for line in tail if not line.startswith("WARNING: Location")][-25:]
-        raise SetupError("\n  ".join([f"{' '.join(map(str, command[:4]))} ... failed (exit status {code}):", *tail,
-                                      f"(all of it: {log_path})", hint]))
+        raise SetupError(
+            "\n  ".join(
+                [
+                    f"{' '.join(map(str, command[:4]))} ... failed (exit status {code}):",
+                    *tail,
+                    f"(all of it: {log_path})",
+                    hint,
+                ]
+            )
+        )

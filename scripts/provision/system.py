@@ -1,6 +1,6 @@
 """System packages: found by trying, installed with apt as root, otherwise named in one line.
 
-    python3 scripts/provision/system.py       prints what MuJoCo can draw with: egl, osmesa or nothing
+python3 scripts/provision/system.py       prints what MuJoCo can draw with: egl, osmesa or nothing
 """
 
 import ctypes
@@ -40,13 +40,15 @@ def egl_works() -> bool:
     if not query_address or not display_address:
         return False
     query_devices = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(query_address)
-    platform_display = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p)(display_address)
+    platform_display = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p)(
+        display_address
+    )
     initialize = egl.eglInitialize
     initialize.restype, initialize.argtypes = ctypes.c_uint, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     devices, count = (ctypes.c_void_p * 16)(), ctypes.c_int(0)
     if not query_devices(16, devices, ctypes.byref(count)):
         return False
-    for device in devices[:count.value]:
+    for device in devices[: count.value]:
         display = platform_display(EGL_PLATFORM_DEVICE_EXT, device, None)
         if display and initialize(display, None, None):
             return True
@@ -71,7 +73,9 @@ def has_compiler() -> bool:
 
 
 def has_venv(setup: Setup) -> bool:
-    """The interpreter can make environments (Debian ships ensurepip in python3-venv). Asked only where one is needed."""
+    """The interpreter can make environments (Debian ships ensurepip in python3-venv). Asked only where one is
+    needed.
+    """
     if setup.python.exists():
         return True
     try:

@@ -10,8 +10,19 @@ from transformers import PreTrainedTokenizerFast
 
 from clue_ros.training.tabletop_model import TabletopSize
 
-TINY = TabletopSize(image_size=112, vision_width=32, vision_layers=2, vision_mlp=48, vision_heads=2, text_width=32,
-                    text_layers=4, text_mlp=48, text_heads=4, text_kv_heads=2, head_dim=8)
+TINY = TabletopSize(
+    image_size=112,
+    vision_width=32,
+    vision_layers=2,
+    vision_mlp=48,
+    vision_heads=2,
+    text_width=32,
+    text_layers=4,
+    text_mlp=48,
+    text_heads=4,
+    text_kv_heads=2,
+    head_dim=8,
+)
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +51,15 @@ def short_reports(monkeypatch):
 def quick_processes(monkeypatch):
     """Processes that the product spawns come from a server that has imported torch and the package, once for all tests.
 
-    As with spawn, work is pickled and nothing is inherited from this process: no thread, no OpenGL, no group of torch's.
-    A spawned process imports for some seconds first; that spawning works is tested where nothing else needs it.
+    As with spawn, work is pickled and nothing is inherited from this process: no thread, no OpenGL, no group of
+    torch's. A spawned process imports for some seconds first; that spawning works is tested where nothing else needs
+    it.
     """
     server, context_of = multiprocessing.get_context("forkserver"), multiprocessing.get_context
     server.set_forkserver_preload(["pytest", "clue_ros.training.stages", "clue_ros.evaluation.tabletop_suite"])
-    monkeypatch.setattr(multiprocessing, "get_context",
-                        lambda method=None: server if method == "spawn" else context_of(method))
+    monkeypatch.setattr(
+        multiprocessing, "get_context", lambda method=None: server if method == "spawn" else context_of(method)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +87,7 @@ def tiny_model_dir(tmp_path_factory):
         torch.manual_seed(3)
         with torch.no_grad():
             for _, parameter in named_adapter_parameters(base, name):
-                parameter.normal_(0, .2)  # so that an adapter that is not applied shows
+                parameter.normal_(0, 0.2)  # so that an adapter that is not applied shows
         modules = {"adapter": NamedParameters(named_adapter_parameters(base, name))}
         if name == "detector":
             modules["detector"] = AmbiguityDetector()
@@ -84,17 +97,21 @@ def tiny_model_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def gemma_like_tokenizer():
-    """Byte-pair encoding with Gemma's '▁' and PaliGemma's added tokens: the structure of the real tokenizer files; "yes"
-    and "no" are tokens, as in Gemma's."""
+    """Byte-pair encoding with Gemma's '▁' and PaliGemma's added tokens: the structure of the real tokenizer files;
+    "yes" and "no" are tokens, as in Gemma's."""
     inner = Tokenizer(models.BPE(unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     inner.decoder = decoders.Metaspace(prepend_scheme="never")
-    text = ["yes", "no"] * 20 + ["abcdefghijklmnopqrstuvwxyz 0123456789 ,.?!:'\n", "detect the thing",
-                                 "clarify get me the thing 1, please. assistant: which one? user: the red one 0."] * 5
+    text = ["yes", "no"] * 20 + [
+        "abcdefghijklmnopqrstuvwxyz 0123456789 ,.?!:'\n",
+        "detect the thing",
+        "clarify get me the thing 1, please. assistant: which one? user: the red one 0.",
+    ] * 5
     special = ["<pad>", "<eos>", "<bos>", "<unk>"]
     inner.train_from_iterator(text, trainers.BpeTrainer(vocab_size=150, special_tokens=special))
     inner.add_special_tokens([AddedToken("<image>", special=True, normalized=False)])
     inner.add_tokens([AddedToken(f"<loc{i:04d}>", normalized=False) for i in range(1024)])
     inner.add_tokens([AddedToken(f"<seg{i:03d}>", normalized=False) for i in range(128)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
-                                   unk_token="<unk>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", unk_token="<unk>"
+    )

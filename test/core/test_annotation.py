@@ -1,4 +1,6 @@
-"""Dialogues made by machine: images with boxes in real formats, the Bayesian filter, roles, hooks, resume, the comparison."""
+"""Dialogues made by machine: images with boxes in real formats, the Bayesian filter, roles, hooks, resume, the
+comparison.
+"""
 
 import json
 import sys
@@ -33,13 +35,22 @@ def boxes(picture):
 
 def test_coco(tmp_path):
     draw(tmp_path / "img" / "000000000007.jpg", 1)
-    (tmp_path / "instances_val2017.json").write_text(json.dumps({
-        "images": [{"id": 7, "file_name": "000000000007.jpg", "width": 64, "height": 48},
-                   {"id": 8, "file_name": "../x.jpg", "width": 64, "height": 48}],
-        "categories": [{"id": 3, "name": "wine glass", "synonyms": ["wine_glass", "goblet"]}],
-        "annotations": [{"image_id": 7, "bbox": [4, 6, 10, 20], "category_id": 3, "iscrowd": 0},
-                        {"image_id": 7, "bbox": [0, 0, 64, 48], "category_id": 3, "iscrowd": 1},
-                        {"image_id": 7, "bbox": [4, 6, 0, 20], "category_id": 3}]}))
+    (tmp_path / "instances_val2017.json").write_text(
+        json.dumps(
+            {
+                "images": [
+                    {"id": 7, "file_name": "000000000007.jpg", "width": 64, "height": 48},
+                    {"id": 8, "file_name": "../x.jpg", "width": 64, "height": 48},
+                ],
+                "categories": [{"id": 3, "name": "wine glass", "synonyms": ["wine_glass", "goblet"]}],
+                "annotations": [
+                    {"image_id": 7, "bbox": [4, 6, 10, 20], "category_id": 3, "iscrowd": 0},
+                    {"image_id": 7, "bbox": [0, 0, 64, 48], "category_id": 3, "iscrowd": 1},
+                    {"image_id": 7, "bbox": [4, 6, 0, 20], "category_id": 3},
+                ],
+            }
+        )
+    )
     problems = Problems()
     (picture,) = open_pictures(tmp_path / "instances_val2017.json", images=tmp_path / "img", problems=problems)
     assert boxes(picture) == [(4, 6, 14, 26)] and picture.instances[0].names == ("wine glass", "goblet")
@@ -53,15 +64,23 @@ def test_openimages_and_sam(tmp_path):
     (tmp_path / "validation-annotations-bbox.csv").write_text(
         "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
         "abc,xclick,/m/02p5f1q,1,0.1,0.5,0.2,0.8,0,0,0,0,0\nabc,xclick,/m/02p5f1q,1,0,1,0,1,0,0,1,0,0\n"
-        "abc,xclick,/m/02p5f1q,1,,1,0,1,0,0,0,0,0\n")
+        "abc,xclick,/m/02p5f1q,1,,1,0,1,0,0,0,0,0\n"
+    )
     problems = Problems()
     (picture,) = open_pictures(tmp_path / "validation-annotations-bbox.csv", problems=problems)
     assert boxes(picture) == [(20, 20, 100, 80)] and picture.instances[0].name == "coffee cup"
     assert problems.total == 1 and picture.split == "valid"
     draw(tmp_path / "sam" / "sa_1.jpg", 1)
-    (tmp_path / "sam" / "sa_1.json").write_text(json.dumps({
-        "image": {"image_id": 1, "width": 64, "height": 48, "file_name": "sa_1.jpg"},
-        "annotations": [{"bbox": [4.5, 6, 10, 20], "area": 100, "segmentation": {"size": [48, 64], "counts": "x"}}]}))
+    (tmp_path / "sam" / "sa_1.json").write_text(
+        json.dumps(
+            {
+                "image": {"image_id": 1, "width": 64, "height": 48, "file_name": "sa_1.jpg"},
+                "annotations": [
+                    {"bbox": [4.5, 6, 10, 20], "area": 100, "segmentation": {"size": [48, 64], "counts": "x"}}
+                ],
+            }
+        )
+    )
     (tmp_path / "sam" / "sa_2.json").write_text("{")
     problems = Problems()
     (picture,) = open_pictures(tmp_path / "sam", problems=problems)
@@ -73,7 +92,9 @@ def test_scenes_samples_and_our_own_lines(tmp_path):
     assert [i.name for i in first.instances] == ["mug", "mug", "mug", "bowl"] and first.instances[0].color == "red"
     listed = list(open_pictures(make_invig(tmp_path / "invig")))
     assert len(listed) == 10 and all(len(p.instances) == 2 for p in listed)
-    written = write_lines(tmp_path / "scenes" / "mine.jsonl", [to_line(first, suitable=True), '{"image": 3, "instances": []}'])
+    written = write_lines(
+        tmp_path / "scenes" / "mine.jsonl", [to_line(first, suitable=True), '{"image": 3, "instances": []}']
+    )
     problems = Problems()
     (again,) = open_pictures(written, problems=problems)
     assert again.instances == first.instances and again.suitable is True and problems.total == 1
@@ -86,12 +107,20 @@ def picture(names, suitable=None, key="k"):
 
 
 def test_the_filter_is_equation_1():
-    model = Suitability.fit([picture(["cup", "cup"], True), picture(["cup", "fork"], True), picture(["spider"], False),
-                             picture(["cup", "spider"], False), picture(["fork"])])
-    # p(cup|pos) = 3/4, p(cup|neg) = 2/4, p(spider|pos) = 1/4, p(spider|neg) = 3/4: one added to each count, two to a total
-    assert model.probability(["cup", "cup"]) == pytest.approx(.75 / (.75 + .5))
-    assert model.probability(["cup", "spider"]) == pytest.approx(.75 * .25 / (.75 * .25 + .5 * .75))
-    assert model.probability([]) == model.probability(["unheard"]) == .5
+    model = Suitability.fit(
+        [
+            picture(["cup", "cup"], True),
+            picture(["cup", "fork"], True),
+            picture(["spider"], False),
+            picture(["cup", "spider"], False),
+            picture(["fork"]),
+        ]
+    )
+    # p(cup|pos) = 3/4, p(cup|neg) = 2/4, p(spider|pos) = 1/4, p(spider|neg) = 3/4: one added to each count, two to a
+    # total
+    assert model.probability(["cup", "cup"]) == pytest.approx(0.75 / (0.75 + 0.5))
+    assert model.probability(["cup", "spider"]) == pytest.approx(0.75 * 0.25 / (0.75 * 0.25 + 0.5 * 0.75))
+    assert model.probability([]) == model.probability(["unheard"]) == 0.5
     assert rejected(picture(["cup", "cup"]), model) == "" and rejected(picture(["cup"]), model) == "low ambiguity"
     assert rejected(picture(["spider", "spider"]), model) == "unsuitable classes"
     assert rejected(picture(["cup", "cup", "beetle"]), model, excluded=["beetle"]) == "excluded class"
@@ -104,14 +133,29 @@ def test_filter_by_its_command(tmp_path, capsys):
     make_scenes(tmp_path)
     pictures = list(open_pictures(tmp_path))
     lines = [to_line(p, suitable=True) for p in pictures]
-    lines += [json.dumps({"image": pictures[0].image.name, "instances": [{"box": [0, 0, 9, 9], "name": "spider"}],
-                          "suitable": False})]
+    lines += [
+        json.dumps(
+            {"image": pictures[0].image.name, "instances": [{"box": [0, 0, 9, 9], "name": "spider"}], "suitable": False}
+        )
+    ]
     write_lines(tmp_path / "sorted.jsonl", lines)
-    assert main(["data", "filter", str(tmp_path), "--sorted", str(tmp_path / "sorted.jsonl"), "-o",
-                 str(tmp_path / "worth.jsonl")]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "filter",
+                str(tmp_path),
+                "--sorted",
+                str(tmp_path / "sorted.jsonl"),
+                "-o",
+                str(tmp_path / "worth.jsonl"),
+            ]
+        )
+        == 0
+    )
     assert "3 kept" in capsys.readouterr().out
     kept = [json.loads(line) for line in (tmp_path / "worth.jsonl").read_text().splitlines()]
-    assert len(kept) == 3 and all(k["probability"] > .5 for k in kept)
+    assert len(kept) == 3 and all(k["probability"] > 0.5 for k in kept)
     assert [p.instances for p in open_pictures(tmp_path / "worth.jsonl")] == [p.instances for p in pictures]
 
 
@@ -119,7 +163,7 @@ def test_targets_are_drawn_by_area():
     things = [Instance(Box(0, 0, 10, 10)), Instance(Box(0, 0, 30, 10)), Instance(Box(5, 5, 5, 9))]
     rng = np.random.default_rng(0)
     counts = Counter(draw_targets(things, 1, rng)[0] for _ in range(2000))
-    assert counts[2] == 0 and counts[1] / 2000 == pytest.approx(.75, abs=.03)
+    assert counts[2] == 0 and counts[1] / 2000 == pytest.approx(0.75, abs=0.03)
     assert sorted(draw_targets(things, 3, rng)) == [0, 1] and draw_targets(things[2:], 1, rng) == ()
 
 
@@ -129,8 +173,9 @@ class Fits:
     vocabulary = frozenset()
 
     def __init__(self):
-        self.grounder = ScriptedGrounder({"the red mug": Say.found(RIGHT), "the blue mug": Say.found(LEFT),
-                                          "the mug": Say.not_found()})
+        self.grounder = ScriptedGrounder(
+            {"the red mug": Say.found(RIGHT), "the blue mug": Say.found(LEFT), "the mug": Say.not_found()}
+        )
 
 
 def test_an_oracle_that_takes_the_option_at_the_target():
@@ -194,8 +239,10 @@ def test_a_stopped_run_goes_on_and_the_trainers_read_it(tmp_path):
     assert [p.grounds for p in pairs] == [False, True] and pairs[0].suffix == "which mug?" and samples[0].pixels().size
 
 
-ECHO = ("import sys, json\nfor line in sys.stdin:\n e = json.loads(line)\n e['expression'] = 'could I have ' + "
-        "e['expression']\n print(json.dumps(e), flush=True)")
+ECHO = (
+    "import sys, json\nfor line in sys.stdin:\n e = json.loads(line)\n e['expression'] = 'could I have ' + "
+    "e['expression']\n print(json.dumps(e), flush=True)"
+)
 
 
 def test_a_paraphrase_stays_only_if_the_guesser_finds_the_target_with_it(tmp_path):
@@ -221,8 +268,12 @@ def test_paraphrases_from_a_file_and_what_is_no_paraphrase(tmp_path):
     assert FileParaphraser(file)(("the cup", ()), np.random.default_rng(0)) is None
     with pytest.raises(ClueError, match="p.jsonl:1"):
         FileParaphraser(write_lines(tmp_path / "p.jsonl", [{"text": "x", "paraphrases": "y"}]))
-    for entry in ({"expression": "a", "turns": []}, {"expression": "", "turns": [["q", "a"]]},
-                  {"expression": "a", "turns": [["q", "a\nuser: yes"]]}, {"expression": "?!", "turns": [["q", "a"]]}):
+    for entry in (
+        {"expression": "a", "turns": []},
+        {"expression": "", "turns": [["q", "a"]]},
+        {"expression": "a", "turns": [["q", "a\nuser: yes"]]},
+        {"expression": "?!", "turns": [["q", "a"]]},
+    ):
         assert checked(entry, 1) is None
 
 
@@ -242,16 +293,42 @@ def test_the_comparison_trains_each_count_once(tiny_model_dir, tmp_path, capsys)
     output = Output(tmp_path / "m", {}, tmp_path)
     make(shown, maker_of(ASKED), output)
     lines = [json.loads(line) for line in output.dialogues.read_text().splitlines()]
-    write_lines(tmp_path / "true.jsonl", [{**lines[n % 4], "id": f"t/{n}", "split": ("train", "train", "valid", "test")[n % 4]}
-                                          for n in range(8)])
+    write_lines(
+        tmp_path / "true.jsonl",
+        [{**lines[n % 4], "id": f"t/{n}", "split": ("train", "train", "valid", "test")[n % 4]} for n in range(8)],
+    )
     recipe = tmp_path / "r.yaml"
-    recipe.write_text("joint: {batch: 2, per_device: 2, warmup: 1, precision: fp32, validation: 4, validate_every: 2, workers: 1}\n")
-    command = ["curve", "--base", str(tiny_model_dir), "--true", str(tmp_path / "true.jsonl"), "--machine",
-               str(output.dialogues), "--machine-images", str(tmp_path), "--counts", "0", "3", "--steps", "2", "--task", "joint",
-               "--config", str(recipe), "--cpu", "-o", str(tmp_path / "c")]
+    recipe.write_text(
+        "joint: {batch: 2, per_device: 2, warmup: 1, precision: fp32, validation: 4, validate_every: 2, workers: 1}\n"
+    )
+    command = [
+        "curve",
+        "--base",
+        str(tiny_model_dir),
+        "--true",
+        str(tmp_path / "true.jsonl"),
+        "--machine",
+        str(output.dialogues),
+        "--machine-images",
+        str(tmp_path),
+        "--counts",
+        "0",
+        "3",
+        "--steps",
+        "2",
+        "--task",
+        "joint",
+        "--config",
+        str(recipe),
+        "--cpu",
+        "-o",
+        str(tmp_path / "c"),
+    ]
     assert main(command) == 0
     rows = json.loads((tmp_path / "c" / "curve.json").read_text())
-    assert [(r["machine"], r["steps"]) for r in rows] == [(0, 2), (3, 2)] and all(r["test"]["language_loss"] > 0 for r in rows)
+    assert [(r["machine"], r["steps"]) for r in rows] == [(0, 2), (3, 2)] and all(
+        r["test"]["language_loss"] > 0 for r in rows
+    )
     before = (tmp_path / "c" / "curve.json").stat().st_mtime_ns
     assert main(command) == 0 and (tmp_path / "c" / "curve.json").stat().st_mtime_ns == before
     capsys.readouterr()

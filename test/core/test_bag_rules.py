@@ -83,7 +83,10 @@ def test_the_budget_and_words_that_come_to_nothing():
     played, not_taken = play(stubborn, [frame(0), heard(0.1, "  "), heard(0.2, "x" * 1001)])
     assert not played and len(not_taken) == 2
     played, not_taken = play(stubborn, [frame(0), heard(0.1, "never mind"), heard(0.2, "stop"), heard(0.3, "Yes.")])
-    assert not played and [words.reason for words in not_taken] == ["no dialogue is open, and no target that could be taken back"] * 3
+    assert (
+        not played
+        and [words.reason for words in not_taken] == ["no dialogue is open, and no target that could be taken back"] * 3
+    )
 
 
 def test_a_model_that_fails_costs_one_dialogue():

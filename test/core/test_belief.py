@@ -1,4 +1,6 @@
-"""The belief over candidates: Bayes, pointing by click, box and scribble, numbers, and the embedded model behind them."""
+"""The belief over candidates: Bayes, pointing by click, box and scribble, numbers, and the embedded model behind
+them.
+"""
 
 from types import SimpleNamespace
 
@@ -71,11 +73,32 @@ def test_a_click_in_nested_boxes_means_the_smaller_and_a_scribble_what_it_covers
             from_numbers(wrong)
 
 
-@pytest.mark.parametrize("said, number", [
-    ("two", 2), ("2", 2), ("The second.", 2), ("the second one", 2), ("number two, please", 2), ("#3", 3), ("1st", 1),
-    ("one", 1), ("number one", 1), ("the last one", 3), ("the first one", 1), ("I mean 3", 3),
-    ("the one", None), ("this one", None), ("the one on the left", None), ("the second from the left", None), ("4", None),
-    ("one or two", None), ("0", None), ("", None), ("the red one", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    "said, number",
+    [
+        ("two", 2),
+        ("2", 2),
+        ("The second.", 2),
+        ("the second one", 2),
+        ("number two, please", 2),
+        ("#3", 3),
+        ("1st", 1),
+        ("one", 1),
+        ("number one", 1),
+        ("the last one", 3),
+        ("the first one", 1),
+        ("I mean 3", 3),
+        ("the one", None),
+        ("this one", None),
+        ("the one on the left", None),
+        ("the second from the left", None),
+        ("4", None),
+        ("one or two", None),
+        ("0", None),
+        ("", None),
+        ("the red one", None),
+    ],
+)
 def test_numbers_that_an_answer_names(said, number):
     assert marks.number_said(said, 3) == number
 
@@ -209,8 +232,10 @@ def test_the_model_reads_scores_and_the_policy_asks_from_them(scene):
     assert category[int(scores.argmax())] == noun  # what it scores best is what it is asked for
     # What the first option names is ruled out by its refusal.
     first = options(decision.question)[0]
-    named, refused = (believing.ground(seen, asked.said.text, [Turn(decision.question, Answer(said))], may_ask=False)
-                      for said in (first, f"not {first}"))
+    named, refused = (
+        believing.ground(seen, asked.said.text, [Turn(decision.question, Answer(said))], may_ask=False)
+        for said in (first, f"not {first}")
+    )
     n = int(np.argmax(named.belief))
     assert named.belief[n] > 0.8 and refused.belief[n] < 0.2
     assert box_iou(named.box, named.candidates[n]) > 0.3 > box_iou(refused.box, named.candidates[n])

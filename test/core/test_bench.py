@@ -76,8 +76,11 @@ def test_the_decoder_floor_is_what_torch_counts(model):
     assert counted(whole) == expected
 
     cache = language(inputs_embeds=torch.zeros(1, length, width), use_cache=True).past_key_values
-    step = counted(lambda: model.lm_head(language(inputs_embeds=torch.zeros(1, 1, width), past_key_values=cache,
-                                                  use_cache=True).last_hidden_state))
+    step = counted(
+        lambda: model.lm_head(
+            language(inputs_embeds=torch.zeros(1, 1, width), past_key_values=cache, use_cache=True).last_hidden_state
+        )
+    )
     assert step == floor.decode(config, TEXT, 2)[0].flops
 
 
@@ -94,8 +97,13 @@ def test_the_tap_and_the_last_layer_are_what_torch_counts(model):
 
     def last():
         q = attention.q_proj(hidden[:, -1:]).view(1, 1, -1, t.head_dim).transpose(1, 2)
-        k, v = (p(hidden).view(1, n + TEXT, -1, t.head_dim).transpose(1, 2).repeat_interleave(
-            attention.num_key_value_groups, 1) for p in (attention.k_proj, attention.v_proj))
+        k, v = (
+            p(hidden)
+            .view(1, n + TEXT, -1, t.head_dim)
+            .transpose(1, 2)
+            .repeat_interleave(attention.num_key_value_groups, 1)
+            for p in (attention.k_proj, attention.v_proj)
+        )
         mixed = ((q @ k.transpose(2, 3)) @ v).flatten(1)[:, None]
         return model.model.language_model.layers[0].mlp(attention.o_proj(mixed))
 
@@ -108,8 +116,10 @@ def test_what_was_seen_beforehand_is_not_in_the_floor(model):
     seen = floor.total(floor.detection(config, 2, TEXT, tapped_rows=1, image_blind=True, seen=True))
     n = floor.image_tokens(config)
     assert cold.flops - seen.flops == (floor.layers(config, 2, n, n) + floor.keys_only(config, n, values=False)).flops
-    assert floor.total(floor.prefill(config, TEXT, image_blind=True, seen=True)).flops < \
-        floor.total(floor.prefill(config, TEXT, image_blind=True)).flops
+    assert (
+        floor.total(floor.prefill(config, TEXT, image_blind=True, seen=True)).flops
+        < floor.total(floor.prefill(config, TEXT, image_blind=True)).flops
+    )
     # A slow memory bounds the step that reads all weights for one row, a slow processor the prefill.
     step = floor.decode(config, TEXT, 2)
     assert floor.floor_seconds(step, 1e12, 1e6, 4) == pytest.approx(floor.total(step).elements * 4 / 1e6)
@@ -143,10 +153,13 @@ def test_the_random_model_is_whole(model):
 def test_the_stand_in_tokenizer_has_the_real_layout():
     tokenizer = paligemma2_3b.build_tokenizer(["hand", "me", "the", "mug"])
     assert tokenizer.convert_tokens_to_ids(["<loc0000>", "<loc1023>", "<seg000>", "<image>"]) == [
-        256_000, 257_023, 257_024, 257_152]
+        256_000,
+        257_023,
+        257_024,
+        257_152,
+    ]
     ids = tokenizer.encode("Hand me <loc0012> the mug?\n", add_special_tokens=False)
-    assert tokenizer.convert_ids_to_tokens(ids) == [
-        "hand", "me", "<loc0012>", "the", "mug", "?", "\n"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["hand", "me", "<loc0012>", "the", "mug", "?", "\n"]
 
 
 def test_the_plain_path_says_and_sees_what_ours_does(subject):
@@ -205,13 +218,14 @@ def test_random_adapters_do_the_same_on_both_sides(tiny_size):
 
 def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_path, capsys, monkeypatch):
     """In this process, which has torch already, and with a short look at the machine; the next two have the process."""
+
     def events_of(order, rounds, only=()):
         events = []
         measure.measure(order, rounds, lambda event: events.append(json.loads(json.dumps(event))), only)
         return events
 
     monkeypatch.setattr(run, "events_of", events_of)
-    monkeypatch.setattr(measure, "measure_rates", partial(measure_rates, seconds=.01))
+    monkeypatch.setattr(measure, "measure_rates", partial(measure_rates, seconds=0.01))
     monkeypatch.setitem(machine.SQUARE, "cpu", 256)
     monkeypatch.setitem(machine.READ_BYTES, "cpu", 1 << 24)
     out = tmp_path / "results" / "bench.json"
@@ -219,8 +233,20 @@ def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_
     found = json.loads(out.read_text())
     assert found["complete"] and not found["skipped"]
     by_id = {row["id"]: row for row in found["rows"]}
-    assert set(by_id) == {"memory", "box", "vision", "detection", "decision", "question", "second_turn", "box_one_pass",
-                          "look", "seen_decision", "seen_box", "seen_question"}
+    assert set(by_id) == {
+        "memory",
+        "box",
+        "vision",
+        "detection",
+        "decision",
+        "question",
+        "second_turn",
+        "box_one_pass",
+        "look",
+        "seen_decision",
+        "seen_box",
+        "seen_question",
+    }
     for name in ("box", "detection", "question", "second_turn", "box_one_pass"):
         row = by_id[name]
         assert row["ours"]["p50"] > 0 and row["plain"]["p50"] > 0 and row["floor_s"] > 0
@@ -315,12 +341,16 @@ def test_slow_machines_share_the_plain_run(subject):
     runs = []
     plain = SimpleNamespace(run=lambda *a: (runs.append(a), SimpleNamespace(until=lambda n: float(n)))[1])
     way = SimpleNamespace(blind=False, length=lambda prefix: 7, plain=plain)
-    made = {name: rows.PlainRun(way, PICTURE, "detect a", speak) for name, speak in
-            (("detection", ""), ("box", "clarify a"), ("question", "clarify b"))}
+    made = {
+        name: rows.PlainRun(way, PICTURE, "detect a", speak)
+        for name, speak in (("detection", ""), ("box", "clarify a"), ("question", "clarify b"))
+    }
     shared = measure._PlainRuns()
     shared.share([rows.Row(name, "", way, lambda _: None, plain=run) for name, run in made.items()])
-    seconds = [shared.seconds(made[name], tokens, 0, Order("3b")) for name, tokens in
-               (("box", 4), ("detection", 0), ("question", 12))]
+    seconds = [
+        shared.seconds(made[name], tokens, 0, Order("3b"))
+        for name, tokens in (("box", 4), ("detection", 0), ("question", 12))
+    ]
     assert seconds == [4.0, 0.0, 12.0] and len(runs) == 1
 
 
@@ -333,17 +363,23 @@ def test_targets_say_whether_they_hold():
     one_pass = judge({**first, "detector": "joint"}, [first])
     assert [v["holds"] for v in one_pass] == [False, True, False]  # against 0.45 too
     assert judge({**first, "model": "elsewhere"}, []) == []
-    assert {t.row for t in TARGETS} >= {"detection", "box", "box_one_pass", "second_turn", "memory",
-                                       "blind_seen_decision"}
+    assert {t.row for t in TARGETS} >= {
+        "detection",
+        "box",
+        "box_one_pass",
+        "second_turn",
+        "memory",
+        "blind_seen_decision",
+    }
 
 
 def test_measuring_tools():
-    assert percentile([], .5) is None and percentile([3.0], .95) == 3.0
-    assert percentile([1.0, 2.0, 3.0, 4.0], .5) == 2.5 and percentile(range(101), .95) == 95
+    assert percentile([], 0.5) is None and percentile([3.0], 0.95) == 3.0
+    assert percentile([1.0, 2.0, 3.0, 4.0], 0.5) == 2.5 and percentile(range(101), 0.95) == 95
     samples, order = Samples(), []
     samples.time(lambda: order.append("work") or 7, "cpu", lambda: order.append("prepare"))
     assert order == ["prepare", "work"] and samples.result == 7 and len(samples.seconds) == 1
-    assert matmul_rate(64, 64, 64, "cpu", torch.float32, .01) > 1e6 and read_bandwidth(1 << 20, "cpu", .01) > 1e6
+    assert matmul_rate(64, 64, 64, "cpu", torch.float32, 0.01) > 1e6 and read_bandwidth(1 << 20, "cpu", 0.01) > 1e6
     assert isinstance(busy(), str)
     if reset_peak("cpu"):
         before = peak("cpu")

@@ -1,4 +1,6 @@
-"""Grounded chat: questions, answers and their spans, noun phrases, Grounding-Bench's figures, both ways with real models."""
+"""Grounded chat: questions, answers and their spans, noun phrases, Grounding-Bench's figures, both ways with real
+models.
+"""
 
 import json
 
@@ -21,16 +23,25 @@ from clue_ros.perception.inventory import Thing, look_around
 from clue_ros.types import Box, Cancelled, InvalidExpressionError
 
 RED, BLUE, DISH = Box(10, 20, 60, 80), Box(200, 20, 250, 80), Box(120, 100, 180, 130)
-THINGS = (Thing("mug", "red", RED, .9), Thing("plate", "", DISH, .6), Thing("mug", "blue", BLUE, .8))
+THINGS = (Thing("mug", "red", RED, 0.9), Thing("plate", "", DISH, 0.6), Thing("mug", "blue", BLUE, 0.8))
 SIZE = (300.0, 200.0)
 
 
-@pytest.mark.parametrize("text, kind, category, color, side", [
-    ("What is on the table?", Kind.LIST, None, None, None), ("which cups do you see?", Kind.LIST, "mug", None, None),
-    ("how many red mugs are there", Kind.COUNT, "mug", "red", None), ("Is there a banana?", Kind.EXISTS, "banana", None, None),
-    ("do you see any boxes?", Kind.EXISTS, "box", None, None), ("what colour is the ball?", Kind.COLOR, "ball", None, None),
-    ("where's the violet bowl?", Kind.WHERE, "bowl", "purple", None), ("what is on the left?", Kind.LIST, None, None, "left"),
-    ("what do you see in front?", Kind.LIST, None, None, "front"), ("the soda cans", Kind.LIST, "can", None, None)])
+@pytest.mark.parametrize(
+    "text, kind, category, color, side",
+    [
+        ("What is on the table?", Kind.LIST, None, None, None),
+        ("which cups do you see?", Kind.LIST, "mug", None, None),
+        ("how many red mugs are there", Kind.COUNT, "mug", "red", None),
+        ("Is there a banana?", Kind.EXISTS, "banana", None, None),
+        ("do you see any boxes?", Kind.EXISTS, "box", None, None),
+        ("what colour is the ball?", Kind.COLOR, "ball", None, None),
+        ("where's the violet bowl?", Kind.WHERE, "bowl", "purple", None),
+        ("what is on the left?", Kind.LIST, None, None, "left"),
+        ("what do you see in front?", Kind.LIST, None, None, "front"),
+        ("the soda cans", Kind.LIST, "can", None, None),
+    ],
+)
 def test_questions(text, kind, category, color, side):
     asked = understand(text)
     assert (asked.kind, asked.category, asked.color, asked.side, asked.unknown) == (kind, category, color, side, ())
@@ -47,24 +58,47 @@ def said(text, things=THINGS):
 
 
 def test_answers_and_their_spans():
-    assert said("what is on the table?") == ("I see a red mug, a plate and a blue mug.",
-                                             [("a red mug", RED), ("a plate", DISH), ("a blue mug", BLUE)])
-    assert said("how many cups are there?") == ("There are two cups: a red cup and a blue cup.",
-                                                [("a red cup", RED), ("a blue cup", BLUE)])
-    assert said("is there a plate?")[0] == "Yes, I see a plate." and said("is there a ball?") == ("No, I see no balls.", [])
+    assert said("what is on the table?") == (
+        "I see a red mug, a plate and a blue mug.",
+        [("a red mug", RED), ("a plate", DISH), ("a blue mug", BLUE)],
+    )
+    assert said("how many cups are there?") == (
+        "There are two cups: a red cup and a blue cup.",
+        [("a red cup", RED), ("a blue cup", BLUE)],
+    )
+    assert said("is there a plate?")[0] == "Yes, I see a plate." and said("is there a ball?") == (
+        "No, I see no balls.",
+        [],
+    )
     assert said("what color is the blue mug?") == ("The mug is blue.", [("The mug", BLUE)])
     assert said("where is the red mug?") == ("The red mug is on the left.", [("The red mug", RED)])
     assert said("what is on the right?") == ("I see a blue mug on the right.", [("a blue mug", BLUE)])
-    twins = (THINGS[0], Thing("mug", "red", BLUE, .7))
+    twins = (THINGS[0], Thing("mug", "red", BLUE, 0.7))
     assert said("what do you see?", twins) == ("I see two red mugs.", [("two red mugs", RED), ("two red mugs", BLUE)])
     assert said("how many things are there?", THINGS[:1])[0] == "There is one thing: a red mug."
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.builds(Thing, st.sampled_from(["mug", "box", ""]), st.sampled_from(["red", "orange", ""]),
-                          st.sampled_from([RED, BLUE, DISH]), st.floats(0, 1)), max_size=14),
-       st.builds(Question, st.sampled_from(list(Kind)), st.sampled_from([None, "mug"]), st.sampled_from([None, "red"]),
-                 st.sampled_from(["", "cup"]), st.sampled_from([None, "left", "middle"])))
+@given(
+    st.lists(
+        st.builds(
+            Thing,
+            st.sampled_from(["mug", "box", ""]),
+            st.sampled_from(["red", "orange", ""]),
+            st.sampled_from([RED, BLUE, DISH]),
+            st.floats(0, 1),
+        ),
+        max_size=14,
+    ),
+    st.builds(
+        Question,
+        st.sampled_from(list(Kind)),
+        st.sampled_from([None, "mug"]),
+        st.sampled_from([None, "red"]),
+        st.sampled_from(["", "cup"]),
+        st.sampled_from([None, "left", "middle"]),
+    ),
+)
 def test_any_answer_is_a_sentence_with_spans_inside_it(things, asked):
     found = answer(asked, things, SIZE, "?")
     assert found.text.endswith(".") and found.text[0].isupper() and "  " not in found.text
@@ -85,21 +119,37 @@ class Seen:
 
 
 def test_kinds_and_colours_meet_and_a_colour_finds_what_no_kind_did():
-    see = Seen({"the mug": [(RED, .9)], "the plate": [(RED, .5), (DISH, .2)], "the red thing": [(RED, .6), (BLUE, .3)],
-                "the blue thing": [(BLUE, .7), (RED, .1)], "the blue bowl": [(BLUE, .4)], "the blue can": [(BLUE, .6)]})
+    see = Seen(
+        {
+            "the mug": [(RED, 0.9)],
+            "the plate": [(RED, 0.5), (DISH, 0.2)],
+            "the red thing": [(RED, 0.6), (BLUE, 0.3)],
+            "the blue thing": [(BLUE, 0.7), (RED, 0.1)],
+            "the blue bowl": [(BLUE, 0.4)],
+            "the blue can": [(BLUE, 0.6)],
+        }
+    )
     words = frozenset("mug plate bowl can thing red blue".split())
-    assert look_around(see, None, words) == (Thing("mug", "red", RED, .9), Thing("can", "blue", BLUE, .7))
+    assert look_around(see, None, words) == (Thing("mug", "red", RED, 0.9), Thing("can", "blue", BLUE, 0.7))
     assert "the bottle" not in see.asked and "the green thing" not in see.asked, "no words for them"
 
 
 def test_noun_phrases():
     text = "A red tea cup sits on a wooden table next to two books, and the dog's bowl."
-    assert [text[p.start:p.end] for p in noun_phrases(text)] == ["A red tea cup", "a wooden table", "two books",
-                                                                "the dog's bowl"]
+    assert [text[p.start : p.end] for p in noun_phrases(text)] == [
+        "A red tea cup",
+        "a wooden table",
+        "two books",
+        "the dog's bowl",
+    ]
     assert [p.head for p in noun_phrases("mug and laptop on desk")] == ["mug", "laptop", "desk"]
     assert noun_phrases("there is a red one in the middle of the picture") == [], "nothing that could be detected"
     assert noun_phrases("") == [] and [singular(w) for w in ("cups", "boxes", "berries", "glass")] == [
-        "cup", "box", "berry", "glass"]
+        "cup",
+        "box",
+        "berry",
+        "glass",
+    ]
 
 
 @settings(deadline=None, max_examples=60)
@@ -115,9 +165,11 @@ def test_the_papers_example_of_the_figures():
     """N_pred 7, N_gt 12, TP_pred 4, TP_gt 3: P = 0.57, R = 0.25 (LLaVA-Grounding, section 2)."""
     truths = [Truth(Box(100 * n, 0, 100 * n + 50, 50), ("mug",), "red") for n in range(12)]
     at = [0, 0, 100, 200]
-    given_boxes = [("a red mug", Box(x, 0, x + 50, 50)) for x in at] + [("a bowl", truths[5].box),
-                                                                        ("a red mug", Box(25, 25, 75, 75)),
-                                                                        ("a blue mug", truths[6].box)]
+    given_boxes = [("a red mug", Box(x, 0, x + 50, 50)) for x in at] + [
+        ("a bowl", truths[5].box),
+        ("a red mug", Box(25, 25, 75, 75)),
+        ("a blue mug", truths[6].box),
+    ]
     found = count(given_boxes, truths, scene_means)
     assert (found.right, found.given, found.found, found.wanted) == (4, 7, 3, 12)
     assert not count([("a mug", Box(0, 0, 25, 50))], truths, scene_means).right, "IoU must exceed 0.5"
@@ -161,7 +213,10 @@ def test_the_embedded_model_answers(embedded, tmp_path, capsys):
     with pytest.raises(Cancelled):
         embedded.chat(rgb, "what is there?", should_stop=lambda: True)
     Image.fromarray(rgb).save(tmp_path / "t.png")
-    assert main(["chat", str(tmp_path / "t.png"), "what is on the table?", "--json", "--out", str(tmp_path / "o.png")]) == 0
+    assert (
+        main(["chat", str(tmp_path / "t.png"), "what is on the table?", "--json", "--out", str(tmp_path / "o.png")])
+        == 0
+    )
     row = json.loads(capsys.readouterr().out)
     assert row["text"] == first.text and Image.open(tmp_path / "o.png").width == 480
 
@@ -197,11 +252,21 @@ def test_a_plain_paligemma_grounds_its_own_words(tiny):
         return done
 
     backbone.complete = scripted
-    image.detections.update({"red mug": (Candidate(RED, .9), Candidate(BLUE, .5)), "shelf": (), "cup": (),
-                             "book": (Candidate(BLUE, .7), Candidate(DISH, .6))})
+    image.detections.update(
+        {
+            "red mug": (Candidate(RED, 0.9), Candidate(BLUE, 0.5)),
+            "shelf": (),
+            "cup": (),
+            "book": (Candidate(BLUE, 0.7), Candidate(DISH, 0.6)),
+        }
+    )
     found = chat(backbone, image, "What is on the table?")
     assert found.text == "A red mug sits next to two books on a shelf."
-    assert [(found.words(p), p.box) for p in found.phrases] == [("A red mug", RED), ("two books", BLUE), ("two books", DISH)]
+    assert [(found.words(p), p.box) for p in found.phrases] == [
+        ("A red mug", RED),
+        ("two books", BLUE),
+        ("two books", DISH),
+    ]
     counted = chat(backbone, image, "how many books are there?")
     assert counted.text == "There are two books." and len(counted.phrases) == 2
     assert chat(backbone, image, "do you see a cup?").text == "No, I see no cups."
@@ -210,5 +275,5 @@ def test_a_plain_paligemma_grounds_its_own_words(tiny):
 
 
 def test_a_writer_starts_with_a_capital_and_keeps_its_spans():
-    made = Writer().grounded("the mug", [(RED, .5)]).plain(" is red.").answer("?")
+    made = Writer().grounded("the mug", [(RED, 0.5)]).plain(" is red.").answer("?")
     assert made.text == "The mug is red." and made.words(made.phrases[0]) == "The mug"

@@ -38,8 +38,9 @@ class FakeGrounder:
         type(self).encoded += 1
         return types.SimpleNamespace(width=image.shape[1], height=image.shape[0])
 
-    def ground(self, image, expression, turns=(), *, may_ask=True, threshold=None, candidates=(), should_stop=None,
-               mask=False):
+    def ground(
+        self, image, expression, turns=(), *, may_ask=True, threshold=None, candidates=(), should_stop=None, mask=False
+    ):
         self.calls.append((image, expression, tuple(turns), may_ask, threshold))
         if expression == "bad":
             raise InvalidExpressionError("the expression is bad")
@@ -113,9 +114,14 @@ def test_turns_threshold_and_no_ask_reach_the_grounder(grounder, photo):
     assert grounder.calls[-1][3:] == (False, None)
 
 
-@pytest.mark.parametrize("numbers, point, box", [
-    ((10, 20), (10, 20), None), ((1, 2, 30, 40), None, (1, 2, 30, 40)), ((5, 5, 25, 15, 10, 30), (15, 17.5), (5, 5, 25, 30)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "numbers, point, box",
+    [
+        ((10, 20), (10, 20), None),
+        ((1, 2, 30, 40), None, (1, 2, 30, 40)),
+        ((5, 5, 25, 15, 10, 30), (15, 17.5), (5, 5, 25, 30)),
+    ],
+)
 def test_a_place_comes_with_the_words(grounder, photo, tmp_path, numbers, point, box, capsys):
     assert run("ground", photo, "the one here", "--pointing", *numbers) == 0
     turn = grounder.calls[-1][2][0]

@@ -16,7 +16,9 @@ from clue_ros.images.encodings import ImageMessageError, UnsupportedEncodingErro
 DEPTH_MAX, QUANTIZATION = 10.0, 100.0  # the transport's defaults
 A = QUANTIZATION * (QUANTIZATION + 1.0)
 B = 1.0 - A / DEPTH_MAX
-PNG, PNG32, RVL, RVL32 = (f"{encoding}; compressedDepth {codec}" for codec in ("png", "rvl") for encoding in ("16UC1", "32FC1"))
+PNG, PNG32, RVL, RVL32 = (
+    f"{encoding}; compressedDepth {codec}" for codec in ("png", "rvl") for encoding in ("16UC1", "32FC1")
+)
 
 
 def message(form, payload, a=0.0, b=0.0, kind=0):
@@ -28,7 +30,9 @@ def png(raw: np.ndarray) -> bytes:
 
 
 def rvl(raw: np.ndarray) -> bytes:
-    """The paper's coder, nibble by nibble: numbers of three bits a nibble, the lowest first, the fourth bit for "more"."""
+    """The paper's coder, nibble by nibble: numbers of three bits a nibble, the lowest first, the fourth bit for
+    "more".
+    """
     nibbles = []
 
     def put(value):
@@ -70,29 +74,40 @@ def millimetres(seed=0, shape=(24, 32)) -> np.ndarray:
     return raw
 
 
-@pytest.mark.parametrize("form", ["16UC1; compressedDepth", PNG, "mono16; compressedDepth png", "16UC1;compressedDepth PNG", "16UC1"])
+@pytest.mark.parametrize(
+    "form", ["16UC1; compressedDepth", PNG, "mono16; compressedDepth png", "16UC1;compressedDepth PNG", "16UC1"]
+)
 def test_millimetres_come_back_as_they_were(form):
     raw = millimetres()
-    got = compressed_depth(message(form, png(raw), a=np.nan))  # the header says nothing of them, and is not always filled
+    got = compressed_depth(
+        message(form, png(raw), a=np.nan)
+    )  # the header says nothing of them, and is not always filled
     assert got.dtype == np.uint16 and np.array_equal(got, raw)
 
 
 @pytest.mark.parametrize(
     "raw",
     [
-        millimetres(), millimetres(3, (7, 5)), np.zeros((4, 6), np.uint16), np.full((4, 6), 65535, np.uint16), np.uint16([[7]]),
-        np.uint16([[0, 0, 5]]), np.uint16([[5, 0, 0]]), np.tile(np.uint16([0, 1]), (3, 8)), np.uint16([[1, 65535, 1, 65535]]),
+        millimetres(),
+        millimetres(3, (7, 5)),
+        np.zeros((4, 6), np.uint16),
+        np.full((4, 6), 65535, np.uint16),
+        np.uint16([[7]]),
+        np.uint16([[0, 0, 5]]),
+        np.uint16([[5, 0, 0]]),
+        np.tile(np.uint16([0, 1]), (3, 8)),
+        np.uint16([[1, 65535, 1, 65535]]),
         np.zeros((480, 640), np.uint16),
     ],
     ids=["noise", "odd", "nothing", "far", "one", "last", "first", "alternating", "jumps", "large and empty"],
-)  # fmt: skip
+)
 def test_rvl(raw):
     assert np.array_equal(compressed_depth(message(RVL, rvl(raw))), raw)
 
 
 def test_rvl_of_a_known_picture():
-    """Worked by hand: 2 zeros, 3 others: 1000 (+1000), 1001 (+1), 999 (-2). Zigzag 2000, 2, 3; in nibbles of three bits from the
-    lowest, with 8 for more: 2 | 3 | 2000 = 0o3720 -> 8 A F 3 | 2 | 3. Words: 23 8AF3 23, then nothing."""
+    """Worked by hand: 2 zeros, 3 others: 1000 (+1000), 1001 (+1), 999 (-2). Zigzag 2000, 2, 3; in nibbles of three bits
+    from the lowest, with 8 for more: 2 | 3 | 2000 = 0o3720 -> 8 A F 3 | 2 | 3. Words: 23 8AF3 23, then nothing."""
     data = struct.pack("<II", 5, 1) + struct.pack("<I", 0x238AF323)
     assert compressed_depth(message(RVL, data)).tolist() == [[0, 0, 1000, 1001, 999]]
 
@@ -169,8 +184,14 @@ def test_garbage_is_depth_or_a_typed_error():
 
 @pytest.mark.parametrize(
     "text",
-    ["8UC1; compressedDepth png", "16UC1; png compressed ", "16UC1; compressedDepth zstd", "", "rgb8; jpeg compressed bgr8"],
-)  # fmt: skip
+    [
+        "8UC1; compressedDepth png",
+        "16UC1; png compressed ",
+        "16UC1; compressedDepth zstd",
+        "",
+        "rgb8; jpeg compressed bgr8",
+    ],
+)
 def test_another_format_is_named(text):
     with pytest.raises(UnsupportedEncodingError, match="use 16UC1 or 32FC1, and png or rvl"):
         parse_depth_format(text)

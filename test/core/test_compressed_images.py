@@ -1,4 +1,6 @@
-"""Compressed images, whose format says what was compressed; payloads by OpenCV, as compressed_image_transport has them."""
+"""Compressed images, whose format says what was compressed; payloads by OpenCV, as compressed_image_transport has
+them.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +55,12 @@ def halves_are(rgb: np.ndarray, left, right, tolerance: int = 0) -> None:
 def order(rgb: np.ndarray, encoding: str) -> np.ndarray:
     """The channels as `encoding` names them."""
     alpha = np.full_like(rgb[..., :1], 7)
-    return {"rgb": rgb, "bgr": rgb[..., ::-1], "rgba": np.dstack((rgb, alpha)), "bgra": np.dstack((rgb[..., ::-1], alpha))}[
-        encoding.rstrip("0123456789")
-    ]
+    return {
+        "rgb": rgb,
+        "bgr": rgb[..., ::-1],
+        "rgba": np.dstack((rgb, alpha)),
+        "bgra": np.dstack((rgb[..., ::-1], alpha)),
+    }[encoding.rstrip("0123456789")]
 
 
 COLOURS = ["rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16", "rgba16", "bgra16"]
@@ -110,14 +115,18 @@ def test_a_mosaic_of_16_bits_in_a_jpeg_has_8():
 @pytest.mark.parametrize("codec", ["jpeg", "png"])
 def test_a_mosaic_that_was_coloured_or_greyed_before(codec):
     """Newer transports let cv_bridge make mono8 of it, others bgr8: the payload says so."""
-    halves_are(compressed_to_rgb(sent(scene()[..., ::-1], codec, f"bayer_rggb8; {codec} compressed bgr8")), ORANGE, BLUE, 3)
+    halves_are(
+        compressed_to_rgb(sent(scene()[..., ::-1], codec, f"bayer_rggb8; {codec} compressed bgr8")), ORANGE, BLUE, 3
+    )
     grey = np.full((H, W), 90, np.uint8)
     got = compressed_to_rgb(sent(grey, codec, f"bayer_rggb8; {codec} compressed mono8"))
     halves_are(got, (90, 90, 90), (90, 90, 90), 1)
 
 
 def test_a_mosaic_whose_payload_is_said_to_be_colour_but_is_not():
-    halves_are(compressed_to_rgb(sent(mosaic(scene(), "gbrg"), "png", "bayer_gbrg8; png compressed bgr8")), ORANGE, BLUE)
+    halves_are(
+        compressed_to_rgb(sent(mosaic(scene(), "gbrg"), "png", "bayer_gbrg8; png compressed bgr8")), ORANGE, BLUE
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,8 +146,20 @@ def test_grey(form, codec, wide):
     assert np.abs(got.astype(int) - ramp[..., None]).max() <= (1 if codec == "jpeg" else 0)
 
 
-@pytest.mark.parametrize("form", ["jpeg", "JPEG", "rgb8; jpeg", "rgb8; jpeg compressed", "bgr8; jpeg compressed", "", "image/jpeg",
-                                  "rgb8;jpeg compressed bgr8", "jpeg compressed bgr8"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "jpeg",
+        "JPEG",
+        "rgb8; jpeg",
+        "rgb8; jpeg compressed",
+        "bgr8; jpeg compressed",
+        "",
+        "image/jpeg",
+        "rgb8;jpeg compressed bgr8",
+        "jpeg compressed bgr8",
+    ],
+)
 def test_cameras_that_compress_themselves_write_ordinary_files(form, tmp_path):
     """Made by another library: a jpeg's colours are its own, whatever the camera's encoding is said to be."""
     Picture.fromarray(scene()).save(tmp_path / "a.jpg", quality=100, subsampling=0)
@@ -162,7 +183,9 @@ def test_a_rotation_in_the_file_is_not_the_sensors(tmp_path):
     exif = Picture.Exif()
     exif[0x0112] = 6
     Picture.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
-    halves_are(compressed_to_rgb(SimpleNamespace(format="jpeg", data=(tmp_path / "a.jpg").read_bytes())), ORANGE, BLUE, 3)
+    halves_are(
+        compressed_to_rgb(SimpleNamespace(format="jpeg", data=(tmp_path / "a.jpg").read_bytes())), ORANGE, BLUE, 3
+    )
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
@@ -177,7 +200,9 @@ def test_the_bits_of_samples(encoding, bits):
 
 
 def test_a_sample_beyond_its_bits_is_white_not_black():
-    image = SimpleNamespace(encoding="mono16", height=1, width=3, step=6, is_bigendian=0, data=np.uint16([0, 4096, 65535]).tobytes())
+    image = SimpleNamespace(
+        encoding="mono16", height=1, width=3, step=6, is_bigendian=0, data=np.uint16([0, 4096, 65535]).tobytes()
+    )
     assert message_to_rgb(image, 12)[0, :, 0].tolist() == [0, 255, 255]
 
 
@@ -205,7 +230,10 @@ def test_what_cannot_be_read_is_named():
     depth = sent(np.zeros((H, W), np.float32), "tiff", "32FC1; tiff compressed ")
     with pytest.raises(UnsupportedEncodingError, match="'32FC1; tiff compressed ' holds 1 channel.* of float32"):
         compressed_to_rgb(depth)
-    for form, error in (("bayer_rggb8; png compressed ", ImageMessageError), ("16UC1; compressedDepth", UnsupportedEncodingError)):
+    for form, error in (
+        ("bayer_rggb8; png compressed ", ImageMessageError),
+        ("16UC1; compressedDepth", UnsupportedEncodingError),
+    ):
         with pytest.raises(error, match=form.split(";")[0]):
             compressed_to_rgb(SimpleNamespace(format=form, data=b"\x89PNG nothing"))
     with pytest.raises(ImageMessageError, match="smaller than one Bayer cell"):

@@ -25,7 +25,9 @@ def test_others_need_a_token_or_a_word(address):
     check_bind(address, "", True)
 
 
-@pytest.mark.parametrize("token", ["short", "with blanks in it, long enough", "üüüüüüüüüüüüüüüüüüüü", "a&b=c?d#e/f0123456789"])
+@pytest.mark.parametrize(
+    "token", ["short", "with blanks in it, long enough", "üüüüüüüüüüüüüüüüüüüü", "a&b=c?d#e/f0123456789"]
+)
 def test_a_token_is_long_and_fits_an_address(token):
     with pytest.raises(AccessError, match="token"):
         check_bind("127.0.0.1", token, False)
@@ -37,8 +39,20 @@ def test_own_names(host):
     assert Access(allowed_hosts=["Robot.Lab"]).host_is_ours(host)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "localhost.evil.example", "", "127.0.0.1.evil.example",
-                                  "user@localhost", "local host", "[::1", "x" * 400])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8765",
+        "localhost.evil.example",
+        "",
+        "127.0.0.1.evil.example",
+        "user@localhost",
+        "local host",
+        "[::1",
+        "x" * 400,
+    ],
+)
 def test_a_foreign_name_that_points_here_is_refused(host):
     access = Access()
     assert not access.host_is_ours(host) and not access.same_origin(f"http://{host}", host)
@@ -48,8 +62,18 @@ def test_origin():
     access = Access()
     assert access.same_origin("http://127.0.0.1:8765", "127.0.0.1:8765")
     assert access.same_origin("https://LOCALHOST:1", "localhost:1")
-    for origin in ("http://127.0.0.1:9999", "http://evil.example", "null", "", "file://", "http://[::1", "http://127.0.0.1:8765@evil", None,
-                   "chrome-extension://abc", "http://localhost:8765"):  # fmt: skip
+    for origin in (
+        "http://127.0.0.1:9999",
+        "http://evil.example",
+        "null",
+        "",
+        "file://",
+        "http://[::1",
+        "http://127.0.0.1:8765@evil",
+        None,
+        "chrome-extension://abc",
+        "http://localhost:8765",
+    ):
         assert not access.same_origin(origin, "127.0.0.1:8765")
 
 

@@ -26,14 +26,21 @@ def grey(level: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 def header(data: bytes) -> dict:
     length = int.from_bytes(data[:4], "big")
-    return json.loads(data[4:4 + length])
+    return json.loads(data[4 : 4 + length])
 
 
 def test_a_frame_on_the_wire():
     rgb = np.zeros((48, 64, 3), np.uint8)
     rgb[:, :32] = (200, 10, 10)
     picture = encode_frame(7, rgb, live=True)
-    assert header(picture.data) == {"kind": "frame", "id": 7, "width": 64, "height": 48, "mime": "image/jpeg", "live": True}
+    assert header(picture.data) == {
+        "kind": "frame",
+        "id": 7,
+        "width": 64,
+        "height": 48,
+        "mime": "image/jpeg",
+        "live": True,
+    }
     decoded = cv2.imdecode(np.frombuffer(picture.body, np.uint8), cv2.IMREAD_COLOR)
     assert decoded.shape == (48, 64, 3) and decoded[24, 8, 2] > 150 > decoded[24, 8, 0]  # BGR: red is red
 
@@ -42,7 +49,10 @@ def test_a_frame_on_the_wire():
 def test_large_images_are_made_smaller_and_say_their_size(height, width):
     picture = encode_frame(1, grey(5, height, width), live=False)
     decoded = cv2.imdecode(np.frombuffer(picture.body, np.uint8), cv2.IMREAD_COLOR)
-    assert max(decoded.shape) <= MAX_SIDE and (header(picture.data)["width"], header(picture.data)["height"]) == (width, height)
+    assert max(decoded.shape) <= MAX_SIDE and (header(picture.data)["width"], header(picture.data)["height"]) == (
+        width,
+        height,
+    )
 
 
 def test_only_the_newest_frame_is_encoded_and_only_once(pictures):
@@ -98,7 +108,10 @@ def test_a_frame_that_cannot_be_read_is_left_out(pictures):
 def test_frozen_frames_and_maps_are_kept_until_there_are_too_many(pictures, monkeypatch):
     told = []
     pictures.on_new = lambda: told.append(1)
-    frame, heat = pictures.freeze(Frame(1, lambda: grey(9))), pictures.keep_map(to_grey(np.array([[0.0, 0.5], [1.0, np.nan]])))
+    frame, heat = (
+        pictures.freeze(Frame(1, lambda: grey(9))),
+        pictures.keep_map(to_grey(np.array([[0.0, 0.5], [1.0, np.nan]]))),
+    )
     pictures.settle()
     assert [picture.id for picture in pictures.find([frame, heat, 10**9])] == [frame, heat] and len(told) == 2
     decoded = cv2.imdecode(np.frombuffer(pictures.get(heat).body, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -21,9 +21,18 @@ from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError
 
 BAG = Path(clue_ros.__file__).parent / "examples" / "tabletop.mcap"
-ROW = {"image": "in distribution/3", "expression": "the banana", "truth": "ambiguous", "outcome": "found", "success": True,
-       "probability": 0.97, "said_ambiguous": True, "questions": ["Do you mean the front banana or the back banana?"],
-       "answers": ["the front one"], "box": [218.5, 140.0, 257.0, 186.0]}  # fmt: skip
+ROW = {
+    "image": "in distribution/3",
+    "expression": "the banana",
+    "truth": "ambiguous",
+    "outcome": "found",
+    "success": True,
+    "probability": 0.97,
+    "said_ambiguous": True,
+    "questions": ["Do you mean the front banana or the back banana?"],
+    "answers": ["the front one"],
+    "box": [218.5, 140.0, 257.0, 186.0],
+}
 
 
 def first_words() -> str:
@@ -47,7 +56,11 @@ def test_a_bag_step_by_step(recording):
     count = recording.about()["episodes"]
     assert recording.about()["name"] == "tabletop.mcap" and count > 1
     asked, where = recording.moment(0, 1)
-    assert asked["open"] and asked["chips"] == ["the red one", "the blue one"] and asked["question"].startswith("Do you mean")
+    assert (
+        asked["open"]
+        and asked["chips"] == ["the red one", "the blue one"]
+        and asked["question"].startswith("Do you mean")
+    )
     assert (where["episode"], where["step"], where["episodes"]) == (0, 1, count) and where["title"]
     begun, _ = recording.moment(0, 0)
     assert len(begun["turns"]) == 1 and begun["readings"] == [] and begun["frame"] == asked["frame"]
@@ -76,7 +89,9 @@ def test_corrections_are_episodes_of_their_own(tmp_path):
     try:
         assert recording.about()["episodes"] == 3
         (found, about), (taken_back, last) = recording.moment(1, 1), recording.moment(2, 1)
-        assert [turn["text"] for turn in found["turns"]] == ["no, the blue one", "I see it."] and found["target"]["x"] == 20
+        assert [turn["text"] for turn in found["turns"]] == ["no, the blue one", "I see it."] and found["target"][
+            "x"
+        ] == 20
         assert "no, the blue one (correction of 'the mug', found" in about["title"] and found["frame"] is not None
         assert [turn["text"] for turn in taken_back["turns"]] == ["Never mind!", "All right, never mind."]
         assert not taken_back["open"] and "withdrawn" in last["title"] and last["steps"] == 2
@@ -91,8 +106,8 @@ def test_what_is_not_there_is_refused(recording, episode, step):
 
 
 def suite_folder(folder: Path) -> Path:
-    rows = [ROW, {**ROW, "image": "flickr/77", "outcome": "not_found", "success": False, "reason": "not_found instead of found",
-                  "questions": [], "answers": [], "box": None}]  # fmt: skip
+    failed = {"outcome": "not_found", "success": False, "reason": "not_found instead of found"}
+    rows = [ROW, {**ROW, "image": "flickr/77", **failed, "questions": [], "answers": [], "box": None}]
     lines = [{"clue_rows": 1, "about": {}}, {"key": "in distribution/3", "rows": rows}]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     return folder
@@ -104,7 +119,12 @@ def test_a_run_of_the_tabletop_suite_shows_its_scene_again(tmp_path):
         assert run.about()["episodes"] == 2
         last, where = run.moment(0, 2)
         assert where["steps"] == 3 and "right" in where["title"] and last["target"]["x"] == 218.5 and not last["open"]
-        assert [turn["text"] for turn in last["turns"]] == ["the banana", ROW["questions"][0], "the front one", "I see it."]
+        assert [turn["text"] for turn in last["turns"]] == [
+            "the banana",
+            ROW["questions"][0],
+            "the front one",
+            "I see it.",
+        ]
         assert run.moment(0, 1)[0]["chips"] == ["the front banana", "the back banana"]
         run.pictures.settle()
         picture = run.pictures.get(last["frame"])
@@ -126,7 +146,9 @@ def test_a_run_of_the_demo(tmp_path):
         run.close()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"episodes": 3}', '{"episodes": [1]}', '{"episodes": []}', "\x00\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"episodes": 3}', '{"episodes": [1]}', '{"episodes": []}', "\x00\xff"]
+)
 def test_what_is_no_recording_is_named(tmp_path, content):
     file = tmp_path / "summary.json"
     file.write_bytes(content.encode("latin-1"))

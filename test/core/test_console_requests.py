@@ -32,39 +32,70 @@ def test_what_is_taken(message, request_):
     assert parse(json.dumps(message)) == request_
 
 
-@pytest.mark.parametrize("text, reason", [
-    ("", "JSON object"), ("no json", "JSON object"), ("[]", "JSON object"), ("null", "JSON object"), ("1", "JSON object"),
-    ("{}", "type"), ('{"type": "eval"}', "type"), ('{"type": ["instruct"]}', "type"),
-    ('{"type": "instruct"}', "text"), ('{"type": "instruct", "text": 3}', "text"),
-    ('{"type": "instruct", "text": " \\u0000 "}', "empty"),
-    ('{"type": "instruct", "text": "a", "file": "/etc/passwd"}', "'file'"),
-    ('{"type": "answer"}', "one of"), ('{"type": "answer", "text": "a", "click": [1, 2]}', "one of"),
-    ('{"type": "answer", "click": [1]}', "2 numbers"), ('{"type": "answer", "click": [1, NaN]}', "2 numbers"),
-    ('{"type": "answer", "click": [1, true]}', "2 numbers"), ('{"type": "answer", "click": [1, 1e400]}', "2 numbers"),
-    ('{"type": "answer", "click": [1, 1e9]}', "2 numbers"), ('{"type": "answer", "click": {"0": 1, "1": 2}}', "2 numbers"),
-    ('{"type": "answer", "box": [1, 2, 0, 4]}', "one pixel"), ('{"type": "answer", "box": [1, 2, -5, 4]}', "one pixel"),
-    ('{"type": "cancel", "goal": "../../etc/passwd"}', "hexadecimal"), ('{"type": "cancel", "goal": null}', "hexadecimal"),
-    ('{"type": "replay", "bag": "../x", "episode": 0, "step": 0}', "recording"),
-    ('{"type": "replay", "bag": "r1", "episode": -1, "step": 0}', "episode"),
-    ('{"type": "replay", "bag": "r1", "episode": 1.5, "step": 0}', "episode"),
-    ('{"type": "seen", "frame": true}', "frame"), ('{"type": "seen", "frame": 1' + "0" * 30 + "}", "frame"),
-    pytest.param('{"type": "seen", "frame": 1' + "0" * 6000 + "}", ".", id="an endless number"),
-    pytest.param("[" * 10000, "JSON object", id="deep"),
-    pytest.param(json.dumps({"type": "instruct", "text": "x" * 1001}), "1001", id="long"),
-    pytest.param(json.dumps({"type": "instruct", "text": "x" * MAX_MESSAGE}), "bytes", id="longer"),
-    pytest.param(json.dumps({"type": "instruct", "text": "ü" * 8192}, ensure_ascii=False), "bytes", id="more bytes than letters"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("", "JSON object"),
+        ("no json", "JSON object"),
+        ("[]", "JSON object"),
+        ("null", "JSON object"),
+        ("1", "JSON object"),
+        ("{}", "type"),
+        ('{"type": "eval"}', "type"),
+        ('{"type": ["instruct"]}', "type"),
+        ('{"type": "instruct"}', "text"),
+        ('{"type": "instruct", "text": 3}', "text"),
+        ('{"type": "instruct", "text": " \\u0000 "}', "empty"),
+        ('{"type": "instruct", "text": "a", "file": "/etc/passwd"}', "'file'"),
+        ('{"type": "answer"}', "one of"),
+        ('{"type": "answer", "text": "a", "click": [1, 2]}', "one of"),
+        ('{"type": "answer", "click": [1]}', "2 numbers"),
+        ('{"type": "answer", "click": [1, NaN]}', "2 numbers"),
+        ('{"type": "answer", "click": [1, true]}', "2 numbers"),
+        ('{"type": "answer", "click": [1, 1e400]}', "2 numbers"),
+        ('{"type": "answer", "click": [1, 1e9]}', "2 numbers"),
+        ('{"type": "answer", "click": {"0": 1, "1": 2}}', "2 numbers"),
+        ('{"type": "answer", "box": [1, 2, 0, 4]}', "one pixel"),
+        ('{"type": "answer", "box": [1, 2, -5, 4]}', "one pixel"),
+        ('{"type": "cancel", "goal": "../../etc/passwd"}', "hexadecimal"),
+        ('{"type": "cancel", "goal": null}', "hexadecimal"),
+        ('{"type": "replay", "bag": "../x", "episode": 0, "step": 0}', "recording"),
+        ('{"type": "replay", "bag": "r1", "episode": -1, "step": 0}', "episode"),
+        ('{"type": "replay", "bag": "r1", "episode": 1.5, "step": 0}', "episode"),
+        ('{"type": "seen", "frame": true}', "frame"),
+        ('{"type": "seen", "frame": 1' + "0" * 30 + "}", "frame"),
+        pytest.param('{"type": "seen", "frame": 1' + "0" * 6000 + "}", ".", id="an endless number"),
+        pytest.param("[" * 10000, "JSON object", id="deep"),
+        pytest.param(json.dumps({"type": "instruct", "text": "x" * 1001}), "1001", id="long"),
+        pytest.param(json.dumps({"type": "instruct", "text": "x" * MAX_MESSAGE}), "bytes", id="longer"),
+        pytest.param(
+            json.dumps({"type": "instruct", "text": "ü" * 8192}, ensure_ascii=False),
+            "bytes",
+            id="more bytes than letters",
+        ),
+    ],
+)
 def test_what_is_refused(text, reason):
     with pytest.raises(RequestError, match=reason):
         parse(text)
 
 
 @settings(deadline=None)
-@given(st.text(max_size=300) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-        st.sampled_from(["type", "text", "click", "box", "goal", "bag", "episode", "step", "frame", "x"]), inner, max_size=6),
-    max_leaves=12).map(json.dumps))  # fmt: skip
+@given(
+    st.text(max_size=300)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["type", "text", "click", "box", "goal", "bag", "episode", "step", "frame", "x"]),
+                inner,
+                max_size=6,
+            )
+        ),
+        max_leaves=12,
+    ).map(json.dumps)
+)
 def test_anything_is_a_request_or_an_error(text):
     try:
         request = parse(text)

@@ -62,7 +62,9 @@ class Running:
 
     def get(self, path: str, **headers: str) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=LIMIT_S)
-        connection.request("GET", path, headers={"Host": self.host, **{k.replace("_", "-"): v for k, v in headers.items()}})
+        connection.request(
+            "GET", path, headers={"Host": self.host, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        )
         response = connection.getresponse()
         response.body = response.read()
         connection.close()
@@ -104,7 +106,9 @@ def a_dialogue(running: Running, text: str = "the mug") -> "tuple[int, int]":
 def test_page_files_are_served_with_rules_for_the_browser(serve):
     running = serve()
     page = running.get("/")
-    assert page.status == 200 and page.getheader("content-type").startswith("text/html") and b"<html" in page.body.lower()
+    assert (
+        page.status == 200 and page.getheader("content-type").startswith("text/html") and b"<html" in page.body.lower()
+    )
     rules = page.getheader("content-security-policy")
     assert "script-src 'self'" in rules and "frame-ancestors 'none'" in rules and "unsafe" not in rules
     assert page.getheader("x-content-type-options") == "nosniff" and page.getheader("referrer-policy") == "no-referrer"
@@ -202,9 +206,19 @@ def test_what_a_page_asks_reaches_the_robot_and_its_answer_that_page_alone(serve
         assert not other.notes
 
 
-@pytest.mark.parametrize("bad", ["{", "[]", '{"type":"exec"}', '{"type":"cancel","goal":"x"}', "x" * 20000, b"\x00\xff" * 50,
-                                 '{"type":"instruct","text":"a","path":"/etc/passwd"}',
-                                 '{"type":"replay","bag":"r9","episode":0,"step":0}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "{",
+        "[]",
+        '{"type":"exec"}',
+        '{"type":"cancel","goal":"x"}',
+        "x" * 20000,
+        b"\x00\xff" * 50,
+        '{"type":"instruct","text":"a","path":"/etc/passwd"}',
+        '{"type":"replay","bag":"r9","episode":0,"step":0}',
+    ],
+)
 def test_what_is_not_understood_gets_a_note_and_the_page_goes_on(serve, bad):
     running = serve()
     with running.page() as page:

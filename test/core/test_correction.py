@@ -19,17 +19,58 @@ RED, BLUE, GREEN = Box(10, 10, 30, 30), Box(60, 10, 80, 30), Box(110, 10, 130, 3
 @pytest.mark.parametrize(
     "kind, texts",
     [
-        (Kind.WITHDRAW, ("Stop! Stop!", "wait", "Stop, stop, stop, that's the wrong one!", "hold on", "never mind",
-                         "No, stop!", "forget it please", "cancel that", "no thanks", "No, thank you.")),
-        (Kind.OTHER, ("the other one", "No, the other one.", "no the other mug", "another one please", "not that one, wait, the other",
-                      "I meant the other one", "give me the other one instead", "not that one, the other one",
-                      "wait, no, the other")),
-        (Kind.REJECT, ("no", "No!", "nope", "not that one", "no not this one", "wrong one", "That's not it.",
-                       "that's wrong", "that is the wrong one", "that one is wrong", "I don't want that one",
-                       "not what I meant",
-                       "wait, that's not it", "hold on, wrong one", "don't take that one", "please don't take this one")),
+        (
+            Kind.WITHDRAW,
+            (
+                "Stop! Stop!",
+                "wait",
+                "Stop, stop, stop, that's the wrong one!",
+                "hold on",
+                "never mind",
+                "No, stop!",
+                "forget it please",
+                "cancel that",
+                "no thanks",
+                "No, thank you.",
+            ),
+        ),
+        (
+            Kind.OTHER,
+            (
+                "the other one",
+                "No, the other one.",
+                "no the other mug",
+                "another one please",
+                ("not that one, wait, the other"),
+                "I meant the other one",
+                "give me the other one instead",
+                "not that one, the other one",
+                "wait, no, the other",
+            ),
+        ),
+        (
+            Kind.REJECT,
+            (
+                "no",
+                "No!",
+                "nope",
+                "not that one",
+                "no not this one",
+                "wrong one",
+                "That's not it.",
+                "that's wrong",
+                "that is the wrong one",
+                "that one is wrong",
+                "I don't want that one",
+                "not what I meant",
+                "wait, that's not it",
+                "hold on, wrong one",
+                "don't take that one",
+                "please don't take this one",
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_names_nothing(kind, texts):
     for text in texts:
         found = understand(Answer(text))

@@ -50,8 +50,18 @@ def test_the_report_counts(tmp_path, capsys):
     assert main(["data", "check", str(tmp_path), "--json", str(tmp_path / "out/report.json")]) == 0
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["format"] == "invig" and report["ok"] and report["records"] == 10
-    assert report["splits"]["train"] == {"samples": 6, "images": 6, "ambiguous": 4, "clear": 2, "unknown": 0,
-                                         "dialogues": 4, "questions": 7, "boxes": 6, "points": 0, "absent": 0}
+    assert report["splits"]["train"] == {
+        "samples": 6,
+        "images": 6,
+        "ambiguous": 4,
+        "clear": 2,
+        "unknown": 0,
+        "dialogues": 4,
+        "questions": 7,
+        "boxes": 6,
+        "points": 0,
+        "absent": 0,
+    }
     capsys.readouterr()
     assert main(["data", "check", str(tmp_path), "--json", "-", "--depth", "header", "--workers", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["records"] == 10
@@ -62,13 +72,28 @@ def test_what_is_broken_is_found(tmp_path, capsys):
     images = tmp_path / "invig21k_imgs"
     file = tmp_path / "invig21k_anns/invig21k_train_anns.jsonl"
     (images / "0000.jpg").write_bytes((images / "0000.jpg").read_bytes()[:400])  # truncated
-    write_lines(file, [
-        invig_entry(0), invig_entry(77), invig_entry(1, width=640, height=480),  # truncated, missing, another size
-        invig_entry(2, ann={"ref_bboxes": [[20, 8, 90, 32]]}), invig_entry(2, ann={"bboxes": [[5, 5, 5, 9]]}),
-        invig_entry(3, ann={"ref_bboxes": [[20, 8, "x", 32]]}), json.dumps(invig_entry(3)).replace("8, 40", "NaN, 40"),
-        json.dumps(invig_entry(3)).replace("8, 40", "1e999, 40"), "{", b'{"filename": "\xff\xfe"}', "[1]",
-        invig_entry(3, ann={"answers": []}), invig_entry(3, ann={"ref_exp": " "}), invig_entry(3, width=-5),
-        {**invig_entry(3), "ann": 3}, invig_entry(4, ann={"ref_exp": "x" * 2000}), "[" * 50_000])
+    write_lines(
+        file,
+        [
+            invig_entry(0),
+            invig_entry(77),
+            invig_entry(1, width=640, height=480),  # truncated, missing, another size
+            invig_entry(2, ann={"ref_bboxes": [[20, 8, 90, 32]]}),
+            invig_entry(2, ann={"bboxes": [[5, 5, 5, 9]]}),
+            invig_entry(3, ann={"ref_bboxes": [[20, 8, "x", 32]]}),
+            json.dumps(invig_entry(3)).replace("8, 40", "NaN, 40"),
+            json.dumps(invig_entry(3)).replace("8, 40", "1e999, 40"),
+            "{",
+            b'{"filename": "\xff\xfe"}',
+            "[1]",
+            invig_entry(3, ann={"answers": []}),
+            invig_entry(3, ann={"ref_exp": " "}),
+            invig_entry(3, width=-5),
+            {**invig_entry(3), "ann": 3},
+            invig_entry(4, ann={"ref_exp": "x" * 2000}),
+            "[" * 50_000,
+        ],
+    )
     report = check(open_data(tmp_path))
     assert report.problems.counts == {Kind.IMAGE: 3, Kind.OUTSIDE: 1, Kind.EMPTY: 1, Kind.LINE: 12}
     lines = {p.place.line: p.text for p in report.problems.first}
@@ -85,9 +110,15 @@ def test_duplicates_between_splits_go_by_content(tmp_path):
     make_invig(tmp_path)
     images = tmp_path / "invig21k_imgs"
     (images / "copy.jpg").write_bytes((images / "0002.jpg").read_bytes())
-    write_lines(tmp_path / "invig21k_anns/invig21k_test_anns.jsonl", [
-        invig_entry(2, filename="copy.jpg"),  # the same image under another name, the same words
-        invig_entry(3, ann={"ref_exp": "something else"}), invig_entry(200), invig_entry(200)])
+    write_lines(
+        tmp_path / "invig21k_anns/invig21k_test_anns.jsonl",
+        [
+            invig_entry(2, filename="copy.jpg"),  # the same image under another name, the same words
+            invig_entry(3, ann={"ref_exp": "something else"}),
+            invig_entry(200),
+            invig_entry(200),
+        ],
+    )
     report = check(open_data(tmp_path))
     assert report.problems.counts == {Kind.DUPLICATE: 1}
     assert "also in the split" in report.problems.first[0].text
@@ -103,7 +134,8 @@ def test_points_outside_and_images_that_are_missing_in_it2p(tmp_path):
     report = check(open_data(tmp_path))
     assert report.problems.counts == {Kind.LINE: 4, Kind.OUTSIDE: 1, Kind.IMAGE: 1}
     assert {(p.place.file, p.place.line) for p in report.problems.first if p.kind is Kind.LINE} == {
-        ("train_script/0001.txt", n) for n in (2, 3, 4, 5)}
+        ("train_script/0001.txt", n) for n in (2, 3, 4, 5)
+    }
 
 
 def test_broken_references_tables_and_scenes(tmp_path):
@@ -116,8 +148,18 @@ def test_broken_references_tables_and_scenes(tmp_path):
     refs.write_text(json.dumps(good)[:-30])
     assert counts(tmp_path / "r") == {"broken line": 1}  # nothing can be read beyond that place
     draw(tmp_path / "c/a.png")
-    write_lines(tmp_path / "c/x.csv", ["image,instruction,label", "a.png,the mug,maybe", "a.png", b"a.png,\xff,yes",
-                                       "a.png,,yes", "b.png,the mug,no", "a.png,the mug,no"])
+    write_lines(
+        tmp_path / "c/x.csv",
+        [
+            "image,instruction,label",
+            "a.png,the mug,maybe",
+            "a.png",
+            b"a.png,\xff,yes",
+            "a.png,,yes",
+            "b.png,the mug,no",
+            "a.png,the mug,no",
+        ],
+    )
     assert counts(tmp_path / "c") == {"broken line": 4, "broken image": 1}
     make_scenes(tmp_path / "s", 1)
     line = scene_line(0)
@@ -141,9 +183,20 @@ def test_a_json_file_that_breaks_off_is_one_problem(tmp_path):
 def test_a_misspelt_field_is_named(tmp_path):
     draw(tmp_path / "a.png")
     line = {"image": "a.png", "expression": "it"}
-    write_lines(tmp_path / "x.jsonl", [{**line, "bboxes": []}, {**line, "my_note": 1}, {**line, "turns": [{}]},
-                                       {**line, "size": [64]}, {**line, "label": "perhaps"}, {**line, "boxes": 3},
-                                       {**line, "point": [1]}, {**line, "image": 5}, {"image": "a.png"}])
+    write_lines(
+        tmp_path / "x.jsonl",
+        [
+            {**line, "bboxes": []},
+            {**line, "my_note": 1},
+            {**line, "turns": [{}]},
+            {**line, "size": [64]},
+            {**line, "label": "perhaps"},
+            {**line, "boxes": 3},
+            {**line, "point": [1]},
+            {**line, "image": 5},
+            {"image": "a.png"},
+        ],
+    )
     report = check(open_data(tmp_path / "x.jsonl"))
     assert report.problems.counts == {Kind.LINE: 7, Kind.PATH: 1}
     assert "did you mean 'boxes'" in report.problems.first[0].text
@@ -153,14 +206,15 @@ def test_a_photo_cut_anywhere_is_broken_for_check_and_reader_alike(tmp_path):
     cv2.imwrite(str(tmp_path / "a.jpg"), np.random.default_rng(0).integers(0, 255, (256, 320, 3), np.uint8))
     whole = (tmp_path / "a.jpg").read_bytes()
     verify_image(tmp_path / "a.jpg", (320, 256))
-    for share in (.05, .3, .6, .9, .97):
-        (tmp_path / "b.jpg").write_bytes(whole[:int(len(whole) * share)])
+    for share in (0.05, 0.3, 0.6, 0.9, 0.97):
+        (tmp_path / "b.jpg").write_bytes(whole[: int(len(whole) * share)])
         for look in (verify_image, read_image):
             with pytest.raises(BrokenImageError):
                 look(tmp_path / "b.jpg", (320, 256))
 
 
 # Names that lead out of the data set, files that are not what they say
+
 
 def test_names_that_leave_the_folder_are_refused(tmp_path):
     secret = draw(tmp_path / "secret.png")
@@ -169,8 +223,18 @@ def test_names_that_leave_the_folder_are_refused(tmp_path):
     (root / "img/link.png").symlink_to(secret)
     (root / "img/inner.png").symlink_to(root / "img/a.png")
     (root / "up").symlink_to(tmp_path)
-    names = ["../secret.png", "img/../../secret.png", "..\\secret.png", str(secret), "img/link.png", "up/secret.png",
-             "https://example.org/a.png", "img/\u0000.png", "", "x" * 5000]
+    names = [
+        "../secret.png",
+        "img/../../secret.png",
+        "..\\secret.png",
+        str(secret),
+        "img/link.png",
+        "up/secret.png",
+        "https://example.org/a.png",
+        "img/\u0000.png",
+        "",
+        "x" * 5000,
+    ]
     write_lines(root / "x.jsonl", [{"image": n, "expression": "it"} for n in names])
     assert counts(root) == {"unsafe path": len(names)}
     good = ["img/a.png", "img\\a.png", str(root / "img/a.png"), "./img/a.png", "img/inner.png"]
@@ -198,8 +262,12 @@ def test_images_that_are_bombs_pipes_or_something_else(tmp_path):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)) + chunk(
-        b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
     (tmp_path / "bomb.png").write_bytes(bomb)
     (tmp_path / "large.png").write_bytes(bomb.replace(struct.pack(">II", 60000, 60000), struct.pack(">II", 9000, 9000)))
     os.mkfifo(tmp_path / "pipe.png")
@@ -233,6 +301,7 @@ def test_images_of_other_kinds_come_as_rgb_and_upright_as_annotated(tmp_path):
 
 # Conversion
 
+
 @pytest.mark.parametrize("make", [make_invig, make_it2p, make_refcoco, make_scenes])
 def test_every_format_becomes_ours_and_back_without_loss(tmp_path, capsys, make):
     source = open_data(make(tmp_path / "set"))
@@ -241,7 +310,16 @@ def test_every_format_becomes_ours_and_back_without_loss(tmp_path, capsys, make)
     after = list(SampleStream(open_data(tmp_path / "out/all.jsonl"), strict=True))
     for a, b in zip(before, after):
         assert (a.source_id, a.expression, a.turns, a.boxes, a.point, a.label, a.split, a.objects, a.size) == (
-            b.source_id, b.expression, b.turns, b.boxes, b.point, b.label, b.split, b.objects, b.size)
+            b.source_id,
+            b.expression,
+            b.turns,
+            b.boxes,
+            b.point,
+            b.label,
+            b.split,
+            b.objects,
+            b.size,
+        )
         assert a.question_candidates == b.question_candidates and a.answer_candidates == b.answer_candidates
         assert np.array_equal(a.pixels(), b.pixels())
     assert len(before) == len(after) > 2
@@ -256,8 +334,22 @@ def test_conversion_makes_splits_and_stops_when_strict(tmp_path, capsys):
     assert main([*args, "--strict"]) == 2 and "train_script/0001.txt:1" in capsys.readouterr().err
     assert not list(tmp_path.glob("x.jsonl*"))  # nothing half written
     assert main(args) == 1 and (tmp_path / "x.jsonl").exists()
-    assert main(["data", "convert", str(tmp_path / "x.jsonl"), "--images", str(tmp_path / "set/train_img"), "-o",
-                 str(tmp_path / "y.jsonl"), "--split", "valid"]) == 2
+    assert (
+        main(
+            [
+                "data",
+                "convert",
+                str(tmp_path / "x.jsonl"),
+                "--images",
+                str(tmp_path / "set/train_img"),
+                "-o",
+                str(tmp_path / "y.jsonl"),
+                "--split",
+                "valid",
+            ]
+        )
+        == 2
+    )
     assert "no split 'valid'; it has: train" in capsys.readouterr().err
 
 

@@ -11,16 +11,58 @@ from clue_ros.data import SampleStream, open_data, revealing_pairs
 from clue_ros.data.examples import draw, invig_entry, make_refcoco, scene_line, with_candidates, write_lines
 from clue_ros.data.jsonl import to_line
 
-ODD = [None, True, 0, -1, 1.5, 10**400, 1e308, math.inf, math.nan, "", "x", "../x", "\u0000", "\ud800", [], {}, [[]],
-       [None], [1, 2, 3, 4], [[1, 2, 3, 4]], ["a"], {"a": 1}, [[1, 2], [3]], "9" * 3000]
-OURS = {"image": "0001.jpg", "expression": "it", "size": [64, 48], "boxes": [[1, 2, 3, 4]], "label": "yes",
-        "point": [1, 2], "objects": [[0, 0, 5, 5]], "split": "train", "id": "x",
-        "question_candidates": [["a"]], "answer_candidates": [["b"]],
-        "turns": [{"question": "which?", "answer": "this"},
-                  {"question": "which?", "answer": {"text": "t", "point": [1, 2]}}]}
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**400,
+    1e308,
+    math.inf,
+    math.nan,
+    "",
+    "x",
+    "../x",
+    "\u0000",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    [None],
+    [1, 2, 3, 4],
+    [[1, 2, 3, 4]],
+    ["a"],
+    {"a": 1},
+    [[1, 2], [3]],
+    "9" * 3000,
+]
+OURS = {
+    "image": "0001.jpg",
+    "expression": "it",
+    "size": [64, 48],
+    "boxes": [[1, 2, 3, 4]],
+    "label": "yes",
+    "point": [1, 2],
+    "objects": [[0, 0, 5, 5]],
+    "split": "train",
+    "id": "x",
+    "question_candidates": [["a"]],
+    "answer_candidates": [["b"]],
+    "turns": [
+        {"question": "which?", "answer": "this"},
+        {"question": "which?", "answer": {"text": "t", "point": [1, 2]}},
+    ],
+}
 QWEN = {"image": "0001.jpg", "sent": "it", "bbox": [1, 2, 3, 4], "width": 64, "height": 48}
-RECLIP = {"file_name": "0001.jpg", "sentences": [{"raw": "it"}], "anns": [{"id": 1, "bbox": [1, 2, 3, 4]}], "ann_id": 1,
-          "width": 64, "height": 48}
+RECLIP = {
+    "file_name": "0001.jpg",
+    "sentences": [{"raw": "it"}],
+    "anns": [{"id": 1, "bbox": [1, 2, 3, 4]}],
+    "ann_id": 1,
+    "width": 64,
+    "height": 48,
+}
 
 
 def mutations(value, rng, count):
@@ -34,10 +76,10 @@ def mutations(value, rng, count):
                 if not keys:
                     break
                 key = rng.choice(keys)
-                if isinstance(place[key], (dict, list)) and place[key] and rng.random() < .7:
+                if isinstance(place[key], (dict, list)) and place[key] and rng.random() < 0.7:
                     place = place[key]
                     continue
-                if isinstance(place, dict) and rng.random() < .2:
+                if isinstance(place, dict) and rng.random() < 0.2:
                     del place[key]
                 else:
                     place[key] = copy.deepcopy(rng.choice(ODD))
@@ -57,9 +99,15 @@ def survives(path, count, **options):
     return good
 
 
-@pytest.mark.parametrize("name, entry", [
-    ("invig21k_train_anns.jsonl", with_candidates(invig_entry(1))), ("ours.jsonl", OURS), ("refcoco_val.jsonl", QWEN),
-    ("refcoco_testA.jsonl", RECLIP)])
+@pytest.mark.parametrize(
+    "name, entry",
+    [
+        ("invig21k_train_anns.jsonl", with_candidates(invig_entry(1))),
+        ("ours.jsonl", OURS),
+        ("refcoco_val.jsonl", QWEN),
+        ("refcoco_testA.jsonl", RECLIP),
+    ],
+)
 def test_mutated_lines(tmp_path, name, entry):
     rng = random.Random(name)
     lines = [json.dumps(m).encode() for m in mutations(entry, rng, 800)]
@@ -98,7 +146,7 @@ def test_mutated_references_and_instances(tmp_path):
 def test_mutated_tables(tmp_path):
     rng = random.Random(3)
     draw(tmp_path / "a.png")
-    text = b'image,instruction,label,split\n' + b'a.png,"the, mug",yes,train\n' * 40
+    text = b"image,instruction,label,split\n" + b'a.png,"the, mug",yes,train\n' * 40
     for _ in range(80):
         mutant = bytearray(text)
         for _ in range(rng.randint(1, 6)):

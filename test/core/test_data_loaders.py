@@ -36,6 +36,7 @@ def read(path, split=None, **options):
 
 # InViG
 
+
 def test_invig_reads_its_three_splits(tmp_path):
     source = open_data(make_invig(tmp_path))
     assert source.name == "invig" and set(source.splits) == {"train", "valid", "test"}
@@ -74,11 +75,15 @@ def test_invig_shapes_that_the_readme_leaves_open(tmp_path):
     make_invig(tmp_path)
     flat = with_candidates(invig_entry(1))
     flat["ann"]["question_candidates"] = ["one?", "two?"]
-    write_lines(tmp_path / "invig21k_anns/invig21k_train_anns.jsonl", [
-        invig_entry(0, ann={"ref_bboxes": [20, 8, 40, 32]}),  # one bare box
-        invig_entry(0, ann={"ref_bboxes": [[20, 8, 40, 32], [21, 8, 40, 32]]}),
-        invig_entry(0, ann={"questions": ["a?", "here you are"], "answers": ["b"]}),
-        flat])
+    write_lines(
+        tmp_path / "invig21k_anns/invig21k_train_anns.jsonl",
+        [
+            invig_entry(0, ann={"ref_bboxes": [20, 8, 40, 32]}),  # one bare box
+            invig_entry(0, ann={"ref_bboxes": [[20, 8, 40, 32], [21, 8, 40, 32]]}),
+            invig_entry(0, ann={"questions": ["a?", "here you are"], "answers": ["b"]}),
+            flat,
+        ],
+    )
     bare, two, closing, flat = read(tmp_path, "train")
     assert bare.boxes == two.boxes[:1] and len(two.boxes) == 2
     assert [t.question for t in closing.turns] == ["a?"]
@@ -87,6 +92,7 @@ def test_invig_shapes_that_the_readme_leaves_open(tmp_path):
 
 # IT2P
 
+
 def test_it2p_points_ambiguous_commands_and_contradictions(tmp_path):
     samples = {(s.source_id, s.expression, s.label, s.point) for s in read(make_it2p(tmp_path))}
     assert samples == {
@@ -94,7 +100,8 @@ def test_it2p_points_ambiguous_commands_and_contradictions(tmp_path):
         ("it2p/train/0000/2", "the left one", Label.CLEAR, (12.5, 7.0)),
         ("it2p/train/0000/ambiguous/1", "pick up a block", Label.AMBIGUOUS, None),
         ("it2p/train/0001/1", "take it", Label.CLEAR, (1.0, 1.0)),
-        ("it2p/train/0002/ambiguous/1", "get me one", Label.AMBIGUOUS, None)}  # the yellow cube stood in both files
+        ("it2p/train/0002/ambiguous/1", "get me one", Label.AMBIGUOUS, None),
+    }  # the yellow cube stood in both files
     assert all(s.boxes is None and s.size == (64, 48) for s in read(tmp_path))
 
 
@@ -107,6 +114,7 @@ def test_it2p_names_the_folder_that_is_missing(tmp_path, folder):
 
 
 # RefCOCO
+
 
 def test_refcoco_references_with_instances(tmp_path):
     source = open_data(make_refcoco(tmp_path))
@@ -127,7 +135,9 @@ def test_the_pickle_is_refused_with_a_way_out(tmp_path):
     # Unpickling this would create a file.
     pickled.write_bytes(b"cposix\nsystem\n(S'touch %s'\ntR." % str(tmp_path / "ran").encode())
     for path in (tmp_path, pickled):
-        with pytest.raises(PickleRefusedError, match="runs code from the file.*never read.*refcoco_val.jsonl.*isolated") as told:
+        with pytest.raises(
+            PickleRefusedError, match="runs code from the file.*never read.*refcoco_val.jsonl.*isolated"
+        ) as told:
             open_data(path)
         assert "pickle.load" not in str(told.value)
     assert not (tmp_path / "ran").exists()
@@ -146,49 +156,97 @@ def test_refcoco_without_instances_or_images(tmp_path):
 
 def test_refcoco_json_lines_of_both_conventions(tmp_path):
     make_refcoco(tmp_path)
-    qwen = {"image": "data/coco/train2014/COCO_train2014_000000000001.jpg", "sent": "left guy", "bbox": [4, 6, 14, 26],
-            "width": 64, "height": 48}
-    reclip = {"file_name": "COCO_train2014_000000000002.jpg", "width": 64, "height": 48, "ann_id": 80, "id": 3,
-              "anns": [{"id": 80, "bbox": [30, 10, 20, 8]}, {"id": 81, "bbox": [0, 0, 5, 5]}],
-              "sentences": [{"raw": "Cup", "sent": "cup"}]}
+    qwen = {
+        "image": "data/coco/train2014/COCO_train2014_000000000001.jpg",
+        "sent": "left guy",
+        "bbox": [4, 6, 14, 26],
+        "width": 64,
+        "height": 48,
+    }
+    reclip = {
+        "file_name": "COCO_train2014_000000000002.jpg",
+        "width": 64,
+        "height": 48,
+        "ann_id": 80,
+        "id": 3,
+        "anns": [{"id": 80, "bbox": [30, 10, 20, 8]}, {"id": 81, "bbox": [0, 0, 5, 5]}],
+        "sentences": [{"raw": "Cup", "sent": "cup"}],
+    }
     one = write_lines(tmp_path / "one/refcoco+_val.jsonl", [qwen])
     two = write_lines(tmp_path / "two/refcoco_testA.jsonl", [reclip])
-    sample, = read(one, "valid", images=tmp_path / "train2014")
+    (sample,) = read(one, "valid", images=tmp_path / "train2014")
     assert sample.boxes == (Box(4, 6, 14, 26),) and sample.source_id == "refcoco+/valid/1/0"
     assert sample.image.name == "COCO_train2014_000000000001.jpg" and sample.pixels() is not None
-    sample, = read(two, "testa", images=tmp_path / "train2014")
+    (sample,) = read(two, "testa", images=tmp_path / "train2014")
     assert sample.boxes == (Box(30, 10, 50, 18),) and sample.expression == "Cup"
 
 
 def test_refcoco_of_mdetr_and_generalised_targets(tmp_path):
     make_refcoco(tmp_path)
     image = {"file_name": "COCO_train2014_000000000001.jpg", "width": 64, "height": 48}
-    (tmp_path / "finetune_refcocog_val.json").write_text(json.dumps({
-        "info": [], "images": [{**image, "id": 0, "original_id": 1, "caption": "the guy"}],
-        "annotations": [{"id": 0, "image_id": 0, "bbox": [1, 2, 3, 4]}]}))
-    sample, = read(tmp_path / "finetune_refcocog_val.json", "val")
+    (tmp_path / "finetune_refcocog_val.json").write_text(
+        json.dumps(
+            {
+                "info": [],
+                "images": [{**image, "id": 0, "original_id": 1, "caption": "the guy"}],
+                "annotations": [{"id": 0, "image_id": 0, "bbox": [1, 2, 3, 4]}],
+            }
+        )
+    )
+    (sample,) = read(tmp_path / "finetune_refcocog_val.json", "val")
     assert sample.boxes == (Box(1, 2, 4, 6),) and sample.source_id == "refcocog/valid/0/0"
     sentence = [{"raw": "all of them"}]
     (tmp_path / "refcoco/refs(unc).json").rename(tmp_path / "refcoco/grefs(unc).json")
-    (tmp_path / "refcoco/grefs(unc).json").write_text(json.dumps([
-        {"ref_id": 1, "ann_id": [70, 80], "image_id": 1, "split": "train", "sentences": sentence, "no_target": False},
-        {"ref_id": 2, "ann_id": [-1], "image_id": 1, "split": "train", "sentences": sentence, "no_target": True}]))
+    (tmp_path / "refcoco/grefs(unc).json").write_text(
+        json.dumps(
+            [
+                {
+                    "ref_id": 1,
+                    "ann_id": [70, 80],
+                    "image_id": 1,
+                    "split": "train",
+                    "sentences": sentence,
+                    "no_target": False,
+                },
+                {
+                    "ref_id": 2,
+                    "ann_id": [-1],
+                    "image_id": 1,
+                    "split": "train",
+                    "sentences": sentence,
+                    "no_target": True,
+                },
+            ]
+        )
+    )
     both, none = read(tmp_path, "train", subset="grefcoco")
     assert len(both.boxes) == 2 and none.boxes == () and both.label is none.label is Label.UNKNOWN
 
 
 # Tables and JSON lines
 
+
 def test_csv_labels_quotes_and_splits(tmp_path):
     for n in range(3):
         draw(tmp_path / f"img/{n}.png", n)
-    write_lines(tmp_path / "sets.csv", [
-        "Image,Instruction,Label,split", 'img/0.png,"get ""the"" mug, please",yes,train', "img/1.png,the cup,No,val",
-        "", "img\\2.png,the red cup,clear,test", "img/2.png,cup?,1,test"])
+    write_lines(
+        tmp_path / "sets.csv",
+        [
+            "Image,Instruction,Label,split",
+            'img/0.png,"get ""the"" mug, please",yes,train',
+            "img/1.png,the cup,No,val",
+            "",
+            "img\\2.png,the red cup,clear,test",
+            "img/2.png,cup?,1,test",
+        ],
+    )
     samples = read(tmp_path / "sets.csv")
     assert [(s.expression, s.label.value, s.split) for s in samples] == [
-        ('get "the" mug, please', "ambiguous", "train"), ("the cup", "clear", "valid"),
-        ("the red cup", "clear", "test"), ("cup?", "ambiguous", "test")]
+        ('get "the" mug, please', "ambiguous", "train"),
+        ("the cup", "clear", "valid"),
+        ("the red cup", "clear", "test"),
+        ("cup?", "ambiguous", "test"),
+    ]
     assert samples[2].pixels().shape == (48, 64, 3) and samples[1].source_id == "sets.csv:3"
     write_lines(tmp_path / "semi.csv", ["image;text;ambiguous", "img/0.png;the mug;false"])
     assert read(tmp_path / "semi.csv")[0].label is Label.CLEAR
@@ -199,13 +257,29 @@ def test_csv_labels_quotes_and_splits(tmp_path):
 
 def test_our_json_lines_hold_everything(tmp_path):
     draw(tmp_path / "a.png")
-    line = {"image": "a.png", "expression": "the mug", "size": [64, 48], "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]],
-            "label": "ambiguous", "split": "dev", "objects": [[0, 0, 9, 9]], "id": "x/1",
-            "turns": [{"question": "which?", "answer": "left"},
-                      {"question": "this?", "answer": {"text": "here", "point": [32, 24]}},
-                      {"question": "and?", "answer": {"box": [0, 0, 10, 10]}}]}
-    write_lines(tmp_path / "all.jsonl", [line, {"image": "a.png", "instruction": "it", "label": True},
-                                         {"image": "a.png", "expression": "nothing", "boxes": []}])
+    line = {
+        "image": "a.png",
+        "expression": "the mug",
+        "size": [64, 48],
+        "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]],
+        "label": "ambiguous",
+        "split": "dev",
+        "objects": [[0, 0, 9, 9]],
+        "id": "x/1",
+        "turns": [
+            {"question": "which?", "answer": "left"},
+            {"question": "this?", "answer": {"text": "here", "point": [32, 24]}},
+            {"question": "and?", "answer": {"box": [0, 0, 10, 10]}},
+        ],
+    }
+    write_lines(
+        tmp_path / "all.jsonl",
+        [
+            line,
+            {"image": "a.png", "instruction": "it", "label": True},
+            {"image": "a.png", "expression": "nothing", "boxes": []},
+        ],
+    )
     full, brief, absent = read(tmp_path / "all.jsonl")
     assert full.split == "valid" and full.source_id == "x/1" and len(full.boxes) == 2
     assert full.turns[1].answer == Answer("here", point=(32.0, 24.0))
@@ -240,6 +314,7 @@ def test_a_real_scene_folder_is_read(tmp_path):
 
 # Formats and pairs
 
+
 def test_the_format_is_found_out(tmp_path):
     assert detect(make_invig(tmp_path / "1")) == "invig"
     assert detect(tmp_path / "1/invig21k_anns/invig21k_test_anns.jsonl") == "invig"
@@ -263,20 +338,31 @@ def test_a_dialogue_is_revealed_turn_by_turn(tmp_path):
     first, second = ("assistant: which one, 0? user: the red one 0.", "assistant: which one, 1? user: the red one 1.")
     pairs = revealing_pairs(sample)
     assert [(p.prefix, p.suffix) for p in pairs] == [
-        (start, "which one, 0?"), (f"{start} {first}", "which one, 1?"), (f"{start} {first} {second}", target)]
+        (start, "which one, 0?"),
+        (f"{start} {first}", "which one, 1?"),
+        (f"{start} {first} {second}", target),
+    ]
     assert [p.grounds for p in pairs] == [False, False, True] and [p.turn for p in pairs] == [0, 1, 2]
 
 
 def test_pairs_of_clicks_several_targets_and_none(tmp_path):
     draw(tmp_path / "a.png")
     box = [0, 0, 32, 24]
-    write_lines(tmp_path / "x.jsonl", [
-        {"image": "a.png", "expression": "mugs", "boxes": [box, [32, 24, 64, 48]]},
-        {"image": "a.png", "expression": "the pen", "boxes": []},
-        {"image": "a.png", "expression": "a mug", "boxes": [box], "label": "ambiguous"},
-        {"image": "a.png", "expression": "that", "point": [1, 1]},
-        {"image": "a.png", "expression": "that", "boxes": [box],
-         "turns": [{"question": "Which <loc0001> one?", "answer": {"point": [32, 24]}}]}])
+    write_lines(
+        tmp_path / "x.jsonl",
+        [
+            {"image": "a.png", "expression": "mugs", "boxes": [box, [32, 24, 64, 48]]},
+            {"image": "a.png", "expression": "the pen", "boxes": []},
+            {"image": "a.png", "expression": "a mug", "boxes": [box], "label": "ambiguous"},
+            {"image": "a.png", "expression": "that", "point": [1, 1]},
+            {
+                "image": "a.png",
+                "expression": "that",
+                "boxes": [box],
+                "turns": [{"question": "Which <loc0001> one?", "answer": {"point": [32, 24]}}],
+            },
+        ],
+    )
     several, none, ambiguous, point, click = read(tmp_path / "x.jsonl")
     left = box_to_text(Box(*map(float, box)), 64, 48)
     assert revealing_pairs(several)[0].suffix == left
@@ -302,8 +388,12 @@ def test_the_examples_in_the_documentation_are_read(tmp_path):
     blocks = dict(re.findall(r"```((?:jsonl|text|csv)(?: \w+)?)\n(.*?)```", text, re.S))
     draw(tmp_path / "images/0001.jpg")
     draw(tmp_path / "images/COCO_train2014_000000000001.jpg")
-    for block, name in (("jsonl invig", "invig21k_train_anns.jsonl"), ("jsonl refcoco", "refcoco_val.jsonl"),
-                        ("jsonl ours", "ours.jsonl"), ("csv", "sets.csv")):
+    for block, name in (
+        ("jsonl invig", "invig21k_train_anns.jsonl"),
+        ("jsonl refcoco", "refcoco_val.jsonl"),
+        ("jsonl ours", "ours.jsonl"),
+        ("csv", "sets.csv"),
+    ):
         (tmp_path / name).write_text(blocks[block])
         images = tmp_path if name in ("ours.jsonl", "sets.csv") else tmp_path / "images"
         samples = read(tmp_path / name, images=images)

@@ -99,11 +99,18 @@ def test_targets_that_teach_nothing_are_left_out(tmp_path):
     assert [s.boxes[0][2] for s in stream] == [70]  # partly outside: location tokens clip it
     assert stream.problems.to_dict() == {
         "broken line": {"count": 1, "first": [{"file": "x.jsonl", "line": 5, "text": "NaN is not JSON"}]},
-        "box outside the image": {"count": 1, "first": [
-            {"file": "x.jsonl", "line": 2, "text": "target [[70.0, 0.0, 90.0, 10.0]] in an image of 64x48"}]},
-        "empty box": {"count": 2, "first": [
-            {"file": "x.jsonl", "line": 3, "text": "target [[10.0, 10.0, 10.0, 20.0]] in an image of 64x48"},
-            {"file": "x.jsonl", "line": 4, "text": "target [[20.0, 10.0, 5.0, 20.0]] in an image of 64x48"}]}}
+        "box outside the image": {
+            "count": 1,
+            "first": [{"file": "x.jsonl", "line": 2, "text": "target [[70.0, 0.0, 90.0, 10.0]] in an image of 64x48"}],
+        },
+        "empty box": {
+            "count": 2,
+            "first": [
+                {"file": "x.jsonl", "line": 3, "text": "target [[10.0, 10.0, 10.0, 20.0]] in an image of 64x48"},
+                {"file": "x.jsonl", "line": 4, "text": "target [[20.0, 10.0, 5.0, 20.0]] in an image of 64x48"},
+            ],
+        },
+    }
 
 
 def test_a_single_split_is_divided(tmp_path):
@@ -125,7 +132,7 @@ def test_splits_by_hash_keep_an_image_together(tmp_path):
     with pytest.raises(MissingDataError, match="none of its own"):
         SampleStream(source, "train")
     shares = [hashed_split(str(n)) for n in range(4000)]
-    assert abs(shares.count("train") / 4000 - .7) < .03 and abs(shares.count("test") / 4000 - .15) < .03
+    assert abs(shares.count("train") / 4000 - 0.7) < 0.03 and abs(shares.count("test") / 4000 - 0.15) < 0.03
 
 
 def test_arguments_that_make_no_sense(numbers, tmp_path):
@@ -168,10 +175,15 @@ def test_memory_stays_small_however_long_the_file(tmp_path):
 def test_json_arrays_are_read_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr("clue_ros.data.textfiles._CHUNK", 3)
     file = tmp_path / "x.json"
-    file.write_text(' {"info": {"a": [1, 2]}, "n": 12345, "images": [{"id": 1}, {"id": "}]"}], "none": [] ,'
-                    '"x": [1.5,20]}')
-    assert list(read_json_arrays(file)) == [("images", 1, {"id": 1}), ("images", 2, {"id": "}]"}), ("x", 1, 1.5),
-                                            ("x", 2, 20)]
+    file.write_text(
+        ' {"info": {"a": [1, 2]}, "n": 12345, "images": [{"id": 1}, {"id": "}]"}], "none": [] ,"x": [1.5,20]}'
+    )
+    assert list(read_json_arrays(file)) == [
+        ("images", 1, {"id": 1}),
+        ("images", 2, {"id": "}]"}),
+        ("x", 1, 1.5),
+        ("x", 2, 20),
+    ]
     file.write_text('[{"a": 1}, {"a": 2}, {"a": ')
     rows = read_json_arrays(file)
     assert next(rows)[2] == {"a": 1} and next(rows)[2] == {"a": 2}

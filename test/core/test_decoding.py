@@ -76,10 +76,10 @@ def test_the_branch_is_the_likeliest_allowed_one_by_unmasked_probability():
     logits[1] = 10
     sequence = ConstrainedSequence(V, frozenset({Branch.BOX, Branch.NOTHING}))
     assert sequence.feed(logits) == 1 and sequence.branch is Branch.NOTHING
-    assert sequence.branch_probability[Branch.NOTHING] > .99
+    assert sequence.branch_probability[Branch.NOTHING] > 0.99
     forced = ConstrainedSequence(V, frozenset({Branch.BOX}))
     forced.feed(logits)
-    assert forced.branch is Branch.BOX and forced.branch_probability[Branch.BOX] < .01
+    assert forced.branch is Branch.BOX and forced.branch_probability[Branch.BOX] < 0.01
 
 
 def test_a_sure_box_has_high_confidence_and_a_blurred_one_low():
@@ -91,8 +91,8 @@ def test_a_sure_box_has_high_confidence_and_a_blurred_one_low():
             sequence.feed(logits)
         return sequence.confidence
 
-    assert confidence(1.0) > .99
-    assert confidence(.001) < .1
+    assert confidence(1.0) > 0.99
+    assert confidence(0.001) < 0.1
 
 
 def test_misuse_is_refused():
@@ -103,9 +103,16 @@ def test_misuse_is_refused():
         sequence.feed(torch.zeros(SIZE))
 
 
-@pytest.mark.parametrize("wanted, got", [
-    ((500, 300, 500, 300), (500, 300, 501, 301)), ((500, 300, 400, 200), (500, 300, 501, 301)),
-    ((1023, 1023, 1023, 1023), (1022, 1022, 1023, 1023)), ((0, 0, 0, 5), (0, 0, 1, 5)), ((5, 6, 7, 8), (5, 6, 7, 8))])
+@pytest.mark.parametrize(
+    "wanted, got",
+    [
+        ((500, 300, 500, 300), (500, 300, 501, 301)),
+        ((500, 300, 400, 200), (500, 300, 501, 301)),
+        ((1023, 1023, 1023, 1023), (1022, 1022, 1023, 1023)),
+        ((0, 0, 0, 5), (0, 0, 1, 5)),
+        ((5, 6, 7, 8), (5, 6, 7, 8)),
+    ],
+)
 def test_a_box_without_area_or_inside_out_is_never_said_and_what_is_said_instead_is_unsure(wanted, got):
     sequence = ConstrainedSequence(V, frozenset({Branch.BOX}))
     for index in wanted:
@@ -114,4 +121,4 @@ def test_a_box_without_area_or_inside_out_is_never_said_and_what_is_said_instead
         sequence.feed(logits if not sequence.wanted else logits[20:])
     assert sequence.bins == got
     if abs(wanted[2] - got[2]) > 50:
-        assert sequence.confidence < .01, "the model believed something else"
+        assert sequence.confidence < 0.01, "the model believed something else"

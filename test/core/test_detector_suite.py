@@ -27,13 +27,29 @@ def scenes(tmp_path_factory):
 
 def test_two_models_get_the_same_questions_and_a_table(tiny_model_dir, scenes, tmp_path, capsys):
     output = tmp_path / "table.json"
-    assert main(["evaluate", "detectors", "--models", str(tiny_model_dir), str(tiny_model_dir), "--scenes", str(SCENES),
-                 "--data", str(scenes), "--output", str(output)]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                "detectors",
+                "--models",
+                str(tiny_model_dir),
+                str(tiny_model_dir),
+                "--scenes",
+                str(SCENES),
+                "--data",
+                str(scenes),
+                "--output",
+                str(output),
+            ]
+        )
+        == 0
+    )
     rows = json.loads(output.read_text())["models"]
     assert len(rows) == 2 and rows[0]["detector"] == "cnn, layer 1"
     same = ("f1", "accuracy", "auc", "threshold", "acc_at_50", "clear", "count", "by_kind")
     assert {k: rows[0][k] for k in same} == {k: rows[1][k] for k in same}
-    assert 0 < rows[0]["decision_s"] <= rows[0]["turn_s"] and rows[0]["cold_s"] > rows[0]["decision_s"] * .5
+    assert 0 < rows[0]["decision_s"] <= rows[0]["turn_s"] and rows[0]["cold_s"] > rows[0]["decision_s"] * 0.5
     assert [r["model"] for r in csv.DictReader(output.with_suffix(".csv").open())] == [str(tiny_model_dir)] * 2
     assert "held-out expressions" in capsys.readouterr().out
 
@@ -55,13 +71,20 @@ def test_a_missing_image_is_named(scenes, tmp_path):
 
 def test_scores_of_a_perfect_and_of_a_blind_model():
     label = [True, False] * 8
-    answers = Answers([.9 if x else .1 for x in label], label, ["a"] * 16, [n // 2 for n in range(16)], [.8] * 6 + [.2] * 2,
-                      [{"prefill": .02, "detect": .01, "generate": .05}], [{"image": .1, "prefill": .02, "detect": .01}])
-    row = score(answers, .5)
-    assert row["f1"] == row["own_f1"] == row["auc"] == 1.0 and row["count"] == 8 and row["acc_at_50"] == .75
-    assert (row["decision_s"], row["cold_s"], row["turn_s"]) == (.03, .13, .08)
-    answers.probability = [.5] * 16
-    assert score(answers, .9)["auc"] == .5 and score(answers, .9)["own_f1"] == 0
+    answers = Answers(
+        [0.9 if x else 0.1 for x in label],
+        label,
+        ["a"] * 16,
+        [n // 2 for n in range(16)],
+        [0.8] * 6 + [0.2] * 2,
+        [{"prefill": 0.02, "detect": 0.01, "generate": 0.05}],
+        [{"image": 0.1, "prefill": 0.02, "detect": 0.01}],
+    )
+    row = score(answers, 0.5)
+    assert row["f1"] == row["own_f1"] == row["auc"] == 1.0 and row["count"] == 8 and row["acc_at_50"] == 0.75
+    assert (row["decision_s"], row["cold_s"], row["turn_s"]) == (0.03, 0.13, 0.08)
+    answers.probability = [0.5] * 16
+    assert score(answers, 0.9)["auc"] == 0.5 and score(answers, 0.9)["own_f1"] == 0
 
 
 def test_asking_is_repeatable(tiny_model_dir, scenes):
@@ -104,5 +127,5 @@ def test_calibration_is_measured_on_scenes_that_the_fit_has_not_seen(tiny_model_
             found.rows.append((reading, 0.0, label, "a", scene))
     monkeypatch.setattr(module, "_read", lambda *_: found)
     report = calibrate(model, None, 40)
-    assert report["gate"]["accuracy"] == 0 and report["gate"]["calibration_error"] > .9
-    assert abs(report["weights"][0]) < .05 and report["confidence"]["fit"] == []
+    assert report["gate"]["accuracy"] == 0 and report["gate"]["calibration_error"] > 0.9
+    assert abs(report["weights"][0]) < 0.05 and report["confidence"]["fit"] == []

@@ -48,10 +48,18 @@ CNN, JOINT = "half-last-detect-cnn", "joint"
 def recipe(tmp_path_factory):
     file = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
     small = {"steps": 2, "batch": 4, "tap": 2, "schedule": "linear", "warmup": 1}
-    file.write_text(json.dumps({
-        "data": {"train_scenes": SCENES, "validation_scenes": HELD}, "lora": {"r": 4, "alpha": 8},
-        "language": {"tap": 2, "look": [2, 3]}, "detector": small, "joint": {**small, "start_from": ""},
-        "sweep": {"steps": 2, "batch": 4, "validation_batches": 2}}))
+    file.write_text(
+        json.dumps(
+            {
+                "data": {"train_scenes": SCENES, "validation_scenes": HELD},
+                "lora": {"r": 4, "alpha": 8},
+                "language": {"tap": 2, "look": [2, 3]},
+                "detector": small,
+                "joint": {**small, "start_from": ""},
+                "sweep": {"steps": 2, "batch": 4, "validation_batches": 2},
+            }
+        )
+    )
     return file
 
 
@@ -63,8 +71,23 @@ def trained(tiny_model_dir, scenes, recipe, tmp_path_factory):
     def of(name):
         if name not in done:
             stage = ["joint"] if name == JOINT else ["detector", "--variant", name]
-            assert main(["train", *stage, "--base", str(tiny_model_dir), "--config", str(recipe), "--data", str(scenes),
-                         "--output", str(root / name)]) == 0
+            assert (
+                main(
+                    [
+                        "train",
+                        *stage,
+                        "--base",
+                        str(tiny_model_dir),
+                        "--config",
+                        str(recipe),
+                        "--data",
+                        str(scenes),
+                        "--output",
+                        str(root / name),
+                    ]
+                )
+                == 0
+            )
             done.add(name)
         return root / name
 
@@ -85,7 +108,10 @@ def test_a_variant_trains_from_a_directory_and_its_export_says_what_it_is(name, 
     output, wanted = trained(name), VARIANTS[name]
     clue = json.loads((output / "model/clue.json").read_text())
     assert (clue["detector"], clue["detector_prefix"], clue["detector_depth"]) == (
-        wanted["reading"], wanted["prefix"], wanted["depth"])
+        wanted["reading"],
+        wanted["prefix"],
+        wanted["depth"],
+    )
     assert (output / "model/ambiguity.safetensors").exists() == (wanted["reading"] == "cnn")
     config = json.loads((output / "model/adapters/detector/adapter_config.json").read_text())
     layers = {"half": 3, "full": 4}[wanted["depth"]]
@@ -113,8 +139,25 @@ def test_the_joint_model_has_one_adapter_and_a_cnn(trained):
 
 
 def test_a_dialogue_run_on_a_directory_leaves_its_detector_alone(tiny_model_dir, scenes, recipe, tmp_path):
-    assert main(["train", "dialogue", "--base", str(tiny_model_dir), "--config", str(recipe), "--data", str(scenes),
-                 "--steps", "2", "--output", str(tmp_path)]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "dialogue",
+                "--base",
+                str(tiny_model_dir),
+                "--config",
+                str(recipe),
+                "--data",
+                str(scenes),
+                "--steps",
+                "2",
+                "--output",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     for same in ("ambiguity.safetensors", "adapters/detector/adapter_model.safetensors"):
         assert (tmp_path / "model" / same).read_bytes() == (tiny_model_dir / same).read_bytes()
     assert json.loads((tmp_path / "model/adapters/dialogue/adapter_config.json").read_text())["r"] == 4
@@ -128,14 +171,20 @@ def test_serving_gives_the_answer_odds_of_training(name, trained, batch):
     base, features, patches, objects, sizes = batch
     fresh = open_base(base.folder)
     saved = {k: v for k, v in run_settings(output / "detector").items() if k not in ("stage", "lora")}
-    trainer = DetectorTrainer(fresh.model, fresh.tokenizer, FeatureData(features.numpy(), patches, objects, sizes),
-                              output / "detector", DetectorSettings(**saved), LoraSettings(r=4, alpha=8))
+    trainer = DetectorTrainer(
+        fresh.model,
+        fresh.tokenizer,
+        FeatureData(features.numpy(), patches, objects, sizes),
+        output / "detector",
+        DetectorSettings(**saved),
+        LoraSettings(r=4, alpha=8),
+    )
     trainer.model.eval()
     features, pack = trainer.draw(np.random.default_rng(4))
     probability = trainer.logits(features, pack).sigmoid()
     backbone = PaliGemmaBackbone.from_pretrained(output / "model")
     for n, (image, _) in list(enumerate(pack.closing.tolist()))[:6]:
-        encoded = EncodedImage(fresh.model.model.multi_modal_projector(features[image:image + 1]).detach(), 64, 48)
+        encoded = EncodedImage(fresh.model.model.multi_modal_projector(features[image : image + 1]).detach(), 64, 48)
         said, _ = backbone.answer_odds(encoded, pack.queries[n].prefix)
         assert said == pytest.approx(float(probability[n].detach()), abs=1e-4)
 
@@ -149,11 +198,13 @@ def test_only_queries_and_keys_of_the_tap_learn_from_a_map_unless_all_layers_are
         packer = Packer(fresh.tokenizer, features.shape[1])
         pack = clarify_pack(packer, objects, sizes, patches, 6, 160, np.random.default_rng(1))
         (packed_maps(fresh.model, features, pack, 2) ** 2).sum().backward()
-        moved = {(int(k.split("layers.")[1].split(".")[0]), k.split(".lora")[0].rsplit(".", 1)[1])
-                 for k, p in named_adapter_parameters(fresh.model, "detector") if p.grad is not None and p.grad.any()}
+        moved = {
+            (int(k.split("layers.")[1].split(".")[0]), k.split(".lora")[0].rsplit(".", 1)[1])
+            for k, p in named_adapter_parameters(fresh.model, "detector")
+            if p.grad is not None and p.grad.any()
+        }
         if expected is None:
-            expected = {(2, "q_proj"), (2, "k_proj")} | {
-                (n, m) for n in (0, 1) for m in TARGETS}
+            expected = {(2, "q_proj"), (2, "k_proj")} | {(n, m) for n in (0, 1) for m in TARGETS}
         assert moved == expected
 
 
@@ -179,9 +230,20 @@ def test_half_depth_reads_the_answer_after_the_tap(batch):
 
 def test_an_ambiguity_that_no_question_resolves_teaches_only_that_a_question_follows(batch):
     base, _, patches, objects, sizes = batch
-    five = tuple(SceneObject("mug", "red", "small", (0.0, 0.0), 0.0, (0.0, 0.0, 0.0),
-                             box=Box(20 + 60 * i, 100, 60 + 60 * i, 150), visibility=1.0, pixels=1500)
-                 for i in range(5))
+    five = tuple(
+        SceneObject(
+            "mug",
+            "red",
+            "small",
+            (0.0, 0.0),
+            0.0,
+            (0.0, 0.0, 0.0),
+            box=Box(20 + 60 * i, 100, 60 + 60 * i, 150),
+            visibility=1.0,
+            pixels=1500,
+        )
+        for i in range(5)
+    )
     packer = Packer(base.tokenizer, 64)
     pack = clarify_pack(packer, [five], sizes[:1], patches[:1], 8, 300, np.random.default_rng(0))
     alone = [n for n, q in enumerate(pack.queries) if q.segments == (("do", ()),)]
@@ -196,17 +258,30 @@ def test_the_joint_loss_trains_the_adapter_through_the_map(trained, batch, recip
     """With the weight of the words at zero the adapter still gets a gradient, from the CNN's loss."""
     base, features, patches, objects, sizes = batch
     fresh, config = open_base(base.folder), read_config(recipe)
-    trainer = JointTrainer(fresh.model, fresh.tokenizer, FeatureData(features.numpy(), patches, objects, sizes),
-                           tmp_path, config.language, config.joint, config.lora, fresh.folder)
+    trainer = JointTrainer(
+        fresh.model,
+        fresh.tokenizer,
+        FeatureData(features.numpy(), patches, objects, sizes),
+        tmp_path,
+        config.language,
+        config.joint,
+        config.lora,
+        fresh.folder,
+    )
     with torch.no_grad():
         for _, p in named_adapter_parameters(fresh.model, "dialogue"):
-            p.normal_(0, .1)
+            p.normal_(0, 0.1)
     loss, readings = trainer._loss(0, np.random.default_rng(0))
     rest, _ = JointTrainer._loss(_without_auxiliary(trainer), 0, np.random.default_rng(0))
-    assert float((loss - rest).detach()) == pytest.approx(config.joint.ambiguity_weight * readings["ambiguity"], rel=.2)
+    assert float((loss - rest).detach()) == pytest.approx(
+        config.joint.ambiguity_weight * readings["ambiguity"], rel=0.2
+    )
     (loss - rest).backward()
-    keys = [k for k, p in named_adapter_parameters(fresh.model, "dialogue")
-            if p.grad is not None and p.grad.abs().max() > 1e-7]
+    keys = [
+        k
+        for k, p in named_adapter_parameters(fresh.model, "dialogue")
+        if p.grad is not None and p.grad.abs().max() > 1e-7
+    ]
     assert any("layers.2" in k and "q_proj" in k for k in keys) and any("layers.0" in k and "v_proj" in k for k in keys)
 
 
@@ -217,8 +292,24 @@ def _without_auxiliary(trainer):
 
 
 def test_the_sweep_writes_a_row_for_every_layer(tiny_model_dir, scenes, recipe, tmp_path, capsys):
-    assert main(["train", "detector", "--sweep-layers", "--base", str(tiny_model_dir), "--config", str(recipe),
-                 "--data", str(scenes), "--output", str(tmp_path)]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "detector",
+                "--sweep-layers",
+                "--base",
+                str(tiny_model_dir),
+                "--config",
+                str(recipe),
+                "--data",
+                str(scenes),
+                "--output",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     rows = json.loads((tmp_path / "sweep/sweep.json").read_text())["layers"]
     assert [r["layer"] for r in rows] == [0, 1, 2, 3] and "accuracy" in capsys.readouterr().out
     assert len((tmp_path / "sweep/sweep.csv").read_text().splitlines()) == 5
@@ -246,8 +337,14 @@ def test_spare_tokens_get_names_and_everything_else_stays(tiny_model_dir):
     words = content["model"]["vocab"]
     for n, word in enumerate(("disambiguate", *PRIVATE)):
         words[f"<unused{n:02d}>"] = words.pop(word)
-    old = type(tokenizer)(tokenizer_object=Tokenizer.from_str(json.dumps(content)), pad_token="<pad>",
-                          eos_token="<eos>", bos_token="<bos>", unk_token="<unk>", padding_side="left")
+    old = type(tokenizer)(
+        tokenizer_object=Tokenizer.from_str(json.dumps(content)),
+        pad_token="<pad>",
+        eos_token="<eos>",
+        bos_token="<bos>",
+        unk_token="<unk>",
+        padding_side="left",
+    )
     new, named = name_spare_tokens(old)
     assert named == ["disambiguate", *PRIVATE] and len(new) == len(old)
     text = "detect the red mug on the left <loc0100> ?"
@@ -305,9 +402,9 @@ def test_each_group_has_its_own_rate_under_one_linear_schedule():
     slow, fast = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(3))
     optimizer = Optimizer([("slow", slow)], 1e-3, 0.0, "adamw")
     optimizer.add([("fast", fast)], 1e-2, 0.0, "adamw")
-    slow.grad, fast.grad = torch.full((3,), .1), torch.full((3,), .1)
+    slow.grad, fast.grad = torch.full((3,), 0.1), torch.full((3,), 0.1)
     optimizer.step(linear(0, 10, 2))
     assert float(slow[0]) == pytest.approx(-5e-4, rel=1e-3) and float(fast[0]) == pytest.approx(-5e-3, rel=1e-3)
-    assert [linear(n, 10, 2) for n in (0, 1, 2, 6, 10)] == [.5, 1.0, 1.0, .5, 0.0]
+    assert [linear(n, 10, 2) for n in (0, 1, 2, 6, 10)] == [0.5, 1.0, 1.0, 0.5, 0.0]
     with pytest.raises(ValueError, match="muon, adamw"):
         Optimizer([("x", slow)], 1e-3, 0.0, "sgd")

@@ -14,18 +14,18 @@ from clue_ros.measures import bootstrap, classification, overlap, ranking
 from clue_ros.measures.dialogue_text import MissingLibraryError, text_scores, words
 from clue_ros.types import Box, ClueError
 
-P = np.array([.9, .8, .7, .6, .4, .3, .2, .1])
+P = np.array([0.9, 0.8, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1])
 L = np.array([True, True, False, True, False, True, False, False])
 
 
 def test_rates_at_a_threshold_by_hand():
-    r = classification.rates_at(P, L, .5)
-    assert (r.accuracy, r.precision, r.recall, r.f1, r.false_alarms) == (.75, .75, .75, .75, .25)
+    r = classification.rates_at(P, L, 0.5)
+    assert (r.accuracy, r.precision, r.recall, r.f1, r.false_alarms) == (0.75, 0.75, 0.75, 0.75, 0.25)
     nobody = classification.rates_at(P, np.zeros(8, bool), 2.0)
     assert nobody.precision is None and nobody.f1 is None and nobody.accuracy == 1.0
 
 
-@given(st.lists(st.tuples(st.sampled_from([0.0, .1, .25, .5, .75, 1.0]), st.booleans()), min_size=2, max_size=40))
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]), st.booleans()), min_size=2, max_size=40))
 def test_area_equals_the_mann_whitney_statistic_and_best_threshold_is_best(rows):
     p, label = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
     area, pairs = classification.area_under_curve(p, label), np.sign(p[label][:, None] - p[~label][None])
@@ -34,15 +34,15 @@ def test_area_equals_the_mann_whitney_statistic_and_best_threshold_is_best(rows)
     else:
         assert area == pytest.approx((pairs.mean() + 1) / 2)
     best = classification.rates_at(p, label, classification.best_threshold(p, label)).f1 or 0.0
-    assert all(best >= (classification.rates_at(p, label, t).f1 or 0.0) for t in (0.0, .2, .3, .6, .9, 1.1))
+    assert all(best >= (classification.rates_at(p, label, t).f1 or 0.0) for t in (0.0, 0.2, 0.3, 0.6, 0.9, 1.1))
 
 
 def test_the_figures_of_a_report_are_those_of_the_suites():
-    report = classification.figures_at(P, L, ["b", "a"] * 4, .5)
-    ours = dict(classification.estimates(P, L, .5, range(8)))
+    report = classification.figures_at(P, L, ["b", "a"] * 4, 0.5)
+    ours = dict(classification.estimates(P, L, 0.5, range(8)))
     assert {k: round(ours[k].value, 3) for k in ours} == {k: report[k] for k in ours}
-    assert report["count"] == 8 and report["auc"] == .8125
-    assert report["by_kind"] == {"a": {"count": 4, "accuracy": .75}, "b": {"count": 4, "accuracy": .75}}
+    assert report["count"] == 8 and report["auc"] == 0.8125
+    assert report["by_kind"] == {"a": {"count": 4, "accuracy": 0.75}, "b": {"count": 4, "accuracy": 0.75}}
     alone = classification.figures_at(P, np.zeros(8, bool), ["a"] * 8, 2.0)
     assert alone["auc"] is None and alone["f1"] == alone["precision"] == 0 and alone["accuracy"] == 1
 
@@ -55,33 +55,35 @@ def test_the_fitted_threshold_is_the_lowest_of_the_best_on_its_grid(rows):
         guess = p >= limit
         return 2 * (guess & label).sum() / max(1.0, guess.sum() + label.sum())
 
-    grid = np.linspace(.2, .8, 61)
+    grid = np.linspace(0.2, 0.8, 61)
     assert classification.fitted_threshold(p, label) == grid[int(np.argmax([f1(t) for t in grid]))]
-    quiet = classification.quiet_threshold(p, label, cost=.02)
+    quiet = classification.quiet_threshold(p, label, cost=0.02)
     best = max(f1(t) for t in grid)
-    assert quiet >= classification.fitted_threshold(p, label) and f1(quiet) >= best - .02
-    assert all(f1(t) < best - .02 for t in grid if t > quiet)
+    assert quiet >= classification.fitted_threshold(p, label) and f1(quiet) >= best - 0.02
+    assert all(f1(t) < best - 0.02 for t in grid if t > quiet)
 
 
 def test_roc_curve_moves_ties_together():
-    alarms, recall, limits = classification.roc_curve(np.array([.5, .5, .5, .1]), np.array([True, False, True, False]))
-    assert alarms.tolist() == [0, .5, 1] and recall.tolist() == [0, 1, 1] and limits[1:].tolist() == [.5, .1]
+    alarms, recall, limits = classification.roc_curve(
+        np.array([0.5, 0.5, 0.5, 0.1]), np.array([True, False, True, False])
+    )
+    assert alarms.tolist() == [0, 0.5, 1] and recall.tolist() == [0, 1, 1] and limits[1:].tolist() == [0.5, 0.1]
 
 
 def test_reliability_of_a_known_case():
-    p, label = np.array([.95] * 4 + [.15] * 2), np.array([True, True, True, False, False, False])
+    p, label = np.array([0.95] * 4 + [0.15] * 2), np.array([True, True, True, False, False, False])
     bins = classification.reliability(p, label)
-    assert [(round(b.low, 1), b.count, b.true) for b in bins] == [(.1, 2, 0.0), (.9, 4, .75)]
-    assert classification.calibration_error(p, label) == pytest.approx((4 * .2 + 2 * .15) / 6)
+    assert [(round(b.low, 1), b.count, b.true) for b in bins] == [(0.1, 2, 0.0), (0.9, 4, 0.75)]
+    assert classification.calibration_error(p, label) == pytest.approx((4 * 0.2 + 2 * 0.15) / 6)
     assert classification.calibration_error(np.zeros(0), np.zeros(0)) is None
 
 
 def test_both_conventions_differ_only_on_the_threshold_itself():
-    ious = [0.0, .5, .5, .9]
+    ious = [0.0, 0.5, 0.5, 0.9]
     curve, strict = (overlap.accuracy_curve(ious, range(4), strict=s) for s in (False, True))
-    assert [e.value for e in curve] == [.75] * 5 + [.25] * 4 and len(overlap.THRESHOLDS) == 9
-    assert [e.value for e in strict] == [.75] * 4 + [.25] * 4 + [0.0]
-    assert overlap.best_iou(Box(0, 0, 10, 10), [Box(50, 50, 60, 60), Box(0, 0, 10, 20)]) == .5
+    assert [e.value for e in curve] == [0.75] * 5 + [0.25] * 4 and len(overlap.THRESHOLDS) == 9
+    assert [e.value for e in strict] == [0.75] * 4 + [0.25] * 4 + [0.0]
+    assert overlap.best_iou(Box(0, 0, 10, 10), [Box(50, 50, 60, 60), Box(0, 0, 10, 20)]) == 0.5
     assert overlap.best_iou(None, [Box(0, 0, 1, 1)]) == 0.0
 
 
@@ -93,29 +95,29 @@ def test_ranks_count_ties_half():
 def test_bootstrap_covers_the_truth_about_95_times_in_100():
     rng, hits = np.random.default_rng(1), 0
     for trial in range(200):
-        sample = rng.random(80) < .7
+        sample = rng.random(80) < 0.7
         e = bootstrap.mean(list(sample), range(80), seed=trial, resamples=400)
-        hits += e.low <= .7 <= e.high
+        hits += e.low <= 0.7 <= e.high
     assert 178 <= hits <= 199
 
 
 def test_bootstrap_draws_groups_and_not_rows():
     values = [1.0] * 50 + [0.0] * 50
     rows, images = bootstrap.mean(values, range(100)), bootstrap.mean(values, [n // 10 for n in range(100)])
-    assert rows.value == images.value == .5 and images.high - images.low > 2 * (rows.high - rows.low)
+    assert rows.value == images.value == 0.5 and images.high - images.low > 2 * (rows.high - rows.low)
     assert bootstrap.mean(values, range(100)) == rows  # the seed is fixed
 
 
 def test_bootstrap_of_a_rate_without_spread_is_wilsons():
     e = bootstrap.mean([False] * 50, range(50))
-    assert e.value == 0 and e.low == 0 and .06 < e.high < .08
+    assert e.value == 0 and e.low == 0 and 0.06 < e.high < 0.08
     assert bootstrap.mean([], []) == bootstrap.NOTHING and bootstrap.mean([None], [0]).value is None
     assert bootstrap.mean([2.0, None, 4.0], range(3)).count == 2
 
 
 def test_bootstrap_of_f1_and_of_any_statistic():
-    e = bootstrap.ratio(*classification.f1_terms(P >= .5, L), range(8))
-    assert e.value == .75 and e.low < .75 < e.high
+    e = bootstrap.ratio(*classification.f1_terms(P >= 0.5, L), range(8))
+    assert e.value == 0.75 and e.low < 0.75 < e.high
     a = classification.area_estimate(P, L, range(8))
     assert a.value == pytest.approx(13 / 16) and a.low < a.value < a.high
 
@@ -123,7 +125,7 @@ def test_bootstrap_of_f1_and_of_any_statistic():
 def test_a_paired_difference_sees_what_separate_intervals_hide():
     rng = np.random.default_rng(2)
     hard = rng.random(300)
-    first, second = (hard > .5).astype(float), (hard > .45).astype(float)
+    first, second = (hard > 0.5).astype(float), (hard > 0.45).astype(float)
     ones = np.ones(300)
     e = bootstrap.paired_difference((first, ones), (second, ones), range(300))
     assert e.low > 0 and e.value == pytest.approx(second.mean() - first.mean())
@@ -147,8 +149,8 @@ def test_text_scores_say_what_to_install_or_are_those_of_the_library():
     # 14 of 15 words occur in their reference; the texts are shorter than the references (18 words) in all.
     assert scores.corpus["BLEU-1"] == pytest.approx(14 / 15 * np.exp(1 - 18 / 15), abs=1e-6)
     recall, precision, beta = 2 / 5, 1, 1.2
-    expected = (1 + beta ** 2) * precision * recall / (recall + beta ** 2 * precision)
-    assert scores.each["ROUGE-L"] == pytest.approx([.9, expected, 1])
+    expected = (1 + beta**2) * precision * recall / (recall + beta**2 * precision)
+    assert scores.each["ROUGE-L"] == pytest.approx([0.9, expected, 1])
     assert scores.corpus["CIDEr"] == pytest.approx(np.mean(scores.each["CIDEr"]))
     assert ("METEOR" in scores.corpus) != ("METEOR" in scores.missing)
     assert ("METEOR" in scores.corpus) == (shutil.which("java") is not None)
@@ -158,9 +160,15 @@ def test_text_scores_say_what_to_install_or_are_those_of_the_library():
 
 
 def test_expression_types():
-    kinds = {"the red mug": "colour", "hand me the mug": "category", "the mug on the left": "position",
-             "the mug next to the box": "relation", "the second mug from the left": "ordinal", "the big mug": "size",
-             "the one": "generic"}
+    kinds = {
+        "the red mug": "colour",
+        "hand me the mug": "category",
+        "the mug on the left": "position",
+        "the mug next to the box": "relation",
+        "the second mug from the left": "ordinal",
+        "the big mug": "size",
+        "the one": "generic",
+    }
     assert {text: expression_type(text) for text in kinds} == kinds
 
 
@@ -169,13 +177,13 @@ ABOUT = {"suite": "x", "model": "a", "data": "d"}
 
 def test_rows_go_on_where_a_killed_run_stopped(tmp_path):
     store = RowStore(tmp_path, ABOUT)
-    store.add("1", [{"iou": np.float64(.5), "bad": float("nan")}, {"n": np.int64(2)}])
+    store.add("1", [{"iou": np.float64(0.5), "bad": float("nan")}, {"n": np.int64(2)}])
     store.add("2", [])
     with open(store.file, "a") as file:
         file.write('{"key": "3", "ro')
     again = RowStore(tmp_path, ABOUT)
     assert again.resumed == 2 and "2" in again and "3" not in again
-    assert again.rows == [{"item": "1", "iou": .5, "bad": None}, {"item": "1", "n": 2}]
+    assert again.rows == [{"item": "1", "iou": 0.5, "bad": None}, {"item": "1", "n": 2}]
     again.add("3", [{"n": 1}])
     about, rows = read_rows(store.file)
     assert about == ABOUT and [r["item"] for r in rows] == ["1", "1", "3"]
@@ -206,8 +214,8 @@ def test_comparison_of_two_models_on_shared_items(tmp_path):
 
     ours = [{"item": str(n), "image": str(n // 2), "right": True} for n in range(39, 9, -1)]
     table = comparison(terms, ours, {**ABOUT, "model": "b"}, tmp_path)
-    (label, before, after, difference, differs), = table.rows
-    assert (label, before, after, difference.value, differs) == ("right", .5, 1.0, .5, "yes")
+    ((label, before, after, difference, differs),) = table.rows
+    assert (label, before, after, difference.value, differs) == ("right", 0.5, 1.0, 0.5, "yes")
     assert "30 items" in table.title
     assert comparison(terms, store.rows, ABOUT, tmp_path).rows[0][4] == "no"
     with pytest.raises(ClueError, match="another data"):

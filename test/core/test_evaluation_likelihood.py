@@ -20,8 +20,13 @@ from clue_ros.vlm.settings import ClueSettings
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
 RGB = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
 PREFIX = "clarify hand me the mug"
-TEXTS = ["do you mean the red mug or the blue mug ?", "red", "the left one ?", "",
-         "<loc0100><loc0200><loc0300><loc0400>"]
+TEXTS = [
+    "do you mean the red mug or the blue mug ?",
+    "red",
+    "the left one ?",
+    "",
+    "<loc0100><loc0200><loc0300><loc0400>",
+]
 
 
 def sharp(size):
@@ -31,8 +36,8 @@ def sharp(size):
     with torch.no_grad():
         for parameter in model.model.language_model.layers.parameters():
             if parameter.ndim == 2:
-                parameter.normal_(0, .25)
-        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * .3)
+                parameter.normal_(0, 0.25)
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.3)
     return tokenizer, model.eval()
 
 
@@ -40,14 +45,15 @@ def reference(b, text, blind):
     """log P by one forward pass of transformers over everything."""
     prefix = b.tokens.prefix(PREFIX).ids[0].tolist()
     suffix = [*b.tokenizer.encode(text, add_special_tokens=False), b.tokenizer.eos_token_id]
-    image = [b.model.config.image_token_id] * b.grid ** 2
+    image = [b.model.config.image_token_id] * b.grid**2
     ids = torch.tensor([image + prefix + suffix])
     types = torch.tensor([[0] * len(image) + [int(blind)] * len(prefix) + [1] * len(suffix)])
     pixels = torch.from_numpy(to_square(RGB, b.side)).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.inference_mode():
-        logits = b.model(input_ids=ids, token_type_ids=types, attention_mask=torch.ones_like(ids),
-                         pixel_values=pixels).logits
-    log_p = logits[0, -len(suffix) - 1:-1].float().log_softmax(-1)
+        logits = b.model(
+            input_ids=ids, token_type_ids=types, attention_mask=torch.ones_like(ids), pixel_values=pixels
+        ).logits
+    log_p = logits[0, -len(suffix) - 1 : -1].float().log_softmax(-1)
     return float(log_p.gather(1, torch.tensor(suffix)[:, None]).sum()), len(suffix)
 
 
@@ -110,8 +116,10 @@ def test_the_answer_prompt_holds_target_and_dialogue(subject, monkeypatch):
     seen = features_of(subject.look(RGB))
     turns = [Turn("which color?", Answer("red"))]
     text = subject.answer_prefix(seen, "The mug", turns, "Left or right?", Box(0, 0, 90, 60))
-    assert text == ("answer <loc0000><loc0000><loc1023><loc1023> the mug assistant: which color? user: red "
-                    "assistant: left or right? user:")
+    assert text == (
+        "answer <loc0000><loc0000><loc1023><loc1023> the mug assistant: which color? user: red "
+        "assistant: left or right? user:"
+    )
     monkeypatch.setattr(subject, "stock", True)
     assert subject.answer_prefix(seen, "the mug", (), "What <color>?", None) == "answer en what color ?"
 

@@ -70,23 +70,54 @@ def dialogues(tmp_path_factory):
     lines = []
     for n in range(5):
         draw(folder / f"{n}.png", n)
-        turns = [{"question": "do you mean the red mug or the blue mug ?", "answer": "the red one"},
-                 {"question": "do you mean the left mug or the right mug ?", "answer": "the left one"}][:n % 3]
-        line = {"id": str(n), "image": f"{n}.png", "expression": "hand me the mug", "boxes": [[20, 8, 40, 32]],
-                "objects": [[0, 0, 10, 10], [20, 8, 41, 32]], "turns": turns, "split": "test",
-                "label": "ambiguous" if turns else "clear",
-                "question_candidates": [[f"do you mean the {c} {k} ?" for c in ("red", "green", "white")
-                                         for k in ("ball", "bowl", "can")] for _ in turns],
-                "answer_candidates": [["the blue one", "green"] for _ in turns]}
+        turns = [
+            {"question": "do you mean the red mug or the blue mug ?", "answer": "the red one"},
+            {"question": "do you mean the left mug or the right mug ?", "answer": "the left one"},
+        ][: n % 3]
+        line = {
+            "id": str(n),
+            "image": f"{n}.png",
+            "expression": "hand me the mug",
+            "boxes": [[20, 8, 40, 32]],
+            "objects": [[0, 0, 10, 10], [20, 8, 41, 32]],
+            "turns": turns,
+            "split": "test",
+            "label": "ambiguous" if turns else "clear",
+            "question_candidates": [
+                [f"do you mean the {c} {k} ?" for c in ("red", "green", "white") for k in ("ball", "bowl", "can")]
+                for _ in turns
+            ],
+            "answer_candidates": [["the blue one", "green"] for _ in turns],
+        }
         lines.append(line)
-    lines += [{"id": "gone", "image": "0.png", "expression": "the banana", "boxes": [], "label": "clear",
-               "split": "test"},
-              {"id": "many", "image": "0.png", "expression": "the mug", "boxes": [[0, 0, 5, 5], [20, 8, 40, 32]],
-               "label": "ambiguous", "split": "test"},
-              {"id": "strange", "image": "0.png", "expression": "the zebra", "boxes": [[0, 0, 5, 5]], "label": "clear",
-               "split": "test"},
-              {"id": "blind", "image": "none.png", "size": [9, 9], "expression": "the mug", "boxes": [[0, 0, 5, 5]],
-               "label": "clear", "split": "test"}]
+    lines += [
+        {"id": "gone", "image": "0.png", "expression": "the banana", "boxes": [], "label": "clear", "split": "test"},
+        {
+            "id": "many",
+            "image": "0.png",
+            "expression": "the mug",
+            "boxes": [[0, 0, 5, 5], [20, 8, 40, 32]],
+            "label": "ambiguous",
+            "split": "test",
+        },
+        {
+            "id": "strange",
+            "image": "0.png",
+            "expression": "the zebra",
+            "boxes": [[0, 0, 5, 5]],
+            "label": "clear",
+            "split": "test",
+        },
+        {
+            "id": "blind",
+            "image": "none.png",
+            "size": [9, 9],
+            "expression": "the mug",
+            "boxes": [[0, 0, 5, 5]],
+            "label": "clear",
+            "split": "test",
+        },
+    ]
     write_lines(folder / "data.jsonl", lines)
     return folder / "data.jsonl"
 
@@ -121,7 +152,11 @@ def test_grounding_by_its_command(tiny_model_dir, dialogues, tmp_path, capsys):
 def test_histories_lose_their_last_turns():
     turns = tuple(Turn(str(n), Answer("a")) for n in range(2))
     assert [(name, len(kept)) for name, kept in histories(turns)] == [
-        ("full history", 2), ("without last 1", 1), ("without last 2", 0), ("without last 3", 0)]
+        ("full history", 2),
+        ("without last 1", 1),
+        ("without last 2", 0),
+        ("without last 3", 0),
+    ]
     assert histories(()) == [("full history", ())]
 
 
@@ -183,7 +218,7 @@ def test_ambiguity_by_its_command(tiny_model_dir, tmp_path, capsys):
     more = ("--model", tiny_model_dir, "-o", tmp_path / "p", "--threshold", "0", "--against", tmp_path / "o")
     assert evaluate("ambiguity", tmp_path / "a.csv", *more) == 0
     row = next(r for r in load(tmp_path / "p")[0].tables[-1].rows if r[0] == "accuracy")
-    assert row[1] == pytest.approx(results.measures[0].estimate.value) and row[2] == .5
+    assert row[1] == pytest.approx(results.measures[0].estimate.value) and row[2] == 0.5
 
 
 def test_dialogue_by_its_command(tiny_model_dir, dialogues, tmp_path, capsys):
@@ -209,8 +244,12 @@ def test_answers_are_ranked_by_a_model_that_can_answer(tiny_model_dir, dialogues
 
 
 def test_what_was_really_said_is_no_rival_of_itself():
-    found = ranks("The red one.", [["the red one.", "blue", "green"]], 0,
-                  lambda texts: [Likelihood(-float(n), 1 + n) for n, _ in enumerate(texts)])
+    found = ranks(
+        "The red one.",
+        [["the red one.", "blue", "green"]],
+        0,
+        lambda texts: [Likelihood(-float(n), 1 + n) for n, _ in enumerate(texts)],
+    )
     assert found == {"candidates": 2, "rank": 1.0, "rank_token": 1.0}
     assert ranks("a", [], 0, None)["rank"] is None and ranks("a", [["A"]], 0, None)["rank"] is None
 
@@ -239,7 +278,7 @@ def test_interactive_with_recorded_answers_and_without_a_person(tiny_model_dir, 
 
 
 class Scripted:
-    threshold = .5
+    threshold = 0.5
 
     def __init__(self, *outcomes, box=Box(0, 0, 10, 10)):
         self.outcomes, self.box, self.seen = list(outcomes), box, []
@@ -251,17 +290,22 @@ class Scripted:
         self.seen.append(turns)
         outcome = self.outcomes.pop(0)
         ask = outcome is Outcome.ASK
-        reading = Ambiguity(.9 if ask else .1, .5, ask, np.zeros((4, 4), np.float32))
-        return Decision(outcome, expression, reading, self.box if outcome is Outcome.FOUND else None, .8,
-                        "which one?" if ask else "")
+        reading = Ambiguity(0.9 if ask else 0.1, 0.5, ask, np.zeros((4, 4), np.float32))
+        return Decision(
+            outcome,
+            expression,
+            reading,
+            self.box if outcome is Outcome.FOUND else None,
+            0.8,
+            "which one?" if ask else "",
+        )
 
 
 @pytest.mark.parametrize("kind, gesture", [("click", Answer(point=(5.0, 5.0))), ("box", Answer(box=Box(0, 0, 10, 10)))])
 def test_a_person_may_answer_by_a_gesture(kind, gesture):
     sample = SimpleNamespace(boxes=(Box(0, 0, 10, 10),))
     grounder = Scripted(Outcome.ASK, Outcome.FOUND)
-    row, _ = play(grounder, "image", "the mug", "ambiguous", sample.boxes,
-                              GestureOracle(kind).person(sample, None))
+    row, _ = play(grounder, "image", "the mug", "ambiguous", sample.boxes, GestureOracle(kind).person(sample, None))
     assert row["success"] and grounder.seen[-1][0].answer == gesture
     absent = GestureOracle(kind).person(SimpleNamespace(boxes=()), None)
     assert absent.answer("which one?") == "none of them"
@@ -272,16 +316,19 @@ class Says:
         return "the red one"
 
 
-@pytest.mark.parametrize("truth, outcomes, boxes, success, right", [
-    ("ambiguous", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], True, True),
-    ("ambiguous", [Outcome.FOUND], [Box(0, 0, 10, 10)], False, True),  # lucky, but it should have asked
-    ("ambiguous", [Outcome.ASK, Outcome.FOUND], [Box(50, 50, 60, 60)], False, False),
-    ("clear", [Outcome.FOUND], [Box(50, 50, 60, 60), Box(0, 0, 10, 11)], True, True),
-    ("clear", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], False, True),
-    ("unknown", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], True, True),
-    ("absent", [Outcome.NOT_FOUND], [], True, None),
-    ("absent", [Outcome.FOUND], [], False, None),
-])
+@pytest.mark.parametrize(
+    "truth, outcomes, boxes, success, right",
+    [
+        ("ambiguous", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], True, True),
+        ("ambiguous", [Outcome.FOUND], [Box(0, 0, 10, 10)], False, True),  # lucky, but it should have asked
+        ("ambiguous", [Outcome.ASK, Outcome.FOUND], [Box(50, 50, 60, 60)], False, False),
+        ("clear", [Outcome.FOUND], [Box(50, 50, 60, 60), Box(0, 0, 10, 11)], True, True),
+        ("clear", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], False, True),
+        ("unknown", [Outcome.ASK, Outcome.FOUND], [Box(0, 0, 10, 10)], True, True),
+        ("absent", [Outcome.NOT_FOUND], [], True, None),
+        ("absent", [Outcome.FOUND], [], False, None),
+    ],
+)
 def test_what_counts_as_a_success(truth, outcomes, boxes, success, right):
     row, result = play(Scripted(*outcomes), np.zeros((64, 64, 3), np.uint8), "the mug", truth, boxes, Says())
     assert (row["success"], row["right"]) == (success, right) and row["asked"] == len(result.questions)
@@ -291,15 +338,27 @@ def test_what_counts_as_a_success(truth, outcomes, boxes, success, right):
 
 def test_interactive_figures_by_hand():
     def row(truth, asked, right):
-        return {"truth": truth, "asked": asked, "right": right, "image": "a", "item": "a",
-                "success": bool(right and (asked > 0) == (truth == "ambiguous"))}
+        return {
+            "truth": truth,
+            "asked": asked,
+            "right": right,
+            "image": "a",
+            "item": "a",
+            "success": bool(right and (asked > 0) == (truth == "ambiguous")),
+        }
 
-    rows = [row("ambiguous", 1, True), row("ambiguous", 3, False), row("ambiguous", 0, True), row("clear", 0, True),
-            row("clear", 1, True), {**row("absent", 0, None), "success": True}]
+    rows = [
+        row("ambiguous", 1, True),
+        row("ambiguous", 3, False),
+        row("ambiguous", 0, True),
+        row("clear", 0, True),
+        row("clear", 1, True),
+        {**row("absent", 0, None), "success": True},
+    ]
     found = {m.name: m.estimate.value for m in measures(rows)}
     assert found["success_ambiguous"] == pytest.approx(1 / 3) and found["silent_ambiguous"] == pytest.approx(1 / 3)
-    assert found["questions_ambiguous"] == pytest.approx(4 / 3) and found["asked_clear"] == .5
-    assert found["absent_recognised"] == 1 and found["ivg_success"] == .8
+    assert found["questions_ambiguous"] == pytest.approx(4 / 3) and found["asked_clear"] == 0.5
+    assert found["absent_recognised"] == 1 and found["ivg_success"] == 0.8
     assert found["right_ambiguous"] == pytest.approx(2 / 3)
     assert terms([{"skipped": "x"}])["final box right"] == ([0.0], [0.0])
 
@@ -307,7 +366,7 @@ def test_interactive_figures_by_hand():
 def test_oracles(scenes, dialogues, tiny_model_dir, monkeypatch):
     sample = next(s for s in Selection(scenes) if s.boxes and len(s.boxes) == 1 and s.label.value == "clear")
     person = SceneOracle(scenes).person(sample, sample.pixels())
-    assert person.click() == pytest.approx(sample.boxes[0].center, abs=.1)
+    assert person.click() == pytest.approx(sample.boxes[0].center, abs=0.1)
     told = next(s for s in Selection(dialogues) if len(s.turns) == 2)
     recorded = RecordedOracle().person(told, told.pixels())
     assert [recorded.answer("?") for _ in range(3)] == ["the red one", "the left one", "i do not know"]
@@ -323,7 +382,7 @@ def test_oracles(scenes, dialogues, tiny_model_dir, monkeypatch):
     subject.close()
 
 
-NASTY = '<script>alert(1)</script>"\'&'
+NASTY = "<script>alert(1)</script>\"'&"
 
 
 def made_up(folder):
@@ -333,14 +392,25 @@ def made_up(folder):
 
     Image.new("RGB", (8, 8)).save(folder / "pictures/failure-01.webp")
     (folder.parent / "secret.png").write_bytes(b"secret")
-    estimate = Estimate(.5, .4, .6, 10)
+    estimate = Estimate(0.5, 0.4, 0.6, 10)
     results = Results(
-        "x", NASTY, {"model": NASTY, "list": [1]}, (Measure("m", NASTY, estimate, "rate", .4, True, NASTY),
-                                                    Measure("n", "number", Estimate(1.5, None, None, 2), "number")),
+        "x",
+        NASTY,
+        {"model": NASTY, "list": [1]},
+        (
+            Measure("m", NASTY, estimate, "rate", 0.4, True, NASTY),
+            Measure("n", "number", Estimate(1.5, None, None, 2), "number"),
+        ),
         (Table(NASTY, (NASTY, "v"), ((NASTY, estimate), ("none", None), ("text", NASTY))),),
-        (Curve("c", "a $x$ " + NASTY, NASTY, NASTY, (Series(NASTY, (0, 1), (.1, None), (0, None), (.2, None)),)),),
-        (NASTY,), (Picture("pictures/failure-01.webp", NASTY, False), Picture("../secret.png", "s", True),
-                   Picture("/etc/hostname", "s", True)), False)
+        (Curve("c", "a $x$ " + NASTY, NASTY, NASTY, (Series(NASTY, (0, 1), (0.1, None), (0, None), (0.2, None)),)),),
+        (NASTY,),
+        (
+            Picture("pictures/failure-01.webp", NASTY, False),
+            Picture("../secret.png", "s", True),
+            Picture("/etc/hostname", "s", True),
+        ),
+        False,
+    )
     save(results, [{"a": 1, "b": [1, 2]}, {"c": None}], folder)
     return results
 
@@ -376,7 +446,7 @@ def test_report_errors(tmp_path, capsys):
 
 
 def test_numbers_as_people_read_them():
-    e = Estimate(.921, .898, .941, 9)
+    e = Estimate(0.921, 0.898, 0.941, 9)
     assert shown(e) == "0.921 (0.898–0.941)" and shown(e, "rate") == "92.1 % (89.8–94.1)"
     assert shown(None) == shown(Estimate(None, None, None, 0)) == "-"
     assert shown(3) == "3" and shown(1.25, "number") == "1.25"
@@ -385,8 +455,13 @@ def test_numbers_as_people_read_them():
 def test_a_run_without_any_item_says_so(tiny_model_dir, dialogues):
     subject = Subject.load(tiny_model_dir)
     selection = Selection(dialogues)
-    for suite in (GroundingSuite(subject, selection), DialogueSuite(subject, selection), TabletopSuite(subject, 1),
-                  AmbiguitySuite(subject, selection), InteractiveSuite(subject, selection, RecordedOracle())):
+    for suite in (
+        GroundingSuite(subject, selection),
+        DialogueSuite(subject, selection),
+        TabletopSuite(subject, 1),
+        AmbiguitySuite(subject, selection),
+        InteractiveSuite(subject, selection, RecordedOracle()),
+    ):
         assert suite.summarise([]).measures == () and all(not any(top) for top, _ in suite.terms([]).values())
     subject.close()
 

@@ -20,13 +20,19 @@ SIZE = ImageSize(320, 240)
 
 
 def thing(category, color, x, y=120.0, side=30.0, size="medium"):
-    return SceneObject(category, color, size, (0, 0, 0), 0.0, (0, 0, 0), box=Box(x, y, x + side, y + side),
-                       visibility=1.0, pixels=700)
+    return SceneObject(
+        category, color, size, (0, 0, 0), 0.0, (0, 0, 0), box=Box(x, y, x + side, y + side), visibility=1.0, pixels=700
+    )
 
 
 MUGS = (thing("mug", "red", 200), thing("mug", "red", 20), thing("mug", "blue", 100), thing("bowl", "red", 280))
-BESIDE = (thing("mug", "red", 40), thing("mug", "red", 220), thing("bowl", "blue", 80), thing("box", "white", 180),
-          thing("ball", "blue", 140, 20))
+BESIDE = (
+    thing("mug", "red", 40),
+    thing("mug", "red", 220),
+    thing("bowl", "blue", 80),
+    thing("box", "white", 180),
+    thing("ball", "blue", 140, 20),
+)
 BOWL = Reference("bowl")
 
 
@@ -54,10 +60,19 @@ def test_sizes_that_do_not_show_are_not_decided():
     assert resolve(Reference(color="red", size="small"), kinds, SIZE) is None
 
 
-@pytest.mark.parametrize("relation, anchor, selected", [
-    ("left_of", Reference("box"), (0,)), ("right_of", BOWL, (1,)), ("left_of", BOWL, (0,)),
-    ("next_to", BOWL, (0,)), ("next_to", Reference("box"), (1,)), ("behind", BOWL, None),
-    ("in_front_of", Reference("plate"), None), ("next_to", Reference("bowl", "green"), None)])
+@pytest.mark.parametrize(
+    "relation, anchor, selected",
+    [
+        ("left_of", Reference("box"), (0,)),
+        ("right_of", BOWL, (1,)),
+        ("left_of", BOWL, (0,)),
+        ("next_to", BOWL, (0,)),
+        ("next_to", Reference("box"), (1,)),
+        ("behind", BOWL, None),
+        ("in_front_of", Reference("plate"), None),
+        ("next_to", Reference("bowl", "green"), None),
+    ],
+)
 def test_relations_are_read_off_the_boxes(relation, anchor, selected):
     assert resolve(Reference("mug", relation=relation, anchor=anchor), BESIDE, SIZE) == selected
 
@@ -127,7 +142,7 @@ def test_typos_and_chatter_are_for_evaluation():
         slipped = language.misspell(text, rng)
         changed = [(a, b) for a, b in zip(text.split(), slipped.split()) if a != b]
         assert len(text.split()) == len(slipped.split()) and len(changed) == 1
-        (before, after), = changed
+        ((before, after),) = changed
         assert len(before) >= 4 and before[0] == after[0] and abs(len(before) - len(after)) <= 1
         assert after not in language.all_words()
     chatty = language.instruction(Reference("mug"), rng, chatter_rate=1.0)
@@ -179,9 +194,8 @@ def test_dialogues_are_true_and_at_most_three_questions_long(seed):
 def test_a_question_that_missed():
     crowd = (*MUGS[1:3], thing("mug", "green", 200))
     for seed in range(30):
-        step = missed("the mug", best_question(crowd, (0, 1, 2), SIZE), crowd, SIZE,
-                      np.random.default_rng(seed))
-        (question, said), = step.exchanges
+        step = missed("the mug", best_question(crowd, (0, 1, 2), SIZE), crowd, SIZE, np.random.default_rng(seed))
+        ((question, said),) = step.exchanges
         assert len(step.remaining) == 1
         color = crowd[step.remaining[0]].color
         assert color not in question and color in said
@@ -196,41 +210,67 @@ def test_kinds_are_drawn_as_often_as_people_use_them():
     assert 240 < first.count("category") < 340
 
 
-@pytest.mark.parametrize("question, expected", [
-    ("Do you mean the red mug or the blue mug?", (Reference("mug", "red"), Reference("mug", "blue"))),
-    ("do you mean the left one or the right one ?", (Reference(position="left"), Reference(position="right"))),
-    ("do you mean the mug next to the red bowl ?",
-     (Reference("mug", relation="next_to", anchor=Reference("bowl", "red")),)),
-    ("do you mean the first , the second or the third mug from the left ?",
-     tuple(Reference("mug", ordinal=(n, "left")) for n in (1, 2, 3))),
-    ("do you mean the small mug or the large mug ?", (Reference("mug", size="small"), Reference("mug", size="large"))),
-    ("which one do you mean ?", ())])
+@pytest.mark.parametrize(
+    "question, expected",
+    [
+        ("Do you mean the red mug or the blue mug?", (Reference("mug", "red"), Reference("mug", "blue"))),
+        ("do you mean the left one or the right one ?", (Reference(position="left"), Reference(position="right"))),
+        (
+            "do you mean the mug next to the red bowl ?",
+            (Reference("mug", relation="next_to", anchor=Reference("bowl", "red")),),
+        ),
+        (
+            "do you mean the first , the second or the third mug from the left ?",
+            tuple(Reference("mug", ordinal=(n, "left")) for n in (1, 2, 3)),
+        ),
+        (
+            "do you mean the small mug or the large mug ?",
+            (Reference("mug", size="small"), Reference("mug", size="large")),
+        ),
+        ("which one do you mean ?", ()),
+    ],
+)
 def test_a_person_understands_the_question(question, expected):
     assert offered(question) == expected
 
 
-@pytest.mark.parametrize("question, target, kept", [
-    ("Do you mean the red mug or the blue mug?", 1, {"red", "blue", "left", "first", "leftmost"}),
-    ("Do you mean the left mug or the right mug?", 1, {"left", "right", "leftmost", "red", "first"}),
-    ("Do you mean the red mug?", 1, {"yes"}), ("Do you mean the blue mug?", 1, {"no"}),
-    ("Do you mean the left mug?", 0, {"no"}), ("Do you mean the right mug?", 0, {"yes"}),
-    ("Which color?", 1, {"red"}), ("Do you mean the mug or the bowl?", 1, {"mug", "cup", "bowl", "left", "leftmost"}),
-    ("do you mean the first , the second or the third mug from the left ?", 2,
-     {"second", "third", "first", "middle", "center", "blue"})])
+@pytest.mark.parametrize(
+    "question, target, kept",
+    [
+        ("Do you mean the red mug or the blue mug?", 1, {"red", "blue", "left", "first", "leftmost"}),
+        ("Do you mean the left mug or the right mug?", 1, {"left", "right", "leftmost", "red", "first"}),
+        ("Do you mean the red mug?", 1, {"yes"}),
+        ("Do you mean the blue mug?", 1, {"no"}),
+        ("Do you mean the left mug?", 0, {"no"}),
+        ("Do you mean the right mug?", 0, {"yes"}),
+        ("Which color?", 1, {"red"}),
+        ("Do you mean the mug or the bowl?", 1, {"mug", "cup", "bowl", "left", "leftmost"}),
+        (
+            "do you mean the first , the second or the third mug from the left ?",
+            2,
+            {"second", "third", "first", "middle", "center", "blue"},
+        ),
+    ],
+)
 def test_the_person_answers_from_the_truth(question, target, kept):
     for seed in range(20):
         said = SimulatedPerson(MUGS, target, np.random.default_rng(seed), SIZE).answer(question)
         assert kept & set(said.replace(",", " ").split()), said
 
 
-@pytest.mark.parametrize("question, wanted", [
-    ("Do you mean the green mug or the blue mug?", "red"), ("Do you mean the plate or the bowl?", "mug")])
+@pytest.mark.parametrize(
+    "question, wanted",
+    [("Do you mean the green mug or the blue mug?", "red"), ("Do you mean the plate or the bowl?", "mug")],
+)
 def test_the_person_says_what_the_question_forgot(question, wanted):
     for seed in range(20):
         said = SimulatedPerson(MUGS, 1, np.random.default_rng(seed), SIZE).answer(question).replace("cup", "mug")
         assert said.split()[0] in ("no", "neither", "none") and wanted in said.split(), said
     assert SimulatedPerson(MUGS, None, np.random.default_rng(0), SIZE).answer(question).split()[0] in (
-        "no", "neither", "none")
+        "no",
+        "neither",
+        "none",
+    )
 
 
 def test_the_person_remembers_what_the_dialogue_narrowed_down():

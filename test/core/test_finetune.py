@@ -35,10 +35,21 @@ from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.tokens import PromptTokens
 
-LORA = LoraSettings(r=4, alpha=8, dropout=.05)
+LORA = LoraSettings(r=4, alpha=8, dropout=0.05)
 STILL = replace(LORA, dropout=0.0)
-SMALL = dict(steps=2, batch=4, per_device=4, lr=1e-2, warmup=1, precision="fp32", shuffle=20, validation=6,
-             validate_every=2, save_every=1, workers=1)
+SMALL = dict(
+    steps=2,
+    batch=4,
+    per_device=4,
+    lr=1e-2,
+    warmup=1,
+    precision="fp32",
+    shuffle=20,
+    validation=6,
+    validate_every=2,
+    save_every=1,
+    workers=1,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +76,9 @@ def base(tmp_path_factory, tiny_size, gemma_like_tokenizer):
 
 @pytest.fixture(scope="module")
 def adapted(base, tmp_path_factory):
-    """The same with a dialogue adapter that does something, so that all of its weights have gradients from the start."""
+    """The same with a dialogue adapter that does something, so that all of its weights have gradients from the
+    start.
+    """
     folder = tmp_path_factory.mktemp("adapted") / "model"
     objective, _, tokenizer, _ = started(base, "dialogue", LORA)
     return write_model(objective, tokenizer, base, folder, None, False, False)
@@ -106,11 +119,13 @@ def readings(output, task):
 
 def last_checkpoint(output, task):
     folder = checkpoint.checkpoints(Path(output) / "training" / task)[-1]
-    return {**load_file(str(folder / "weights.safetensors")),
-            **{f"optimizer/{k}": v for k, v in load_file(str(folder / "optimizer.safetensors")).items()}}
+    return {
+        **load_file(str(folder / "weights.safetensors")),
+        **{f"optimizer/{k}": v for k, v in load_file(str(folder / "optimizer.safetensors")).items()},
+    }
 
 
-def started(base, task, lora=STILL, scale=.2, **changes):
+def started(base, task, lora=STILL, scale=0.2, **changes):
     """(Objective with a random adapter in evaluation mode, collator, tokenizer, settings of the run)."""
     wanted = order(task, base, "", lora, **changes)
     model, tokenizer, clue, _ = load_directory(base, "cpu", Precision(torch.float32, torch.float32))
@@ -141,20 +156,28 @@ def test_logits_and_loss_are_those_of_transformers_paligemma(base, invig):
         own = suffix_logits(model, passed.text, batch)
     image, count = model.config.image_token_id, features.shape[1]
     for row, example in enumerate(examples):
-        prefix = [tokenizer.bos_token_id, *tokenizer.encode(example.prefix, add_special_tokens=False),
-                  tokenizer.encode("\n", add_special_tokens=False)[-1]]
+        prefix = [
+            tokenizer.bos_token_id,
+            *tokenizer.encode(example.prefix, add_special_tokens=False),
+            tokenizer.encode("\n", add_special_tokens=False)[-1],
+        ]
         suffix = [*tokenizer.encode(example.suffix, add_special_tokens=False), tokenizer.eos_token_id]
         ids = torch.tensor([[image] * count + prefix + suffix])
         kinds = torch.tensor([[0] * (count + len(prefix)) + [1] * len(suffix)])
         labels = ids.clone()
-        labels[0, :count + len(prefix)] = -100
+        labels[0, : count + len(prefix)] = -100
         pixels = torch.stack([batch.seen[int(batch.image[row])].pixels]).float() / 127.5 - 1
         with torch.no_grad():
-            theirs = model(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids),
-                           token_type_ids=kinds, labels=labels)
-        wanted = theirs.logits[0, count + len(prefix) - 1:-1]
-        here = own[:len(suffix)]
-        own = own[len(suffix):]
+            theirs = model(
+                input_ids=ids,
+                pixel_values=pixels,
+                attention_mask=torch.ones_like(ids),
+                token_type_ids=kinds,
+                labels=labels,
+            )
+        wanted = theirs.logits[0, count + len(prefix) - 1 : -1]
+        here = own[: len(suffix)]
+        own = own[len(suffix) :]
         assert torch.allclose(here, wanted, atol=2e-4), example.prefix
         one = collator([example])
         with torch.no_grad():
@@ -183,7 +206,7 @@ def test_every_detector_trains_and_its_directory_reads_as_the_trainer_did(varian
     objective, collator, _, settings = started(base, task, lora=LORA, scale=0, **changes)
     run = tmp_path / "model/training" / task
     checkpoint.put_weights(objective, run / "best" if (run / "best").is_dir() else checkpoint.checkpoints(run)[-1])
-    example = fixed_examples(source, "test", settings, None if task == "joint" else (.7, .15, .15), 1)[0]
+    example = fixed_examples(source, "test", settings, None if task == "joint" else (0.7, 0.15, 0.15), 1)[0]
     batch = collator([example])
     with torch.no_grad():
         out = objective(features_of(objective, batch), batch)
@@ -195,8 +218,11 @@ def test_every_detector_trains_and_its_directory_reads_as_the_trainer_did(varian
     if kind["reading"] == "autoregressive":
         probability, _ = backbone.answer_odds(seen, example.prefix)
     else:
-        attention = backbone.attention_map(seen, example.prefix) if task == "detector" else \
-            backbone.prefill(seen, example.prefix, tap=True).attention_map
+        attention = (
+            backbone.attention_map(seen, example.prefix)
+            if task == "detector"
+            else backbone.prefill(seen, example.prefix, tap=True).attention_map
+        )
         probability = objective.detector.probability(attention)
     assert probability == pytest.approx(float(out.verdicts.sigmoid()[0]), abs=2e-4)
 
@@ -213,6 +239,7 @@ def test_a_dialogue_adapter_alone_decides_and_a_detector_is_added_beside_it(base
     speech = (tmp_path / "clue/adapters/dialogue/adapter_model.safetensors").read_bytes()
 
     from accelerate.state import AcceleratorState
+
     AcceleratorState._reset_state(reset_partial_state=True)
     finetune(order("detector", tmp_path / "clue", tmp_path / "clue"), open_data(yesno))
     clue = json.loads((tmp_path / "clue/clue.json").read_text())
@@ -238,7 +265,7 @@ def test_an_interrupted_run_ends_with_the_same_curve_and_weights(task, base, inv
     whole, resumed = (last_checkpoint(tmp_path / n, task) for n in ("whole", "cut"))
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[k], resumed[k]) for k in whole)
     with pytest.raises(FinetuneError, match="settings.lr was 0.01, is 0.5"):
-        finetune(order(task, base, tmp_path / "cut", **{**changes, "lr": .5}), source)
+        finetune(order(task, base, tmp_path / "cut", **{**changes, "lr": 0.5}), source)
 
 
 def gradients(output, task):
@@ -262,11 +289,36 @@ def test_two_processes_of_accelerate_give_the_gradients_of_one(adapted, invig, t
     settings = {**SMALL, "batch": 8, "per_device": 2, "tap": 1, "steps": 1, "start_from": "dialogue", "clip": 1e9}
     recipe.write_text(json.dumps({"joint": settings, "lora": {"r": 4, "alpha": 8, "dropout": 0.0}}))
     # Accelerate's own --cpu starts one process only; what --multi_gpu starts, ours keeps on the CPU.
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--num_cpu_threads_per_process", "1", "--main_process_port", "0", "-m", "clue_ros.finetune", "joint",
-              "--base", str(adapted), "--data", str(invig), "--output", str(tmp_path / "two"), "--config", str(recipe),
-              "--cpu"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--num_cpu_threads_per_process",
+        "1",
+        "--main_process_port",
+        "0",
+        "-m",
+        "clue_ros.finetune",
+        "joint",
+        "--base",
+        str(adapted),
+        "--data",
+        str(invig),
+        "--output",
+        str(tmp_path / "two"),
+        "--config",
+        str(recipe),
+        "--cpu",
+    ]
     process = subprocess.run(launch, capture_output=True, text=True, timeout=240)
     assert process.returncode == 0, process.stderr[-3000:]
     assert process.stdout.count("model directory:") == 1, "one process reports"
@@ -285,8 +337,13 @@ def test_accumulation_checkpointing_and_cache_change_nothing(adapted, invig, tmp
     """Sums over the step, not means of means; a layer run again draws the same dropout; a cached feature is itself."""
     source, kept = open_data(invig), {}
     once = dict(validation=0, steps=1, clip=1e9, start_from="dialogue")
-    runs = {"plain": dict(), "accumulated": dict(per_device=1), "cached": dict(feature_cache=str(tmp_path / "cache")),
-            "from the cache": dict(feature_cache=str(tmp_path / "cache")), "not checkpointed": dict(checkpointing=False)}
+    runs = {
+        "plain": dict(),
+        "accumulated": dict(per_device=1),
+        "cached": dict(feature_cache=str(tmp_path / "cache")),
+        "from the cache": dict(feature_cache=str(tmp_path / "cache")),
+        "not checkpointed": dict(checkpointing=False),
+    }
     for name, changes in runs.items():
         finetune(order("dialogue", adapted, tmp_path / name, STILL, **once, **changes), source)
         kept[name] = gradients(tmp_path / name, "dialogue")
@@ -312,8 +369,9 @@ def test_only_what_a_loss_reaches_is_trained_and_the_best_weights_are_exported(b
     trained = {id(p) for _, p in every.named} | {id(p) for p in every.detector.parameters()}
     assert all(p.requires_grad == (id(p) in trained) for p in every.parameters())
 
-    finetune(order("detector", base, tmp_path / "out", steps=4, validate_every=1, metric="ambiguity_loss"),
-             open_data(yesno))
+    finetune(
+        order("detector", base, tmp_path / "out", steps=4, validate_every=1, metric="ambiguity_loss"), open_data(yesno)
+    )
     lines = [r for r in readings(tmp_path / "out", "detector") if "valid_ambiguity_loss" in r]
     report = json.loads((tmp_path / "out/training/detector/report.json").read_text())
     assert report["best"] == min(r["valid_ambiguity_loss"] for r in lines)
@@ -335,16 +393,40 @@ def test_bfloat16_weights_train_a_float32_adapter(base, invig, tmp_path):
 def test_the_loss_falls_and_the_command_line_says_so(base, tmp_path, capsys):
     draw(tmp_path / "a.png")
     turn = {"question": "which one?", "answer": "this"}
-    write_lines(tmp_path / "data.jsonl", [{"image": "a.png", "size": [64, 48], "expression": "the thing", "turns": [turn],
-                                           "label": "ambiguous", "split": s} for s in ("train", "valid", "test")])
+    write_lines(
+        tmp_path / "data.jsonl",
+        [
+            {
+                "image": "a.png",
+                "size": [64, 48],
+                "expression": "the thing",
+                "turns": [turn],
+                "label": "ambiguous",
+                "split": s,
+            }
+            for s in ("train", "valid", "test")
+        ],
+    )
     recipe = tmp_path / "recipe.yaml"
     settings = {**SMALL, "lr": 2e-2, "validation": 0, "save_every": 50}
     recipe.write_text(json.dumps({"dialogue": settings, "lora": {"r": 4, "alpha": 8}}))
-    command = ["finetune", "dialogue", "--base", str(base), "--data", str(tmp_path / "data.jsonl"), "--cpu",
-               "--config", str(recipe), "--output", str(tmp_path / "out"), "--copy-base"]
+    command = [
+        "finetune",
+        "dialogue",
+        "--base",
+        str(base),
+        "--data",
+        str(tmp_path / "data.jsonl"),
+        "--cpu",
+        "--config",
+        str(recipe),
+        "--output",
+        str(tmp_path / "out"),
+        "--copy-base",
+    ]
     assert main([*command, "--steps", "15"]) == 0
     losses = [r["loss"] for r in readings(tmp_path / "out", "dialogue")]
-    assert len(losses) == 15 and losses[-1] < .7 * losses[0]
+    assert len(losses) == 15 and losses[-1] < 0.7 * losses[0]
     out = capsys.readouterr().out
     assert "model directory:" in out and not any(p.is_symlink() for p in (tmp_path / "out").iterdir())
     assert main(["finetune", "detector", "--base", str(base), "--estimate"]) == 0
@@ -369,8 +451,24 @@ def test_a_time_slot_or_a_signal_ends_the_run_and_the_next_one_goes_on(base, inv
     second = finetune(order("dialogue", base, tmp_path / "out", steps=9), open_data(invig))
     assert not second["done"] and second["step"] == 3, "after one more step"
     assert second["interrupted"] and not first["interrupted"]
-    assert main(["finetune", "dialogue", "--base", str(base), "--data", str(invig), "--output", str(tmp_path / "other"),
-                 "--config", str(recipe), "--cpu"]) == 130
+    assert (
+        main(
+            [
+                "finetune",
+                "dialogue",
+                "--base",
+                str(base),
+                "--data",
+                str(invig),
+                "--output",
+                str(tmp_path / "other"),
+                "--config",
+                str(recipe),
+                "--cpu",
+            ]
+        )
+        == 130
+    )
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert finetune(order("dialogue", base, tmp_path / "out", steps=9), open_data(invig))["done"]
@@ -381,8 +479,10 @@ def test_the_embedded_model_class_trains_too(tiny_model_dir, yesno, tmp_path):
     """image_blind, a closed vocabulary: spare tokens get the names of the answers, and the tokenizer is written."""
     rows = [f"{n}.png,hand me the red mug,{'yes' if n % 2 else 'no'}" for n in range(40)]
     (tmp_path / "mugs.csv").write_text("\n".join(["image,instruction,label", *rows]))
-    finetune(order("detector", tiny_model_dir, tmp_path / "out", variant="half-full-disambig-ar", tap=1),
-             open_data(tmp_path / "mugs.csv", images=yesno.parent))
+    finetune(
+        order("detector", tiny_model_dir, tmp_path / "out", variant="half-full-disambig-ar", tap=1),
+        open_data(tmp_path / "mugs.csv", images=yesno.parent),
+    )
     decision = Grounder.from_pretrained(tmp_path / "out").ground(np.zeros((48, 64, 3), np.uint8), "the red mug")
     assert decision.ambiguity is not None
 

@@ -68,7 +68,8 @@ def test_examples_of_the_three_tasks_share_the_prompt_builder():
     speak = examples_of(asked, DialogueTask())
     assert [(e.prefix, e.suffix, e.ambiguous) for e in speak] == [
         ("clarify the mug", "which one?", None),
-        ("clarify the mug assistant: which one? user: the red one", "<loc0256><loc0256><loc0512><loc0512>", None)]
+        ("clarify the mug assistant: which one? user: the red one", "<loc0256><loc0256><loc0512><loc0512>", None),
+    ]
     detect = examples_of(asked, DetectorTask(prefix="disambiguate"))
     assert detect[1].prefix == "disambiguate the mug assistant: which one? user: the red one"
     assert detect[1].suffix is None
@@ -123,10 +124,12 @@ def test_splits_are_the_data_sets_own_or_made(invig, tmp_path):
     own = choose_splits(open_data(invig), DialogueTask())
     assert (own.train, own.valid, own.test, own.fractions) == ("train", "valid", "test", None)
     draw(tmp_path / "a.png")
-    write_lines(tmp_path / "n.jsonl", [{"image": "a.png", "size": [64, 48], "expression": f"thing {n}",
-                                        "label": "clear"} for n in range(3)])
+    write_lines(
+        tmp_path / "n.jsonl",
+        [{"image": "a.png", "size": [64, 48], "expression": f"thing {n}", "label": "clear"} for n in range(3)],
+    )
     made = choose_splits(open_data(tmp_path / "n.jsonl"), DetectorTask())
-    assert made.fractions == (.7, .15, .15)
+    assert made.fractions == (0.7, 0.15, 0.15)
     with pytest.raises(FinetuneError, match="train_split 'mine'"):
         choose_splits(open_data(invig), DialogueTask(train_split="mine"))
     assert choose_splits(open_data(invig), DialogueTask(valid_split="mine", validation=0)).valid == ""
@@ -144,7 +147,7 @@ def test_a_batch_computes_an_image_once_and_marks_what_cannot_be_used(invig, col
     assert first == batch.prefix[row] - 1
     targets = batch.targets[row][batch.targets[row] != IGNORE].tolist()
     assert targets[-1] == collate._tokens.tokenizer.eos_token_id
-    assert batch.ids[row, first + 1:first + len(targets)].tolist() == targets[:-1]
+    assert batch.ids[row, first + 1 : first + len(targets)].tolist() == targets[:-1]
     assert batch.rows[row, :first].any() and not batch.rows[row, first:].any(), "the tap reads words, not the suffix"
 
     missing = replace(twice, image=ImageFile(tmp_path / "none.jpg", "none.jpg", (64, 48)), ambiguous=True)
@@ -169,7 +172,7 @@ def test_a_shipped_recipe_is_valid_and_opens_with_its_command(file):
     text = file.read_text()
     assert "clue finetune" in text.split("\n\n")[0] or "clue finetune" in text
     rates = config.dialogue.lr, config.detector.lr, config.detector.cnn_lr, config.joint.lr, config.joint.cnn_lr
-    assert rates == (1e-4, 5e-6, 1e-4, 1e-4, 1e-4) and config.lora.dropout == .05
+    assert rates == (1e-4, 5e-6, 1e-4, 1e-4, 1e-4) and config.lora.dropout == 0.05
     assert (config.lora.r, config.lora.alpha) in ((16, 32), (8, 16))
 
 
@@ -179,11 +182,11 @@ def test_there_are_recipes():
 
 def test_a_report_is_json_even_where_a_figure_is_not_defined():
     """One class only has no AUC."""
-    one = Held({"loss": .5, "auc": float("nan")}, np.array([.2, .6]), np.array([True, True]), ["turn 0", "turn 1"])
-    report = json.loads(json.dumps(report_of(one, one, .5), allow_nan=False))
-    assert report["valid"]["auc"] is None and report["test"]["auc"] is None and report["test"]["recall"] == .5
-    assert is_better("f1", .1, float("nan")) and not is_better("loss", float("nan"), .1)
-    assert is_better("loss", .1, .2) and not is_better("auc", .1, .2)
+    one = Held({"loss": 0.5, "auc": float("nan")}, np.array([0.2, 0.6]), np.array([True, True]), ["turn 0", "turn 1"])
+    report = json.loads(json.dumps(report_of(one, one, 0.5), allow_nan=False))
+    assert report["valid"]["auc"] is None and report["test"]["auc"] is None and report["test"]["recall"] == 0.5
+    assert is_better("f1", 0.1, float("nan")) and not is_better("loss", float("nan"), 0.1)
+    assert is_better("loss", 0.1, 0.2) and not is_better("auc", 0.1, 0.2)
 
 
 def test_mistakes_in_a_recipe_are_all_listed(tmp_path):
@@ -204,15 +207,19 @@ def test_the_estimate_counts_the_3b_model_as_published(tmp_path):
 
     (tmp_path / "config.json").write_text(json.dumps(configuration().to_dict(), default=str))
     sizes = Sizes.read(tmp_path)
-    assert sizes.weights == pytest.approx(3.03e9, rel=.01)
+    assert sizes.weights == pytest.approx(3.03e9, rel=0.01)
     rows = dict(estimate(tmp_path, DialogueTask(), LoraSettings()))
-    assert rows["adapter with gradient and AdamW"] == pytest.approx(16 * 20.77e6, rel=.01)
+    assert rows["adapter with gradient and AdamW"] == pytest.approx(16 * 20.77e6, rel=0.01)
     assert 7e9 < rows["total"] < 24e9 and rows["total"] == pytest.approx(sum(rows.values()) / 2)
     small = dict(estimate(tmp_path, DetectorTask(), LoraSettings()))
     assert small["adapter with gradient and AdamW"] < 16 * 2e5, "q and k of one layer"
     kept = dict(estimate(tmp_path, replace(DialogueTask(), checkpointing=False), LoraSettings()))
     assert kept["total"] > rows["total"]
-    forward = 2 * (1024 + 96) * 2.02e9  # 2 a row and a weight of the decoder without its embedding; attention comes on top
+    forward = (
+        2 * (1024 + 96) * 2.02e9
+    )  # 2 a row and a weight of the decoder without its embedding; attention comes on top
     spared = operations(tmp_path, DialogueTask()) - operations(tmp_path, replace(DialogueTask(), checkpointing=False))
     assert forward < spared < 1.1 * forward, "checkpointing runs the decoder once more"
-    assert operations(tmp_path, DetectorTask()) < operations(tmp_path, DialogueTask()) / 3, "14 of 26 layers, one backwards"
+    assert operations(tmp_path, DetectorTask()) < operations(tmp_path, DialogueTask()) / 3, (
+        "14 of 26 layers, one backwards"
+    )

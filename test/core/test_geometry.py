@@ -24,9 +24,15 @@ def test_the_resize_squashes_without_cropping():
     assert small[113:, 113:].min() == 255 and small[:111].max() == 0 and small[:, :111].max() == 0
 
 
-@pytest.mark.parametrize("image, shape", [
-    (np.zeros((4, 5), np.uint8), (4, 5, 3)), (np.zeros((4, 5, 1), np.uint8), (4, 5, 3)),
-    (np.zeros((4, 5, 4), np.uint8), (4, 5, 3)), (Image.new("LA", (5, 4)), (4, 5, 3))])
+@pytest.mark.parametrize(
+    "image, shape",
+    [
+        (np.zeros((4, 5), np.uint8), (4, 5, 3)),
+        (np.zeros((4, 5, 1), np.uint8), (4, 5, 3)),
+        (np.zeros((4, 5, 4), np.uint8), (4, 5, 3)),
+        (Image.new("LA", (5, 4)), (4, 5, 3)),
+    ],
+)
 def test_other_layouts_become_rgb(image, shape):
     assert as_rgb(image).shape == shape
 
@@ -36,8 +42,16 @@ def test_a_pil_image_gives_the_pixels_that_its_file_gives(tmp_path):
     clear = Image.new("RGBA", (2, 1), (200, 0, 0, 0))
     clear.putpixel((0, 0), (10, 20, 30, 255))
     deep = Image.fromarray(np.array([[0, 32768, 65535]], np.uint16))
-    for number, image in enumerate((clear, deep, Image.new("CMYK", (3, 2), (0, 255, 255, 0)), clear.convert("LA"),
-                                    Image.new("RGB", (3, 2), (1, 2, 3)).convert("P"), Image.new("1", (3, 2), 1))):
+    for number, image in enumerate(
+        (
+            clear,
+            deep,
+            Image.new("CMYK", (3, 2), (0, 255, 255, 0)),
+            clear.convert("LA"),
+            Image.new("RGB", (3, 2), (1, 2, 3)).convert("P"),
+            Image.new("1", (3, 2), 1),
+        )
+    ):
         image.save(tmp_path / f"{number}.tiff")
         assert np.array_equal(as_rgb(image), read_photo(tmp_path / f"{number}.tiff"))
     assert as_rgb(clear).tolist() == [[[10, 20, 30], [255, 255, 255]]]
@@ -51,9 +65,16 @@ def test_a_damaged_file_that_pillow_opened_is_no_image(tmp_path):
         as_rgb(Image.open(tmp_path / "a.jpg"))
 
 
-@pytest.mark.parametrize("image, word", [
-    (np.zeros((0, 5, 3), np.uint8), "empty"), (np.zeros((4, 5, 3), np.float32), "float32"),
-    (np.zeros((4, 5, 2), np.uint8), "[4, 5, 2]"), ("photo.png", "str; open"), (np.zeros((1, 30_000, 3), np.uint8), "large")])
+@pytest.mark.parametrize(
+    "image, word",
+    [
+        (np.zeros((0, 5, 3), np.uint8), "empty"),
+        (np.zeros((4, 5, 3), np.float32), "float32"),
+        (np.zeros((4, 5, 2), np.uint8), "[4, 5, 2]"),
+        ("photo.png", "str; open"),
+        (np.zeros((1, 30_000, 3), np.uint8), "large"),
+    ],
+)
 def test_what_is_no_image_says_why(image, word):
     with pytest.raises(InvalidImageError, match=word.replace("[", r"\[").replace("]", r"\]")):
         as_rgb(image)

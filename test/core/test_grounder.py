@@ -1,4 +1,6 @@
-"""The Grounder's contract, on the real class with random weights; its quality is tested with the embedded model below."""
+"""The Grounder's contract, on the real class with random weights; its quality is tested with the embedded model
+below.
+"""
 
 import numpy as np
 import pytest
@@ -145,7 +147,10 @@ def test_cancelling_stops_within_a_token(tiny_model_dir):
 
 
 def test_generated_words_become_a_sentence():
-    assert tidy("do you mean the red mug , the blue mug or the box ?") == "Do you mean the red mug, the blue mug or the box?"
+    assert (
+        tidy("do you mean the red mug , the blue mug or the box ?")
+        == "Do you mean the red mug, the blue mug or the box?"
+    )
     assert tidy("which one") == "Which one?"
     assert tidy("the red one or the blue one") == "The red one or the blue one?"
     assert tidy("is it on the left.") == "Is it on the left."
@@ -165,7 +170,8 @@ def test_the_embedded_model_asks_understands_the_answer_and_finds(tmp_path):
         for index in range(6):
             for seed in (100, 101):
                 episode = derive_episode(seed, index)
-                results.append(run_episode(grounder, renderer.render(episode.scene), episode,
-                                           rng=person_rng(seed, index)))
+                results.append(
+                    run_episode(grounder, renderer.render(episode.scene), episode, rng=person_rng(seed, index))
+                )
     assert not any(misleading_words(q) for r in results for q in r.questions)
     assert sum(r.success for r in results) >= 8, [(r.kind, r.reason) for r in results if not r.success]

@@ -248,7 +248,10 @@ def test_a_raw_stereo_camera_is_turned_by_r():
 
 
 def test_what_no_lens_sees_is_nan():
-    raw, fisheye = camera_model(USB, (640, 480), False), CameraModel(290.0, 290.0, 319.5, 239.5, 640, 480, FISHEYE, True)
+    raw, fisheye = (
+        camera_model(USB, (640, 480), False),
+        CameraModel(290.0, 290.0, 319.5, 239.5, 640, 480, FISHEYE, True),
+    )
     for model in (raw, fisheye, camera_model(USB, (640, 480), True)):
         away = model.project(np.array([[0.0, 0.0, -1.0], [0.1, 0.1, 0.0], [np.nan, 0.0, 1.0]]))
         assert np.isnan(away).all()

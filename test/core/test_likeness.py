@@ -1,4 +1,6 @@
-"""The words "another one like this": the rule over what the model sees, refusals, and the embedded model on rendered scenes."""
+"""The words "another one like this": the rule over what the model sees, refusals, and the embedded model on rendered
+scenes.
+"""
 
 import types
 
@@ -18,8 +20,12 @@ def thing(color, category, x):
     return Thing(category, color, Box(x, 100, x + 30, 140), 0.8)
 
 
-RED_MUG, OTHER_RED_MUG, BLUE_MUG, RED_BALL = (thing("red", "mug", 10), thing("red", "mug", 110), thing("blue", "mug", 210),
-                                              thing("red", "ball", 260))  # fmt: skip
+RED_MUG, OTHER_RED_MUG, BLUE_MUG, RED_BALL = (
+    thing("red", "mug", 10),
+    thing("red", "mug", 110),
+    thing("blue", "mug", 210),
+    thing("red", "ball", 260),
+)
 TABLE = (RED_MUG, OTHER_RED_MUG, BLUE_MUG, RED_BALL)
 
 
@@ -27,12 +33,22 @@ def at(it):
     return Answer(point=it.box.center)
 
 
-@pytest.mark.parametrize("said, speaks", [
-    ("another one like this", True), ("the one like that one please", True), ("Something similar to this!", True),
-    ("the same as this one", True), ("give me a blue one just like that", True), ("the one here", False),
-    ("i would like the mug", False), ("i would like this one", False), ("I'd like that one", False), ("I like it", False),
-    ("the mug that looks like a ball", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "said, speaks",
+    [
+        ("another one like this", True),
+        ("the one like that one please", True),
+        ("Something similar to this!", True),
+        ("the same as this one", True),
+        ("give me a blue one just like that", True),
+        ("the one here", False),
+        ("i would like the mug", False),
+        ("i would like this one", False),
+        ("I'd like that one", False),
+        ("I like it", False),
+        ("the mug that looks like a ball", False),
+    ],
+)
 def test_words_that_ask_for_something_alike(said, speaks):
     assert speaks_of_likeness(said) == speaks
 
@@ -70,8 +86,13 @@ def test_models_that_have_no_list_of_kinds_say_so():
     blank = np.zeros((48, 64, 3), np.uint8)
     with pytest.raises(InvalidExpressionError, match="like"):
         StockGrounder.ground(types.SimpleNamespace(), blank, "another one like this")
-    open_words = types.SimpleNamespace(backbone=types.SimpleNamespace(settings=types.SimpleNamespace(
-        detector="joint", dialogue_adapter="", prefix_attention="full")), vocabulary=None, encode=lambda image: types.SimpleNamespace(width=64, height=48))  # fmt: skip
+    open_words = types.SimpleNamespace(
+        backbone=types.SimpleNamespace(
+            settings=types.SimpleNamespace(detector="joint", dialogue_adapter="", prefix_attention="full")
+        ),
+        vocabulary=None,
+        encode=lambda image: types.SimpleNamespace(width=64, height=48),
+    )
     with pytest.raises(InvalidExpressionError, match="like this"):
         BeliefGrounder(open_words).ground(blank, "another one like this", pointing=Answer(point=(1, 1)))
 
@@ -92,7 +113,9 @@ def test_the_embedded_model_on_rendered_scenes(capsys):
             if row["outcome"] == "ask" and row["right"] and len(answered) < 2:
                 # The person points at one of those that are alike: it is taken, and the example is not.
                 turns = [Turn(row["question"], Answer(point=example.alike[0].center))]
-                decision = believing.ground(seen, likeness_suite.EXPRESSION, turns, pointing=Answer(point=example.point))
+                decision = believing.ground(
+                    seen, likeness_suite.EXPRESSION, turns, pointing=Answer(point=example.point)
+                )
                 assert 0 < decision.confidence < 1
                 answered.append(decision.outcome is Outcome.FOUND and box_iou(decision.box, example.alike[0]) >= 0.5)
                 numbered = numbering.ground(seen, likeness_suite.EXPRESSION, pointing=Answer(point=example.point))
@@ -101,7 +124,9 @@ def test_the_embedded_model_on_rendered_scenes(capsys):
                 assert second.outcome is Outcome.FOUND and second.box == numbered.candidates[1]
     line = likeness_suite.summary(rows)[-1]
     with capsys.disabled():
-        print(f"\nlike this: {line['right']:.0%} right of {line['count']} in {line['scenes']} scenes, answers {answered}")
+        print(
+            f"\nlike this: {line['right']:.0%} right of {line['count']} in {line['scenes']} scenes, answers {answered}"
+        )
     assert line["count"] >= 12 and all(row["outcome"] != "error" for row in rows)
     assert line["right"] >= 0.5, rows  # a guess among the things of a scene would be right for less than a quarter
     assert any(answered)

@@ -69,10 +69,13 @@ def edit(folder, change):
         shard.write_bytes(b"weights that nobody may read yet")
 
 
-@pytest.mark.parametrize("change", [
-    lambda c: c["text_config"].update(model_type="gemma"),
-    lambda c: c["text_config"].pop("model_type"),  # as in the first PaliGemma's own file: transformers means gemma
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["text_config"].update(model_type="gemma"),
+        lambda c: c["text_config"].pop("model_type"),  # as in the first PaliGemma's own file: transformers means gemma
+    ],
+)
 def test_the_first_paligemma_is_refused_before_its_weights_are_read(real_layout, tmp_path, change):
     folder = copy_of(real_layout, tmp_path)
     edit(folder, change)
@@ -80,8 +83,16 @@ def test_the_first_paligemma_is_refused_before_its_weights_are_read(real_layout,
         Grounder.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("config", ['{"model_type": "qwen2_vl", "text_config": {}}', "[]", '{"model_type": "gemma2"}', "{",
-                                    '{"model_type": "paligemma", "text_config": 3}'])
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"model_type": "qwen2_vl", "text_config": {}}',
+        "[]",
+        '{"model_type": "gemma2"}',
+        "{",
+        '{"model_type": "paligemma", "text_config": 3}',
+    ],
+)
 def test_another_kind_of_model_is_refused_before_its_weights_are_read(real_layout, tmp_path, config):
     folder = copy_of(real_layout, tmp_path)
     (folder / "config.json").write_text(config)
@@ -92,9 +103,16 @@ def test_another_kind_of_model_is_refused_before_its_weights_are_read(real_layou
 BITSANDBYTES = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 
 
-@pytest.mark.parametrize("place, said", [
-    ("", BITSANDBYTES), ("", {"quant_method": "gptq", "bits": 4, "group_size": 128}), ("text_config", {"quant_method": "awq"}),
-    ("vision_config", BITSANDBYTES), ("", {"load_in_8bit": True})])
+@pytest.mark.parametrize(
+    "place, said",
+    [
+        ("", BITSANDBYTES),
+        ("", {"quant_method": "gptq", "bits": 4, "group_size": 128}),
+        ("text_config", {"quant_method": "awq"}),
+        ("vision_config", BITSANDBYTES),
+        ("", {"load_in_8bit": True}),
+    ],
+)
 def test_weights_that_others_quantised_are_refused_before_they_are_read(real_layout, tmp_path, place, said):
     folder = copy_of(real_layout, tmp_path)
     edit(folder, lambda c: (c[place] if place else c).update(quantization_config=said))
@@ -109,7 +127,9 @@ def test_a_tokenizer_without_words_is_refused(real_layout, tmp_path, beside):
     (folder / "tokenizer.json").unlink()
     if beside:
         (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
-    with pytest.raises(ModelLoadError, match="tokenizer.json is missing" + (".*tokenizer.model alone" if beside else "")):
+    with pytest.raises(
+        ModelLoadError, match="tokenizer.json is missing" + (".*tokenizer.model alone" if beside else "")
+    ):
         Grounder.from_pretrained(folder)
 
 
@@ -152,11 +172,13 @@ def test_a_missing_shard_is_named(real_layout, tmp_path):
         PaliGemmaBackbone.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "ambiguity.safetensors", "adapters/dialogue/adapter_model.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "ambiguity.safetensors", "adapters/dialogue/adapter_model.safetensors"]
+)
 def test_a_truncated_file_is_named(tiny_model_dir, tmp_path, name):
     folder = copy_of(tiny_model_dir, tmp_path)
     data = (folder / name).read_bytes()
-    (folder / name).write_bytes(data[:len(data) // 2])
+    (folder / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(ModelLoadError, match=name.split("/")[1] if "/" in name else name):
         Grounder.from_pretrained(folder)
 

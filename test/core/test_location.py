@@ -11,7 +11,7 @@ unit = st.floats(0, 1, allow_nan=False)
 
 @given(unit)
 def test_a_coordinate_comes_back_within_half_a_bin(value):
-    assert abs(from_bin(to_bin(value)) - value) <= .5 / 1023 + 1e-9
+    assert abs(from_bin(to_bin(value)) - value) <= 0.5 / 1023 + 1e-9
 
 
 @given(st.floats(-5, 5, allow_nan=False))
@@ -30,7 +30,7 @@ def test_a_box_comes_back_within_half_a_bin_of_the_image(a, b, c, d, width, heig
 
 
 def test_the_order_is_ymin_xmin_ymax_xmax():
-    assert box_to_bins(Box(10, 20, 50, 80), 100, 100) == (to_bin(.2), to_bin(.1), to_bin(.8), to_bin(.5))
+    assert box_to_bins(Box(10, 20, 50, 80), 100, 100) == (to_bin(0.2), to_bin(0.1), to_bin(0.8), to_bin(0.5))
     assert box_to_text(Box(0, 0, 100, 100), 100, 100) == "<loc0000><loc0000><loc1023><loc1023>"
 
 

@@ -1,4 +1,6 @@
-"""The mask head: trained, exported, resumed; what it reads in training is what serving gives it; masks and relevance."""
+"""The mask head: trained, exported, resumed; what it reads in training is what serving gives it; masks and
+relevance.
+"""
 
 import json
 import shutil
@@ -65,12 +67,12 @@ def test_dense_losses_and_ious():
     assert dense_losses(-right, label).min() > 15
     half = right.clone()
     half[0, 2:4] = -20
-    assert dense_ious(half, label).tolist() == [.5, 1.0]
+    assert dense_ious(half, label).tolist() == [0.5, 1.0]
 
 
 def test_a_box_covers_cells_by_their_share():
-    cover = box_cover(torch.tensor([[.25, .5, .875, 1.0], [float("nan")] * 4]), (2, 4))
-    assert cover[0].tolist() == [[0, 0, 0, 0], [0, 1, 1, .5]] and cover[1].sum() == 0
+    cover = box_cover(torch.tensor([[0.25, 0.5, 0.875, 1.0], [float("nan")] * 4]), (2, 4))
+    assert cover[0].tolist() == [[0, 0, 0, 0], [0, 1, 1, 0.5]] and cover[1].sum() == 0
 
 
 def test_labels_are_shares_of_cells_and_mirrored_with_their_scene(scenes, data, mask_scenes):
@@ -97,7 +99,7 @@ def test_what_matters_to_an_instruction(data):
             if query.box is not None:
                 assert len(query.target) == 1 and query.target[0] in query.matches
                 box = objects[query.target[0]].box
-                assert query.box[0] == pytest.approx(box.x0 / size.width, abs=.2)
+                assert query.box[0] == pytest.approx(box.x0 / size.width, abs=0.2)
             elif len(query.matches) > 1:
                 assert query.target is None
     assert all(q.relevant == () and q.target == () and q.box is None for q in seen["absent"])
@@ -105,7 +107,9 @@ def test_what_matters_to_an_instruction(data):
 
 
 def test_serving_reads_what_training_reads(tiny_model_dir, data, mask_scenes):
-    """States, map and the head's own result, from the packed pass under the merged adapter and from the serving plans."""
+    """States, map and the head's own result, from the packed pass under the merged adapter and from the serving
+    plans.
+    """
     reader = BaseReader(open_base(tiny_model_dir))
     queries = [MaskQuery("clarify hand me the mug", (), (), ""), MaskQuery("clarify the red bowl please", (), (), "")]
     vision = mask_scenes.features.take(np.array([0]))[0]
@@ -123,9 +127,14 @@ def test_serving_reads_what_training_reads(tiny_model_dir, data, mask_scenes):
         count = states.shape[1]
         assert read.there[n].tolist() == [True] * count + [False] * (read.there.shape[1] - count)
         assert torch.allclose(read.states[n, :count], states[0], atol=3e-2)
-        assert (read.maps[n] - grid).abs().mean() < .02
-        alone = MaskQueries(states, torch.ones(1, count, dtype=torch.bool), grid[None], read.boxes[n:n + 1],
-                            torch.zeros(1, dtype=torch.int64))
+        assert (read.maps[n] - grid).abs().mean() < 0.02
+        alone = MaskQueries(
+            states,
+            torch.ones(1, count, dtype=torch.bool),
+            grid[None],
+            read.boxes[n : n + 1],
+            torch.zeros(1, dtype=torch.int64),
+        )
         assert torch.allclose(head(encoded.tower, pixels, alone)[0], packed[n], atol=5e-2)
 
 
@@ -150,7 +159,7 @@ def test_the_head_learns_the_pixels_in_a_box(base, mask_scenes, tmp_path):
         loss, readings = few.judge(batch)
         loss.backward()
         few.run.optimizer.step(1.0)
-    assert loss.item() < .8 * before.item() and readings["target_iou"] > .25
+    assert loss.item() < 0.8 * before.item() and readings["target_iou"] > 0.25
 
 
 def test_the_model_directory_gives_masks_and_relevance(with_head, tiny_model_dir):
@@ -166,7 +175,9 @@ def test_the_model_directory_gives_masks_and_relevance(with_head, tiny_model_dir
     assert plain.mask is None and plain.box == masked.box and "mask" not in plain.latency_s
     if masked.box is not None:
         assert masked.mask.shape == (48, 64) and masked.mask.dtype == bool and "mask" in masked.latency_s
-    pixels = grounder._masker.target(grounder.encode(picture), "clarify the red mug", "the red mug", Box(10, 10, 30, 40))
+    pixels = grounder._masker.target(
+        grounder.encode(picture), "clarify the red mug", "the red mug", Box(10, 10, 30, 40)
+    )
     assert pixels.shape == (48, 64) and not pixels[:, 36:].any() and not pixels[:4].any()
 
     without = Grounder.from_pretrained(tiny_model_dir)
@@ -222,9 +233,9 @@ def test_segment_tokens_follow_the_found_box(gemma_like_tokenizer):
     while not sequence.finished:
         logits = torch.randn(len(gemma_like_tokenizer), generator=rng)
         wanted = sequence.wanted
-        token = sequence.feed(logits if wanted is None else logits[wanted[0]:wanted[0] + wanted[1]])
+        token = sequence.feed(logits if wanted is None else logits[wanted[0] : wanted[0] + wanted[1]])
         if wanted is not None:
-            assert token == first + int(logits[first:first + 128].argmax())
+            assert token == first + int(logits[first : first + 128].argmax())
     assert sequence.tokens[:4] == [location + b for b in (1, 2, 3, 4)]
     assert len(sequence.codes) == 16 and all(0 <= c < 128 for c in sequence.codes)
 
@@ -250,16 +261,16 @@ def test_a_model_with_paligemmas_mask_decoder_uses_it_for_the_target(tiny_model_
 def test_focus_keeps_what_is_active_and_nothing_else():
     image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     heat = np.zeros((40, 60), np.float32)
-    heat[10:20, 30:50] = .9
+    heat[10:20, 30:50] = 0.9
     active = active_pixels(heat, growth=0)
-    assert smallest_box(active) == Box(30, 10, 50, 20) and smallest_box(active, .5) == Box(20, 5, 60, 25)
+    assert smallest_box(active) == Box(30, 10, 50, 20) and smallest_box(active, 0.5) == Box(20, 5, 60, 25)
     grown = active_pixels(heat, growth=2 / 60)
     assert smallest_box(grown) == Box(28, 8, 52, 22) and (grown | active == grown).all()
     assert smallest_box(np.zeros((4, 4), bool)) is None
     for mode in ("overlay", "blur", "greyscale"):
         shown = focused(image, active, mode)
         assert shown.shape == image.shape and shown.dtype == np.uint8
-        assert (shown[active] == image[active]).all() and (shown[~active] != image[~active]).any(-1).mean() > .9
+        assert (shown[active] == image[active]).all() and (shown[~active] != image[~active]).any(-1).mean() > 0.9
     assert (focused(image, active, "overlay")[~active] == 127).all()
     grey = focused(image, active, "greyscale")[~active]
     assert (grey[:, 0] == grey[:, 1]).all() and (grey[:, 0] == grey[:, 2]).all()
@@ -274,16 +285,42 @@ def test_masks_by_command(with_head, tiny_model_dir, scenes, tmp_path, capsys):
     photo, model = scenes / "train/images/000000.webp", str(with_head)
     run = lambda *args: main([str(a) for a in args])  # noqa: E731
     size = Image.open(photo).size
-    assert run("mask", "relevance", photo, "the red mug and the plate", "--model", model, "--mode", "heat", "--out",
-               tmp_path / "heat.png") == 0
+    assert (
+        run(
+            "mask",
+            "relevance",
+            photo,
+            "the red mug and the plate",
+            "--model",
+            model,
+            "--mode",
+            "heat",
+            "--out",
+            tmp_path / "heat.png",
+        )
+        == 0
+    )
     heat = np.asarray(Image.open(tmp_path / "heat.png"))
     assert heat.shape == size[::-1] and "of the picture matters" in capsys.readouterr().out
     assert run("mask", "relevance", photo, "the mug", "--model", tiny_model_dir) == 2
     assert "clue train mask" in capsys.readouterr().err
     found = None
     for words in ("the mug", "the red ball", "the box", "the plate", "the bottle"):
-        assert run("ground", photo, words, "--no-ask", "--model", model, "--json", "--no-picture", "--mask",
-                   tmp_path / "mask.png") == 0
+        assert (
+            run(
+                "ground",
+                photo,
+                words,
+                "--no-ask",
+                "--model",
+                model,
+                "--json",
+                "--no-picture",
+                "--mask",
+                tmp_path / "mask.png",
+            )
+            == 0
+        )
         found = json.loads(capsys.readouterr().out)["box"]
         assert (tmp_path / "mask.png").exists() == (found is not None)
         if found:
@@ -309,13 +346,14 @@ def test_labels_are_spoilt_in_every_way():
     spoilt = {kind: spoilt_label(kind, instances, (0,), rng) for kind in SPOILS}
     assert spoilt["missing"].sum() == 0 and (spoilt["wrong"] == soft_label(instances, (1,))).all()
     assert (spoilt["grown"] >= true).all() and spoilt["grown"].sum() > 1.5 * true.sum()
-    assert spoilt["shifted"].sum() == pytest.approx(true.sum()) and (spoilt["shifted"] * true).sum() < .6 * true.sum()
+    assert spoilt["shifted"].sum() == pytest.approx(true.sum()) and (spoilt["shifted"] * true).sum() < 0.6 * true.sum()
     assert (spoilt_label("missing", instances, (0, 1), rng) == soft_label(instances, (1,))).all()
-    assert weight_of(torch.tensor([0.0, .05, .4, 1.0])).tolist() == pytest.approx([.1, .1, .4, 1.0])
+    assert weight_of(torch.tensor([0.0, 0.05, 0.4, 1.0])).tolist() == pytest.approx([0.1, 0.1, 0.4, 1.0])
 
 
-def test_the_judge_tells_clean_from_spoilt_labels_and_the_comparison_is_written(scenes, tiny_model_dir, mask_scenes,
-                                                                               tmp_path):
+def test_the_judge_tells_clean_from_spoilt_labels_and_the_comparison_is_written(
+    scenes, tiny_model_dir, mask_scenes, tmp_path
+):
     settings = DwslSettings(clean=6, mixed=12, steps=2, judge_steps=2, batch=3, queries=3, held=4)
     compared = Comparison(open_base(tiny_model_dir), mask_scenes, mask_scenes, tmp_path, settings)
     batch, kinds = compared.batch(np.arange(8, 14), True)
@@ -335,8 +373,29 @@ def test_the_comparison_by_its_command(scenes, tiny_model_dir, tmp_path, monkeyp
 
     small = DwslSettings(clean=6, mixed=12, steps=2, judge_steps=2, batch=3, queries=3, held=4)
     monkeypatch.setattr(studies, "DwslSettings", lambda: small)  # the command's own sizes need 888 scenes
-    assert main(["train", "dwsl", "--base", str(tiny_model_dir), "--data", str(scenes), "--output", str(tmp_path), "--steps",
-                 "1", "--set", "data.train_scenes=20", "--set", "data.validation_scenes=20", "--set", "data.varied=false"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "dwsl",
+                "--base",
+                str(tiny_model_dir),
+                "--data",
+                str(scenes),
+                "--output",
+                str(tmp_path),
+                "--steps",
+                "1",
+                "--set",
+                "data.train_scenes=20",
+                "--set",
+                "data.validation_scenes=20",
+                "--set",
+                "data.varied=false",
+            ]
+        )
+        == 0
+    )
     result = json.loads((tmp_path / "dwsl" / "dwsl.json").read_text())
     assert set(result["relevance_iou"]) == {"dwsl", "plain", "clean_few"}
     assert "comparison: " in capsys.readouterr().out

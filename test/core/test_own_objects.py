@@ -33,7 +33,7 @@ MJCF = """<mujoco><worldbody><body pos="0 0 .5"><freejoint/>
 <geom type="capsule" size=".008 .02" pos=".05 0 0" rgba=".06 .18 .72 1"/></body></worldbody></mujoco>"""
 
 
-def write_cube(folder, name="003_cracker_box", side=.1, texture=None, mtl=MTL, ext="png"):
+def write_cube(folder, name="003_cracker_box", side=0.1, texture=None, mtl=MTL, ext="png"):
     """An OBJ cube in the YCB layout, not centred, its texture on every side; returns its folder."""
     place = folder / name / "google_16k"
     place.mkdir(parents=True)
@@ -41,7 +41,7 @@ def write_cube(folder, name="003_cracker_box", side=.1, texture=None, mtl=MTL, e
         texture = np.full((32, 32, 3), (6, 15, 204), np.uint8)  # BGR: red
     cv2.imwrite(str(place / f"texture map.{ext}"), texture)
     (place / "textured.mtl").write_text(mtl)
-    lines = ["mtllib textured.mtl", *(f"v {x * side + .3} {y * side} {z * side - .2}" for x, y, z in CORNERS)]
+    lines = ["mtllib textured.mtl", *(f"v {x * side + 0.3} {y * side} {z * side - 0.2}" for x, y, z in CORNERS)]
     lines += ["vt 0 0", "vt 1 0", "vt 1 1", "vt 0 1", "usemtl m"]
     lines += ["f " + " ".join(f"{v}/{n + 1}" for n, v in enumerate(quad)) for quad in SIDES]
     (place / "textured.obj").write_text("\n".join(lines) + "\n")
@@ -72,11 +72,20 @@ def rounded(value):
 
 
 def digest(scenes):
-    plain = [[[o.category, o.color, o.size, o.shape, rounded(o.position), rounded(o.yaw), rounded(o.rgb),
-               o.texture_seed] for o in s.objects]
-             + [[rounded([*s.camera.position, *s.camera.target, s.camera.fovy])],
-                [rounded([*light.position, *light.diffuse]) for light in s.lights], s.table_seed, s.wall_seed,
-                list(s.surfaces)] for s in scenes]
+    plain = [
+        [
+            [o.category, o.color, o.size, o.shape, rounded(o.position), rounded(o.yaw), rounded(o.rgb), o.texture_seed]
+            for o in s.objects
+        ]
+        + [
+            [rounded([*s.camera.position, *s.camera.target, s.camera.fovy])],
+            [rounded([*light.position, *light.diffuse]) for light in s.lights],
+            s.table_seed,
+            s.wall_seed,
+            list(s.surfaces),
+        ]
+        for s in scenes
+    ]
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
 
@@ -89,15 +98,23 @@ def test_a_folder_is_read_centred_and_named(folder):
     box, goblet = load_objects(folder)
     assert (box.name, box.nouns, box.color, box.size) == ("003_cracker_box", ("cracker box",), "red", "medium")
     assert (goblet.nouns, goblet.color, goblet.size) == (("goblet", "chalice"), "blue", "large")
-    for item, extent in ((box, (.1, .1, .1)), (goblet, (.093, .07, .1))):
+    for item, extent in ((box, (0.1, 0.1, 0.1)), (goblet, (0.093, 0.07, 0.1))):
         low, high = item.triangles.reshape(-1, 3).min(0), item.triangles.reshape(-1, 3).max(0)
         assert np.allclose(item.extent, extent, atol=2e-4), item.extent
         assert abs(low[2]) < 1e-6 and np.allclose(low[:2] + high[:2], 0, atol=1e-6)
-    assert box.radius == pytest.approx(.1 / 2**.5, abs=1e-6)
+    assert box.radius == pytest.approx(0.1 / 2**0.5, abs=1e-6)
 
 
-@pytest.mark.parametrize("name, words", [("025_mug", "mug"), ("003_cracker_box", "cracker box"), ("mug_2", "mug"),
-                                         ("065-a_cups", "cups"), ("Tea-Pot", "tea pot")])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("025_mug", "mug"),
+        ("003_cracker_box", "cracker box"),
+        ("mug_2", "mug"),
+        ("065-a_cups", "cups"),
+        ("Tea-Pot", "tea pot"),
+    ],
+)
 def test_category_words_come_from_the_id(name, words):
     assert category_of(name) == words
 
@@ -105,9 +122,9 @@ def test_category_words_come_from_the_id(name, words):
 def test_settings_turn_scale_and_colour(tmp_path):
     place = write_cube(tmp_path, "7up", side=1.0)
     (tmp_path / "objects.yaml").write_text("7up: {category: Can, color: green, scale: 0.1, up: -y, yaw: 45}\n")
-    item, = load_objects(tmp_path)
+    (item,) = load_objects(tmp_path)
     assert item.category == "can" and item.color == "green"
-    assert np.allclose(item.extent, (.1 * 2**.5, .1 * 2**.5, .1), atol=1e-6)
+    assert np.allclose(item.extent, (0.1 * 2**0.5, 0.1 * 2**0.5, 0.1), atol=1e-6)
     (tmp_path / "objects.yaml").write_text("7up: {category: can, color: none, scale: 0.1}\n")
     assert load_objects(tmp_path)[0].color == "" and place.exists()
 
@@ -117,37 +134,58 @@ def test_every_colour_is_named_and_a_mixture_is_not():
         assert name_pixels(np.array([rgb]))[0] == color
     half = np.array([COLORS["red"]] * 5 + [COLORS["white"]] * 5)
     assert dominant_color(half) == "" and dominant_color(half[:6]) == "red"
-    assert dominant_color(np.array([[.45, .28, .1]])) == "" and dominant_color(np.array([[.5, .5, .5]])) == ""
+    assert dominant_color(np.array([[0.45, 0.28, 0.1]])) == "" and dominant_color(np.array([[0.5, 0.5, 0.5]])) == ""
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"side": 100.0}, "millimetres.*scale: 0.001"), ({"side": .001}, "5 mm.*scale: 1.5e"),
-    ({"side": 9.0}, "centimetres.*scale: 0.01"),
-    ({"mtl": MTL.replace("texture map", "../../../../etc/texture")}, "lies outside"),
-    ({"mtl": MTL.replace("texture map.png", "/etc/hostname")}, "lies outside"),
-    ({"mtl": "newmtl m\nKd red\n"}, "three numbers"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"side": 100.0}, "millimetres.*scale: 0.001"),
+        ({"side": 0.001}, "5 mm.*scale: 1.5e"),
+        ({"side": 9.0}, "centimetres.*scale: 0.01"),
+        ({"mtl": MTL.replace("texture map", "../../../../etc/texture")}, "lies outside"),
+        ({"mtl": MTL.replace("texture map.png", "/etc/hostname")}, "lies outside"),
+        ({"mtl": "newmtl m\nKd red\n"}, "three numbers"),
+    ],
+)
 def test_what_cannot_be_used_is_refused_with_what_to_do(tmp_path, change, words):
     write_cube(tmp_path, **change)
     with pytest.raises(OwnObjectError, match=words):
         load_objects(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "<html>", "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 9\n", "f 1 2 3\n",
-                                  "v nan 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\n", "v 0 0 0\nf 0 0 0\n",
-                                  "mtllib ../../../x.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<html>",
+        "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 9\n",
+        "f 1 2 3\n",
+        "v nan 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\n",
+        "v 0 0 0\nf 0 0 0\n",
+        "mtllib ../../../x.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\n",
+    ],
+)
 def test_broken_obj_files_name_themselves(tmp_path, text):
     (write_cube(tmp_path) / "textured.obj").write_text(text)
     with pytest.raises(OwnObjectError, match="textured.obj"):
         load_objects(tmp_path)
 
 
-@pytest.mark.parametrize("text", [
-    "<mujoco>", "<robot/>", '<mujoco><include file="x.xml"/></mujoco>', "<mujoco><worldbody/></mujoco>",
-    '<!DOCTYPE m [<!ENTITY a "b">]><mujoco/>', '<mujoco><compiler meshdir="../.."/></mujoco>',
-    '<mujoco><asset><mesh name="m" file="../../m.obj"/></asset></mujoco>',
-    '<mujoco><asset><texture name="t" type="2d" file="/etc/t.png"/></asset></mujoco>',
-    '<mujoco><asset><mesh name="m" file="lost.obj"/></asset></mujoco>'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<mujoco>",
+        "<robot/>",
+        '<mujoco><include file="x.xml"/></mujoco>',
+        "<mujoco><worldbody/></mujoco>",
+        '<!DOCTYPE m [<!ENTITY a "b">]><mujoco/>',
+        '<mujoco><compiler meshdir="../.."/></mujoco>',
+        '<mujoco><asset><mesh name="m" file="../../m.obj"/></asset></mujoco>',
+        '<mujoco><asset><texture name="t" type="2d" file="/etc/t.png"/></asset></mujoco>',
+        '<mujoco><asset><mesh name="m" file="lost.obj"/></asset></mujoco>',
+    ],
+)
 def test_broken_models_name_themselves(tmp_path, text):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "cup.xml").write_text(text)
@@ -158,7 +196,8 @@ def test_broken_models_name_themselves(tmp_path, text):
 def test_all_mistakes_of_the_settings_are_reported_together(tmp_path):
     write_cube(tmp_path)
     (tmp_path / "objects.yaml").write_text(
-        "003_cracker_bax: {}\n003_cracker_box: {colour: red, size: huge, scale: -1, color: brown, category: 7}\n")
+        "003_cracker_bax: {}\n003_cracker_box: {colour: red, size: huge, scale: -1, color: brown, category: 7}\n"
+    )
     with pytest.raises(OwnObjectError) as error:
         load_objects(tmp_path)
     for words in ("'003_cracker_box'?", "'color'?", "size must be", "scale must be", "'brown'", "category must be"):
@@ -171,7 +210,7 @@ def test_all_mistakes_of_the_settings_are_reported_together(tmp_path):
 def test_a_missing_texture_leaves_the_plain_colour_and_a_jpeg_is_read(tmp_path):
     place = write_cube(tmp_path)
     (place / "texture map.png").unlink()
-    item, = load_objects(tmp_path)
+    (item,) = load_objects(tmp_path)
     assert item.color == "green" and "Kd" in remarks([item])[0] and item.surfaces[0].image is None
     write_cube(tmp_path, "ball", ext="jpg", mtl=MTL.replace(".png", ".jpg"))
     assert load_objects(tmp_path)[1].color == "red"
@@ -196,10 +235,11 @@ def test_mjcf_meshes_carry_their_texture(tmp_path):
     (tmp_path / "crate" / "model.xml").write_text(
         '<mujoco><asset><texture name="t" type="2d" file="t.png"/><material name="m" texture="t"/>'
         '<mesh name="m" file="m.obj" scale=".5 .5 .5"/></asset>'
-        '<worldbody><geom type="mesh" mesh="m" material="m"/></worldbody></mujoco>')
-    crate, = load_objects(tmp_path)
+        '<worldbody><geom type="mesh" mesh="m" material="m"/></worldbody></mujoco>'
+    )
+    (crate,) = load_objects(tmp_path)
     assert crate.name == "crate" and crate.color == "red" and crate.surfaces[0].image.shape == (32, 32, 3)
-    assert np.allclose(crate.extent, .05, atol=1e-5)
+    assert np.allclose(crate.extent, 0.05, atol=1e-5)
 
 
 def test_the_texture_stands_as_in_the_obj_file_and_the_silhouette_is_the_pixels(tmp_path):
@@ -211,20 +251,27 @@ def test_the_texture_stands_as_in_the_obj_file_and_the_silhouette_is_the_pixels(
     cube, cup = load_objects(tmp_path)
     assert cube.color == ""
     # The side with the smallest y has vt (0, 0) at its lower corner of small x; the camera looks along +y at it.
-    camera = Camera((0, -.7, .15), (0, 0, .05), 40)
-    things = tuple(SceneObject(o.category, o.color, o.size, (x, 0, 0), 0.0, o.rgb, shape=o.name, own=o)
-                   for o, x in ((cube, 0.0), (cup, .2)))
+    camera = Camera((0, -0.7, 0.15), (0, 0, 0.05), 40)
+    things = tuple(
+        SceneObject(o.category, o.color, o.size, (x, 0, 0), 0.0, o.rgb, shape=o.name, own=o)
+        for o, x in ((cube, 0.0), (cup, 0.2))
+    )
     with TabletopRenderer(320, 240, own=(cube, cup)) as renderer:
-        scene = Scene(things, camera, (Light((-.5, -1, 2), (.8, .8, .8)),), 1, 2)
+        scene = Scene(things, camera, (Light((-0.5, -1, 2), (0.8, 0.8, 0.8)),), 1, 2)
         view = renderer.render(scene)
     rotation, origin = camera_pose(camera)
     fx, fy, cx, cy = view.intrinsics
-    for x, z, color in ((-.025, .075, "red"), (.025, .075, "green"), (-.025, .025, "blue"), (.025, .025, "yellow")):
-        point = (np.array([x, -.05, z]) - origin) @ rotation
+    for x, z, color in (
+        (-0.025, 0.075, "red"),
+        (0.025, 0.075, "green"),
+        (-0.025, 0.025, "blue"),
+        (0.025, 0.025, "yellow"),
+    ):
+        point = (np.array([x, -0.05, z]) - origin) @ rotation
         pixel = view.rgb[int(cy + fy * point[1] / point[2]), int(cx + fx * point[0] / point[2])]
         assert name_pixels(pixel[None] / 255)[0] == color, (x, z, pixel)
     for seen, planned in zip(view.objects, foresee(scene)):
-        assert seen.visibility > .9 and max(abs(a - b) for a, b in zip(seen.box, planned.box)) <= 1.5
+        assert seen.visibility > 0.9 and max(abs(a - b) for a, b in zip(seen.box, planned.box)) <= 1.5
 
 
 def test_scenes_mix_own_objects_with_the_built_in_ones(folder):
@@ -240,7 +287,7 @@ def test_scenes_mix_own_objects_with_the_built_in_ones(folder):
 
 
 def test_things_as_large_as_the_table_still_make_scenes(tmp_path):
-    write_cube(tmp_path, side=.59)
+    write_cube(tmp_path, side=0.59)
     config = own_config(load_objects(tmp_path), only_own=True)
     assert len(sample_scene(np.random.default_rng(0), config).objects) == 1
 
@@ -250,7 +297,7 @@ def test_a_data_set_of_own_objects_is_made_by_the_command_and_read_back(folder, 
     generate(out, 6, seed=1, progress=False, shard=6, objects=folder, only_own=True)
     lines = list(read_scenes(out))
     assert {o["category"] for line in lines for o in line["objects"]} == {"goblet", "cracker box"}
-    assert all(o["visibility"] > .9 or o["pixels"] < 4000 for line in lines for o in line["objects"])
+    assert all(o["visibility"] > 0.9 or o["pixels"] < 4000 for line in lines for o in line["objects"])
     before = (out / "scenes-00000.jsonl").read_text()
     (out / "scenes-00000.jsonl").unlink()
     generate(out, 6, seed=1, progress=False, shard=6, objects=folder, only_own=True)
@@ -263,11 +310,23 @@ def test_a_data_set_of_own_objects_is_made_by_the_command_and_read_back(folder, 
 
 def test_what_is_said_of_own_objects_is_sensible(learnt, tmp_path):
     def own(category, color, x, nouns):
-        return {"category": category, "nouns": nouns, "color": color, "size": "medium", "shape": "a", "pixels": 900,
-                "box": [x, 90, x + 30, 120], "visibility": 1.0, "point": [0, 0, .7]}
+        return {
+            "category": category,
+            "nouns": nouns,
+            "color": color,
+            "size": "medium",
+            "shape": "a",
+            "pixels": 900,
+            "box": [x, 90, x + 30, 120],
+            "visibility": 1.0,
+            "point": [0, 0, 0.7],
+        }
 
-    things = [own("goblet", "", 20, ["goblet", "chalice"]), own("goblet", "red", 120, ["goblet", "chalice"]),
-              own("cracker box", "", 220, ["cracker box"])]
+    things = [
+        own("goblet", "", 20, ["goblet", "chalice"]),
+        own("goblet", "red", 120, ["goblet", "chalice"]),
+        own("cracker box", "", 220, ["cracker box"]),
+    ]
     lines = [{"id": f"{n:06d}", "width": 320, "height": 240, "objects": things} for n in range(40)]
     (tmp_path / "scenes-00000.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     (tmp_path / "images").mkdir()
@@ -330,9 +389,10 @@ def test_transparency_is_read_from_both_keys(tmp_path, mtl, alpha):
 
 
 def test_a_model_may_be_of_glass_too(tmp_path):
-    (tmp_path / "cup.xml").write_text(MJCF.replace('rgba=".06 .18 .72 1"/>\n<geom type="sphere"',
-                                                   'rgba=".06 .18 .72 .25"/>\n<geom type="sphere"'))
-    assert sorted(s.alpha for s in load_objects(tmp_path)[0].surfaces) == pytest.approx([.25, 1.0])
+    (tmp_path / "cup.xml").write_text(
+        MJCF.replace('rgba=".06 .18 .72 1"/>\n<geom type="sphere"', 'rgba=".06 .18 .72 .25"/>\n<geom type="sphere"')
+    )
+    assert sorted(s.alpha for s in load_objects(tmp_path)[0].surfaces) == pytest.approx([0.25, 1.0])
 
 
 def test_a_transparency_that_is_none_is_refused(tmp_path):
@@ -346,17 +406,19 @@ def test_what_stands_behind_glass_is_seen_and_the_glass_is_still_a_thing(tmp_pat
         pane(tmp_path, name, mtl)
     write_cube(tmp_path, "red_cube")  # a texture of plain red on every side
     objects = {o.name: o for o in load_objects(tmp_path)}
-    camera, light = Camera((0, -.7, .15), (0, 0, .05), 40), Light((-.5, -1, 2), (.8, .8, .8))
+    camera, light = Camera((0, -0.7, 0.15), (0, 0, 0.05), 40), Light((-0.5, -1, 2), (0.8, 0.8, 0.8))
     red = {}
     with TabletopRenderer(160, 120, own=tuple(objects.values())) as renderer:
         for name in ("clear_pane", "solid_pane"):
-            things = tuple(SceneObject(o.category, o.color, o.size, (0, y, 0), 0.0, o.rgb, shape=o.name, own=o)
-                           for o, y in ((objects["red_cube"], .1), (objects[name], -.1)))
+            things = tuple(
+                SceneObject(o.category, o.color, o.size, (0, y, 0), 0.0, o.rgb, shape=o.name, own=o)
+                for o, y in ((objects["red_cube"], 0.1), (objects[name], -0.1))
+            )
             view = renderer.render(Scene(things, camera, (light,), 1, 2))
             r, g, b = view.rgb[view.segmentation == 1].astype(float).T
             assert len(r) > 500 and not (view.segmentation == 0).any(), "the glass is what is in front"
             red[name] = float((r > b).mean())
-    assert red["solid_pane"] < .05 and red["clear_pane"] > .1
+    assert red["solid_pane"] < 0.05 and red["clear_pane"] > 0.1
 
 
 def test_many_looks_become_few_and_none_is_lost(tmp_path):
@@ -364,8 +426,14 @@ def test_many_looks_become_few_and_none_is_lost(tmp_path):
     place.mkdir(parents=True)
     lines, materials = ["mtllib textured.mtl"], []
     for k in range(150):  # 150 flat triangles in a row, two materials of each colour
-        x = k * .002
-        lines += [f"v {x} 0 0", f"v {x + .002} 0 0", f"v {x} .1 .02", f"usemtl m{k}", f"f {3 * k + 1} {3 * k + 2} {3 * k + 3}"]
+        x = k * 0.002
+        lines += [
+            f"v {x} 0 0",
+            f"v {x + 0.002} 0 0",
+            f"v {x} .1 .02",
+            f"usemtl m{k}",
+            f"f {3 * k + 1} {3 * k + 2} {3 * k + 3}",
+        ]
         materials += [f"newmtl m{k}", f"Kd {(k // 2) / 80:.3f} 0.2 0.4"]
     (place / "textured.obj").write_text("\n".join(lines) + "\n")
     (place / "textured.mtl").write_text("\n".join(materials) + "\n")
@@ -373,7 +441,7 @@ def test_many_looks_become_few_and_none_is_lost(tmp_path):
     assert sum(len(s.faces) for s in item.surfaces) == 150 and len(item.surfaces) <= 64
     assert "75 looks" in item.notes[0]
     reds = np.array([s.rgb[0] for s in item.surfaces])
-    assert reds.min() < .1 and reds.max() > .8, "dark and bright ones are still there"
+    assert reds.min() < 0.1 and reds.max() > 0.8, "dark and bright ones are still there"
 
 
 def test_weights_say_how_often_a_thing_is_drawn(tmp_path):
@@ -382,15 +450,16 @@ def test_weights_say_how_often_a_thing_is_drawn(tmp_path):
     write_cube(tmp_path, "003_tile")
     (tmp_path / "objects.yaml").write_text(
         "001_brick: {category: brick, weight: 9}\n002_brick: {category: brick, weight: 3}\n"
-        "003_tile: {category: tile, weight: 2}\n")
+        "003_tile: {category: tile, weight: 2}\n"
+    )
     config = own_config(load_objects(tmp_path), only_own=True)
     config = replace(config, min_objects=1, max_objects=1, duplicate_probability=0.0)
     rng = np.random.default_rng(0)
     names = [sample_scene(rng, config).objects[0].shape for _ in range(800)]
     share = {name: names.count(name) / len(names) for name in set(names)}
-    assert share["001_brick"] == pytest.approx(.75 * 6 / 8, abs=.05), "9 : 3 among bricks, bricks 6 : 2 to tiles"
-    assert share["002_brick"] == pytest.approx(.25 * 6 / 8, abs=.05)
-    assert share["003_tile"] == pytest.approx(2 / 8, abs=.05)
+    assert share["001_brick"] == pytest.approx(0.75 * 6 / 8, abs=0.05), "9 : 3 among bricks, bricks 6 : 2 to tiles"
+    assert share["002_brick"] == pytest.approx(0.25 * 6 / 8, abs=0.05)
+    assert share["003_tile"] == pytest.approx(2 / 8, abs=0.05)
 
 
 def test_the_size_of_the_images_is_a_choice_and_is_kept(tmp_path, capsys):

@@ -1,4 +1,6 @@
-"""The serving runtime against transformers, token by token, and its own forms (merged, quantised, batched) against each other."""
+"""The serving runtime against transformers, token by token, and its own forms (merged, quantised, batched) against each
+other.
+"""
 
 from dataclasses import replace
 
@@ -14,8 +16,12 @@ from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
 
-PREFIXES = ["detect the red mug", "clarify hand me the red mug assistant: left or right ? user: <loc0100><loc0900> left",
-            "clarify bowl", "clarify could you please give me the leftmost blue can"]
+PREFIXES = [
+    "detect the red mug",
+    "clarify hand me the red mug assistant: left or right ? user: <loc0100><loc0900> left",
+    "clarify bowl",
+    "clarify could you please give me the leftmost blue can",
+]
 RNG = np.random.default_rng(0)
 SCENES = [RNG.integers(0, 255, (60, 90, 3), dtype=np.uint8) for _ in PREFIXES]
 
@@ -27,11 +33,11 @@ def sharp(size, softcap, seed=1):
     with torch.no_grad():
         for parameter in model.model.language_model.layers.parameters():
             if parameter.ndim == 2:
-                parameter.normal_(0, .25)
-        # No two tokens alike (neighbouring locations are, at the start), and logits within the soft cap's straight part.
-        # A head of its own: tied to the embedding it would repeat the last token for ever.
-        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * .3)
-        model.model.language_model.norm.weight.fill_(.5)
+                parameter.normal_(0, 0.25)
+        # No two tokens alike (neighbouring locations are, at the start), and logits within the soft cap's straight
+        # part. A head of its own: tied to the embedding it would repeat the last token for ever.
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.3)
+        model.model.language_model.norm.weight.fill_(0.5)
     model.config.get_text_config().attn_logit_softcapping = softcap
     for block in model.model.language_model.layers:
         block.self_attn.attn_logit_softcapping = softcap
@@ -46,13 +52,18 @@ def write_adapter(model, folder, name="dialogue", seed=5):
     torch.manual_seed(seed)
     with torch.no_grad():
         for _, parameter in named_adapter_parameters(model, name):
-            parameter.normal_(0, .1)
+            parameter.normal_(0, 0.1)
     save_adapter(model, name, folder / "adapters" / name)
 
 
 def settings(mode="full", **changes):
-    return ClueSettings(mode, 2, "last" if mode == "image_blind" else "all", closed_vocabulary=True,
-                        **{"detector_adapter": "", "dialogue_adapter": "", **changes})
+    return ClueSettings(
+        mode,
+        2,
+        "last" if mode == "image_blind" else "all",
+        closed_vocabulary=True,
+        **{"detector_adapter": "", "dialogue_adapter": "", **changes},
+    )
 
 
 def inputs_of(b, prefixes, images):
@@ -62,7 +73,7 @@ def inputs_of(b, prefixes, images):
     rows = []
     for prefix in prefixes:
         ids = b.tokens.prefix(prefix).ids[0].tolist()
-        rows.append([b.model.config.image_token_id] * (b.grid ** 2) + ids)
+        rows.append([b.model.config.image_token_id] * (b.grid**2) + ids)
     width = max(map(len, rows))
     pad = b.tokenizer.pad_token_id
     ids = torch.tensor([[pad] * (width - len(r)) + r for r in rows])
@@ -97,8 +108,8 @@ def agree(got, expected, gaps):
 def transformers_text(model, inputs, eos, limit):
     with torch.inference_mode():
         out = model.generate(**inputs, do_sample=False, max_new_tokens=limit, eos_token_id=eos)
-    new = out[:, inputs["input_ids"].shape[1]:].tolist()
-    return [row[:row.index(eos)] if eos in row else row for row in new]
+    new = out[:, inputs["input_ids"].shape[1] :].tolist()
+    return [row[: row.index(eos)] if eos in row else row for row in new]
 
 
 @pytest.mark.parametrize("softcap", [None, 8.0])
@@ -114,7 +125,9 @@ def test_the_loop_gives_the_tokens_of_generate(tiny_size, tmp_path, softcap, ada
         adapters = load_adapters(model.model.language_model, tmp_path, ["dialogue"])
     else:
         reference = sharp(tiny_size, softcap)[1]
-    b = PaliGemmaBackbone(model, tokenizer, settings(dialogue_adapter="dialogue" if adapted else ""), adapters, merge="no")
+    b = PaliGemmaBackbone(
+        model, tokenizer, settings(dialogue_adapter="dialogue" if adapted else ""), adapters, merge="no"
+    )
     compared = 0
     for prefix, image in zip(PREFIXES, SCENES):
         expected = transformers_text(reference, inputs_of(b, [prefix], [image]), b.vocabulary.eos, 24)[0]
@@ -154,8 +167,13 @@ def test_a_constrained_batch_ends_each_sequence_in_its_own_branch(tiny_size):
     branches = [Branch.BOX, Branch.QUESTION, Branch.BOX, Branch.QUESTION]
     images = [b.encode(s) for s in SCENES]
     alone = [b.generate(b.prefill(i, p), frozenset({w})) for i, p, w in zip(images, PREFIXES, branches)]
-    together = generate_batch(b, [Request(i, p, ConstrainedSequence(b.vocabulary, frozenset({w})))
-                                  for i, p, w in zip(images, PREFIXES, branches)])
+    together = generate_batch(
+        b,
+        [
+            Request(i, p, ConstrainedSequence(b.vocabulary, frozenset({w})))
+            for i, p, w in zip(images, PREFIXES, branches)
+        ],
+    )
     assert [s.tokens for s in together] == [s.tokens for s in alone]
     assert [s.branch for s in together] == branches
     assert together[0].confidence == pytest.approx(alone[0].confidence, abs=1e-4)
@@ -198,7 +216,10 @@ def test_merged_equals_unmerged(adapted, mode):
         one, other = (b.prefill(b.encode(image), prefix, tap=True) for b in (beside, merged))
         assert torch.allclose(one.logits, other.logits, atol=2e-4)
         assert torch.allclose(one.attention_map, other.attention_map, atol=1e-3)
-        assert beside.generate(one, frozenset({Branch.BOX})).tokens == merged.generate(other, frozenset({Branch.BOX})).tokens
+        assert (
+            beside.generate(one, frozenset({Branch.BOX})).tokens
+            == merged.generate(other, frozenset({Branch.BOX})).tokens
+        )
 
 
 def test_an_adapter_at_its_start_changes_nothing(tiny_size, tmp_path):
@@ -216,7 +237,7 @@ def test_an_adapter_at_its_start_changes_nothing(tiny_size, tmp_path):
     assert torch.equal(with_it, b.prefill(image, PREFIXES[0], adapter="").logits)
 
 
-@pytest.mark.parametrize("kind, bound", [("int8", .05), ("int4", .5)])
+@pytest.mark.parametrize("kind, bound", [("int8", 0.05), ("int4", 0.5)])
 def test_quantised_differs_by_a_bounded_amount(kind, bound):
     """On the shipped model: the logits' distance relative to their size (kernel by kernel: test_products.py)."""
     from clue_ros.grounder import EMBEDDED_MODEL
@@ -236,14 +257,18 @@ def test_bfloat16_weights_give_float32_results_where_there_are_no_bfloat16_units
     tokenizer, model = sharp(tiny_size, None)
     reference = PaliGemmaBackbone(model, tokenizer, settings())
     tokenizer, narrow = sharp(tiny_size, None)
-    b = PaliGemmaBackbone(narrow.to(torch.bfloat16), tokenizer, settings(), precision=Precision(torch.bfloat16, torch.float32))
+    b = PaliGemmaBackbone(
+        narrow.to(torch.bfloat16), tokenizer, settings(), precision=Precision(torch.bfloat16, torch.float32)
+    )
     assert b.plan.matrices()[0].weight.dtype == torch.bfloat16
     a, c = (x.attention_map(x.encode(SCENES[0]), PREFIXES[0]) for x in (reference, b))
-    assert c.dtype == torch.float32 and float((a - c).abs().mean()) < .05
+    assert c.dtype == torch.float32 and float((a - c).abs().mean()) < 0.05
 
 
-@pytest.mark.parametrize("storage, compute", [(torch.float32, torch.float32), (torch.bfloat16, torch.float32),
-                                              (torch.bfloat16, torch.bfloat16)])
+@pytest.mark.parametrize(
+    "storage, compute",
+    [(torch.float32, torch.float32), (torch.bfloat16, torch.float32), (torch.bfloat16, torch.bfloat16)],
+)
 @pytest.mark.parametrize("kind", ["none", "int8", "int4"])
 @pytest.mark.parametrize("mode", ["full", "image_blind"])
 def test_every_pair_of_quantization_and_dtype_does_every_step(tiny_size, mode, kind, storage, compute):
@@ -252,13 +277,17 @@ def test_every_pair_of_quantization_and_dtype_does_every_step(tiny_size, mode, k
     tokenizer, model = sharp(tiny_size, None)
     reference = PaliGemmaBackbone(model, tokenizer, settings(mode))
     tokenizer, model = sharp(tiny_size, None)
-    b = PaliGemmaBackbone(model.to(storage), tokenizer, settings(mode), precision=Precision(storage, compute), quantization=kind)
+    b = PaliGemmaBackbone(
+        model.to(storage), tokenizer, settings(mode), precision=Precision(storage, compute), quantization=kind
+    )
     images = [b.encode(s) for s in SCENES]
     b.look(images[0])
     start = b.prefill(images[0], PREFIXES[0], tap=True)
     assert torch.isfinite(start.logits).all() and torch.isfinite(b.attention_map(images[0], PREFIXES[0])).all()
     expected = reference.prefill(reference.encode(SCENES[0]), PREFIXES[0]).logits
-    assert float(torch.nn.functional.cosine_similarity(start.logits.float(), expected, 0)) > (.85 if kind == "int4" else .98)
+    assert float(torch.nn.functional.cosine_similarity(start.logits.float(), expected, 0)) > (
+        0.85 if kind == "int4" else 0.98
+    )
     assert len(b.generate(start, frozenset({Branch.BOX})).bins) == 4
     assert b.generate(start, frozenset({Branch.QUESTION})).tokens
     assert b.complete(images[1], PREFIXES[1], limit=5).tokens
@@ -285,12 +314,20 @@ def test_free_text_may_be_longer_than_the_room_that_was_made_for_it(tiny_size, m
         text = b.complete(image, prefix, limit=limit)
         assert len(text.tokens) == limit
         margins = list(gaps)
-        batch = generate_batch(b, [Request(image, prefix, FreeSequence(b.vocabulary, limit)),
-                                   Request(image, PREFIXES[2], FreeSequence(b.vocabulary, 3))], adapter="")
+        batch = generate_batch(
+            b,
+            [
+                Request(image, prefix, FreeSequence(b.vocabulary, limit)),
+                Request(image, PREFIXES[2], FreeSequence(b.vocabulary, 3)),
+            ],
+            adapter="",
+        )
         assert len(batch[0].tokens) == limit and len(batch[1].tokens) == 3
         assert agree(batch[0].tokens, text.tokens, margins) >= min(limit, 20)
     if mode == "full":
-        theirs = transformers_text(sharp(tiny_size, 8.0)[1], inputs_of(b, [PREFIXES[0]], [SCENES[0]]), b.vocabulary.eos, limit)
+        theirs = transformers_text(
+            sharp(tiny_size, 8.0)[1], inputs_of(b, [PREFIXES[0]], [SCENES[0]]), b.vocabulary.eos, limit
+        )
         assert agree(text.tokens, theirs[0], margins) >= 20
 
 
@@ -340,19 +377,25 @@ def test_the_step_of_fixed_shapes_gives_the_logits_of_the_ordinary_one(tiny_size
         steps = {None: StaticStep(b.plan, wide), (100, 50): StaticStep(b.plan, wide, (100, 50))}
         for n, token in enumerate((5, 300, 17)):
             position = start.position + 1 + n
-            ordinary = b.plan.run(b.plan.embed(torch.tensor([[token]])), b.plan.place(position, 1), start.cache).hidden[:, -1]
+            ordinary = b.plan.run(b.plan.embed(torch.tensor([[token]])), b.plan.place(position, 1), start.cache).hidden[
+                :, -1
+            ]
             for outputs, step in steps.items():
                 step.set(token, position)
                 assert torch.allclose(step.run(), b.plan.logits(ordinary, *(outputs or ()))[0], atol=2e-4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU: the captured decode step against the CPU's tokens")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA GPU: the captured decode step against the CPU's tokens"
+)
 def test_a_gpu_gives_the_boxes_of_the_cpu():
     from clue_ros.grounder import EMBEDDED_MODEL
 
     on_cpu = PaliGemmaBackbone.from_pretrained(EMBEDDED_MODEL)
     on_gpu = PaliGemmaBackbone.from_pretrained(EMBEDDED_MODEL, "cuda", torch.float32)
     for scene in SCENES:
-        boxes = [b.generate(b.prefill(b.encode(scene), "clarify the red mug"), frozenset({Branch.BOX})).bins
-                 for b in (on_cpu, on_gpu)]
+        boxes = [
+            b.generate(b.prefill(b.encode(scene), "clarify the red mug"), frozenset({Branch.BOX})).bins
+            for b in (on_cpu, on_gpu)
+        ]
         assert np.abs(np.subtract(*boxes)).max() <= 2

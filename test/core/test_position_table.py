@@ -32,7 +32,9 @@ def test_it_sees_a_wrong_camera(monkeypatch, broken):
 
     def wrong(*args):
         model = real(*args)
-        return type(model)(**{**vars(model), **({"distortion": ()} if broken == "distortion" else {"fx": model.fx * 1.05})})
+        return type(model)(
+            **{**vars(model), **({"distortion": ()} if broken == "distortion" else {"fx": model.fx * 1.05})}
+        )
 
     monkeypatch.setattr(positions, "camera_model", wrong)
     assert measure(CASES[1], 6)["median_mm"] > 2.0 and np.isfinite(measure(CASES[1], 6)["point_px"])

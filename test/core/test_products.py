@@ -21,7 +21,7 @@ def weights(seed=1, rows=OUT):
     """Output rows of different sizes, off zero: a scale or a zero that is left out shows."""
     random = torch.Generator().manual_seed(seed)
     size = torch.logspace(-1, 1, rows)[:, None]
-    return (torch.randn(rows, IN, generator=random) + .3) * size
+    return (torch.randn(rows, IN, generator=random) + 0.3) * size
 
 
 def error(got, expected):
@@ -42,10 +42,13 @@ def steps_of_int8(weight):
     return (weight / scale).round() * scale
 
 
-@pytest.mark.parametrize("kind, stands_for, rounding", [
-    (Int8Weight, steps_of_int8, ROUNDING),
-    (Int4Weight, steps_of_int4, 2 * ROUNDING),  # scale and zero are kept in bfloat16 as well
-])
+@pytest.mark.parametrize(
+    "kind, stands_for, rounding",
+    [
+        (Int8Weight, steps_of_int8, ROUNDING),
+        (Int4Weight, steps_of_int4, 2 * ROUNDING),  # scale and zero are kept in bfloat16 as well
+    ],
+)
 def test_few_and_many_rows_of_a_quantised_weight_agree(kind, stands_for, rounding):
     weight, scratch, x = weights(), Scratch(), rows_of(max(ROWS))
     quantised, meant = kind(weight), stands_for(weight)
@@ -79,8 +82,10 @@ def test_few_and_many_rows_of_bfloat16_weights_agree(with_bias, monkeypatch):
     assert error(some, exact[:, 10:40]) < ROUNDING
 
 
-@pytest.mark.parametrize("kind, sides, taken", [("int8", (5, 7), True), ("int4", (32, 64), True),
-                                                ("int4", (24, 64), False), ("int4", (32, 40), False)])
+@pytest.mark.parametrize(
+    "kind, sides, taken",
+    [("int8", (5, 7), True), ("int4", (32, 64), True), ("int4", (24, 64), False), ("int4", (32, 40), False)],
+)
 def test_shared_weights_stay_shared_and_odd_sides_stay_as_they_are(kind, sides, taken):
     weight = torch.randn(*sides, generator=torch.Generator().manual_seed(4))
     precision, scratch = Precision.choose("cpu", torch.float32), Scratch()
@@ -88,4 +93,4 @@ def test_shared_weights_stay_shared_and_odd_sides_stay_as_they_are(kind, sides, 
     before = one(torch.ones(1, sides[1]))
     quantize([one, other], kind, "cpu")
     assert one.weight is other.weight and isinstance(one.weight, torch.Tensor) != taken
-    assert torch.allclose(one(torch.ones(1, sides[1])), before, atol=0 if not taken else .2 * sides[1] ** .5)
+    assert torch.allclose(one(torch.ones(1, sides[1])), before, atol=0 if not taken else 0.2 * sides[1] ** 0.5)

@@ -44,15 +44,25 @@ def passes(monkeypatch):
     return seen
 
 
-KINDS = [dict(detector="cnn"), dict(detector="cnn", detector_prefix="disambiguate"), dict(detector="autoregressive"),
-         dict(detector="autoregressive", detector_prefix="disambiguate", detector_depth="full"), dict(detector="joint")]
+KINDS = [
+    dict(detector="cnn"),
+    dict(detector="cnn", detector_prefix="disambiguate"),
+    dict(detector="autoregressive"),
+    dict(detector="autoregressive", detector_prefix="disambiguate", detector_depth="full"),
+    dict(detector="joint"),
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(k.values()))
 @pytest.mark.parametrize("attention", ["image_blind", "full"])
 def test_every_kind_runs_from_its_settings(tiny_model_dir, tmp_path, kind, attention):
-    grounder = grounder_of(tiny_model_dir, tmp_path, **kind, prefix_attention=attention,
-                           tap_rows="last" if attention == "image_blind" else "all")
+    grounder = grounder_of(
+        tiny_model_dir,
+        tmp_path,
+        **kind,
+        prefix_attention=attention,
+        tap_rows="last" if attention == "image_blind" else "all",
+    )
     reading = grounder.detect_ambiguity(SCENE, WORDS)
     assert 0 <= reading.probability <= 1 and reading.attention_map.shape == (8, 8)
     assert reading.attention_map.min() == 0 and reading.attention_map.max() == pytest.approx(1, abs=1e-5)
@@ -99,8 +109,12 @@ def test_a_half_depth_answer_is_the_one_of_transformers_with_fewer_layers(tiny_m
         allowed[:count, count:] = False
         allowed[count:, count:] = torch.ones(length - count, length - count, dtype=torch.bool).tril()
         mask = torch.zeros(1, 1, length, length).masked_fill(~allowed, torch.finfo(torch.float32).min)
-        out = language(inputs_embeds=embedded, attention_mask={"full_attention": mask, "sliding_attention": mask},
-                       position_ids=torch.arange(1, length + 1)[None], use_cache=False)
+        out = language(
+            inputs_embeds=embedded,
+            attention_mask={"full_attention": mask, "sliding_attention": mask},
+            position_ids=torch.arange(1, length + 1)[None],
+            use_cache=False,
+        )
         logits = backbone.model.lm_head(out.last_hidden_state[:, -1])[0]
     language.layers = kept
     logits = 30 * torch.tanh(logits / 30)
@@ -128,7 +142,7 @@ def test_a_box_that_is_not_sure_enough_is_asked_about(tiny_model_dir, tmp_path):
     doubtful = grounder.ground(SCENE, WORDS, min_confidence=1.0)
     assert doubtful.outcome is Outcome.ASK and doubtful.question.endswith("?")
     assert grounder.ground(SCENE, WORDS, min_confidence=1.0, may_ask=False).outcome is Outcome.FOUND
-    assert grounder.ground(SCENE, WORDS, min_confidence=first.confidence * .99).outcome is Outcome.FOUND
+    assert grounder.ground(SCENE, WORDS, min_confidence=first.confidence * 0.99).outcome is Outcome.FOUND
 
 
 def test_a_doubtful_box_does_not_become_nothing_there(tiny_model_dir, tmp_path, monkeypatch):
@@ -140,8 +154,8 @@ def test_a_doubtful_box_does_not_become_nothing_there(tiny_model_dir, tmp_path, 
         start = prefill(*arguments)
         start.logits = start.logits.clone()
         words = torch.ones_like(start.logits, dtype=torch.bool)
-        words[vocabulary.first_location:vocabulary.first_location + 1024] = False
-        start.logits[vocabulary.eos] = start.logits[~words].logsumexp(0) - .5
+        words[vocabulary.first_location : vocabulary.first_location + 1024] = False
+        start.logits[vocabulary.eos] = start.logits[~words].logsumexp(0) - 0.5
         words[vocabulary.eos] = False
         start.logits[words] -= 30
         return start
@@ -156,7 +170,7 @@ def test_the_confidence_is_scaled_as_fitted(tiny_model_dir, tmp_path):
     raw = grounder_of(tiny_model_dir, tmp_path, gate=[0.0, 0.0, -9.0]).ground(SCENE, WORDS).confidence
     fitted = grounder_of(tiny_model_dir, tmp_path, confidence=[2.0, 0.5]).ground(SCENE, WORDS).confidence
     assert fitted == pytest.approx(calibrated(raw, (2.0, 0.5))) and fitted != raw
-    assert calibrated(.3, ()) == .3 and calibrated(.5, (3.0, 0.0)) == pytest.approx(.5)
+    assert calibrated(0.3, ()) == 0.3 and calibrated(0.5, (3.0, 0.0)) == pytest.approx(0.5)
 
 
 def test_running_out_of_memory_has_a_name_and_leaves_the_model_usable(tiny_model_dir, monkeypatch):
@@ -203,7 +217,8 @@ def test_settings_of_a_loaded_model_can_be_changed(tiny_model_dir):
     backbone = PaliGemmaBackbone.from_pretrained(tiny_model_dir)
     other = backbone.with_settings(replace(backbone.settings, prefix_attention="full", tap_rows="all"))
     image = backbone.encode(SCENE)
-    assert not torch.allclose(backbone.prefill(image, f"clarify {WORDS}").logits,
-                              other.prefill(image, f"clarify {WORDS}").logits, atol=1e-3)
+    assert not torch.allclose(
+        backbone.prefill(image, f"clarify {WORDS}").logits, other.prefill(image, f"clarify {WORDS}").logits, atol=1e-3
+    )
     assert backbone.settings.prefix_attention == "image_blind"
     assert AmbiguityReader.load(tiny_model_dir, other).tapped is False

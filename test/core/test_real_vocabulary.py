@@ -23,8 +23,8 @@ def real(tiny_size, real_tokenizer):
 
 
 def scripted(backbone, monkeypatch, *texts):
-    """A model that would like to say the first text best, the second next, …; after any words it goes on with the best of
-    those that begin with them."""
+    """A model that would like to say the first text best, the second next, …; after any words it goes on with the best
+    of those that begin with them."""
     eos = backbone.vocabulary.eos
     lines = [(*backbone.tokenizer.encode(text, add_special_tokens=False), eos) for text in texts]
     said = []
@@ -49,10 +49,20 @@ def ask(backbone, *without):
     return backbone.text_of(backbone.generate(None, frozenset({Branch.QUESTION}), None, without))
 
 
-@pytest.mark.parametrize("prompt", [
-    "detect the red mug", "clarify hand me the mug", "answer en what color is the mug?", "caption en", "segment mug",
-    "clarify the mug assistant: the left one or the right one? user: <loc0100><loc0900> left", "detect Müller's café-crème",
-    "disambiguate the 2nd one", "detect <loc0512><loc0003>"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "detect the red mug",
+        "clarify hand me the mug",
+        "answer en what color is the mug?",
+        "caption en",
+        "segment mug",
+        "clarify the mug assistant: the left one or the right one? user: <loc0100><loc0900> left",
+        "detect Müller's café-crème",
+        "disambiguate the 2nd one",
+        "detect <loc0512><loc0003>",
+    ],
+)
 def test_a_prompt_has_the_tokens_of_transformers_processor(real, real_tokenizer, prompt):
     from transformers import PaliGemmaProcessor, SiglipImageProcessor
 
@@ -63,10 +73,20 @@ def test_a_prompt_has_the_tokens_of_transformers_processor(real, real_tokenizer,
     assert ids.count(257152) == 64 and ids[64:] == real.tokens.prefix(prompt).ids[0].tolist()
 
 
-@pytest.mark.parametrize("line", [
-    "What color is it", "Is it the one on the left.", "I can see two of them, the left one or the right one", "OK, here you are.",
-    "Is it red?", "Do you mean the one that that man holds? Or the other one?", "the cup near the bottle", "Left or right ?",
-    "How about this one: the white cup (with a handle)?"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "What color is it",
+        "Is it the one on the left.",
+        "I can see two of them, the left one or the right one",
+        "OK, here you are.",
+        "Is it red?",
+        "Do you mean the one that that man holds? Or the other one?",
+        "the cup near the bottle",
+        "Left or right ?",
+        "How about this one: the white cup (with a handle)?",
+    ],
+)
 def test_a_taught_question_is_said_word_for_word_whatever_it_ends_with(real, monkeypatch, line):
     """As people's robot lines are: some without a mark, some of two sentences."""
     scripted(real, monkeypatch, line)
@@ -74,14 +94,21 @@ def test_a_taught_question_is_said_word_for_word_whatever_it_ends_with(real, mon
     assert real.text_of(sequence) == line and sequence.complete and not is_broken(line)
 
 
-@pytest.mark.parametrize("word, first, second", [
-    ("yellow", "do you mean the yellow mug or the yellow mug ?", "do you mean the left mug or the right mug ?"),
-    ("yellow", "Yellow mug or yellow mug?", "Left mug or right mug?"),
-    ("corkscrew", "do you mean the corkscrew or the corkscrew ?", "do you mean the cork of the crew ?"),
-    ("corkscrew", "corkscrew left or corkscrew right", "cork left or crew right"),
-    ("red-and-white", "is it the red-and-white cup", "is it the and - white cup"),
-    ("checkerboard", "the mug on the checkerboard or the mug beside the checkerboard", "the mug on the check or the board"),
-])
+@pytest.mark.parametrize(
+    "word, first, second",
+    [
+        ("yellow", "do you mean the yellow mug or the yellow mug ?", "do you mean the left mug or the right mug ?"),
+        ("yellow", "Yellow mug or yellow mug?", "Left mug or right mug?"),
+        ("corkscrew", "do you mean the corkscrew or the corkscrew ?", "do you mean the cork of the crew ?"),
+        ("corkscrew", "corkscrew left or corkscrew right", "cork left or crew right"),
+        ("red-and-white", "is it the red-and-white cup", "is it the and - white cup"),
+        (
+            "checkerboard",
+            "the mug on the checkerboard or the mug beside the checkerboard",
+            "the mug on the check or the board",
+        ),
+    ],
+)
 def test_a_banned_word_is_not_said_again_and_its_pieces_may_be(real, monkeypatch, word, first, second):
     scripted(real, monkeypatch, first, second)
     assert ask(real) == first
@@ -89,8 +116,14 @@ def test_a_banned_word_is_not_said_again_and_its_pieces_may_be(real, monkeypatch
 
 
 def test_a_word_of_several_tokens_in_several_places_is_avoided_in_each(real, monkeypatch):
-    said = scripted(real, monkeypatch, "a corkscrew on a corkscrew", "a corkscrew on a table", "a mug on a corkscrew",
-                    "a mug on a table")
+    said = scripted(
+        real,
+        monkeypatch,
+        "a corkscrew on a corkscrew",
+        "a corkscrew on a table",
+        "a mug on a corkscrew",
+        "a mug on a table",
+    )
     assert ask(real, "corkscrew") == "a mug on a table"
     assert len(said) <= 4
 

@@ -22,18 +22,26 @@ WALL = 1.6
 def truth(camera, turn, move):
     """float32[H, W]: the depth in the camera's own frame; turn and move take its points to the colour frame. By
     intersecting rays with planes z = constant of the colour frame."""
-    v, u = np.mgrid[0:camera.height, 0:camera.width]
+    v, u = np.mgrid[0 : camera.height, 0 : camera.width]
     direction = np.stack(((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.shape)), axis=-1) @ turn.T
     wall = (WALL - move[2]) / direction[..., 2]
     card = (CARD[4] - move[2]) / direction[..., 2]
     x, y = (move[i] + card * direction[..., i] for i in (0, 1))
     hit = (x >= CARD[0]) & (x <= CARD[1]) & (y >= CARD[2]) & (y <= CARD[3])
-    return np.where(hit, card, wall).astype(np.float32)  # a direction has z 1 in the own frame: lengths along it are depths
+    return np.where(hit, card, wall).astype(
+        np.float32
+    )  # a direction has z 1 in the own frame: lengths along it are depths
 
 
-@pytest.mark.parametrize("depth_camera", [
-    DEPTH, CameraModel(386.0 / 2, 386.0 / 2, 159.75, 120.25, 320, 240), CameraModel(770.0, 772.0, 642.0, 361.0, 1280, 720),
-], ids=["vga", "quarter", "720p"])  # fmt: skip
+@pytest.mark.parametrize(
+    "depth_camera",
+    [
+        DEPTH,
+        CameraModel(386.0 / 2, 386.0 / 2, 159.75, 120.25, 320, 240),
+        CameraModel(770.0, 772.0, 642.0, 361.0, 1280, 720),
+    ],
+    ids=["vga", "quarter", "720p"],
+)
 @pytest.mark.parametrize("turn, move", [(TURN, MOVE), (np.eye(3), MOVE), (np.eye(3), np.zeros(3))])
 def test_a_card_before_a_wall(depth_camera, turn, move):
     got = registered(truth(depth_camera, turn, move), depth_camera, turn, move, COLOUR)
@@ -55,7 +63,7 @@ def test_what_the_depth_camera_cannot_see_stays_unknown():
     expected = cv2.resize(truth(COLOUR, np.eye(3), np.zeros(3)), got.shape[::-1], interpolation=cv2.INTER_NEAREST)
     rows, columns = np.nonzero(expected < 1)
     middle = got[(rows.min() + rows.max()) // 2]
-    beside = np.r_[middle[columns.min() - 12:columns.min() - 2], middle[columns.max() + 3:columns.max() + 13]]
+    beside = np.r_[middle[columns.min() - 12 : columns.min() - 2], middle[columns.max() + 3 : columns.max() + 13]]
     assert np.isnan(beside).sum() >= 5 and not (np.abs(beside - CARD[4]) < 0.1).any()
 
 

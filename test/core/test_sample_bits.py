@@ -1,4 +1,6 @@
-"""When it is said that a camera does not fill its 16 bits: once, after several pictures, and never of a camera that does."""
+"""When it is said that a camera does not fill its 16 bits: once, after several pictures, and never of a camera that
+does.
+"""
 
 from __future__ import annotations
 

@@ -21,8 +21,17 @@ SIZE = ImageSize(320, 240)
 
 
 def thing(category, color, x, y=120.0, side=30.0):
-    return SceneObject(category, color, "medium", (0, 0, 0), 0.0, (0, 0, 0), box=Box(x, y, x + side, y + side),
-                       visibility=1.0, pixels=700)
+    return SceneObject(
+        category,
+        color,
+        "medium",
+        (0, 0, 0),
+        0.0,
+        (0, 0, 0),
+        box=Box(x, y, x + side, y + side),
+        visibility=1.0,
+        pixels=700,
+    )
 
 
 MUGS = (thing("mug", "red", 200), thing("mug", "red", 20), thing("mug", "blue", 100), thing("bowl", "red", 280))
@@ -88,7 +97,13 @@ def test_what_is_foreseen_is_what_is_rendered(renderer):
         view = renderer.render(scene)
         assert view.rgb.shape == (240, 320, 3) and view.depth.shape == (240, 320)
         for seen, planned in zip(view.objects, foresee(scene)):
-            if seen.visibility > .5 and seen.box.x0 > 0 and seen.box.y0 > 0 and seen.box.x1 < 320 and seen.box.y1 < 240:
+            if (
+                seen.visibility > 0.5
+                and seen.box.x0 > 0
+                and seen.box.y0 > 0
+                and seen.box.x1 < 320
+                and seen.box.y1 < 240
+            ):
                 worst.append(max(abs(a - b) for a, b in zip(seen.box, planned.box)))
     assert len(worst) > 10 and np.median(worst) <= 3
 
@@ -99,11 +114,11 @@ def test_depth_is_metric_and_points_project_into_the_boxes(renderer):
     checked = 0
     for index, (item, point) in enumerate(zip(view.objects, view.points)):
         inside = view.segmentation == index
-        if item.visibility < .9 or not inside.any():
+        if item.visibility < 0.9 or not inside.any():
             continue
         u, v = fx * point[0] / point[2] + cx, fy * point[1] / point[2] + cy
         assert item.box.x0 - 8 <= u <= item.box.x1 + 8 and item.box.y0 - 8 <= v <= item.box.y1 + 8
-        assert abs(float(np.median(view.depth[inside])) - point[2]) < .15
+        assert abs(float(np.median(view.depth[inside])) - point[2]) < 0.15
         checked += 1
     assert checked >= 2
 
@@ -115,7 +130,7 @@ def test_episodes_have_their_truth(kind):
         assert (episode.target_index is None) == (kind is EpisodeKind.ABSENT)
         assert episode.truth == {"clear": "clear", "absent": "absent"}.get(kind.value, "ambiguous")
         objects = foresee(episode.scene, PLAN.width, PLAN.height)
-        assert all(o.visibility > .6 for o in objects)
+        assert all(o.visibility > 0.6 for o in objects)
 
 
 def test_the_same_seed_gives_the_same_scene_and_held_out_pairs_stay_out():

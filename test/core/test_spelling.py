@@ -16,25 +16,84 @@ KNOWN = frozenset((*all_words(), *FILLERS, "<loc0000>", "don't"))
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-@pytest.mark.parametrize("said, meant", [
-    ("yelow", "yellow"), ("botle", "bottle"), ("bottel", "bottle"), ("bttle", "bottle"), ("oragne", "orange"),
-    ("pplate", "plate"), ("bannana", "banana"), ("gren", "green"), ("centre", "center"), ("Botle", "bottle"),
-    ("dont", "don't"), ("talbe", "table"), ("bll", "ball"), ("blu", "blue"), ("giv", "give"), ("hnd", "hand"),
-    ("teh", "the"), ("mgu", "mug"), ("mugg", "mug"), ("BOXX", "box"),
-])
+@pytest.mark.parametrize(
+    "said, meant",
+    [
+        ("yelow", "yellow"),
+        ("botle", "bottle"),
+        ("bottel", "bottle"),
+        ("bttle", "bottle"),
+        ("oragne", "orange"),
+        ("pplate", "plate"),
+        ("bannana", "banana"),
+        ("gren", "green"),
+        ("centre", "center"),
+        ("Botle", "bottle"),
+        ("dont", "don't"),
+        ("talbe", "table"),
+        ("bll", "ball"),
+        ("blu", "blue"),
+        ("giv", "give"),
+        ("hnd", "hand"),
+        ("teh", "the"),
+        ("mgu", "mug"),
+        ("mugg", "mug"),
+        ("BOXX", "box"),
+    ],
+)
 def test_a_slip_is_repaired(said, meant):
     assert repair(said, KNOWN) == meant
 
 
-@pytest.mark.parametrize("said", [
-    "bell", "call", "pall", "blve",  # another letter
-    "bottles", "mugs", "planet", "boxes",  # a letter too many that doubles nothing
-    "ottle", "obttle", "ranana",  # another first letter
-    "rad", "re", "on", "bx", "gt", "aa",  # another letter; too short
-    "lft", "wll", "wat",  # left or lift, will or well, what or want
-    "botl", "yllw", "lfet1", "loc0000", "100", "bottle",  # two slips, digits, a known word
-    "cold", "thin", "three", "pint", "bow", "her", "net", "ned", "cpu", "thee", "redd", "tow", "form", "naïve", "böttle", "", "wrench", "screwdriver",
-])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "bell",
+        "call",
+        "pall",
+        "blve",  # another letter
+        "bottles",
+        "mugs",
+        "planet",
+        "boxes",  # a letter too many that doubles nothing
+        "ottle",
+        "obttle",
+        "ranana",  # another first letter
+        "rad",
+        "re",
+        "on",
+        "bx",
+        "gt",
+        "aa",  # another letter; too short
+        "lft",
+        "wll",
+        "wat",  # left or lift, will or well, what or want
+        "botl",
+        "yllw",
+        "lfet1",
+        "loc0000",
+        "100",
+        "bottle",  # two slips, digits, a known word
+        "cold",
+        "thin",
+        "three",
+        "pint",
+        "bow",
+        "her",
+        "net",
+        "ned",
+        "cpu",
+        "thee",
+        "redd",
+        "tow",
+        "form",
+        "naïve",
+        "böttle",
+        "",
+        "wrench",
+        "screwdriver",
+    ],
+)
 def test_what_is_no_slip_stays(said):
     assert repair(said, KNOWN) is None
 
@@ -79,18 +138,40 @@ def test_short_words_of_english_stay():
     assert repaired == {"ill": "i'll"}, "only the apostrophe that people leave out"
 
 
-@pytest.mark.parametrize("said, meant", [
-    ("the 2nd mug from the left", "the second mug from the left"), ("It's the red one", "it is the red one"),
-    ("the mug that’s in the rear", "the mug that is in the back"), ("gimme the mug pls", "give me the mug please"),
-    ("the right-most mug", "the rightmost mug"), ("the far left mug", "the left mug"),
-    ("the mug, thank you", "the mug, thanks"), ("dunno", "do not know"), ("I'm looking for it", "i am looking for it")])
+@pytest.mark.parametrize(
+    "said, meant",
+    [
+        ("the 2nd mug from the left", "the second mug from the left"),
+        ("It's the red one", "it is the red one"),
+        ("the mug that’s in the rear", "the mug that is in the back"),
+        ("gimme the mug pls", "give me the mug please"),
+        ("the right-most mug", "the rightmost mug"),
+        ("the far left mug", "the left mug"),
+        ("the mug, thank you", "the mug, thanks"),
+        ("dunno", "do not know"),
+        ("I'm looking for it", "i am looking for it"),
+    ],
+)
 def test_another_form_is_written_out(said, meant):
     assert written_out(said, KNOWN) == meant
     assert written_out(meant, KNOWN) == meant, "once is enough"
 
 
-@pytest.mark.parametrize("said", ["the far mug", "the pink mug", "all mugs", "the tiny one", "the mug's handle", "mug 3",
-                                  "don't", "<loc0001><loc0002>", "", "the most left"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the far mug",
+        "the pink mug",
+        "all mugs",
+        "the tiny one",
+        "the mug's handle",
+        "mug 3",
+        "don't",
+        "<loc0001><loc0002>",
+        "",
+        "the most left",
+    ],
+)
 def test_what_means_something_else_is_not_written_out(said):
     assert written_out(said, KNOWN) == said
 
@@ -118,17 +199,22 @@ def test_the_embedded_model_takes_a_misspelled_instruction_and_answer():
     grounder = Grounder.from_pretrained()
     rng = np.random.default_rng(3)
     image = grounder.encode(rng.integers(0, 255, (96, 128, 3), dtype=np.uint8))
-    right, wrong = (grounder.ground(image, f"hand me the {words}", may_ask=False)
-                    for words in ("yellow bottle", "yelow botle"))
+    right, wrong = (
+        grounder.ground(image, f"hand me the {words}", may_ask=False) for words in ("yellow bottle", "yelow botle")
+    )
     assert wrong.expression == "hand me the yelow botle" and wrong.unknown_words == ()
     assert (wrong.outcome, wrong.box, wrong.confidence) == (right.outcome, right.box, right.confidence)
     assert wrong.ambiguity.probability == right.ambiguity.probability
     ask = "do you mean the red bottle or the yellow bottle ?"
-    right, wrong = (grounder.ground(image, "the bottle", [Turn(ask, Answer(words))], may_ask=False)
-                    for words in ("the yellow one", "the yelow one"))
+    right, wrong = (
+        grounder.ground(image, "the bottle", [Turn(ask, Answer(words))], may_ask=False)
+        for words in ("the yellow one", "the yelow one")
+    )
     assert (wrong.outcome, wrong.box, wrong.confidence) == (right.outcome, right.box, right.confidence)
-    whole, short = (grounder.ground(image, words, may_ask=False)
-                    for words in ("the second bottle from the left", "The 2nd bottle from the left!"))
+    whole, short = (
+        grounder.ground(image, words, may_ask=False)
+        for words in ("the second bottle from the left", "The 2nd bottle from the left!")
+    )
     assert (whole.outcome, whole.box) == (short.outcome, short.box) and short.unknown_words == ()
     with pytest.raises(InvalidExpressionError, match="'hello' names nothing"):
         grounder.ground(image, "hello")

@@ -30,9 +30,13 @@ from clue_ros.vlm.settings import ClueSettings
 IMAGE = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
 RED, BLUE, GREEN = Box(50, 200, 110, 280), Box(500, 205, 560, 285), Box(320, 200, 380, 280)
 
-boxes = st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), st.integers(0, 600), st.integers(0, 440),
-                  st.integers(1, 200),
-                  st.integers(1, 200))
+boxes = st.builds(
+    lambda x, y, w, h: Box(x, y, x + w, y + h),
+    st.integers(0, 600),
+    st.integers(0, 440),
+    st.integers(1, 200),
+    st.integers(1, 200),
+)
 surenesses = st.floats(0, 1)
 
 
@@ -82,11 +86,11 @@ def painted(*things):
     """uint8[480,640,3]: the margin around each box carries a number of its own, by which the script knows the crop."""
     image = np.zeros((480, 640, 3), np.uint8)
     for number, box in enumerate(things, 1):
-        image[int(box.y0) - 20:int(box.y1) + 20, int(box.x0) - 20:int(box.x1) + 20] = number
+        image[int(box.y0) - 20 : int(box.y1) + 20, int(box.x0) - 20 : int(box.x1) + 20] = number
     return image
 
 
-TWO = {"mug": [(RED, .9), (BLUE, .8)], "red mug": [(RED, .9)], "blue mug": [(BLUE, .9)], "bowl": [(GREEN, .7)]}
+TWO = {"mug": [(RED, 0.9), (BLUE, 0.8)], "red mug": [(RED, 0.9)], "blue mug": [(BLUE, 0.9)], "bowl": [(GREEN, 0.7)]}
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def scene(grounder):
 
 
 def same(box, other):
-    return box is not None and box_iou(box, other) > .9
+    return box is not None and box_iou(box, other) > 0.9
 
 
 def test_two_boxes_become_a_question_about_their_colours(grounder, scene):
@@ -111,9 +115,16 @@ def test_two_boxes_become_a_question_about_their_colours(grounder, scene):
     assert {"image", "detect", "describe", "map"} <= set(decision.latency_s)
 
 
-@pytest.mark.parametrize("reply, box",
-                         [("the blue one", BLUE), ("red", RED), ("not the red one", BLUE), ("the left one", RED),
-                                        ("no, the blue one", BLUE)])
+@pytest.mark.parametrize(
+    "reply, box",
+    [
+        ("the blue one", BLUE),
+        ("red", RED),
+        ("not the red one", BLUE),
+        ("the left one", RED),
+        ("no, the blue one", BLUE),
+    ],
+)
 def test_a_reply_settles_it(grounder, scene, reply, box):
     asked = grounder.ground(scene, "the mug")
     decision = grounder.ground(scene, "the mug", [Turn(asked.question, Answer(reply))])
@@ -128,17 +139,27 @@ def test_what_was_asked_once_is_not_asked_again(grounder, scene):
     assert grounder._backbone.asked == before
 
 
-@pytest.mark.parametrize("answer, box", [(Answer(point=(530., 240.)), BLUE), (Answer("this", point=(10., 10.)), RED),
-                                         (Answer(box=Box(480, 200, 570, 300)), BLUE)])
+@pytest.mark.parametrize(
+    "answer, box",
+    [
+        (Answer(point=(530.0, 240.0)), BLUE),
+        (Answer("this", point=(10.0, 10.0)), RED),
+        (Answer(box=Box(480, 200, 570, 300)), BLUE),
+    ],
+)
 def test_a_click_or_a_drawn_box_chooses(grounder, scene, answer, box):
-    decision = grounder.ground(scene, "the mug", [Turn("Which one?", answer)], min_confidence=.99)
+    decision = grounder.ground(scene, "the mug", [Turn("Which one?", answer)], min_confidence=0.99)
     assert decision.outcome is Outcome.FOUND and same(decision.box, box)
 
 
 def test_positions_and_attributes_in_the_instruction_need_no_question(grounder, scene):
-    for words, box in (("the left mug", RED), ("the mug on the right", BLUE),
-                       ("give me the second mug from the left", BLUE),
-                       ("the red mug", RED), ("the mug next to the bowl", BLUE)):
+    for words, box in (
+        ("the left mug", RED),
+        ("the mug on the right", BLUE),
+        ("give me the second mug from the left", BLUE),
+        ("the red mug", RED),
+        ("the mug next to the bowl", BLUE),
+    ):
         decision = grounder.ground(scene, words)
         assert decision.outcome is Outcome.FOUND and same(decision.box, box), words
 
@@ -151,8 +172,9 @@ def test_nothing_there_is_not_found(grounder, scene):
 
 
 def test_a_correction_is_looked_for(grounder, scene):
-    decision = grounder.ground(scene, "the mug",
-                               [Turn("Do you mean the red mug or the blue mug?", Answer("no, the bowl"))])
+    decision = grounder.ground(
+        scene, "the mug", [Turn("Do you mean the red mug or the blue mug?", Answer("no, the bowl"))]
+    )
     assert decision.outcome is Outcome.FOUND and same(decision.box, GREEN)
 
 
@@ -162,29 +184,33 @@ def test_useless_replies_lead_to_positions_and_then_to_one_thing_at_a_time(groun
         decision = grounder.ground(scene, "the mug", turns)
         questions.append(decision.question)
         turns.append(Turn(decision.question, Answer(reply)))
-    assert questions == ["Do you mean the red mug or the blue mug?", "Do you mean the left mug or the right mug?",
-                         "Do you mean the red mug?"]
+    assert questions == [
+        "Do you mean the red mug or the blue mug?",
+        "Do you mean the left mug or the right mug?",
+        "Do you mean the red mug?",
+    ]
     last = grounder.ground(scene, "the mug", turns)
     assert last.outcome is Outcome.FOUND and same(last.box, BLUE)
 
 
 def test_captions_where_colours_are_the_same_and_positions_where_nothing_helps():
-    by_caption = StockGrounder(ScriptedBackbone(TWO, {1: "red", 2: "red"},
-                                                {1: "a red tea cup on a table", 2: "a travel mug"}))
+    by_caption = StockGrounder(
+        ScriptedBackbone(TWO, {1: "red", 2: "red"}, {1: "a red tea cup on a table", 2: "a travel mug"})
+    )
     assert by_caption.ground(painted(RED, BLUE), "the mug").question == "Do you mean the red tea cup or the travel mug?"
     by_place = StockGrounder(ScriptedBackbone(TWO))
     assert by_place.ground(painted(RED, BLUE), "the mug").question == "Do you mean the left mug or the right mug?"
 
 
 def test_a_colour_in_the_instruction_is_checked_on_each_candidate():
-    grounder = StockGrounder(ScriptedBackbone({"red mug": [(BLUE, .9), (RED, .8)]}, {1: "red", 2: "blue"}))
+    grounder = StockGrounder(ScriptedBackbone({"red mug": [(BLUE, 0.9), (RED, 0.8)]}, {1: "red", 2: "blue"}))
     decision = grounder.ground(painted(RED, BLUE), "the red mug")
     assert decision.outcome is Outcome.FOUND and same(decision.box, RED)
 
 
 def test_many_candidates_are_counted_and_not_described():
     many = [Box(x, 200, x + 60, 280) for x in range(20, 620, 100)]
-    grounder = StockGrounder(ScriptedBackbone({"mug": [(b, .9) for b in many]}, {0: "red"}))
+    grounder = StockGrounder(ScriptedBackbone({"mug": [(b, 0.9) for b in many]}, {0: "red"}))
     decision = grounder.ground(IMAGE, "the mug")
     assert decision.question.startswith("I see 6 things") and not any("answer" in p for p in grounder._backbone.asked)
     found = grounder.ground(IMAGE, "the mug", [Turn(decision.question, Answer("the third from the left"))])
@@ -194,11 +220,11 @@ def test_many_candidates_are_counted_and_not_described():
 def test_policy_knobs(grounder, scene):
     guess = grounder.ground(scene, "the mug", may_ask=False)
     assert guess.outcome is Outcome.FOUND and same(guess.box, RED) and guess.ambiguity.is_ambiguous
-    assert grounder.ground(scene, "the mug", threshold=.99).outcome is Outcome.FOUND
-    unsure = grounder.ground(scene, "the bowl", min_confidence=.8)
+    assert grounder.ground(scene, "the mug", threshold=0.99).outcome is Outcome.FOUND
+    unsure = grounder.ground(scene, "the bowl", min_confidence=0.8)
     assert unsure.outcome is Outcome.ASK and unsure.question == "Do you mean the bowl in the middle?"
     for reply, outcome in (("yes", Outcome.FOUND), ("no", Outcome.NOT_FOUND)):
-        again = grounder.ground(scene, "the bowl", [Turn(unsure.question, Answer(reply))], min_confidence=.8)
+        again = grounder.ground(scene, "the bowl", [Turn(unsure.question, Answer(reply))], min_confidence=0.8)
         assert again.outcome is outcome
 
 
@@ -229,7 +255,7 @@ def test_an_answer_in_words_is_tried_again_with_the_whole_instruction():
                 return Completion("which mug do you mean?", (1, 2), (1.0, 1.0))
             return super().complete(image, prefix, limit, should_stop, adapter)
 
-    grounder = StockGrounder(Chatty({"get the mug": [(RED, .9)]}))
+    grounder = StockGrounder(Chatty({"get the mug": [(RED, 0.9)]}))
     assert same(grounder.ground(IMAGE, "get the mug").box, RED)
 
 
@@ -245,8 +271,8 @@ def test_any_answer_gives_boxes_in_the_image(tokens):
 
 def test_a_later_box_is_as_sure_as_the_word_that_announced_it():
     bins = [*box_to_bins(RED, 640, 480), -1, -1, *box_to_bins(BLUE, 640, 480), 3, 4, 5]
-    found = parse_detections(bins, [.5] * 4 + [1, .4] + [.5] * 7, 640, 480)
-    assert [round(c.confidence, 3) for c in found] == [.5, .2]
+    found = parse_detections(bins, [0.5] * 4 + [1, 0.4] + [0.5] * 7, 640, 480)
+    assert [round(c.confidence, 3) for c in found] == [0.5, 0.2]
 
 
 @settings(deadline=None)
@@ -254,10 +280,10 @@ def test_a_later_box_is_as_sure_as_the_word_that_announced_it():
 def test_suppression_keeps_the_surest_of_what_overlaps(candidates):
     kept = suppress(candidates)
     assert bool(kept) == bool(candidates)
-    assert all(box_iou(a.box, b.box) < .5 for n, a in enumerate(kept) for b in kept[:n])
+    assert all(box_iou(a.box, b.box) < 0.5 for n, a in enumerate(kept) for b in kept[:n])
     assert list(kept) == sorted(kept, key=lambda c: -c.confidence)
     for c in candidates:
-        assert any(k.confidence >= c.confidence and (k == c or box_iou(k.box, c.box) >= .5) for k in kept)
+        assert any(k.confidence >= c.confidence and (k == c or box_iou(k.box, c.box) >= 0.5) for k in kept)
 
 
 @settings(deadline=None)
@@ -269,8 +295,8 @@ def test_probability_is_one_and_grows_with_rivals(confidences):
 
 
 def test_one_strong_and_one_weak_box_is_not_ambiguous():
-    assert probability_ambiguous([.9, .4]) < .5 < probability_ambiguous([.9, .8])
-    assert probability_ambiguous([.03, .03]) == pytest.approx(.9) == probability_ambiguous([0, 0])
+    assert probability_ambiguous([0.9, 0.4]) < 0.5 < probability_ambiguous([0.9, 0.8])
+    assert probability_ambiguous([0.03, 0.03]) == pytest.approx(0.9) == probability_ambiguous([0, 0])
 
 
 @settings(deadline=None)
@@ -282,11 +308,11 @@ def test_a_crop_holds_the_box(box, margin):
 
 
 def test_pointing_matching_and_snapping():
-    two = [Candidate(RED, .9), Candidate(BLUE, .8)]
+    two = [Candidate(RED, 0.9), Candidate(BLUE, 0.8)]
     assert pointed_at((60, 210), [RED, BLUE]) == 0 and pointed_at((639, 479), [RED, BLUE]) == 1
     assert pointed_at((60, 210), [Box(0, 0, 640, 480), RED]) == 1
     assert matching(two, [Box(501, 206, 560, 285)]) == (1,)
-    assert snapped([*two, Candidate(Box(51, 200, 110, 280), .5)], [RED, BLUE]) == tuple(two)
+    assert snapped([*two, Candidate(Box(51, 200, 110, 280), 0.5)], [RED, BLUE]) == tuple(two)
 
 
 @pytest.fixture(scope="module")
@@ -295,9 +321,14 @@ def stock_dir(tmp_path_factory):
     if not EMBEDDED_MODEL.is_dir():
         pytest.skip("the embedded model is not in this checkout")
     root = tmp_path_factory.mktemp("stock")
-    for name in ("config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
-                 "tokenizer.json",
-                 "tokenizer_config.json"):
+    for name in (
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ):
         (root / name).symlink_to(EMBEDDED_MODEL / name)
     settings = json.loads((EMBEDDED_MODEL / "clue.json").read_text(encoding="utf-8"))
     kept = ("prefix_attention", "tap_layer", "tap_rows", "closed_vocabulary", "ignored_words")
@@ -318,8 +349,9 @@ def test_a_directory_without_adapters_asks_and_finds_by_position(stock_dir):
         for index in range(6):
             for seed in (300, 301):
                 episode = derive_episode(seed, index)
-                results.append(run_episode(grounder, renderer.render(episode.scene), episode,
-                                           rng=person_rng(seed, index)))
+                results.append(
+                    run_episode(grounder, renderer.render(episode.scene), episode, rng=person_rng(seed, index))
+                )
     assert sum(r.success for r in results) >= 7, [(r.kind, r.reason) for r in results if not r.success]
     asked = [q for r in results for q in r.questions]
     assert asked and all("left" in q or "front" in q or "middle" in q or "right" in q or "back" in q for q in asked)
@@ -351,10 +383,10 @@ def test_a_download_without_clue_json_runs_every_step(stock_dir, tmp_path):
         if file.name != "clue.json":
             (tmp_path / file.name).symlink_to(file.resolve())
     grounder = Grounder.from_pretrained(tmp_path)
-    assert isinstance(grounder, StockGrounder) and grounder.vocabulary is None and grounder.threshold == .5
+    assert isinstance(grounder, StockGrounder) and grounder.vocabulary is None and grounder.threshold == 0.5
     grounder.warm_up()
     image = grounder.encode(IMAGE)
-    image.detections["mug"] = (Candidate(RED, .9), Candidate(BLUE, .8))
+    image.detections["mug"] = (Candidate(RED, 0.9), Candidate(BLUE, 0.8))
     asked = grounder.ground(image, "the mug")
     assert asked.outcome is Outcome.ASK and asked.question.endswith("?") and asked.latency_s["describe"] > 0
     assert len(image.colors) == 2

@@ -26,61 +26,88 @@ BACK, FRONT = Box(300, 100, 360, 160), Box(310, 330, 380, 420)
 MIDDLE = Box(300, 200, 360, 280)
 
 
-@pytest.mark.parametrize("text, phrase, noun", [
-    ("hand me the red mug, please", "red mug", "mug"),
-    ("can", "can", "can"),
-    ("can i have the can right now", "can", "can"),
-    ("give it to me, the red mug", "red mug", "mug"),
-    ("Robot, bring the bowl!", "bowl", "bowl"),
-    ("put the mug on the table", "mug", "mug"),
-    ("pick up the cup in the middle of the table", "cup", "cup"),
-    ("take the mug to the kitchen", "mug", "mug"),
-    ("bring me the mug back", "mug", "mug"),
-    ("the mug that is red", "red mug", "mug"),
-    ("the red one", "red object", "one"),
-    ("the orange", "orange", "orange"),
-    ("the orange mug", "orange mug", "mug"),
-    ("the mug, the red one", "red mug", "mug"),
-    ("the big, red mug", "red mug", "mug"),
-    ("the black and white mug", "black and white mug", "mug"),
-    ("the mug and the bowl", "mug", "mug"),
-    ("give me the red and the blue mug", "mug", "mug"),
-    ("a coffee mug with a handle", "coffee mug with a handle", "coffee mug"),
-    ("could you please hand over the screwdriver with the yellow handle", "screwdriver with the yellow handle",
-     "screwdriver"),
-    ("hand soap", "hand soap", "hand soap"),
-    ("i want the thing", "object", "one"),
-    ("the box of cereal", "box of cereal", "box"),
-    ("i'd like the remote control", "remote control", "remote control"),
-    ("reach for the lift", "lift", "lift"),
-])
+@pytest.mark.parametrize(
+    "text, phrase, noun",
+    [
+        ("hand me the red mug, please", "red mug", "mug"),
+        ("can", "can", "can"),
+        ("can i have the can right now", "can", "can"),
+        ("give it to me, the red mug", "red mug", "mug"),
+        ("Robot, bring the bowl!", "bowl", "bowl"),
+        ("put the mug on the table", "mug", "mug"),
+        ("pick up the cup in the middle of the table", "cup", "cup"),
+        ("take the mug to the kitchen", "mug", "mug"),
+        ("bring me the mug back", "mug", "mug"),
+        ("the mug that is red", "red mug", "mug"),
+        ("the red one", "red object", "one"),
+        ("the orange", "orange", "orange"),
+        ("the orange mug", "orange mug", "mug"),
+        ("the mug, the red one", "red mug", "mug"),
+        ("the big, red mug", "red mug", "mug"),
+        ("the black and white mug", "black and white mug", "mug"),
+        ("the mug and the bowl", "mug", "mug"),
+        ("give me the red and the blue mug", "mug", "mug"),
+        ("a coffee mug with a handle", "coffee mug with a handle", "coffee mug"),
+        (
+            "could you please hand over the screwdriver with the yellow handle",
+            "screwdriver with the yellow handle",
+            "screwdriver",
+        ),
+        ("hand soap", "hand soap", "hand soap"),
+        ("i want the thing", "object", "one"),
+        ("the box of cereal", "box of cereal", "box"),
+        ("i'd like the remote control", "remote control", "remote control"),
+        ("reach for the lift", "lift", "lift"),
+    ],
+)
 def test_an_instruction_becomes_what_detect_wants(text, phrase, noun):
     request = parse_instruction(text)
     assert (request.phrase, request.noun) == (phrase, noun)
 
 
-@pytest.mark.parametrize("text, place", [
-    ("the left mug", Place(("left",))), ("the mug on the left", Place(("left",))), ("leftmost mug", Place(("left",))),
-    ("the mug to the left", Place(("left",))), ("the mug on the far right side", Place(("right",))),
-    ("the mug in front", Place(("front",))), ("the mug at the back please", Place(("back",))),
-    ("the back mug", Place(("back",))), ("the mug closest to me", Place(("front",))),
-    ("the mug farthest from the camera", Place(("back",))), ("the front left mug", Place(("front", "left"))),
-    ("the second mug from the left", Place(("left",), 2)), ("the third from the right", Place(("right",), 3)),
-    ("the 2nd one", Place((), 2)), ("the last mug", Place((), -1)), ("mug number 3", Place((), 3)),
-    ("the biggest mug", Place((), 0, "big")), ("the little mug on the right", Place(("right",), 0, "small")),
-    ("the mug on the top shelf", Place(("top",))),
-    ("give me the mug right now", Place()), ("the mug to the left of the bowl", Place()),
-    ("take the bottle in front of the box", Place()), ("bring back the mug", Place()),
-])
+@pytest.mark.parametrize(
+    "text, place",
+    [
+        ("the left mug", Place(("left",))),
+        ("the mug on the left", Place(("left",))),
+        ("leftmost mug", Place(("left",))),
+        ("the mug to the left", Place(("left",))),
+        ("the mug on the far right side", Place(("right",))),
+        ("the mug in front", Place(("front",))),
+        ("the mug at the back please", Place(("back",))),
+        ("the back mug", Place(("back",))),
+        ("the mug closest to me", Place(("front",))),
+        ("the mug farthest from the camera", Place(("back",))),
+        ("the front left mug", Place(("front", "left"))),
+        ("the second mug from the left", Place(("left",), 2)),
+        ("the third from the right", Place(("right",), 3)),
+        ("the 2nd one", Place((), 2)),
+        ("the last mug", Place((), -1)),
+        ("mug number 3", Place((), 3)),
+        ("the biggest mug", Place((), 0, "big")),
+        ("the little mug on the right", Place(("right",), 0, "small")),
+        ("the mug on the top shelf", Place(("top",))),
+        ("give me the mug right now", Place()),
+        ("the mug to the left of the bowl", Place()),
+        ("take the bottle in front of the box", Place()),
+        ("bring back the mug", Place()),
+    ],
+)
 def test_positions_are_kept_apart(text, place):
     assert parse_instruction(text).place == place
 
 
-@pytest.mark.parametrize("text, kind, phrase", [
-    ("the mug next to the red bowl", "beside", "red bowl"), ("the cup left of the plate", "left_of", "plate"),
-    ("the mug on the right side of the bowl", "right_of", "bowl"),
-    ("the mug in front of the box", "in_front_of", "box"),
-    ("the mug under the lamp", "below", "lamp"), ("the mug closest to the bowl", "beside", "bowl")])
+@pytest.mark.parametrize(
+    "text, kind, phrase",
+    [
+        ("the mug next to the red bowl", "beside", "red bowl"),
+        ("the cup left of the plate", "left_of", "plate"),
+        ("the mug on the right side of the bowl", "right_of", "bowl"),
+        ("the mug in front of the box", "in_front_of", "box"),
+        ("the mug under the lamp", "below", "lamp"),
+        ("the mug closest to the bowl", "beside", "bowl"),
+    ],
+)
 def test_relations_name_the_other_thing(text, kind, phrase):
     request = parse_instruction(text)
     assert request.phrase in ("mug", "cup") and (request.relation.kind, request.relation.phrase) == (kind, phrase)
@@ -106,19 +133,36 @@ def test_any_text_gives_a_phrase_without_markup(text):
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from("the a red left mug one on to of from and second please not me bowl big in front back "
-                                ", with "
-                                "that is hand put".split()), max_size=14))
+@given(
+    st.lists(
+        st.sampled_from(
+            "the a red left mug one on to of from and second please not me bowl big in front back "
+            ", with "
+            "that is hand put".split()
+        ),
+        max_size=14,
+    )
+)
 def test_words_in_any_order_do_not_break_the_rules(words):
     request = parse_instruction(" ".join(["thing", *words]))
     assert request.phrase
     extract_place(" ".join(words))
 
 
-@pytest.mark.parametrize("place, kept", [
-    (Place(("left",)), (0,)), (Place(("right",)), (2,)), (Place(("middle",)), (1,)), (Place(("left",), 2), (1,)),
-    (Place(("right",), 1), (2,)), (Place((), 3), (2,)), (Place((), -1), (2,)), (Place((), 7), ()),
-    (Place(), (0, 1, 2))])
+@pytest.mark.parametrize(
+    "place, kept",
+    [
+        (Place(("left",)), (0,)),
+        (Place(("right",)), (2,)),
+        (Place(("middle",)), (1,)),
+        (Place(("left",), 2), (1,)),
+        (Place(("right",), 1), (2,)),
+        (Place((), 3), (2,)),
+        (Place((), -1), (2,)),
+        (Place((), 7), ()),
+        (Place(), (0, 1, 2)),
+    ],
+)
 def test_choosing_by_position(place, kept):
     assert choose(place, [LEFT, MIDDLE, RIGHT], SIZE) == kept
 
@@ -132,9 +176,13 @@ def test_near_ties_stay_undecided_and_sizes_count():
     assert choose(Place(("left",), 0, "small"), [BACK, FRONT, Box(500, 100, 560, 160)], SIZE) == (0,)
 
 
-boxes = st.builds(lambda x, y, w, h: Box(x, y, x + w, y + h), st.integers(0, 560), st.integers(0, 400),
-                  st.integers(10, 80),
-                  st.integers(10, 80))
+boxes = st.builds(
+    lambda x, y, w, h: Box(x, y, x + w, y + h),
+    st.integers(0, 560),
+    st.integers(0, 400),
+    st.integers(10, 80),
+    st.integers(10, 80),
+)
 
 
 @settings(deadline=None)
@@ -151,8 +199,10 @@ def test_position_names_differ_and_lead_back_to_their_box(found):
 
 
 @settings(deadline=None)
-@given(st.lists(boxes, min_size=1, max_size=6),
-       st.sampled_from(["left", "right", "front", "back", "middle", "top", "bottom"]))
+@given(
+    st.lists(boxes, min_size=1, max_size=6),
+    st.sampled_from(["left", "right", "front", "back", "middle", "top", "bottom"]),
+)
 def test_choosing_keeps_at_least_one(found, direction):
     kept = choose(Place((direction,)), found, SIZE)
     assert kept and set(kept) <= set(range(len(found)))
@@ -176,19 +226,36 @@ def test_relations_choose_the_nearest():
     assert related("beside", [LEFT, bowl], [bowl], SIZE) == (0,)
 
 
-@pytest.mark.parametrize("answer, word", [
-    ("Red", "red"), ("red and white.", "red and white"), ("unanswerable", ""), ("yes", ""), ("<loc0001><loc0002>", ""),
-    ("", ""),
-    ("sorry, as a base vlm i am not trained to answer this question", ""), ("it is a very nice red", ""),
-    ("light blue", "light blue")])
+@pytest.mark.parametrize(
+    "answer, word",
+    [
+        ("Red", "red"),
+        ("red and white.", "red and white"),
+        ("unanswerable", ""),
+        ("yes", ""),
+        ("<loc0001><loc0002>", ""),
+        ("", ""),
+        ("sorry, as a base vlm i am not trained to answer this question", ""),
+        ("it is a very nice red", ""),
+        ("light blue", "light blue"),
+    ],
+)
 def test_useful_answers_about_colour(answer, word):
     assert attribute_of(answer) == word
 
 
-@pytest.mark.parametrize("caption, words", [
-    ("A white coffee cup sitting on a table.", "white coffee cup"), ("a close up of a mug", "mug"), ("", ""),
-    ("a mug with a bear on it", "mug with a bear"), ("a b c d e f g h", ""), ("<loc0001>", ""),
-    ("Sorry, I cannot help", "")])
+@pytest.mark.parametrize(
+    "caption, words",
+    [
+        ("A white coffee cup sitting on a table.", "white coffee cup"),
+        ("a close up of a mug", "mug"),
+        ("", ""),
+        ("a mug with a bear on it", "mug with a bear"),
+        ("a b c d e f g h", ""),
+        ("<loc0001>", ""),
+        ("Sorry, I cannot help", ""),
+    ],
+)
 def test_captions_shrink_to_the_thing(caption, words):
     assert caption_of(caption) == words
 
@@ -208,9 +275,11 @@ def test_the_question_offers_what_tells_the_candidates_apart():
     assert ask([BACK, FRONT]) == "Do you mean the front mug or the back mug?"
     assert ask([LEFT, MIDDLE, RIGHT]) == "Do you mean the left mug, the middle mug or the right mug?"
     assert ask([LEFT, MIDDLE, RIGHT], ["red", "blue", "red"]) == (
-        "Do you mean the left red mug, the blue mug or the right red mug?")
+        "Do you mean the left red mug, the blue mug or the right red mug?"
+    )
     assert ask([LEFT, RIGHT], ["red", "red"], request=parse_instruction("the red mug")) == (
-        "Do you mean the left red mug or the right red mug?")
+        "Do you mean the left red mug or the right red mug?"
+    )
     assert ask([LEFT, LEFT]).startswith("I see 2 things that could be the mug. Which one")
     many = [Box(x, 200, x + 40, 280) for x in range(0, 600, 100)]
     assert "counted from the left" in ask(many)
@@ -229,52 +298,84 @@ NOTHING = (frozenset(), frozenset())
 RED_AND_BLUE = (frozenset({"red"}), frozenset({"blue"}))
 
 
-@pytest.mark.parametrize("text, question, verdict, kept", [
-    ("the left one", LEFT_OR_RIGHT, "keep", (0,)), ("right", LEFT_OR_RIGHT, "keep", (1,)),
-    ("on the right please", LEFT_OR_RIGHT, "keep", (1,)),
-    ("not the left one", LEFT_OR_RIGHT, "keep", (1,)), ("no, the right one", LEFT_OR_RIGHT, "keep", (1,)),
-    ("the left one, not the right one", LEFT_OR_RIGHT, "keep", (0,)), ("the second one", LEFT_OR_RIGHT, "keep", (1,)),
-    ("number one", LEFT_OR_RIGHT, "keep", (0,)), ("2", LEFT_OR_RIGHT, "keep", (1,)),
-    ("I don't mean the right one", LEFT_OR_RIGHT, "keep", (0,)),
-    ("neither", LEFT_OR_RIGHT, "none", ()), ("none of them!", LEFT_OR_RIGHT, "none", ()),
-    ("no", LEFT_OR_RIGHT, "none", ()),
-    ("i do not know", LEFT_OR_RIGHT, "useless", (0, 1)), ("yes", LEFT_OR_RIGHT, "useless", (0, 1)),
-    ("both", LEFT_OR_RIGHT, "useless", (0, 1)),
-    ("the mug", LEFT_OR_RIGHT, "useless", (0, 1)), ("the other one", LEFT_OR_RIGHT, "useless", (0, 1)),
-    ("the left one, the right one", LEFT_OR_RIGHT, "useless", (0, 1)),
-    ("either one", LEFT_OR_RIGHT, "confirmed", (0, 1)),
-    ("i don't care", LEFT_OR_RIGHT, "confirmed", (0, 1)),
-    ("yes", "Do you mean the left mug?", "confirmed", (0,)), ("right", "Do you mean the left mug?", "confirmed", (0,)),
-    ("no", "Do you mean the left mug?", "keep", (1,)), ("the other one", "Do you mean the left mug?", "keep", (1,)),
-    ("no, the other one", "Do you mean the left mug?", "keep", (1,)),
-    ("yes, the left one", "Do you mean the left mug?", "confirmed", (0,)),
-    ("yes please", "Do you mean the right mug?", "confirmed", (1,)), ("left", "Which one do you mean?", "keep", (0,)),
-])
+@pytest.mark.parametrize(
+    "text, question, verdict, kept",
+    [
+        ("the left one", LEFT_OR_RIGHT, "keep", (0,)),
+        ("right", LEFT_OR_RIGHT, "keep", (1,)),
+        ("on the right please", LEFT_OR_RIGHT, "keep", (1,)),
+        ("not the left one", LEFT_OR_RIGHT, "keep", (1,)),
+        ("no, the right one", LEFT_OR_RIGHT, "keep", (1,)),
+        ("the left one, not the right one", LEFT_OR_RIGHT, "keep", (0,)),
+        ("the second one", LEFT_OR_RIGHT, "keep", (1,)),
+        ("number one", LEFT_OR_RIGHT, "keep", (0,)),
+        ("2", LEFT_OR_RIGHT, "keep", (1,)),
+        ("I don't mean the right one", LEFT_OR_RIGHT, "keep", (0,)),
+        ("neither", LEFT_OR_RIGHT, "none", ()),
+        ("none of them!", LEFT_OR_RIGHT, "none", ()),
+        ("no", LEFT_OR_RIGHT, "none", ()),
+        ("i do not know", LEFT_OR_RIGHT, "useless", (0, 1)),
+        ("yes", LEFT_OR_RIGHT, "useless", (0, 1)),
+        ("both", LEFT_OR_RIGHT, "useless", (0, 1)),
+        ("the mug", LEFT_OR_RIGHT, "useless", (0, 1)),
+        ("the other one", LEFT_OR_RIGHT, "useless", (0, 1)),
+        ("the left one, the right one", LEFT_OR_RIGHT, "useless", (0, 1)),
+        ("either one", LEFT_OR_RIGHT, "confirmed", (0, 1)),
+        ("i don't care", LEFT_OR_RIGHT, "confirmed", (0, 1)),
+        ("yes", "Do you mean the left mug?", "confirmed", (0,)),
+        ("right", "Do you mean the left mug?", "confirmed", (0,)),
+        ("no", "Do you mean the left mug?", "keep", (1,)),
+        ("the other one", "Do you mean the left mug?", "keep", (1,)),
+        ("no, the other one", "Do you mean the left mug?", "keep", (1,)),
+        ("yes, the left one", "Do you mean the left mug?", "confirmed", (0,)),
+        ("yes please", "Do you mean the right mug?", "confirmed", (1,)),
+        ("left", "Which one do you mean?", "keep", (0,)),
+    ],
+)
 def test_replies_by_position(text, question, verdict, kept):
     reading = read_reply(text, question, MUG, [LEFT, RIGHT], SIZE, NOTHING)
     assert (reading.verdict.value, reading.kept) == (verdict, kept)
 
 
-@pytest.mark.parametrize("text, verdict, kept", [
-    ("the red one", "keep", (0,)), ("blue", "keep", (1,)), ("not the red one", "keep", (1,)),
-    ("no, the blue one", "keep", (1,)),
-    ("the blue one, not the red one", "keep", (1,)), ("not the red one, the blue one", "keep", (1,)),
-    ("the blue mug please", "keep", (1,)), ("i mean the red mug", "keep", (0,)),
-    ("anything but the red one", "keep", (1,)),
-    ("the right one", "keep", (1,)), ("neither", "none", ())])
+@pytest.mark.parametrize(
+    "text, verdict, kept",
+    [
+        ("the red one", "keep", (0,)),
+        ("blue", "keep", (1,)),
+        ("not the red one", "keep", (1,)),
+        ("no, the blue one", "keep", (1,)),
+        ("the blue one, not the red one", "keep", (1,)),
+        ("not the red one, the blue one", "keep", (1,)),
+        ("the blue mug please", "keep", (1,)),
+        ("i mean the red mug", "keep", (0,)),
+        ("anything but the red one", "keep", (1,)),
+        ("the right one", "keep", (1,)),
+        ("neither", "none", ()),
+    ],
+)
 def test_replies_by_what_is_known_of_the_candidates(text, verdict, kept):
     reading = read_reply(text, RED_OR_BLUE, MUG, [LEFT, RIGHT], SIZE, RED_AND_BLUE)
     assert (reading.verdict.value, reading.kept) == (verdict, kept)
 
 
-@pytest.mark.parametrize("text, phrase, negative, refused", [
-    ("the green one", "green mug", False, False), ("neither, the green one", "green mug", False, True),
-    ("the bowl", "bowl", False, False),
-    ("no, i want the bowl", "bowl", False, True), ("the striped cup", "striped cup", False, False)])
+@pytest.mark.parametrize(
+    "text, phrase, negative, refused",
+    [
+        ("the green one", "green mug", False, False),
+        ("neither, the green one", "green mug", False, True),
+        ("the bowl", "bowl", False, False),
+        ("no, i want the bowl", "bowl", False, True),
+        ("the striped cup", "striped cup", False, False),
+    ],
+)
 def test_other_words_are_put_to_detect(text, phrase, negative, refused):
     reading = read_reply(text, RED_OR_BLUE, MUG, [LEFT, RIGHT], SIZE, RED_AND_BLUE)
-    assert (reading.verdict, reading.phrase, reading.negative, reading.refused) == (Verdict.REFINE, phrase, negative,
-                                                                                    refused)
+    assert (reading.verdict, reading.phrase, reading.negative, reading.refused) == (
+        Verdict.REFINE,
+        phrase,
+        negative,
+        refused,
+    )
 
 
 def test_without_descriptions_a_colour_is_put_to_detect_with_its_position():
@@ -285,8 +386,11 @@ def test_without_descriptions_a_colour_is_put_to_detect_with_its_position():
 
 
 @settings(deadline=None)
-@given(st.text(max_size=60), st.sampled_from([LEFT_OR_RIGHT, RED_OR_BLUE, "", "What?"]),
-       st.lists(boxes, min_size=1, max_size=5))
+@given(
+    st.text(max_size=60),
+    st.sampled_from([LEFT_OR_RIGHT, RED_OR_BLUE, "", "What?"]),
+    st.lists(boxes, min_size=1, max_size=5),
+)
 def test_any_reply_has_a_reading(text, question, found):
     reading = read_reply(text, question, MUG, found, SIZE, [frozenset()] * len(found))
     assert set(reading.kept) <= set(range(len(found)))

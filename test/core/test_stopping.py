@@ -15,14 +15,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from clue_ros.dialogue.stopping import after_stop, halts, is_stop  # noqa: E402
-from clue_ros.simulation.words import (  # noqa: E402
-    COLOR_WORDS,
-    INSTRUCTIONS,
-    NOUNS,
-    POSITION_PHRASES,
-    REFUSALS,
-    VERBOSE,
-)
+from clue_ros.simulation.words import COLOR_WORDS, INSTRUCTIONS, NOUNS, POSITION_PHRASES, REFUSALS, VERBOSE  # noqa: E402
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "stopping.md"
 
@@ -92,22 +85,38 @@ def test_what_only_holds_such_a_word(said):
     assert not is_stop(said)
 
 
-@pytest.mark.parametrize("said, rest", [
-    ("stop, the left one", "the left one"), ("Stop! Take the left one!", "take the left one"),
-    ("stop the left one", "the left one"),
-    ("wait, I mean the left one", "i mean the left one"), ("wait wait the red mug", "the red mug"),
-    ("wait the red mug", "the red mug"),
-    ("No, wait, not that one, the left one", "not that one, the left one"), ("cancel that, the left one",
-    "the left one"),
-    ("Hey robot, stop, please, the blue bowl", "the blue bowl"), ("stop that it's the blue one", None),
-    ("stop, there is a blue one", "there is a blue one"), ("hold on, what about the red one?", "what about the red one?"),
-    ("never mind take the blue one", "take the blue one"), ("leave it and take the red one", "take the red one"),
-    ("stop asking and give me the mug", "give me the mug"), ("whoa there, the blue one", "the blue one"),
-    ("don't take the red one", None), ("do not get the mug", None),
-    ("stop", None), ("never mind", None), ("stop sign, the red one", None), ("hold the red mug", None),
-    ("hang on the hook", None),
-    ("the stop sign", None), ("", None), ("don't forget the red one", None), ("don't stop", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "said, rest",
+    [
+        ("stop, the left one", "the left one"),
+        ("Stop! Take the left one!", "take the left one"),
+        ("stop the left one", "the left one"),
+        ("wait, I mean the left one", "i mean the left one"),
+        ("wait wait the red mug", "the red mug"),
+        ("wait the red mug", "the red mug"),
+        ("No, wait, not that one, the left one", "not that one, the left one"),
+        ("cancel that, the left one", "the left one"),
+        ("Hey robot, stop, please, the blue bowl", "the blue bowl"),
+        ("stop that it's the blue one", None),
+        ("stop, there is a blue one", "there is a blue one"),
+        ("hold on, what about the red one?", "what about the red one?"),
+        ("never mind take the blue one", "take the blue one"),
+        ("leave it and take the red one", "take the red one"),
+        ("stop asking and give me the mug", "give me the mug"),
+        ("whoa there, the blue one", "the blue one"),
+        ("don't take the red one", None),
+        ("do not get the mug", None),
+        ("stop", None),
+        ("never mind", None),
+        ("stop sign, the red one", None),
+        ("hold the red mug", None),
+        ("hang on the hook", None),
+        ("the stop sign", None),
+        ("", None),
+        ("don't forget the red one", None),
+        ("don't stop", None),
+    ],
+)
 def test_what_comes_after_words_of_stopping(said, rest):
     found = after_stop(said)
     assert (found and found.lower().rstrip("!.")) == rest
@@ -144,8 +153,9 @@ def test_a_thing_in_a_complaint_is_not_asked_for():
 
 WORDS = sorted({said for said, _ in STOPS if re.fullmatch(r"[a-z' ’-]+", said)} - {"stop asking"})
 SIGNS = st.sampled_from([" ", ", ", ". ", "! ", "!! ", "... ", "; ", " - ", "… ", "? ", " — ", ".", "!", "\n", "  "])
-FILLER = st.sampled_from(["please", "no", "oh", "okay", "robot", "hey", "um", "I said", "right now", "just",
-                          "thank you", "oh my god"])
+FILLER = st.sampled_from(
+    ["please", "no", "oh", "okay", "robot", "hey", "um", "I said", "right now", "just", "thank you", "oh my god"]
+)
 NAMES = st.sampled_from(["Anna", "Robbie", "Stretch", "TIAGo", "Karl-Heinz", "José", "Müller", "HAL"])
 CASES = st.sampled_from([str, str.upper, str.lower, str.title, str.capitalize, str.swapcase])
 
@@ -165,23 +175,45 @@ def test_fillers_around_change_nothing(before, words, after, case):
 
 
 @settings(max_examples=200, deadline=None)
-@given(NAMES, st.sampled_from(["", "hey ", "Oh, ", "okay "]), st.sampled_from([", ", "! ", " - ", ". "]),
-       st.sampled_from(WORDS), CASES)
+@given(
+    NAMES,
+    st.sampled_from(["", "hey ", "Oh, ", "okay "]),
+    st.sampled_from([", ", "! ", " - ", ". "]),
+    st.sampled_from(WORDS),
+    CASES,
+)
 def test_a_name_in_front_changes_nothing(name, greeting, sign, words, case):
     assert is_stop(case(f"{greeting}{name}{sign}{words}"))
 
 
-@given(NAMES, st.sampled_from(["stop", "halt", "freeze", "wait", "don't", "stop it", "hold on", "no stop stop",
-                              "never mind", "stop please"]))
+@given(
+    NAMES,
+    st.sampled_from(
+        ["stop", "halt", "freeze", "wait", "don't", "stop it", "hold on", "no stop stop", "never mind", "stop please"]
+    ),
+)
 def test_a_name_without_a_sign(name, words):
     if "-" not in name:
         assert is_stop(f"{name} {words}") and is_stop(f"hey {name} {words}")
 
 
-ONE_WORD = ("stop", "halt", "freeze", "wait", "hold", "cancel", "abort", "quit", "enough", "whoa", "pause",
-            "emergency stop")
-THINGS = st.sampled_from(["sign", "watch", "button", "pop", "light", "mug", "lamp",
-                          *[words[0] for words in NOUNS.values()]])
+ONE_WORD = (
+    "stop",
+    "halt",
+    "freeze",
+    "wait",
+    "hold",
+    "cancel",
+    "abort",
+    "quit",
+    "enough",
+    "whoa",
+    "pause",
+    "emergency stop",
+)
+THINGS = st.sampled_from(
+    ["sign", "watch", "button", "pop", "light", "mug", "lamp", *[words[0] for words in NOUNS.values()]]
+)
 REQUESTS = st.sampled_from([
     "{}", "give me {}", "no, {}", "{} please", "take {}, the red one", "I mean {}", "it is {}", "not {}", "is there {}",
     "hold {}", "don't forget {}", "{} or the blue one", "put {} on the plate", "robot, bring me {}",
@@ -215,8 +247,11 @@ def test_no_instruction_and_no_answer_of_the_simulated_people_stops():
         position = rng.choice(["", *POSITION_PHRASES])
         said = instruction(Reference(str(category), str(color) or None, str(position) or None), rng, 0.2)
         assert not is_stop(said) and after_stop(said) is None, said
-    for said in (*REFUSALS, *(v.format(x="the red one") for v in VERBOSE), *(i.format(x="the mug",
-    n="mug") for i in INSTRUCTIONS if "{" in i)):
+    for said in (
+        *REFUSALS,
+        *(v.format(x="the red one") for v in VERBOSE),
+        *(i.format(x="the mug", n="mug") for i in INSTRUCTIONS if "{" in i),
+    ):
         assert not is_stop(said), said
 
 

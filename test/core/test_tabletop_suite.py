@@ -64,8 +64,9 @@ def test_instructions_of_a_scene_are_what_they_say():
 
 
 def thing(color, x, category="banana"):
-    return SceneObject(category, color, "medium", (0, 0, 0), 0.0, (0, 0, 0), box=Box(x, 10, x + 20, 60), visibility=1.0,
-                       pixels=900)
+    return SceneObject(
+        category, color, "medium", (0, 0, 0), 0.0, (0, 0, 0), box=Box(x, 10, x + 20, 60), visibility=1.0, pixels=900
+    )
 
 
 def test_a_person_means_the_things_that_the_words_fit():
@@ -103,8 +104,14 @@ def test_the_scenes_of_the_conditions():
 def test_tabletop_by_its_command_with_the_embedded_model(tmp_path, capsys):
     assert evaluate("tabletop", "--scenes", 2, "-o", tmp_path / "t") == 0
     out = capsys.readouterr().out
-    for label in ("ambiguity F1", "unambiguous expression, Acc@0.5", "interactive success on ambiguous instructions",
-                  "questions asked on clear instructions", "absent target recognised", "mean questions on ambiguous"):
+    for label in (
+        "ambiguity F1",
+        "unambiguous expression, Acc@0.5",
+        "interactive success on ambiguous instructions",
+        "questions asked on clear instructions",
+        "absent target recognised",
+        "mean questions on ambiguous",
+    ):
         assert label in out
     assert "in distribution" in out and "reached" in out
     results, folder = load(tmp_path / "t")
@@ -162,11 +169,12 @@ def test_the_conditions_take_turns_and_a_run_goes_on(subject, tmp_path):
     assert keys == ["in distribution/0", "held-out pairs, shapes, lights/0", "in distribution/1"]
     assert [item.key for item in suite.judged(keys)] == ["held-out pairs, shapes, lights/1"]
     assert TabletopSuite(subject, 1, conditions=CONDITIONS["out"]).about()["conditions"] == {
-        "held-out pairs, shapes, lights": 43}
+        "held-out pairs, shapes, lights": 43
+    }
 
 
 def test_work_comes_back_in_order_from_spawned_processes():
-    assert list(in_processes(2, partial(float, 6), operator.truediv, [1, 2, 3, 4, 6, 12])) == [6, 3, 2, 1.5, 1, .5]
+    assert list(in_processes(2, partial(float, 6), operator.truediv, [1, 2, 3, 4, 6, 12])) == [6, 3, 2, 1.5, 1, 0.5]
 
 
 def test_an_error_in_a_process_is_raised_and_a_dead_process_is_named(quick_processes):
@@ -178,14 +186,20 @@ def test_an_error_in_a_process_is_raised_and_a_dead_process_is_named(quick_proce
 
 def test_conditions_stand_side_by_side(tmp_path):
     def figure(name, value, column):
-        return Measure(name, f"the {name}", Estimate(value, value - .1, value + .1, 5), "share", .5, False, column)
+        return Measure(name, f"the {name}", Estimate(value, value - 0.1, value + 0.1, 5), "share", 0.5, False, column)
 
-    measures = (figure("a", .6, "in"), figure("b", .7, "in"), figure("b", .2, "out"))
+    measures = (figure("a", 0.6, "in"), figure("b", 0.7, "in"), figure("b", 0.2, "out"))
     columns, lines = by_condition(measures)
     assert columns == ("in", "out")
     assert [(label, [m and m.estimate.value for m in found]) for label, found in lines] == [
-        ("the a", [.6, None]), ("the b", [.7, .2])]
-    curve = Curve("roc", "ROC", "x", "y", (Series("area", (0, 1), (0, 1)), Series("here", (.5,), (.5,))))
+        ("the a", [0.6, None]),
+        ("the b", [0.7, 0.2]),
+    ]
+    curve = Curve("roc", "ROC", "x", "y", (Series("area", (0, 1), (0, 1)), Series("here", (0.5,), (0.5,))))
     both = together([("in", curve), ("out", curve)])
-    assert [(s.label, s.color) for s in both.series] == [("in: area", 0), ("in: here", 0), ("out: area", 1),
-                                                         ("out: here", 1)]
+    assert [(s.label, s.color) for s in both.series] == [
+        ("in: area", 0),
+        ("in: here", 0),
+        ("out: area", 1),
+        ("out: here", 1),
+    ]

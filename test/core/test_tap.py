@@ -1,4 +1,6 @@
-"""The own decoder pass against transformers' full forward: the tap's map, the logits of every decoded token, adapters."""
+"""The own decoder pass against transformers' full forward: the tap's map, the logits of every decoded token,
+adapters.
+"""
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ def backbone(size, mode, rows="all", softcap=None, layer=2):
     with torch.no_grad():
         for parameter in model.model.language_model.layers.parameters():
             if parameter.ndim == 2:
-                parameter.normal_(0, .25)  # sharp attention: a flat map would hide a difference
+                parameter.normal_(0, 0.25)  # sharp attention: a flat map would hide a difference
     for block in model.model.language_model.layers:
         block.self_attn.attn_logit_softcapping = softcap
     settings = ClueSettings(mode, layer, rows, closed_vocabulary=True, detector_adapter="", dialogue_adapter="")
@@ -36,17 +38,23 @@ def reference_forward(b, encoded, ids, mode, prefix_length):
     types = torch.ones_like(everything)
     types[:, :count] = 0
     if mode == "full":
-        types[:, count:count + prefix_length] = 0
+        types[:, count : count + prefix_length] = 0
     embedded = model.get_input_embeddings()(ids)
-    out = model.model(inputs_embeds=torch.cat([encoded.features, embedded], 1), token_type_ids=types,
-                      attention_mask=torch.ones_like(everything), output_attentions=True)
+    out = model.model(
+        inputs_embeds=torch.cat([encoded.features, embedded], 1),
+        token_type_ids=types,
+        attention_mask=torch.ones_like(everything),
+        output_attentions=True,
+    )
     logits = model.lm_head(out.last_hidden_state).float()
     cap = model.config.get_text_config().final_logit_softcapping
     return (cap * torch.tanh(logits / cap))[0], out.attentions
 
 
-@pytest.mark.parametrize("mode, rows, softcap", [("full", "all", None), ("full", "all", 8.0), ("image_blind", "last", None),
-                                                 ("image_blind", "all", 8.0)])
+@pytest.mark.parametrize(
+    "mode, rows, softcap",
+    [("full", "all", None), ("full", "all", 8.0), ("image_blind", "last", None), ("image_blind", "all", 8.0)],
+)
 def test_the_map_equals_equations_1_and_2_on_full_attention(tiny_size, mode, rows, softcap):
     b = backbone(tiny_size, mode, rows, softcap)
     with torch.inference_mode():
@@ -62,7 +70,7 @@ def test_the_map_equals_equations_1_and_2_on_full_attention(tiny_size, mode, row
         vector = renormalised.mean((0, 1))
         expected = (vector - vector.min()) / (vector.max() - vector.min())
     assert got.shape == (8, 8)
-    assert float(got.std()) > .05
+    assert float(got.std()) > 0.05
     assert torch.allclose(got.flatten(), expected, atol=1e-4)
 
 
@@ -86,7 +94,7 @@ def test_every_decoded_token_sees_the_logits_of_the_full_forward(tiny_size, monk
         expected = logits[start_row + step]
         if len(own) < len(expected):  # within a box only the locations' logits are computed
             assert branch is Branch.BOX and step > 0
-            expected = expected[first:first + 1024]
+            expected = expected[first : first + 1024]
         assert torch.allclose(own, expected, atol=2e-4), f"token {step}"
 
 
@@ -115,5 +123,11 @@ def test_adapters_apply_where_they_belong_and_switch_back(tiny_model_dir):
 def test_the_tokenizer_keeps_newline_and_locations_apart():
     tokenizer = build_tokenizer(["red", "mug", "don't", "?"])
     assert tokenizer.convert_ids_to_tokens(tokenizer.encode("Red mug? don't <loc0007>\n")) == [
-        "red", "mug", "?", "don't", "<loc0007>", "\n"]
+        "red",
+        "mug",
+        "?",
+        "don't",
+        "<loc0007>",
+        "\n",
+    ]
     assert build_model(tokenizer, seed=1).lm_head.weight.shape[0] == len(tokenizer)

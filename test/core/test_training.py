@@ -36,14 +36,33 @@ def data(scenes, tiny_size):
 
 
 def small_recipe(file, **more):
-    file.write_text(json.dumps({
-        "data": {"train_scenes": SCENES, "validation_scenes": HELD},
-        "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
-                 "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1, "head_dim": 16},
-        "vision": {"steps": 2, "batch": 4}, "language": {"steps": 2, "batch": 4, "queries": 5, "look": [2, 3]},
-        "detector": {"steps": 2, "batch": 4, "queries": 4}, "dialogue": {"steps": 2, "batch": 4, "queries": 4},
-        "joint": {"steps": 2, "batch": 4, "queries": 4, "tap": 2},
-        "mask": {"steps": 2, "batch": 4, "width": 16, "blocks": 1, "validation": 4}, **more}))
+    file.write_text(
+        json.dumps(
+            {
+                "data": {"train_scenes": SCENES, "validation_scenes": HELD},
+                "size": {
+                    "image_size": 112,
+                    "vision_width": 32,
+                    "vision_layers": 1,
+                    "vision_mlp": 32,
+                    "vision_heads": 2,
+                    "text_width": 32,
+                    "text_layers": 4,
+                    "text_mlp": 32,
+                    "text_heads": 2,
+                    "text_kv_heads": 1,
+                    "head_dim": 16,
+                },
+                "vision": {"steps": 2, "batch": 4},
+                "language": {"steps": 2, "batch": 4, "queries": 5, "look": [2, 3]},
+                "detector": {"steps": 2, "batch": 4, "queries": 4},
+                "dialogue": {"steps": 2, "batch": 4, "queries": 4},
+                "joint": {"steps": 2, "batch": 4, "queries": 4, "tap": 2},
+                "mask": {"steps": 2, "batch": 4, "width": 16, "blocks": 1, "validation": 4},
+                **more,
+            }
+        )
+    )
     return read_config(file)
 
 
@@ -57,7 +76,8 @@ def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_
     lines = [json.loads(x) for x in (tmp_path / "run/language/readings.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 2 and np.isfinite(lines[-1]["loss"])
     decision = Grounder.from_pretrained(tmp_path / "run/model").ground(
-        np.zeros((48, 64, 3), np.uint8), "hand me the red mug")
+        np.zeros((48, 64, 3), np.uint8), "hand me the red mug"
+    )
     assert decision.ambiguity.attention_map.shape == (8, 8)
     clue = json.loads((tmp_path / "run/model/clue.json").read_text())
     assert clue["detector"] == "joint" and clue["tap_layer"] == 2 and len(clue["gate"]) == 3
@@ -65,8 +85,11 @@ def test_all_stages_from_configuration_alone_and_the_export_grounds(scenes, tmp_
 
 
 def test_the_recipes_own_stages_lead_to_a_model_that_grounds_in_one_pass(scenes, tmp_path):
-    recipe = small_recipe(tmp_path / "recipe.yaml", stages=list(read_config(DEFAULT_CONFIG).stages),
-                          vision={"steps": 4, "batch": 4, "seen": .5, "whole_from": .5})
+    recipe = small_recipe(
+        tmp_path / "recipe.yaml",
+        stages=list(read_config(DEFAULT_CONFIG).stages),
+        vision={"steps": 4, "batch": 4, "seen": 0.5, "whole_from": 0.5},
+    )
     stages = Stages(recipe, tmp_path / "run", scenes)
     for stage in recipe.stages:
         stages.run(stage)
@@ -89,7 +112,7 @@ def test_training_goes_on_from_a_finished_model(scenes, tmp_path):
     name = next(k for k in made if k.endswith("layers.0.mlp.fc1.weight") and "vision" in k)
     own = next(k for k in trained.state_dict() if k.endswith("layers.0.mlp.fc1.weight") and "vision" in k)
     assert torch.equal(trained.state_dict()[own], made[name].float())
-    assert not torch.allclose(untrained.state_dict()[own], made[name].float(), atol=.01)
+    assert not torch.allclose(untrained.state_dict()[own], made[name].float(), atol=0.01)
     stages = Stages(more, tmp_path / "second", scenes)
     stages.run("vision")
     stages.run("language")
@@ -104,7 +127,7 @@ def test_a_tower_that_sees_half_of_the_patches_gives_features_and_labels_of_that
     tower, images = model.model.vision_tower.eval(), torch.randn(3, 3, tiny_size.image_size, tiny_size.image_size)
     whole, seen = partial_features(tower, images, 1.0)
     assert seen.all() and torch.allclose(whole, tower(images).last_hidden_state, atol=1e-5)
-    part, seen = partial_features(tower, images, .5)
+    part, seen = partial_features(tower, images, 0.5)
     assert (seen.reshape(3, -1).sum(1) == seen[0].size // 2).all()
     flat = torch.from_numpy(seen.reshape(3, -1))
     assert (part[~flat] == 0).all() and (part[flat].abs().sum(-1) > 0).all()
@@ -141,14 +164,20 @@ def test_packed_queries_see_only_themselves(data, tiny_size):
     with torch.no_grad():
         positions = torch.arange(1, tiny_size.image_tokens + 1)[None]
         cache = run_layers(language, features, positions, keys_only_last=True).cache
-        packed = logits_of(model, run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=cache,
-                                             mask=pack.mask).hidden)
+        packed = logits_of(
+            model,
+            run_layers(language, language.embed_tokens(pack.ids), pack.positions, past=cache, mask=pack.mask).hidden,
+        )
         assert len(pack.queries) >= 3
         for query, (_, row) in zip(pack.queries, pack.closing.tolist()):
             ids = torch.tensor([packer.prefix_ids(query.prefix)])
-            alone = run_layers(language, language.embed_tokens(ids),
-                               torch.arange(ids.shape[1])[None] + tiny_size.image_tokens + 1, past=cache,
-                               mask=causal_mask(tiny_size.image_tokens, ids.shape[1]))
+            alone = run_layers(
+                language,
+                language.embed_tokens(ids),
+                torch.arange(ids.shape[1])[None] + tiny_size.image_tokens + 1,
+                past=cache,
+                mask=causal_mask(tiny_size.image_tokens, ids.shape[1]),
+            )
             assert torch.allclose(logits_of(model, alone.hidden)[0, -1], packed[0, row], atol=1e-4), query.prefix
 
 
@@ -171,7 +200,7 @@ def test_the_loss_falls_on_one_batch_and_reaches_every_decoder_weight(data, tiny
             assert silent == []
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[-1] < .7 * losses[0] and 0 <= readings["branch"] <= 1
+    assert losses[-1] < 0.7 * losses[0] and 0 <= readings["branch"] <= 1
 
 
 def test_the_detector_task_uses_the_serving_prefix(data):

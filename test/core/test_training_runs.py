@@ -24,13 +24,25 @@ from clue_ros.training.validation import Validation, is_better, mean_of_batches
 pytestmark = pytest.mark.usefixtures("short_reports")
 
 SCENES, HELD = 20, 10  # of the fixture `scenes`, train and validation
-TINY = {"data": {"train_scenes": SCENES, "validation_scenes": HELD},
-        "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
-                 "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1,
-                 "head_dim": 16},
-        "vision": {"steps": 4, "batch": 4, "validate_every": 2, "validation": 6},
-        "language": {"steps": 4, "batch": 4, "queries": 5, "look": [2, 3], "validate_every": 2, "validation": 6},
-        "joint": {"steps": 4, "batch": 4, "queries": 4, "tap": 2, "validate_every": 2, "validation": 6}}
+TINY = {
+    "data": {"train_scenes": SCENES, "validation_scenes": HELD},
+    "size": {
+        "image_size": 112,
+        "vision_width": 32,
+        "vision_layers": 1,
+        "vision_mlp": 32,
+        "vision_heads": 2,
+        "text_width": 32,
+        "text_layers": 4,
+        "text_mlp": 32,
+        "text_heads": 2,
+        "text_kv_heads": 1,
+        "head_dim": 16,
+    },
+    "vision": {"steps": 4, "batch": 4, "validate_every": 2, "validation": 6},
+    "language": {"steps": 4, "batch": 4, "queries": 5, "look": [2, 3], "validate_every": 2, "validation": 6},
+    "joint": {"steps": 4, "batch": 4, "queries": 4, "tap": 2, "validate_every": 2, "validation": 6},
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +76,11 @@ def test_stages_that_were_cut_off_end_as_if_they_had_not_been(scenes, recipe, tm
         assert json.loads((tmp_path / "cut" / stage / "state.json").read_text())["step"] == 3
         Stages(config, tmp_path / "cut", scenes).run(stage)
         same_run(tmp_path / "whole" / stage, tmp_path / "cut" / stage)
-    figures = {"vision": {"category", "color", "box", "loss"}, "joint": {"f1", "auc", "loss", "iou50"},
-               "language": {"branch", "bins_off", "mass", "iou50", "loss"}}
+    figures = {
+        "vision": {"category", "color", "box", "loss"},
+        "joint": {"f1", "auc", "loss", "iou50"},
+        "language": {"branch", "bins_off", "mass", "iou50", "loss"},
+    }
     for stage, wanted in figures.items():
         lines = log(tmp_path / "cut" / stage, VALIDATION)
         assert [line["step"] for line in lines] == [2, 4] and wanted <= set(lines[0])
@@ -93,7 +108,7 @@ def small_run(folder, values, steps, keep="best", metric="loss", **more):
     """A run whose validation gives `values` one after another."""
     torch.manual_seed(0)
     layer, left = nn.Linear(3, 1), iter(values)
-    run = Run(folder, {"layer": layer}, Optimizer(layer.named_parameters(), .1), {"keep": keep})
+    run = Run(folder, {"layer": layer}, Optimizer(layer.named_parameters(), 0.1), {"keep": keep})
 
     def loss_of(step, rng):
         return layer(torch.from_numpy(rng.normal(size=(4, 3)).astype(np.float32))).square().mean(), {}
@@ -104,8 +119,8 @@ def small_run(folder, values, steps, keep="best", metric="loss", **more):
 
 @pytest.mark.parametrize("metric, best", [("loss", 2), ("iou50", 4)])
 def test_the_best_weights_by_the_metric_are_kept_and_loaded(tmp_path, metric, best):
-    small_run(tmp_path / "run", [.5, .1, .3, .7], 4, metric=metric)
-    small_run(tmp_path / "short", [.5] * best, best, metric=metric, warmup=50)
+    small_run(tmp_path / "run", [0.5, 0.1, 0.3, 0.7], 4, metric=metric)
+    small_run(tmp_path / "short", [0.5] * best, best, metric=metric, warmup=50)
     assert kept(tmp_path / "run") == {"weights": "best", "step": best}
     assert kept(tmp_path / "run", "last") == {"weights": "last", "step": 4}
     layer = nn.Linear(3, 1)
@@ -116,7 +131,7 @@ def test_the_best_weights_by_the_metric_are_kept_and_loaded(tmp_path, metric, be
 
 
 def test_a_run_that_keeps_the_last_weights_says_so(tmp_path):
-    small_run(tmp_path, [.1, .2], 2, keep="last")
+    small_run(tmp_path, [0.1, 0.2], 2, keep="last")
     assert kept(tmp_path) == {"weights": "last", "step": 2}
 
 
@@ -142,13 +157,13 @@ def test_orthogonalize_flattens_the_spectrum_in_either_precision(monkeypatch, un
     monkeypatch.setattr("clue_ros.training.optimizer.has_bf16_units", lambda: units)
     update = orthogonalize(torch.randn(24, 60, generator=torch.Generator().manual_seed(0)))
     singular = torch.linalg.svdvals(update)
-    assert update.dtype == torch.float32 and singular.min() > .5 and singular.max() < 1.5
+    assert update.dtype == torch.float32 and singular.min() > 0.5 and singular.max() < 1.5
 
 
 def test_nan_is_never_the_best():
     nan = float("nan")
-    assert is_better("loss", .1, nan) and not is_better("loss", nan, .1) and not is_better("auc", nan, nan)
-    assert is_better("loss", .1, .2) and is_better("auc", .2, .1)
+    assert is_better("loss", 0.1, nan) and not is_better("loss", nan, 0.1) and not is_better("auc", nan, nan)
+    assert is_better("loss", 0.1, 0.2) and is_better("auc", 0.2, 0.1)
 
 
 def test_means_of_batches_cover_every_scene_once_and_skip_nan():
@@ -165,20 +180,20 @@ def test_means_of_batches_cover_every_scene_once_and_skip_nan():
 
 def test_the_end_of_the_slot_stops_at_once_and_within_a_block(tmp_path):
     with pytest.raises(SlotOver):
-        small_run(tmp_path, [.1] * 9, 9, slot=Slot.of_minutes(0))
+        small_run(tmp_path, [0.1] * 9, 9, slot=Slot.of_minutes(0))
     assert json.loads((tmp_path / "state.json").read_text())["step"] == 1
     import time
 
     with pytest.raises(SlotOver):
-        with Slot.of_minutes(.002).interrupting():
+        with Slot.of_minutes(0.002).interrupting():
             time.sleep(5)
 
 
 def test_lines_of_lost_steps_are_dropped(tmp_path):
     file = tmp_path / READINGS
     file.write_text('{"step": 1, "loss": 2}\n{"step": 2, "loss": 1}\n{"step": 3, "lo')
-    Readings(tmp_path, 1).write(READINGS, 2, {"loss": .5})
-    assert log(tmp_path, READINGS) == [{"step": 1, "loss": 2}, {"step": 2, "loss": .5}]
+    Readings(tmp_path, 1).write(READINGS, 2, {"loss": 0.5})
+    assert log(tmp_path, READINGS) == [{"step": 1, "loss": 2}, {"step": 2, "loss": 0.5}]
 
 
 def test_tensorboard_gets_every_value_where_it_is_installed(tmp_path, monkeypatch):
@@ -199,16 +214,17 @@ def test_tensorboard_gets_every_value_where_it_is_installed(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
     monkeypatch.setattr("accelerate.utils.is_tensorboard_available", lambda: True)
     readings = Readings(tmp_path, 3)
-    readings.write(READINGS, 4, {"loss": .5})
-    readings.write(VALIDATION, 4, {"f1": .9})
+    readings.write(READINGS, 4, {"loss": 0.5})
+    readings.write(VALIDATION, 4, {"f1": 0.9})
     readings.close()
-    assert written == [(str(tmp_path / "tensorboard"), 4), ("readings/loss", .5, 4), ("validation/f1", .9, 4)]
+    assert written == [(str(tmp_path / "tensorboard"), 4), ("readings/loss", 0.5, 4), ("validation/f1", 0.9, 4)]
 
 
 def test_overrides_go_through_the_checks_of_the_recipe():
-    config = read_config(DEFAULT_CONFIG, ["language.attention_weight=0", "vision.lr=1e-3", "language.look=[1, 2]",
-                                          "language.keep=last"])
-    assert config.language.attention_weight == 0 and config.vision.lr == .001 and config.language.look == (1, 2)
+    config = read_config(
+        DEFAULT_CONFIG, ["language.attention_weight=0", "vision.lr=1e-3", "language.look=[1, 2]", "language.keep=last"]
+    )
+    assert config.language.attention_weight == 0 and config.vision.lr == 0.001 and config.language.look == (1, 2)
     assert config.language.keep == "last" and config.language.steps == read_config(DEFAULT_CONFIG).language.steps
     with pytest.raises(TrainingError, match="'vision.batch' must be int.*unknown key 'vision.step', did you mean"):
         read_config(DEFAULT_CONFIG, ["vision.steps=3", "vision.step=3", "vision.batch=many"])

@@ -36,20 +36,36 @@ SCENES, HELD = 20, 10  # of the fixture `scenes`, train and validation
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     file = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    file.write_text(json.dumps({
-        "stages": ["vision", "language", "export", "joint", "calibrate"],
-        "data": {"train_scenes": SCENES, "validation_scenes": HELD},
-        "size": {"image_size": 112, "vision_width": 32, "vision_layers": 1, "vision_mlp": 32, "vision_heads": 2,
-                 "text_width": 32, "text_layers": 4, "text_mlp": 32, "text_heads": 2, "text_kv_heads": 1,
-                 "head_dim": 16},
-        "vision": {"steps": 2, "batch": 4, "validation": 6},
-        "language": {"steps": 2, "batch": 4, "queries": 5, "look": [2, 3], "validation": 6},
-        "joint": {"steps": 2, "batch": 4, "queries": 4, "tap": 2, "validation": 6}}))
+    file.write_text(
+        json.dumps(
+            {
+                "stages": ["vision", "language", "export", "joint", "calibrate"],
+                "data": {"train_scenes": SCENES, "validation_scenes": HELD},
+                "size": {
+                    "image_size": 112,
+                    "vision_width": 32,
+                    "vision_layers": 1,
+                    "vision_mlp": 32,
+                    "vision_heads": 2,
+                    "text_width": 32,
+                    "text_layers": 4,
+                    "text_mlp": 32,
+                    "text_heads": 2,
+                    "text_kv_heads": 1,
+                    "head_dim": 16,
+                },
+                "vision": {"steps": 2, "batch": 4, "validation": 6},
+                "language": {"steps": 2, "batch": 4, "queries": 5, "look": [2, 3], "validation": 6},
+                "joint": {"steps": 2, "batch": 4, "queries": 4, "tap": 2, "validation": 6},
+            }
+        )
+    )
     return file
 
 
-def test_a_signal_to_processes_that_share_a_stage_is_an_interruption_and_the_slots_end_is_not(recipe, tmp_path,
-                                                                                              monkeypatch, capsys):
+def test_a_signal_to_processes_that_share_a_stage_is_an_interruption_and_the_slots_end_is_not(
+    recipe, tmp_path, monkeypatch, capsys
+):
     def stopped(self, stage):
         raise SlotOver
 
@@ -61,7 +77,8 @@ def test_a_signal_to_processes_that_share_a_stage_is_an_interruption_and_the_slo
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_parent_alone_ends_the_processes_that_share_a_stage_once_they_have_saved(
-        number, scenes, recipe, tmp_path, quick_processes):
+    number, scenes, recipe, tmp_path, quick_processes
+):
     def interrupt():
         end = time.monotonic() + 100
         while not (tmp_path / "vision/readings.jsonl").exists() and time.monotonic() < end:
@@ -112,7 +129,8 @@ def test_slots_of_no_time_end_well_and_the_last_one_finishes(scenes, recipe, tmp
     there = Stages(read_config(recipe), tmp_path / "there", tmp_path / "none")
     assert all(there.finished(stage) for stage in ("vision", "language", "export", "joint", "calibrate"))
     assert (tmp_path / "there/model/model.safetensors").read_bytes() == (
-        tmp_path / "model/model.safetensors").read_bytes()
+        tmp_path / "model/model.safetensors"
+    ).read_bytes()
     assert not (tmp_path / "there/language/optimizer.safetensors").exists()
 
 
@@ -124,7 +142,8 @@ def test_a_run_that_is_not_finished_goes_on_from_its_parts(scenes, recipe, tmp_p
     for folder in ("a", "b"):
         assert main(["train", "vision", "--output", str(tmp_path / folder), *common]) == 0
     assert (tmp_path / "a/vision/weights.safetensors").read_bytes() == (
-        tmp_path / "b/vision/weights.safetensors").read_bytes()
+        tmp_path / "b/vision/weights.safetensors"
+    ).read_bytes()
     (tmp_path / "p/run-00.part").rename(tmp_path / "p/run-01.part")
     with pytest.raises(TrainingError, match="without a gap"):
         unpack(tmp_path / "c", tmp_path / "p")
@@ -143,8 +162,16 @@ def parts_of(folder, *members):
     return folder
 
 
-@pytest.mark.parametrize("name, kind", [("../out.json", tarfile.REGTYPE), ("/tmp/out.json", tarfile.REGTYPE),
-                                        ("link", tarfile.SYMTYPE), ("link", tarfile.LNKTYPE), ("pipe", tarfile.FIFOTYPE)])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("../out.json", tarfile.REGTYPE),
+        ("/tmp/out.json", tarfile.REGTYPE),
+        ("link", tarfile.SYMTYPE),
+        ("link", tarfile.LNKTYPE),
+        ("pipe", tarfile.FIFOTYPE),
+    ],
+)
 def test_a_pack_cannot_write_outside_the_folder(tmp_path, name, kind):
     parts = parts_of(tmp_path / "parts", ("language/state.json", tarfile.REGTYPE), (name, kind))
     with pytest.raises(TrainingError, match="does not belong into a run folder"):
@@ -156,8 +183,14 @@ def test_a_damaged_pack_says_so(tmp_path):
     part = parts_of(tmp_path / "parts", ("a.json", tarfile.REGTYPE), ("b.json", tarfile.REGTYPE)) / "run-00.part"
     whole = part.read_bytes()
     assert unpack(tmp_path / "run", part.parent) == ["a.json", "b.json"]
-    for damaged in (whole[:-300], whole[:40], whole[:60] + bytes(80) + whole[140:], whole[:-6] + bytes(6),
-                    whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:], b"none"):
+    for damaged in (
+        whole[:-300],
+        whole[:40],
+        whole[:60] + bytes(80) + whole[140:],
+        whole[:-6] + bytes(6),
+        whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:],
+        b"none",
+    ):
         part.write_bytes(damaged)
         with pytest.raises(TrainingError, match="do not make a whole"):
             unpack(tmp_path / "damaged", part.parent)
@@ -167,8 +200,10 @@ def test_ablations_run_from_one_start_and_are_written(scenes, recipe, tmp_path, 
     common = ["--output", str(tmp_path), "--data", str(scenes), "--config", str(recipe)]
     assert main(["train", "vision", *common]) == 0
     variants = tmp_path / "variants.yaml"
-    variants.write_text("language: {baseline: {}, no supervision: {language.attention_weight: 0}, "
-                        "untrained: {language.pretrained_tower: false}, one: {language.pick: 1}}")
+    variants.write_text(
+        "language: {baseline: {}, no supervision: {language.attention_weight: 0}, "
+        "untrained: {language.pretrained_tower: false}, one: {language.pick: 1}}"
+    )
     command = ["train", "ablate", *common, "--ablations", str(variants), "--steps", "2"]
     assert main(command) == 0
     assert "no supervision" in capsys.readouterr().out
@@ -194,7 +229,7 @@ def test_a_card_scales_batches_and_rates_by_its_section():
     config = read_config(DEFAULT_CONFIG, ["gpu.batch=3", "gpu.rate=2"])
     card = on_card(config)
     assert card.language.batch == 3 * config.language.batch and card.vision.lr == 2 * config.vision.lr
-    both = scaled(JointSettings(), GpuSettings(batch=2, rate=.5))
+    both = scaled(JointSettings(), GpuSettings(batch=2, rate=0.5))
     assert (both.lr, both.cnn_lr, both.batch) == (JointSettings().lr / 2, JointSettings().cnn_lr / 2, 24)
     with pytest.raises(TrainingError, match="'gpu.precision' is 'half'"):
         read_config(DEFAULT_CONFIG, ["gpu.precision=half"])
@@ -214,7 +249,7 @@ def test_a_card_computes_what_the_cpu_does(scenes, tmp_path, tiny_size):
     for device in (Device(), Device.open("cuda", GpuSettings(precision="fp32"), 1)):
         train_vision(data, tmp_path / device.name, VisionSettings(steps=1, batch=4), tiny_size, device=device)
         losses.append(json.loads((tmp_path / device.name / "readings.jsonl").read_text())["loss"])
-    assert losses[0] == pytest.approx(losses[1], rel=.05)  # which patches teach boxes is drawn on the device
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)  # which patches teach boxes is drawn on the device
 
 
 def test_a_bfloat16_tower_trains(scenes, tmp_path, tiny_size):
@@ -223,7 +258,7 @@ def test_a_bfloat16_tower_trains(scenes, tmp_path, tiny_size):
     for precision in ("fp32", "bf16"):
         train_vision(data, tmp_path / precision, VisionSettings(steps=2, batch=4, precision=precision), tiny_size)
         losses.append(json.loads((tmp_path / precision / "readings.jsonl").read_text())["loss"])
-    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=.02)
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 def test_images_are_jittered_on_a_device_as_on_the_cpu():

@@ -52,7 +52,9 @@ def test_an_instruction_its_question_and_the_answer():
     dialogue.session.on_decision(ASKS, 1.0)
     (act,) = turns.hear("the red one", 2.0)
     assert act == Proceed(dialogue, Continue(), Answer(text="the red one"))
-    assert turns.hear("the green one", 2.1) == (Ignore(Why.TURN, "no question is open"),), "the second half of an answer"
+    assert turns.hear("the green one", 2.1) == (Ignore(Why.TURN, "no question is open"),), (
+        "the second half of an answer"
+    )
     assert dialogue.session.on_decision(FOUND, 3.0).end is End.FOUND
     assert turns.close(dialogue, 3.0, "scene") == () and not turns.busy and turns.current is None
 
@@ -195,7 +197,9 @@ def test_the_robot_does_not_stop_itself():
     assert turns.hear("All right, never mind.", 1.0, False, said)[0].step.end is End.ABANDONED, "it is silent"
 
 
-@pytest.mark.parametrize("text", ["don't take the red one", "Do not touch the red mug, please!", "never mind the red one"])
+@pytest.mark.parametrize(
+    "text", ["don't take the red one", "Do not touch the red mug, please!", "never mind the red one"]
+)
 def test_what_only_forbids_begins_nothing(text):
     (act,) = talk().hear(text, 0.0)
     assert act.why is Why.TURN and "forbids" in act.reason

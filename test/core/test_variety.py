@@ -1,4 +1,6 @@
-"""Bent shapes (simulation/variety.py): the same everywhere, within their limits, and the same for camera and geometry."""
+"""Bent shapes (simulation/variety.py): the same everywhere, within their limits, and the same for camera and
+geometry.
+"""
 
 import numpy as np
 import pytest
@@ -15,11 +17,11 @@ BENT = SceneConfig(variety=7)
 
 
 def test_variety_fixes_the_deformation():
-    first = [deformation(v, "mug", "tall", "small", .12) for v in range(1, 60)]
+    first = [deformation(v, "mug", "tall", "small", 0.12) for v in range(1, 60)]
     deformation.cache_clear()
-    assert first == [deformation(v, "mug", "tall", "small", .12) for v in range(1, 60)]
+    assert first == [deformation(v, "mug", "tall", "small", 0.12) for v in range(1, 60)]
     assert len(set(first)) > 35 and UNBENT in first
-    assert deformation(0, "mug", "tall", "small", .12) == UNBENT
+    assert deformation(0, "mug", "tall", "small", 0.12) == UNBENT
 
 
 def test_held_out_shapes_are_not_in_the_training_set_of_the_shipped_model():
@@ -27,10 +29,10 @@ def test_held_out_shapes_are_not_in_the_training_set_of_the_shipped_model():
     can = SHAPES["can"]["standard"]
     for shard in range(1, 200, 2):  # of 20,000 scenes
         for size in SIZES:
-            ball = deformation(shard, "ball", "standard", size, .076)
+            ball = deformation(shard, "ball", "standard", size, 0.076)
             assert max(ball.scale) / min(ball.scale) < 1.38
             bent = deformation(shard, "can", "standard", size, can.height)
-            radius = .033 * np.sqrt(bent.scale[0] * bent.scale[1]) * (1 + bent.belly * 2 / 3)  # on average
+            radius = 0.033 * np.sqrt(bent.scale[0] * bent.scale[1]) * (1 + bent.belly * 2 / 3)  # on average
             assert can.height * bent.scale[2] / radius < 5.01
     assert {("ball", "oval"), ("can", "slim")} <= set(HELD_OUT_SHAPES)
 
@@ -40,7 +42,7 @@ def test_bent_shapes_are_seen_where_geometry_foresees_them():
         for index in range(6):
             view = renderer.render(scene_for(3, index, BENT), depth=False)
             for seen, expected in zip(view.objects, foresee(scene_for(3, index, BENT))):
-                if expected.box is not None and expected.visibility > .9 and seen.box is not None:
+                if expected.box is not None and expected.visibility > 0.9 and seen.box is not None:
                     assert np.abs(np.subtract(tuple(seen.box), tuple(expected.box))).max() <= 3
 
 

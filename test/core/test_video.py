@@ -1,4 +1,6 @@
-"""Frames of videos, pictures and streams. The files are written by OpenCV and Pillow, the stream by Python's own server."""
+"""Frames of videos, pictures and streams. The files are written by OpenCV and Pillow, the stream by Python's own
+server.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ class _Camera(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         good, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(plain(COLORS["green"], (160, 120))[:, :, ::-1]))
-        part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % jpeg.size + jpeg.tobytes() + b"\r\n"
+        part = (
+            b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % jpeg.size + jpeg.tobytes() + b"\r\n"
+        )
         try:
             for _ in range(40):
                 self.wfile.write(part)
@@ -141,4 +145,3 @@ def test_damaged_files_and_empty_folders_say_so(tmp_path):
         open_video(str(tmp_path / "empty"))
     with pytest.raises(VideoError, match="more than 0 seconds"):
         open_video(str(tmp_path / "empty"), picture_s=0.0)
-

@@ -134,7 +134,9 @@ def test_an_episode_as_an_animation_starts_with_the_camera_and_ends_with_the_box
         save_animation(frames, tmp_path / "no folder" / "x.webp")
 
 
-@pytest.mark.parametrize("decisions, transcript", [((), ()), ((None, FOUND), TALK), ((NOT_FOUND,), TALK[:1]), ((UNKNOWN,), TALK)])
+@pytest.mark.parametrize(
+    "decisions, transcript", [((), ()), ((None, FOUND), TALK), ((NOT_FOUND,), TALK[:1]), ((UNKNOWN,), TALK)]
+)
 def test_an_animation_of_every_kind_of_episode(decisions, transcript):
     assert len(episode_frames(grey(900, 120), decisions, transcript, clicks=[(5.0, 5.0)])) >= 2
 
@@ -146,9 +148,14 @@ def test_a_card_holds_panels_of_any_shape_and_what_was_said():
     mask = np.zeros((48, 64), bool)
     mask[10:20, 10:30] = True
     shown = tinted(rgb, mask)
-    assert shown.shape == rgb.shape and shown[15, 20, 1] > shown[15, 20, 0] and shown[40, 40, 0] < 90 and (rgb == 90).all()
-    panels = [Panel("mask", shown, "200 pixels"), Panel("tall", np.full((90, 20, 3), 200, np.uint8)),
-              Panel("boxes", with_boxes(rgb, target=Box(5, 5, 20, 20), candidates=[Box(30, 5, 50, 25)], labels=["42%"]))]  # fmt: skip
+    assert (
+        shown.shape == rgb.shape and shown[15, 20, 1] > shown[15, 20, 0] and shown[40, 40, 0] < 90 and (rgb == 90).all()
+    )
+    panels = [
+        Panel("mask", shown, "200 pixels"),
+        Panel("tall", np.full((90, 20, 3), 200, np.uint8)),
+        Panel("boxes", with_boxes(rgb, target=Box(5, 5, 20, 20), candidates=[Box(30, 5, 50, 25)], labels=["42%"])),
+    ]
     without = card("a title", panels)
     picture = card("a title", panels, [("person", "the mug"), ("robot", "which one?")])
     assert picture.dtype == np.uint8 and picture.shape[1:] == (WIDTH, 3) and picture.shape[0] > without.shape[0] > 200
@@ -167,6 +174,6 @@ def test_candidates_show_their_numbers_or_what_is_believed_of_them():
     assert candidate_labels(ASK) == [] and candidate_labels(None) == ()
     rgb = np.full((160, 200, 3), 90, np.uint8)
     shown, marked = draw_debug(rgb, believed, caption=""), draw_debug(rgb, numbered, caption="")
-    plate = lambda picture, x, y: (picture[y - 8:y + 9, x - 8:x + 9] == 0).all(-1).sum() > 20  # noqa: E731
+    plate = lambda picture, x, y: (picture[y - 8 : y + 9, x - 8 : x + 9] == 0).all(-1).sum() > 20  # noqa: E731
     assert plate(marked, 40, 80) and not plate(shown, 40, 80), "a number stands in the middle"
     assert plate(shown, 40, 50) and not plate(marked, 40, 50), "what is believed stands above, where it hides nothing"

@@ -12,7 +12,9 @@ PROJECT = Path(__file__).resolve().parent / "cpp_consumer"
 
 def run(command, **options):
     """The command's output; on failure the test shows all of it."""
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options
+    )
     assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout}"
     return result.stdout
 

@@ -25,8 +25,9 @@ def test_each_distribution_gets_the_name_that_it_reads(distribution, read):
     assert profile_variables({"ROS_DISTRO": distribution}) == {read: PROFILE}
 
 
-@pytest.mark.parametrize("library, read", [
-    ("libfastrtps.so.2.14", (OLD,)), ("libfastdds.so.3.2", (NEW,)), ("libcyclonedds.so", (NEW, OLD))])
+@pytest.mark.parametrize(
+    "library, read", [("libfastrtps.so.2.14", (OLD,)), ("libfastdds.so.3.2", (NEW,)), ("libcyclonedds.so", (NEW, OLD))]
+)
 def test_wheels_are_told_apart_by_their_library(tmp_path, library, read):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / library).touch()
@@ -46,8 +47,14 @@ def in_the_shell(**environment):
     """The two variables after sourcing scripts/env.sh."""
     clean = {name: value for name, value in os.environ.items() if name not in (NEW, OLD, "ROS_DISTRO", "CLUE_ROS")}
     command = f'source scripts/env.sh; echo "{NEW}=${{{NEW}-}}"; echo "{OLD}=${{{OLD}-}}"'
-    said = subprocess.run(["bash", "-c", command], cwd=ROOT, text=True, capture_output=True, check=True,
-                          env={**clean, "CLUE_VENV": sys.prefix, **environment})
+    said = subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+        env={**clean, "CLUE_VENV": sys.prefix, **environment},
+    )
     pairs = (line.split("=", 1) for line in said.stdout.splitlines())
     return {name: value for name, value in pairs if value}
 

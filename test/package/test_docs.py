@@ -13,14 +13,17 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from rooms import rooms_of_the_architecture
 
 from clue_ros.cli.main import VERBS, build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples/pick_pipeline_cpp/README.md",
-         ROOT / "clue_ros/models/tabletop/README.md"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples/pick_pipeline_cpp/README.md",
+    ROOT / "clue_ros/models/tabletop/README.md",
+]
 FENCE = re.compile(r"^(```+)(.*?)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 LARGEST_PICTURE = 1_500_000  # bytes
 
@@ -36,8 +39,10 @@ def without_code(text):
 def anchors_of(page):
     """The anchors of a page's headings, by GitHub's rule."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()).strip().replace(" ", "-")
-            for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()).strip().replace(" ", "-")
+        for heading in headings
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -56,8 +61,11 @@ def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(page):
 
 
 def test_pictures_are_small_enough_and_each_is_used():
-    used = {(page.parent / link).resolve() for page in PAGES
-            for link in re.findall(r"!\[[^]]*\]\(([^)\s]+)\)", text_of(page))}
+    used = {
+        (page.parent / link).resolve()
+        for page in PAGES
+        for link in re.findall(r"!\[[^]]*\]\(([^)\s]+)\)", text_of(page))
+    }
     pictures = {path for path in (ROOT / "docs" / "images").rglob("*") if path.is_file()}
     icon = ROOT / "docs" / "images" / "icon.svg"  # named in mkdocs.yml
     assert pictures <= used | {icon}, f"shown nowhere: {sorted(path.name for path in pictures - used - {icon})}"
@@ -83,15 +91,20 @@ def commands_of(page):
             continue  # a quotation mark alone: no command
         start = 0
         for end in [*(n for n, word in enumerate(words) if set(word) <= set("&;|")), len(words)]:
-            command = [word for word in words[start:end] if not re.fullmatch(r"[A-Z_]+=\S*|sudo|scripts/run\.sh", word)] \
-                if words[start:start + 1] != ["make"] else words[start:end]
+            command = (
+                [word for word in words[start:end] if not re.fullmatch(r"[A-Z_]+=\S*|sudo|scripts/run\.sh", word)]
+                if words[start : start + 1] != ["make"]
+                else words[start:end]
+            )
             commands += [(command, in_block)] if command else []
             start = end + 1
     return commands
 
 
 def all_commands(first):
-    return [(page.name, words, in_block) for page in PAGES for words, in_block in commands_of(page) if words[0] == first]
+    return [
+        (page.name, words, in_block) for page in PAGES for words, in_block in commands_of(page) if words[0] == first
+    ]
 
 
 def test_every_clue_command_is_one_that_the_command_line_takes():
@@ -123,7 +136,9 @@ def unknown_part(arguments):
         return f"no verb {arguments[0]}"
     parser = build_parser(arguments)[0]
     for word in arguments:
-        choices = next((action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), None)
+        choices = next(
+            (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)), None
+        )
         if choices and not word.startswith("-"):
             if word not in choices:
                 return f"none of {', '.join(choices)}: {word}"
@@ -135,7 +150,9 @@ def unknown_part(arguments):
 
 def test_a_command_that_does_not_exist_is_found():
     assert "grownd" in unknown_part(["grownd"]) and "--modle" in unknown_part(["ground", "--modle"])
-    assert "tabletopp" in unknown_part(["evaluate", "tabletopp"]) and not unknown_part(["evaluate", "tabletop", "--scenes"])
+    assert "tabletopp" in unknown_part(["evaluate", "tabletopp"]) and not unknown_part(
+        ["evaluate", "tabletop", "--scenes"]
+    )
     assert "--count" in parse_problem(["scenes", "--output", "x", "--count", "many"])
 
 
@@ -164,7 +181,9 @@ def test_every_program_module_and_script_exists():
         assert known, f"{page}: python -m {module}"
     assert modules
     for page in PAGES:
-        for script in re.findall(r"(?<![\w/])(scripts/[\w./]+|launch/[\w.]+|config/[\w.]+|examples/[\w./]+\w)", text_of(page)):
+        for script in re.findall(
+            r"(?<![\w/])(scripts/[\w./]+|launch/[\w.]+|config/[\w.]+|examples/[\w./]+\w)", text_of(page)
+        ):
             assert (ROOT / script.rstrip("./")).exists(), f"{page.name}: {script}"
 
 
@@ -175,7 +194,9 @@ def test_the_architecture_names_every_room():
     assert {room for room in rooms_of_the_architecture() if room.endswith("/")} == rooms
     draw = runpy.run_path(str(ROOT / "scripts" / "draw_architecture.py"))
     svg = text_of(ROOT / "docs" / "images" / "architecture.svg")
-    assert svg == draw["drawing"](), "docs/images/architecture.svg is not what scripts/draw_architecture.py draws: run it"
+    assert svg == draw["drawing"](), (
+        "docs/images/architecture.svg is not what scripts/draw_architecture.py draws: run it"
+    )
     for place in re.findall(r"· ([\w/.]+)", svg):
         path = ROOT / "clue_ros" / place
         assert path.exists() or path.with_suffix(".py").exists(), place
@@ -190,7 +211,9 @@ def test_python_examples_are_python():
     for page in PAGES:
         for _, language, body in FENCE.findall(text_of(page)):
             if language == "python":
-                ast.parse("async def example():\n" + "\n".join("    " + line for line in body.splitlines()) + "\n    pass")
+                ast.parse(
+                    "async def example():\n" + "\n".join("    " + line for line in body.splitlines()) + "\n    pass"
+                )
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +222,14 @@ def site(tmp_path_factory):
     if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("material") is None:
         pytest.skip("MkDocs Material is not installed (make test does it: requirements/docs.txt)")
     folder = tmp_path_factory.mktemp("site")
-    built = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
-                           cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
 
@@ -215,7 +244,9 @@ def test_the_site_builds_without_a_warning_and_has_every_page(site):
 def test_the_site_loads_nothing_from_elsewhere(site):
     for page in site.rglob("*.html"):
         loaded = re.findall(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?([^\"'\s>]+)", text_of(page))
-        loaded += re.findall(r"<link\b(?![^>]*rel=[\"']?(?:canonical|next|prev))[^>]*\bhref=[\"']?([^\"'\s>]+)", text_of(page))
+        loaded += re.findall(
+            r"<link\b(?![^>]*rel=[\"']?(?:canonical|next|prev))[^>]*\bhref=[\"']?([^\"'\s>]+)", text_of(page)
+        )
         assert loaded and not [address for address in loaded if re.match(r"(https?:)?//", address)], page.name
 
 
@@ -224,8 +255,12 @@ def test_the_messages_that_the_faq_quotes_are_the_programs_own():
     sources = [*(ROOT / "clue_ros").rglob("*.py"), *(ROOT / "scripts").rglob("*.py"), *(ROOT / "scripts").glob("*.sh")]
     code = " ".join(re.sub(r'"\s*\n\s*f?"', "", text_of(path)) for path in sources)
     code = re.sub(r"\{[^{}]*\}", "…", code)
-    quoted = [quote for row in re.findall(r"^\| (.*?) \| ", text_of(ROOT / "docs" / "faq.md"), re.MULTILINE)
-              for quote in re.findall(r"`([^`]+)`", row) if len(quote.split()) >= 3 and not quote.startswith(("clue ", "make "))]
+    quoted = [
+        quote
+        for row in re.findall(r"^\| (.*?) \| ", text_of(ROOT / "docs" / "faq.md"), re.MULTILINE)
+        for quote in re.findall(r"`([^`]+)`", row)
+        if len(quote.split()) >= 3 and not quote.startswith(("clue ", "make "))
+    ]
     assert len(quoted) >= 8
     for piece in (piece.strip() for quote in quoted for piece in re.split(r"…|'\w+'", quote)):
         assert piece in code, f"docs/faq.md quotes {piece!r}, which nothing says"

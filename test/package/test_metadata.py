@@ -13,27 +13,88 @@ catkin_package = pytest.importorskip("catkin_pkg.package")
 ROOT = Path(__file__).resolve().parents[2]
 
 # Import name -> rosdep key of package.xml, where they differ.
-DEPENDENCY_OF = {"cv2": "python3-opencv", "numpy": "python3-numpy", "PIL": "python3-pil", "yaml": "python3-yaml",
-                 "rich": "python3-rich", "tqdm": "python3-tqdm", "matplotlib": "python3-matplotlib", "torch": "python3-torch",
-                 "jinja2": "python3-jinja2", "fastapi": "python3-fastapi", "uvicorn": "python3-uvicorn",
-                 "websockets": "python3-websockets", "tf2_ros": "tf2_ros_py"}
-# Come with pip: rosdep has no key for them (the first four), or one that calls pip, which Debian 12 and Ubuntu 24.04 refuse.
+DEPENDENCY_OF = {
+    "cv2": "python3-opencv",
+    "numpy": "python3-numpy",
+    "PIL": "python3-pil",
+    "yaml": "python3-yaml",
+    "rich": "python3-rich",
+    "tqdm": "python3-tqdm",
+    "matplotlib": "python3-matplotlib",
+    "torch": "python3-torch",
+    "jinja2": "python3-jinja2",
+    "fastapi": "python3-fastapi",
+    "uvicorn": "python3-uvicorn",
+    "websockets": "python3-websockets",
+    "tf2_ros": "tf2_ros_py",
+}
+# Come with pip: rosdep has no key for them (the first four), or one that calls pip, which Debian 12 and Ubuntu 24.04
+# refuse.
 PIP_ONLY = {"peft", "accelerate", "safetensors", "tokenizers", "transformers", "mujoco", "rosbags"}
 # Used where they are importable, and only there (DESIGN: "Optional").
-OPTIONAL = {"vision_msgs", "hri_msgs", "tts_msgs", "communication_skills", "tf2_geometry_msgs", "torchao", "pycocoevalcap", "bond", "bondpy"}
+OPTIONAL = {
+    "vision_msgs",
+    "hri_msgs",
+    "tts_msgs",
+    "communication_skills",
+    "tf2_geometry_msgs",
+    "torchao",
+    "pycocoevalcap",
+    "bond",
+    "bondpy",
+}
 # Come with one of the dependencies.
-BROUGHT_ALONG = {"rosidl_runtime_py": "rclpy", "rpyutils": "rclpy", "OpenGL": "mujoco", "huggingface_hub": "transformers",
-                 "markupsafe": "python3-jinja2"}
+BROUGHT_ALONG = {
+    "rosidl_runtime_py": "rclpy",
+    "rpyutils": "rclpy",
+    "OpenGL": "mujoco",
+    "huggingface_hub": "transformers",
+    "markupsafe": "python3-jinja2",
+}
 # rosdistro's rosdep/python.yaml of August 2026: keys with packages of Debian 12 and Ubuntu 22.04 and 24.04 themselves.
-ROSDEP_KEYS = {"python3-numpy", "python3-opencv", "python3-pil", "python3-yaml", "python3-rich", "python3-tqdm",
-               "python3-matplotlib", "python3-jinja2", "python3-fastapi", "python3-uvicorn", "python3-websockets",
-               "python3-torch", "python3-pytest", "python3-hypothesis"}
+ROSDEP_KEYS = {
+    "python3-numpy",
+    "python3-opencv",
+    "python3-pil",
+    "python3-yaml",
+    "python3-rich",
+    "python3-tqdm",
+    "python3-matplotlib",
+    "python3-jinja2",
+    "python3-fastapi",
+    "python3-uvicorn",
+    "python3-websockets",
+    "python3-torch",
+    "python3-pytest",
+    "python3-hypothesis",
+}
 # Packages of <distribution>/distribution.yaml, there and then.
 IN_EVERY_DISTRIBUTION = {
-    "ament_cmake", "ament_cmake_python", "ament_cmake_pytest", "rosidl_default_generators", "rosidl_default_runtime",
-    "action_msgs", "builtin_interfaces", "geometry_msgs", "rosgraph_msgs", "sensor_msgs", "std_msgs", "rclpy", "rcl_interfaces",
-    "lifecycle_msgs", "diagnostic_msgs", "unique_identifier_msgs", "visualization_msgs", "ament_index_python", "cv_bridge",
-    "tf2_ros_py", "launch", "launch_ros", "rmw_fastrtps_cpp", "domain_coordinator"}
+    "ament_cmake",
+    "ament_cmake_python",
+    "ament_cmake_pytest",
+    "rosidl_default_generators",
+    "rosidl_default_runtime",
+    "action_msgs",
+    "builtin_interfaces",
+    "geometry_msgs",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "rclpy",
+    "rcl_interfaces",
+    "lifecycle_msgs",
+    "diagnostic_msgs",
+    "unique_identifier_msgs",
+    "visualization_msgs",
+    "ament_index_python",
+    "cv_bridge",
+    "tf2_ros_py",
+    "launch",
+    "launch_ros",
+    "rmw_fastrtps_cpp",
+    "domain_coordinator",
+}
 IN_ONE = {"jazzy": set(), "kilted": {"rmw_test_fixture_implementation"}}
 
 
@@ -53,7 +114,9 @@ def test_rosdep_knows_every_dependency(distribution):
 
 
 def test_what_comes_with_pip_is_pinned():
-    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "core.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    pinned = set(
+        re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "core.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     assert PIP_ONLY <= pinned
     assert all(name in (ROOT / "package.xml").read_text(encoding="utf-8") for name in PIP_ONLY), "package.xml says so"
 
@@ -116,7 +179,11 @@ def test_no_path_of_one_machine_in_a_tracked_file():
     offenders = []
     for name in listing.stdout.splitlines():
         path = ROOT / name
-        if path == Path(__file__).resolve() or path.suffix in {".safetensors", ".png", ".webp", ".jpg"} or not path.is_file():
+        if (
+            path == Path(__file__).resolve()
+            or path.suffix in {".safetensors", ".png", ".webp", ".jpg"}
+            or not path.is_file()
+        ):
             continue
         if private.search(path.read_text(encoding="utf-8", errors="ignore")):
             offenders.append(name)

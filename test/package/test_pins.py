@@ -49,7 +49,9 @@ def test_every_pin_admits_the_first_patch_release_of_this_python():
 
 
 def test_nothing_is_needed_on_the_first_patch_release_only():
-    """A dependency such as `async-timeout; python_full_version < "3.11.3"` is not installed on a later one: it needs a pin."""
+    """A dependency such as `async-timeout; python_full_version < "3.11.3"` is not installed on a later one: it needs a
+    pin.
+    """
     unpinned = set()
     for distribution in installed_pins().values():
         for line in distribution.requires or ():
@@ -102,10 +104,12 @@ def test_the_lock_goes_back_to_a_version_for_the_first_patch_release(lock, capsy
         asked.append(list(limits))
         below = [line.split("<")[1] for line in limits if line.startswith("pymdown-extensions<")]
         version = next(version for version in released if all(float(version) < float(limit) for limit in below))
-        return report_of({"name": "pymdown_extensions", "version": version, "requires_python": released[version]},
-                         {"name": "six", "version": "1.17.0", "requires_python": "!=3.0.*,>=2.7"})
+        return report_of(
+            {"name": "pymdown_extensions", "version": version, "requires_python": released[version]},
+            {"name": "six", "version": "1.17.0", "requires_python": "!=3.0.*,>=2.7"},
+        )
 
-    report = lock.fitting_report(ask, ["six==1.17.0", "pymdown-extensions==13.1; python_version == \"3.11\""])
+    report = lock.fitting_report(ask, ["six==1.17.0", 'pymdown-extensions==13.1; python_version == "3.11"'])
     assert lock.read_report(report) == ("3.11", {"pymdown-extensions": "12.3", "six": "1.17.0"})
     assert len(asked) == 3 and asked[1] == ["six==1.17.0", "pymdown-extensions<13.1"]
     assert "pymdown-extensions 13.1 needs Python >=3.11.5" in capsys.readouterr().out
@@ -113,7 +117,9 @@ def test_the_lock_goes_back_to_a_version_for_the_first_patch_release(lock, capsy
 
 def test_the_lock_refuses_a_direct_pin_that_is_too_new(lock):
     with pytest.raises(lock.PinError, match=r"numpy==2\.4\.6 needs Python >=3\.11\.4"):
-        lock.fitting_report(lambda limits: report_of({"name": "numpy", "version": "2.4.6", "requires_python": ">=3.11.4"}), [])
+        lock.fitting_report(
+            lambda limits: report_of({"name": "numpy", "version": "2.4.6", "requires_python": ">=3.11.4"}), []
+        )
 
 
 def test_the_lock_sees_what_only_the_first_patch_release_needs(lock):

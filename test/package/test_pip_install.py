@@ -16,23 +16,54 @@ def test_pip_install_gives_the_core_and_the_command_line(tmp_path):
         pytest.skip("there is no clue_ros/cli yet")
     # A copy without the build products, so that nothing is written to the checkout.
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "install", "log", "out", "test", "__pycache__"))
+    shutil.copytree(
+        ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "install", "log", "out", "test", "__pycache__")
+    )
     target = tmp_path / "target"
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ("PYTHONPATH", "AMENT_PREFIX_PATH", "ROS_DISTRO", "PYTHONSAFEPATH")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "AMENT_PREFIX_PATH", "ROS_DISTRO", "PYTHONSAFEPATH")
+    }
     # The dependencies are there already: what is tested is what this package puts where. No network is needed.
-    result = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
-                             "--disable-pip-version-check", "--target", str(target), str(source)],
-                            capture_output=True, text=True, env=environment, check=False)
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--disable-pip-version-check",
+            "--target",
+            str(target),
+            str(source),
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert (target / "clue_ros" / "types.py").exists()
     models = ROOT / "clue_ros" / "models"
-    shipped = {path.relative_to(models) for path in models.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert shipped <= {path.relative_to(target / "clue_ros" / "models") for path in (target / "clue_ros" / "models").rglob("*")}
+    shipped = {
+        path.relative_to(models) for path in models.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert shipped <= {
+        path.relative_to(target / "clue_ros" / "models") for path in (target / "clue_ros" / "models").rglob("*")
+    }
 
     environment["PYTHONPATH"] = str(target)
-    answer = subprocess.run([str(target / "bin" / "clue"), "--help"], capture_output=True, text=True, env=environment,
-                            cwd=tmp_path, check=False)
+    answer = subprocess.run(
+        [str(target / "bin" / "clue"), "--help"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+    )
     assert answer.returncode == 0, answer.stderr
     assert "ground" in answer.stdout
 

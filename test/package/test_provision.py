@@ -1,4 +1,6 @@
-"""Set-up: stamps tell finished from interrupted, CMake files are adapted once, missing packages are named in one line."""
+"""Set-up: stamps tell finished from interrupted, CMake files are adapted once, missing packages are named in one
+line.
+"""
 
 import importlib
 import sys
@@ -51,8 +53,10 @@ def test_interrupting_a_repeated_stage_forgets_the_earlier_success(provision, se
 def test_include_folders_of_the_build_machine_are_recognised(provision, tag):
     ros = provision("ros")
     version = f"{tag[2]}.{tag[3:5]}"
-    text = (f'"/opt/python/{tag}/include/python{version};'
-            f'/opt/python/{tag}/lib/python{version}/site-packages/numpy/_core/include"')
+    text = (
+        f'"/opt/python/{tag}/include/python{version};'
+        f'/opt/python/{tag}/lib/python{version}/site-packages/numpy/_core/include"'
+    )
     fitted = ros.BUILD_MACHINE_PYTHON.sub("PY", ros.BUILD_MACHINE_NUMPY.sub("NP", text))
     assert fitted == '"PY;NP"'
 
@@ -71,7 +75,9 @@ def test_missing_packages_are_one_line_to_type(provision, setup, monkeypatch):
 def test_failed_command_shows_its_last_lines_and_what_to_do(provision, setup):
     stage = provision("stage")
     with pytest.raises(stage.SetupError) as error:
-        stage.run_logged(setup, [sys.executable, "-c", "import sys; print('the reason'); sys.exit(3)"], "step", "Do this.")
+        stage.run_logged(
+            setup, [sys.executable, "-c", "import sys; print('the reason'); sys.exit(3)"], "step", "Do this."
+        )
     assert "the reason" in str(error.value) and "Do this." in str(error.value) and "exit status 3" in str(error.value)
 
 
@@ -107,8 +113,11 @@ def test_the_documentation_is_installed_only_where_it_is_asked_for(provision, tm
     for name in ("core", "test", "docs", "ros-kilted", "constraints"):
         (tmp_path / "requirements" / f"{name}.txt").write_text(f"{name}-package==1\n")
     calls = []
-    monkeypatch.setattr(environment, "pip_install", lambda setup, arguments, log_name: calls.append(
-        [Path(part).name for part in arguments if part != "-r"]))
+    monkeypatch.setattr(
+        environment,
+        "pip_install",
+        lambda setup, arguments, log_name: calls.append([Path(part).name for part in arguments if part != "-r"]),
+    )
 
     def install(with_docs):
         setup = stage.Setup(root=tmp_path, venv=tmp_path / "venv", ros_distro=None, keys={"torch": "key"})

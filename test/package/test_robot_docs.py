@@ -10,8 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def texts_of_the_code():
     """Every string of the node's modules, with … for what an f-string fills in."""
     texts = []
-    for path in [*(ROOT / "clue_ros" / "ros").glob("*.py"), ROOT / "clue_ros" / "image_messages.py",
-                 ROOT / "clue_ros" / "sample_bits.py", ROOT / "scripts" / "executable.py.in"]:
+    for path in [
+        *(ROOT / "clue_ros" / "ros").glob("*.py"),
+        ROOT / "clue_ros" / "image_messages.py",
+        ROOT / "clue_ros" / "sample_bits.py",
+        ROOT / "scripts" / "executable.py.in",
+    ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8").replace("@MODULE@", "module"))):
             if isinstance(node, ast.JoinedStr):
                 parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
@@ -22,7 +26,9 @@ def texts_of_the_code():
 
 
 def quotations():
-    """The texts in backticks of the table's second column that are sentences; backticks inside them are the message's."""
+    """The texts in backticks of the table's second column that are sentences; backticks inside them are the
+    message's.
+    """
     found = []
     for line in (ROOT / "docs" / "robot.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]

@@ -1,4 +1,6 @@
-"""docs/robot.md, where packages come from: its commands work with a Python that takes none itself, and the programs find them."""
+"""docs/robot.md, where packages come from: its commands work with a Python that takes none itself, and the programs
+find them.
+"""
 
 import os
 import re
@@ -23,8 +25,10 @@ def first_block():
 def write_wheel(folder, name, version):
     """An empty package as a wheel: what pip needs to install that name and version from a folder."""
     stem = f"{name.replace('-', '_')}-{version}"
-    files = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-             "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
+    files = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
     with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
         for file, content in files.items():
             wheel.writestr(f"{stem}.dist-info/{file}", content)
@@ -33,18 +37,25 @@ def write_wheel(folder, name, version):
 
 
 def system_python():
-    """Debian's own Python, which refuses pip packages, where it can make environments; else the one below this environment."""
+    """Debian's own Python, which refuses pip packages, where it can make environments; else the one below this
+    environment.
+    """
     own = Path("/usr/bin/python3")
     if own.exists():
-        asked = subprocess.run([own, "-I", "-c", "import ensurepip, sys; sys.exit(sys.version_info < (3, 10))"], check=False,
-                               stderr=subprocess.DEVNULL)
+        asked = subprocess.run(
+            [own, "-I", "-c", "import ensurepip, sys; sys.exit(sys.version_info < (3, 10))"],
+            check=False,
+            stderr=subprocess.DEVNULL,
+        )
         if asked.returncode == 0:
             return own
     return Path(getattr(sys, "_base_executable", sys.executable))
 
 
 def test_the_documented_environment_takes_the_pins(tmp_path):
-    """The page's own commands, from the environment to pip, without a network: the wheels are empty ones of the same names."""
+    """The page's own commands, from the environment to pip, without a network: the wheels are empty ones of the same
+    names.
+    """
     lines = first_block()
     start = next(number for number, line in enumerate(lines) if line.startswith("python3 -m venv"))
     end = next(number for number, line in enumerate(lines) if line.startswith("colcon build"))
@@ -54,15 +65,29 @@ def test_the_documented_environment_takes_the_pins(tmp_path):
     for folder in (wheels, workspace / "src" / "clue_ros", programs):
         folder.mkdir(parents=True)
     shutil.copytree(ROOT / "requirements", workspace / "src" / "clue_ros" / "requirements")
-    pins = [Requirement(line) for line in (ROOT / "requirements" / "core.txt").read_text(encoding="utf-8").splitlines()
-            if line.strip() and not line.startswith("#")]
+    pins = [
+        Requirement(line)
+        for line in (ROOT / "requirements" / "core.txt").read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
     for pin in pins:
         write_wheel(wheels, pin.name, str(pin.specifier).removeprefix("=="))
     (programs / "python3").symlink_to(system_python())
-    environment = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1",
-                   "PIP_FIND_LINKS": str(wheels), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "LANG": "C.UTF-8"}
-    script = "\n".join(["set -e", *commands, 'python3 -c "import sys; print(sys.prefix)"', "pip list --format freeze --local"])
-    ran = subprocess.run(["bash", "-c", script], cwd=workspace, env=environment, text=True, capture_output=True, check=False)
+    environment = {
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "LANG": "C.UTF-8",
+    }
+    script = "\n".join(
+        ["set -e", *commands, 'python3 -c "import sys; print(sys.prefix)"', "pip list --format freeze --local"]
+    )
+    ran = subprocess.run(
+        ["bash", "-c", script], cwd=workspace, env=environment, text=True, capture_output=True, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert str(tmp_path / "clue_venv") in ran.stdout.splitlines()
     here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
@@ -88,8 +113,14 @@ def test_the_programs_run_with_the_python_that_built_them(tmp_path):
         pytest.skip("the environment's path is too long for a first line")
     assert Path(interpreter).samefile(sys.executable) and Path(interpreter).parent == Path(sys.prefix, "bin")
     outside = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PATH")}
-    ran = subprocess.run([program, "--help"], env={**outside, "PATH": "/usr/bin:/bin"}, cwd=tmp_path, text=True,
-                         capture_output=True, check=False)
+    ran = subprocess.run(
+        [program, "--help"],
+        env={**outside, "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert ran.returncode == 0 and "ground" in ran.stdout, ran.stderr
 
 
@@ -103,15 +134,25 @@ def test_a_program_built_outside_the_environment_says_so(tmp_path):
     assert re.match(r"clue: \S+ has no module 'clue_ros\S*': source install/setup\.bash, and build inside", ran.stderr)
 
 
-@pytest.mark.parametrize("python, first_line", [
-    ("/opt/clue/bin/python3", "#!/opt/clue/bin/python3"), ("/srv/my robot/bin/python3", "#!/usr/bin/env python3"),
-    ("/srv/" + "x" * 120 + "/bin/python3", "#!/usr/bin/env python3")])
+@pytest.mark.parametrize(
+    "python, first_line",
+    [
+        ("/opt/clue/bin/python3", "#!/opt/clue/bin/python3"),
+        ("/srv/my robot/bin/python3", "#!/usr/bin/env python3"),
+        ("/srv/" + "x" * 120 + "/bin/python3", "#!/usr/bin/env python3"),
+    ],
+)
 def test_the_first_line_is_one_that_linux_takes(tmp_path, python, first_line):
     cmake = shutil.which("cmake")
     assert cmake, "cmake is not on PATH: run the tests through make test"
-    rule = re.search(r"^set\(PROGRAMS_PYTHON.*?^endif\(\)\n", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"),
-                     re.MULTILINE | re.DOTALL)[0]
+    rule = re.search(
+        r"^set\(PROGRAMS_PYTHON.*?^endif\(\)\n",
+        (ROOT / "CMakeLists.txt").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )[0]
     script = tmp_path / "rule.cmake"
-    script.write_text(rule + f'configure_file("{ROOT}/scripts/executable.py.in" "{tmp_path}/program" @ONLY)\n', encoding="utf-8")
+    script.write_text(
+        rule + f'configure_file("{ROOT}/scripts/executable.py.in" "{tmp_path}/program" @ONLY)\n', encoding="utf-8"
+    )
     subprocess.run([cmake, f"-DPython3_EXECUTABLE={python}", "-P", script], cwd=tmp_path, check=True)
     assert (tmp_path / "program").read_text(encoding="utf-8").splitlines()[0] == first_line

@@ -1,4 +1,6 @@
-"""Arrows point down: a room imports only rooms below it in the table of docs/architecture.md, and no file is in a circle."""
+"""Arrows point down: a room imports only rooms below it in the table of docs/architecture.md, and no file is in a
+circle.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """As much of launch and launch_ros as our launch files use, to look at what they describe where neither is installed.
 
-Nothing is started. What the real ones do with the same descriptions is tested in test_launch.py where they are installed.
+Nothing is started. What the real ones do with the same descriptions is tested in test_launch.py where they are
+installed.
 """
 
 from __future__ import annotations
@@ -107,7 +108,9 @@ def _nodes(entities: list, context: Context) -> List[Node]:
             found += _nodes(entity.function(context), context)
         elif isinstance(entity, IncludeLaunchDescription):
             inner = Context(context.launch_configurations)
-            inner.launch_configurations.update({name: value.perform(context) for name, value in entity.launch_arguments})
+            inner.launch_configurations.update(
+                {name: value.perform(context) for name, value in entity.launch_arguments}
+            )
             found += nodes_of(entity.source, inner)
         else:
             assert isinstance(entity, Node), f"the stand-in does not know {type(entity)}"

@@ -1,4 +1,6 @@
-"""What the tests of the console's page share: one Chromium, its pages, a scripted console, a goal and a state of health."""
+"""What the tests of the console's page share: one Chromium, its pages, a scripted console, a goal and a state of
+health.
+"""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ DEFINITIONS: Dict[str, Dict[str, str]] = {
         "foxglove_msgs/PointsAnnotation[] points\nfoxglove_msgs/TextAnnotation[] texts\n",
     },
     "hri_msgs": {
-        "msg/LiveSpeech.msg": HEADER + "string incremental\nstring final\nfloat64 confidence\nstring language\n",
+        "msg/LiveSpeech.msg": HEADER + "string incremental\nstring final\nfloat64 confidence\nstring language\n"
     },
     "tts_msgs": {
         "action/TTS.action": "string input\nstring locale\nstring voice\n---\nstring error_msg\nstring text\n---\n"
-        "string word\n",
+        "string word\n"
     },
     "std_skills": {
         "msg/Meta.msg": "uint8 NORMAL_PRIORITY=128\nstring caller\nuint8 priority\n",
@@ -66,11 +66,11 @@ DEFINITIONS: Dict[str, Dict[str, str]] = {
     },
     "communication_skills": {
         "action/Say.action": "std_skills/Meta meta\nstring person_id\nstring group_id\nstring input\n---\n"
-        "std_skills/Result result\n---\nstd_skills/Feedback feedback\n",
+        "std_skills/Result result\n---\nstd_skills/Feedback feedback\n"
     },
     "bond": {
         "msg/Status.msg": HEADER + "string id\nstring instance_id\nbool active\nfloat32 heartbeat_timeout\n"
-        "float32 heartbeat_period\n",
+        "float32 heartbeat_period\n"
     },
     "tf2_msgs": {"msg/TFMessage.msg": "geometry_msgs/TransformStamped[] transforms\n"},
 }

@@ -1,7 +1,7 @@
 """nav2's lifecycle manager against the node: its service calls in its order, and the bond that it wants after activate.
 
-The manager's side is written after nav2_lifecycle_manager and the bond protocol. bondpy is no wheel: where it is missing, a
-stand-in with the part of its API that the node uses takes its place and talks over DDS.
+The manager's side is written after nav2_lifecycle_manager and the bond protocol. bondpy is no wheel: where it is
+missing, a stand-in with the part of its API that the node uses takes its place and talks over DDS.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ def stand_in() -> ModuleType:
             self.timer = self.node.create_timer(self.heartbeat_period, lambda: self.tell(True))
 
         def hear(self, status):
-            if status.id == self.id and status.instance_id != self.instance_id and not status.active and not self.broken:
+            if (
+                status.id == self.id
+                and status.instance_id != self.instance_id
+                and not status.active
+                and not self.broken
+            ):
                 self.broken = True
                 self.on_broken()
 
@@ -105,7 +110,9 @@ class Manager:
 
     def tell(self, active: bool) -> None:
         self.publisher.publish(
-            self.Status(id=self.id, instance_id=self.instance, active=active, heartbeat_timeout=4.0, heartbeat_period=0.1)
+            self.Status(
+                id=self.id, instance_id=self.instance, active=active, heartbeat_timeout=4.0, heartbeat_period=0.1
+            )
         )
 
     def _hear(self, status) -> None:

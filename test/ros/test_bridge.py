@@ -15,8 +15,9 @@ from clue_ros.images.messages import ImageMessageError, image_to_rgb
 from clue_ros.ros.wire import bridge
 from clue_ros.ros.wire.conversions import message_to_rgb
 
-# As much of the real one as is used, with its habits: rgb8 from these encodings, padded rows sheared. (The real one agrees with
-# our own in 10 encodings.) Of its Bayer pattern it makes another than ours, as a version of other conventions would.
+# As much of the real one as is used, with its habits: rgb8 from these encodings, padded rows sheared. (The real one
+# agrees with our own in 10 encodings.) Of its Bayer pattern it makes another than ours, as a version of other
+# conventions would.
 STAND_IN = """
 import cv2
 import numpy as np
@@ -85,7 +86,13 @@ def test_where_both_agree_cv_bridge_converts_and_all_else_stays_with_our_own(ins
         pixels = message_to_rgb(message)
         assert np.array_equal(pixels, image_to_rgb(message)) and pixels.flags.c_contiguous
         assert asked()[before:] == [encoding]
-    for message in (noise("bayer_rggb8", 1, height=6, width=8), noise("rgba8", 4), noise("mono16", 2), noise("rgb8", 3), noise("bgr8", 3, step=24)):
+    for message in (
+        noise("bayer_rggb8", 1, height=6, width=8),
+        noise("rgba8", 4),
+        noise("mono16", 2),
+        noise("rgb8", 3),
+        noise("bgr8", 3, step=24),
+    ):
         before = len(asked())
         assert np.array_equal(message_to_rgb(message), image_to_rgb(message)) and len(asked()) == before
 
@@ -105,9 +112,15 @@ def test_broken_and_compressed_images_get_our_own_errors_and_codecs(install):
     "source, says",
     [
         (CRASHES, "ends the process with SIGSEGV, as one for another numpy than"),
-        ("raise ImportError('numpy.core.multiarray failed to import')", "ImportError: numpy.core.multiarray failed to import"),
+        (
+            "raise ImportError('numpy.core.multiarray failed to import')",
+            "ImportError: numpy.core.multiarray failed to import",
+        ),
         ("import cv_bridge.boost", "No module named 'cv_bridge.boost'"),
-        (STAND_IN.replace("pixels[..., ::-1]", "pixels").replace("np.repeat(pixels, 3, axis=2)", "pixels"), "it gives other pixels"),
+        (
+            STAND_IN.replace("pixels[..., ::-1]", "pixels").replace("np.repeat(pixels, 3, axis=2)", "pixels"),
+            "it gives other pixels",
+        ),
     ],
     ids=["a crash", "an error", "half of it", "none equal"],
 )

@@ -61,7 +61,10 @@ def test_an_unsupported_encoding_names_itself_once(make_bench, capfd, look_ahead
 def test_a_driver_that_sends_both_raw_and_compressed_is_one_camera(make_bench):
     """image_transport does as soon as somebody takes both, and the compressed one comes later."""
     bench = make_bench(camera=False, look_ahead=False)
-    raw, packed = Driver(bench), bench.client.create_publisher(CompressedImage, "image/compressed", qos_profile_sensor_data)
+    raw, packed = (
+        Driver(bench),
+        bench.client.create_publisher(CompressedImage, "image/compressed", qos_profile_sensor_data),
+    )
     camera = bench.node._conversation._parts.camera
     wait_until(lambda: packed.get_subscription_count() > 0 and bench.node.count_publishers("image/compressed") > 0)
     white = cv2.imencode(".png", np.full((8, 8, 3), 255, np.uint8))[1].tobytes()

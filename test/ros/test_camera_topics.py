@@ -34,38 +34,54 @@ def node(domain):
 # image_transport::getCameraInfoTopic: the last token of the image topic becomes camera_info.
 CASES = [
     ((), "", ("/clue/image", "/clue/camera_info", "/clue/depth", "/clue/depth_camera_info")),
-    ((), "front", ("/clue/front/image", "/clue/front/camera_info", "/clue/front/depth", "/clue/front/depth_camera_info")),
     (
-        ("image:=/camera/color/image_raw",), "",
+        (),
+        "front",
+        ("/clue/front/image", "/clue/front/camera_info", "/clue/front/depth", "/clue/front/depth_camera_info"),
+    ),
+    (
+        ("image:=/camera/color/image_raw",),
+        "",
         ("/camera/color/image_raw", "/camera/color/camera_info", "/clue/depth", "/clue/depth_camera_info"),
     ),
-    (("image:=cam/image_raw",), "", ("/clue/cam/image_raw", "/clue/cam/camera_info", "/clue/depth", "/clue/depth_camera_info")),
+    (
+        ("image:=cam/image_raw",),
+        "",
+        ("/clue/cam/image_raw", "/clue/cam/camera_info", "/clue/depth", "/clue/depth_camera_info"),
+    ),
     (("image:=/image",), "", ("/image", "/camera_info", "/clue/depth", "/clue/depth_camera_info")),
     (
-        ("image:=/camera/color/image_raw/compressed",), "",
+        ("image:=/camera/color/image_raw/compressed",),
+        "",
         ("/camera/color/image_raw", "/camera/color/camera_info", "/clue/depth", "/clue/depth_camera_info"),
     ),
     (
-        ("image:=/camera/color/image_raw", "camera_info:=/calibration"), "",
+        ("image:=/camera/color/image_raw", "camera_info:=/calibration"),
+        "",
         ("/camera/color/image_raw", "/calibration", "/clue/depth", "/clue/depth_camera_info"),
     ),
     (("camera_info:=/calibration",), "", ("/clue/image", "/calibration", "/clue/depth", "/clue/depth_camera_info")),
     (
-        ("front/image:=/f/image_rect", "wrist/image:=/w/image_rect"), "wrist",
+        ("front/image:=/f/image_rect", "wrist/image:=/w/image_rect"),
+        "wrist",
         ("/w/image_rect", "/w/camera_info", "/clue/wrist/depth", "/clue/wrist/depth_camera_info"),
     ),
     (
-        ("image:=/c/color/image_raw", "depth:=/c/depth/image_rect_raw/compressedDepth"), "",
+        ("image:=/c/color/image_raw", "depth:=/c/depth/image_rect_raw/compressedDepth"),
+        "",
         ("/c/color/image_raw", "/c/color/camera_info", "/c/depth/image_rect_raw", "/c/depth/camera_info"),
     ),
     (
-        ("image:=/c/image_raw", "depth:=/c/depth"), "",  # beside the depth images lies the image's own camera_info
+        ("image:=/c/image_raw", "depth:=/c/depth"),
+        "",  # beside the depth images lies the image's own camera_info
         ("/c/image_raw", "/c/camera_info", "/c/depth", "/clue/depth_camera_info"),
     ),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize("remaps, name, expected", CASES, ids=[f"{' '.join(c[0]) or 'none'} {c[1]}".strip() for c in CASES])
+@pytest.mark.parametrize(
+    "remaps, name, expected", CASES, ids=[f"{' '.join(c[0]) or 'none'} {c[1]}".strip() for c in CASES]
+)
 def test_names(node, remaps, name, expected):
     assert tuple(camera_topics(node(*remaps), name))[:4] == expected
 

@@ -20,9 +20,19 @@ from clue_ros.types import Box, InvalidExpressionError, OutOfMemoryError
 
 Code = Ground.Result
 WHAT = "what is on the table?"
-TWO = Writer().plain("I see ").grounded("two müg", [(Box(1, 2, 30, 40), 0.9), (Box(31, 2, 60, 40), 0.8)]).plain(".").answer(WHAT)
-CHATS = {WHAT: TWO, "no": InvalidExpressionError("say more"), "full": OutOfMemoryError("no memory left"),
-         "bug": ValueError("boom")}
+TWO = (
+    Writer()
+    .plain("I see ")
+    .grounded("two müg", [(Box(1, 2, 30, 40), 0.9), (Box(31, 2, 60, 40), 0.8)])
+    .plain(".")
+    .answer(WHAT)
+)
+CHATS = {
+    WHAT: TWO,
+    "no": InvalidExpressionError("say more"),
+    "full": OutOfMemoryError("no memory left"),
+    "bug": ValueError("boom"),
+}
 
 
 @pytest.fixture
@@ -95,8 +105,15 @@ def test_a_chat_after_a_result_corrects_nothing(bench):
     assert len(bench.targets) == 1 and not bench.corrections
 
 
-@pytest.mark.parametrize("question, code", [("no", Code.INVALID_EXPRESSION), ("", Code.INVALID_EXPRESSION),
-                                            ("full", Code.OUT_OF_MEMORY), ("bug", Code.MODEL_ERROR)])
+@pytest.mark.parametrize(
+    "question, code",
+    [
+        ("no", Code.INVALID_EXPRESSION),
+        ("", Code.INVALID_EXPRESSION),
+        ("full", Code.OUT_OF_MEMORY),
+        ("bug", Code.MODEL_ERROR),
+    ],
+)
 def test_what_goes_wrong_has_a_code_and_the_node_stays_up(bench, question, code):
     response = ask(bench, question)
     assert not response.success and response.error_code == code == response.answer.error_code and response.error_msg

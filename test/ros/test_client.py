@@ -78,7 +78,9 @@ def test_a_target_and_every_error_code_of_the_node(clue):
         assert (outcome.ok, outcome.error_name, outcome.target) == (False, name, None) and outcome.error_msg
         with pytest.raises(GroundFailed, match=name):
             outcome.require()
-    given = clue.ground("the red mug", candidates=[BLUE, RED], policy="best_guess", image=np.full((480, 640, 3), 9, np.uint8))
+    given = clue.ground(
+        "the red mug", candidates=[BLUE, RED], policy="best_guess", image=np.full((480, 640, 3), 9, np.uint8)
+    )
     assert given.chosen_candidate == 1 and given.candidates
 
 
@@ -213,8 +215,8 @@ def test_the_first_lines_of_the_docs_run(server, page, capsys):
 
 
 def test_whose_target_counts():
-    """What is held before (empty: what came before it), a correction's state, dialogue and corrects, and what becomes of it.
-    The same rows are in test/package/test_cpp_example.py."""
+    """What is held before (empty: what came before it), a correction's state, dialogue and corrects, and what becomes
+    of it. The same rows are in test/package/test_cpp_example.py."""
     target, watch = Target(expression="new"), Watch("")
     assert not watch.hear(Correction(state=Correction.WITHDRAWN)), "nothing is held yet"
     for holds, state, dialogue, corrects, wanted in (

@@ -1,4 +1,6 @@
-"""clue_ros.ros.client and what may be lost: an action server of rclpy's own that goes wrong in all its ways, over DDS."""
+"""clue_ros.ros.client and what may be lost: an action server of rclpy's own that goes wrong in all its ways, over
+DDS.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +137,11 @@ def test_a_server_that_forgets_a_goal_and_one_that_gives_no_reason(foreign, clie
 
     monkeypatch.setattr(module.Goal, "_ask_for_result", late)
     outcome = client.ground("a mug")
-    assert (outcome.ok, outcome.error_name, outcome.status) == (False, "RESULT_LOST", 0) and "again" in outcome.error_msg
+    assert (outcome.ok, outcome.error_name, outcome.status) == (
+        False,
+        "RESULT_LOST",
+        0,
+    ) and "again" in outcome.error_msg
     assert outcome.target is None and outcome.result.target.expression == ""
     monkeypatch.undo()
 
@@ -220,15 +226,18 @@ def test_a_server_that_goes_in_order_and_another_that_comes(foreign, client):
     assert client.ground("a mug").ok
 
 
-LEASE = """<profiles xmlns="http://www.eprosima.com"><participant profile_name="short" is_default_profile="true"><rtps><builtin>
-<discovery_config><leaseDuration><sec>1</sec></leaseDuration><leaseAnnouncement><sec>0</sec><nanosec>300000000</nanosec>
+LEASE = """<profiles xmlns="http://www.eprosima.com"><participant profile_name="short" is_default_profile="true"><rtps>
+<builtin><discovery_config><leaseDuration><sec>1</sec></leaseDuration><leaseAnnouncement><sec>0</sec><nanosec>300000000</nanosec>
 </leaseAnnouncement></discovery_config></builtin></rtps></participant></profiles>"""
 
 
 def test_a_server_that_is_killed_ends_the_goal_as_soon_as_dds_knows(domain, tmp_path):
     """DDS knows it after the lease, 20 s by default; here the server has one of 1 s."""
     (tmp_path / "lease.xml").write_text(LEASE)
-    profile = {name: str(tmp_path / "lease.xml") for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")}
+    profile = {
+        name: str(tmp_path / "lease.xml")
+        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "clue_ros.ros.scripted_ground", "--ros-args", "-r", "__ns:=/clue"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **profile}, cwd=tmp_path,

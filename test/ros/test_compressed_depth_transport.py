@@ -32,7 +32,9 @@ def wall_and_box():
 @pytest.fixture
 def bench(make_bench, request):
     transport = getattr(request, "param", "both")
-    bench = make_bench(SAYS, camera=False, look_ahead=False, remap={"depth": "/cam/depth/image_rect"}, image_transport=transport)
+    bench = make_bench(
+        SAYS, camera=False, look_ahead=False, remap={"depth": "/cam/depth/image_rect"}, image_transport=transport
+    )
     bench.client.destroy_publisher(bench.depth_publisher)
     bench.info = info(k=(600.0, 600.0, 319.5, 239.5))
     bench.start_camera(rgb_to_image(np.full((480, 640, 3), 127, np.uint8), Header(frame_id=FRAME)))
@@ -77,11 +79,16 @@ def test_the_position_is_that_of_raw_depth(bench, form):
 
 def test_what_is_broken_is_a_reason(bench):
     for message, words in (
-        (CompressedImage(format="16UC1; compressedDepth png", data=bytes(5)), "depth image: .* ends in its header of 12"),
-        (CompressedImage(format="32FC1; compressedDepth png", data=bytes(12) + png(np.ones((480, 640), np.uint16))),
-         "its header is damaged"),
+        (
+            CompressedImage(format="16UC1; compressedDepth png", data=bytes(5)),
+            ("depth image: .* ends in its header of 12"),
+        ),
+        (
+            CompressedImage(format="32FC1; compressedDepth png", data=bytes(12) + png(np.ones((480, 640), np.uint16))),
+            "its header is damaged",
+        ),
         (CompressedImage(format="16UC1; compressedDepth zstd", data=bytes(99)), "use 16UC1 or 32FC1, and png or rvl"),
-    ):  # fmt: skip
+    ):
         sent = send(bench, message, PACKED)
         assert "/cam/depth/image_rect" in reason(bench, words)
         stop(bench, sent)

@@ -99,7 +99,9 @@ def test_the_frozen_image_is_the_one_that_was_judged(run):
             bench.image = rgb_to_image(np.full((48, 64, 3), 120, np.uint8), Header(frame_id=FRAME))  # the world goes on
             assert abs(int(_decoded(console, number).mean()) - int(seen[-1].mean())) <= 2
             page.send(type="never_mind")
-            page.until(lambda p: p.state["dialogue"]["open"] is False and p.state["goals"][0]["error"].startswith("ABANDONED"))
+            page.until(
+                lambda p: p.state["dialogue"]["open"] is False and p.state["goals"][0]["error"].startswith("ABANDONED")
+            )
 
 
 def test_a_slow_model_does_not_lose_the_picture(run):
@@ -201,7 +203,11 @@ def test_spoken_dialogue_and_its_correction(run):
         assert dialogue_of(page)["id"] == bench.targets[-1].dialogue
         wait_until(lambda: not bench.node.busy)
         page.send(type="never_mind")
-        page.until(lambda p: dialogue_of(p)["target"] is None and dialogue_of(p)["turns"][-1]["text"] == "All right, never mind.")
+        page.until(
+            lambda p: (
+                dialogue_of(p)["target"] is None and dialogue_of(p)["turns"][-1]["text"] == "All right, never mind."
+            )
+        )
 
 
 def test_pointing_without_a_question_goes_out_in_pixels(run):
@@ -254,7 +260,9 @@ def test_a_flood_of_pages_leaves_the_node_alone(run):
     try:
         for number in range(60):
             for page in opened:
-                page.socket.send(["{", "x" * 20000, b"\x00" * 100, json.dumps({"type": "answer", "click": [number, 1]})][number % 4])
+                page.socket.send(
+                    ["{", "x" * 20000, b"\x00" * 100, json.dumps({"type": "answer", "click": [number, 1]})][number % 4]
+                )
             if number % 20 == 0:
                 status, result = bench.ground("the mug")
                 assert result.error_code == Ground.Result.NONE
@@ -280,11 +288,19 @@ def test_the_node_dies_and_comes_back(domain, tmp_path):
 
     try:
         with open_page(console.url) as page:
-            page.until(lambda p: p.state and p.state["connection"]["node"] == "away" and "Start it" in p.state["connection"]["advice"])
+            page.until(
+                lambda p: (
+                    p.state
+                    and p.state["connection"]["node"] == "away"
+                    and "Start it" in p.state["connection"]["advice"]
+                )
+            )
             page.send(type="instruct", text="the mug")
             page.until(lambda p: p.notes)
             start()
-            page.until(lambda p: p.state["connection"]["node"] == "active" and p.state["connection"]["camera"] == "ok", 120.0)
+            page.until(
+                lambda p: p.state["connection"]["node"] == "active" and p.state["connection"]["camera"] == "ok", 120.0
+            )
             wait_until(lambda: console._goals.ready, LIMIT_S)
             page.send(type="instruct", text="something slow")
             page.until(lambda p: p.state["goals"] and p.state["goals"][0]["state"] == "DETECTING_AMBIGUITY")
@@ -296,7 +312,11 @@ def test_the_node_dies_and_comes_back(domain, tmp_path):
             wait_until(lambda: console._goals.ready, LIMIT_S)
 
             def found(p):
-                if p.state["goals"][0]["state"] in ("LOST", "ABORTED", "REJECTED"):  # DDS still believes in the dead one
+                if p.state["goals"][0]["state"] in (
+                    "LOST",
+                    "ABORTED",
+                    "REJECTED",
+                ):  # DDS still believes in the dead one
                     p.send(type="instruct", text="the red mug")
                     p.state["goals"][0]["state"] = "SENT"
                 return p.state["goals"][0]["state"] == "SUCCEEDED" and p.state["dialogue"]["target"]
@@ -314,7 +334,9 @@ def test_the_node_dies_and_comes_back(domain, tmp_path):
 
 def test_the_program_refuses_the_network_without_a_token(domain, tmp_path):
     command = [sys.executable, "-m", "clue_ros.ros.console", "--ros-args", "-p", "address:=0.0.0.0", "-p", "port:=0"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ, cwd=tmp_path, check=False)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=os.environ, cwd=tmp_path, check=False
+    )
     assert ended.returncode == 2 and "token" in ended.stderr and "allow_open" in ended.stderr
 
 
@@ -323,5 +345,3 @@ def test_ros2_run_finds_it():
 
     executable = Path(get_package_prefix("clue_ros")) / "lib" / "clue_ros" / "console"
     assert executable.is_file() and os.access(executable, os.X_OK)
-
-

@@ -1,4 +1,6 @@
-"""How the console's page looks and how it is reached: no overlap, contrast, colours, keys, names, nothing from elsewhere."""
+"""How the console's page looks and how it is reached: no overlap, contrast, colours, keys, names, nothing from
+elsewhere.
+"""
 
 from __future__ import annotations
 

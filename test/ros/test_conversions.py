@@ -188,8 +188,17 @@ def test_round_trip_and_header():
         Image(encoding="bayer_rggb8", height=1, width=1, step=1, data=[0]),
     ],
     ids=[
-        "0x0", "no width", "short step", "short data", "huge", "odd width", "nv12 odd", "nv21 odd", "nv12 cut",
-        "nv12 no width", "bayer of one pixel",
+        "0x0",
+        "no width",
+        "short step",
+        "short data",
+        "huge",
+        "odd width",
+        "nv12 odd",
+        "nv21 odd",
+        "nv12 cut",
+        "nv12 no width",
+        "bayer of one pixel",
     ],  # fmt: skip
 )
 def test_broken_images_are_typed_errors(broken):

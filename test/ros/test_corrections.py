@@ -1,4 +1,5 @@
-"""Corrections after the result, over DDS: by speech and by the answer service, what is published, what must not move.
+"""Corrections after the result, over DDS: by speech and by the answer service, what is published, what must not
+move.
 """
 
 from __future__ import annotations
@@ -138,7 +139,12 @@ def test_nothing_else_there(mugs):
     assert (failed.state, failed.error_code) == (FAILED, Ground.Result.NOT_FOUND) and failed.error_msg
     bench.hear("I see no other one.")
     calls = len(bench.grounder.calls)
-    for late in ("never mind", "Stop!", "no", "ok, thank you"):  # nothing to take back, and nothing that is called "stop"
+    for late in (
+        "never mind",
+        "Stop!",
+        "no",
+        "ok, thank you",
+    ):  # nothing to take back, and nothing that is called "stop"
         bench.say(late)
     bench.say("the bowl")
     wait_until(lambda: len(bench.grounder.calls) > calls)

@@ -1,4 +1,6 @@
-"""The parts of the demo as `make demo` runs them: the real nodes, the embedded model, every picture from what came over DDS."""
+"""The parts of the demo as `make demo` runs them: the real nodes, the embedded model, every picture from what came over
+DDS.
+"""
 
 from __future__ import annotations
 

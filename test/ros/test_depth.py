@@ -105,7 +105,9 @@ def test_the_visible_surface_has_a_depth():
     depth = scene()
     depth[40:80, 60:100] = np.linspace(0.8, 0.9, 40, dtype=np.float32)[None, :]
     place = place_of_box(depth, BOX, SIZE, CAMERA)
-    assert place.size == pytest.approx((0.17, 0.17, 0.09), abs=0.01) and place.position[2] == pytest.approx(0.85, abs=0.01)
+    assert place.size == pytest.approx((0.17, 0.17, 0.09), abs=0.01) and place.position[2] == pytest.approx(
+        0.85, abs=0.01
+    )
 
 
 @pytest.mark.parametrize("factor", [2, 0.5], ids=["larger image", "smaller image"])

@@ -37,8 +37,8 @@ def foxglove_topics(layout):
         image = panel.get("imageMode", {})
         single = (image.get("imageTopic"), panel.get("topicPath"), panel.get("topicName"), panel.get("topicToRender"))
         found.update({topic: kind for topic in single if topic})
-        found.update({topic: "3D" for topic in panel.get("topics", {})})
-        found.update({topic: "annotations" for topic in image.get("annotations", {})})
+        found.update(dict.fromkeys(panel.get("topics", {}), "3D"))
+        found.update(dict.fromkeys(image.get("annotations", {}), "annotations"))
         if image.get("calibrationTopic"):
             found[image["calibrationTopic"]] = "calibration"
     return found

@@ -134,9 +134,7 @@ def test_out_of_memory_is_said_and_the_node_stays_up(make_bench):
     assert bench.ground("the cup")[0] == SUCCEEDED
 
 
-@pytest.mark.parametrize(
-    "policy, limit, asked", [(Ground.Goal.ASK, 0.0, 0), (Ground.Goal.ASK_UNTIL_CONFIDENT, 0.7, 2)]
-)
+@pytest.mark.parametrize("policy, limit, asked", [(Ground.Goal.ASK, 0.0, 0), (Ground.Goal.ASK_UNTIL_CONFIDENT, 0.7, 2)])
 def test_ask_until_confident(make_bench, policy, limit, asked):
     unsure = Say.found(confidence=0.3, question="Is it the red one?")
     bench = make_bench({"the mug": unsure}, min_confidence=0.7, max_questions=2)

@@ -76,8 +76,9 @@ def rig(domain):
         wait_until(lambda: any(m.header.stamp.sec == stamp for m in got), what=f"frame {stamp}")
         return next(m for m in got if m.header.stamp.sec == stamp)
 
-    yield SimpleNamespace(node=node, grounder=grounder, send=send, say=lambda t: words.publish(String(data=t)), info=info,
-                          infos=infos)
+    yield SimpleNamespace(
+        node=node, grounder=grounder, send=send, say=lambda t: words.publish(String(data=t)), info=info, infos=infos
+    )
     node.close()
     for spinner in spinners:
         spinner.close()
@@ -93,8 +94,9 @@ def test_frames_keep_header_and_encoding_and_lose_what_does_not_matter(rig, pict
     wait_until(lambda: rig.node._instruction == "the mug", what="instruction")
     rig.send(picture, "bgr8", 2)
     wait_until(lambda: rig.node.looks == 1, what="first look")
-    for number, (encoding, pixels) in enumerate((("bgr8", picture), ("rgba8", np.dstack([picture, picture[..., :1]])),
-                                                 ("mono8", picture[..., 0]))):
+    for number, (encoding, pixels) in enumerate(
+        (("bgr8", picture), ("rgba8", np.dstack([picture, picture[..., :1]])), ("mono8", picture[..., 0]))
+    ):
         shown = rig.send(pixels, encoding, 10 + number)
         assert (shown.encoding, shown.header.frame_id, shown.height, shown.width) == (encoding, "eye", 120, 160)
         values = image_to_samples(shown, 1 if pixels.ndim == 2 else pixels.shape[2], np.uint8)
@@ -159,7 +161,7 @@ def test_the_heatmap_follows_the_cameras_motion():
     before, after = scene[40:160, 40:200], scene[44:164, 50:210]  # the camera went right and down
     heat = np.zeros((120, 160), np.float32)
     heat[50:70, 60:90] = 1
-    shifted = moved(Heat(heat, thumbnail(before), ""), thumbnail(after)) > .5
+    shifted = moved(Heat(heat, thumbnail(before), ""), thumbnail(after)) > 0.5
     rows, columns = np.flatnonzero(shifted.any(1)), np.flatnonzero(shifted.any(0))
     assert abs(columns[0] - 50) <= 2 and abs(rows[0] - 46) <= 2
     other = thumbnail(np.random.default_rng(2).integers(0, 255, (120, 160, 3), np.uint8))

@@ -89,7 +89,8 @@ def camera_looks_forward(bench):
     publisher = bench.client.create_publisher(TransformStamped, "/tf_stand_in", LATCHED)
     publisher.publish(
         TransformStamped(
-            header=Header(frame_id="base_link"), child_frame_id=FRAME,
+            header=Header(frame_id="base_link"),
+            child_frame_id=FRAME,
             transform=Transform(translation=Vector3(z=1.0), rotation=rotation),
         )  # fmt: skip
     )
@@ -229,7 +230,8 @@ def test_real_tf2(make_bench):
     see(bench)
     StaticTransformBroadcaster(bench.client).sendTransform(
         TransformStamped(
-            header=Header(frame_id="base_link"), child_frame_id=FRAME,
+            header=Header(frame_id="base_link"),
+            child_frame_id=FRAME,
             transform=Transform(translation=Vector3(z=1.0), rotation=Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5)),
         )  # fmt: skip
     )

@@ -1,4 +1,6 @@
-"""The launch files: what they describe, looked at through a stand-in everywhere; and what real launch makes of it, where it is."""
+"""The launch files: what they describe, looked at through a stand-in everywhere; and what real launch makes of it,
+where it is.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,17 @@ def test_arguments_become_parameters_of_their_types(described, tmp_path):
     file.write_text("/**:\n  ros__parameters:\n    threshold: 0.4\n")
     (node,) = described("clue", params_file=str(file), model="/models/mine", autostart="false", use_sim_time="True",
                         target_frame="base_link", cameras="front, wrist", device="cuda:1")  # fmt: skip
-    assert node.parameters == [str(file), {"model": "/models/mine", "device": "cuda:1", "target_frame": "base_link",
-                                           "autostart": False, "use_sim_time": True, "cameras": ["front", "wrist"]}]  # fmt: skip
+    assert node.parameters == [
+        str(file),
+        {
+            "model": "/models/mine",
+            "device": "cuda:1",
+            "target_frame": "base_link",
+            "autostart": False,
+            "use_sim_time": True,
+            "cameras": ["front", "wrist"],
+        },
+    ]
     declared = set(_DECLARATIONS) | {"use_sim_time"}
     assert set(node.parameters[1]) <= declared
 
@@ -103,23 +114,37 @@ def test_the_demo_starts_all_of_it_in_one_namespace(described, arguments, expect
 
 @pytest.mark.parametrize(
     "pushed, namespace, expected",
-    [("", "clue", "/clue"), ("/robot1", "clue", "/robot1/clue"), ("/robot1", "/clue", "/clue"), ("/robot1", "", "/robot1"),
-     ("", "", "/"), ("/fleet/robot1", "arm/clue", "/fleet/robot1/arm/clue"), ("/", "clue", "/clue")],
-)  # fmt: skip
+    [
+        ("", "clue", "/clue"),
+        ("/robot1", "clue", "/robot1/clue"),
+        ("/robot1", "/clue", "/clue"),
+        ("/robot1", "", "/robot1"),
+        ("", "", "/"),
+        ("/fleet/robot1", "arm/clue", "/fleet/robot1/arm/clue"),
+        ("/", "clue", "/clue"),
+    ],
+)
 def test_namespaces_are_relative_to_what_is_pushed(pushed, namespace, expected):
     assert full_namespace(pushed, namespace) == expected
 
 
 @pytest.mark.parametrize(
     "name, expected",
-    [("camera/image_raw", "camera/image_raw"), ("/camera/image_raw", "/camera/image_raw"),
-     ("../camera/image_raw", "/robot1/camera/image_raw"), ("../../overhead/image", "/overhead/image"), ("~/image", "~/image")],
-)  # fmt: skip
+    [
+        ("camera/image_raw", "camera/image_raw"),
+        ("/camera/image_raw", "/camera/image_raw"),
+        ("../camera/image_raw", "/robot1/camera/image_raw"),
+        ("../../overhead/image", "/overhead/image"),
+        ("~/image", "~/image"),
+    ],
+)
 def test_names_are_seen_from_the_nodes_namespace(name, expected):
     assert topic_name("image", name, "/robot1/clue") == expected
 
 
-@pytest.mark.parametrize("name", ["../../../image", "..", "a b", "/camera//image", "1st/image", "../~/image", "/camera/"])
+@pytest.mark.parametrize(
+    "name", ["../../../image", "..", "a b", "/camera//image", "1st/image", "../~/image", "/camera/"]
+)
 def test_what_is_no_name_is_refused_with_the_argument(name):
     with pytest.raises(LaunchArgumentError, match="image:="):
         topic_name("image", name, "/robot1/clue")
@@ -134,11 +159,17 @@ def test_what_is_no_remapping_is_refused(rule):
 
 @pytest.mark.parametrize(
     "argument, says",
-    [("imgae", "did you mean image:=?"), ("camera-info", "did you mean camera_info:=?"), ("threshold", "stands in a params_file")],
+    [
+        ("imgae", "did you mean image:=?"),
+        ("camera-info", "did you mean camera_info:=?"),
+        ("threshold", "stands in a params_file"),
+    ],
 )
 def test_an_argument_that_nobody_declared_is_named(described, monkeypatch, argument, says):
     monkeypatch.setattr(sys, "argv", ["ros2", "launch", "clue_ros", "clue.launch.py", f"{argument}:=/x"])
-    with pytest.raises(LaunchArgumentError, match=f"{argument}:= is no argument of clue.launch.py: .*{re.escape(says)}"):
+    with pytest.raises(
+        LaunchArgumentError, match=f"{argument}:= is no argument of clue.launch.py: .*{re.escape(says)}"
+    ):
         described("clue", **{argument: "/x"})
     monkeypatch.setattr(sys, "argv", ["ros2", "launch", "their_robot", "all.launch.py", f"{argument}:=/x"])
     assert described("clue", **{argument: "/x"}), "one that is included cannot know whose it is"
@@ -187,7 +218,9 @@ def show(node, publisher):
 
 
 def test_two_pushed_robots_hear_only_their_own_sentence(described, domain):
-    """As launch_ros would start them: with the namespaces and names that the launch file gives under PushRosNamespace."""
+    """As launch_ros would start them: with the namespaces and names that the launch file gives under
+    PushRosNamespace.
+    """
     nodes, spinners = {}, []
     client = Node("client")
     turns = {robot: [] for robot in ("robot1", "robot2")}
@@ -204,7 +237,9 @@ def test_two_pushed_robots_hear_only_their_own_sentence(described, domain):
         spinners.append(Spinner(node))
     spinners.append(Spinner(client))
     assert [node.get_fully_qualified_name() for node in nodes.values()] == ["/robot1/clue/clue", "/robot2/clue/clue"]
-    cameras = {robot: client.create_publisher(Image, f"/{robot}/camera/image_raw", qos_profile_sensor_data) for robot in nodes}
+    cameras = {
+        robot: client.create_publisher(Image, f"/{robot}/camera/image_raw", qos_profile_sensor_data) for robot in nodes
+    }
     try:
         for robot in nodes:
             speech = client.create_publisher(String, f"/{robot}/clue/speech", 10)
@@ -266,8 +301,15 @@ def real_launch(tmp_path, domain):
     def start(file, *arguments):
         environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         output = open(tmp_path / "launch.log", "wb")
-        started.append(subprocess.Popen([sys.executable, "-c", RUN, str(file), *arguments], stdout=output, stderr=output,
-                                        env={**environment, "ROS_LOG_DIR": str(tmp_path)}, start_new_session=True))  # fmt: skip
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", RUN, str(file), *arguments],
+                stdout=output,
+                stderr=output,
+                env={**environment, "ROS_LOG_DIR": str(tmp_path)},
+                start_new_session=True,
+            )
+        )
         return started[-1]
 
     yield start

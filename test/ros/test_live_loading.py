@@ -171,7 +171,9 @@ def test_two_signals_and_a_shutdown_before_them(operator, start):
     operator.client.create_timer(0.1, lambda: camera.publish(picture))
     operator.client.create_subscription(String, "utterance", said.append, 10)
     wait_until(lambda: camera.get_subscription_count() > 0 and operator.client.count_publishers("utterance") > 0)
-    goal = wait_until(lambda: (lambda goal: goal if goal.accepted else None)(Goal(clue, Ground.Goal(expression="the mug"))))
+    goal = wait_until(
+        lambda: (lambda goal: goal if goal.accepted else None)(Goal(clue, Ground.Goal(expression="the mug")))
+    )
     wait_until(lambda: said)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)

@@ -57,7 +57,9 @@ def test_ambiguity_round_trip_through_cdr():
     got = deserialize_message(serialize_message(sent), AmbiguityMsg)
     assert [messages.msg_to_box(box) for box in got.candidates] == [Box(1, 2, 3, 4), Box(5, 6, 7, 8)]
     assert list(got.belief) == [0.75, 0.25]
-    unknown = messages.ambiguity_to_msg(Ambiguity(0.75, 0.5, True, heat, regions), "the mug", HEADER, (Box(1, 2, 3, 4),))
+    unknown = messages.ambiguity_to_msg(
+        Ambiguity(0.75, 0.5, True, heat, regions), "the mug", HEADER, (Box(1, 2, 3, 4),)
+    )
     assert not unknown.candidates, "candidates without a belief"
 
 

@@ -1,8 +1,8 @@
 """The node and the replay of a bag do the same with the same events: one set of rules, played in two ways (hypothesis).
 
 The node's side is its own modules, ears, conversation, dialogues, reports, worker's jobs, over an executor of two dozen
-lines and a clock that the test moves; no DDS, so that hundreds of conversations take seconds. What goes over DDS is tested
-next door (test_conversation, test_corrections, test_bag_replay).
+lines and a clock that the test moves; no DDS, so that hundreds of conversations take seconds. What goes over DDS is
+tested next door (test_conversation, test_corrections, test_bag_replay).
 """
 
 from __future__ import annotations
@@ -284,17 +284,34 @@ def by_replay(events, **values):
 
 
 WORDS = [
-    "the mug", "the red mug", "the blue one", "a cup", "the dax", "the broken one", "this one", "no, the blue one",
-    "not that one", "the other one", "no", "I meant the red one", "no, thanks", "yes", "Never mind!", "Stop! ", "x" * 1001,
-    "No! Stop! Stop!", "stop, the blue one", "wait, I mean the red one", "don't take the red one", "All right, never mind.",
-]  # fmt: skip
+    "the mug",
+    "the red mug",
+    "the blue one",
+    "a cup",
+    "the dax",
+    "the broken one",
+    "this one",
+    "no, the blue one",
+    "not that one",
+    "the other one",
+    "no",
+    "I meant the red one",
+    "no, thanks",
+    "yes",
+    "Never mind!",
+    "Stop! ",
+    "x" * 1001,
+    "No! Stop! Stop!",
+    "stop, the blue one",
+    "wait, I mean the red one",
+    "don't take the red one",
+    "All right, never mind.",
+]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from([0.01, 0.4, 1.2, 4.0, 11.0, 40.0]),
         st.one_of(
-            st.sampled_from(WORDS),
-            st.sampled_from(["frame", "frame"]),
-            st.sampled_from([(6.0, 6.0), (24.0, 6.0)]),
+            st.sampled_from(WORDS), st.sampled_from(["frame", "frame"]), st.sampled_from([(6.0, 6.0), (24.0, 6.0)])
         ),
     ),
     max_size=14,

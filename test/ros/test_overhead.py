@@ -48,8 +48,13 @@ def test_the_next_frame_needs_no_new_pages():
 
 def test_the_ratio_of_two_versions_is_that_within_the_pairs():
     """Of a machine that grew slower and slower, where each pair still says that this one takes a tenth more."""
-    rows = [{"other": {"response": slow, "client": slow, "processor": 0.01},
-             "this": {"response": 1.1 * slow, "client": slow, "processor": 0.02}} for slow in (0.1, 0.2, 0.4, 0.8, 1.6)]  # fmt: skip
+    rows = [
+        {
+            "other": {"response": slow, "client": slow, "processor": 0.01},
+            "this": {"response": 1.1 * slow, "client": slow, "processor": 0.02},
+        }
+        for slow in (0.1, 0.2, 0.4, 0.8, 1.6)
+    ]
     response, client, processor = latency_ab.summary(rows)
     assert abs(response["ratio"] - 1.1) < 1e-9 and response["interval"][0] > 1.09 and response["other_ms"] == 400
     assert client["ratio"] == 1 and processor["ratio"] == 2

@@ -1,5 +1,7 @@
-"""Pointing over real DDS: the topic `point` in pixels, in metres of the optical frame and in a frame that only tf2 knows;
-scribbles and marks through `answer`, a gesture with a goal, questions of numbers, and the belief that goes out with them."""
+"""Pointing over real DDS: the topic `point` in pixels, in metres of the optical frame and in a frame that only tf2
+knows; scribbles and marks through `answer`, a gesture with a goal, questions of numbers, and the belief that goes out
+with them.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ def answered(bench, message):
     """Where a published point lands as the answer to an open question, in pixels."""
     goal = bench.goal("the mug", answer_timeout=20.0)
     asked = len(bench.utterances)
-    wait_until(lambda: "Which mug?" in bench.utterances[asked - 1:], what="question")
+    wait_until(lambda: "Which mug?" in bench.utterances[asked - 1 :], what="question")
     publisher(bench).publish(message)
     status, _ = goal.finish()
     assert status == SUCCEEDED
@@ -74,7 +76,8 @@ def test_metres_are_projected_also_from_another_frame(make_bench, monkeypatch):
     # In a map whose axes are x forward, y left, z up, at the camera itself.
     bench.client.create_publisher(TransformStamped, "/tf_stand_in", LATCHED).publish(
         TransformStamped(
-            header=Header(frame_id=FRAME), child_frame_id="map",
+            header=Header(frame_id=FRAME),
+            child_frame_id="map",
             transform=Transform(translation=Vector3(), rotation=Quaternion(x=0.5, y=-0.5, z=0.5, w=0.5)),
         )  # fmt: skip
     )

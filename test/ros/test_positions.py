@@ -44,8 +44,16 @@ def p_of(fx, fy, cx, cy):
     return [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
 
 
-def info(width=640, height=480, k=(600.0, 600.0, 320.0, 240.0), p=None, binning=(0, 0), roi=(0, 0, 0, 0), frame=FRAME,
-         **fields):
+def info(
+    width=640,
+    height=480,
+    k=(600.0, 600.0, 320.0, 240.0),
+    p=None,
+    binning=(0, 0),
+    roi=(0, 0, 0, 0),
+    frame=FRAME,
+    **fields,
+):
     x, y, w, h = roi
     return CameraInfo(
         header=Header(frame_id=frame), width=width, height=height, k=k_of(*k), p=p_of(*(p or k)), binning_x=binning[0],
@@ -85,6 +93,7 @@ def place(bench):
 
 def reason(bench, words):
     """The reason, once it is the one that matches."""
+
     def there():
         status, result = bench.ground("the mug")
         assert status == SUCCEEDED
@@ -172,10 +181,13 @@ def test_every_lost_position_has_its_reason(make_bench, capfd):
     assert float(newest("depth")[2]["age_s"]) < 1 and newest("camera_info")[:2] == (OK, "calibrated")
     capfd.readouterr()
     for message, words in (
-        (info(k=(0.0, 0.0, 0.0, 0.0)), "no focal length"), (info(k=(float("nan"), 600.0, 320.0, 240.0)), "focal lengths nan"),
-        (info(k=(-600.0, 600.0, 320.0, 240.0)), "focal lengths -600"), (info(640, 360), "640x480, camera_info is for 640x360"),
-        (info(1280, 960, roi=(0, 0, 320, 240)), "region of interest"), (info(frame="other_eye"), "of frame 'other_eye'"),
-    ):  # fmt: skip
+        (info(k=(0.0, 0.0, 0.0, 0.0)), "no focal length"),
+        (info(k=(float("nan"), 600.0, 320.0, 240.0)), "focal lengths nan"),
+        (info(k=(-600.0, 600.0, 320.0, 240.0)), "focal lengths -600"),
+        (info(640, 360), ("640x480, camera_info is for 640x360")),
+        (info(1280, 960, roi=(0, 0, 320, 240)), "region of interest"),
+        (info(frame="other_eye"), "of frame 'other_eye'"),
+    ):
         bench.info = message
         assert reason(bench, words)
     wait_until(lambda: newest("camera_info")[0] == WARN and re.search(words, newest("camera_info")[1]), what=words)
@@ -189,7 +201,9 @@ def test_every_lost_position_has_its_reason(make_bench, capfd):
         bench.depth = array_to_image(pixels, encoding, Header(frame_id=FRAME))
         assert reason(bench, words)
     bench.depth = None
-    reason(bench, r"no depth image on /depth within 0.1 s of the image, the nearest is [0-9.]+ s off|came [0-9.]+ s ago")
+    reason(
+        bench, r"no depth image on /depth within 0.1 s of the image, the nearest is [0-9.]+ s off|came [0-9.]+ s ago"
+    )
     reason(bench, r"newest depth image on /depth came [0-9.]+ s ago")
     wait_until(lambda: newest("depth")[0] == WARN and "s ago" in newest("depth")[1])
     bench.depth = depth
@@ -243,9 +257,15 @@ def unregistered(make_bench, depth_frame="camera_depth_optical_frame", middle=0.
     half, across = 0.05 / 0.8 * 600, middle / 0.8 * 600
     box = Box(320 + across - half, 240 - half, 320 + across + half, 240 + half)
     bench = make_bench(
-        {"the mug": Say.found(box)}, camera=False, look_ahead=False,
-        remap={"image": "/color/image_raw", "camera_info": "/color/camera_info", "depth": "/stereo/depth/image_rect_raw"},
-    )  # fmt: skip
+        {"the mug": Say.found(box)},
+        camera=False,
+        look_ahead=False,
+        remap={
+            "image": "/color/image_raw",
+            "camera_info": "/color/camera_info",
+            "depth": "/stereo/depth/image_rect_raw",
+        },
+    )
     bench.depth = depth_image(seen_by_depth_camera())
     bench.depth.header.frame_id = depth_frame
     bench.info = info(k=(600.0, 600.0, 319.5, 239.5))
@@ -258,7 +278,8 @@ def unregistered(make_bench, depth_frame="camera_depth_optical_frame", middle=0.
 def tell_transform(bench):
     bench.client.create_publisher(TransformStamped, "/tf_stand_in", LATCHED).publish(
         TransformStamped(
-            header=Header(frame_id=FRAME), child_frame_id="camera_depth_optical_frame",
+            header=Header(frame_id=FRAME),
+            child_frame_id="camera_depth_optical_frame",
             transform=Transform(translation=Vector3(x=-SHIFT), rotation=Quaternion(w=1.0)),
         )  # fmt: skip
     )
@@ -285,7 +306,9 @@ def test_a_picture_without_a_frame_is_of_its_camera_info_s(make_bench, monkeypat
     monkeypatch.setitem(sys.modules, "tf2_ros", stand_in())
     bench, tell_info = unregistered(make_bench)
     bench.depth.header.frame_id, bench.image.header.frame_id = depth_frame, image_frame
-    wait_until(lambda: eyes(bench).frames and eyes(bench)._frame.message.header.frame_id == image_frame, what="such images")
+    wait_until(
+        lambda: eyes(bench).frames and eyes(bench)._frame.message.header.frame_id == image_frame, what="such images"
+    )
     tell_info()
     reason(bench, "depth is of frame 'camera_depth_optical_frame', the image of 'camera.*tf2 has no transform")
     tell_transform(bench)
@@ -321,16 +344,31 @@ def test_depth_of_the_same_frame_with_another_lens_is_brought_over(make_bench):
 
 def test_names_of_topics():
     for topic, value in (
-        ("/camera/image_rect", True), ("/camera/image_rect_color/compressed", True), ("/zed/zed_node/rgb/color/rect/image", True),
-        ("/left/image_rect/compressedDepth", True), ("/camera/depth/image_rect_raw", True), ("/a/image_rectified", True),
-        ("/camera/camera/color/image_raw", False), ("/camera/image_raw/compressed", False), ("/rgb/color/raw/image", False),
-        ("/camera/image_undistorted", True), ("/camera/undistort/image", True), ("/fisheye/unwarped_image", True),
-        ("/camera/image_unrectified", False), ("/camera/image_distorted", False),
-        ("/clue/image", None), ("/image", None), ("/correct/camera/image", None), ("/rect_robot/arm/camera/image_raw", False),
+        ("/camera/image_rect", True),
+        ("/camera/image_rect_color/compressed", True),
+        ("/zed/zed_node/rgb/color/rect/image", True),
+        ("/left/image_rect/compressedDepth", True),
+        ("/camera/depth/image_rect_raw", True),
+        ("/a/image_rectified", True),
+        ("/camera/camera/color/image_raw", False),
+        ("/camera/image_raw/compressed", False),
+        ("/rgb/color/raw/image", False),
+        ("/camera/image_undistorted", True),
+        ("/camera/undistort/image", True),
+        ("/fisheye/unwarped_image", True),
+        ("/camera/image_unrectified", False),
+        ("/camera/image_distorted", False),
+        ("/clue/image", None),
+        ("/image", None),
+        ("/correct/camera/image", None),
+        ("/rect_robot/arm/camera/image_raw", False),
         ("/rect/robot/arm/camera/image", None),
-    ):  # fmt: skip
+    ):
         assert rectified("auto", topic).value is value, topic
         assert rectified("yes", topic).value is True and rectified("no", topic).value is False
     assert info_beside("/camera/color/image_raw/compressed") == "/camera/color/camera_info"
-    assert info_beside("/camera/depth/image_rect_raw") == "/camera/depth/camera_info" and info_beside("/image") == "/camera_info"
+    assert (
+        info_beside("/camera/depth/image_rect_raw") == "/camera/depth/camera_info"
+        and info_beside("/image") == "/camera_info"
+    )
     assert base_topic("/a/image/compressedDepth") == "/a/image" and base_topic("/compressed") == "/compressed"

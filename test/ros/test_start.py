@@ -1,4 +1,6 @@
-"""What is given to the programs at their start: taken where it can be meant, else named in a sentence, never a traceback."""
+"""What is given to the programs at their start: taken where it can be meant, else named in a sentence, never a
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def test_a_slip_of_the_keyboard_is_an_error_with_the_right_name(begin, capfd, gi
 
 def test_all_slips_are_named_at_once_and_also_those_of_a_node_in_somebody_elses_program(domain):
     overrides = [Parameter("treshold", value=0.5), Parameter("devise", value="cpu")]
-    with pytest.raises(UnknownParameterError, match="treshold .* did you mean threshold.*devise .* did you mean device"):
+    with pytest.raises(
+        UnknownParameterError, match="treshold .* did you mean threshold.*devise .* did you mean device"
+    ):
         ClueNode(lambda settings: ScriptedGrounder(), parameter_overrides=overrides)
 
 
@@ -99,20 +103,35 @@ FILES = {
     "nested": ("robot:\n  clue:\n    clue:\n      ros__parameters: {threshold: 0.25}\n", 0.25, None),
     "for all": ("/**:\n  ros__parameters: {threshold: 0.25}\n", 0.25, None),
     "one star": ("/robot/*/clue:\n  ros__parameters: {threshold: 0.25}\n", 0.25, None),
-    "a robot's": ("/camera:\n  ros__parameters: {fps: 30}\n/**/clue:\n  ros__parameters: {threshold: 0.25}\n", 0.25, None),
-    "name only": ("clue:\n  ros__parameters: {threshold: 0.25}\n", 0.0, "none of its keys (/clue) is this node, /robot/clue/clue"),
+    "a robot's": (
+        "/camera:\n  ros__parameters: {fps: 30}\n/**/clue:\n  ros__parameters: {threshold: 0.25}\n",
+        0.25,
+        None,
+    ),
+    "name only": (
+        "clue:\n  ros__parameters: {threshold: 0.25}\n",
+        0.0,
+        ("none of its keys (/clue) is this node, /robot/clue/clue"),
+    ),
     "another namespace": (
-        "/robot2/clue/clue:\n  ros__parameters: {threshold: 0.25}\n/camera:\n  ros__parameters: {fps: 30}\n", 0.0,
-        "none of its keys (/robot2/clue/clue, /camera) is this node, /robot/clue/clue: write it under `/robot/clue/clue:`",
+        "/robot2/clue/clue:\n  ros__parameters: {threshold: 0.25}\n/camera:\n  ros__parameters: {fps: 30}\n",
+        0.0,
+        (
+            "none of its keys (/robot2/clue/clue, /camera) is this node, /robot/clue/clue: write it under "
+            "`/robot/clue/clue:`"
+        ),
     ),
     "beside one for all": (
-        "/**:\n  ros__parameters: {use_sim_time: false}\n/clue:\n  ros__parameters: {threshold: 0.25}\n", 0.0,
+        "/**:\n  ros__parameters: {use_sim_time: false}\n/clue:\n  ros__parameters: {threshold: 0.25}\n",
+        0.0,
         "what stands under /clue is ignored, this node is /robot/clue/clue",
     ),
     "misspelt for all": (
-        "/**:\n  ros__parameters: {treshold: 0.25}\n", 0.0, "treshold is no parameter of /robot/clue/clue: did you mean threshold? It is ignored",
+        "/**:\n  ros__parameters: {treshold: 0.25}\n",
+        0.0,
+        ("treshold is no parameter of /robot/clue/clue: did you mean threshold? It is ignored"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -198,9 +217,13 @@ def test_any_number_of_signals_ends_every_program_with_0(tmp_path):
     """As processes, all at once: systemd signals the control group, launch signals it again, and so does Ctrl-C."""
     with isolated():
         programs = {
-            "scripted_ground": (), "person": (), "tabletop_camera": (), "webcam": ("-p", f"source:={picture(tmp_path)}"),
-            "console": ("-p", "port:=0"), "focus": (),
-        }  # fmt: skip
+            "scripted_ground": (),
+            "person": (),
+            "tabletop_camera": (),
+            "webcam": ("-p", f"source:={picture(tmp_path)}"),
+            "console": ("-p", "port:=0"),
+            "focus": (),
+        }
         running = {name: start_program(name, *arguments) for name, arguments in programs.items()}
         observer = Observer()
         try:
@@ -282,9 +305,14 @@ def test_a_signal_while_a_node_is_made_ends_it_there(begin, capfd):
 
 @pytest.mark.parametrize(
     "program, arguments",
-    [(webcam.Webcam, ("source:=.",)), (focus.Focus, ()), (console.Console, ("port:=0",)), (person.Person, ("mode:=me",)),
-     (tabletop_camera.TabletopCamera, ())],
-)  # fmt: skip
+    [
+        (webcam.Webcam, ("source:=.",)),
+        (focus.Focus, ()),
+        (console.Console, ("port:=0",)),
+        (person.Person, ("mode:=me",)),
+        (tabletop_camera.TabletopCamera, ()),
+    ],
+)
 def test_a_signal_at_the_end_of_making_leaves_no_thread_behind(begin, monkeypatch, tmp_path, program, arguments):
     """Nobody could end it: a camera's thread then talks to a context that is gone."""
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,6 @@
-"""Words of stopping over DDS: in every state of a dialogue, in every speech_mode, while the robot speaks, with a queue."""
+"""Words of stopping over DDS: in every state of a dialogue, in every speech_mode, while the robot speaks, with a
+queue.
+"""
 
 from __future__ import annotations
 

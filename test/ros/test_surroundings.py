@@ -1,4 +1,6 @@
-"""What is wrong around the node is told: a twin, simulated time that nobody gives, topics of another type; remaps of the action."""
+"""What is wrong around the node is told: a twin, simulated time that nobody gives, topics of another type; remaps of
+the action.
+"""
 
 from __future__ import annotations
 
@@ -138,8 +140,11 @@ def test_what_to_do_about_a_compressed_topic(domain):
     assert text.endswith("remap `image` to /cam/image_raw, and /cam/image_raw/compressed is taken by itself")
     assert not surroundings.another_type(node, "/cam/info", "std_msgs/msg/String")
     text = surroundings.another_type(node, "/cam/info", "sensor_msgs/msg/CameraInfo")
-    assert text == ("/cam/info carries std_msgs/msg/String, and the node takes sensor_msgs/msg/CameraInfo there: remap it to"
-                    " a topic of that type")  # fmt: skip
+    assert text == (
+        "/cam/info carries std_msgs/msg/String, and the node takes sensor_msgs/msg/CameraInfo there: "
+        "remap it to"
+        " a topic of that type"
+    )
     node.destroy_node()
 
 

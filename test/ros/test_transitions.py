@@ -59,7 +59,8 @@ COURSES = {
         ("configure", "activate"), [*CONFIGURE, *fails("inactive", "activate", "activating")], "LookAhead.start"
     ),
     "error, deactivating": Course(
-        ("configure", "activate", "deactivate"), [*CONFIGURE, *ACTIVATE, *fails("active", "deactivate", "deactivating")],
+        ("configure", "activate", "deactivate"),
+        [*CONFIGURE, *ACTIVATE, *fails("active", "deactivate", "deactivating")],
         "LookAhead.stop",
     ),
     "error, cleaning up": Course(
@@ -68,8 +69,11 @@ COURSES = {
     "error, shutting down": Course(
         ("configure", "shutdown"), [*CONFIGURE, *fails("inactive", "shutdown", "shuttingdown")], "Diagnostics.released"
     ),
-}  # fmt: skip
-FAILING_CONFIGURE = [("unconfigured", "configure", "configuring"), ("configuring", "transition_failure", "unconfigured")]
+}
+FAILING_CONFIGURE = [
+    ("unconfigured", "configure", "configuring"),
+    ("configuring", "transition_failure", "unconfigured"),
+]
 # Only configure can fail (a model that does not load), and error processing ends with success.
 NEVER = {(state, "transition_failure") for state in ("activating", "deactivating", "cleaningup", "shuttingdown")}
 NEVER |= {("errorprocessing", "transition_failure"), ("errorprocessing", "transition_error")}

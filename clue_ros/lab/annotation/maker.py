@@ -32,8 +32,8 @@ class Talker(Protocol):
 
 @dataclass
 class Maker:
-    """person: the oracle for (picture, target, pixels uint8[H,W,3], what was seen); paraphraser: None for none. A paraphrase
-    stays only if the guesser finds the target with it too. asked_only: drop what needed no question."""
+    """person: the oracle for (picture, target, pixels uint8[H,W,3], what was seen); paraphraser: None for none. A
+    paraphrase stays only if the guesser finds the target with it too. asked_only: drop what needed no question."""
 
     grounder: Any
     captioner: Captioner
@@ -74,9 +74,20 @@ class Maker:
             return "nothing was asked", None, False
         said, rephrased = (expression, turns), self._rephrased(seen, expression, turns, target.box, rng)
         expression, turns = rephrased or said
-        return KEPT, Sample("", picture.image, expression, tuple(turns), (target.box,),
-                            label=Label.AMBIGUOUS if turns else Label.CLEAR, split=picture.split or "train",
-                            objects=tuple(i.box for i in picture.instances)), rephrased is not None
+        return (
+            KEPT,
+            Sample(
+                "",
+                picture.image,
+                expression,
+                tuple(turns),
+                (target.box,),
+                label=Label.AMBIGUOUS if turns else Label.CLEAR,
+                split=picture.split or "train",
+                objects=tuple(i.box for i in picture.instances),
+            ),
+            rephrased is not None,
+        )
 
     def _rephrased(self, seen: Any, expression: str, turns: List[Turn], target: Box, rng: np.random.Generator):
         if self.paraphraser is None:
@@ -120,8 +131,13 @@ class Output:
             entry = {**json.loads(to_line(sample, name)), "id": f"machine/{key}"}
             with open(self.dialogues, "a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
-        line = {"key": key, "outcome": outcome, "turns": len(sample.turns) if sample else 0, "paraphrased": paraphrased,
-                "end": self.dialogues.stat().st_size}
+        line = {
+            "key": key,
+            "outcome": outcome,
+            "turns": len(sample.turns) if sample else 0,
+            "paraphrased": paraphrased,
+            "end": self.dialogues.stat().st_size,
+        }
         with open(self.tried, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._count(line)
@@ -135,7 +151,7 @@ class Output:
 
     def _resume(self) -> None:
         data = self.tried.read_bytes()
-        whole = data[:data.rfind(b"\n") + 1]  # a process that was killed may leave half a line
+        whole = data[: data.rfind(b"\n") + 1]  # a process that was killed may leave half a line
         self.tried.write_bytes(whole)
         end = 0
         for number, line in enumerate(whole.decode("utf-8").splitlines()):
@@ -146,19 +162,28 @@ class Output:
                     end = int(entry["end"])
                     continue
             except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{self.tried}, line {number + 1} is none of a run of dialogues: delete the file") from error
+                raise DataError(
+                    f"{self.tried}, line {number + 1} is none of a run of dialogues: delete the file"
+                ) from error
             if entry != self._about:
                 changed = [k for k in {**entry, **self._about} if entry.get(k) != self._about.get(k)]
-                raise DataError(f"{self.folder} holds another run's dialogues (other {', '.join(changed)}): choose another "
-                                "--output, or --fresh to throw them away")
+                raise DataError(
+                    f"{self.folder} holds another run's dialogues (other {', '.join(changed)}): choose another "
+                    "--output, or --fresh to throw them away"
+                )
         with open(self.dialogues, "r+b") as file:
             file.truncate(end)
 
 
-def make(pictures: Iterable[Picture], maker: Maker, output: Output, wanted: Optional[int] = None,
-         progress: Callable[[int], Any] = lambda kept: None) -> Counter:
-    """Until `wanted` dialogues are kept or the pictures end; returns the counts of what came of every target. A picture is
-    done whole before anything of it is written. progress: called with dialogues just kept."""
+def make(
+    pictures: Iterable[Picture],
+    maker: Maker,
+    output: Output,
+    wanted: Optional[int] = None,
+    progress: Callable[[int], Any] = lambda kept: None,
+) -> Counter:
+    """Until `wanted` dialogues are kept or the pictures end; returns the counts of what came of every target. A picture
+    is done whole before anything of it is written. progress: called with dialogues just kept."""
     progress(output.counts[KEPT])
     for picture in pictures:
         if wanted is not None and output.counts[KEPT] >= wanted:

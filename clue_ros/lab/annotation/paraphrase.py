@@ -1,9 +1,9 @@
 """The optional hook that says a finished dialogue in other words (InViG: "we then use ChatGPT to rephrase").
 
 A command, given as a list of arguments and never as a shell's text, that stays up for the whole run: each line on its
-stdin is {"expression": "…", "turns": [["question", "answer"], …]}, and it writes one line of the same form to stdout. Or
-a file of lines {"text": "hand me the mug", "paraphrases": ["could I have the mug"]}, of which one is drawn. Off unless
-asked for. What does not come back as as many turns of plausible text leaves the dialogue as it is.
+stdin is {"expression": "…", "turns": [["question", "answer"], …]}, and it writes one line of the same form to stdout.
+Or a file of lines {"text": "hand me the mug", "paraphrases": ["could I have the mug"]}, of which one is drawn. Off
+unless asked for. What does not come back as as many turns of plausible text leaves the dialogue as it is.
 """
 
 from __future__ import annotations
@@ -38,8 +38,15 @@ class CommandParaphraser:
     def __init__(self, arguments: Sequence[str], timeout_s: float = TIMEOUT_S):
         self._arguments, self._timeout_s = list(arguments), timeout_s
         try:
-            self._process = subprocess.Popen(self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                             encoding="utf-8", errors="replace", shell=False)
+            self._process = subprocess.Popen(
+                self._arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                shell=False,
+            )
         except (OSError, ValueError) as error:
             raise ClueError(f"the paraphrase command {self._arguments[0]!r} cannot be started: {error}") from error
         self._lines: "queue.Queue[str]" = queue.Queue()
@@ -52,7 +59,9 @@ class CommandParaphraser:
             self._process.stdin.flush()
             line = self._lines.get(timeout=self._timeout_s)
         except (OSError, queue.Empty) as error:
-            raise ClueError(f"the paraphrase command {self._arguments[0]!r} gave no line within {self._timeout_s:g} s") from error
+            raise ClueError(
+                f"the paraphrase command {self._arguments[0]!r} gave no line within {self._timeout_s:g} s"
+            ) from error
         if not line:
             raise ClueError(f"the paraphrase command {self._arguments[0]!r} ended: exit status {self._process.wait(5)}")
         try:
@@ -89,7 +98,11 @@ class FileParaphraser:
             try:
                 entry = json_object(line)
                 others = entry["paraphrases"]
-                if not isinstance(entry["text"], str) or not isinstance(others, list) or not all(map(_plausible, others)):
+                if (
+                    not isinstance(entry["text"], str)
+                    or not isinstance(others, list)
+                    or not all(map(_plausible, others))
+                ):
                     raise ValueError("'paraphrases' must be a list of texts")
                 self._known[entry["text"].strip().lower()] = others
             except (ValueError, KeyError) as error:

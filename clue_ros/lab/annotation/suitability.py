@@ -1,7 +1,7 @@
 """Which images are worth a dialogue: InViG's two-stage filter (section III-B). `clue data filter`.
 
-Stage 1: images with excluded classes go, and those of low ambiguity: "the maximum number of objects belonging to the same
-class". Stage 2, Eq. 1: with classes c1 … cn that appear independently of each other,
+Stage 1: images with excluded classes go, and those of low ambiguity: "the maximum number of objects belonging to the
+same class". Stage 2, Eq. 1: with classes c1 … cn that appear independently of each other,
 
     p(positive | c1 … cn) = Π p(ci | positive) / (Π p(ci | positive) + Π p(ci | negative))
 
@@ -25,7 +25,9 @@ KEEP_OVER = 0.5
 
 @dataclass(frozen=True)
 class Suitability:
-    """weights: class -> log p(c | positive) − log p(c | negative); positives, negatives: how many images they are of."""
+    """weights: class -> log p(c | positive) − log p(c | negative); positives, negatives: how many images they are
+    of.
+    """
 
     weights: Dict[str, float]
     positives: int
@@ -41,14 +43,19 @@ class Suitability:
                 totals[picture.suitable] += 1
                 counts[picture.suitable].update(classes_of(picture))
         if not all(totals.values()):
-            raise DataError(f"the filter needs images sorted by hand, some suitable and some not; there are {totals[True]} and "
-                            f"{totals[False]}: give lines with \"suitable\": true or false")
+            raise DataError(
+                f"the filter needs images sorted by hand, some suitable and some not; there are {totals[True]} and "
+                f'{totals[False]}: give lines with "suitable": true or false'
+            )
 
         def log_share(name: str, kind: bool) -> float:
             return math.log((counts[kind][name] + 1) / (totals[kind] + 2))
 
-        return cls({c: log_share(c, True) - log_share(c, False) for c in {*counts[True], *counts[False]}}, totals[True],
-                   totals[False])
+        return cls(
+            {c: log_share(c, True) - log_share(c, False) for c in {*counts[True], *counts[False]}},
+            totals[True],
+            totals[False],
+        )
 
     def probability(self, classes: Iterable[str]) -> float:
         """P(positive) in [0, 1] of an image with these classes, each counted once; 0.5 of none that is known."""

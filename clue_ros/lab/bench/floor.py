@@ -38,8 +38,9 @@ def total(phases: Sequence[Cost]) -> Cost:
     return sum(phases, Cost(0, 0))
 
 
-def floor_seconds(phases: Sequence[Cost], flops_per_second: float, bytes_per_second: float,
-                  bytes_per_element: float) -> float:
+def floor_seconds(
+    phases: Sequence[Cost], flops_per_second: float, bytes_per_second: float, bytes_per_element: float
+) -> float:
     """Phases run one after another, so their rooflines add up."""
     return sum(phase.seconds(flops_per_second, bytes_per_second, bytes_per_element) for phase in phases)
 
@@ -52,11 +53,13 @@ def image_tokens(config) -> int:
 def vision(config) -> Cost:
     """The SigLIP tower on one image."""
     c, rows = config.vision_config, image_tokens(config)
-    patch = c.num_channels * c.patch_size ** 2 * c.hidden_size
-    layer = 4 * c.hidden_size ** 2 + 2 * c.hidden_size * c.intermediate_size
+    patch = c.num_channels * c.patch_size**2 * c.hidden_size
+    layer = 4 * c.hidden_size**2 + 2 * c.hidden_size * c.intermediate_size
     attention = 2 * rows * rows * c.hidden_size
-    return Cost(2 * rows * (patch + c.num_hidden_layers * layer) + 2 * c.num_hidden_layers * attention,
-                patch + c.num_hidden_layers * layer)
+    return Cost(
+        2 * rows * (patch + c.num_hidden_layers * layer) + 2 * c.num_hidden_layers * attention,
+        patch + c.num_hidden_layers * layer,
+    )
 
 
 def projector(config) -> Cost:
@@ -107,8 +110,9 @@ def see(config) -> Phases:
     return vision(config), projector(config)
 
 
-def detection(config, tap_layer: int, text: int, *, tapped_rows: int, image_blind: bool = False,
-              seen: bool = False) -> Phases:
+def detection(
+    config, tap_layer: int, text: int, *, tapped_rows: int, image_blind: bool = False, seen: bool = False
+) -> Phases:
     """Features to map: layers 0 … k-1 whole and the tap. text: tokens of the prefix with <bos> and newline;
     seen: a query-blind image has passed the layers before."""
     n = image_tokens(config)

@@ -49,12 +49,14 @@ def measure_rates(config, weight_bytes: int, device: str, dtype: torch.dtype, se
     side = SQUARE.get(kind, 2048)
     v, t = config.vision_config, config.text_config
     rows = (v.image_size // v.patch_size) ** 2
-    return Rates(str(dtype).replace("torch.", ""),
-                 matmul_rate(side, side, side, device, dtype, seconds),
-                 matmul_rate(rows, v.hidden_size, v.intermediate_size, device, dtype, seconds),
-                 matmul_rate(rows, t.hidden_size, t.intermediate_size, device, dtype, seconds),
-                 read_bandwidth(READ_BYTES.get(kind, READ_BYTES["cpu"]), device, seconds),
-                 read_bandwidth(weight_bytes, device, seconds))
+    return Rates(
+        str(dtype).replace("torch.", ""),
+        matmul_rate(side, side, side, device, dtype, seconds),
+        matmul_rate(rows, v.hidden_size, v.intermediate_size, device, dtype, seconds),
+        matmul_rate(rows, t.hidden_size, t.intermediate_size, device, dtype, seconds),
+        read_bandwidth(READ_BYTES.get(kind, READ_BYTES["cpu"]), device, seconds),
+        read_bandwidth(weight_bytes, device, seconds),
+    )
 
 
 def matmul_rate(rows: int, inner: int, columns: int, device: str, dtype: torch.dtype, seconds: float = 0.6) -> float:
@@ -95,8 +97,13 @@ def available_memory(device: str) -> Optional[int]:
 
 def describe(device: str) -> Dict[str, Any]:
     """What a reader must know of the machine to place the figures."""
-    about: Dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(),
-                             "torch_threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version()}
+    about: Dict[str, Any] = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
     if torch.device(device).type == "cuda":
         about.update(gpu=torch.cuda.get_device_name(device), cuda=torch.version.cuda)
     return about
@@ -109,8 +116,10 @@ def processor() -> str:
 
 def dtype_rates(device: str) -> Dict[str, float]:
     """FLOP/s of a product of middling size in float32 and in bfloat16: processors without bfloat16 units emulate it."""
-    return {str(d).replace("torch.", ""): matmul_rate(512, 1024, 1024, device, d, 0.15)
-            for d in (torch.float32, torch.bfloat16)}
+    return {
+        str(d).replace("torch.", ""): matmul_rate(512, 1024, 1024, device, d, 0.15)
+        for d in (torch.float32, torch.bfloat16)
+    }
 
 
 def _best(work: Callable[[], Any], device: str, seconds: float) -> float:

@@ -54,8 +54,9 @@ def measure(order: Order, rounds: Optional[int], emit: Emit, only: Sequence[str]
 class _Run:
     """The rows of one subject."""
 
-    def __init__(self, subject: Subject, rates: Rates, emit: Emit, rounds: Optional[int], only: Sequence[str],
-                 libraries: int = 0):
+    def __init__(
+        self, subject: Subject, rates: Rates, emit: Emit, rounds: Optional[int], only: Sequence[str], libraries: int = 0
+    ):
         self._libraries = libraries  # bytes that were resident before the model: no part of what it needs
         self._subject, self._rates, self._emit, self._rounds, self._only = subject, rates, emit, rounds, only
         self._device = subject.order.device
@@ -89,10 +90,20 @@ class _Run:
         self._tick(row, "ours")
         used, weights = peak(self._device), self._subject.weight_bytes
         name = "memory" if row.id == "box" else f"memory_{row.id}"
-        self._emit({"event": "row", **self._facts(name, f"peak memory, loading and {row.title}"), "peak_bytes": used,
-                    "weight_bytes": weights, "times_weights": (used - self._libraries) / weights, "ours": _spread([]), "plain": None,
-                    "note": f"of it {self._libraries / 1e9:.2f} GB interpreter and libraries, which the ratio leaves out"
-                            if self._libraries else "allocated on the GPU"})
+        self._emit(
+            {
+                "event": "row",
+                **self._facts(name, f"peak memory, loading and {row.title}"),
+                "peak_bytes": used,
+                "weight_bytes": weights,
+                "times_weights": (used - self._libraries) / weights,
+                "ours": _spread([]),
+                "plain": None,
+                "note": f"of it {self._libraries / 1e9:.2f} GB interpreter and libraries, which the ratio leaves out"
+                if self._libraries
+                else "allocated on the GPU",
+            }
+        )
         row.way.said.extend([tokens] if tokens else [])
         return samples
 
@@ -133,18 +144,28 @@ class _Run:
         return samples
 
     def _event(self, row: Row, ours: Samples, plain: List[float], tokens: int, plain_peak: Optional[int]) -> Event:
-        event = {**self._facts(row.id, row.title), "detector": row.way.settings.detector, "tokens": tokens or None,
-                 "note": row.note, "ours": _spread(ours.seconds), "plain": _spread(plain) if plain else None,
-                 "plain_peak_bytes": plain_peak,
-                 "outcome": getattr(getattr(ours.result, "outcome", None), "value", None)}
+        event = {
+            **self._facts(row.id, row.title),
+            "detector": row.way.settings.detector,
+            "tokens": tokens or None,
+            "note": row.note,
+            "ours": _spread(ours.seconds),
+            "plain": _spread(plain) if plain else None,
+            "plain_peak_bytes": plain_peak,
+            "outcome": getattr(getattr(ours.result, "outcome", None), "value", None),
+        }
         if plain:
             event["ratio"] = event["ours"]["p50"] / event["plain"]["p50"]
         if row.phases is not None:
             phases, storage = row.phases(tokens), self._subject.order.precision.storage.itemsize
             cost = floor.total(phases)
             seconds = floor.floor_seconds(phases, self._rates.flops, self._rates.bandwidth, storage)
-            event.update(flops=cost.flops, bytes=cost.elements * storage, floor_s=seconds,
-                         times_floor=event["ours"]["p50"] / seconds)
+            event.update(
+                flops=cost.flops,
+                bytes=cost.elements * storage,
+                floor_s=seconds,
+                times_floor=event["ours"]["p50"] / seconds,
+            )
         return event
 
     def _facts(self, identity: str, title: str) -> Event:
@@ -199,26 +220,41 @@ def _timed_features(run: PlainRun, device: str) -> float:
 
 
 def _spread(seconds: Sequence[float]) -> Event:
-    return {"p50": percentile(seconds, .5), "p95": percentile(seconds, .95), "seconds": [round(s, 6) for s in seconds]}
+    return {
+        "p50": percentile(seconds, 0.5),
+        "p95": percentile(seconds, 0.95),
+        "seconds": [round(s, 6) for s in seconds],
+    }
 
 
 def _too_small(order: Order, config) -> str:
     free, needed = available_memory(order.device), memory_needed(order, config)
     if free is None or free >= needed:
         return ""
-    return (f"memory is short: about {needed / 1e9:.1f} GB are needed on {order.device}, {free / 1e9:.1f} GB are free "
-            f"(weights in {str(order.precision.storage).replace('torch.', '')})")
+    return (
+        f"memory is short: about {needed / 1e9:.1f} GB are needed on {order.device}, {free / 1e9:.1f} GB are free "
+        f"(weights in {str(order.precision.storage).replace('torch.', '')})"
+    )
 
 
 def _about(subject: Subject, rates: Rates, libraries: Optional[int], clean: bool) -> Event:
     order, precision = subject.order, subject.order.precision
     name = lambda dtype: str(dtype).replace("torch.", "")  # noqa: E731
-    return {"model": order.model, "device": order.device, "storage": name(precision.storage),
-            "compute": name(precision.compute), "quantization": order.quantization,
-            "adapters": sorted(subject.backbone.adapters),
-            "weight_bytes": subject.weight_bytes, "libraries_bytes": libraries, "peak_is_clean": clean,
-            "pictures": subject.show.source, "rates": rates.to_dict(), "dtype_rates": dtype_rates(order.device),
-            "settings": {k: getattr(subject.backbone.settings, k)
-                         for k in ("prefix_attention", "tap_layer", "detector")},
-            "plain_computes_all_logits": order.all_logits,
-            "plain_is_widened": precision.storage != precision.compute, "machine": describe(order.device)}
+    return {
+        "model": order.model,
+        "device": order.device,
+        "storage": name(precision.storage),
+        "compute": name(precision.compute),
+        "quantization": order.quantization,
+        "adapters": sorted(subject.backbone.adapters),
+        "weight_bytes": subject.weight_bytes,
+        "libraries_bytes": libraries,
+        "peak_is_clean": clean,
+        "pictures": subject.show.source,
+        "rates": rates.to_dict(),
+        "dtype_rates": dtype_rates(order.device),
+        "settings": {k: getattr(subject.backbone.settings, k) for k in ("prefix_attention", "tap_layer", "detector")},
+        "plain_computes_all_logits": order.all_logits,
+        "plain_is_widened": precision.storage != precision.compute,
+        "machine": describe(order.device),
+    }

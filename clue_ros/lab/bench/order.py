@@ -51,8 +51,10 @@ class Order:
         from clue_ros.vlm.model_folder import check_config
 
         if not (self.folder / "config.json").is_file():
-            raise ModelLoadError(f"{self.folder / 'config.json'} is missing: '{self.model}' is neither embedded, nor 3b, nor "
-                                 "a model directory")
+            raise ModelLoadError(
+                f"{self.folder / 'config.json'} is missing: '{self.model}' is neither embedded, nor 3b, nor "
+                "a model directory"
+            )
         check_config(self.folder / "config.json")
         return PaliGemmaConfig.from_pretrained(self.folder)
 

@@ -23,14 +23,39 @@ def configuration():
     """The PaliGemmaConfig."""
     from transformers import Gemma2Config, PaliGemmaConfig, SiglipVisionConfig
 
-    vision = SiglipVisionConfig(hidden_size=1152, num_hidden_layers=27, num_attention_heads=16, intermediate_size=4304,
-                                image_size=448, patch_size=14, projection_dim=2304, vision_use_head=False)
-    text = Gemma2Config(vocab_size=VOCABULARY, hidden_size=2304, num_hidden_layers=26, num_attention_heads=8,
-                        num_key_value_heads=4, head_dim=256, intermediate_size=9216, query_pre_attn_scalar=256,
-                        attn_logit_softcapping=50.0, final_logit_softcapping=30.0, sliding_window=4096,
-                        pad_token_id=0, eos_token_id=1, bos_token_id=2)
-    config = PaliGemmaConfig(text_config=text, vision_config=vision, projection_dim=2304,
-                             image_token_index=IMAGE_TOKEN_ID, vocab_size=VOCABULARY - 64)
+    vision = SiglipVisionConfig(
+        hidden_size=1152,
+        num_hidden_layers=27,
+        num_attention_heads=16,
+        intermediate_size=4304,
+        image_size=448,
+        patch_size=14,
+        projection_dim=2304,
+        vision_use_head=False,
+    )
+    text = Gemma2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=2304,
+        num_hidden_layers=26,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=256,
+        intermediate_size=9216,
+        query_pre_attn_scalar=256,
+        attn_logit_softcapping=50.0,
+        final_logit_softcapping=30.0,
+        sliding_window=4096,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=2,
+    )
+    config = PaliGemmaConfig(
+        text_config=text,
+        vision_config=vision,
+        projection_dim=2304,
+        image_token_index=IMAGE_TOKEN_ID,
+        vocab_size=VOCABULARY - 64,
+    )
     config._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
     return config
 
@@ -69,13 +94,23 @@ def build_tokenizer(words: Sequence[str]):
     listed += [token(i) for i in range(BINS)] + [f"<seg{i:03d}>" for i in range(IMAGE_TOKEN_ID - FIRST_LOCATION - BINS)]
     inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(listed)}, unk_token="<unk>"))
     inner.normalizer = normalizers.Lowercase()
-    inner.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed"),
-        pre_tokenizers.Split(Regex(r"[^\w'\n]"), "isolated")])
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split("\n", "isolated"),
+            pre_tokenizers.Split(" ", "removed"),
+            pre_tokenizers.Split(Regex(r"[^\w'\n]"), "isolated"),
+        ]
+    )
     inner.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
     inner.add_tokens([AddedToken(token(i), normalized=False) for i in range(BINS)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
-                                   unk_token="<unk>", padding_side="left")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        bos_token="<bos>",
+        unk_token="<unk>",
+        padding_side="left",
+    )
 
 
 def parameter_count(config) -> int:
@@ -92,7 +127,7 @@ def _repeat(pattern: torch.Tensor, parameter: torch.Tensor) -> None:
     flat = parameter.data.view(-1)
     whole = flat.numel() // pattern.numel() * pattern.numel()
     flat[:whole].view(-1, pattern.numel()).copy_(pattern)
-    flat[whole:].copy_(pattern[:flat.numel() - whole])
+    flat[whole:].copy_(pattern[: flat.numel() - whole])
 
 
 def _fill_buffers(model, device: str) -> None:
@@ -103,6 +138,6 @@ def _fill_buffers(model, device: str) -> None:
         if name.endswith("position_ids"):
             buffer.copy_(torch.arange(buffer.shape[-1], device=device).expand_as(buffer))
         elif name.endswith("embed_scale"):
-            buffer.fill_(language.config.hidden_size ** 0.5)
+            buffer.fill_(language.config.hidden_size**0.5)
         elif "rotary_emb" not in name:
             raise RuntimeError(f"the buffer {name} of this transformers version is not known here")

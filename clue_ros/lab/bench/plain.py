@@ -39,8 +39,9 @@ class Marks:
 class PlainPath:
     """A transformers PaliGemma model used as its documentation shows."""
 
-    def __init__(self, model, tokenizer, settings, adapters: FrozenSet[str], precision: Precision,
-                 all_logits: bool = False):
+    def __init__(
+        self, model, tokenizer, settings, adapters: FrozenSet[str], precision: Precision, all_logits: bool = False
+    ):
         """settings: ClueSettings of the checkpoint; all_logits: the map's pass also computes the logits of every row,
         as `model(**inputs)` does unless one asks for the last only."""
         self._model, self._tokenizer, self._settings, self._adapters = model, tokenizer, settings, adapters
@@ -84,11 +85,11 @@ class PlainPath:
         with self._adapter(self._settings.detector_adapter):
             keep = {} if self._all_logits else {"logits_to_keep": 1}
             out = self._model(**inputs, output_attentions=True, use_cache=False, **keep)
-        count = self._grid ** 2
+        count = self._grid**2
         attention = out.attentions[self._settings.tap_layer][0, :, count:, :count].float()
         conditioning = len(self._tokenizer.encode(prefix.split(" ", 1)[0], add_special_tokens=False))
         last = self._settings.tap_rows == "last" or words <= conditioning
-        rows = attention[:, -1:] if last else attention[:, 1 + conditioning:-1]
+        rows = attention[:, -1:] if last else attention[:, 1 + conditioning : -1]
         vector = (rows / (rows.sum(-1, keepdim=True) + 1e-12)).mean((0, 1))
         low, high = vector.min(), vector.max()
         return ((vector - low) / (high - low + 1e-8)).view(self._grid, self._grid)
@@ -104,15 +105,21 @@ class PlainPath:
             return scores
 
         with self._adapter(self._settings.dialogue_adapter):
-            out = self._model.generate(**inputs, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False,
-                                       pad_token_id=self._tokenizer.pad_token_id, logits_processor=[stopwatch])
-        return tuple(out[0, inputs["input_ids"].shape[1]:].tolist())
+            out = self._model.generate(
+                **inputs,
+                max_new_tokens=tokens,
+                min_new_tokens=tokens,
+                do_sample=False,
+                pad_token_id=self._tokenizer.pad_token_id,
+                logits_processor=[stopwatch],
+            )
+        return tuple(out[0, inputs["input_ids"].shape[1] :].tolist())
 
     def _inputs(self, rgb: np.ndarray, prefix: str) -> Tuple[Dict[str, torch.Tensor], int]:
         """(what a processor returns for image and prefix, number of tokens of the words)."""
         words = self._tokenizer.encode(prefix, add_special_tokens=False)
         newline = self._tokenizer.encode("\n", add_special_tokens=False)[-1]
-        count = self._grid ** 2
+        count = self._grid**2
         picture = [self._model.config.image_token_id] * count
         ids = torch.tensor([[*picture, self._tokenizer.bos_token_id, *words, newline]])
         types = torch.zeros_like(ids)
@@ -165,6 +172,7 @@ def _widening(module, precision: Precision, scratch: Scratch):
     """The forward of one module with wide activations and products, or None for a module that needs no change."""
     wide, narrow = precision.compute, precision.storage
     if isinstance(module, torch.nn.Linear) and module.weight.dtype == narrow:
+
         def linear(x: torch.Tensor) -> torch.Tensor:
             bias = None if module.bias is None else module.bias.to(wide)
             if x.numel() // x.shape[-1] <= FEW_ROWS:
@@ -172,13 +180,20 @@ def _widening(module, precision: Precision, scratch: Scratch):
                 y = F.linear(x.reshape(-1, x.shape[-1]).to(narrow), module.weight).to(wide).view(*x.shape[:-1], -1)
                 return y if bias is None else y + bias
             return F.linear(x.to(wide), scratch.widened(module.weight, wide), bias)
+
         return linear
     if isinstance(module, torch.nn.LayerNorm):
-        return lambda x: F.layer_norm(x.to(wide), module.normalized_shape, module.weight.to(wide), module.bias.to(wide),
-                                      module.eps)
+        return lambda x: F.layer_norm(
+            x.to(wide), module.normalized_shape, module.weight.to(wide), module.bias.to(wide), module.eps
+        )
     if isinstance(module, torch.nn.Conv2d):
-        return lambda x: F.conv2d(x.to(wide), module.weight.to(wide),
-                                  None if module.bias is None else module.bias.to(wide), module.stride, module.padding)
+        return lambda x: F.conv2d(
+            x.to(wide),
+            module.weight.to(wide),
+            None if module.bias is None else module.bias.to(wide),
+            module.stride,
+            module.padding,
+        )
     if isinstance(module, torch.nn.Embedding):
         original = module.forward
         return lambda ids: original(ids).to(wide)

@@ -22,8 +22,9 @@ def random_adapters(config, tap_layer: int, seed: int = 0) -> Dict[str, Adapter]
     """{name: factors}; B carries alpha / r, as serving wants it."""
     generator = torch.Generator().manual_seed(seed)
     layers = {DETECTOR: [tap_layer], DIALOGUE: range(config.text_config.num_hidden_layers)}
-    return {name: {layer: _factors(config.text_config, generator) for layer in chosen}
-            for name, chosen in layers.items()}
+    return {
+        name: {layer: _factors(config.text_config, generator) for layer in chosen} for name, chosen in layers.items()
+    }
 
 
 def put_beside(model, adapters: Mapping[str, Adapter]) -> None:
@@ -35,8 +36,15 @@ def put_beside(model, adapters: Mapping[str, Adapter]) -> None:
         with warnings.catch_warnings():
             # peft warns of a second adapter in one model, which is what is meant here.
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-            model.add_adapter(LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=rf".*language_model\.layers\.({chosen})\."
-                                         rf".*\.({projections})"), adapter_name=name)
+            model.add_adapter(
+                LoraConfig(
+                    r=RANK,
+                    lora_alpha=ALPHA,
+                    target_modules=rf".*language_model\.layers\.({chosen})\."
+                    rf".*\.({projections})",
+                ),
+                adapter_name=name,
+            )
         with torch.no_grad():
             for layer, parts in factors.items():
                 block = model.model.language_model.layers[layer]
@@ -50,8 +58,15 @@ def put_beside(model, adapters: Mapping[str, Adapter]) -> None:
 def _factors(t, generator: torch.Generator):
     heads, pairs = t.num_attention_heads * t.head_dim, t.num_key_value_heads * t.head_dim
     width, inner = t.hidden_size, t.intermediate_size
-    shapes = {"q_proj": (width, heads), "k_proj": (width, pairs), "v_proj": (width, pairs), "o_proj": (heads, width),
-              "gate_proj": (width, inner), "up_proj": (width, inner), "down_proj": (inner, width)}
+    shapes = {
+        "q_proj": (width, heads),
+        "k_proj": (width, pairs),
+        "v_proj": (width, pairs),
+        "o_proj": (heads, width),
+        "gate_proj": (width, inner),
+        "up_proj": (width, inner),
+        "down_proj": (inner, width),
+    }
     draw = lambda *shape: torch.randn(*shape, generator=generator) * SPREAD  # noqa: E731
     return {name: (draw(RANK, i), draw(o, RANK) * (ALPHA / RANK)) for name, (i, o) in shapes.items()}
 

@@ -12,9 +12,28 @@ from clue_ros.lab.bench.targets import judge
 from clue_ros.types import ClueError
 
 Row = Dict[str, Any]
-COLUMNS = ("model", "device", "id", "title", "ours_p50_ms", "ours_p95_ms", "plain_p50_ms", "plain_p95_ms", "ratio",
-           "floor_ms", "times_floor", "gflop", "read_mb", "tokens", "rounds", "peak_mb", "plain_peak_mb", "times_weights",
-           "targets", "note")
+COLUMNS = (
+    "model",
+    "device",
+    "id",
+    "title",
+    "ours_p50_ms",
+    "ours_p95_ms",
+    "plain_p50_ms",
+    "plain_p95_ms",
+    "ratio",
+    "floor_ms",
+    "times_floor",
+    "gflop",
+    "read_mb",
+    "tokens",
+    "rounds",
+    "peak_mb",
+    "plain_peak_mb",
+    "times_weights",
+    "targets",
+    "note",
+)
 
 
 class Results:
@@ -32,7 +51,8 @@ class Results:
             self.save(complete=False)
         except OSError as error:
             raise ClueError(
-                f"cannot write results to {self.json_path}: {error.strerror}; choose another --json") from error
+                f"cannot write results to {self.json_path}: {error.strerror}; choose another --json"
+            ) from error
 
     def add(self, row: Row) -> None:
         """Judge and keep a row. Rows that compare with one that came later are judged again."""
@@ -42,8 +62,13 @@ class Results:
         self.save(complete=False)
 
     def save(self, complete: bool) -> None:
-        content = {**self._about, "complete": complete, "subjects": self.subjects, "skipped": self.skipped,
-                   "rows": self.rows}
+        content = {
+            **self._about,
+            "complete": complete,
+            "subjects": self.subjects,
+            "skipped": self.skipped,
+            "rows": self.rows,
+        }
         _replace(self.json_path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         partial = self.csv_path.with_name(self.csv_path.name + ".part")
         with partial.open("w", newline="", encoding="utf-8") as file:
@@ -65,12 +90,18 @@ def _flat(row: Row) -> Dict[str, Any]:
     verdicts = {True: "holds", False: "missed", None: "open"}
     return {
         **{key: row.get(key) for key in ("model", "device", "id", "title", "tokens", "note")},
-        "ours_p50_ms": scaled(ours.get("p50"), 1e3), "ours_p95_ms": scaled(ours.get("p95"), 1e3),
-        "plain_p50_ms": scaled(plain.get("p50"), 1e3), "plain_p95_ms": scaled(plain.get("p95"), 1e3),
-        "ratio": scaled(row.get("ratio"), 1), "floor_ms": scaled(row.get("floor_s"), 1e3),
-        "times_floor": scaled(row.get("times_floor"), 1), "gflop": scaled(row.get("flops"), 1e-9),
-        "read_mb": scaled(row.get("bytes"), 1e-6), "rounds": len(ours.get("seconds", [])),
-        "peak_mb": scaled(row.get("peak_bytes"), 1e-6), "plain_peak_mb": scaled(row.get("plain_peak_bytes"), 1e-6),
+        "ours_p50_ms": scaled(ours.get("p50"), 1e3),
+        "ours_p95_ms": scaled(ours.get("p95"), 1e3),
+        "plain_p50_ms": scaled(plain.get("p50"), 1e3),
+        "plain_p95_ms": scaled(plain.get("p95"), 1e3),
+        "ratio": scaled(row.get("ratio"), 1),
+        "floor_ms": scaled(row.get("floor_s"), 1e3),
+        "times_floor": scaled(row.get("times_floor"), 1),
+        "gflop": scaled(row.get("flops"), 1e-9),
+        "read_mb": scaled(row.get("bytes"), 1e-6),
+        "rounds": len(ours.get("seconds", [])),
+        "peak_mb": scaled(row.get("peak_bytes"), 1e-6),
+        "plain_peak_mb": scaled(row.get("plain_peak_bytes"), 1e-6),
         "times_weights": scaled(row.get("times_weights"), 1),
         "targets": "; ".join(f"{t['target']}: {verdicts[t['holds']]}" for t in row.get("targets", [])),
     }

@@ -63,27 +63,63 @@ def standard(subject: Subject) -> List[Row]:
     joint = way.settings.detector == "joint"
     reads_speech = joint or any(way.settings.gate[1:2])
     return [
-        Row("box", "clear instruction → box", way, lambda _: way.box(show.clear_image, show.clear),
+        Row(
+            "box",
+            "clear instruction → box",
+            way,
+            lambda _: way.box(show.clear_image, show.clear),
             lambda n: see + way.outcome_floor(show.clear, n, outputs=BINS),
-            PlainRun(way, show.clear_image, detect(show.clear), speak(show.clear)), speaks=True,
-            note="one pass" if joint else ""),
-        Row("vision", "vision pass", way, lambda _: way.encode(show.clear_image), lambda _: see,
-            PlainRun(way, show.clear_image, features_only=True)),
-        Row("detection", "detection alone", way, lambda _: way.detection(show.vague_image, show.vague),
-            lambda _: see + way.detection_floor(show.vague), PlainRun(way, show.vague_image, detect(show.vague))),
-        Row("decision", "first decision", way, lambda _: way.decision(show.vague_image, show.vague),
+            PlainRun(way, show.clear_image, detect(show.clear), speak(show.clear)),
+            speaks=True,
+            note="one pass" if joint else "",
+        ),
+        Row(
+            "vision",
+            "vision pass",
+            way,
+            lambda _: way.encode(show.clear_image),
+            lambda _: see,
+            PlainRun(way, show.clear_image, features_only=True),
+        ),
+        Row(
+            "detection",
+            "detection alone",
+            way,
+            lambda _: way.detection(show.vague_image, show.vague),
+            lambda _: see + way.detection_floor(show.vague),
+            PlainRun(way, show.vague_image, detect(show.vague)),
+        ),
+        Row(
+            "decision",
+            "first decision",
+            way,
+            lambda _: way.decision(show.vague_image, show.vague),
             lambda _: see + way.decision_floor(show.vague),
             PlainRun(way, show.vague_image, detect(show.vague), speak(show.vague) if reads_speech else ""),
-            light=reads_speech, note="map and first token" if reads_speech else ""),
-        Row("question", "ambiguous instruction → question", way, lambda _: way.question(show.vague_image, show.vague),
+            light=reads_speech,
+            note="map and first token" if reads_speech else "",
+        ),
+        Row(
+            "question",
+            "ambiguous instruction → question",
+            way,
+            lambda _: way.question(show.vague_image, show.vague),
             lambda n: see + way.outcome_floor(show.vague, n),
-            PlainRun(way, show.vague_image, detect(show.vague), speak(show.vague)), speaks=True),
-        Row("second_turn", "second turn on the same image → box", way,
+            PlainRun(way, show.vague_image, detect(show.vague), speak(show.vague)),
+            speaks=True,
+        ),
+        Row(
+            "second_turn",
+            "second turn on the same image → box",
+            way,
             lambda image: way.box(image, show.vague, show.turns),
             lambda n: way.outcome_floor(show.vague, n, show.turns, seen=way.blind, outputs=BINS),
             PlainRun(way, show.vague_image, detect(show.vague, show.turns), speak(show.vague, show.turns)),
-            prepare=lambda: _after_first_turn(way), speaks=True, note="image kept; the plain path starts from pixels",
-            plain_when_slow=False),
+            prepare=lambda: _after_first_turn(way),
+            speaks=True,
+            note="image kept; the plain path starts from pixels",
+            plain_when_slow=False,
+        ),
     ]
 
 
@@ -93,13 +129,25 @@ def other_passes(subject: Subject) -> List[Row]:
     if own.settings.detector == "autoregressive":
         return []
     joint = own.settings.detector == "joint"
-    way = (subject.way(detector="cnn", detector_adapter=own.settings.dialogue_adapter) if joint
-           else subject.way(detector="joint"))
+    way = (
+        subject.way(detector="cnn", detector_adapter=own.settings.dialogue_adapter)
+        if joint
+        else subject.way(detector="joint")
+    )
     name, title = ("box_two_pass", "box, two passes") if joint else ("box_one_pass", "box, one pass")
     plain = PlainRun(own, show.clear_image, own.prefix(own.detect_task, show.clear), own.prefix(CLARIFY, show.clear))
-    return [Row(name, title, way, lambda _: way.box(show.clear_image, show.clear),
-                lambda n: floor.see(subject.config) + way.outcome_floor(show.clear, n, outputs=BINS), plain,
-                speaks=True, note="time only: not the way this checkpoint was trained")]
+    return [
+        Row(
+            name,
+            title,
+            way,
+            lambda _: way.box(show.clear_image, show.clear),
+            lambda n: floor.see(subject.config) + way.outcome_floor(show.clear, n, outputs=BINS),
+            plain,
+            speaks=True,
+            note="time only: not the way this checkpoint was trained",
+        )
+    ]
 
 
 def seen_beforehand(subject: Subject) -> List[Row]:
@@ -116,8 +164,14 @@ def query_blind(subject: Subject) -> List[Row]:
     way, show = subject.way(prefix_attention="image_blind", tap_rows="last"), subject.show
     see, note = floor.see(subject.config), "query-blind variant"
     return [
-        Row("blind_decision", "query-blind: first decision", way, lambda _: way.decision(show.vague_image, show.vague),
-            lambda _: see + way.decision_floor(show.vague), note=note),
+        Row(
+            "blind_decision",
+            "query-blind: first decision",
+            way,
+            lambda _: way.decision(show.vague_image, show.vague),
+            lambda _: see + way.decision_floor(show.vague),
+            note=note,
+        ),
         *_seen(way, "blind_", note),
     ]
 
@@ -133,19 +187,48 @@ def rows_of(subject: Subject) -> List[Row]:
 def _seen(way: Way, kind: str, note: str) -> List[Row]:
     show = way.show
     prefix, what = (f"{kind}seen", "query-blind, image seen: " if kind else "image seen: ")
-    ahead = lambda rgb: (lambda: way.subject.looked(way, rgb))  # noqa: E731
+    ahead = lambda rgb: lambda: way.subject.looked(way, rgb)  # noqa: E731
     # Where only the features are kept, a box or question costs what the second turn costs.
     return [
-        Row(f"{kind}look", f"{'query-blind: ' if kind else ''}seeing ahead", way, lambda _: way.look(show.vague_image),
-            note=f"done before anybody speaks{'; ' + note if note else ''}", light=False),
-        Row(f"{prefix}_decision", f"{what}words → decision", way, lambda image: way.decision(image, show.vague),
-            lambda _: way.decision_floor(show.vague, seen=way.blind), prepare=ahead(show.vague_image), note=note),
-        Row(f"{prefix}_box", f"{what}words → box", way, lambda image: way.box(image, show.clear),
-            lambda n: way.outcome_floor(show.clear, n, seen=way.blind, outputs=BINS), prepare=ahead(show.clear_image),
-            speaks=True, note=note, light=way.blind),
-        Row(f"{prefix}_question", f"{what}words → question", way, lambda image: way.question(image, show.vague),
-            lambda n: way.outcome_floor(show.vague, n, seen=way.blind), prepare=ahead(show.vague_image), speaks=True,
-            note=note, light=way.blind),
+        Row(
+            f"{kind}look",
+            f"{'query-blind: ' if kind else ''}seeing ahead",
+            way,
+            lambda _: way.look(show.vague_image),
+            note=f"done before anybody speaks{'; ' + note if note else ''}",
+            light=False,
+        ),
+        Row(
+            f"{prefix}_decision",
+            f"{what}words → decision",
+            way,
+            lambda image: way.decision(image, show.vague),
+            lambda _: way.decision_floor(show.vague, seen=way.blind),
+            prepare=ahead(show.vague_image),
+            note=note,
+        ),
+        Row(
+            f"{prefix}_box",
+            f"{what}words → box",
+            way,
+            lambda image: way.box(image, show.clear),
+            lambda n: way.outcome_floor(show.clear, n, seen=way.blind, outputs=BINS),
+            prepare=ahead(show.clear_image),
+            speaks=True,
+            note=note,
+            light=way.blind,
+        ),
+        Row(
+            f"{prefix}_question",
+            f"{what}words → question",
+            way,
+            lambda image: way.question(image, show.vague),
+            lambda n: way.outcome_floor(show.vague, n, seen=way.blind),
+            prepare=ahead(show.vague_image),
+            speaks=True,
+            note=note,
+            light=way.blind,
+        ),
     ]
 
 

@@ -20,8 +20,9 @@ Event = Dict[str, Any]
 OnEvent = Callable[[Order, Event], None]
 
 
-def run_all(orders: Sequence[Order], rounds: Optional[int], results: Results, on_event: OnEvent,
-            only: Sequence[str] = ()) -> None:
+def run_all(
+    orders: Sequence[Order], rounds: Optional[int], results: Results, on_event: OnEvent, only: Sequence[str] = ()
+) -> None:
     """Measure every order in turn. A model that cannot be measured is in `results.skipped` with the reason."""
     for order in orders:
         for event in events_of(order, rounds, only):
@@ -36,9 +37,14 @@ def events_of(order: Order, rounds: Optional[int], only: Sequence[str] = ()) -> 
     package = str(Path(clue_ros.__file__).resolve().parents[1])
     path = os.pathsep.join(p for p in (package, os.environ.get("PYTHONPATH", "")) if p)
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
-        process = subprocess.Popen([sys.executable, "-m", "clue_ros.lab.bench.worker", request], stdout=subprocess.PIPE,
-                                   stderr=complaints, text=True, encoding="utf-8",
-                                   env={**os.environ, "PYTHONPATH": path})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "clue_ros.lab.bench.worker", request],
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": path},
+        )
         try:
             for line in process.stdout:
                 yield json.loads(line)

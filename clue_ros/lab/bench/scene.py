@@ -44,8 +44,13 @@ def rendered() -> Show:
     try:
         clear, vague = (derive_episode(SEED, index) for index in (0, 1))
         with TabletopRenderer(*SIZE) as renderer:
-            return Show(renderer.render(clear.scene).rgb, clear.expression, renderer.render(vague.scene).rgb,
-                        vague.expression, f"rendered tabletop scenes, {SIZE[0]}x{SIZE[1]}")
+            return Show(
+                renderer.render(clear.scene).rgb,
+                clear.expression,
+                renderer.render(vague.scene).rgb,
+                vague.expression,
+                f"rendered tabletop scenes, {SIZE[0]}x{SIZE[1]}",
+            )
     except SimulationError:
         return noise()
 
@@ -53,5 +58,6 @@ def rendered() -> Show:
 def noise() -> Show:
     """Pictures of noise, for random weights, to which all pictures are alike. Both instructions have as many words."""
     image = np.random.default_rng(SEED).integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-    return Show(image, "hand me the red mug please", image, "hand me one mug then please",
-                f"noise, {SIZE[0]}x{SIZE[1]}")
+    return Show(
+        image, "hand me the red mug please", image, "hand me one mug then please", f"noise, {SIZE[0]}x{SIZE[1]}"
+    )

@@ -45,8 +45,9 @@ class Subject:
         """Raises ModelLoadError, OutOfMemoryError."""
         if order.model == THREE_B:
             return cls._random(order)
-        backbone = PaliGemmaBackbone.from_pretrained(order.folder, order.device, order.precision.storage,
-                                                     quantization=order.quantization)
+        backbone = PaliGemmaBackbone.from_pretrained(
+            order.folder, order.device, order.precision.storage, quantization=order.quantization
+        )
         settings = backbone.settings
         detector = None
         if settings.detector != "autoregressive":
@@ -57,11 +58,19 @@ class Subject:
     def _random(cls, order: Order) -> "Subject":
         show, settings, config = noise(), ClueSettings(), order.configuration()
         with memory_guard("building the 3B architecture"):
-            adapters = {name: _moved(factors, order.device)
-                        for name, factors in random_adapters(config, settings.tap_layer).items()}
+            adapters = {
+                name: _moved(factors, order.device)
+                for name, factors in random_adapters(config, settings.tap_layer).items()
+            }
             model = paligemma2_3b.build(config, order.precision.storage, order.device)
-            backbone = PaliGemmaBackbone(model, paligemma2_3b.build_tokenizer(show.words), settings, adapters,
-                                         precision=order.precision, quantization=order.quantization)
+            backbone = PaliGemmaBackbone(
+                model,
+                paligemma2_3b.build_tokenizer(show.words),
+                settings,
+                adapters,
+                precision=order.precision,
+                quantization=order.quantization,
+            )
         backbone.vocabulary = replace(backbone.vocabulary, question_limit=QUESTION_TOKENS)
         return cls(order, backbone, AmbiguityDetector().eval().to(order.device), show)
 
@@ -74,8 +83,14 @@ class Subject:
                 put_beside(model, random_adapters(self.config, self.backbone.settings.tap_layer))
             else:
                 load_peft(model, self.order.folder, names)
-            self._plain = PlainPath(model, self.backbone.tokenizer, self.backbone.settings, names,
-                                    self.backbone.precision, self.order.all_logits)
+            self._plain = PlainPath(
+                model,
+                self.backbone.tokenizer,
+                self.backbone.settings,
+                names,
+                self.backbone.precision,
+                self.order.all_logits,
+            )
         return self._plain
 
     def _plain_model(self):
@@ -175,15 +190,23 @@ class Way:
     def detection_floor(self, words: str, turns: Sequence[Turn] = (), seen: bool = False) -> floor.Phases:
         """Features to map (or to yes and no)."""
         ids, rows = self.backbone.tokens.prefix(self.prefix(self.detect_task, words, turns))
-        return floor.detection(self.subject.config, self.settings.tap_layer, ids.shape[1],
-                               tapped_rows=int(rows.sum()), image_blind=self.blind, seen=seen)
+        return floor.detection(
+            self.subject.config,
+            self.settings.tap_layer,
+            ids.shape[1],
+            tapped_rows=int(rows.sum()),
+            image_blind=self.blind,
+            seen=seen,
+        )
 
-    def speech_floor(self, words: str, tokens: int, turns: Sequence[Turn] = (), seen: bool = False,
-                     outputs: int = 0) -> floor.Phases:
+    def speech_floor(
+        self, words: str, tokens: int, turns: Sequence[Turn] = (), seen: bool = False, outputs: int = 0
+    ) -> floor.Phases:
         """Features to the last of `tokens` tokens."""
         text = self.length(self.prefix(CLARIFY, words, turns))
-        return (floor.prefill(self.subject.config, text, image_blind=self.blind, seen=seen)
-                + floor.decode(self.subject.config, text, tokens, outputs))
+        return floor.prefill(self.subject.config, text, image_blind=self.blind, seen=seen) + floor.decode(
+            self.subject.config, text, tokens, outputs
+        )
 
     def decision_floor(self, words: str, seen: bool = False) -> floor.Phases:
         if self.settings.detector == "joint":
@@ -191,8 +214,9 @@ class Way:
         phases = self.detection_floor(words, seen=seen)
         return phases + self.speech_floor(words, 1, seen=seen) if any(self.settings.gate[1:2]) else phases
 
-    def outcome_floor(self, words: str, tokens: int, turns: Sequence[Turn] = (), seen: bool = False,
-                      outputs: int = 0) -> floor.Phases:
+    def outcome_floor(
+        self, words: str, tokens: int, turns: Sequence[Turn] = (), seen: bool = False, outputs: int = 0
+    ) -> floor.Phases:
         """Detector and speech."""
         speech = self.speech_floor(words, tokens, turns, seen, outputs)
         return speech if self.settings.detector == "joint" else self.detection_floor(words, turns, seen) + speech
@@ -215,8 +239,10 @@ class Way:
 
 
 def _moved(adapter: Adapter, device: str) -> Adapter:
-    return {layer: {name: (down.to(device), up.to(device)) for name, (down, up) in parts.items()}
-            for layer, parts in adapter.items()}
+    return {
+        layer: {name: (down.to(device), up.to(device)) for name, (down, up) in parts.items()}
+        for layer, parts in adapter.items()
+    }
 
 
 def load_peft(model, folder: Path, names: FrozenSet[str]) -> None:
@@ -243,6 +269,6 @@ def memory_needed(order: Order, config) -> int:
     if order.quantization != "none":
         weights *= 2  # the plain path keeps its own
     widest = 2 * t.intermediate_size * t.hidden_size * wide
-    attentions = (t.num_hidden_layers + 3) * t.num_attention_heads * length ** 2 * wide
+    attentions = (t.num_hidden_layers + 3) * t.num_attention_heads * length**2 * wide
     caches = 4 * t.num_hidden_layers * t.num_key_value_heads * t.head_dim * (length + 256) * wide
     return int(1.05 * weights) + widest + attentions + 2 * caches + 700_000_000

@@ -14,8 +14,9 @@ Row = Dict[str, Any]
 NARROWEST = 150  # columns of piped output
 
 
-def print_report(subjects: Sequence[Dict[str, Any]], skipped: Sequence[Dict[str, Any]], rows: Sequence[Row],
-                 warning: str = "") -> None:
+def print_report(
+    subjects: Sequence[Dict[str, Any]], skipped: Sequence[Dict[str, Any]], rows: Sequence[Row], warning: str = ""
+) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=NARROWEST)  # piped output keeps whole lines instead of rich's 80 columns
@@ -36,27 +37,43 @@ def footnotes(subject: Dict[str, Any]) -> List[str]:
     rates, machine = subject["rates"], subject["machine"]
     lines = [
         f"Machine: {machine.get('gpu') or machine['processor']}, {machine['cores']} cores; measured in this run in "
-        f"{rates['dtype']}: {_rate(rates['square'])} (large square), {_rate(rates['vision'])} and {_rate(rates['decoder'])} (the "
-        f"model's own shapes), reading {rates['read'] / 1e9:.1f} GB/s (large array) and {rates['reread'] / 1e9:.1f} GB/s (as "
-        "large as the weights). Floor: counted matrix products over the best of these rates, or the bytes of the weights over "
+        f"{rates['dtype']}: {_rate(rates['square'])} (large square), {_rate(rates['vision'])} and "
+        f"{_rate(rates['decoder'])} (the "
+        f"model's own shapes), reading {rates['read'] / 1e9:.1f} GB/s (large array) and {rates['reread'] / 1e9:.1f} "
+        "GB/s (as "
+        "large as the weights). Floor: counted matrix products over the best of these rates, or the bytes of the "
+        "weights over "
         "the bandwidth where that is longer.",
-        "Plain: transformers, full depth with output_attentions=True for the map, then generate from pixels with as many tokens "
+        "Plain: transformers, full depth with output_attentions=True for the map, then generate from pixels with "
+        "as many tokens "
         f"as ours, adapters {'beside the weights' if subject['adapters'] else 'none'}; logits of "
-        f"{'every row' if subject['plain_computes_all_logits'] else 'the last row only'} in the map's pass."]
+        f"{'every row' if subject['plain_computes_all_logits'] else 'the last row only'} in the map's pass.",
+    ]
     if subject["plain_is_widened"]:
-        lines.append(f"Weights are kept in {subject['storage']}, and this processor has no units for it: both paths widen them to "
-                     f"{subject['compute']} for products of many rows (the plain path would be several times slower without).")
+        lines.append(
+            f"Weights are kept in {subject['storage']}, and this processor has no units for it: both paths widen "
+            "them to "
+            f"{subject['compute']} for products of many rows (the plain path would be several times slower without)."
+        )
     if subject["model"] == "3b":
-        lines.append("Weights and adapters (LoRA r 16: detector on layer 14, dialogue on all) are random, the tokenizer is a stand-in "
-                     "with one token a word, questions have 12 tokens: times and memory mean something, answers do not.")
+        lines.append(
+            "Weights and adapters (LoRA r 16: detector on layer 14, dialogue on all) are random, the tokenizer is "
+            "a stand-in "
+            "with one token a word, questions have 12 tokens: times and memory mean something, answers do not."
+        )
     if not subject["peak_is_clean"]:
-        lines.append("This system does not let a process reset its high-water mark: peak memory includes measuring the rates.")
+        lines.append(
+            "This system does not let a process reset its high-water mark: peak memory includes measuring the rates."
+        )
     return lines
 
 
 def _table(subject: Dict[str, Any], rows: Iterable[Row]) -> Table:
-    table = Table(title=f"{subject['model']} on {subject['device']} · weights {subject['storage']}, products {subject['compute']}"
-                        f"{'' if subject['quantization'] == 'none' else ', ' + subject['quantization']}", title_justify="left")
+    table = Table(
+        title=f"{subject['model']} on {subject['device']} · weights {subject['storage']}, products {subject['compute']}"
+        f"{'' if subject['quantization'] == 'none' else ', ' + subject['quantization']}",
+        title_justify="left",
+    )
     table.add_column("step", max_width=46)
     for column in ("p50", "p95", "plain p50", "p95", "ratio", "floor", "× floor"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -66,18 +83,34 @@ def _table(subject: Dict[str, Any], rows: Iterable[Row]) -> Table:
         if row.get("note"):
             step.append(f"\n{row['note']}", style="dim")
         if row.get("tokens"):
-            step.append(f"  {row['tokens']} tokens" if not row.get("note") else f"; {row['tokens']} tokens", style="dim")
+            step.append(
+                f"  {row['tokens']} tokens" if not row.get("note") else f"; {row['tokens']} tokens", style="dim"
+            )
         table.add_row(step, *_cells(row), _verdicts(row))
     return table
 
 
 def _cells(row: Row) -> List[str]:
     if "peak_bytes" in row:
-        return [f"{row['peak_bytes'] / 1e9:.2f} GB", "", f"{row['weight_bytes'] / 1e9:.2f} GB", "weights",
-                f"{row['times_weights']:.2f}", "", ""]
+        return [
+            f"{row['peak_bytes'] / 1e9:.2f} GB",
+            "",
+            f"{row['weight_bytes'] / 1e9:.2f} GB",
+            "weights",
+            f"{row['times_weights']:.2f}",
+            "",
+            "",
+        ]
     plain = row.get("plain") or {}
-    return [_time(row["ours"]["p50"]), _time(row["ours"]["p95"]), _time(plain.get("p50")), _time(plain.get("p95")),
-            _number(row.get("ratio"), "{:.2f}"), _time(row.get("floor_s")), _number(row.get("times_floor"), "{:.1f}")]
+    return [
+        _time(row["ours"]["p50"]),
+        _time(row["ours"]["p95"]),
+        _time(plain.get("p50")),
+        _time(plain.get("p95")),
+        _number(row.get("ratio"), "{:.2f}"),
+        _time(row.get("floor_s")),
+        _number(row.get("times_floor"), "{:.1f}"),
+    ]
 
 
 def _verdicts(row: Row) -> Text:

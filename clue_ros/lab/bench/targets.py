@@ -25,14 +25,21 @@ class Target:
     note: str = ""
 
     def concerns(self, row: Mapping[str, Any]) -> bool:
-        return (self.row == row["id"] and (not self.models or row["model"] in self.models)
-                and (not self.device or row["device"].startswith(self.device))
-                and (not self.detector or row.get("detector") == self.detector))
+        return (
+            self.row == row["id"]
+            and (not self.models or row["model"] in self.models)
+            and (not self.device or row["device"].startswith(self.device))
+            and (not self.detector or row.get("detector") == self.detector)
+        )
 
     def text(self) -> str:
-        what = {PLAIN: f"≤ {self.limit:.2f} × plain", FLOOR: f"≤ {self.limit:.1f} × floor",
-                SECONDS: f"≤ {self.limit * 1000:.0f} ms", ROW: f"≤ {self.limit:.2f} × {self.other.replace('_', ' ')}",
-                WEIGHTS: f"≤ {self.limit:.2f} × weights"}[self.of]
+        what = {
+            PLAIN: f"≤ {self.limit:.2f} × plain",
+            FLOOR: f"≤ {self.limit:.1f} × floor",
+            SECONDS: f"≤ {self.limit * 1000:.0f} ms",
+            ROW: f"≤ {self.limit:.2f} × {self.other.replace('_', ' ')}",
+            WEIGHTS: f"≤ {self.limit:.2f} × weights",
+        }[self.of]
         return f"{what} ({self.note})" if self.note else what
 
 
@@ -56,8 +63,9 @@ TARGETS: List[Target] = [
 ]
 
 
-def judge(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
-          targets: Sequence[Target] = TARGETS) -> List[Dict[str, Any]]:
+def judge(
+    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], targets: Sequence[Target] = TARGETS
+) -> List[Dict[str, Any]]:
     """[{target, value, holds}] of a row; `holds` is None where the figure that it is compared with is missing.
 
     rows: all rows so far, for targets that compare with another row of the same model and device.
@@ -67,8 +75,12 @@ def judge(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
 
 def _verdict(target: Target, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
     readings: Dict[str, Callable[[], Optional[float]]] = {
-        PLAIN: lambda: row.get("ratio"), FLOOR: lambda: row.get("times_floor"), SECONDS: lambda: row["ours"]["p50"],
-        ROW: lambda: _relative(row, rows, target.other), WEIGHTS: lambda: row.get("times_weights")}
+        PLAIN: lambda: row.get("ratio"),
+        FLOOR: lambda: row.get("times_floor"),
+        SECONDS: lambda: row["ours"]["p50"],
+        ROW: lambda: _relative(row, rows, target.other),
+        WEIGHTS: lambda: row.get("times_weights"),
+    }
     value = readings[target.of]()
     return {"target": target.text(), "value": value, "holds": None if value is None else value <= target.limit}
 

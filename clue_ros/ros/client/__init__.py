@@ -20,6 +20,23 @@ from clue_ros.ros.client.requests import Reply, box, click, mark, scribble, word
 from clue_ros.ros.client.watch import Corrections, Held, Watch
 
 __all__ = [
-    "CallFailed", "CallOutcome", "ClientCode", "ClueClient", "Corrections", "Goal", "GroundFailed", "GroundOutcome", "Held",
-    "NotSpunError", "Reply", "Watch", "WouldBlockError", "box", "click", "error_name", "mark", "scribble", "words",
-]  # fmt: skip
+    "CallFailed",
+    "CallOutcome",
+    "ClientCode",
+    "ClueClient",
+    "Corrections",
+    "Goal",
+    "GroundFailed",
+    "GroundOutcome",
+    "Held",
+    "NotSpunError",
+    "Reply",
+    "Watch",
+    "WouldBlockError",
+    "box",
+    "click",
+    "error_name",
+    "mark",
+    "scribble",
+    "words",
+]

@@ -1,7 +1,8 @@
 """The robot's question to the program's `on_question`, and what that gives to the node's `answer` service.
 
 A plain function is called in a thread of its own: a person takes seconds, and the goal must hear a cancel meanwhile. A
-coroutine runs where the program awaits: in asyncio's loop if the goal was sent from there, else in the executor of the node.
+coroutine runs where the program awaits: in asyncio's loop if the goal was sent from there, else in the executor of the
+node.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Asking:
             threading.Thread(target=lambda: asyncio.run(play()), name="on_question", daemon=True).start()
 
     def _give(self, reply: Any, goal: Goal, number: int) -> None:
-        """None: somebody else answers. What comes when another question is open, or none, is dropped: it would answer that."""
+        """None: somebody else answers. What comes when another question is open, or none, is dropped: it would answer
+        that.
+        """
         if reply is None or goal.done or number != len(goal.asked) or not goal.question:
             return
         try:

@@ -34,14 +34,20 @@ class Call(Promise):
         if self._sent is not None:
             if now >= self._sent + self._reply_s and not self.done:
                 forget(self._client, self._future)
-                self._end(ClientCode.NO_RESULT, f"no reply within {self._reply_s:g} s: the node is busy or stuck; see its log")
+                self._end(
+                    ClientCode.NO_RESULT, f"no reply within {self._reply_s:g} s: the node is busy or stuck; see its log"
+                )
         elif self._client.service_is_ready():
             self._send(now)
         elif now >= self._begun + self._server_s:
-            self._end(ClientCode.NO_SERVER, (
-                f"nobody serves {name} within {self._server_s:g} s: start the node and configure it, or correct namespace"
-                " and ROS_DOMAIN_ID"
-            ))  # fmt: skip
+            self._end(
+                ClientCode.NO_SERVER,
+                (
+                    f"nobody serves {name} within {self._server_s:g} s: start the node and configure it, or correct "
+                    "namespace"
+                    " and ROS_DOMAIN_ID"
+                ),
+            )
 
     def close(self, why: str) -> None:
         self._end(ClientCode.CLOSED, why)
@@ -51,7 +57,9 @@ class Call(Promise):
             if self._sent is not None:
                 return
             self._sent = now
-        self._future = ask(self._client, self._request, lambda response: self.set(self._read(self._client.srv_name, response)))
+        self._future = ask(
+            self._client, self._request, lambda response: self.set(self._read(self._client.srv_name, response))
+        )
 
     def _end(self, code: int, message: str) -> None:
         self.set(CallOutcome(self._client.srv_name, int(code), message))

@@ -31,16 +31,18 @@ CLOSE_S = 2.0  # for the results of what is open when the client is closed
 class ClueClient:
     """A client of one clue node. Any thread may call it; several goals may run at once.
 
-    Without `node` it has a node and a thread of its own, and may be used as a context manager. With `node` it lives in that
+    Without `node` it has a node and a thread of its own, and may be used as a context manager. With `node` it lives in
+    that
     node and never spins it: then await the methods with _async in callbacks, or call the others from another thread.
 
     namespace: of the clue node, such as "/clue"; empty: that of the client's node. action: the action's name in it.
-    server: the clue node's name, for its lifecycle state. Times in seconds, by the steady clock. server_timeout: how long a
-    call waits for the node to be there; acceptance_timeout: for its yes or no to a goal; reply_timeout: for a service's reply.
+    server: the clue node's name, for its lifecycle state. Times in seconds, by the steady clock. server_timeout: how
+    long a call waits for the node to be there; acceptance_timeout: for its yes or no to a goal; reply_timeout: for a
+    service's reply.
     args: the command line, if not sys.argv.
 
-    Nothing of the robot raises: each call gives an outcome whose `ok` says all. What raises is the program's own mistake:
-    TypeError and ValueError for arguments, NotSpunError, WouldBlockError, and whatever its callbacks raise.
+    Nothing of the robot raises: each call gives an outcome whose `ok` says all. What raises is the program's own
+    mistake: TypeError and ValueError for arguments, NotSpunError, WouldBlockError, and whatever its callbacks raise.
     """
 
     def __init__(
@@ -77,7 +79,9 @@ class ClueClient:
             return self._ledger.settle(self.send(expression, **options))
 
     async def ground_async(self, expression: Union[str, Ground.Goal], **options: Any) -> GroundOutcome:
-        """The same for a coroutine, in an executor of rclpy or in asyncio. Cancelling the coroutine cancels the goal."""
+        """The same for a coroutine, in an executor of rclpy or in asyncio. Cancelling the coroutine cancels the
+        goal.
+        """
         goal = self.send(expression, **options)
         try:
             return await goal
@@ -100,10 +104,13 @@ class ClueClient:
         """The same without waiting: the goal, to `await`, to `finish` or to `cancel()`.
 
         Args:
-            expression: what to find, 1 to 1000 characters; or a whole Ground.Goal, which leaves out what it says itself.
-            on_question: gets the robot's question and gives the answer: text, clue_ros.types.Answer, or what click(), box(),
-                scribble() and mark() give; None leaves it to somebody else, such as the person's speech. It may be a coroutine
-                function; a plain one runs in a thread of its own. Without it every question is left to somebody else.
+            expression: what to find, 1 to 1000 characters; or a whole Ground.Goal, which leaves out what it says
+            itself.
+            on_question: gets the robot's question and gives the answer: text, clue_ros.types.Answer, or what click(),
+            box(),
+                scribble() and mark() give; None leaves it to somebody else, such as the person's speech. It may be a
+                coroutine function; a plain one runs in a thread of its own. Without it every question is left to
+                somebody else.
             timeout: of the whole call, seconds; None: none, but an outcome still comes where the node goes away.
             policy: ask, best_guess, fail, ask_until_confident, or the constant of Ground.Goal.
             image: sensor_msgs/Image or uint8[H, W, 3] of RGB; None: the newest frame of `camera` (empty: the first).
@@ -111,7 +118,8 @@ class ClueClient:
             candidates: boxes in pixels; if given, the target is one of them.
             max_questions, answer_timeout, max_image_age: 0: the node's own.
             cancel: setting this event cancels the goal within 0.1 s.
-            on_feedback, on_correction: called in the executor, so quick. on_correction hears whoever takes the target back.
+            on_feedback, on_correction: called in the executor, so quick. on_correction hears whoever takes the target
+            back.
 
         Raises TypeError or ValueError for arguments that no goal can say, ClueError if the client is closed.
         """
@@ -126,13 +134,17 @@ class ClueClient:
             except RuntimeError:
                 loop = None
             asking["on_question"] = Asking(self.node, on_question, self._answer, loop)
-        goal = Goal(self._wires, message, Limits(*self._limits, timeout), token=cancel, on_feedback=on_feedback, **asking)
+        goal = Goal(
+            self._wires, message, Limits(*self._limits, timeout), token=cancel, on_feedback=on_feedback, **asking
+        )
         if on_correction is not None:
             self._ledger.follow(goal.dialogue, on_correction)
         return self._ledger.begin(goal)
 
     def finish(self, goal: Union[Goal, Promise]) -> Any:
-        """Blocks until the goal is done: its outcome. Raises what its callbacks raised, NotSpunError, WouldBlockError."""
+        """Blocks until the goal is done: its outcome. Raises what its callbacks raised, NotSpunError,
+        WouldBlockError.
+        """
         with Blocking(self.node):
             return self._ledger.settle(goal)
 
@@ -144,8 +156,10 @@ class ClueClient:
     # After a goal.
 
     def watch(self, goal: Union[GroundOutcome, Goal, Target], on_change: OnCorrection = lambda _: None) -> Watch:
-        """Follows its target through corrections, also earlier ones: look at `holds` before each motion. Close it, or use it in a `with`. on_change: called in the
-        executor with each correction of it. Raises GroundFailed for an outcome without a target."""
+        """Follows its target through corrections, also earlier ones: look at `holds` before each motion. Close it, or
+        use it in a `with`. on_change: called in the executor with each correction of it. Raises GroundFailed for an
+        outcome without a target.
+        """
         if isinstance(goal, GroundOutcome):
             target = goal.require()
         else:
@@ -159,7 +173,9 @@ class ClueClient:
     # The node's other services.
 
     def answer(self, reply: Reply) -> CallOutcome:
-        """Answers the open question, whoever's goal asks it, or corrects the last target. Not `ok`: error_msg says why."""
+        """Answers the open question, whoever's goal asks it, or corrects the last target. Not `ok`: error_msg says
+        why.
+        """
         return self.finish(self._answer(answer_request(reply)))
 
     async def answer_async(self, reply: Reply) -> CallOutcome:
@@ -187,8 +203,8 @@ class ClueClient:
         return await self._state()
 
     def wait_until_ready(self, timeout: float = 60.0) -> CallOutcome:
-        """Until the node is there, found by both sides, and active. Not `ok` after `timeout` seconds; error_msg says what is
-        missing. Not needed before `ground`, which waits `server_timeout`; good while a model loads."""
+        """Until the node is there, found by both sides, and active. Not `ok` after `timeout` seconds; error_msg says
+        what is missing. Not needed before `ground`, which waits `server_timeout`; good while a model loads."""
         return self.finish(self._ledger.begin(Readiness(self._wires, timeout)))
 
     async def wait_until_ready_async(self, timeout: float = 60.0) -> CallOutcome:

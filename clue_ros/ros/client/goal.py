@@ -1,7 +1,8 @@
-"""One goal from the call to its outcome: waits for the server, sends, asks for the result at once, notices what is missing.
+"""One goal from the call to its outcome: waits for the server, sends, asks for the result at once, notices what is
+missing.
 
-It always ends, with exactly one outcome. Responses and topics move it, and a tick, ten times a second, looks at the limits.
-All its methods may be called by any thread.
+It always ends, with exactly one outcome. Responses and topics move it, and a tick, ten times a second, looks at the
+limits. All its methods may be called by any thread.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ class Goal:
                 self._send_cancel()
 
     def wait(self, limit_s: Optional[float] = None) -> bool:
-        """Blocks this thread; False if it is not done within `limit_s` seconds. `ClueClient.finish` also checks that it may."""
+        """Blocks this thread; False if it is not done within `limit_s` seconds. `ClueClient.finish` also checks that it
+        may.
+        """
         return self._promise.wait(limit_s)
 
     def __await__(self) -> Generator[Any, None, GroundOutcome]:
@@ -184,10 +187,15 @@ class Goal:
             self._send(now)
         elif now >= self.begun + self._limits.server or self._is_over(now):
             waited = now - self.begun
-            self._end(GoalStatus.STATUS_UNKNOWN, ClientCode.NO_SERVER, (
-                f"nobody serves the action {self._wires.action} within {waited:.1f} s: start the node and configure it, or"
-                " correct namespace, action and ROS_DOMAIN_ID"
-            ))  # fmt: skip
+            self._end(
+                GoalStatus.STATUS_UNKNOWN,
+                ClientCode.NO_SERVER,
+                (
+                    f"nobody serves the action {self._wires.action} within {waited:.1f} s: start the node and "
+                    "configure it, or"
+                    " correct namespace, action and ROS_DOMAIN_ID"
+                ),
+            )
 
     def _send(self, now: float) -> None:
         if self._limits.result is not None:
@@ -205,10 +213,15 @@ class Goal:
             if self.done or self.accepted is not None:
                 return
             if not accepted:
-                self._end(GoalStatus.STATUS_UNKNOWN, ClientCode.REJECTED, (
-                    "the node refused the goal: it is not active (ros2 lifecycle set ... activate), or too many goals wait;"
-                    " its log says which"
-                ))  # fmt: skip
+                self._end(
+                    GoalStatus.STATUS_UNKNOWN,
+                    ClientCode.REJECTED,
+                    (
+                        "the node refused the goal: it is not active (ros2 lifecycle set ... activate), or too many "
+                        "goals wait;"
+                        " its log says which"
+                    ),
+                )
                 return
             self.accepted = self._seen = time.monotonic()
             self._servers = self._wires.servers()
@@ -266,7 +279,9 @@ class Goal:
             self._seen = now
         elif now >= self._seen + GONE_S:
             again = " (another one has come: send the goal again)" if there else ": start it and send the goal again"
-            self._end(GoalStatus.STATUS_UNKNOWN, ClientCode.SERVER_GONE, f"the node went away while the goal ran{again}")
+            self._end(
+                GoalStatus.STATUS_UNKNOWN, ClientCode.SERVER_GONE, f"the node went away while the goal ran{again}"
+            )
 
     def _is_over(self, now: float, late_s: float = 0.0) -> bool:
         return self._limits.result is not None and now >= self.begun + self._limits.result + late_s

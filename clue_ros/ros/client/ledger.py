@@ -19,7 +19,8 @@ from clue_ros.ros.client.wires import Wires, endings
 from clue_ros.types import ClueError
 
 SPIN_S = 10.0  # a blocking call gives up on a node that nobody spins
-KEPT = 64  # corrections that a later watch still hears, and goals with on_correction: only the newest targets are corrected
+# corrections that a later watch still hears, and goals with on_correction: only the newest targets are corrected
+KEPT = 64
 OnCorrection = Callable[[Correction], Any]
 
 
@@ -139,7 +140,9 @@ class Ledger:
             for goal in goals:
                 goal.cancel()
             self._wires.hear_without_executor(lambda: all(goal.done for goal in goals), CANCEL_S)
-        self.drop("rclpy was shut down before the result came, and the goal may go on at the node: cancel goals before that")
+        self.drop(
+            "rclpy was shut down before the result came, and the goal may go on at the node: cancel goals before that"
+        )
 
     def _wait(self, pending: Any) -> Any:
         begun = time.monotonic()
@@ -149,7 +152,8 @@ class Ledger:
             elif self._ticked < begun and time.monotonic() > begun + SPIN_S:
                 pending.close("nobody spins the node of the client")
                 raise NotSpunError(
-                    f"nobody has spun the node {self._node.get_name()!r} for {SPIN_S:g} s: its executor does not spin, or a"
+                    f"nobody has spun the node {self._node.get_name()!r} for {SPIN_S:g} s: its executor does not "
+                    "spin, or a"
                     " callback of it blocks"
                 )
         return pending.outcome if isinstance(pending, Goal) else pending.result()

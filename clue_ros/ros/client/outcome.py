@@ -1,8 +1,9 @@
 """How a goal or a service call ended, as a pipeline wants it: one frozen value, whatever happened.
 
-`ok` is true only for a goal whose status is SUCCEEDED and whose error_code is NONE. Everything else has a code and a sentence
-that says what to do: the server's own codes (7000 to 7099, action/Ground), or a ClientCode where the server told nothing. A
-result that the server has forgotten is such a case: ROS then sends the status UNKNOWN with a result that nobody filled in.
+`ok` is true only for a goal whose status is SUCCEEDED and whose error_code is NONE. Everything else has a code and a
+sentence that says what to do: the server's own codes (7000 to 7099, action/Ground), or a ClientCode where the server
+told nothing. A result that the server has forgotten is such a case: ROS then sends the status UNKNOWN with a result
+that nobody filled in.
 """
 
 from __future__ import annotations
@@ -153,7 +154,8 @@ def verdict(status: int, result: Ground.Result) -> Tuple[int, str]:
     """(error_code, error_msg) of a result that a server sent: NONE only together with SUCCEEDED."""
     if status not in FINAL:
         return ClientCode.RESULT_LOST, (
-            "the server does not know this goal (any more): its result was asked for too late, or the server was restarted;"
+            "the server does not know this goal (any more): its result was asked for too late, or the server was "
+            "restarted;"
             " nothing is known of a target, send the goal again"
         )
     succeeded = status == GoalStatus.STATUS_SUCCEEDED

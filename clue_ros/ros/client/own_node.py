@@ -12,7 +12,8 @@ from clue_ros.ros.running.spinning import Spinner
 
 
 class OwnNode:
-    """Uses the program's rclpy where it has called rclpy.init(), else a context of its own, with the program's --ros-args.
+    """Uses the program's rclpy where it has called rclpy.init(), else a context of its own, with the program's
+    --ros-args.
 
     In a context of its own Ctrl-C is Python's KeyboardInterrupt and nothing else. on_end: called in the thread when
     somebody else has shut the context down.

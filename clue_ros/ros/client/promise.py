@@ -22,7 +22,9 @@ class NotSpunError(ClueError):
 
 
 class WouldBlockError(ClueError):
-    """A call that blocks was made where it would wait for itself: inside a callback of the executor that spins the node."""
+    """A call that blocks was made where it would wait for itself: inside a callback of the executor that spins the
+    node.
+    """
 
 
 class Promise:
@@ -132,8 +134,10 @@ class Blocking:
         executor = node.executor
         if executor is None:
             raise NotSpunError(
-                f"nobody spins the node {node.get_name()!r}: add it to an executor that spins in another thread, await the"
-                " method with _async in its place, or make the client without `node`, which then has a thread of its own"
+                f"nobody spins the node {node.get_name()!r}: add it to an executor that spins in another thread, "
+                "await the"
+                " method with _async in its place, or make the client without `node`, which then has a thread "
+                "of its own"
             )
         self._key = id(executor) if running_executor() is executor else None
         if self._key is None:
@@ -143,7 +147,8 @@ class Blocking:
             if blocked >= _threads(executor):
                 self._key = None
                 raise WouldBlockError(
-                    f"this callback runs in the executor that spins {node.get_name()!r}, and would wait for itself: make it"
+                    f"this callback runs in the executor that spins {node.get_name()!r}, and would wait for "
+                    "itself: make it"
                     " `async def` and await the method with _async, call it from another thread, or give a"
                     " MultiThreadedExecutor more threads"
                 )

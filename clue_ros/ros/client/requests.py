@@ -1,4 +1,6 @@
-"""What a program says in plain values, as messages: an instruction with its options, an image, what is pointed at, an answer."""
+"""What a program says in plain values, as messages: an instruction with its options, an image, what is pointed at, an
+answer.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,8 @@ def answer_request(reply: Reply) -> AnswerSrv.Request:
             return box(*reply.box)
         return words(reply.text) if reply.point is None else click(*reply.point)
     raise TypeError(
-        f"an answer is text, a clue_ros.types.Answer or what click(), box(), scribble() and mark() give, not {reply!r:.80};"
+        "an answer is text, a clue_ros.types.Answer or what click(), box(), scribble() and mark() give, not "
+        f"{reply!r:.80};"
         " None leaves the question to somebody else"
     )
 

@@ -1,7 +1,7 @@
 """Whether a target still holds: a person may take it back after the result ("no, the left one", "stop").
 
-`Watch` follows one goal's target through its corrections. It begins with what has been said since the goal ended, since a
-correction may come before, or just after, the program has looked at the outcome.
+`Watch` follows one goal's target through its corrections. It begins with what has been said since the goal ended, since
+a correction may come before, or just after, the program has looked at the outcome.
 """
 
 from __future__ import annotations

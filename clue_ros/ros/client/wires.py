@@ -95,7 +95,10 @@ class Wires:
 
     def serves_goals(self) -> bool:
         """Whether an action server and all its topics have been discovered."""
-        return all(self.client(name).service_is_ready() for name in ACTION) and self.node.count_publishers(self._feedback) > 0
+        return (
+            all(self.client(name).service_is_ready() for name in ACTION)
+            and self.node.count_publishers(self._feedback) > 0
+        )
 
     def hears_corrections(self) -> bool:
         return self.node.count_publishers(self._correction) > 0
@@ -107,8 +110,9 @@ class Wires:
     def hear_without_executor(self, enough: Callable[[], bool], limit_s: float) -> None:
         """Takes the action's responses until `enough`, for at most `limit_s` seconds.
 
-        rclpy's handlers of SIGINT and SIGTERM shut the contexts down, and with that every executor; but DDS is still there, and
-        what was asked is answered. (rclpy.shutdown() destroys the services as well: then there is nothing to hear.)
+        rclpy's handlers of SIGINT and SIGTERM shut the contexts down, and with that every executor; but DDS is still
+        there, and what was asked is answered. (rclpy.shutdown() destroys the services as well: then there is nothing to
+        hear.)
         """
         end = time.monotonic() + limit_s
         while not enough() and time.monotonic() < end:

@@ -38,8 +38,13 @@ def masks(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
             raise ClueError("this model has no masks (mask.safetensors): clue train mask")
         pixels = np.frombuffer(mask.data, np.uint8).reshape(mask.height, mask.step)[:, : mask.width] > 0
         truth = view.objects[episode.target_index].box
-        panels.append(Panel(f"“{episode.expression}”", tinted(view.rgb, pixels),
-                            f"{int(pixels.sum())} pixels · box: IoU {box_iou(msg_to_box(result.target.box), truth):.2f}"))
+        panels.append(
+            Panel(
+                f"“{episode.expression}”",
+                tinted(view.rgb, pixels),
+                f"{int(pixels.sum())} pixels · box: IoU {box_iou(msg_to_box(result.target.box), truth):.2f}",
+            )
+        )
     robot.set("clue", target_mask=False)
     return "Masks: the target's pixels (Target.mask)", panels, lines
 
@@ -72,17 +77,26 @@ def pointing(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     robot.set("clue", question_policy="learned")
     if not said:
         raise ClueError(f"{episode.expression!r} was not asked about: try another --seed")
-    numbered = with_boxes(view.rgb, candidates=[msg_to_box(b) for b in reading.candidates],
-                          labels=[str(n + 1) for n in range(len(reading.candidates))], target=msg_to_box(result.target.box))
+    numbered = with_boxes(
+        view.rgb,
+        candidates=[msg_to_box(b) for b in reading.candidates],
+        labels=[str(n + 1) for n in range(len(reading.candidates))],
+        target=msg_to_box(result.target.box),
+    )
     stroke = _stroke(target)
     here = robot.ground("the one here", view.rgb, pointing=scribble(stroke))
     example = robot.ground("another one like this", view.rgb, pointing=click(*target.center))
     panels = [
         Panel("question_policy: numbers", numbered, f"answered with mark {said[1]}"),
-        Panel("“the one here”, with a scribble", _scribbled(with_boxes(view.rgb, target=msg_to_box(here.target.box)), stroke)),
-        Panel("“another one like this”, with a click",
-              with_boxes(view.rgb, target=msg_to_box(example.target.box), clicks=[target.center]),
-              "the click is the example, the box the answer"),
+        Panel(
+            "“the one here”, with a scribble",
+            _scribbled(with_boxes(view.rgb, target=msg_to_box(here.target.box)), stroke),
+        ),
+        Panel(
+            "“another one like this”, with a click",
+            with_boxes(view.rgb, target=msg_to_box(example.target.box), clicks=[target.center]),
+            "the click is the example, the box the answer",
+        ),
     ]
     lines = [("person", episode.expression), ("robot", said[0]), ("person", said[1])]
     return "Pointing: numbers, scribbles, examples", panels, lines
@@ -112,8 +126,12 @@ def belief(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
         boxes = [msg_to_box(box) for box in reading.candidates]
         bits = Belief.of(boxes, reading.belief).entropy
         last = number == len(readings) - 1
-        picture = with_boxes(view.rgb, candidates=boxes, labels=[f"{100 * p:.0f}%" for p in reading.belief],
-                             target=msg_to_box(result.target.box) if last else None)
+        picture = with_boxes(
+            view.rgb,
+            candidates=boxes,
+            labels=[f"{100 * p:.0f}%" for p in reading.belief],
+            target=msg_to_box(result.target.box) if last else None,
+        )
         label = "before any answer" if not number else f"after “{lines[2 * number][1]}”"
         note = f"{bits:.2f} bits are missing"
         if last:
@@ -132,7 +150,9 @@ def _boxes_only(folder: Path, view: Any) -> None:
     cv2.imwrite(str(folder / "image.png"), view.rgb[..., ::-1])
     boxes = [{"box": [float(v) for v in o.box]} for o in view.objects if o.box is not None]
     size = [view.rgb.shape[1], view.rgb.shape[0]]
-    (folder / "boxes.jsonl").write_text(json.dumps({"image": "image.png", "size": size, "instances": boxes}) + "\n", "utf-8")
+    (folder / "boxes.jsonl").write_text(
+        json.dumps({"image": "image.png", "size": size, "instances": boxes}) + "\n", "utf-8"
+    )
 
 
 def chat(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
@@ -154,8 +174,22 @@ def dialogue(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     _, view = stage.render(BY_COLOR)
     folder = (options.output / "dialogue").resolve()
     _boxes_only(folder, view)
-    command = [sys.executable, "-m", "clue_ros.cli", "data", "dialogues", str(folder / "boxes.jsonl"), "--format", "lines",
-               "--output", str(folder / "made"), "--per-image", "4", "--asked-only", "--fresh"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "clue_ros.cli",
+        "data",
+        "dialogues",
+        str(folder / "boxes.jsonl"),
+        "--format",
+        "lines",
+        "--output",
+        str(folder / "made"),
+        "--per-image",
+        "4",
+        "--asked-only",
+        "--fresh",
+    ]
     command += ["--model", options.model] if options.model else []
     ran = subprocess.run(command, env=own_environment(), capture_output=True, text=True, timeout=DIALOGUE_S)
     if ran.returncode:

@@ -27,13 +27,17 @@ ASK_S = 2.0  # for a service to be there, before it is looked whether a process 
 
 
 class Robot:
-    """A node in a thread of its own; every method waits for what it asks for. Raises ClueError where that does not come."""
+    """A node in a thread of its own; every method waits for what it asks for. Raises ClueError where that does not
+    come.
+    """
 
     def __init__(self, namespace: str, children: Any) -> None:
         self._children = children
         self._node = node = Node("demo_parts", namespace=namespace)
         self._clue = ClueClient(node=node, server_timeout=ASK_S, reply_timeout=START_S)
-        self._parameters = {name: node.create_client(SetParameters, f"{name}/set_parameters") for name in ("clue", "focus")}
+        self._parameters = {
+            name: node.create_client(SetParameters, f"{name}/set_parameters") for name in ("clue", "focus")
+        }
         self.readings: List[Ambiguity] = []
         self.debug_images: List[np.ndarray] = []
         self._focused: List[Image] = []
@@ -66,13 +70,16 @@ class Robot:
     def set(self, node: str, **values: Any) -> None:
         """Parameters of the node clue or focus."""
         self._until(self._parameters[node].service_is_ready, f"the parameters of {node}", START_S)
-        request = SetParameters.Request(parameters=[Parameter(n, value=v).to_parameter_msg() for n, v in values.items()])
+        request = SetParameters.Request(
+            parameters=[Parameter(n, value=v).to_parameter_msg() for n, v in values.items()]
+        )
         for result in self._call(self._parameters[node], request).results:
             if not result.successful:
                 raise ClueError(f"{node} refuses {values}: {result.reason}")
 
-    def ground(self, expression: str, rgb: np.ndarray, reply: Optional[Callable[[str], Reply]] = None,
-               **options: Any) -> GroundOutcome:
+    def ground(
+        self, expression: str, rgb: np.ndarray, reply: Optional[Callable[[str], Reply]] = None, **options: Any
+    ) -> GroundOutcome:
         """What a goal about an image uint8[H,W,3] finds; reply: what answers a question, in another thread; options: of
         ClueClient.send. Raises ClueError if it ends without a target."""
         self.readings.clear()
@@ -81,8 +88,13 @@ class Robot:
         def unwanted(question: str) -> None:
             raise ClueError(f"{expression!r} was asked about: {question}")
 
-        goal = self._clue.send(expression, image=rgb_to_image(rgb, Header(frame_id=FRAME)), on_question=reply or unwanted,
-                               timeout=STEP_S, **options)
+        goal = self._clue.send(
+            expression,
+            image=rgb_to_image(rgb, Header(frame_id=FRAME)),
+            on_question=reply or unwanted,
+            timeout=STEP_S,
+            **options,
+        )
         self._until(lambda: goal.done, f"a result of {expression!r}", 2 * STEP_S)
         if goal.rejected_answers:
             raise ClueError(f"the answer was not taken: {goal.rejected_answers[0]}")

@@ -28,9 +28,9 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Phase:
-    """One condition, all rounds together. Times in seconds; cpu: {process: processor seconds}; latencies: from the goal's
-    sending to its result at the client; responses: the node's own, from the last word to the decision; frames: images
-    that all pages got; oldest: the longest pause between two images of one page."""
+    """One condition, all rounds together. Times in seconds; cpu: {process: processor seconds}; latencies: from the
+    goal's sending to its result at the client; responses: the node's own, from the last word to the decision; frames:
+    images that all pages got; oldest: the longest pause between two images of one page."""
 
     seconds: float = 0.0
     cpu: Dict[str, float] = field(default_factory=dict)
@@ -53,8 +53,16 @@ class Phase:
         }  # fmt: skip
 
 
-def measure(output: Path, pages: int = 10, rate: float = 10.0, rounds: int = 3, seconds: float = 10.0, model: str = "",
-            device: str = "cpu", say: Callable[[str], None] = print) -> Dict[str, Any]:
+def measure(
+    output: Path,
+    pages: int = 10,
+    rate: float = 10.0,
+    rounds: int = 3,
+    seconds: float = 10.0,
+    model: str = "",
+    device: str = "cpu",
+    say: Callable[[str], None] = print,
+) -> Dict[str, Any]:
     """JSON values of everything that was measured; also written to output/console_load.json.
 
     Raises ClueError where a process does not start, or a goal gets no result.
@@ -88,7 +96,14 @@ def measure(output: Path, pages: int = 10, rate: float = 10.0, rounds: int = 3, 
                     url = "" if name == NO_CONSOLE else _start_console(children, rate)
                     watched = [part for part in (NODE, CAMERA, CONSOLE) if part in children]
                     with _Pages(url, pages if name == PAGES else 0) as looking:
-                        _phase(phases[name], client, words, seconds, {part: children.pid(part) for part in watched}, looking)
+                        _phase(
+                            phases[name],
+                            client,
+                            words,
+                            seconds,
+                            {part: children.pid(part) for part in watched},
+                            looking,
+                        )
                     if name != NO_CONSOLE:
                         children.end(CONSOLE)
                     say(f"round {number + 1} of {rounds}: {name} done")
@@ -108,8 +123,9 @@ def measure(output: Path, pages: int = 10, rate: float = 10.0, rounds: int = 3, 
 def _start(children: Any, options: Namespace) -> None:
     from clue_ros.ros.console_demo import CAMERA, NODE, RATE_HZ
 
-    children.start(CAMERA, "clue_ros.ros.tabletop_camera",
-                   {"seed": options.seed, "episode": options.episode, "rate_hz": RATE_HZ})
+    children.start(
+        CAMERA, "clue_ros.ros.tabletop_camera", {"seed": options.seed, "episode": options.episode, "rate_hz": RATE_HZ}
+    )
     children.start(NODE, "clue_ros.ros.node", {"model": options.model, "device": options.device})
 
 

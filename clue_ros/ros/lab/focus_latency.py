@@ -2,8 +2,8 @@
 
     python -m clue_ros.ros.lab.focus_latency          (a table, and out/focus_latency.json)
 
-The real node with a heatmap that is there already (the model looks beside the frames, in a thread of its own, and delays
-none); the frames differ by noise, so that nothing is remembered. "passes" is the node without an instruction.
+The real node with a heatmap that is there already (the model looks beside the frames, in a thread of its own, and
+delays none); the frames differ by noise, so that nothing is remembered. "passes" is the node without an instruction.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ class Spot:
 
     def relevance(self, rgb: np.ndarray, instruction: str) -> np.ndarray:
         """float32[H,W] in [0, 1] of uint8[H,W,3]."""
-        y, x = np.ogrid[-1:1:rgb.shape[0] * 1j, -1:1:rgb.shape[1] * 1j]
-        return ((x / .2) ** 2 + (y / .3) ** 2 < 1).astype(np.float32)
+        y, x = np.ogrid[-1 : 1 : rgb.shape[0] * 1j, -1 : 1 : rgb.shape[1] * 1j]
+        return ((x / 0.2) ** 2 + (y / 0.3) ** 2 < 1).astype(np.float32)
 
     def close(self) -> None:
         pass
 
 
 def measure(width: int, height: int, mode: str, frames: int = FRAMES) -> Dict[str, Any]:
-    """{"width", "height", "mode", "seconds": [of each frame]}; mode: one of MODES, or PASSES. rclpy must be initialised.
+    """{"width", "height", "mode", "seconds": [of each frame]}; mode: one of MODES, or PASSES. rclpy must be
+    initialised.
 
     Raises TimeoutError if the heatmap never comes."""
     rng = np.random.default_rng(0)
@@ -66,7 +67,7 @@ def measure(width: int, height: int, mode: str, frames: int = FRAMES) -> Dict[st
                 if time.monotonic() > end:
                     raise TimeoutError(f"no heatmap within {WAIT_S:g} s")
                 node._on_image(images[0])
-                time.sleep(.01)
+                time.sleep(0.01)
         for n in range(WARM_UP + frames):
             node._on_image(images[n % len(images)])
         return {"width": width, "height": height, "mode": mode, "seconds": node.added_s[-frames:]}
@@ -89,7 +90,9 @@ def report(rows: List[Dict[str, Any]], load: float) -> str:
 
 
 def main(args: Optional[List[str]] = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m clue_ros.ros.lab.focus_latency", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m clue_ros.ros.lab.focus_latency", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"of each row, at most 200 (default {FRAMES})")
     parser.add_argument("--json", type=Path, default=Path("out/focus_latency.json"), metavar="FILE.json")
     options = parser.parse_args(args)

@@ -3,9 +3,9 @@
     git worktree add --detach /tmp/before 1d23138           (any commit whose messages have the fields that goals use)
     python -m clue_ros.ros.lab.latency_ab /tmp/before --pairs 100
 
-Both load the same model; every pair sends the same clear instruction with the same image to the one and then to the other,
-in an order drawn for each pair. So a machine with other work slows both alike, and the ratio within the pairs counts. Beside
-the time that passed (`response_time`, and the client's) stands the processor time of the node's process.
+Both load the same model; every pair sends the same clear instruction with the same image to the one and then to the
+other, in an order drawn for each pair. So a machine with other work slows both alike, and the ratio within the pairs
+counts. Beside the time that passed (`response_time`, and the client's) stands the processor time of the node's process.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def _goals(seed: int) -> List[Any]:
 
 
 def summary(rows: Sequence[Dict[str, Dict[str, float]]], seed: int = 0) -> List[Dict[str, Any]]:
-    """One line a measure: median (processor: mean, its clock ticks in 10 ms) of both in ms, and this / other within the pairs
-    with its 95 % bootstrap interval."""
+    """One line a measure: median (processor: mean, its clock ticks in 10 ms) of both in ms, and this / other within the
+    pairs with its 95 % bootstrap interval."""
     rng, lines = np.random.default_rng(seed), []
     for measure_name in MEASURES:
         other, this = (np.array([row[side][measure_name] for row in rows]) for side in SIDES)
@@ -147,8 +147,15 @@ def summary(rows: Sequence[Dict[str, Dict[str, float]]], seed: int = 0) -> List[
             middle, ratio = np.median, np.median(this / other)
             ratios = np.median((this / other)[drawn], axis=1)
         low, high = np.percentile(ratios, (2.5, 97.5))
-        lines.append({"measure": measure_name, "other_ms": float(middle(other)) * 1e3, "this_ms": float(middle(this)) * 1e3,
-                      "ratio": float(ratio), "interval": [float(low), float(high)]})  # fmt: skip
+        lines.append(
+            {
+                "measure": measure_name,
+                "other_ms": float(middle(other)) * 1e3,
+                "this_ms": float(middle(this)) * 1e3,
+                "ratio": float(ratio),
+                "interval": [float(low), float(high)],
+            }
+        )
     return lines
 
 
@@ -181,8 +188,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     print(f"{len(rows)} pairs, load average {load:.1f} before the run; ms: median (processor: mean)")
     for line in lines:
         low, high = line["interval"]
-        print(f"{line['measure']:10} other {line['other_ms']:8.1f}  this {line['this_ms']:8.1f}  this / other "
-              f"{line['ratio']:.3f} ({low:.3f}–{high:.3f})")
+        print(
+            f"{line['measure']:10} other {line['other_ms']:8.1f}  this {line['this_ms']:8.1f}  this / other "
+            f"{line['ratio']:.3f} ({low:.3f}–{high:.3f})"
+        )
     options.json.parent.mkdir(parents=True, exist_ok=True)
     about = {"what": "latency_ab", "checkout": str(options.checkout), "load": load, "summary": lines, "rows": rows}
     options.json.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

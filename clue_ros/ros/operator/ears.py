@@ -1,4 +1,6 @@
-"""What the console hears of the grounding node, turned into its state: turns, readings, targets, corrections, images."""
+"""What the console hears of the grounding node, turned into its state: turns, readings, targets, corrections,
+images.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The `ground` goals of all clients as the console follows them, and its own: sent, canceled, ended.
 
-A goal's states and feedback are topics, and anybody may ask for its result, so a goal that the pick pipeline sent is seen
-like one from the page. The services of the action are used directly: rclpy's ActionClient knows its own goals only.
+A goal's states and feedback are topics, and anybody may ask for its result, so a goal that the pick pipeline sent is
+seen like one from the page. The services of the action are used directly: rclpy's ActionClient knows its own goals
+only.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ _FEEDBACK = {
     if name.isupper() and type(getattr(Ground.Feedback, name)) is int and not name.endswith("__DEFAULT")
 }
 _FINAL = {
-    GoalStatus.STATUS_SUCCEEDED: "SUCCEEDED", GoalStatus.STATUS_ABORTED: "ABORTED", GoalStatus.STATUS_CANCELED: "CANCELED",
-}  # fmt: skip
+    GoalStatus.STATUS_SUCCEEDED: "SUCCEEDED",
+    GoalStatus.STATUS_ABORTED: "ABORTED",
+    GoalStatus.STATUS_CANCELED: "CANCELED",
+}
 
 
 class ConsoleGoals:
@@ -60,7 +63,9 @@ class ConsoleGoals:
     def send(self, expression: str, tell: Tell) -> None:
         """A new goal under the policy ASK."""
         number = uuid.uuid4()
-        request = self._impl.SendGoalService.Request(goal_id=_message(number.hex), goal=Ground.Goal(expression=expression))
+        request = self._impl.SendGoalService.Request(
+            goal_id=_message(number.hex), goal=Ground.Goal(expression=expression)
+        )
         self._state.goal(number.hex, "SENT", expression)
         with self._state.dialogues() as dialogues:
             dialogues.expect(number.hex, expression)
@@ -74,7 +79,9 @@ class ConsoleGoals:
             if done.result().accepted:
                 self._follow(number.hex)
                 return
-            self._state.goal(number.hex, "REJECTED", error="the node refused it: it is not active, or too many goals wait")
+            self._state.goal(
+                number.hex, "REJECTED", error="the node refused it: it is not active, or too many goals wait"
+            )
             with self._state.dialogues() as dialogues:
                 dialogues.forget(number.hex)
             tell("error", "The robot refused the instruction: its node is not active, or too many goals wait.")
@@ -158,9 +165,13 @@ class ConsoleGoals:
         turns = [{"speaker": t.speaker, "text": t.text, "at": stamp_to_seconds(t.stamp)} for t in result.turns]
         with self._state.dialogues() as dialogues:
             dialogue = dialogues.end(
-                number, "found" if not error else name.lower(), (code, name, result.error_msg) if error else None, turns,
-                float(result.inference_time), float(result.response_time),
-            )  # fmt: skip
+                number,
+                "found" if not error else name.lower(),
+                (code, name, result.error_msg) if error else None,
+                turns,
+                float(result.inference_time),
+                float(result.response_time),
+            )
             if dialogue is not None and not error and dialogue.target is None:
                 dialogues.find_target(found_of(result.target), number)
 

@@ -24,8 +24,15 @@ MAX_VALUES = 20
 class ConsoleHealth:
     """Looks twice a second. on_loss is called when the node goes away."""
 
-    def __init__(self, node: Node, state: ConsoleState, camera: CameraEars, name: str, on_loss: Callable[[], None],
-                 own_line: Callable[[], dict]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        state: ConsoleState,
+        camera: CameraEars,
+        name: str,
+        on_loss: Callable[[], None],
+        own_line: Callable[[], dict],
+    ) -> None:
         self._node = node
         self._state = state
         self._camera = camera
@@ -87,7 +94,9 @@ class ConsoleHealth:
         self._answered = time.monotonic()
         label = done.result().current_state.label
         self._loads = label == CONFIGURING
-        label = "unconfigured" if self._loads else label if label in ("active", "inactive", "unconfigured") else "inactive"
+        label = (
+            "unconfigured" if self._loads else label if label in ("active", "inactive", "unconfigured") else "inactive"
+        )
         if label != self._label:
             self._label = label
             if label == "unconfigured":
@@ -107,12 +116,14 @@ class ConsoleHealth:
         if self._label == "away":
             if here:
                 return (
-                    f"{self._name} does not answer: it loads its model, or it hangs or was killed. If it does not come back,"
+                    f"{self._name} does not answer: it loads its model, or it hangs or was killed. If it does not "
+                    "come back,"
                     " look at its log and start it again."
                 )
             namespace = self._name.rsplit("/", 1)[0] or "/"
             return (
-                f"{self._name} is not there. Start it: ros2 run clue_ros clue_node --ros-args -r __ns:={namespace}; the same"
+                f"{self._name} is not there. Start it: ros2 run clue_ros clue_node --ros-args -r __ns:={namespace}; "
+                "the same"
                 " ROS_DOMAIN_ID and namespace for it and this console."
             )
         if self._label == "unconfigured" and self._loads:
@@ -122,7 +133,10 @@ class ConsoleHealth:
         if self._label == "inactive":
             return f"The node takes no goals. Type: ros2 lifecycle set {self._name} activate"
         if camera == "away":
-            return f"No image has come on {self._camera.topic}: start the camera, or remap `image` of the node and of this console."
+            return (
+                f"No image has come on {self._camera.topic}: start the camera, or remap `image` of the node and "
+                "of this console."
+            )
         if camera == "stale":
             return f"No new image comes on {self._camera.topic}: look after the camera driver and its cable."
         return ""

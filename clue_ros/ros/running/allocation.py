@@ -1,12 +1,13 @@
 """Memory of a process that is the node's own: large blocks stay between two camera frames, free memory goes back.
 
-glibc gives a block of a megabyte back to the kernel as soon as it is freed, and gets it again for the next frame page by
-page, each page zeroed: three blocks of 6 MB a frame at 1920x1080. That was more than half of what the ROS side costs
-(docs/results.md). And glibc gives each new thread a heap of its own: every configure, which loads its model in a new
-thread, would leave its scraps in another one; with two heaps they are filled again. The price is that free memory gathers
-between the blocks in use, some 100 MB over a thousand goals: a thread gives it back now and then (2 to 10 ms, without
-Python's lock). It also looks for cycles, which Python does seldom in a process with as many objects as torch makes: an
-ended dialogue in a cycle keeps its image. What was there when a model was loaded is left out of the search.
+glibc gives a block of a megabyte back to the kernel as soon as it is freed, and gets it again for the next frame page
+by page, each page zeroed: three blocks of 6 MB a frame at 1920x1080. That was more than half of what the ROS side
+costs (docs/results.md). And glibc gives each new thread a heap of its own: every configure, which loads its model in
+a new thread, would leave its scraps in another one; with two heaps they are filled again. The price is that free
+memory gathers between the blocks in use, some 100 MB over a thousand goals: a thread gives it back now and then (2 to
+10 ms, without Python's lock). It also looks for cycles, which Python does seldom in a process with as many objects as
+torch makes: an ended dialogue in a cycle keeps its image. What was there when a model was loaded is left out of the
+search.
 
 All of it is for the whole process, so only the node's `main` does it (`own_process`). A process that holds the node
 beside others keeps its collector and its malloc as they are; then what a model held is collected and given back at
@@ -44,7 +45,7 @@ def keep_large_blocks() -> bool:
     if library is None or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     settings = ((M_MMAP_THRESHOLD, LARGEST_BLOCK), (M_TRIM_THRESHOLD, KEPT), (M_ARENA_MAX, HEAPS))
-    return all([library.mallopt(name, value) for name, value in settings])
+    return all([library.mallopt(name, value) for name, value in settings])  # noqa: C419  (each is tried)
 
 
 def tidy_regularly(trim: bool, every_s: float = TIDY_EVERY_S) -> threading.Thread:
@@ -70,7 +71,9 @@ def settle() -> None:
 
 
 def unsettle() -> None:
-    """After a model was unloaded: frees the cycles that loading left, which would lie between the next model's blocks."""
+    """After a model was unloaded: frees the cycles that loading left, which would lie between the next model's
+    blocks.
+    """
     if _own:
         gc.unfreeze()
     gc.collect()

@@ -1,8 +1,8 @@
 """The bond that nav2's lifecycle manager wants of a node that it has activated, by bondpy where that is installed.
 
-The manager publishes bond/Status on `bond` of its own namespace, with the node's name as it stands in its list as id, and
-takes the node for dead if nobody answers within `bond_timeout`. A node cannot know where a manager runs: this one listens
-in every namespace above it, and answers an id that is its own name from there. Without bondpy the manager needs
+The manager publishes bond/Status on `bond` of its own namespace, with the node's name as it stands in its list as id,
+and takes the node for dead if nobody answers within `bond_timeout`. A node cannot know where a manager runs: this one
+listens in every namespace above it, and answers an id that is its own name from there. Without bondpy the manager needs
 `bond_timeout: 0.0`.
 """
 
@@ -33,7 +33,9 @@ class Bonds:
             return
         for above in _above(self._node.get_namespace()):
             self._listeners.append(
-                self._node.create_subscription(Status, f"{above}/bond", self._hearer(above, Bond), 10, callback_group=self._group)
+                self._node.create_subscription(
+                    Status, f"{above}/bond", self._hearer(above, Bond), 10, callback_group=self._group
+                )
             )
 
     def stop(self) -> None:
@@ -52,7 +54,11 @@ class Bonds:
                 return
             key = (topic, status.id)
             known, manager = self._bonds.get(key, (None, ""))
-            if not status.active or status.instance_id in self._own or (known is not None and status.instance_id == manager):
+            if (
+                not status.active
+                or status.instance_id in self._own
+                or (known is not None and status.instance_id == manager)
+            ):
                 return
             if known is not None:  # the manager was started anew
                 self._end(self._bonds.pop(key)[0])
@@ -72,7 +78,9 @@ class Bonds:
 
     def _broken(self) -> None:
         if self._listeners:  # not by `stop`
-            self._node.get_logger().warning("the bond to the lifecycle manager is broken: it ended, or it gave this node up")
+            self._node.get_logger().warning(
+                "the bond to the lifecycle manager is broken: it ended, or it gave this node up"
+            )
 
     def _end(self, bond: Any) -> None:
         bond.shutdown()

@@ -1,8 +1,9 @@
 """The environment variable through which Fast DDS reads config/fastdds_shm.xml; no ROS is needed to import this.
 
-Fast DDS 2 (Humble to Jazzy) reads FASTRTPS_DEFAULT_PROFILES_FILE alone and is silent about the other name; Fast DDS 3 (Kilted
-and later) reads FASTDDS_DEFAULT_PROFILES_FILE, and its rmw warns of the old name in every process. So the one that is read
-is set. scripts/env.sh, which runs before there is a Python, decides alike; test/package/test_dds_profile.py compares them.
+Fast DDS 2 (Humble to Jazzy) reads FASTRTPS_DEFAULT_PROFILES_FILE alone and is silent about the other name; Fast DDS 3
+(Kilted and later) reads FASTDDS_DEFAULT_PROFILES_FILE, and its rmw warns of the old name in every process. So the one
+that is read is set. scripts/env.sh, which runs before there is a Python, decides alike;
+test/package/test_dds_profile.py compares them.
 """
 
 from __future__ import annotations

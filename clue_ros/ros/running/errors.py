@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from clue_ros.action import Ground
 from clue_ros.dialogue.session import End
-from clue_ros.images.messages import (  # noqa: F401 - the first is re-exported
-    ImageMessageError,
-    UnsupportedEncodingError,
-)
+from clue_ros.images.messages import ImageMessageError, UnsupportedEncodingError  # noqa: F401 - the first is re-exported
 from clue_ros.types import (
     Cancelled,
     ClueError,

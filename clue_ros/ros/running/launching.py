@@ -1,4 +1,5 @@
-"""What launch/clue.launch.py makes of its arguments: names of topics, parameters, and one sentence for what cannot be right.
+"""What launch/clue.launch.py makes of its arguments: names of topics, parameters, and one sentence for what cannot be
+right.
 
 Pure functions without launch or rclpy: `ros2 launch` imports this with the Python that it runs on itself.
 """
@@ -24,8 +25,8 @@ class LaunchArgumentError(ValueError):
 def check_names(program: Sequence[str], given: Sequence[str], file: str, known: Collection[str]) -> None:
     """Launch ignores arguments that nobody declared: here they are named, where `file` is what the person started.
 
-    program: sys.argv of `ros2 launch`; given: the arguments behind the file, as in "image:=/camera/image". Of a launch file
-    that includes `file` they may be meant for others.
+    program: sys.argv of `ros2 launch`; given: the arguments behind the file, as in "image:=/camera/image". Of a launch
+    file that includes `file` they may be meant for others.
 
     Raises:
         LaunchArgumentError: one is none of `known`; the text has the nearest name that is.
@@ -35,7 +36,11 @@ def check_names(program: Sequence[str], given: Sequence[str], file: str, known: 
     for name in (argument.split(":=", 1)[0] for argument in given if ":=" in argument):
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            advice = f"did you mean {near[0]}:=?" if near else "a parameter of the node stands in a params_file (config/clue.yaml)"
+            advice = (
+                f"did you mean {near[0]}:=?"
+                if near
+                else "a parameter of the node stands in a params_file (config/clue.yaml)"
+            )
             raise LaunchArgumentError(f"{name}:= is no argument of {file}: {advice}")
 
 
@@ -48,7 +53,8 @@ def full_namespace(pushed: str, namespace: str) -> str:
 def topic_name(argument: str, name: str, namespace: str) -> str:
     """What a topic is remapped to: `name` as it is, "../x" as the topic x beside the absolute `namespace` of the node.
 
-    A relative name without ".." stays: ROS sees it from the node's namespace. "../camera/image" is what a robot's camera is
+    A relative name without ".." stays: ROS sees it from the node's namespace. "../camera/image" is what a robot's
+    camera is
     called wherever its namespace was pushed: /robot1/camera/image for the node in /robot1/clue.
 
     Raises:
@@ -62,15 +68,19 @@ def topic_name(argument: str, name: str, namespace: str) -> str:
         rest, upwards = rest[3:], True
         parts.pop()
     if not _NAME.fullmatch(rest) or (upwards and rest[0] in "~/"):
-        raise LaunchArgumentError(f"{argument}:={name!r} is no name of a topic: give one such as /camera/color/image_raw")
+        raise LaunchArgumentError(
+            f"{argument}:={name!r} is no name of a topic: give one such as /camera/color/image_raw"
+        )
     return "/" + "/".join([*parts, rest]) if upwards else rest
 
 
 def remappings(arguments: Mapping[str, str], namespace: str) -> List[Tuple[str, str]]:
-    """(from, to) for the node, from the launch file's arguments; one that is empty or the topic's own name renames nothing.
+    """(from, to) for the node, from the launch file's arguments; one that is empty or the topic's own name renames
+    nothing.
 
     Raises:
-        LaunchArgumentError: a name is none, `remap` is no list of from:=to, or a topic of the one camera was given beside
+        LaunchArgumentError: a name is none, `remap` is no list of from:=to, or a topic of the one camera was given
+        beside
             the names of several.
     """
     given = {topic: arguments[topic].strip() for topic in TOPICS}
@@ -87,7 +97,10 @@ def remappings(arguments: Mapping[str, str], namespace: str) -> List[Tuple[str, 
         source, arrow, target = rule.partition(":=")
         if not source or not arrow or not target or ":=" in target:
             raise LaunchArgumentError(
-                f"remap:= takes pairs such as 'front/image:=/front/color/image_raw', separated by spaces; {rule!r} is none"
+                (
+                    "remap:= takes pairs such as 'front/image:=/front/color/image_raw', separated by spaces; "
+                    f"{rule!r} is none"
+                )
             )
         pairs.append((topic_name("remap", source, namespace), topic_name("remap", target, namespace)))
     return pairs
@@ -140,7 +153,9 @@ def given_parameters(arguments: Mapping[str, str]) -> Dict[str, object]:
     Raises:
         LaunchArgumentError: autostart or use_sim_time is neither true nor false.
     """
-    values: Dict[str, object] = {name: arguments[name] for name in ("model", "device", "target_frame") if arguments[name]}
+    values: Dict[str, object] = {
+        name: arguments[name] for name in ("model", "device", "target_frame") if arguments[name]
+    }
     for name in ("autostart", "use_sim_time"):
         if arguments[name]:
             values[name] = _truth(name, arguments[name])

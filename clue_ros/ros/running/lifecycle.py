@@ -30,8 +30,12 @@ _LABELS = {
 # What ends a configure that is under way: label, id, the state after it.
 _WAYS_OUT = (
     ("cleanup", Transition.TRANSITION_CLEANUP, State(id=State.PRIMARY_STATE_UNCONFIGURED, label="unconfigured")),
-    ("shutdown", Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, State(id=State.PRIMARY_STATE_FINALIZED, label="finalized")),
-)  # fmt: skip
+    (
+        "shutdown",
+        Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
+        State(id=State.PRIMARY_STATE_FINALIZED, label="finalized"),
+    ),
+)
 _SHUTDOWN_FROM = ("unconfigured", "inactive", "active")
 
 
@@ -128,7 +132,11 @@ class LiveLifecycleNode(LifecycleNode):
         configured, since = self._configured, self.configuring_s
         if asked not in (label for label, _, _ in _WAYS_OUT):
             self.get_logger().warning(
-                f"{asked} was refused: the node has been configuring for {since:.0f} s. Wait, or ask for cleanup or shutdown"
+                (
+                    f"{asked} was refused: the node has been configuring for {since:.0f} s. Wait, or ask for "
+                    "cleanup or "
+                    "shutdown"
+                )
             )
             return False
         self.give_up(f"{asked} was asked for")

@@ -1,7 +1,7 @@
 """Where ROS writes its log files, and what to do where nothing can be written: go on without files, and say so.
 
-rcl ends a program whose log folder cannot be made, as on a robot with a read-only file system or a service without HOME.
-The log goes to stderr and /rosout all the same.
+rcl ends a program whose log folder cannot be made, as on a robot with a read-only file system or a service without
+HOME. The log goes to stderr and /rosout all the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ def logging_arguments() -> List[str]:
         except OSError as error:
             reason = error.strerror or str(error)
     where = folder or "~/.ros/log"
-    print(f"no log file is written to {where} ({reason}): set ROS_LOG_DIR to a folder that can be written", file=sys.stderr)
+    print(
+        f"no log file is written to {where} ({reason}): set ROS_LOG_DIR to a folder that can be written",
+        file=sys.stderr,
+    )
     return ["--ros-args", "--disable-external-lib-logs"]
 
 

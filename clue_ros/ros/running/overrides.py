@@ -21,9 +21,7 @@ from clue_ros.ros.running.errors import UnknownParameterError
 
 NEAR = 0.8  # similarity of names (difflib's ratio) from which one is a slip of the keyboard
 # rclpy, rcl and bondpy declare these when they need them.
-_FOREIGN = re.compile(
-    r"use_sim_time|start_type_description_service|qos_overrides\..*|/?bond_disable_heartbeat_timeout"
-)
+_FOREIGN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*|/?bond_disable_heartbeat_timeout")
 _arguments: Optional[List[str]] = None
 
 
@@ -64,7 +62,9 @@ def check(node: Node) -> List[str]:
     full_name = node.get_fully_qualified_name()
     known = [name for name in node._parameters if not _FOREIGN.fullmatch(name)]
     files = list(_files(full_name))
-    shared = {name for _, keys in files for key, names in keys if _matches(key, full_name) and "*" in key for name in names}
+    shared = {
+        name for _, keys in files for key, names in keys if _matches(key, full_name) and "*" in key for name in names
+    }
     errors, warnings = [], []
     for name in node._parameter_overrides:
         if node.has_parameter(name) or _FOREIGN.fullmatch(name):

@@ -109,7 +109,9 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "speech_mode": ("start", "What speech may do: start a dialogue or answer, only answer, or only stop (off).", None),
     "mute_after_utterance_s": (0.0, "Speech is not heard for so many seconds after each utterance.", (0.0, 60.0)),
     "live_speech_topic": (
-        "", "Also listen to this topic of hri_msgs/LiveSpeech; empty: none. Read by configure.", None,
+        "",
+        "Also listen to this topic of hri_msgs/LiveSpeech; empty: none. Read by configure.",
+        None,
     ),
     "say_action": ("", "Also speak through this action, as in /tts_engine/tts; empty: none. Read by configure.", None),
     "say_action_type": (SAY_ACTION_TYPES[0], "Type of the action say_action. Read by configure.", None),
@@ -132,11 +134,15 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "cameras": ([""], "Names of several cameras; the first is looked through by default. Read by configure.", None),
     "image_transport": ("both", "Which camera topics to take: raw, compressed or both. Read by configure.", None),
     "sample_bits": (
-        0, "Bits that 16-bit image samples use, 8 to 16, from the lowest; 0: all. Read by configure.", (0, 16),
+        0,
+        "Bits that 16-bit image samples use, 8 to 16, from the lowest; 0: all. Read by configure.",
+        (0, 16),
     ),
     "use_depth": (True, "Take depth and camera_info and give the target a position. Read by configure.", None),
     "rectified": (
-        "auto", 'Whether images are rectified (P) or raw (K, D): auto (by topic name), "yes" or "no". Read by configure.', None,
+        "auto",
+        'Whether images are rectified (P) or raw (K, D): auto (by topic name), "yes" or "no". Read by configure.',
+        None,
     ),
     "max_depth_offset_s": (0.1, "Largest difference of stamp between image and depth. Read by configure.", (0.0, 10.0)),
     "target_frame": ("", "Give positions in this frame, through tf2; empty: the optical one. Read by configure.", None),

@@ -1,4 +1,5 @@
-"""Spin a node until a signal, so that it can still talk while it shuts down; and how each of our programs begins and ends.
+"""Spin a node until a signal, so that it can still talk while it shuts down; and how each of our programs begins and
+ends.
 
 rclpy's own handler invalidates the context first: nothing can be sent any more, and goals in flight get no result.
 """
@@ -78,8 +79,8 @@ class Spinner:
     def call(self, function: Callable[[], Any], limit_s: float = 180.0) -> Any:
         """What `function` gives when run in the executor's thread, where the nodes' own callbacks run.
 
-        Raises what it raises, TimeoutError after `limit_s` seconds (loading a model takes its time), and RuntimeError where
-        the thread has ended.
+        Raises what it raises, TimeoutError after `limit_s` seconds (loading a model takes its time), and RuntimeError
+        where the thread has ended.
         """
         done = threading.Event()
         task = self.executor.create_task(function)
@@ -121,18 +122,16 @@ def until_stopped(node: Node, executor: SingleThreadedExecutor, stop: StopSignal
     spin_while(executor, lambda: not stop and not getattr(node, "done", False))
 
 
-def run(
-    name: str, make_node: Callable[[], Node], args: Optional[List[str]] = None, spin: Spin = until_stopped
-) -> int:
+def run(name: str, make_node: Callable[[], Node], args: Optional[List[str]] = None, spin: Spin = until_stopped) -> int:
     """main() of a program that is one node: makes it, spins it, closes it.
 
-    0, also after any number of signals; 2 with one sentence on stderr where arguments or parameters make no sense, or where
-    the node's `failure` (a ClueError) is set when it is done. A node's `close()` is called at its end. If its
-    `loads_still` is true then, the process ends here: a thread that loads a model cannot be stopped, and Python would end
-    in the midst of it.
+    0, also after any number of signals; 2 with one sentence on stderr where arguments or parameters make no sense, or
+    where the node's `failure` (a ClueError) is set when it is done. A node's `close()` is called at its end. If its
+    `loads_still` is true then, the process ends here: a thread that loads a model cannot be stopped, and Python would
+    end in the midst of it.
 
-    A node starts its threads in `start()`, not while it is made: a signal in the midst of making leaves nobody who could
-    end them, and they would talk to a context that is gone.
+    A node starts its threads in `start()`, not while it is made: a signal in the midst of making leaves nobody who
+    could end them, and they would talk to a context that is gone.
     """
     node: Optional[Node] = None
     leftover = False

@@ -1,4 +1,6 @@
-"""SIGINT and SIGTERM as a wish to stop that may be uttered more than once. Imports no rclpy: a program needs it first."""
+"""SIGINT and SIGTERM as a wish to stop that may be uttered more than once. Imports no rclpy: a program needs it
+first.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What around the node is not as it must be, though nothing fails: told in the log when it begins, and on /diagnostics.
 
-A second node of the same full name, simulated time that nobody gives, publishers of another type on a topic that the node
-listens to. ROS says nothing of these, or says it once on another terminal.
+A second node of the same full name, simulated time that nobody gives, publishers of another type on a topic that the
+node listens to. ROS says nothing of these, or says it once on another terminal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Surroundings:
         self._ignored = [Trouble(text) for text in ignored]
         self._found: Dict[str, Trouble] = {}
         # Steady: one of the troubles is that the node's own clock stands still.
-        self._timer = node.create_timer(LOOK_S, self.look, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(
+            LOOK_S, self.look, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     @property
     def troubles(self) -> List[Trouble]:
@@ -59,15 +61,24 @@ class Surroundings:
         twins = self._node.get_node_names_and_namespaces().count((self._node.get_name(), self._node.get_namespace()))
         if twins > 1:
             name = self._node.get_fully_qualified_name()
-            yield "twins", Trouble(
-                f"{twins} nodes are named {name}: each hears the same words and serves the same goals. End all but one, or"
-                " start them in namespaces of their own (-r __ns:=/...). One that was killed is seen for some seconds more",
-                severe=True,
+            yield (
+                "twins",
+                Trouble(
+                    f"{twins} nodes are named {name}: each hears the same words and serves the same goals. End all "
+                    "but one, or"
+                    " start them in namespaces of their own (-r __ns:=/...). One that was killed is seen for some "
+                    "seconds more",
+                    severe=True,
+                ),
             )
         if self._node.get_clock().ros_time_is_active and not has_clock(self._node):
-            yield "clock", Trouble(
-                f"use_sim_time is true, and nobody publishes {CLOCK}: start the simulator or the bag (--clock), or set"
-                " use_sim_time to false. Images grow old by this computer's time meanwhile"
+            yield (
+                "clock",
+                Trouble(
+                    f"use_sim_time is true, and nobody publishes {CLOCK}: start the simulator or the bag "
+                    "(--clock), or set"
+                    " use_sim_time to false. Images grow old by this computer's time meanwhile"
+                ),
             )
         for subscription in self._node.subscriptions:
             kind = subscription.msg_type

@@ -44,12 +44,15 @@ class Frame(NamedTuple):
 
 
 class Camera:
-    """Subscriptions of one camera: `image`, `depth`, `camera_info` and `depth_camera_info`, under its name if it has one.
+    """Subscriptions of one camera: `image`, `depth`, `camera_info` and `depth_camera_info`, under its name if it has
+    one.
 
     All methods are for the executor's thread.
     """
 
-    def __init__(self, node: Node, parameters: Parameters, group: CallbackGroup, frames: Frames, name: str = "") -> None:
+    def __init__(
+        self, node: Node, parameters: Parameters, group: CallbackGroup, frames: Frames, name: str = ""
+    ) -> None:
         self._node = node
         topics = camera_topics(node, name)
         self.topic = topics.image
@@ -144,8 +147,8 @@ class Camera:
         return (message.width, message.height) if isinstance(message, Image) else None
 
     def project(self, point: Tuple[float, float, float], size: Optional[Tuple[int, int]]) -> Tuple[float, float]:
-        """Where a point in metres of the optical frame is in an image of `size` (None: the newest's), in pixels that count from
-        the middle of the first one.
+        """Where a point in metres of the optical frame is in an image of `size` (None: the newest's), in pixels that
+        count from the middle of the first one.
 
         Raises:
             NoPositionError: it is in no such image, or there is no camera_info that can be used.

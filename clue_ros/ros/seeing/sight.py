@@ -51,9 +51,11 @@ class _Seen(NamedTuple):
 
 
 class Sight:
-    """Holds one seen frame at most. `view`, `look` and `decode` belong to the worker's thread, `open` and `forget` to any.
+    """Holds one seen frame at most. `view`, `look` and `decode` belong to the worker's thread, `open` and `forget` to
+    any.
 
-    sample_bits: as encodings.eight_bits. warn: called with a sentence, once, if the pictures show that it should be set.
+    sample_bits: as encodings.eight_bits. warn: called with a sentence, once, if the pictures show that it should be
+    set.
     """
 
     def __init__(self, sample_bits: int = 0, warn: Optional[Callable[[str], Any]] = None) -> None:
@@ -140,9 +142,7 @@ class Sight:
             self._keep(seen._replace(encoded=grounder.look(seen.encoded), ahead=True))
         return Glance.LOOKED
 
-    def _encode(
-        self, grounder: Any, message: "Image | CompressedImage", rgb: np.ndarray, small: np.ndarray
-    ) -> View:
+    def _encode(self, grounder: Any, message: "Image | CompressedImage", rgb: np.ndarray, small: np.ndarray) -> View:
         self._keep(None)  # before the new one is made: never two in the device's memory
         encoded = grounder.encode(rgb)
         self._keep(_Seen(message, rgb, small, encoded, time.monotonic(), False))

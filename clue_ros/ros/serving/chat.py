@@ -43,9 +43,7 @@ class Chat:
         self._conversation = conversation
         self._waiting = 0
         self._publisher = node.create_lifecycle_publisher(AnswerMsg, "chat_answer", RELIABLE)
-        self._service = node.create_service(
-            ChatSrv, "chat", self._on_request, callback_group=group, qos_profile=BURST
-        )
+        self._service = node.create_service(ChatSrv, "chat", self._on_request, callback_group=group, qos_profile=BURST)
         self._subscription = node.create_subscription(String, "chat", self._on_words, RELIABLE, callback_group=group)
 
     def close(self) -> None:

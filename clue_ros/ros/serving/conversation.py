@@ -1,4 +1,5 @@
-"""The conversation on ROS's side: what is heard goes to the rules (dialogue/turn_taking.py), and their acts are carried out.
+"""The conversation on ROS's side: what is heard goes to the rules (dialogue/turn_taking.py), and their acts are carried
+out.
 
 A dialogue is a Grounding here, a coroutine of the executor. The `answer` service is its own; speech, pointing and goals
 come from their modules.
@@ -99,7 +100,9 @@ class Conversation:
         return self._turns.pointed
 
     def begin(self, request: Request, on_feedback: OnFeedback = lambda *_: None, *, waits: bool = False) -> Grounding:
-        """A client's dialogue; `run` plays it. It supersedes the open one and goals that wait; `waits`: it waits as well."""
+        """A client's dialogue; `run` plays it. It supersedes the open one and goals that wait; `waits`: it waits as
+        well.
+        """
         dialogue, acts = self._turns.begin(request, self._clock(), waits)
         self._carry_out(acts, on_feedback)
         return self._playing[dialogue]

@@ -70,8 +70,12 @@ class Corrections:
     def _publish(self, state: int, instruction: Instruction, said: Answer, **fields) -> None:
         self._outputs.correction(
             CorrectionMsg(
-                stamp=self._now(), state=state, dialogue=instruction.dialogue, corrects=instruction.corrects,
-                text=answer_text(said), **fields,
+                stamp=self._now(),
+                state=state,
+                dialogue=instruction.dialogue,
+                corrects=instruction.corrects,
+                text=answer_text(said),
+                **fields,
             )  # fmt: skip
         )
 

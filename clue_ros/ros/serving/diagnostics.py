@@ -2,7 +2,8 @@
 
 Lines of a node: `model` (ERROR while none is loaded, WARN while one is on its way), `camera` (WARN while no fresh image
 is there), `depth` and `camera_info` of each camera (WARN while they give no position), `goals` (WARN after a failure of
-the model, until a goal ends otherwise), and `node` (what around it is wrong: surroundings.py). Without diagnostic_msgs the node works all the same.
+the model, until a goal ends otherwise), and `node` (what around it is wrong: surroundings.py). Without diagnostic_msgs
+the node works all the same.
 """
 
 from __future__ import annotations
@@ -127,7 +128,9 @@ class Diagnostics:
     def _optics(self) -> List[Any]:
         cameras = {} if self._cameras is None else self._cameras.by_name
         return [
-            self._line(health.part, self._status.OK if health.well else self._status.WARN, health.message, **health.values)
+            self._line(
+                health.part, self._status.OK if health.well else self._status.WARN, health.message, **health.values
+            )
             for name, camera in cameras.items()
             for health in optics_health(camera, name)
         ]

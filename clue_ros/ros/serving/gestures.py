@@ -1,4 +1,6 @@
-"""What a person says or points at, from messages: srv/Answer and msg/Pointing to the core's Answer, checked on the way."""
+"""What a person says or points at, from messages: srv/Answer and msg/Pointing to the core's Answer, checked on the
+way.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def pointing_to_answer(pointing: Pointing) -> Optional[Answer]:
 
 
 def _gesture(message: Any) -> Optional[Answer]:
-    """The place of an Answer request or a Pointing, whose kinds and fields have the same names; None for another kind."""
+    """The place of an Answer request or a Pointing, whose kinds and fields have the same names; None for another
+    kind.
+    """
     if message.kind == Kind.POINT:
         return Answer(point=(message.x, message.y))
     if message.kind == Kind.BOX:

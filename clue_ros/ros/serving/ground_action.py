@@ -1,7 +1,8 @@
 """The `ground` action: goals in, feedback and results out. The dialogue itself is Grounding's.
 
 A goal is refused only while the node is inactive, or while too many wait; what is wrong with an accepted one is told by
-its result's error_code. A superseded goal is aborted with PREEMPTED; `canceled` is said only to a client that asked for it.
+its result's error_code. A superseded goal is aborted with PREEMPTED; `canceled` is said only to a client that asked for
+it.
 """
 
 from __future__ import annotations
@@ -37,10 +38,17 @@ class GroundAction:
         self._dialogues: Dict[bytes, Grounding] = {}
         # Resolved here, because Jazzy's rcl remaps no names of actions: `-r ground:=/pick/ground` works everywhere.
         self._server: Optional[ActionServer] = ActionServer(
-            node, Ground, node.resolve_topic_name("ground"), self._execute, goal_callback=self._on_goal, cancel_callback=self._on_cancel,
-            callback_group=group, goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
+            node,
+            Ground,
+            node.resolve_topic_name("ground"),
+            self._execute,
+            goal_callback=self._on_goal,
+            cancel_callback=self._on_cancel,
+            callback_group=group,
+            goal_service_qos_profile=BURST,
+            result_service_qos_profile=BURST,
             cancel_service_qos_profile=BURST,
-        )  # fmt: skip
+        )
 
     def close(self) -> None:
         """Destroys the server; only when no goal is in flight, or its client never gets a result."""

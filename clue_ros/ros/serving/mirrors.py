@@ -65,8 +65,8 @@ def target_to_detections_3d(msgs: Any, target: Target, located: Optional[Located
 
 
 def decision_to_annotations(msgs: Any, decision: Decision, header: Header) -> Any:
-    """foxglove_msgs/ImageAnnotations of one reading: competing regions, or the candidates of a belief with what is believed of
-    each, or their numbers; the box if there is one, and the words."""
+    """foxglove_msgs/ImageAnnotations of one reading: competing regions, or the candidates of a belief with what is
+    believed of each, or their numbers; the box if there is one, and the words."""
     annotations = msgs.ImageAnnotations()
     if hasattr(annotations, "timestamp"):  # of newer versions; the others have it on each annotation only
         annotations.timestamp = header.stamp

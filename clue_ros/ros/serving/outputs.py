@@ -116,8 +116,8 @@ class Outputs:
             self._voice.close()
 
     def _publisher(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Any:
-        # Without rclpy's events of each publisher, which the executor would wait for in every turn. What they tell, that
-        # a subscriber asks for a QoS that is not offered, its own log tells as well.
+        # Without rclpy's events of each publisher, which the executor would wait for in every turn. What they tell,
+        # that a subscriber asks for a QoS that is not offered, its own log tells as well.
         quiet = PublisherEventCallbacks(use_default_callbacks=False)
         return self._node.create_lifecycle_publisher(kind, topic, qos, event_callbacks=quiet)
 

@@ -1,8 +1,8 @@
 """The topic `point`: RViz's and Foxglove's publish-point as a gesture into the camera's image.
 
-A point in another frame is taken into the camera's optical frame through tf2, which is imported and listened to only when
-the first such point arrives. There it is projected with camera_info. In the optical frame (or with an empty frame_id) a z of
-0 is no place in front of a camera: x and y are then pixels of the image.
+A point in another frame is taken into the camera's optical frame through tf2, which is imported and listened to only
+when the first such point arrives. There it is projected with camera_info. In the optical frame (or with an empty
+frame_id) a z of 0 is no place in front of a camera: x and y are then pixels of the image.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Pointing:
     async def _from_frame(self, message: PointStamped, frame: str, optical: str) -> None:
         frames = self._frames.toward(optical)
         place = Place((message.point.x, message.point.y, message.point.z), (0.0, 0.0, 0.0))
-        header = Header(frame_id=frame)  # a zero stamp: the latest transform, for the person points at what stands there
+        header = Header(
+            frame_id=frame
+        )  # a zero stamp: the latest transform, for the person points at what stands there
         for _ in range(TRIES):
             located: Located = await frames.locate(place, header)
             if located.frame_id == optical or not frames.ready:

@@ -1,9 +1,9 @@
 """Camera images through cv_bridge, ROS's own converter, where it is installed and gives the pixels that ours gives.
 
-Whether it does is tried once, in a process of its own: a cv_bridge that was compiled for numpy 1, as that of Humble to Kilted,
-does not raise beside numpy 2 but takes its process with it. Until the answer is there, and for all that is not equal, our own
-converter works. Padded rows are its own too, since cv_bridge shears those of three-byte pixels without an error; so is every
-message that is not whole.
+Whether it does is tried once, in a process of its own: a cv_bridge that was compiled for numpy 1, as that of Humble to
+Kilted, does not raise beside numpy 2 but takes its process with it. Until the answer is there, and for all that is not
+equal, our own converter works. Padded rows are its own too, since cv_bridge shears those of three-byte pixels without
+an error; so is every message that is not whole.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from sensor_msgs.msg import Image
 
 from clue_ros.images.messages import image_to_rgb
 
-# Bytes a pixel of the encodings that are tried. rgb8 is not: it needs no conversion, and cv_bridge copies it (9 ms at 4K). Nor are
-# 16-bit samples: cv_bridge scales them, ours takes the upper byte.
+# Bytes a pixel of the encodings that are tried. rgb8 is not: it needs no conversion, and cv_bridge copies it (9 ms at
+# 4K). Nor are 16-bit samples: cv_bridge scales them, ours takes the upper byte.
 CANDIDATES = {
     "bgr8": 3, "rgba8": 4, "bgra8": 4, "8UC3": 3, "8UC4": 4, "mono8": 1, "8UC1": 1,
     "yuv422": 2, "yuv422_yuy2": 2, "uyvy": 2, "yuyv": 2,
@@ -37,7 +37,8 @@ _TRIAL = """
 import json, sys, types
 from cv_bridge import CvBridge
 for encoding, size in json.loads(sys.argv[1]).items():
-    picture = types.SimpleNamespace(height=6, width=8, encoding=encoding, step=8 * size, is_bigendian=0, data=bytes(48 * size))
+    picture = types.SimpleNamespace(height=6, width=8, encoding=encoding, is_bigendian=0)
+    picture.step, picture.data = 8 * size, bytes(48 * size)
     try:
         CvBridge().imgmsg_to_cv2(picture, "rgb8")
     except Exception as error:
@@ -96,7 +97,8 @@ def _try_out() -> Optional[Bridge]:
         logger.info(f"images of {', '.join(sorted(bridge.equal))} are converted by cv_bridge")
         return bridge
     logger.warning(
-        f"cv_bridge is installed and not of use ({reason or 'it gives other pixels'}): images are converted without it, with the "
+        f"cv_bridge is installed and not of use ({reason or 'it gives other pixels'}): images are converted without "
+        "it, with the "
         "same result"
     )
     return None
@@ -120,7 +122,9 @@ def _equal_bridge() -> Bridge:
     from cv_bridge import CvBridge
 
     convert = CvBridge().imgmsg_to_cv2
-    return Bridge(convert, frozenset(name for name, size in CANDIDATES.items() if _is_equal(convert, _sample(name, size))))
+    return Bridge(
+        convert, frozenset(name for name, size in CANDIDATES.items() if _is_equal(convert, _sample(name, size)))
+    )
 
 
 def _sample(encoding: str, size: int) -> Image:

@@ -37,7 +37,9 @@ def read_calibration(path: Path) -> CameraInfo:
     except yaml.YAMLError as error:
         raise CalibrationFileError(f"{path}: is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
-        raise CalibrationFileError(f"{path}: holds no calibration; ros2 run camera_calibration cameracalibrator writes one")
+        raise CalibrationFileError(
+            f"{path}: holds no calibration; ros2 run camera_calibration cameracalibrator writes one"
+        )
     try:
         width, height = (_positive(values, key) for key in ("image_width", "image_height"))
         k, r, p = (_matrix(values, name, shape) for name, shape in MATRICES.items())

@@ -1,7 +1,7 @@
 """The names of one camera's topics: what was not remapped follows the images, as image_transport has it.
 
-    image:=/camera/color/image_raw     ->  /camera/color/image_raw/compressed, /camera/color/camera_info
-    depth:=/camera/depth/image_rect    ->  /camera/depth/image_rect/compressedDepth, /camera/depth/camera_info
+image:=/camera/color/image_raw     ->  /camera/color/image_raw/compressed, /camera/color/camera_info
+depth:=/camera/depth/image_rect    ->  /camera/depth/image_rect/compressedDepth, /camera/depth/camera_info
 """
 
 from __future__ import annotations

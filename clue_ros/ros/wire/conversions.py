@@ -1,5 +1,5 @@
-"""Image messages to arrays and back, for the node. The way to arrays is cv_bridge's where it is installed and equal (bridge.py),
-else the core's (clue_ros/images/messages.py)."""
+"""Image messages to arrays and back, for the node. The way to arrays is cv_bridge's where it is installed and equal
+(bridge.py), else the core's (clue_ros/images/messages.py)."""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ def decision_to_target(
     decision: Decision, expression: str, header: Header, located: Optional[Located] = None, dialogue: str = "",
     corrects: str = "", why_not: str = "",
 ) -> Target:  # fmt: skip
-    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`, without one `why_not` says why.
+    """A decision that holds a box -> Target; the position is in metres in `located.frame_id`, without one `why_not`
+    says why.
     dialogue, corrects: ids."""
     target = Target(
         header=header, expression=expression, box=box_to_msg(decision.box), confidence=float(decision.confidence),

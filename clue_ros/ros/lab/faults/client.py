@@ -126,9 +126,7 @@ class Client(Node):
     def connected(self) -> bool:
         """Both sides have found each other, as far as this one can see."""
         return (
-            self.clue.available
-            and self.speech.get_subscription_count() > 0
-            and self.count_publishers("utterance") > 0
+            self.clue.available and self.speech.get_subscription_count() > 0 and self.count_publishers("utterance") > 0
         )
 
     def goal(self, expression: str, *, timeout: float = 0.0, answer_timeout: float = 0.0, **fields: Any) -> Goal:

@@ -53,7 +53,9 @@ class Robot:
     def __init__(
         self, output: Path, model: str = "", device: str = "cpu", effort: float = 1.0, patience: float = 1.0
     ) -> None:
-        """output: folder for the node's logs; effort: how much of each flood, 1 for all of it; patience: of all limits."""
+        """output: folder for the node's logs; effort: how much of each flood, 1 for all of it; patience: of all
+        limits.
+        """
         self.patience = patience
         self.effort = effort
         self.output = output

@@ -33,7 +33,15 @@ GROWTH = 0.05
 SLOWEST = 3.0  # p99 over p50
 THINK_S = (0.05, 0.25)  # between two goals, and before an answer
 KINDS = ("clear", "answered", "clicked", "cancelled")
-NOT_RESULTS = ("no result", "UNKNOWN", "MODEL_ERROR", "OUT_OF_MEMORY", "NOT_ACTIVE", "NO_IMAGE", *ClientCode.__members__)
+NOT_RESULTS = (
+    "no result",
+    "UNKNOWN",
+    "MODEL_ERROR",
+    "OUT_OF_MEMORY",
+    "NOT_ACTIVE",
+    "NO_IMAGE",
+    *ClientCode.__members__,
+)
 SHOWN = {"clear": "clear", "answered": "ambiguous_color", "clicked": "click", "cancelled": "ambiguous_position"}
 
 
