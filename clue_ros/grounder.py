@@ -167,7 +167,7 @@ class Grounder:
         image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first,
         clicks in pixels of the image; may_ask: False gives the best guess instead of a question; threshold:
         P(ambiguous) from which to ask, None for the checkpoint's own; candidates: detections of another system in
-        pixels, of which the box is then one (NOT_FOUND if none overlaps the model's own, candidates.py);
+        pixels, of which the box is then one (NOT_FOUND if none overlaps the model's own, perception/selection.py);
         min_confidence: with may_ask, a box that is less sure than this is asked about instead; should_stop: asked
         between steps and before every token;
         mask: also the pixels of what was found (Decision.mask), where the model has masks.

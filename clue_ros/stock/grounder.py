@@ -92,7 +92,7 @@ class StockGrounder:
         threshold: Optional[float] = None,
         should_stop: StopTest = None,
     ) -> Ambiguity:
-        """P(ambiguous) (candidates.py: probability_ambiguous), the attention map of `detect` and the candidates as
+        """P(ambiguous) (perception/candidates.py), the attention map of `detect` and the candidates as
         regions.
 
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.

@@ -4,7 +4,7 @@
 
 The n-th entry of a script answers a call with n finished turns, the last one every later call. What the script does
 not name is found in the middle of the image. Of given candidates the one that the scripted box means is chosen, by the
-rule of the real Grounder (candidates.py): none of them overlaps it, not found.
+rule of the real Grounder (perception/selection.py): none of them overlaps it, not found.
 """
 
 from __future__ import annotations

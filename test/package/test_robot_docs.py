@@ -11,9 +11,8 @@ def texts_of_the_code():
     """Every string of the node's modules, with … for what an f-string fills in."""
     texts = []
     for path in [
-        *(ROOT / "clue_ros" / "ros").glob("*.py"),
-        ROOT / "clue_ros" / "image_messages.py",
-        ROOT / "clue_ros" / "sample_bits.py",
+        *(ROOT / "clue_ros" / "ros").rglob("*.py"),
+        *(ROOT / "clue_ros" / "images").glob("*.py"),
         ROOT / "scripts" / "executable.py.in",
     ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8").replace("@MODULE@", "module"))):

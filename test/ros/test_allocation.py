@@ -24,7 +24,7 @@ from clue_ros.testing.fake_grounder import Say
 
 ALONE = """
 import gc, threading
-from clue_ros.ros import allocation
+from clue_ros.ros.running import allocation
 allocation.own_process()
 assert "tidy" in [thread.name for thread in threading.enumerate()]
 allocation.settle()

@@ -12,7 +12,7 @@ from clue_ros.ros.lab import latency_ab, overhead
 from clue_ros.ros.serving.conversation import TICK_S
 
 PROGRAM = """
-from clue_ros.ros import allocation
+from clue_ros.ros.running import allocation
 import resource
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def frame(): bytearray(6 << 20)

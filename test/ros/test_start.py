@@ -274,7 +274,7 @@ class Observer:
 def test_signals_after_the_first_are_the_same_wish_and_a_program_that_hangs_can_be_ended(tmp_path):
     """A program that stops for 30 s: a second SIGINT at once does not end it, one after PATIENCE_S does."""
     text = (
-        "import time\nfrom clue_ros.ros import stop_signals\nstop_signals.PATIENCE_S = 0.5\n"
+        "import time\nfrom clue_ros.ros.running import stop_signals\nstop_signals.PATIENCE_S = 0.5\n"
         "stop = stop_signals.StopSignals()\nprint('ready', flush=True)\nend = time.monotonic() + 30\n"
         "while time.monotonic() < end: time.sleep(0.02)\n"
     )

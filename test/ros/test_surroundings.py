@@ -71,22 +71,31 @@ def elsewhere(domain):
 LEASE_S = 45.0  # a process that an earlier test killed stays in the graph for Fast DDS's lease of 20 s
 
 
+def until(bench, level: bytes) -> None:
+    """Waits for a level of the line `node`; says what stood there instead."""
+    lines = []
+    try:
+        wait_until(lambda: lines.append(around(bench)) or lines[-1].level == level, LEASE_S)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the last line: {lines[-1] if lines else None}") from error
+
+
 def test_a_second_node_of_the_same_name_is_told_when_it_comes_and_when_it_has_gone(make_bench, elsewhere, capfd):
     bench = make_bench(activate=False)
-    wait_until(lambda: around(bench).level == DiagnosticStatus.OK, LEASE_S)
+    until(bench, DiagnosticStatus.OK)
     twin = elsewhere("clue")
-    wait_until(lambda: around(bench).level == DiagnosticStatus.ERROR, LEASE_S)
+    until(bench, DiagnosticStatus.ERROR)
     assert around(bench).message.startswith("2 nodes are named /clue: each hears the same words")
     assert capfd.readouterr().err.count("2 nodes are named /clue") == 1
     twin.destroy_node()
-    wait_until(lambda: around(bench).level == DiagnosticStatus.OK, LEASE_S)
+    until(bench, DiagnosticStatus.OK)
     assert "over: 2 nodes are named /clue" in capfd.readouterr().err
 
 
 def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_same(make_bench, capfd):
     bench = make_bench(camera=False, wait_for_image_s=0.05, max_image_age_s=1.0, look_ahead=False, use_sim_time=True)
     assert bench.node.get_clock().ros_time_is_active
-    wait_until(lambda: around(bench).level == DiagnosticStatus.WARN)
+    until(bench, DiagnosticStatus.WARN)
     assert around(bench).message.startswith("use_sim_time is true, and nobody publishes /clock")
     assert "nobody publishes /clock" in capfd.readouterr().err
     camera = bench.node._conversation._parts.camera
@@ -105,7 +114,7 @@ def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_sa
     assert result.error_code == Code.NO_IMAGE and "old" in result.error_msg
     # A clock that is there and stands still is a pause: nothing moves in that world.
     clock = bench.client.create_publisher(Clock, "/clock", 10)
-    wait_until(lambda: around(bench).level == DiagnosticStatus.OK)
+    until(bench, DiagnosticStatus.OK)
     standing = camera._frame.message.header.stamp.__class__(sec=50)
     clock.publish(Clock(clock=standing))
     wait_until(lambda: camera._now() == 50.0)
@@ -119,7 +128,7 @@ def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_sa
 
 def test_a_topic_of_another_type_is_told_in_the_log_the_result_and_on_diagnostics(make_bench, elsewhere, capfd):
     bench = make_bench(camera=False, wait_for_image_s=0.05)
-    wait_until(lambda: around(bench).level == DiagnosticStatus.OK)
+    until(bench, DiagnosticStatus.OK)
     driver = elsewhere("driver")
     wrong = driver.create_publisher(CompressedImage, "image", 1)
     told = "/image carries sensor_msgs/msg/CompressedImage, and the node takes sensor_msgs/msg/Image there"
@@ -128,7 +137,7 @@ def test_a_topic_of_another_type_is_told_in_the_log_the_result_and_on_diagnostic
     result = bench.ground("the mug")[1]
     assert result.error_code == Code.NO_IMAGE and told in result.error_msg
     driver.destroy_publisher(wrong)
-    wait_until(lambda: around(bench).level == DiagnosticStatus.OK)
+    until(bench, DiagnosticStatus.OK)
 
 
 def test_what_to_do_about_a_compressed_topic(domain):
@@ -170,9 +179,9 @@ def test_troubles_of_both_kinds_in_one_process_are_told(make_bench, elsewhere, c
     bench = make_bench(camera=False)
     driver = elsewhere("driver")
     driver.create_publisher(CompressedImage, "image", 1)
-    wait_until(lambda: around(bench).level == DiagnosticStatus.WARN)
+    until(bench, DiagnosticStatus.WARN)
     elsewhere("clue")
-    wait_until(lambda: around(bench).level == DiagnosticStatus.ERROR)
+    until(bench, DiagnosticStatus.ERROR)
     log = capfd.readouterr().err
     assert "/image carries sensor_msgs/msg/CompressedImage" in log and "2 nodes are named /clue" in log
     assert bench.ground("the mug")[1].error_code != Code.NONE, "the node goes on"
