@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 sys.path.insert(0, str(HERE))  # bench.py
 
-# Before any participant exists. Fast DDS's default profile loses most best-effort images (docs/interfaces.md).
+# Before any participant exists. Fast DDS's default profile loses most best-effort images (docs/behaviour.md).
 os.environ.update(profile_variables(os.environ))
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 

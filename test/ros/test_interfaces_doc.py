@@ -15,6 +15,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import ReliabilityPolicy
 
 from clue_ros.action import Ground
+from clue_ros.msg import Correction
 from clue_ros.ros.client import ClientCode, ClueClient
 from clue_ros.ros.running.errors import CODE_NAMES
 
@@ -122,8 +123,10 @@ def test_policies_states_and_error_codes():
     assert policies == constants(Ground.Goal)
     codes = {int(row["value"]): row["error_code"] for row in table(heading, "error_code")}
     assert codes == CODE_NAMES
-    feedback = re.search(r"^Feedback: (.*?)\n\n", TEXT, flags=re.M | re.S)[1]
-    assert set(re.findall(r"\b[A-Z][A-Z_]{5,}\b", feedback)) == set(constants(Ground.Feedback))
+    feedback = {row["feedback"]: int(row["value"]) for row in table(heading, "feedback")}
+    assert feedback == constants(Ground.Feedback)
+    states = {row["Correction.state"]: int(row["value"]) for row in table("Messages", "`Correction.state`")}
+    assert states == constants(Correction)
 
 
 def test_the_clients_codes_and_methods():
@@ -173,7 +176,7 @@ def test_parameters(bench):
 
 def test_parameters_that_are_read_by_configure_may_be_set_and_then_wait_for_it(bench):
     """So the text under the table says."""
-    assert "may be set at any time and does nothing until the next configure" in TEXT
+    assert "may be set at any time and does nothing until the next configure" in " ".join(TEXT.split())
     from rclpy.parameter import Parameter
 
     assert bench.node.set_parameters([Parameter("publish_detections", value=False)])[0].successful
