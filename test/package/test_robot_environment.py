@@ -2,6 +2,7 @@
 find them.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -132,6 +133,16 @@ def test_a_program_built_outside_the_environment_says_so(tmp_path):
     ran = subprocess.run([sys.executable, "-I", "-S", program], text=True, capture_output=True, check=False)
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
     assert re.match(r"clue: \S+ has no module 'clue_ros\S*': source install/setup\.bash, and build inside", ran.stderr)
+
+
+def test_the_modules_that_every_program_imports_first_are_there():
+    template = (
+        (ROOT / "scripts" / "executable.py.in").read_text(encoding="utf-8").replace("@MODULE@", "clue_ros.cli.main")
+    )
+    named = [node.module for node in ast.walk(ast.parse(template)) if isinstance(node, ast.ImportFrom)]
+    assert len(named) == 2
+    for module in named:
+        assert ROOT.joinpath(*module.split(".")).with_suffix(".py").is_file(), module
 
 
 @pytest.mark.parametrize(
