@@ -12,35 +12,35 @@ import errno
 import importlib
 import os
 import sys
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 from clue_ros.version import VERSION
 
 # verb -> (module with add_arguments(parser) and run(args) -> int, one-line help)
-VERBS = {
+DAILY = {
     "ground": ("clue_ros.cli.ground", "find what an instruction means in a photo, or ask"),
     "mask": ("clue_ros.cli.mask", "what an instruction is about in a photo, as pixels"),
     "chat": ("clue_ros.cli.chat", "ask what is in a photo: an answer whose phrases carry boxes"),
-    "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
-    "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
     "data": ("clue_ros.cli.data", "check, show, convert and filter data sets; make dialogues by machine"),
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
     "finetune": ("clue_ros.cli.finetune", "train adapters on a PaliGemma 2 checkpoint"),
-    "curve": ("clue_ros.cli.curve", "what machine-made dialogues add to few true ones"),
-    "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
-    "extents": ("clue_ros.cli.extents", "size and position from depth beside the truth of rendered objects"),
-    "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
-    "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
-    "positions": ("clue_ros.cli.positions", "how far positions are off, by how a driver describes its camera"),
-    "console-load": (
-        "clue_ros.cli.console_load",
-        "what pages of the operator console cost, and whether the node notices",
-    ),
     "evaluate": ("clue_ros.cli.evaluate", "measure a model: suites over data sets, scenes and recorded bags"),
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),
 }
+LABORATORY = {
+    "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
+    "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
+    "curve": ("clue_ros.cli.curve", "what machine-made dialogues add to few true ones"),
+    "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
+    "extents": ("clue_ros.cli.extents", "size and position from depth beside the truth of rendered objects"),
+    "positions": ("clue_ros.cli.positions", "how far positions are off, by how a driver describes its camera"),
+    "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
+    "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
+    "console-load": ("clue_ros.cli.console_load", "what pages of the console cost, and whether the node notices"),
+}
+VERBS = {**DAILY, **LABORATORY}
 
 NOT_THERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR)  # a path that the user gave
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room: the user's to mend, in whatever verb and process it shows
@@ -80,14 +80,19 @@ def build_parser(arguments: List[str]) -> Tuple[argparse.ArgumentParser, Optiona
     """The parser of the whole command line, with the arguments of the verb in `arguments`; that verb's function, or
     None.
     """
-    parser = argparse.ArgumentParser(prog="clue", description="Interactive visual grounding that knows when to ask.")
+    parser = argparse.ArgumentParser(
+        prog="clue",
+        description="Interactive visual grounding that knows when to ask.",
+        epilog=f"every day:\n{_lines(DAILY)}\n\nlaboratory, for work on clue_ros itself:\n{_lines(LABORATORY)}",
+        formatter_class=_Formatter,
+    )
     parser.add_argument("--version", action="version", version=f"clue {VERSION}")
-    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", help="one of those below; clue VERB --help")
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     run = None
     for verb, (module_name, summary) in VERBS.items():
         subparser = subparsers.add_parser(
-            verb, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=_Formatter
+            verb, description=summary[0].upper() + summary[1:] + ".", formatter_class=_Formatter
         )
         if verb == wanted:
             module = importlib.import_module(module_name)
@@ -107,6 +112,10 @@ def _run(arguments: List[str]) -> int:
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of the examples at the end of a verb's help."""
+
+
+def _lines(verbs: Dict[str, Tuple[str, str]]) -> str:
+    return "\n".join(f"  {verb:<12}  {summary}" for verb, (_, summary) in verbs.items())
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clue_ros.cli.main import main
+from clue_ros.cli.main import VERBS, main
 from clue_ros.types import Ambiguity, Box, ClueError, Decision, InvalidExpressionError, ModelLoadError, Outcome, Region
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -262,6 +262,20 @@ def test_version_agrees_with_the_package(capsys):
         pytest.skip("package.xml and setup.cfg are not beside the tests")
     assert f"<version>{version}</version>" in package_xml.read_text()
     assert f"version = {version}\n" in setup_cfg.read_text()
+
+
+def test_help_shows_the_verbs_of_every_day_first_and_each_verb_once(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    daily, _, laboratory = shown.partition("\nlaboratory")
+    assert caught.value.code == 0 and laboratory
+    verbs = [
+        line.split()[0] for part in (daily.partition("every day:")[2], laboratory) for line in part.splitlines()[1:]
+    ]
+    assert verbs[:8] == ["ground", "mask", "chat", "data", "train", "finetune", "evaluate", "report"]
+    assert sorted(verbs) == sorted(VERBS)
+    assert {"bench", "faults", "soak", "curve"} <= set(laboratory.split())
 
 
 def test_help_needs_no_heavy_imports():
