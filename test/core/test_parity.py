@@ -1,4 +1,4 @@
-"""The serving runtime against transformers, token by token, and its own forms (merged, quantised, batched) against each
+"""The serving runtime against transformers, token by token, and its own forms (merged, quantised) against each
 other.
 """
 
@@ -10,8 +10,7 @@ import torch
 
 from clue_ros.training.vision import start
 from clue_ros.vlm.adapters import load_adapters, projection_shapes, read_adapter
-from clue_ros.vlm.batch import Request, generate_batch
-from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence
+from clue_ros.vlm.decoding import Branch, FreeSequence
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
@@ -142,44 +141,6 @@ def test_the_loop_gives_the_tokens_of_generate(tiny_size, tmp_path, softcap, ada
         assert plain.tokens != with_it.tokens, "the adapter changed nothing, so this test shows nothing"
 
 
-@pytest.mark.parametrize("mode, softcap", [("full", None), ("full", 8.0), ("image_blind", None), ("image_blind", 8.0)])
-def test_a_batch_of_mixed_lengths_gives_what_each_gives_alone(tiny_size, mode, softcap, gaps):
-    tokenizer, model = sharp(tiny_size, softcap)
-    b = PaliGemmaBackbone(model, tokenizer, settings(mode))
-    images = [b.encode(s) for s in SCENES]
-    alone, margins = [], []
-    for image, prefix in zip(images, PREFIXES):
-        gaps.clear()
-        alone.append(b.complete(image, prefix, limit=20).tokens)
-        margins.append(list(gaps))
-    together = generate_batch(b, [Request(i, p, FreeSequence(b.vocabulary, 20)) for i, p in zip(images, PREFIXES)])
-    assert sum(agree(other.tokens, own, margin) for own, other, margin in zip(alone, together, margins)) >= 20
-    assert len({len(b.tokens.prefix(p).ids[0]) for p in PREFIXES}) == 4
-    if mode == "full":
-        texts = transformers_text(sharp(tiny_size, softcap)[1], inputs_of(b, PREFIXES, SCENES), b.vocabulary.eos, 20)
-        for own, other, margin in zip(alone, texts, margins):
-            agree(own, other, margin)
-
-
-def test_a_constrained_batch_ends_each_sequence_in_its_own_branch(tiny_size):
-    tokenizer, model = sharp(tiny_size, None)
-    b = PaliGemmaBackbone(model, tokenizer, settings("image_blind"))
-    branches = [Branch.BOX, Branch.QUESTION, Branch.BOX, Branch.QUESTION]
-    images = [b.encode(s) for s in SCENES]
-    alone = [b.generate(b.prefill(i, p), frozenset({w})) for i, p, w in zip(images, PREFIXES, branches)]
-    together = generate_batch(
-        b,
-        [
-            Request(i, p, ConstrainedSequence(b.vocabulary, frozenset({w})))
-            for i, p, w in zip(images, PREFIXES, branches)
-        ],
-    )
-    assert [s.tokens for s in together] == [s.tokens for s in alone]
-    assert [s.branch for s in together] == branches
-    assert together[0].confidence == pytest.approx(alone[0].confidence, abs=1e-4)
-    assert generate_batch(b, []) == []
-
-
 @pytest.fixture(scope="module")
 def adapted(tiny_size, tmp_path_factory):
     """(folder with an adapter, function making a backbone with it)."""
@@ -292,8 +253,6 @@ def test_every_pair_of_quantization_and_dtype_does_every_step(tiny_size, mode, k
     assert b.generate(start, frozenset({Branch.QUESTION})).tokens
     assert b.complete(images[1], PREFIXES[1], limit=5).tokens
     assert b.word_states(images[1], PREFIXES[1])[0].isfinite().all()
-    together = generate_batch(b, [Request(i, p, FreeSequence(b.vocabulary, 4)) for i, p in zip(images, PREFIXES)])
-    assert all(s.finished for s in together)
 
 
 def endless(b):
@@ -313,17 +272,7 @@ def test_free_text_may_be_longer_than_the_room_that_was_made_for_it(tiny_size, m
         gaps.clear()
         text = b.complete(image, prefix, limit=limit)
         assert len(text.tokens) == limit
-        margins = list(gaps)
-        batch = generate_batch(
-            b,
-            [
-                Request(image, prefix, FreeSequence(b.vocabulary, limit)),
-                Request(image, PREFIXES[2], FreeSequence(b.vocabulary, 3)),
-            ],
-            adapter="",
-        )
-        assert len(batch[0].tokens) == limit and len(batch[1].tokens) == 3
-        assert agree(batch[0].tokens, text.tokens, margins) >= min(limit, 20)
+    margins = list(gaps)
     if mode == "full":
         theirs = transformers_text(
             sharp(tiny_size, 8.0)[1], inputs_of(b, [PREFIXES[0]], [SCENES[0]]), b.vocabulary.eos, limit
