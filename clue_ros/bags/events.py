@@ -9,7 +9,8 @@ from typing import Callable, List, NamedTuple, Optional, Union
 import numpy as np
 
 from clue_ros.dialogue.acts import Rules
-from clue_ros.dialogue.session import DialogueSession, Policy
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import Policy
 from clue_ros.types import Answer, Box, Decision
 
 NS = 10**9

@@ -18,9 +18,10 @@ from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Heard, NotTaken, P
 from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.dialogue.acts import REMEMBERED, Act, Begin, Cause, Dialogue, Ignore, Instruction, Proceed, Stop, TakeBack
 from clue_ros.dialogue.regrounding import Regrounding
-from clue_ros.dialogue.session import Continue, DialogueSession, Finish, Policy, Step
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import Continue, Finish, Policy, Step
 from clue_ros.dialogue.turn_taking import TurnTaking
-from clue_ros.images.messages import UnsupportedEncodingError
+from clue_ros.images.encodings import UnsupportedEncodingError
 from clue_ros.types import Answer, ClueError, Decision, InvalidImageError
 
 

@@ -130,7 +130,7 @@ def _save_picture(
     args: argparse.Namespace, rgb: np.ndarray, decision: Decision, turns: Sequence[Turn], pointing: Optional[Answer]
 ) -> Optional[Path]:
     """Draw and save the picture; returns its path, or None (with a warning) if the default folder cannot be written."""
-    from clue_ros.visualization import episode_picture
+    from clue_ros.visualization.episode_picture import episode_picture
 
     said = decision.expression
     if pointing is not None:
@@ -164,7 +164,7 @@ def write_picture(picture, chosen: Optional[Path], usual: Path) -> Optional[Path
 def robot_says(decision: Decision) -> str:
     """The robot's sentence for a decision: its question, or its closing words."""
     from clue_ros.dialogue.phrases import closing
-    from clue_ros.dialogue.session import End
+    from clue_ros.dialogue.steps import End
 
     return (
         decision.question

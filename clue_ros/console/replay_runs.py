@@ -17,7 +17,7 @@ from clue_ros.console.dialogues import PERSON, ROBOT, Found, Reading
 from clue_ros.console.pictures import Frame, Pictures
 from clue_ros.console.replay import Episode, Recorded, Steps, Told, tell
 from clue_ros.dialogue import phrases
-from clue_ros.dialogue.session import End
+from clue_ros.dialogue.steps import End
 from clue_ros.types import Box, ClueError
 
 ROWS, SUMMARY = "rows.jsonl", "summary.json"

@@ -17,7 +17,7 @@ from clue_ros.data.source import Record, Source, reporting, split_in, texts_of
 from clue_ros.data.textfiles import count_lines, json_object, read_lines
 from clue_ros.images.files import ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
-from clue_ros.simulation import language
+from clue_ros.simulation import paraphrases
 from clue_ros.simulation.referring import Reference, absent_references, enumerate_references
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
@@ -93,14 +93,14 @@ def scene_samples(
         for index in rng.permutation(len(pool))[:per_scene]:
             samples.append(_sample(*pool[index], objects, image, rng))
     for reference in absent_references(objects, rng, 1):
-        samples.append(Sample("", None, language.instruction(reference, rng), boxes=(), label=Label.CLEAR))
+        samples.append(Sample("", None, paraphrases.instruction(reference, rng), boxes=(), label=Label.CLEAR))
     return samples
 
 
 def _sample(
     reference: Reference, matches: Tuple[int, ...], objects, image: ImageSize, rng: np.random.Generator
 ) -> Sample:
-    text = language.instruction(reference, rng)
+    text = paraphrases.instruction(reference, rng)
     things = tuple(o.box for o in objects if o.box is not None)
     if len(matches) == 1:
         return Sample("", None, text, boxes=(objects[matches[0]].box,), label=Label.CLEAR, objects=things)

@@ -40,10 +40,6 @@ from clue_ros.dialogue.stopping import after_stop, is_stop
 from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.types import Answer, Decision, Outcome, Turn
 
-__all__ = [
-    "PERSON", "ROBOT", "Ask", "Continue", "DialogueSession", "End", "Finish", "Ignored", "Policy", "Step", "Utterance",
-]  # fmt: skip
-
 
 class _State(Enum):
     THINKING = "thinking"  # waiting for the caller's on_decision

@@ -146,7 +146,7 @@ def _judged(sample: Sample, base: Row, rgb, reading: Ambiguity) -> Judged:
     said = "ambiguous" if reading.is_ambiguous else "clear"
 
     def picture():
-        from clue_ros.visualization import draw_debug
+        from clue_ros.visualization.debug_image import draw_debug
 
         return draw_debug(
             rgb,

@@ -17,7 +17,7 @@ import numpy as np
 
 from clue_ros.dialogue.correction import QUESTION, Concluded
 from clue_ros.dialogue.regrounding import correct
-from clue_ros.dialogue.session import Policy
+from clue_ros.dialogue.steps import Policy
 from clue_ros.evaluation.episode_runner import FOUND_AT_IOU, EpisodeResult, derive_episode, person_rng, run_episode
 from clue_ros.geometry import box_iou
 from clue_ros.measures.metrics import wilson_interval

@@ -12,7 +12,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.dialogue.session import Ask, Continue, DialogueSession, Finish, Utterance
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import Ask, Continue, Finish, Utterance
 from clue_ros.geometry import box_iou
 from clue_ros.types import Answer, Box, Decision
 
@@ -227,7 +228,7 @@ def score_episode(
 
 def picture_of(rgb: np.ndarray, result: EpisodeResult, title: str = "") -> np.ndarray:
     """The episode's picture (see `clue_ros.visualization.episode_picture`), uint8[h, 1280, 3]."""
-    from clue_ros.visualization import episode_picture
+    from clue_ros.visualization.episode_picture import episode_picture
 
     last = result.decisions[-1].outcome.value if result.decisions else ""
     return episode_picture(

@@ -237,7 +237,7 @@ def _mean(rows: Sequence[Row], value) -> Any:
 
 
 def _picture(rgb, sample: Sample, decision: Decision, truth):
-    from clue_ros.visualization import episode_picture
+    from clue_ros.visualization.episode_picture import episode_picture
 
     transcript = [("person", sample.expression)]
     for turn in sample.turns:

@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from clue_ros.simulation import language
+from clue_ros.simulation import paraphrases
 from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.simulation.referring import Reference, absent_references, draw_kinds, enumerate_references
 from clue_ros.simulation.scene import ImageSize, SceneObject
@@ -80,7 +80,7 @@ def _drawn(
 
 
 def _words(reference: Reference, rng: np.random.Generator) -> str:
-    return language.instruction(reference, rng, typo_rate=SLIP_RATE, chatter_rate=SLIP_RATE)
+    return paraphrases.instruction(reference, rng, typo_rate=SLIP_RATE, chatter_rate=SLIP_RATE)
 
 
 def person_for(

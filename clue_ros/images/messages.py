@@ -23,11 +23,6 @@ from clue_ros.images.encodings import (
     samples_to_rgb,
 )
 
-__all__ = [
-    "SUPPORTED_ENCODINGS", "ImageMessageError", "UnsupportedEncodingError", "check_encoding", "compressed_to_rgb",
-    "encoding_of", "image_to_rgb", "image_to_samples", "message_to_rgb",
-]  # fmt: skip
-
 
 def message_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
     """Either kind of image message -> uint8[H, W, 3] RGB; raises as image_to_rgb and compressed_to_rgb.

@@ -200,7 +200,7 @@ class Demo:
         return True
 
     def _print(self, line: Any) -> None:
-        from clue_ros.dialogue.session import PERSON
+        from clue_ros.dialogue.steps import PERSON
 
         if line.speaker == PERSON:
             if self._scripted:  # who sits at the terminal sees what she typed

@@ -21,14 +21,9 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from clue_ros.images.encodings import UnsupportedEncodingError
 from clue_ros.ros import node as clue_node
-from clue_ros.ros.running.errors import (
-    CODE_NAMES,
-    DialogueEnded,
-    ModelFailedError,
-    NoImageError,
-    UnsupportedEncodingError,
-)
+from clue_ros.ros.running.errors import CODE_NAMES, DialogueEnded, ModelFailedError, NoImageError
 from clue_ros.ros.running.loading import ModelSettings
 from clue_ros.ros.tabletop_camera import FRAME, camera_info
 from clue_ros.ros.wire.camera_topics import info_topic

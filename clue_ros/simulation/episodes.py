@@ -8,7 +8,7 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from clue_ros.simulation import language
+from clue_ros.simulation import paraphrases
 from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.referring import Reference, absent_references, clearly_visible, resolve
 from clue_ros.simulation.scene import ImageSize, Scene, SceneConfig, draw_object, place, surroundings
@@ -52,7 +52,7 @@ def sample_episode(kind: EpisodeKind, rng: np.random.Generator, config: SceneCon
         matches = resolve(reference, objects, PLAN)
         if matches is None:
             continue
-        expression = language.plain_instruction(reference, rng)
+        expression = paraphrases.plain_instruction(reference, rng)
         if kind is EpisodeKind.ABSENT:
             if not matches:
                 return Episode(kind, scene, expression, None, "absent")

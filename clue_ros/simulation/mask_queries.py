@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.prompt import CLARIFY, linearize
-from clue_ros.simulation import language
+from clue_ros.simulation import paraphrases
 from clue_ros.simulation.paraphrases import noun_phrase, pick
 from clue_ros.simulation.queries import Query, query_of, scene_states
 from clue_ros.simulation.referring import (
@@ -99,11 +99,11 @@ def _single(
 ) -> Optional[MaskQuery]:
     if not pools or rng.random() < ABSENT_SHARE:
         reference = absent_references(objects, rng, 1)[0]
-        return MaskQuery(linearize(CLARIFY, language.instruction(reference, rng), []), (), (), "absent", (), ())
+        return MaskQuery(linearize(CLARIFY, paraphrases.instruction(reference, rng), []), (), (), "absent", (), ())
     pool = pools[draw_kinds(pools, rng)[0]]
     reference, matches = pool[int(rng.integers(len(pool)))]
     return MaskQuery(
-        linearize(CLARIFY, language.instruction(reference, rng), []),
+        linearize(CLARIFY, paraphrases.instruction(reference, rng), []),
         (),
         matches,
         reference.kind(),

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from clue_ros.simulation.language import NOUNS
 from clue_ros.simulation.own_files import OwnObjectError
 from clue_ros.simulation.own_folder import load_objects
 from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.scene import SceneConfig
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
+from clue_ros.simulation.words import NOUNS
 
 RECORD = "own_objects.json"
 

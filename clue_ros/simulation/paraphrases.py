@@ -55,6 +55,16 @@ def instruction(
     return misspell(text, rng) if typo_rate and rng.random() < typo_rate else text
 
 
+def plain_instruction(reference: Reference, rng: np.random.Generator) -> str:
+    """An instruction in the words that newcomers use, for references by category, colour and position: the demo's."""
+    words = str(rng.choice(NOUNS[reference.category] if reference.category else ANY_NOUN))
+    if reference.color:
+        words = f"{rng.choice(COLOR_WORDS[reference.color])} {words}"
+    if reference.position:
+        words = str(rng.choice(POSITION_PHRASES[reference.position])).format(n=words)
+    return str(rng.choice(INSTRUCTIONS)).format(n=words)
+
+
 def _instruction(reference: Reference, rng: np.random.Generator) -> str:
     roll = rng.random()
     if roll >= CORE_SHARE + MORE_SHARE:

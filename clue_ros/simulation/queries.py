@@ -9,7 +9,7 @@ import numpy as np
 
 from clue_ros.location import box_to_text, point_to_text
 from clue_ros.prompt import CLARIFY, DETECT, linearize
-from clue_ros.simulation import language
+from clue_ros.simulation import paraphrases, questions
 from clue_ros.simulation.answers import refusal
 from clue_ros.simulation.referring import (
     Reference,
@@ -64,11 +64,11 @@ def scene_states(objects: Sequence[SceneObject], image: ImageSize, rng: np.rando
     free = count - len(many)
     settled = [settled[i] for i in rng.permutation(len(settled))[: round(SETTLED_SHARE * free)]]
     absent = [
-        State(Step(language.instruction(reference, rng), (), (), None), "absent")
+        State(Step(paraphrases.instruction(reference, rng), (), (), None), "absent")
         for reference in absent_references(objects, rng, int(rng.binomial(free, ABSENT_SHARE)))
     ]
     clear = [
-        State(Step(language.instruction(reference, rng), (), matches, None), reference.kind())
+        State(Step(paraphrases.instruction(reference, rng), (), matches, None), reference.kind())
         for reference, matches in _draw(pools[False], rng, max(0, free - len(settled) - len(absent)))
     ]
     chosen = many + settled + absent + clear
@@ -89,7 +89,7 @@ def _talk(
     rng: np.random.Generator,
 ) -> List[State]:
     """The states of a dialogue about an ambiguous expression, sometimes one in which the robot's question missed."""
-    text = language.instruction(reference, rng)
+    text = paraphrases.instruction(reference, rng)
     # Most dialogues are one question long; the longer of two tries is drawn more often.
     tries = [sample_dialogue(text, matches, objects, image, rng) for _ in range(2 if len(matches) > 2 else 1)]
     steps = max(tries, key=len)
@@ -107,7 +107,7 @@ def missed(
     """The state after "neither": nothing is left, or, where the robot forgot an option, what the person named."""
     if asked.kind in ("category", "color") and len(asked.options) > 2:
         forgotten = asked.options[int(rng.integers(len(asked.options)))]
-        words = language.question([o.words for o in asked.options if o is not forgotten])
+        words = questions.question([o.words for o in asked.options if o is not forgotten])
         said = ((words, refusal(rng, forgotten.reference)),)
         left = forgotten.keeps
         return Step(text, said, left, best_question(objects, left, image) if len(left) > 1 else None)

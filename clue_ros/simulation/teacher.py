@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.simulation import language
+from clue_ros.simulation import questions
 from clue_ros.simulation.answers import reply
 from clue_ros.simulation.referring import (
     CLEAR_SIZE_RATIO,
@@ -20,6 +20,7 @@ from clue_ros.simulation.referring import (
 )
 from clue_ros.simulation.relations import related
 from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.words import CLICK_WORDS, DONT_KNOW
 
 MAX_QUESTIONS = 3
 
@@ -67,7 +68,7 @@ def best_question(
     categories = list(dict.fromkeys(objects[i].category for i in order))
     category = categories[0] if len(categories) == 1 else None
     if len(categories) > 1 and "category" not in asked:
-        words = language.category_options(categories)
+        words = questions.category_options(categories)
         return _question(
             "category",
             [
@@ -77,7 +78,7 @@ def best_question(
         )
     colors = list(dict.fromkeys(objects[i].color for i in order))
     if len(colors) > 1 and all(colors) and "color" not in asked:  # an own object may have no colour word
-        words = language.color_options(colors, category)
+        words = questions.color_options(colors, category)
         return _question(
             "color",
             [
@@ -97,7 +98,7 @@ def _by_size(order: List[int], category: Optional[str], objects, image: ImageSiz
     kept = [of_size(s, order, objects, CLEAR_SIZE_RATIO) for s in SIZE_CLASSES]
     if None in kept or sum(map(len, kept)) != len(order):
         return None
-    words = language.size_options(SIZE_CLASSES, category)
+    words = questions.size_options(SIZE_CLASSES, category)
     return _question("size", [Option(Reference(category, size=s), w, k) for s, w, k in zip(SIZE_CLASSES, words, kept)])
 
 
@@ -106,7 +107,7 @@ def _by_position(order: List[int], category: Optional[str], objects, image: Imag
     kept = [extreme(p, order, objects, image) for p in positions]
     if not positions or None in kept:
         return None
-    words = language.place_options(positions, category)
+    words = questions.place_options(positions, category)
     return _question(
         "position", [Option(Reference(category, None, p), w, (i,)) for p, w, i in zip(positions, words, kept)]
     )
@@ -131,12 +132,12 @@ def _by_relation(order: List[int], category: Optional[str], objects, image: Imag
             return None
         taken.add(own[0][1])
         reference = Reference(category, relation="next_to", anchor=own[0][0])
-        options.append(Option(reference, language.relation_option(own[0][0], category), (i,)))
+        options.append(Option(reference, questions.relation_option(own[0][0], category), (i,)))
     return _question("relation", options)
 
 
 def _question(kind: str, options: List[Option]) -> Question:
-    return Question(kind, language.question([o.words for o in options]), tuple(options))
+    return Question(kind, questions.question([o.words for o in options]), tuple(options))
 
 
 def sample_dialogue(
@@ -162,7 +163,7 @@ def sample_dialogue(
         steps.append(Step(instruction, exchanges, remaining, question))
         roll = rng.random()
         if roll < click_rate:
-            exchanges += ((question.text, str(rng.choice(language.CLICK_WORDS))),)
+            exchanges += ((question.text, str(rng.choice(CLICK_WORDS))),)
             steps.append(Step(instruction, exchanges, (target,), None, click=target))
             return steps
         last = len(exchanges) == MAX_QUESTIONS - 1
@@ -171,7 +172,7 @@ def sample_dialogue(
             and not last
             and best_question(objects, remaining, image, (*asked, question.kind))
         ):
-            exchanges += ((question.text, str(rng.choice(language.DONT_KNOW))),)
+            exchanges += ((question.text, str(rng.choice(DONT_KNOW))),)
             asked = (*asked, question.kind)
             continue
         said = reply(question.options, target, remaining, objects, image, rng, settle=last, only_asked=bool(asked))

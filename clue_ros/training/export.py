@@ -13,7 +13,7 @@ from transformers import SiglipImageProcessorPil
 from clue_ros.ambiguity.detector import FILE as CNN_FILE
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.masks.head import FILE as MASK_FILE
-from clue_ros.simulation.language import FILLERS
+from clue_ros.simulation.words import FILLERS
 from clue_ros.training.adapters import (
     LoraSettings,
     NamedParameters,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from clue_ros.location import token
-from clue_ros.simulation.language import all_words
 from clue_ros.simulation.scene_data import SceneData, augment, augmented, mirrored, plain
+from clue_ros.simulation.words import all_words
 from clue_ros.training.base import copy_weights, open_base
 from clue_ros.training.dense import DenseHeads
 from clue_ros.training.device import Device

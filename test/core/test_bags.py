@@ -16,7 +16,8 @@ from clue_ros.bags.stream import header_stamp
 from clue_ros.bags.suite import evaluate_bag, save
 from clue_ros.bags.truth import Truth, assign, parse_truth, read_truths
 from clue_ros.cli.main import main
-from clue_ros.images.messages import SUPPORTED_ENCODINGS, ImageMessageError, UnsupportedEncodingError, message_to_rgb
+from clue_ros.images.encodings import SUPPORTED_ENCODINGS, ImageMessageError, UnsupportedEncodingError
+from clue_ros.images.messages import message_to_rgb
 from clue_ros.testing.bags import GREY, START, image, jpeg, say, write
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box

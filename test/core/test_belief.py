@@ -19,7 +19,7 @@ from clue_ros.geometry import box_iou
 from clue_ros.language.questions import options
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Answer, Box, InvalidAnswerError, Outcome, Turn
-from clue_ros.visualization import draw_debug
+from clue_ros.visualization.debug_image import draw_debug
 
 LEFT, MIDDLE, RIGHT = Box(20, 40, 60, 80), Box(130, 40, 170, 80), Box(240, 40, 280, 80)
 WIDTH = 320

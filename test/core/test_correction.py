@@ -9,7 +9,8 @@ import pytest
 
 from clue_ros.dialogue.correction import QUESTION, Concluded, Kind, reopen, understand
 from clue_ros.dialogue.regrounding import Regrounding, correct
-from clue_ros.dialogue.session import Ask, Continue, DialogueSession, End, Policy
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import Ask, Continue, End, Policy
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome, Region, Turn
 

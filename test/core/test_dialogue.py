@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from clue_ros.dialogue import phrases
-from clue_ros.dialogue.session import Ask, Continue, DialogueSession, End, Finish, Ignored, Policy
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import Ask, Continue, End, Finish, Ignored, Policy
 from clue_ros.dialogue.stopping import is_stop
 from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome
 

@@ -7,7 +7,8 @@ pytest.importorskip("hypothesis", reason="hypothesis is not installed: pip insta
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from clue_ros.dialogue.session import Ask, Continue, DialogueSession, End, Finish, Policy  # noqa: E402
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import Ask, Continue, End, Finish, Policy
 from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome  # noqa: E402
 
 

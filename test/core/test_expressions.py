@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clue_ros.simulation import language
+from clue_ros.simulation import paraphrases
 from clue_ros.simulation.answers import negative, refusal, reply
 from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.simulation.projection import foresee
@@ -14,6 +14,7 @@ from clue_ros.simulation.question_reading import offered
 from clue_ros.simulation.referring import Reference, absent_references, draw_kinds, enumerate_references, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject, sample_scene
 from clue_ros.simulation.teacher import best_question, sample_dialogue
+from clue_ros.simulation.words import FILLERS, all_words
 from clue_ros.types import Box
 
 SIZE = ImageSize(320, 240)
@@ -110,44 +111,44 @@ def test_what_is_enumerated_is_what_resolves(seed):
 
 
 def test_every_word_of_the_grammar_is_in_the_vocabulary():
-    assert len(language.all_words()) <= 230 and not set(language.all_words()) & set(language.FILLERS)
+    assert len(all_words()) <= 230 and not set(all_words()) & set(FILLERS)
     texts = []
     for seed in range(25):
         objects, rng = scene_of(seed)
         for state in scene_states(objects, SIZE, rng, 12):
             texts += [state.step.instruction, *(t for e in state.step.exchanges for t in e)]
             texts += [state.step.question.text] if state.step.question else []
-        texts += [language.instruction(r, rng) for r, _ in enumerate_references(objects, SIZE)]
+        texts += [paraphrases.instruction(r, rng) for r, _ in enumerate_references(objects, SIZE)]
     for text in texts:
-        assert set(text.split()) <= set(language.all_words()), text
+        assert set(text.split()) <= set(all_words()), text
         assert "{" not in text and "  " not in text, text
 
 
 def test_wordings_say_what_the_reference_says():
     rng = np.random.default_rng(0)
     for _ in range(200):
-        text = f" {language.instruction(Reference('mug', 'red', relation='next_to', anchor=BOWL), rng)} "
+        text = f" {paraphrases.instruction(Reference('mug', 'red', relation='next_to', anchor=BOWL), rng)} "
         assert " red " in text and " bowl " in text and any(f" {n} " in text for n in ("mug", "mugs", "cup", "cups"))
-        text = language.instruction(Reference("mug", position="left"), rng)
+        text = paraphrases.instruction(Reference("mug", position="left"), rng)
         assert "left" in text and "left of the mugs" not in text  # that would be another place
-        assert "second" in language.instruction(Reference("mug", ordinal=(2, "left")), rng)
-    asked = {language.instruction(Reference("mug", "red"), rng) for _ in range(600)}
+        assert "second" in paraphrases.instruction(Reference("mug", ordinal=(2, "left")), rng)
+    asked = {paraphrases.instruction(Reference("mug", "red"), rng) for _ in range(600)}
     assert len(asked) > 200 and any(t.startswith("would you mind") for t in asked)
 
 
 def test_typos_and_chatter_are_for_evaluation():
     rng = np.random.default_rng(0)
     for _ in range(100):
-        text = language.instruction(Reference("mug", "orange"), rng)
-        slipped = language.misspell(text, rng)
+        text = paraphrases.instruction(Reference("mug", "orange"), rng)
+        slipped = paraphrases.misspell(text, rng)
         changed = [(a, b) for a, b in zip(text.split(), slipped.split()) if a != b]
         assert len(text.split()) == len(slipped.split()) and len(changed) == 1
         ((before, after),) = changed
         assert len(before) >= 4 and before[0] == after[0] and abs(len(before) - len(after)) <= 1
-        assert after not in language.all_words()
-    chatty = language.instruction(Reference("mug"), rng, chatter_rate=1.0)
-    assert set(chatty.split()) & set(language.FILLERS)
-    assert language.misspell("the mug", rng) == "the mug"
+        assert after not in all_words()
+    chatty = paraphrases.instruction(Reference("mug"), rng, chatter_rate=1.0)
+    assert set(chatty.split()) & set(FILLERS)
+    assert paraphrases.misspell("the mug", rng) == "the mug"
 
 
 def test_questions_come_in_order():

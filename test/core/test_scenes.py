@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clue_ros.simulation import language
+from clue_ros.simulation import paraphrases
 from clue_ros.simulation.dataset import generate, read_scenes, scene_for
 from clue_ros.simulation.episodes import PLAN, EpisodeKind, sample_episode
 from clue_ros.simulation.projection import foresee
@@ -73,7 +73,7 @@ def test_every_dialogue_narrows_down_to_one_object_that_was_meant(seed):
     for reference, matches in enumerate_references(objects, SIZE):
         if len(matches) < 2:
             continue
-        steps = sample_dialogue(language.instruction(reference, rng), matches, objects, SIZE, rng)
+        steps = sample_dialogue(paraphrases.instruction(reference, rng), matches, objects, SIZE, rng)
         if not steps:
             continue
         assert len(steps[-1].remaining) == 1 and steps[-1].question is None

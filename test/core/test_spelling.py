@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
-from clue_ros.simulation.language import FILLERS, all_words
+from clue_ros.simulation.words import FILLERS, all_words
 from clue_ros.types import Answer, InvalidExpressionError, Outcome, Turn
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.short_forms import written_out

@@ -17,7 +17,7 @@ from clue_ros.language.phrase import parse_description, parse_instruction
 from clue_ros.language.positions import MIN_GAP, Place, choose, extract_place, position_names
 from clue_ros.language.relations import related
 from clue_ros.language.reply import Verdict, read_reply
-from clue_ros.simulation.language import INSTRUCTIONS, NOUNS, POSITION_PHRASES
+from clue_ros.simulation.words import INSTRUCTIONS, NOUNS, POSITION_PHRASES
 from clue_ros.types import Box
 
 SIZE = (640.0, 480.0)

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clue_ros.dialogue.session import Utterance
+from clue_ros.dialogue.steps import Utterance
 from clue_ros.types import Ambiguity, Box, ClueError, Decision, InvalidImageError, Outcome, Region
-from clue_ros.visualization import draw_debug, episode_picture, overlay, overlay_attention, palette
+from clue_ros.visualization import overlay, palette
+from clue_ros.visualization.debug_image import draw_debug
 from clue_ros.visualization.episode_animation import episode_frames, save_animation
+from clue_ros.visualization.episode_picture import episode_picture
 from clue_ros.visualization.lettering import fit, font, wrap
+from clue_ros.visualization.overlay import overlay_attention
 
 BOX = Box(10, 10, 40, 40)
 

@@ -27,7 +27,8 @@ from clue_ros.bags.events import NS, ReplaySettings
 from clue_ros.bags.reading import COMPRESSED, IMAGE, STRING, Bag, TopicNames, choose_topics, typestore
 from clue_ros.bags.stream import header_stamp
 from clue_ros.bags.suite import evaluate_bag
-from clue_ros.images.messages import SUPPORTED_ENCODINGS, message_to_rgb
+from clue_ros.images.encodings import SUPPORTED_ENCODINGS
+from clue_ros.images.messages import message_to_rgb
 from clue_ros.ros.demonstration.scripted_scene import closing_of
 from clue_ros.ros.running import parameters
 from clue_ros.ros.wire.messages import stamp_to_seconds

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 
-from clue_ros.images.messages import ImageMessageError, image_to_rgb
+from clue_ros.images.encodings import ImageMessageError
+from clue_ros.images.messages import image_to_rgb
 from clue_ros.ros.wire import bridge
 from clue_ros.ros.wire.conversions import message_to_rgb
 

@@ -11,17 +11,13 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clue_ros.extent.place import place_of_box
+from clue_ros.images.compressed import compressed_to_rgb
+from clue_ros.images.encodings import SUPPORTED_ENCODINGS, ImageMessageError, UnsupportedEncodingError
+from clue_ros.images.messages import image_to_rgb
 from clue_ros.lens.model import CameraModel
-from clue_ros.ros.running.errors import DepthMessageError, ImageMessageError, UnsupportedEncodingError
+from clue_ros.ros.running.errors import DepthMessageError
 from clue_ros.ros.seeing.depth import depth_to_metres
-from clue_ros.ros.wire.conversions import (
-    SUPPORTED_ENCODINGS,
-    array_to_image,
-    compressed_to_rgb,
-    image_to_rgb,
-    is_empty,
-    rgb_to_image,
-)
+from clue_ros.ros.wire.conversions import array_to_image, is_empty, rgb_to_image
 from clue_ros.types import Box
 
 H, W = 8, 12

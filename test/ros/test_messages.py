@@ -10,21 +10,12 @@ from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
-from clue_ros.dialogue.session import End
+from clue_ros.dialogue.steps import End
+from clue_ros.images.encodings import ImageMessageError, UnsupportedEncodingError
 from clue_ros.msg import Ambiguity as AmbiguityMsg
 from clue_ros.msg import Target
 from clue_ros.ros.demonstration.scripted_scene import closing_of
-from clue_ros.ros.running.errors import (
-    END_CODES,
-    DialogueEnded,
-    ImageMessageError,
-    ModelFailedError,
-    NoImageError,
-    OutOfMemoryError,
-    UnsupportedEncodingError,
-    error_code,
-    from_model,
-)
+from clue_ros.ros.running.errors import END_CODES, DialogueEnded, ModelFailedError, NoImageError, error_code, from_model
 from clue_ros.ros.wire import messages
 from clue_ros.ros.wire.frames import UPRIGHT, Located
 from clue_ros.types import (
@@ -36,6 +27,7 @@ from clue_ros.types import (
     InvalidExpressionError,
     InvalidImageError,
     Outcome,
+    OutOfMemoryError,
     Region,
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from clue_ros.dialogue import phrases
-from clue_ros.dialogue.session import End
+from clue_ros.dialogue.steps import End
 from clue_ros.ros.serving.report import REFUSAL
 
 WIDTH, HEIGHT = 640, 480

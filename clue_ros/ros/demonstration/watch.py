@@ -10,7 +10,7 @@ from lifecycle_msgs.srv import GetState
 from rclpy.node import Node
 from std_msgs.msg import UInt32
 
-from clue_ros.dialogue.session import PERSON, ROBOT, Utterance
+from clue_ros.dialogue.steps import PERSON, ROBOT, Utterance
 from clue_ros.evaluation.episode_runner import EpisodeResult, score_episode, truth_box_of
 from clue_ros.msg import Ambiguity as AmbiguityMsg
 from clue_ros.msg import Target, Turn

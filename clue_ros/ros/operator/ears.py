@@ -16,13 +16,14 @@ from clue_ros.console.dialogues import Found, Reading
 from clue_ros.console.pictures import Frame, Pictures, RecentFrames, to_grey
 from clue_ros.console.state import ConsoleState
 from clue_ros.dialogue import phrases
-from clue_ros.dialogue.session import PERSON, ROBOT, End
+from clue_ros.dialogue.steps import PERSON, ROBOT, End
+from clue_ros.images.messages import image_to_samples
 from clue_ros.msg import Ambiguity, Correction, Target, Turn
 from clue_ros.ros.running.errors import CODE_NAMES
 from clue_ros.ros.serving.report import REFUSAL
 from clue_ros.ros.wire.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.wire.camera_topics import image_topic, under
-from clue_ros.ros.wire.conversions import image_to_samples, message_to_rgb
+from clue_ros.ros.wire.conversions import message_to_rgb
 from clue_ros.ros.wire.messages import msg_to_attention_map, msg_to_box, stamp_to_seconds
 from clue_ros.types import ClueError
 

@@ -6,8 +6,8 @@ Every error that a client can meet is a `ClueError`; its text says what to do an
 from __future__ import annotations
 
 from clue_ros.action import Ground
-from clue_ros.dialogue.session import End
-from clue_ros.images.messages import ImageMessageError, UnsupportedEncodingError  # noqa: F401 - the first is re-exported
+from clue_ros.dialogue.steps import End
+from clue_ros.images.encodings import UnsupportedEncodingError
 from clue_ros.types import (
     Cancelled,
     ClueError,

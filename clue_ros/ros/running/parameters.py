@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.validate_topic_name import validate_topic_name
 
-from clue_ros.dialogue.session import Policy
+from clue_ros.dialogue.steps import Policy
 from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.ros.running import overrides
 from clue_ros.ros.running.loading import MERGES, QUANTIZATIONS, ModelSettings

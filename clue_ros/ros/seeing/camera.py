@@ -19,7 +19,8 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from clue_ros.images.messages import UnsupportedEncodingError, check_encoding, encoding_of
+from clue_ros.images.encodings import UnsupportedEncodingError
+from clue_ros.images.messages import check_encoding, encoding_of
 from clue_ros.ros.running import spinning
 from clue_ros.ros.running.errors import NoPositionError
 from clue_ros.ros.running.parameters import Parameters

@@ -9,8 +9,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from clue_ros.images.compressed_depth import compressed_depth
+from clue_ros.images.messages import image_to_samples
 from clue_ros.ros.running.errors import DepthMessageError
-from clue_ros.ros.wire.conversions import image_to_samples
 from clue_ros.types import ClueError
 
 NEAREST, FARTHEST = 0.01, 200.0  # metres: what no depth camera measures is a driver's mark for "nothing seen"

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from clue_ros.action import Ground
 from clue_ros.dialogue.acts import Dialogue, Instruction, TakeBack
-from clue_ros.dialogue.session import PERSON, ROBOT
+from clue_ros.dialogue.steps import PERSON, ROBOT
 from clue_ros.msg import Correction as CorrectionMsg
 from clue_ros.ros.seeing.sight import View
 from clue_ros.ros.seeing.whereabouts import Whereabouts

@@ -22,7 +22,7 @@ from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.pointing import check_within
 from clue_ros.dialogue.acts import Dialogue
 from clue_ros.dialogue.regrounding import Regrounding
-from clue_ros.dialogue.session import PERSON, Ask, Continue, End, Finish, Step
+from clue_ros.dialogue.steps import PERSON, Ask, Continue, End, Finish, Step
 from clue_ros.perception.selection import index_of
 from clue_ros.ros.running.errors import DialogueEnded, NoImageError
 from clue_ros.ros.running.waiting import Waiting

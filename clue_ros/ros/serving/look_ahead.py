@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
-from clue_ros.images.messages import UnsupportedEncodingError
+from clue_ros.images.encodings import UnsupportedEncodingError
 from clue_ros.ros.running.errors import ModelFailedError
 from clue_ros.ros.running.parameters import read
 from clue_ros.ros.seeing.camera import Camera

@@ -99,7 +99,7 @@ class Outputs:
         if self._annotations is not None and _wanted(self._annotations):
             self._annotations.publish(mirrors.decision_to_annotations(self._foxglove, decision, header))
         if rgb is not None and _wanted(self._debug_image):
-            from clue_ros.visualization import draw_debug
+            from clue_ros.visualization.debug_image import draw_debug
 
             try:
                 picture = draw_debug(rgb, decision)

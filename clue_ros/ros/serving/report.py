@@ -8,7 +8,8 @@ from typing import Callable
 from rclpy.node import Node
 
 from clue_ros.action import Ground
-from clue_ros.dialogue.session import ROBOT, DialogueSession, Finish
+from clue_ros.dialogue.session import DialogueSession
+from clue_ros.dialogue.steps import ROBOT, Finish
 from clue_ros.ros.running.errors import END_CODES, DialogueEnded, error_code
 from clue_ros.ros.serving.outputs import Outputs
 from clue_ros.ros.wire.messages import boxes_to_msgs, turn_msg

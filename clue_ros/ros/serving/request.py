@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 
 from clue_ros.action import Ground
 from clue_ros.dialogue.acts import Instruction
-from clue_ros.dialogue.session import Policy
+from clue_ros.dialogue.steps import Policy
 from clue_ros.dialogue.stopping import is_stop
 from clue_ros.ros.running.parameters import Parameters
 from clue_ros.ros.serving.gestures import pointing_to_answer

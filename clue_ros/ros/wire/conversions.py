@@ -11,13 +11,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from clue_ros.images import messages as image_messages
-from clue_ros.images.messages import SUPPORTED_ENCODINGS, compressed_to_rgb, image_to_rgb, image_to_samples
 from clue_ros.ros.wire.bridge import through_cv_bridge
-
-__all__ = [
-    "SUPPORTED_ENCODINGS", "array_to_image", "compressed_to_rgb", "image_to_rgb", "image_to_samples", "is_empty",
-    "message_to_rgb", "rgb_to_image",
-]  # fmt: skip
 
 
 def message_to_rgb(msg: Any, *options: Any) -> np.ndarray:

@@ -1,42 +1,11 @@
-"""Sentences: plain instructions, the robot's questions, and the names under which others use the tabletop language.
-
-`instruction` speaks the whole grammar (simulation/paraphrases.py), `plain_instruction` its frequent core. Words are in
-simulation/words.py, a person's answers in simulation/answers.py.
-"""
+"""The robot's questions in words, and what they offer. The choice of what to ask is the teacher's."""
 
 from __future__ import annotations
 
 from typing import Optional, Sequence, Tuple
 
-import numpy as np
-
-from clue_ros.simulation.answers import answer  # noqa: F401
-from clue_ros.simulation.paraphrases import instruction, misspell  # noqa: F401
 from clue_ros.simulation.referring import Reference
-from clue_ros.simulation.words import (  # noqa: F401
-    ANY_NOUN,
-    CLICK_WORDS,
-    COLOR_WORDS,
-    DETECTOR_ANSWERS,
-    DONT_KNOW,
-    FILLERS,
-    INSTRUCTIONS,
-    NOUNS,
-    ONE_PHRASES,
-    POSITION_PHRASES,
-    RELATION_PHRASES,
-    all_words,
-)
-
-
-def plain_instruction(reference: Reference, rng: np.random.Generator) -> str:
-    """An instruction in the words that newcomers use, for references by category, colour and position: the demo's."""
-    words = str(rng.choice(NOUNS[reference.category] if reference.category else ANY_NOUN))
-    if reference.color:
-        words = f"{rng.choice(COLOR_WORDS[reference.color])} {words}"
-    if reference.position:
-        words = str(rng.choice(POSITION_PHRASES[reference.position])).format(n=words)
-    return str(rng.choice(INSTRUCTIONS)).format(n=words)
+from clue_ros.simulation.words import NOUNS, ONE_PHRASES
 
 
 def question(options: Sequence[str]) -> str:
