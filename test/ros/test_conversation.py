@@ -170,10 +170,10 @@ def test_compressed_camera(make_bench):
 
 def test_debug_image_only_if_somebody_listens(make_bench, monkeypatch):
     drawn = []
-    import clue_ros.visualization
+    from clue_ros.visualization import debug_image
 
-    real = clue_ros.visualization.draw_debug
-    monkeypatch.setattr(clue_ros.visualization, "draw_debug", lambda *a: drawn.append(a) or real(*a))
+    real = debug_image.draw_debug
+    monkeypatch.setattr(debug_image, "draw_debug", lambda *a: drawn.append(a) or real(*a))
     bench = make_bench()
     assert bench.ground("the mug")[0] == SUCCEEDED and not drawn
     pictures = []
