@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the table (default out/extents.json)",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a line an object and row (default: beside the JSON)")
-    parser.add_argument("--markdown", action="store_true", help="also print the table as it stands in docs/results.md")
+    parser.add_argument("--markdown", action="store_true", help="also print the table as it stands in docs/log")
 
 
 def run(args: argparse.Namespace) -> int:

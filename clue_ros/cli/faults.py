@@ -43,7 +43,7 @@ def add_common(parser: argparse.ArgumentParser, name: str) -> None:
         help=f"results, written after every row (default out/{name}.json)",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the rows (default: beside the JSON)")
-    parser.add_argument("--markdown", action="store_true", help="also print the table as it stands in docs/results.md")
+    parser.add_argument("--markdown", action="store_true", help="also print the table as it stands in docs/log")
 
 
 def run(args: argparse.Namespace) -> int:

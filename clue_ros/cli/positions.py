@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = Path("out/positions.json")
     parser.add_argument("--json", type=Path, default=default, metavar="FILE", help=f"the rows (default {default})")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the rows (default: beside the JSON)")
-    parser.add_argument("--markdown", action="store_true", help="the table as it stands in docs/results.md")
+    parser.add_argument("--markdown", action="store_true", help="the table as it stands in docs/log")
 
 
 def run(args: argparse.Namespace) -> int:

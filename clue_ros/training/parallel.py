@@ -1,7 +1,7 @@
 """Data-parallel training in several CPU processes of one machine (gloo), each on its share of the batch.
 
 On few cores this beats more threads in one process: the decoder's many small operations leave a second thread waiting
-(measured in docs/results.md). Gradients are averaged, so every process keeps the same weights.
+(measured in docs/log). Gradients are averaged, so every process keeps the same weights.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A step then costs less, so more images fit into the same time (masked training as in MAE, He et al. 2021, and FLIP, Li
 et al. 2022); the labels are dense, so every patch that is seen still teaches. The last steps see whole images, as
-serving does. What it brought: docs/results.md.
+serving does. What it brought: docs/log.
 """
 
 from __future__ import annotations

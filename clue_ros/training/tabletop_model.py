@@ -1,7 +1,7 @@
 """The embedded tabletop model before training: tokenizer, processor and configuration, PaliGemma 2's class at 1/400
 size.
 
-A plain random start learns nothing in the time that two cores have. What makes it learn (docs/results.md): frozen
+A plain random start learns nothing in the time that two cores have. What makes it learn (docs/log): frozen
 Fourier rows for the <loc> tokens, 2-D Fourier position embeddings, small post-norm gains, an orthogonal projector.
 """
 

@@ -25,7 +25,7 @@ class Precision:
     """storage: dtype of the weights; compute: dtype of activations and, for many rows, of the products.
 
     They differ on processors without bfloat16 units: those emulate a bfloat16 product at a quarter of float32's rate
-    (docs/results.md), so a weight is widened into a scratch buffer just before it is used and memory stays that of
+    (docs/log), so a weight is widened into a scratch buffer just before it is used and memory stays that of
     bfloat16.
     """
 

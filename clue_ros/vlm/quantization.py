@@ -5,7 +5,7 @@ Only the matrices of the decoder's and the tower's layers are quantised, after m
 and what the attention tap computes in float32 stay as they are. On a CPU the products are torch's own kernels for few
 rows; for many rows int8 weights are widened like bfloat16 ones. On a GPU torchao rounds and multiplies. torchao is not
 used on a CPU: its int8 product of one float32 row took 38 ms where this takes 3, and installed it adds about a second
-to every start, because transformers imports it (docs/results.md).
+to every start, because transformers imports it (docs/log).
 """
 
 from __future__ import annotations

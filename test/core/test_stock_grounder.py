@@ -338,7 +338,7 @@ def stock_dir(tmp_path_factory):
 
 def test_a_directory_without_adapters_asks_and_finds_by_position(stock_dir):
     """Acceptance on the real class: the base detects several things and knows no colour question, so that positions
-    must take over. The figures over more seeds are in docs/results.md."""
+    must take over. The figures over more seeds are in docs/log."""
     from clue_ros.evaluation.episode_runner import derive_episode, person_rng, run_episode
     from clue_ros.simulation.renderer import TabletopRenderer
 

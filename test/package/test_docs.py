@@ -24,6 +24,7 @@ PAGES = [
     ROOT / "examples/pick_pipeline_cpp/README.md",
     ROOT / "clue_ros/models/tabletop/README.md",
 ]
+LOG = sorted((ROOT / "docs" / "log").glob("*.md"))  # dated records: their commands are those of the day
 FENCE = re.compile(r"^(```+)(.*?)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 LARGEST_PICTURE = 1_500_000  # bytes
 
@@ -45,7 +46,7 @@ def anchors_of(page):
     }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", PAGES + LOG, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(page):
     wrong = []
     for link in re.findall(r"\]\(([^)\s]+)\)", without_code(text_of(page))):
@@ -60,10 +61,15 @@ def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(page):
     assert not wrong, f"{page.relative_to(ROOT)}: {wrong}"
 
 
+def test_the_log_lists_every_record():
+    listed = set(re.findall(r"\]\((\d[\w-]+\.md)\)", text_of(ROOT / "docs" / "log" / "index.md")))
+    assert listed == {page.name for page in LOG} - {"index.md"} and listed
+
+
 def test_pictures_are_small_enough_and_each_is_used():
     used = {
         (page.parent / link).resolve()
-        for page in PAGES
+        for page in PAGES + LOG
         for link in re.findall(r"!\[[^]]*\]\(([^)\s]+)\)", text_of(page))
     }
     pictures = {path for path in (ROOT / "docs" / "images").rglob("*") if path.is_file()}
@@ -235,8 +241,8 @@ def site(tmp_path_factory):
 
 
 def test_the_site_builds_without_a_warning_and_has_every_page(site):
-    for page in sorted((ROOT / "docs").glob("*.md")):
-        assert (site / page.with_suffix(".html").name).is_file(), page.name
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file(), page.name
     assert (site / "search" / "search_index.js").is_file(), "search without a server"
     assert "--8&lt;--" not in text_of(site / "index.html") and "knows when to ask" in text_of(site / "index.html")
 

@@ -2,7 +2,7 @@
 
 glibc gives a block of a megabyte back to the kernel as soon as it is freed, and gets it again for the next frame page
 by page, each page zeroed: three blocks of 6 MB a frame at 1920x1080. That was more than half of what the ROS side
-costs (docs/results.md). And glibc gives each new thread a heap of its own: every configure, which loads its model in
+costs (docs/log). And glibc gives each new thread a heap of its own: every configure, which loads its model in
 a new thread, would leave its scraps in another one; with two heaps they are filled again. The price is that free
 memory gathers between the blocks in use, some 100 MB over a thousand goals: a thread gives it back now and then (2 to
 10 ms, without Python's lock). It also looks for cycles, which Python does seldom in a process with as many objects as

@@ -261,7 +261,7 @@ class Grounding:
             finally:
                 self._report.result.inference_time += time.perf_counter() - begun
 
-        # No executor: the gate is opened by the worker itself, which spares the executor a turn (results.md).
+        # No executor: the gate is opened by the worker itself, which spares the executor a turn (docs/log).
         self._job = self._parts.inference.submit(work, None, Lane.DIALOGUE)
         return await self._waiting.until(self._job.future)
 
