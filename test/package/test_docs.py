@@ -24,6 +24,7 @@ PAGES = [
     ROOT / "examples/pick_pipeline_cpp/README.md",
     ROOT / "clue_ros/models/tabletop/README.md",
 ]
+NARROW = ("bags.md", "data.md", "evaluation.md", "parts.md", "recipes.md", "results.md", "see-it.md", "training.md")
 LOG = sorted((ROOT / "docs" / "log").glob("*.md"))  # dated records: their commands are those of the day
 FENCE = re.compile(r"^(```+)(.*?)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 LARGEST_PICTURE = 1_500_000  # bytes
@@ -64,6 +65,14 @@ def test_every_link_leads_to_a_file_and_every_anchor_to_a_heading(page):
 def test_the_log_lists_every_record():
     listed = set(re.findall(r"\]\((\d[\w-]+\.md)\)", text_of(ROOT / "docs" / "log" / "index.md")))
     assert listed == {page.name for page in LOG} - {"index.md"} and listed
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_no_line_is_wider_than_120_columns(name):
+    """Outside tables, code blocks and pictures: a diff then shows what changed."""
+    wide = [line for line in FENCE.sub("", text_of(ROOT / "docs" / name)).splitlines()
+            if len(line) > 120 and not line.startswith(("|", "!["))]
+    assert not wide, f"docs/{name}: {wide}"
 
 
 def test_pictures_are_small_enough_and_each_is_used():
