@@ -1,4 +1,4 @@
-"""Words of stopping: the table of docs/stopping.md, and what no list can hold, by properties."""
+"""Words of stopping: tables of docs/stopping.md and words_of_stopping.md, and what no list can hold, by properties."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from hypothesis import strategies as st  # noqa: E402
 from clue_ros.dialogue.stopping import after_stop, halts, is_stop  # noqa: E402
 from clue_ros.simulation.words import COLOR_WORDS, INSTRUCTIONS, NOUNS, POSITION_PHRASES, REFUSALS, VERBOSE  # noqa: E402
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "stopping.md"
+HERE = Path(__file__).resolve().parent
+PAGE, MORE = HERE.parents[1] / "docs" / "stopping.md", HERE / "words_of_stopping.md"
 
 
-def table(heading: str):
-    """[(utterance, second column)] of the first table below a heading of the page."""
-    below = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def table(page: Path, heading: str):
+    """[(utterance, second column)] of the first table below a heading of a page."""
+    below = page.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (.+) \| (.+) \|$", below, flags=re.MULTILINE)[1:]
     return [(said.strip(), meaning) for row, meaning in rows for said in row.split(" / ")]
 
 
-STOPS, OTHERS = table("What stops"), table("What does not")
+SHOWN_STOPS, SHOWN_OTHERS = table(PAGE, "What stops"), table(PAGE, "What does not")
+STOPS = list(dict.fromkeys([*table(MORE, "What stops"), *SHOWN_STOPS]))
+OTHERS = list(dict.fromkeys([*table(MORE, "What does not"), *SHOWN_OTHERS]))
 
 
-def test_the_page_has_its_tables():
+def test_the_pages_have_their_tables():
     assert len(STOPS) > 90 and {effect for _, effect in STOPS} == {"halts", "drops"} and len(OTHERS) > 45
+    assert len(SHOWN_STOPS) > 30 and len(SHOWN_OTHERS) > 20
 
 
 @pytest.mark.parametrize("said, effect", STOPS)
