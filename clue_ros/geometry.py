@@ -6,7 +6,7 @@ original image by a scale per axis.
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -76,12 +76,6 @@ def clip_box(box: Box, width: float, height: float) -> Box:
     x0, x1 = sorted(min(max(v, 0.0), float(width)) for v in (box.x0, box.x1))
     y0, y1 = sorted(min(max(v, 0.0), float(height)) for v in (box.y0, box.y1))
     return Box(x0, y0, x1, y1)
-
-
-def scale_box(box: Box, size: Tuple[float, float], target: Tuple[float, float]) -> Box:
-    """A box of an image of `size` (width, height) in an image of `target` (width, height), pixels each."""
-    sx, sy = target[0] / size[0], target[1] / size[1]
-    return Box(box.x0 * sx, box.y0 * sy, box.x1 * sx, box.y1 * sy)
 
 
 def _to_eight_bits(values: np.ndarray, sample_bits: int) -> np.ndarray:

@@ -54,7 +54,6 @@ class BagResult:
     not_taken: List[Row] = field(default_factory=list)
     unsaid: List[str] = field(default_factory=list)
     seconds: List[float] = field(default_factory=list)
-    has_truth: bool = False
 
     @property
     def digest(self) -> str:
@@ -87,7 +86,7 @@ def evaluate_bag(
         if not speech:
             raise BagError(f"nobody says anything on {topics.speech}: {SAY}")
         known, unsaid = assign(truths, [(heard.time, heard.text) for heard in speech])
-        result = BagResult(topics, unsaid=[truth.expression for truth in unsaid], has_truth=bool(truths))
+        result = BagResult(topics, unsaid=[truth.expression for truth in unsaid])
         numbers: Dict[int, int] = {}  # of the replay's dialogues: those of their rows
 
         def add(row: Row, seconds: float) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import List
 
+from clue_ros.cli.loading import positive
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="devices",
         help="cpu, cuda, cuda:1 ... (default: the CPU, and a GPU if there is one)",
     )
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="calls a row (default: by the machine's speed)")
+    parser.add_argument("--rounds", type=positive, metavar="N", help="calls a row (default: by the machine's speed)")
     parser.add_argument(
         "--rows", nargs="+", default=[], metavar="ROW", help="only these rows, such as: vision detection"
     )
@@ -115,10 +116,3 @@ def _show(bar, order, event) -> None:
 def _nothing(skipped: List[dict]) -> int:
     reasons = "; ".join(f"{s['model']} on {s['device']}: {s['reason']}" for s in skipped)
     raise ClueError(f"nothing could be measured: {reasons}")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from clue_ros.cli import evaluate_bag, evaluate_belief, evaluate_suites
-from clue_ros.cli.loading import add_model_arguments, load_grounder
+from clue_ros.cli.loading import add_model_arguments, load_grounder, positive
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     evaluate_belief.add_parsers(suites)
     demo = suites.add_parser("demo", help="the episodes that `make demo` plays, without ROS")
     demo.add_argument(
-        "--seeds", type=_positive, default=50, metavar="N", help="number of seeds, 6 episodes each (default 50)"
+        "--seeds", type=positive, default=50, metavar="N", help="number of seeds, 6 episodes each (default 50)"
     )
     demo.add_argument("--first-seed", type=int, default=0, metavar="S", help="seeds S, S+1, ... (default 0)")
     demo.add_argument(
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--models", nargs="+", type=Path, metavar="DIR", help="model directories (default: that of --model)"
     )
     detectors.add_argument(
-        "--scenes", type=_positive, default=100, metavar="N", help="scenes, 8 questions each (default 100)"
+        "--scenes", type=positive, default=100, metavar="N", help="scenes, 8 questions each (default 100)"
     )
     detectors.add_argument("--data", type=Path, metavar="DIR", help="folder of the scenes (default: rendered)")
     bag = suites.add_parser("bag", help="a recorded bag through the model and the node's dialogue")
@@ -236,10 +236,3 @@ def _picture_saver(args: argparse.Namespace):
             Image.fromarray(picture).save(folder / f"{seed:04d}-{index}-{result.kind}-{verdict}.png")
 
     return save
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from clue_ros.cli.loading import add_model_arguments, load_grounder
+from clue_ros.cli.loading import add_model_arguments, load_grounder, positive
 from clue_ros.types import ClueError
 
 EXAMPLES = """  clue evaluate pointing --scenes 200
@@ -27,7 +27,7 @@ def add_parsers(suites: Any) -> None:
     for name, summary in VERBS.items():
         parser = suites.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         add_model_arguments(parser, threshold=False)
-        parser.add_argument("--scenes", type=_positive, default=200, metavar="N", help="rendered scenes (default 200)")
+        parser.add_argument("--scenes", type=positive, default=200, metavar="N", help="rendered scenes (default 200)")
         parser.add_argument("--first-scene", type=int, default=0, metavar="S", help="scenes S, S+1, ... (default 0)")
         parser.add_argument("--output", "-o", type=Path, metavar="FILE.json", help=f"default out/evaluate/{name}.json")
         if name == "questions":
@@ -39,9 +39,7 @@ def add_parsers(suites: Any) -> None:
                 metavar="POLICY",
                 help="learned (the model's own question), information_gain (default both)",
             )
-            parser.add_argument(
-                "--max-questions", type=_positive, default=3, metavar="N", help="a dialogue (default 3)"
-            )
+            parser.add_argument("--max-questions", type=positive, default=3, metavar="N", help="a dialogue (default 3)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,10 +116,3 @@ def _cell(line: Dict[str, Any], name: str) -> str:
     if interval is not None:
         return f"{value:.1%} ({interval[0]:.0%}–{interval[1]:.0%})"
     return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value

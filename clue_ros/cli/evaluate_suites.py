@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from clue_ros.cli.loading import add_model_arguments
+from clue_ros.cli.loading import add_model_arguments, count, positive
 from clue_ros.types import ClueError
 
 EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
@@ -52,14 +52,14 @@ def add_parsers(suites: Any) -> None:
         )
         parser.add_argument(
             "--pictures",
-            type=_count,
+            type=count,
             default=6,
             metavar="N",
             help="keep pictures of N successes and N failures (default 6)",
         )
         if name == "tabletop":
             parser.add_argument(
-                "--scenes", type=_positive, default=500, metavar="N", help="scenes of each condition (default 500)"
+                "--scenes", type=positive, default=500, metavar="N", help="scenes of each condition (default 500)"
             )
             parser.add_argument(
                 "--condition",
@@ -69,13 +69,13 @@ def add_parsers(suites: Any) -> None:
             )
             parser.add_argument(
                 "--processes",
-                type=_positive,
+                type=positive,
                 default=1,
                 metavar="N",
                 help="share the scenes among N processes; the results are those of one (default 1)",
             )
         if name in ("tabletop", "interactive"):
-            parser.add_argument("--max-questions", type=_count, default=3, metavar="N", help="a dialogue (default 3)")
+            parser.add_argument("--max-questions", type=count, default=3, metavar="N", help="a dialogue (default 3)")
         if name == "interactive":
             parser.add_argument(
                 "--oracle",
@@ -104,8 +104,8 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
         "--synonyms", type=Path, metavar="FILE.json", help='of DATA\'s names: {"cup": ["mug", "teacup"]}'
     )
     parser.add_argument("--question", default="what is on the table?", help="where DATA holds none of its own")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many images of DATA")
-    parser.add_argument("--scenes", type=_positive, default=200, metavar="N", help="of each condition (default 200)")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many images of DATA")
+    parser.add_argument("--scenes", type=positive, default=200, metavar="N", help="of each condition (default 200)")
     parser.add_argument("--condition", choices=CONDITIONS, default="both", help="of the scenes (default both)")
 
 
@@ -122,7 +122,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VALID", "TEST"),
         help="make splits by image name where there is none or one; the paper's: 70 15 15",
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many samples")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many samples")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="any samples instead of the first ones")
     parser.add_argument("--seed", type=int, default=0, help="of what a scene's grammar says (default 0)")
 
@@ -291,17 +291,3 @@ def _cells(measure: Any) -> Sequence[str]:
         return "", "", ""
     mark = {True: "[green]reached[/]", False: "[red]not reached[/]", None: ""}[measure.reached]
     return shown(measure.estimate, measure.form), str(measure.estimate.count), f"{goal_text(measure)} {mark}".strip()
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return value

@@ -1,5 +1,91 @@
 """`clue scenes -o FOLDER -n COUNT`: render a data set. The work is in `clue_ros.simulation.dataset`."""
 
-from clue_ros.simulation.dataset import add_arguments, run
+from __future__ import annotations
 
-__all__ = ["add_arguments", "run"]
+import argparse
+import os
+import re
+from pathlib import Path
+
+from clue_ros.simulation.dataset import LARGEST_SIDE, SHARD, SMALLEST_SIDE, Size, generate
+from clue_ros.types import ClueError
+
+EXAMPLES = """examples:
+  clue scenes -o out/scenes -n 100 --seed 7                 100 tables: images/*.webp, masks, and what stands where
+  clue scenes -o out/own -n 200 --objects meshes            your own objects among the built-in ones
+  clue data show out/scenes -n 5                            what can be said about them"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output",
+        "-o",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder of the data set (continued if it exists)",
+    )
+    parser.add_argument(
+        "--count",
+        "-n",
+        type=int,
+        default=1000,
+        metavar="N",
+        help=f"scenes, rounded up to whole shards of {SHARD} (default 1000)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="the same seed gives the same scenes (default 0)"
+    )
+    parser.add_argument(
+        "--objects",
+        type=Path,
+        metavar="DIR",
+        help="own meshes: <id>/google_16k/textured.obj, <id>/*.xml, <id>.xml, objects.yaml (docs/data.md)",
+    )
+    parser.add_argument("--only-own", action="store_true", help="nothing but the objects of --objects")
+    parser.add_argument(
+        "--varied",
+        action="store_true",
+        help="bend the built-in shapes, another way in every second shard: more to learn from",
+    )
+    parser.add_argument(
+        "--size",
+        action="append",
+        type=_size,
+        default=[],
+        metavar="WxH",
+        help="of the images in pixels, such as 640x480; several take turns (default: three small shapes)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
+    )
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.only_own and args.objects is None:
+        raise ClueError("--only-own needs --objects DIR, the folder of your meshes")
+    for name in ("count", "workers"):
+        if getattr(args, name) < 1:
+            raise ClueError(f"--{name} is {getattr(args, name)}: give 1 or more")
+    generate(
+        args.output,
+        args.count,
+        args.seed,
+        args.workers,
+        objects=args.objects,
+        only_own=args.only_own,
+        varied=args.varied,
+        sizes=tuple(args.size),
+    )
+    return 0
+
+
+def _size(text: str) -> Size:
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size: write WxH, such as 640x480, {SMALLEST_SIDE} to {LARGEST_SIDE} a side"
+        )
+    return size

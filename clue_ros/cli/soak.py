@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from clue_ros.cli.faults import add_common, finish
+from clue_ros.cli.loading import positive
 
 EXAMPLES = """examples:
   clue soak                       1,000 goals, about ten minutes on two cores
@@ -17,7 +18,7 @@ environment and OpenGL for the scenes."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("--goals", type=_positive, default=1000, metavar="N", help="default 1000")
+    parser.add_argument("--goals", type=positive, default=1000, metavar="N", help="default 1000")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="other scenes (default 0)")
     parser.add_argument(
         "--size",
@@ -54,10 +55,3 @@ def run(args: argparse.Namespace) -> int:
 
     with tqdm(total=args.goals, unit="goal", file=sys.stderr, dynamic_ncols=True, smoothing=0.05) as bar:
         return finish(rows, Console(), work, bar, args.markdown)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value

@@ -11,7 +11,7 @@ from clue_ros.data.sample import box_of, is_unusable
 from clue_ros.data.source import reporting
 from clue_ros.data.textfiles import json_object, read_lines
 from clue_ros.images.files import ImageFile, ImageRoot, image_file, size_of
-from clue_ros.problems import Kind, Place, Problems
+from clue_ros.problems import Place, Problems
 from clue_ros.types import Box
 
 
@@ -100,8 +100,3 @@ def to_line(picture: Picture, image_name: Optional[str] = None, **more: Any) -> 
         if getattr(picture, name) not in ("", None):
             entry[name] = getattr(picture, name)
     return json.dumps({**entry, **more}, ensure_ascii=False, allow_nan=False)
-
-
-def missing(problems: Problems, place: Place, error: Exception) -> None:
-    """One more image that could not be found or read."""
-    problems.add(Kind.IMAGE, place, error)

@@ -22,10 +22,9 @@ from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
 from clue_ros.measures.classification import figures_at, fitted_threshold
 from clue_ros.measures.metrics import mean, median, wilson_interval
-from clue_ros.simulation.dataset import read_scenes
+from clue_ros.simulation.dataset import object_from_dict, read_scenes
 from clue_ros.simulation.queries import State, scene_states, turns_of
 from clue_ros.simulation.scene import ImageSize, SceneObject
-from clue_ros.simulation.scene_data import object_from_dict
 from clue_ros.types import ClueError, Decision
 
 QUESTIONS = 8  # dialogue states a scene

@@ -25,10 +25,9 @@ from clue_ros.masks.focus import GROWTH, THRESHOLD, active_pixels, focused
 from clue_ros.measures.bootstrap import mean, ratio
 from clue_ros.measures.results import Measure, Results, Table
 from clue_ros.prompt import CLARIFY
-from clue_ros.simulation.dataset import read_scenes
+from clue_ros.simulation.dataset import object_from_dict, read_scenes
 from clue_ros.simulation.mask_queries import MaskQuery, mask_queries
 from clue_ros.simulation.scene import ImageSize
-from clue_ros.simulation.scene_data import object_from_dict
 from clue_ros.types import ClueError
 
 EXPLANATION = """RES: the pixels of what a clear instruction means; mIoU over instructions, cIoU over all pixels. \

@@ -18,6 +18,7 @@ from clue_ros.data.sample import Sample
 from clue_ros.data.textfiles import read_lines
 from clue_ros.evaluation.subject import Subject
 from clue_ros.geometry import box_iou
+from clue_ros.simulation.dataset import object_from_dict
 from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.words import learn_nouns
@@ -163,14 +164,4 @@ def _nearest(objects: Sequence[SceneObject], box: Box) -> int:
 def _object(item: Dict[str, Any]) -> SceneObject:
     if "nouns" in item:
         learn_nouns(item["category"], item["nouns"])
-    return SceneObject(
-        item["category"],
-        item["color"],
-        item["size"],
-        tuple(item["point"]),
-        0.0,
-        (0.0, 0.0, 0.0),
-        box=Box(*item["box"]) if item["box"] else None,
-        visibility=item["visibility"],
-        pixels=item["pixels"],
-    )
+    return object_from_dict(item)

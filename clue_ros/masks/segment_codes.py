@@ -21,7 +21,7 @@ from torch import nn
 from clue_ros.types import ModelLoadError
 
 FILE = "segmentation.safetensors"
-CODES, CODE_COUNT, SIDE = 16, 128, 64  # tokens a mask, entries of the codebook, cells of a mask's side
+CODE_COUNT = 128  # entries of the codebook
 CODEBOOK = "_vq_vae._embedding"
 
 

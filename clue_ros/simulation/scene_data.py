@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from clue_ros.geometry import to_square
-from clue_ros.simulation.dataset import read_scenes
+from clue_ros.simulation.dataset import object_from_dict, read_scenes
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
 from clue_ros.types import Box, ClueError
@@ -41,20 +41,6 @@ def first_scenes(data: SceneData, count: int) -> SceneData:
     """The first `count` scenes of a data set, all for 0."""
     count = count or len(data)
     return SceneData(data.images[:count], data.patches[:count], data.objects[:count], data.sizes[:count])
-
-
-def object_from_dict(item: dict) -> SceneObject:
-    return SceneObject(
-        item["category"],
-        item["color"],
-        item["size"],
-        tuple(item["point"]),
-        0.0,
-        (0.0, 0.0, 0.0),
-        box=Box(*item["box"]) if item["box"] else None,
-        visibility=item["visibility"],
-        pixels=item["pixels"],
-    )
 
 
 class UnknownThingsError(ClueError):

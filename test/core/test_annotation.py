@@ -8,9 +8,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from drawn_data import draw, make_invig, make_scenes, write_lines
 
 from clue_ros.cli.main import main
-from clue_ros.data.examples import draw, make_invig, make_scenes, write_lines
 from clue_ros.data.formats import open_data
 from clue_ros.data.instances import Instance, Picture, to_line
 from clue_ros.data.pairs import revealing_pairs

@@ -12,13 +12,13 @@ import sqlite3
 import zlib
 
 import pytest
+from handmade_bags import image, say, write
 
 from clue_ros.bags.errors import BagError
 from clue_ros.bags.reading import Bag, typestore
 from clue_ros.bags.said import Said, parse_said, read_said
 from clue_ros.bags.suite import evaluate_bag
 from clue_ros.cli.main import main
-from clue_ros.testing.bags import image, say, write
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from handmade_bags import image, say, write
 
 import clue_ros
 from clue_ros.console.client import open_page
@@ -16,7 +17,6 @@ from clue_ros.console.recordings import open_recording
 from clue_ros.console.requests import RequestError
 from clue_ros.console.server import ConsoleServer, Settings
 from clue_ros.console.state import ConsoleState
-from clue_ros.testing.bags import image, say, write
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError
 

@@ -8,22 +8,13 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from drawn_data import draw, invig_entry, make_invig, make_it2p, make_refcoco, make_scenes, scene_line, write_lines
 from PIL import Image
 
 from clue_ros.cli.main import main
 from clue_ros.data import BrokenImageError, ImageArray, Sample, SampleStream, UnsafePathError, open_data
 from clue_ros.data.check import check
 from clue_ros.data.convert import convert
-from clue_ros.data.examples import (
-    draw,
-    invig_entry,
-    make_invig,
-    make_it2p,
-    make_refcoco,
-    make_scenes,
-    scene_line,
-    write_lines,
-)
 from clue_ros.data.jsonl import to_line
 from clue_ros.images.files import ImageRoot, read_image, verify_image
 from clue_ros.problems import Kind

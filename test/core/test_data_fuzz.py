@@ -6,9 +6,9 @@ import math
 import random
 
 import pytest
+from drawn_data import draw, invig_entry, make_refcoco, scene_line, with_candidates, write_lines
 
 from clue_ros.data import SampleStream, open_data, revealing_pairs
-from clue_ros.data.examples import draw, invig_entry, make_refcoco, scene_line, with_candidates, write_lines
 from clue_ros.data.jsonl import to_line
 
 ODD = [

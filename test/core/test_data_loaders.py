@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from drawn_data import draw, invig_entry, make_invig, make_it2p, make_refcoco, make_scenes, with_candidates, write_lines
 
 from clue_ros.data import (
     Label,
@@ -14,16 +15,6 @@ from clue_ros.data import (
     SampleStream,
     open_data,
     revealing_pairs,
-)
-from clue_ros.data.examples import (
-    draw,
-    invig_entry,
-    make_invig,
-    make_it2p,
-    make_refcoco,
-    make_scenes,
-    with_candidates,
-    write_lines,
 )
 from clue_ros.data.formats import detect
 from clue_ros.location import box_to_text, point_to_text

@@ -5,11 +5,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from drawn_data import draw, invig_entry, make_it2p, make_scenes, write_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clue_ros.data import BrokenDataError, DataError, MissingDataError, SampleStream, open_data
-from clue_ros.data.examples import draw, invig_entry, make_it2p, make_scenes, write_lines
 from clue_ros.data.source import hashed_split, split_in, split_name
 from clue_ros.data.stream import worker_share
 from clue_ros.data.textfiles import read_json_arrays, read_lines

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from drawn_data import draw, make_invig, make_it2p, write_lines
 
 import clue_ros
 from clue_ros.cli.main import main
-from clue_ros.data.examples import draw, make_invig, make_it2p, write_lines
 from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
 from clue_ros.evaluation.dialogue_suite import DialogueSuite, ranks
 from clue_ros.evaluation.grounding_suite import GroundingSuite, histories

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_data import draw, make_invig, write_lines
 from safetensors.torch import load_file
 
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
-from clue_ros.data.examples import draw, make_invig, write_lines
 from clue_ros.finetune import checkpoint
 from clue_ros.finetune.batch import IGNORE, Collator
 from clue_ros.finetune.examples import fixed_examples

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_data import draw, make_invig, write_lines
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.data import ImageFile, Label, MissingDataError, Sample, open_data
-from clue_ros.data.examples import draw, make_invig, write_lines
 from clue_ros.finetune.batch import IGNORE, Collator, steps
 from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of, fixed_examples, state_labels
 from clue_ros.finetune.features import FeatureCache

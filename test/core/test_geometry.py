@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clue_ros.geometry import as_rgb, clip_box, scale_box, to_square
+from clue_ros.geometry import as_rgb, clip_box, to_square
 from clue_ros.images.photos import read_photo
 from clue_ros.types import Box, InvalidImageError
-
-
-def test_a_box_goes_to_the_square_and_back():
-    box = Box(64, 48, 320, 240)
-    there = scale_box(box, (640, 480), (224, 224))
-    assert there == pytest.approx((22.4, 22.4, 112, 112))
-    assert scale_box(there, (224, 224), (640, 480)) == pytest.approx(box)
 
 
 def test_the_resize_squashes_without_cropping():

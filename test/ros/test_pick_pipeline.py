@@ -119,7 +119,7 @@ def moving(pipeline, server):
     task = pipeline.begin("the mug")
     wait_until(lambda: pipeline.arm.goes_to, 30.0)
     # Its result is out, and the node has noted the target: from now on words may take it back.
-    wait_until(lambda: server.spinner.call(lambda: server._conversation.may_give_up and not server.busy))
+    wait_until(lambda: server.spinner.call(lambda: server._conversation.corrigible and not server.busy))
     return task
 
 

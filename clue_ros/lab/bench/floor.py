@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence, Tuple
 
-from clue_ros.location import BINS
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -138,11 +136,6 @@ def decode(config, text: int, tokens: int, outputs: int = 0) -> Phases:
     """The steps after the prefill until `tokens` tokens are out: tokens - 1 of them, one row each."""
     n, depth = image_tokens(config), config.text_config.num_hidden_layers
     return tuple(layers(config, depth, 1, n + text + step + 1) + head(config, outputs) for step in range(tokens - 1))
-
-
-def box(config, text: int, **how) -> Phases:
-    """Features to the four <loc> tokens; after the first token only the locations' logits matter."""
-    return prefill(config, text, **how) + decode(config, text, 4, BINS)
 
 
 def _projections(t) -> int:

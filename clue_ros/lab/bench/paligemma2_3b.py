@@ -13,7 +13,6 @@ from typing import Sequence
 
 import torch
 
-NAME = "PaliGemma 2 3B, 448 px, random weights"
 FIRST_LOCATION, IMAGE_TOKEN_ID, VOCABULARY = 256_000, 257_152, 257_216
 PATTERN = 1_000_003  # length of the random pattern that is repeated over the weights; prime: no two rows are alike
 SPREAD = 0.02  # standard deviation

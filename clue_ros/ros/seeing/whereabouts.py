@@ -105,7 +105,6 @@ class Whereabouts:
         self._node, self._header, self._depth, self._optics, self._frames = node, header, depth, optics, frames
         self._info = optics.info
         self._transform = frames.transform(header)
-        self._to_image: Optional[Tuple[str, Future]] = None
         self._deadline: Optional[float] = None
 
     async def locate(

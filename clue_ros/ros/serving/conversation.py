@@ -79,11 +79,6 @@ class Conversation:
         return len(self._turns.waiting) >= MAX_WAITING
 
     @property
-    def may_give_up(self) -> bool:
-        """True while "never mind" has something to end or to take back."""
-        return self.busy or self.corrigible is not None
-
-    @property
     def current(self) -> Optional[Grounding]:
         """The open dialogue."""
         return None if self._turns.current is None else self._playing[self._turns.current]

@@ -119,10 +119,6 @@ def rgb16(rgb: np.ndarray, header: Header) -> Image:
     return array_to_image(rgb.astype(np.uint16) * 257, "rgb16", header)
 
 
-def mono(rgb: np.ndarray, header: Header) -> Image:
-    return array_to_image(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), "mono8", header)
-
-
 def nv12(rgb: np.ndarray, header: Header) -> Image:
     """Even sides only."""
     height, width = rgb.shape[:2]
