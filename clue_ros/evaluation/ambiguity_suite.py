@@ -20,7 +20,7 @@ from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.measures import classification
-from clue_ros.measures.bootstrap import mean, statistic
+from clue_ros.measures.bootstrap import rate, statistic
 from clue_ros.measures.results import Curve, Measure, Results, Series, Table
 from clue_ros.types import Ambiguity
 
@@ -120,7 +120,7 @@ def by_type(rows: Sequence[Row], threshold: float) -> Table:
         guess = np.array([r["probability"] >= threshold for r in own])
         label, groups = np.array([bool(r["ambiguous"]) for r in own]), [r["image"] for r in own]
         f1 = classification.f1_estimate(guess, label, groups) if label.any() else None  # nothing to find: no F1
-        lines.append((words_of(kind), len(own), int(label.sum()), mean(list(guess == label), groups), f1))
+        lines.append((words_of(kind), len(own), int(label.sum()), rate(list(guess == label), groups), f1))
     return Table(
         "By type of expression, at its own threshold", ("type", "count", "ambiguous", "accuracy", "F1"), tuple(lines)
     )

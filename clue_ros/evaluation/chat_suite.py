@@ -22,7 +22,7 @@ from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.evaluation.tabletop_conditions import CONDITIONS, Condition
-from clue_ros.measures.bootstrap import Estimate, mean, ratio, statistic
+from clue_ros.measures.bootstrap import Estimate, mean, rate, ratio, statistic
 from clue_ros.measures.results import Measure, Results, Table
 from clue_ros.problems import BrokenImageError, Problems
 from clue_ros.simulation.dataset import ASPECTS
@@ -173,7 +173,7 @@ class ChatSuite:
                 Measure(
                     "absent_unnamed",
                     "nothing named where nothing is",
-                    mean([r["given"] == 0 for r in absent], [r["image"] for r in absent]),
+                    rate([r["given"] == 0 for r in absent], [r["image"] for r in absent]),
                     "rate",
                     column=column,
                 )
@@ -218,7 +218,7 @@ def figures(rows: Sequence[Row]) -> Tuple[Estimate, Estimate, Estimate]:
         p, r = right[index].sum() / given[index].sum(), found[index].sum() / wanted[index].sum()
         return 2 * p * r / (p + r) if p + r else 0.0
 
-    return ratio(right, given, groups), ratio(found, wanted, groups), statistic(f1, groups)
+    return ratio(right, given, groups, rate=True), ratio(found, wanted, groups, rate=True), statistic(f1, groups)
 
 
 def scene_questions(objects: Sequence[Any], size: ImageSize, rng: np.random.Generator) -> List[Asked]:

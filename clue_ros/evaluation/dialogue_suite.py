@@ -18,7 +18,7 @@ from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.measures.bootstrap import Estimate, mean
+from clue_ros.measures.bootstrap import Estimate, mean, rate
 from clue_ros.measures.dialogue_text import NAMES, MissingLibraryError, text_scores
 from clue_ros.measures.ranking import rank_of_first
 from clue_ros.measures.results import Cell, Measure, Results, Table
@@ -164,7 +164,7 @@ def _rank_measures(rows: Sequence[Row], side: str, label: str) -> List[Measure]:
         ("mean_rank", "mean rank", found, "number"),
     )
     return [
-        Measure(f"{side}_{name}", f"{text} of {label}", mean(values, images), form)
+        Measure(f"{side}_{name}", f"{text} of {label}", (rate if form == "rate" else mean)(values, images), form)
         for name, text, values, form in figures
         if any(v is not None for v in values)
     ]
@@ -182,8 +182,8 @@ def _rank_table(rows: Sequence[Row], label: str) -> Table:
                     how,
                     len(ranked),
                     f"{count:.0f}",
-                    mean([v <= 1 for v in values], images),
-                    mean([v <= 5 for v in values], images),
+                    rate([v <= 1 for v in values], images),
+                    rate([v <= 5 for v in values], images),
                     mean(values, images),
                 )
             )

@@ -20,7 +20,7 @@ from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.measures.bootstrap import mean
+from clue_ros.measures.bootstrap import mean, rate
 from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
 from clue_ros.measures.results import Curve, Measure, Results, Series, Table
 from clue_ros.perception.selection import nearest_candidate
@@ -92,15 +92,15 @@ class GroundingSuite:
         full = [r for r in kept if r["history"] == FULL]
         boxed = [r for r in full if r["iou"] is not None]
         measures = [
-            Measure("acc_at_50", "Acc@0.5 (IoU ≥ 0.5)", _mean(boxed, lambda r: r["iou"] >= 0.5)),
+            Measure("acc_at_50", "Acc@0.5 (IoU ≥ 0.5)", _rate(boxed, lambda r: r["iou"] >= 0.5)),
             Measure("mean_iou", "mean IoU", _mean(boxed, lambda r: r["iou"])),
             Measure(
                 "guesser_acc_at_50",
                 "guesser among listed objects, Acc@0.5",
-                _mean(boxed, lambda r: None if r["guesser_iou"] is None else r["guesser_iou"] >= 0.5),
+                _rate(boxed, lambda r: None if r["guesser_iou"] is None else r["guesser_iou"] >= 0.5),
             ),
-            Measure("point_on_target", "annotated point inside the box", _mean(full, lambda r: r["point_hit"])),
-            Measure("absent_recognised", "absent target recognised", _mean(full, lambda r: r["absent_recognised"])),
+            Measure("point_on_target", "annotated point inside the box", _rate(full, lambda r: r["point_hit"])),
+            Measure("absent_recognised", "absent target recognised", _rate(full, lambda r: r["absent_recognised"])),
         ]
         tables = [_iou_table(boxed)]
         names = list(dict.fromkeys(r["history"] for r in kept))
@@ -206,8 +206,8 @@ def _by(title: str, key: str, rows: Sequence[Row]) -> Table:
             (
                 str(value),
                 len(own),
-                _mean(own, lambda r: r["iou"] >= 0.5),
-                _mean(own, lambda r: r["iou"] > 0.5),
+                _rate(own, lambda r: r["iou"] >= 0.5),
+                _rate(own, lambda r: r["iou"] > 0.5),
                 _mean(own, lambda r: r["iou"]),
             )
         )
@@ -234,6 +234,10 @@ def _curve(rows: Sequence[Row], names: Sequence[str]) -> Curve:
 
 def _mean(rows: Sequence[Row], value) -> Any:
     return mean([value(r) for r in rows], [r["image"] for r in rows])
+
+
+def _rate(rows: Sequence[Row], value) -> Any:
+    return rate([value(r) for r in rows], [r["image"] for r in rows])
 
 
 def _picture(rgb, sample: Sample, decision: Decision, truth):

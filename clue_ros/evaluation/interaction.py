@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from clue_ros.evaluation.episode_runner import FOUND_AT_IOU, EpisodeResult, run_episode
 from clue_ros.evaluation.rows import Row
-from clue_ros.measures.bootstrap import Estimate, ratio
+from clue_ros.measures.bootstrap import Estimate, rate, ratio
 from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
 from clue_ros.measures.results import Curve, Measure, Series, Table
 from clue_ros.types import Box
@@ -121,7 +121,7 @@ def measures(
     groups, found = [r["image"] for r in rows], []
     for key, (top, bottom) in terms(rows).items():
         name, label, form = LABELS[key]
-        estimate = ratio(top, bottom, groups)
+        estimate = ratio(top, bottom, groups, rate=form == "rate")
         if estimate.count and (only is None or name in only):
             goal, at_most = goals.get(name, (None, False))
             found.append(Measure(name, label, estimate, form, goal, at_most, column))
@@ -144,13 +144,7 @@ def questions_table(rows: Sequence[Row]) -> Table:
     for count in sorted({r["asked"] for r in rows}):
         own = [r for r in rows if r["asked"] == count and r["right"] is not None]
         if own:
-            lines.append(
-                (
-                    str(count),
-                    len(own),
-                    ratio([float(r["right"]) for r in own], [1.0] * len(own), [r["image"] for r in own]),
-                )
-            )
+            lines.append((str(count), len(own), rate([r["right"] for r in own], [r["image"] for r in own])))
     return Table(
         "By number of questions (instructions with a target)", ("questions", "count", "right box"), tuple(lines), "rate"
     )

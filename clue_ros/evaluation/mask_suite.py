@@ -22,7 +22,7 @@ from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.geometry import box_iou
 from clue_ros.masks.focus import GROWTH, THRESHOLD, active_pixels, focused
-from clue_ros.measures.bootstrap import mean, ratio
+from clue_ros.measures.bootstrap import mean, rate, ratio
 from clue_ros.measures.results import Measure, Results, Table
 from clue_ros.prompt import CLARIFY
 from clue_ros.simulation.dataset import object_from_dict, read_scenes
@@ -139,11 +139,11 @@ class MaskSuite:
         measures = [
             Measure("miou", "RES, mIoU", _mean(res, lambda r: r["iou"])),
             Measure("ciou", "RES, cIoU", ratio(*terms["cIoU"], images)),
-            Measure("mask_at_50", "RES, IoU ≥ 0.5", _mean(res, lambda r: r["iou"] >= 0.5)),
+            Measure("mask_at_50", "RES, IoU ≥ 0.5", _rate(res, lambda r: r["iou"] >= 0.5)),
             Measure(
-                "grounded", "right box (IoU ≥ 0.5), picture as it is", _mean(res, lambda r: r["right"]["as it is"])
+                "grounded", "right box (IoU ≥ 0.5), picture as it is", _rate(res, lambda r: r["right"]["as it is"])
             ),
-            Measure("grounded_focused", "right box, focused picture", _mean(res, lambda r: r["right"]["focused"])),
+            Measure("grounded_focused", "right box, focused picture", _rate(res, lambda r: r["right"]["focused"])),
             Measure("kept", "pixels of what matters, kept", ratio(*terms["kept"], images), goal=KEPT_GOAL),
             Measure(
                 "kept_one",
@@ -155,7 +155,7 @@ class MaskSuite:
             Measure(
                 "all_kept",
                 "instructions with every relevant thing kept to 90 %",
-                _mean([r for r in rows if r["wanted"]], lambda r: r["kept"] >= 0.9 * r["wanted"]),
+                _rate([r for r in rows if r["wanted"]], lambda r: r["kept"] >= 0.9 * r["wanted"]),
             ),
         ]
         return Results(
@@ -214,3 +214,7 @@ def _by_type(rows: Sequence[Row]) -> Table:
 
 def _mean(rows: Sequence[Row], value) -> Any:
     return mean([value(r) for r in rows], [r["image"] for r in rows])
+
+
+def _rate(rows: Sequence[Row], value) -> Any:
+    return rate([value(r) for r in rows], [r["image"] for r in rows])

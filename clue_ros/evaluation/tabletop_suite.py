@@ -25,7 +25,7 @@ from clue_ros.evaluation.suite import Judged
 from clue_ros.evaluation.tabletop_conditions import CONDITIONS, Condition
 from clue_ros.evaluation.tabletop_instructions import SLIP_RATE, instructions, person_for
 from clue_ros.geometry import box_iou
-from clue_ros.measures.bootstrap import mean
+from clue_ros.measures.bootstrap import rate
 from clue_ros.measures.classification import f1_estimate
 from clue_ros.measures.results import Curve, Measure, Results, Table, together
 from clue_ros.simulation.dataset import ASPECTS
@@ -210,7 +210,7 @@ class TabletopSuite:
             (
                 "clear_acc_at_50",
                 "unambiguous expression, Acc@0.5",
-                mean([None if r["guess_iou"] is None else r["guess_iou"] >= 0.5 for r in rows], groups),
+                rate([None if r["guess_iou"] is None else r["guess_iou"] >= 0.5 for r in rows], groups),
             ),
         ]
         first = [
@@ -264,7 +264,7 @@ def _further(rows: Sequence[Row], condition: Condition) -> Table:
     others = [name for name, _, form in interaction.LABELS.values() if name not in IN_SCOPE and form == "rate"]
     lines = [(m.label, m.estimate, m.estimate.count) for m in interaction.measures(rows, others)]
     if condition.held_out is not None:
-        share = mean([None if r["truth"] == "absent" else r["held_out"] for r in rows], [r["image"] for r in rows])
+        share = rate([None if r["truth"] == "absent" else r["held_out"] for r in rows], [r["image"] for r in rows])
         lines.append(("instructions about an object of a held-out pair or shape", share, share.count))
     return Table("Further figures", ("figure", "value", "count"), tuple(lines), "rate")
 
@@ -288,13 +288,13 @@ def _split(rows: Sequence[Row], title: str, key: Callable[[Row], Tuple[str, str]
     for truth, kind in sorted({key(r) for r in rows}):
         own = [r for r in rows if key(r) == (truth, kind)]
         groups = [r["image"] for r in own]
-        given = mean([None if r["guess_iou"] is None else r["guess_iou"] >= 0.5 for r in own], groups)
+        given = rate([None if r["guess_iou"] is None else r["guess_iou"] >= 0.5 for r in own], groups)
         lines.append(
             (
                 f"{truth}: {kind}",
                 len(own),
-                mean([r["success"] for r in own], groups),
-                mean([bool(r["asked"]) for r in own], groups),
+                rate([r["success"] for r in own], groups),
+                rate([bool(r["asked"]) for r in own], groups),
                 given,
             )
         )

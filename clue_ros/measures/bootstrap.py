@@ -19,7 +19,8 @@ SEED = 20240
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; `count`: rows that it is about. All None of no rows."""
+    """A figure with its 95 % interval; `count`: rows that it is about. value: None of no rows. low, high: None also
+    where nothing can be told: a single image, or a mean whose values are all the same."""
 
     value: Optional[float]
     low: Optional[float]
@@ -35,38 +36,45 @@ def ratio(
     denominator: Sequence[float],
     groups: Sequence[Hashable],
     *,
+    rate: bool = False,
     seed: int = SEED,
     resamples: int = RESAMPLES,
 ) -> Estimate:
     """Σ numerator / Σ denominator over rows, with a percentile interval over groups.
 
-    Means, rates, precision, recall and F1 are such ratios (F1: 2·tp over guessed + true). Where every row of a rate
-    says the same (0 of 50), resampling cannot show any spread, and Wilson's interval is given instead.
+    Means, rates, precision, recall and F1 are such ratios (F1: 2·tp over guessed + true).
+
+    rate: the rows hold successes and trials. Where all or none succeeded (0 of 50), resampling cannot show any spread,
+    and Wilson's interval is given instead. Anything else may be 0 or 1 by chance and has no interval then.
+
+    Raises ValueError for a rate with more successes than trials in a row.
     """
     top, bottom = np.asarray(numerator, float), np.asarray(denominator, float)
+    if rate and ((top < 0) | (top > bottom)).any():
+        raise ValueError("a row has more successes than trials")
     if not len(top) or not bottom.sum():
         return NOTHING
     count = int((bottom != 0).sum())
     sums = _by_group(groups, top, bottom)
     value = float(top.sum() / bottom.sum())
-    if _is_rate(top, bottom) and value in (0.0, 1.0):
+    if rate and value in (0.0, 1.0):
         return Estimate(value, *wilson_interval(int(top.sum()), int(bottom.sum())), count)
     drawn = _draws(len(sums), seed, resamples) @ sums
-    return Estimate(value, *_percentiles(_divided(drawn)), count)
+    return Estimate(value, *_interval(_divided(drawn)), count)
 
 
 def mean(
     values: Sequence[Optional[float]], groups: Sequence[Hashable], *, seed: int = SEED, resamples: int = RESAMPLES
 ) -> Estimate:
-    """Mean of the values that are there (None: left out); booleans give a rate."""
-    there = [v is not None for v in values]
-    return ratio(
-        [float(v) if v is not None else 0.0 for v in values],
-        np.array(there, float),
-        groups,
-        seed=seed,
-        resamples=resamples,
-    )
+    """Mean of the numbers that are there (None: left out)."""
+    return ratio(*_there(values), groups, seed=seed, resamples=resamples)
+
+
+def rate(
+    values: Sequence[Optional[bool]], groups: Sequence[Hashable], *, seed: int = SEED, resamples: int = RESAMPLES
+) -> Estimate:
+    """Share of the trials that succeeded (None: left out)."""
+    return ratio(*_there(values), groups, rate=True, seed=seed, resamples=resamples)
 
 
 def statistic(
@@ -87,7 +95,7 @@ def statistic(
         function(np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])) for _ in range(resamples)
     ]
     kept = np.array([d for d in drawn if d is not None and np.isfinite(d)])
-    return Estimate(float(value), *_percentiles(kept), len(groups))
+    return Estimate(float(value), *_interval(kept), len(groups))
 
 
 def paired_difference(
@@ -110,8 +118,9 @@ def paired_difference(
     return Estimate(float(total[2] / total[3] - total[0] / total[1]), *_percentiles(difference), len(arrays[0]))
 
 
-def _is_rate(top: np.ndarray, bottom: np.ndarray) -> bool:
-    return bool(np.isin(top, (0, 1)).all() and np.isin(bottom, (0, 1)).all() and (top <= bottom).all())
+def _there(values: Sequence[Optional[float]]) -> Tuple[np.ndarray, np.ndarray]:
+    """(values with 0 for None, 1 where there is one)."""
+    return np.array([0.0 if v is None else v for v in values], float), np.array([v is not None for v in values], float)
 
 
 def _rows_of(groups: Sequence[Hashable]) -> Sequence[np.ndarray]:
@@ -137,6 +146,12 @@ def _draws(groups: int, seed: int, resamples: int) -> np.ndarray:
 def _divided(sums: np.ndarray) -> np.ndarray:
     """float64[R]; nan where a draw holds nothing to divide by."""
     return np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] != 0)
+
+
+def _interval(values: np.ndarray) -> Tuple[Optional[float], Optional[float]]:
+    """None for draws without any spread: they say that resampling cannot tell, not that the figure is certain."""
+    low, high = _percentiles(values)
+    return (None, None) if low is None or np.isclose(low, high, rtol=1e-12, atol=1e-12) else (low, high)
 
 
 def _percentiles(values: np.ndarray) -> Tuple[Optional[float], Optional[float]]:

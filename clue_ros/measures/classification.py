@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.measures.bootstrap import Estimate, ratio, statistic
+from clue_ros.measures.bootstrap import Estimate, rate, ratio, statistic
 
 BINS = 10  # of the reliability diagram
 
@@ -156,9 +156,9 @@ def estimates(probability: np.ndarray, label: np.ndarray, threshold: float, grou
     guess = probability >= threshold
     hit = (guess & label).astype(float)
     return [
-        ("accuracy", ratio(guess == label, np.ones(len(label)), groups)),
-        ("precision", ratio(hit, guess, groups)),
-        ("recall", ratio(hit, label, groups)),
+        ("accuracy", rate(list(guess == label), groups)),
+        ("precision", ratio(hit, guess, groups, rate=True)),
+        ("recall", ratio(hit, label, groups, rate=True)),
         ("f1", f1_estimate(guess, label, groups)),
     ]
 

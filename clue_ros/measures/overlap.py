@@ -7,7 +7,7 @@ from typing import Hashable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.geometry import box_iou
-from clue_ros.measures.bootstrap import Estimate, mean
+from clue_ros.measures.bootstrap import Estimate, rate
 from clue_ros.types import Box
 
 THRESHOLDS: Tuple[float, ...] = tuple(n / 10 for n in range(1, 10))
@@ -21,4 +21,4 @@ def best_iou(box: Optional[Box], truths: Sequence[Box]) -> float:
 def accuracy_curve(ious: Sequence[float], groups: Sequence[Hashable], strict: bool = False) -> List[Estimate]:
     """Acc at 0.1, 0.2, … 0.9 with intervals."""
     values = np.asarray(ious, float)
-    return [mean(list(values > t if strict else values >= t), groups) for t in THRESHOLDS]
+    return [rate(list(values > t if strict else values >= t), groups) for t in THRESHOLDS]

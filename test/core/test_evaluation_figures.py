@@ -12,6 +12,7 @@ from clue_ros.evaluation.rows import OtherRunError, RowStore, read_rows
 from clue_ros.evaluation.samples import expression_type
 from clue_ros.measures import bootstrap, classification, overlap, ranking
 from clue_ros.measures.dialogue_text import MissingLibraryError, text_scores, words
+from clue_ros.measures.metrics import wilson_interval
 from clue_ros.types import Box, ClueError
 
 P = np.array([0.9, 0.8, 0.7, 0.6, 0.4, 0.3, 0.2, 0.1])
@@ -109,9 +110,22 @@ def test_bootstrap_draws_groups_and_not_rows():
 
 
 def test_bootstrap_of_a_rate_without_spread_is_wilsons():
-    e = bootstrap.mean([False] * 50, range(50))
+    e = bootstrap.rate([False] * 50, range(50))
     assert e.value == 0 and e.low == 0 and 0.06 < e.high < 0.08
-    assert bootstrap.mean([], []) == bootstrap.NOTHING and bootstrap.mean([None], [0]).value is None
+    assert bootstrap.rate([], []) == bootstrap.NOTHING and bootstrap.rate([None], [0]).value is None
+    # Several trials a row, as phrases of one answer: 12 right of 12 given.
+    e = bootstrap.ratio([4, 4, 4], [4, 4, 4], range(3), rate=True)
+    assert (e.low, e.high) == wilson_interval(12, 12)
+    with pytest.raises(ValueError):
+        bootstrap.ratio([3.0], [1.0], [0], rate=True)
+
+
+def test_a_mean_that_happens_to_be_0_or_1_is_no_rate():
+    """A mean rank of 1 cannot be below 1, and no trials stand behind it: no interval can be told."""
+    for value in (0.0, 1.0, 2.0):
+        assert bootstrap.mean([value] * 8, range(8)) == bootstrap.Estimate(value, None, None, 8)
+    e = bootstrap.mean([0, 0, 0, 4], range(4))  # questions: their mean is 1 by chance
+    assert e.value == 1 and e.low == 0 and e.high > 1
     assert bootstrap.mean([2.0, None, 4.0], range(3)).count == 2
 
 
