@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   clue data dialogues worth.jsonl --images train2017 -o out/machine --count 2000 --model DIR
   clue data show /data/refcoco --images /data/coco/train2014 --split val -n 3
 The formats are described in docs/data.md."""
-FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "scenes")  # those of clue_ros.data.formats
+FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")  # those of clue_ros.data.formats
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +55,12 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out from the files' names")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
     parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
+    parser.add_argument(
+        "--boxes",
+        metavar="FORM",
+        help="of JSON lines: how boxes are measured, xyxy, xywh, cxcywh, or xyxy01, xywh01, cxcywh01 as shares "
+        "(default: xyxy in pixels); box, bbox and the like are read then, too",
+    )
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         return (data_made.run_filter if args.action == "filter" else data_made.run_dialogues)(args)
     from clue_ros.data.formats import open_data
 
-    source = open_data(args.path, args.format, images=args.images, subset=args.subset)
+    source = open_data(args.path, args.format, images=args.images, subset=args.subset, boxes=args.boxes)
     return {"check": _check, "convert": _convert, "show": _show}[args.action](args, source)
 
 

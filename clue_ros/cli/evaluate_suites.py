@@ -26,7 +26,7 @@ SUITES = {
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
-FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "scenes")  # those of clue_ros.data.formats
+FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")  # those of clue_ros.data.formats
 PICTURES = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")  # those of clue_ros.data.instances
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from clue_ros.data.box_forms import advice_on_order, unit_problem
 from clue_ros.data.sample import Sample, is_empty, is_outside
 from clue_ros.data.source import Source
 from clue_ros.data.stream import target_problem
@@ -176,12 +177,16 @@ class _Seen:
 
 
 def _check_boxes(place: Place, sample: Sample, problems: Problems) -> None:
+    wrong = unit_problem(sample)
+    if wrong is not None:
+        problems.add(wrong[0], place, wrong[1])
+        return
     clicked = [t.answer.box for t in sample.turns if t.answer.box is not None]
     boxes = [("target", b) for b in sample.boxes or ()] + [("box of an object", b) for b in sample.objects]
     for what, box in boxes + [("answered box", b) for b in clicked]:
         text = f"{what} {[round(v, 2) for v in box]} in an image of {sample.size[0]}x{sample.size[1]}"
         if is_empty(box):
-            problems.add(Kind.EMPTY, place, text)
+            problems.add(Kind.EMPTY, place, text + advice_on_order(box, sample.size))
         elif is_outside(box, sample.size):
             problems.add(Kind.OUTSIDE, place, text)
     if sample.point is not None:

@@ -6,35 +6,48 @@ from itertools import islice
 from pathlib import Path
 from typing import Optional
 
+from clue_ros.data.box_forms import check_form
 from clue_ros.data.invig import PATTERN as INVIG_PATTERN
 from clue_ros.data.invig import InvigSource
 from clue_ros.data.it2p import AMBIGUOUS, It2pSource
 from clue_ros.data.jsonl import JsonLinesSource
+from clue_ros.data.paligemma import PaliGemmaSource
 from clue_ros.data.refcoco import PATTERNS as REFCOCO_PATTERNS
 from clue_ros.data.refcoco import RefCocoSource, refuse_pickle
 from clue_ros.data.source import Source, files_named
 from clue_ros.data.table import TableSource
-from clue_ros.data.textfiles import json_object, read_lines
-from clue_ros.problems import DataError, MissingDataError
+from clue_ros.data.textfiles import json_object, read_json_arrays, read_lines
+from clue_ros.problems import BrokenDataError, DataError, MissingDataError
 
-FORMATS = ("invig", "it2p", "refcoco", "csv", "jsonl", "scenes")
+FORMATS = ("invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
 _PEEK = 20  # lines
 
 
 def open_data(
-    path: Path, form: str = "auto", *, images: Optional[Path] = None, subset: Optional[str] = None, seed: int = 0
+    path: Path,
+    form: str = "auto",
+    *,
+    images: Optional[Path] = None,
+    subset: Optional[str] = None,
+    seed: int = 0,
+    boxes: Optional[str] = None,
 ) -> Source:
     """The source of a data set on disk; nothing is parsed yet.
 
     path: a folder or a file; form: one of FORMATS or 'auto'; images: the folder of its images where it is not the
     usual one; subset: '21k' or '500k' of InViG, 'refcoco', 'refcoco+' or 'refcocog'; seed: of what the scenes' grammar
-    says. Raises MissingDataError naming what is missing, PickleRefusedError, or DataError for an unknown form.
+    says; boxes: of jsonl, how its boxes are measured (box_forms.FORMS). Raises MissingDataError naming what is missing,
+    PickleRefusedError, or DataError for an unknown form.
     """
     path = Path(path)
     images = None if images is None else Path(images)
     if not path.exists():
         raise MissingDataError(f"{path}: there is no such file or folder")
     form = detect(path) if form == "auto" else form
+    if boxes is not None:
+        check_form(boxes)
+        if form != "jsonl":
+            raise DataError(f"{path} is {form}, which says itself how its boxes are measured: leave the form out")
     if form == "invig":
         return InvigSource(path, images, subset)
     if form == "it2p":
@@ -44,7 +57,9 @@ def open_data(
     if form == "csv":
         return TableSource(path, images)
     if form == "jsonl":
-        return JsonLinesSource(path, images)
+        return JsonLinesSource(path, images, boxes or "")
+    if form == "paligemma":
+        return PaliGemmaSource(path, images)
     if form == "scenes":
         from clue_ros.data.scenes import ScenesSource
 
@@ -60,7 +75,9 @@ def detect(path: Path) -> str:
         if path.suffix in (".csv", ".tsv"):
             return "csv"
         if path.suffix == ".json":
-            return "refcoco"
+            form = _of_list(path)
+            if form:
+                return form
         if path.suffix == ".jsonl":
             return _of_lines(path)
     elif any(path.glob("scenes-*.jsonl")) or any(path.glob("*/scenes-*.jsonl")):
@@ -78,8 +95,25 @@ def detect(path: Path) -> str:
     raise MissingDataError(
         f"{path}: no known data set. Known are invig (invig*_anns.jsonl), it2p (train_img, train_script, "
         "script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), csv (image, instruction, "
-        "label), jsonl (image, expression, ...) and scenes (scenes-*.jsonl); docs/data.md shows each"
+        "label), jsonl (image, expression, ...), paligemma (image, prefix, suffix) and scenes (scenes-*.jsonl); "
+        "docs/data.md shows each"
     )
+
+
+def _of_list(path: Path) -> str:
+    """The format of a .json file by its first elements; '' if it is none that is known."""
+    try:
+        first = [(key, element) for key, _, element in islice(read_json_arrays(path), _PEEK)]
+    except BrokenDataError:
+        return "refcoco" if "refcoco" in path.name or "refs" in path.name else ""
+    entries = [element for key, element in first if isinstance(element, dict)]
+    if any("ref_id" in e or ("sentences" in e and "ann_id" in e) for e in entries):
+        return "refcoco"
+    if any(key == "images" and "caption" in e for key, e in first if isinstance(e, dict)) or "refcoco" in path.name:
+        return "refcoco"
+    if any("prefix" in e and "suffix" in e for e in entries):
+        return "paligemma"
+    return "jsonl" if any("image" in e and ("expression" in e or "instruction" in e) for e in entries) else ""
 
 
 def _of_lines(path: Path) -> str:
@@ -97,4 +131,6 @@ def _of_lines(path: Path) -> str:
             return "invig"
         if ("sent" in entry or "sentences" in entry) and ("bbox" in entry or "anns" in entry):
             return "refcoco"
+        if "prefix" in entry and "suffix" in entry:
+            return "paligemma"
     return "jsonl"

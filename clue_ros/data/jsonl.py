@@ -3,7 +3,8 @@
     {"image": "images/7.jpg", "expression": "the mug", "boxes": [[10, 20, 60, 80]], "label": "ambiguous",
      "turns": [{"question": "which one?", "answer": "the red one"}], "size": [640, 480], "split": "train"}
 
-Only `image` and `expression` (or `instruction`) are needed. `clue data convert` writes it.
+Only `image` and `expression` (or `instruction`) are needed. `clue data convert` writes it. A .json file that is one
+list of such objects is read as well.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
+from clue_ros.data.box_forms import check_form, other_name, scale_of, to_pixels
 from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of
 from clue_ros.data.source import Record, Source, expression_of, field_of, reporting, split_in, split_name, texts_of
 from clue_ros.data.table import label_of
-from clue_ros.data.textfiles import count_lines, json_object, read_lines
+from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, read_lines
 from clue_ros.images.files import ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.prompt import MAX_CHARACTERS
@@ -44,9 +46,11 @@ FIELDS = (
 class JsonLinesSource(Source):
     name = "jsonl"
 
-    def __init__(self, path: Path, images: Optional[Path] = None):
+    def __init__(self, path: Path, images: Optional[Path] = None, boxes: str = ""):
         """path: a file, or a folder of such files (train.jsonl, …); image names are relative to the file's folder or to
-        `images`. Raises MissingDataError."""
+        `images`; boxes: their form (box_forms.py), '' for pixels under our own names. Raises MissingDataError, and
+        DataError for a form that is none."""
+        self._form = check_form(boxes) if boxes else ""
         self._root = path if path.is_dir() else path.parent
         files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
         if not files:
@@ -64,42 +68,75 @@ class JsonLinesSource(Source):
             own, name = self._fixed[file], file.relative_to(self._root).as_posix()
             if own and wanted not in (None, own):
                 continue
-            for number, line in read_lines(file):
-                of_line = own or _split_of(line)
+            for number, content in _entries(file):
+                of_line = own or _split_of(content)
                 if wanted in (None, of_line):
-                    yield Record(Place(name, number), of_line, line)
+                    yield Record(Place(name, number), of_line, content)
 
     def count(self, split: Optional[str] = None) -> int:
         wanted = self.wanted(split)
-        if wanted is None or all(self._fixed.values()):
+        if all(f.suffix == ".jsonl" for f in self._files) and (wanted is None or all(self._fixed.values())):
             return sum(count_lines(f) for f in self._files if wanted in (None, self._fixed[f]))
         return sum(1 for _ in self.records(split))
 
     def parse(self, record: Record, problems: Problems) -> Iterator[Sample]:
         with reporting(problems, record.place):
-            entry = json_object(record.content)
+            entry = self.entry_of(record)
+            other = other_name(list(entry)) if "boxes" not in entry else None
+            if other and self._form:
+                entry["boxes"] = entry.pop(other)
+            elif other:
+                raise ValueError(
+                    f"'{other}' is not read: the field is 'boxes', [[x0, y0, x1, y1], ...] in pixels. Say how "
+                    f"'{other}' is meant and it is read: --boxes xyxy, xywh, cxcywh, or xyxy01, ... for shares"
+                )
             for key in entry:
                 near = difflib.get_close_matches(key, FIELDS, 1, 0.8) if key not in FIELDS else []
                 if near:
                     raise ValueError(f"unknown field '{key}', did you mean '{near[0]}'?")
-            yield sample_of(entry, str(entry.get("id", record.place)), record.split, self.roots)
+            yield sample_of(entry, str(entry.get("id", record.place)), record.split, self.roots, self._form or "xyxy")
+
+    def entry_of(self, record: Record) -> Dict[str, Any]:
+        """The object of a record. Raises ValueError if it is none."""
+        if isinstance(record.content, bytes):
+            return json_object(record.content)
+        if not isinstance(record.content, dict):
+            raise ValueError(f"must be a JSON object, got {type(record.content).__name__}")
+        return dict(record.content)
 
 
-def _split_of(line: bytes) -> str:
-    if b'"split"' not in line:
+def _entries(file: Path) -> Iterator[Tuple[int, Any]]:
+    """(number from 1, bytes of a line, or an element of a .json file's list)."""
+    if file.suffix == ".jsonl":
+        yield from read_lines(file)
+    else:
+        yield from ((number, element) for _, number, element in read_json_arrays(file))
+
+
+def _split_of(content: Any) -> str:
+    if isinstance(content, dict):
+        return split_name(str(content.get("split", "")))
+    if not isinstance(content, bytes) or b'"split"' not in content:
         return ""
     try:
-        return split_name(str(json_object(line).get("split", "")))
+        return split_name(str(json_object(content).get("split", "")))
     except ValueError:
         return ""  # reported when it is parsed
 
 
 def _splits(file: Path) -> Tuple[str, ...]:
-    return tuple(dict.fromkeys(s for _, line in read_lines(file) if (s := _split_of(line))))
+    return tuple(dict.fromkeys(s for _, content in _entries(file) if (s := _split_of(content))))
 
 
-def sample_of(entry: Dict[str, Any], source_id: str, split: str, roots: Tuple[ImageRoot, ...]) -> Sample:
-    """Raises ValueError, InvalidExpressionError, UnsafePathError or BrokenImageError."""
+def sample_of(
+    entry: Dict[str, Any], source_id: str, split: str, roots: Tuple[ImageRoot, ...], form: str = "xyxy"
+) -> Sample:
+    """A sample of one object of this format.
+
+    form: of its boxes, and whether its points are shares (box_forms.py)
+
+    Raises ValueError, InvalidExpressionError, UnsafePathError or BrokenImageError.
+    """
     size = None
     if "size" in entry:
         if not isinstance(entry["size"], list) or len(entry["size"]) != 2:
@@ -110,22 +147,38 @@ def sample_of(entry: Dict[str, Any], source_id: str, split: str, roots: Tuple[Im
     turns = entry.get("turns", [])
     if not isinstance(turns, list):
         raise ValueError("'turns' must be a list")
+    image = image_file(roots, field_of(entry, "image"), size)
+    measure = _Measure(form, image.size)
     return Sample(
         source_id,
-        image_file(roots, field_of(entry, "image"), size),
+        image,
         expression_of(field_of(entry, "expression", "instruction")),
-        tuple(_turn(t) for t in turns),
-        boxes=None if entry.get("boxes") is None else boxes_of(entry["boxes"]),
-        point=None if entry.get("point") is None else point_of(entry["point"]),
+        tuple(_turn(t, measure) for t in turns),
+        boxes=None if entry.get("boxes") is None else measure.boxes(entry["boxes"]),
+        point=None if entry.get("point") is None else measure.point(entry["point"]),
         label=label_of(entry["label"]) if entry.get("label") is not None else Label.UNKNOWN,
         split=split,
-        objects=boxes_of(entry.get("objects", [])),
+        objects=measure.boxes(entry.get("objects", [])),
         question_candidates=_candidates(entry, "question_candidates"),
         answer_candidates=_candidates(entry, "answer_candidates"),
     )
 
 
-def _turn(value: Any) -> Turn:
+class _Measure(NamedTuple):
+    """Numbers of a file as pixels of an image of this size."""
+
+    form: str
+    size: Tuple[int, int]
+
+    def boxes(self, values: Any) -> Tuple[Box, ...]:
+        return tuple(to_pixels(box, self.form, self.size) for box in boxes_of(values))
+
+    def point(self, values: Any) -> Tuple[float, float]:
+        (x, y), (sx, sy) = point_of(values), scale_of(self.form, self.size)
+        return x * sx, y * sy
+
+
+def _turn(value: Any, measure: _Measure) -> Turn:
     if not isinstance(value, dict):
         raise ValueError("a turn must be an object with 'question' and 'answer'")
     question, answer = field_of(value, "question"), field_of(value, "answer")
@@ -138,8 +191,8 @@ def _turn(value: Any) -> Turn:
         question,
         Answer(
             answer.get("text", ""),
-            None if answer.get("point") is None else point_of(answer["point"]),
-            None if answer.get("box") is None else box_of(answer["box"]),
+            None if answer.get("point") is None else measure.point(answer["point"]),
+            None if answer.get("box") is None else to_pixels(box_of(answer["box"]), measure.form, measure.size),
         ),
     )
 

@@ -12,6 +12,7 @@ The original `refs(unc).p` is a pickle and is never read.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -61,7 +62,7 @@ class RefCocoSource(Source):
             raise MissingDataError(f"{path}: found none of {', '.join(PATTERNS)}" + (f" of {subset}" if subset else ""))
         self._files = [ImageRoot(self._root).inside(f) for f in files]
         for file in self._files:
-            if file.suffix == ".json" and "refs" in file.name and not (file.parent / "instances.json").is_file():
+            if file.suffix == ".json" and _needs_instances(file) and not (file.parent / "instances.json").is_file():
                 raise MissingDataError(f"{file.parent}/instances.json is missing: it holds the boxes of {file.name}")
         folder = images or first_folder([self._root / name for name in IMAGE_FOLDERS])
         if folder is None:
@@ -190,6 +191,16 @@ class _Instances:
                     self.images[field_of(element, "id")] = (element["file_name"], size)
             except (ValueError, TypeError):
                 continue  # the reference that needs it will be reported
+
+
+def _needs_instances(file: Path) -> bool:
+    """Whether a .json file holds references to boxes that stand in another file."""
+    try:
+        return "refs" in file.name or any(
+            "ref_id" in e for _, _, e in islice(read_json_arrays(file), 1) if isinstance(e, dict)
+        )
+    except BrokenDataError:
+        return False  # told when it is read
 
 
 def refuse_pickle(path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.data.box_forms import unit_problem
 from clue_ros.data.sample import Sample, is_empty, is_unusable
 from clue_ros.data.source import Record, Source, hashed_split, split_name
 from clue_ros.problems import BrokenImageError, DataError, Kind, MissingDataError, Place, Problems
@@ -133,6 +134,9 @@ class SampleStream:
 
 def target_problem(sample: Sample) -> Optional[Tuple[Kind, str]]:
     """Why nothing can be learnt from a sample's target, or None."""
+    wrong = unit_problem(sample)
+    if wrong is not None:
+        return wrong
     if sample.boxes and is_unusable(sample.boxes, sample.size):
         width, height = sample.size
         kind = Kind.EMPTY if any(is_empty(b) for b in sample.boxes) else Kind.OUTSIDE

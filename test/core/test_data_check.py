@@ -190,7 +190,7 @@ def test_a_misspelt_field_is_named(tmp_path):
     )
     report = check(open_data(tmp_path / "x.jsonl"))
     assert report.problems.counts == {Kind.LINE: 7, Kind.PATH: 1}
-    assert "did you mean 'boxes'" in report.problems.first[0].text
+    assert "the field is 'boxes'" in report.problems.first[0].text
 
 
 def test_a_photo_cut_anywhere_is_broken_for_check_and_reader_alike(tmp_path):
