@@ -383,10 +383,11 @@ def test_the_examples_in_the_documentation_are_read(tmp_path):
         ("jsonl invig", "invig21k_train_anns.jsonl"),
         ("jsonl refcoco", "refcoco_val.jsonl"),
         ("jsonl ours", "ours.jsonl"),
+        ("jsonl paligemma", "_annotations.train.jsonl"),
         ("csv", "sets.csv"),
     ):
         (tmp_path / name).write_text(blocks[block])
-        images = tmp_path if name in ("ours.jsonl", "sets.csv") else tmp_path / "images"
+        images = tmp_path if name in ("ours.jsonl", "sets.csv", "_annotations.train.jsonl") else tmp_path / "images"
         samples = read(tmp_path / name, images=images)
         assert samples and all(s.pixels() is not None for s in samples)
     make_it2p(tmp_path / "it2p")
