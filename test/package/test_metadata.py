@@ -170,6 +170,29 @@ def test_version_is_the_same_everywhere(package):
     assert package.version == setup_cfg.group(1) == VERSION
 
 
+def test_changelog_is_one_that_catkin_reads_and_begins_with_what_is_next(package):
+    changelog = pytest.importorskip("catkin_pkg.changelog").get_changelog_from_path(str(ROOT), package.name)
+    assert [version for version, _, content in changelog.foreach_version() if content] == [package.version]
+    titles = re.findall(r"^(.+)\n-{3,}$", (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8"), re.MULTILINE)
+    assert titles[0] == "Forthcoming" and titles[1].startswith(f"{package.version} (")
+
+
+def test_modules_that_the_changelog_sends_users_to_are_there():
+    """The right side of every arrow, where it is a whole name."""
+    targets = re.findall(r"->\s+``(clue_ros[\w.]+)``", (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8"))
+    missing = [
+        t for t in targets if not any((ROOT / (t.replace(".", "/") + end)).exists() for end in (".py", "/__init__.py"))
+    ]
+    assert len(targets) >= 8 and not missing
+
+
+def test_people_and_contact_are_the_same_everywhere(package):
+    setup_cfg = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    (author,), (maintainer,) = package.authors, package.maintainers
+    assert author.name == maintainer.name and author.email == maintainer.email
+    assert f"author = {author.name}\nauthor_email = {author.email}\n" in setup_cfg
+
+
 def test_no_path_of_one_machine_in_a_tracked_file():
     """A path of the machine that a file was written on would break every other one."""
     listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
