@@ -28,9 +28,12 @@ class Layout(NamedTuple):
     channels: int  # samples a pixel as they lie in memory
     dtype: type  # of one sample
     to_rgb: Optional[int]  # OpenCV conversion code; None: the samples are RGB already
+    own_samples: bool = True  # False: a pixel shares its colour with its neighbours (chroma of pairs, mosaics)
+    planes: bool = False  # True: height rows of Y, then height / 2 rows of interleaved U and V, all of the same step
 
 
 _U8, _U16 = np.uint8, np.uint16
+# The one place that names encodings: messages, cv_bridge's trial and the focus node read it. See CONTRIBUTING.md.
 LAYOUTS: Dict[str, Layout] = {
     "rgb8": Layout(3, _U8, None),
     "bgr8": Layout(3, _U8, cv2.COLOR_BGR2RGB),
@@ -47,23 +50,23 @@ LAYOUTS: Dict[str, Layout] = {
     "rgba16": Layout(4, _U16, cv2.COLOR_RGBA2RGB),
     "bgra16": Layout(4, _U16, cv2.COLOR_BGRA2RGB),
     # sensor_msgs: yuv422 is UYVY, yuv422_yuy2 is YUYV; newer distributions say uyvy and yuyv.
-    "yuv422": Layout(2, _U8, cv2.COLOR_YUV2RGB_UYVY),
-    "uyvy": Layout(2, _U8, cv2.COLOR_YUV2RGB_UYVY),
-    "yuv422_yuy2": Layout(2, _U8, cv2.COLOR_YUV2RGB_YUYV),
-    "yuyv": Layout(2, _U8, cv2.COLOR_YUV2RGB_YUYV),
+    "yuv422": Layout(2, _U8, cv2.COLOR_YUV2RGB_UYVY, own_samples=False),
+    "uyvy": Layout(2, _U8, cv2.COLOR_YUV2RGB_UYVY, own_samples=False),
+    "yuv422_yuy2": Layout(2, _U8, cv2.COLOR_YUV2RGB_YUYV, own_samples=False),
+    "yuyv": Layout(2, _U8, cv2.COLOR_YUV2RGB_YUYV, own_samples=False),
     # OpenCV names a Bayer pattern by its second row, second column: ROS's RGGB is OpenCV's BG.
-    "bayer_rggb8": Layout(1, _U8, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": Layout(1, _U8, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": Layout(1, _U8, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": Layout(1, _U8, cv2.COLOR_BayerGB2RGB),
-    "bayer_rggb16": Layout(1, _U16, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr16": Layout(1, _U16, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg16": Layout(1, _U16, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg16": Layout(1, _U16, cv2.COLOR_BayerGB2RGB),
+    "bayer_rggb8": Layout(1, _U8, cv2.COLOR_BayerBG2RGB, own_samples=False),
+    "bayer_bggr8": Layout(1, _U8, cv2.COLOR_BayerRG2RGB, own_samples=False),
+    "bayer_gbrg8": Layout(1, _U8, cv2.COLOR_BayerGR2RGB, own_samples=False),
+    "bayer_grbg8": Layout(1, _U8, cv2.COLOR_BayerGB2RGB, own_samples=False),
+    "bayer_rggb16": Layout(1, _U16, cv2.COLOR_BayerBG2RGB, own_samples=False),
+    "bayer_bggr16": Layout(1, _U16, cv2.COLOR_BayerRG2RGB, own_samples=False),
+    "bayer_gbrg16": Layout(1, _U16, cv2.COLOR_BayerGR2RGB, own_samples=False),
+    "bayer_grbg16": Layout(1, _U16, cv2.COLOR_BayerGB2RGB, own_samples=False),
+    "nv12": Layout(1, _U8, cv2.COLOR_YUV2RGB_NV12, own_samples=False, planes=True),
+    "nv21": Layout(1, _U8, cv2.COLOR_YUV2RGB_NV21, own_samples=False, planes=True),
 }
-# Planes one after the other: height rows of Y, then height / 2 rows of interleaved U and V, all of the same step.
-SEMI_PLANAR: Dict[str, int] = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
-SUPPORTED_ENCODINGS = (*LAYOUTS, *SEMI_PLANAR)
+SUPPORTED_ENCODINGS = tuple(LAYOUTS)
 
 
 def samples_to_rgb(samples: np.ndarray, encoding: str, sample_bits: int = 0, seen: Optional[Seen] = None) -> np.ndarray:
@@ -71,7 +74,7 @@ def samples_to_rgb(samples: np.ndarray, encoding: str, sample_bits: int = 0, see
 
     Args:
         samples: uint8 or uint16 [H, W, C], [H, W] for one channel; of either width, whatever `encoding` says of it.
-        encoding: one of LAYOUTS.
+        encoding: one of LAYOUTS without planes.
         sample_bits: see eight_bits.
         seen: called with samples of 16 bits, as they are.
 

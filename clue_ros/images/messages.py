@@ -15,9 +15,9 @@ import numpy as np
 from clue_ros.images.compressed import compressed_to_rgb
 from clue_ros.images.encodings import (
     LAYOUTS,
-    SEMI_PLANAR,
     SUPPORTED_ENCODINGS,
     ImageMessageError,
+    Layout,
     Seen,
     UnsupportedEncodingError,
     samples_to_rgb,
@@ -62,17 +62,17 @@ def image_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = None) ->
         ImageMessageError: 0x0, a step shorter than a row, or data shorter than height * step.
     """
     check_encoding(msg)
-    if msg.encoding in SEMI_PLANAR:
-        return _semi_planar_to_rgb(msg)
     layout = LAYOUTS[msg.encoding]
+    if layout.planes:
+        return _planes_to_rgb(msg, layout)
     return samples_to_rgb(image_to_samples(msg, layout.channels, layout.dtype), msg.encoding, sample_bits, seen)
 
 
-def _semi_planar_to_rgb(msg: Any) -> np.ndarray:
+def _planes_to_rgb(msg: Any, layout: Layout) -> np.ndarray:
     if msg.width % 2 or msg.height % 2:
         raise ImageMessageError(f"a {msg.encoding} image needs even sides, this one is {msg.width}x{msg.height}")
     planes = _rows(msg, msg.height * 3 // 2, msg.width)
-    return cv2.cvtColor(np.ascontiguousarray(planes), SEMI_PLANAR[msg.encoding])
+    return cv2.cvtColor(np.ascontiguousarray(planes), layout.to_rgb)
 
 
 def image_to_samples(msg: Any, channels: int, dtype: type) -> np.ndarray:

@@ -27,6 +27,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from std_msgs.msg import String
 
+from clue_ros.images.encodings import LAYOUTS
 from clue_ros.images.messages import image_to_rgb, image_to_samples
 from clue_ros.masks.focus import MODES, THRESHOLD, active_pixels, focused, smallest_box
 from clue_ros.ros.running import overrides, spinning
@@ -38,7 +39,8 @@ from clue_ros.ros.wire.camera_topics import info_topic
 from clue_ros.ros.wire.conversions import array_to_image
 from clue_ros.types import Box, ClueError, NoMaskError
 
-ENCODINGS = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "mono8": 1, "8UC1": 1}
+# What can be drawn into: one byte a sample, each pixel of its own.
+ENCODINGS = {n: layout.channels for n, layout in LAYOUTS.items() if layout.dtype is np.uint8 and layout.own_samples}
 EXPLAINED = 0.7  # a shift counts if it leaves at most this share of the difference between two thumbnails
 
 

@@ -22,15 +22,16 @@ import numpy as np
 from rclpy.logging import get_logger
 from sensor_msgs.msg import Image
 
+from clue_ros.images.encodings import LAYOUTS
 from clue_ros.images.messages import image_to_rgb
 
 # Bytes a pixel of the encodings that are tried. rgb8 is not: it needs no conversion, and cv_bridge copies it (9 ms at
 # 4K). Nor are 16-bit samples: cv_bridge scales them, ours takes the upper byte.
 CANDIDATES = {
-    "bgr8": 3, "rgba8": 4, "bgra8": 4, "8UC3": 3, "8UC4": 4, "mono8": 1, "8UC1": 1,
-    "yuv422": 2, "yuv422_yuy2": 2, "uyvy": 2, "yuyv": 2,
-    "bayer_rggb8": 1, "bayer_bggr8": 1, "bayer_gbrg8": 1, "bayer_grbg8": 1,
-}  # fmt: skip
+    name: layout.channels
+    for name, layout in LAYOUTS.items()
+    if layout.dtype is np.uint8 and layout.to_rgb is not None and not layout.planes
+}
 TRIAL_S = 60.0
 # In the process of the trial: whatever an encoding ends in is looked at later, but it must end in something.
 _TRIAL = """
