@@ -126,6 +126,12 @@ def _print_report(report, path: Path) -> None:
     for name, counts in report.splits.items():
         table.add_row(escape(name) or "all", *(str(getattr(counts, column)) for column in columns))
     console.print(table)
+    cut = sum(counts.closings for counts in report.splits.values())
+    if cut:
+        console.print(
+            f"{cut} exchange{'s' if cut > 1 else ''} at the end of a dialogue {'were' if cut > 1 else 'was'} cut: "
+            "thanks and leave-taking ask nothing (our own lines keep them under 'closing')"
+        )
     if report.repeated:
         console.print(f"{report.repeated} samples say again what another one of their split says of the same image")
     if report.shared_images:

@@ -21,7 +21,8 @@ _BATCH = 256  # samples whose images are decoded side by side
 
 @dataclass
 class SplitCounts:
-    """What a split holds; `images` are different files by content (by name where contents were not read)."""
+    """What a split holds; `images` are different files by content (by name where contents were not read); closings:
+    exchanges cut from the ends of dialogues."""
 
     samples: int = 0
     images: int = 0
@@ -30,6 +31,7 @@ class SplitCounts:
     unknown: int = 0
     dialogues: int = 0
     questions: int = 0
+    closings: int = 0
     boxes: int = 0
     points: int = 0
     absent: int = 0
@@ -39,6 +41,7 @@ class SplitCounts:
         setattr(self, sample.label.value, getattr(self, sample.label.value) + 1)
         self.dialogues += bool(sample.turns)
         self.questions += len(sample.turns)
+        self.closings += len(sample.closing)
         self.boxes += len(sample.boxes or ())
         self.points += sample.point is not None
         self.absent += sample.boxes == ()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
-from clue_ros.data.sample import Label, Sample, boxes_of
+from clue_ros.data.sample import Label, Sample, boxes_of, without_closing
 from clue_ros.data.source import (
     Record,
     Source,
@@ -26,6 +26,7 @@ from clue_ros.data.source import (
 )
 from clue_ros.data.textfiles import count_lines, json_object, read_lines
 from clue_ros.images.files import ImageRoot, image_file, size_of
+from clue_ros.language.closings import is_closing
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.types import Answer, Turn
 
@@ -101,7 +102,7 @@ def sample_of(entry: dict, source_id: str, split: str, root: ImageRoot) -> Sampl
     if not isinstance(annotation, dict):
         raise ValueError("'ann' must be an object")
     size = size_of(field_of(entry, "width"), field_of(entry, "height"))
-    turns = _turns(field_of(annotation, "questions"), field_of(annotation, "answers"))
+    turns, closing = _turns(field_of(annotation, "questions"), field_of(annotation, "answers"))
     return Sample(
         source_id,
         image_file([root], field_of(entry, "filename"), size),
@@ -114,16 +115,19 @@ def sample_of(entry: dict, source_id: str, split: str, root: ImageRoot) -> Sampl
         objects=boxes_of(annotation.get("bboxes", [])),
         question_candidates=_candidates(annotation, "question_candidates", len(turns)),
         answer_candidates=_candidates(annotation, "answer_candidates", len(turns)),
+        closing=closing,
     )
 
 
-def _turns(questions: Any, answers: Any) -> Tuple[Turn, ...]:
+def _turns(questions: Any, answers: Any) -> Tuple[Tuple[Turn, ...], Tuple[Turn, ...]]:
+    """(turns, closing)."""
     questions, answers = texts_of(questions, "questions"), texts_of(answers, "answers")
-    if len(answers) == len(questions) - 1:
-        questions = questions[:-1]  # a closing word of the robot ("ok, here you are"), to which nothing was said
+    if len(answers) == len(questions) - 1:  # the robot had the last word
+        closes = is_closing(questions[-1], "")
+        questions, answers = (questions, [*answers, ""]) if closes else (questions[:-1], answers)
     if len(answers) != len(questions):
         raise ValueError(f"{len(questions)} questions but {len(answers)} answers")
-    return tuple(Turn(q.strip(), Answer(a.strip())) for q, a in zip(questions, answers))
+    return without_closing([Turn(q.strip(), Answer(a.strip())) for q, a in zip(questions, answers)])
 
 
 def _candidates(annotation: dict, key: str, turns: int) -> Tuple[Tuple[str, ...], ...]:

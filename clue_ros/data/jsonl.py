@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from clue_ros.data.box_forms import check_form, other_name, scale_of, to_pixels
-from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of
+from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of, without_closing
 from clue_ros.data.source import Record, Source, expression_of, field_of, reporting, split_in, split_name, texts_of
 from clue_ros.data.table import label_of
 from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, read_lines
@@ -32,6 +32,7 @@ FIELDS = (
     "width",
     "height",
     "turns",
+    "closing",
     "boxes",
     "point",
     "label",
@@ -144,16 +145,16 @@ def sample_of(
         size = size_of(*entry["size"])
     elif "width" in entry or "height" in entry:
         size = size_of(entry.get("width"), entry.get("height"))
-    turns = entry.get("turns", [])
-    if not isinstance(turns, list):
-        raise ValueError("'turns' must be a list")
     image = image_file(roots, field_of(entry, "image"), size)
     measure = _Measure(form, image.size)
+    turns, closing = _turns(entry, "turns", measure), _turns(entry, "closing", measure)
+    if "closing" not in entry:
+        turns, closing = without_closing(turns)
     return Sample(
         source_id,
         image,
         expression_of(field_of(entry, "expression", "instruction")),
-        tuple(_turn(t, measure) for t in turns),
+        turns,
         boxes=None if entry.get("boxes") is None else measure.boxes(entry["boxes"]),
         point=None if entry.get("point") is None else measure.point(entry["point"]),
         label=label_of(entry["label"]) if entry.get("label") is not None else Label.UNKNOWN,
@@ -161,6 +162,7 @@ def sample_of(
         objects=measure.boxes(entry.get("objects", [])),
         question_candidates=_candidates(entry, "question_candidates"),
         answer_candidates=_candidates(entry, "answer_candidates"),
+        closing=closing,
     )
 
 
@@ -176,6 +178,13 @@ class _Measure(NamedTuple):
     def point(self, values: Any) -> Tuple[float, float]:
         (x, y), (sx, sy) = point_of(values), scale_of(self.form, self.size)
         return x * sx, y * sy
+
+
+def _turns(entry: Dict[str, Any], key: str, measure: _Measure) -> Tuple[Turn, ...]:
+    turns = entry.get(key, [])
+    if not isinstance(turns, list):
+        raise ValueError(f"'{key}' must be a list")
+    return tuple(_turn(t, measure) for t in turns)
 
 
 def _turn(value: Any, measure: _Measure) -> Turn:
@@ -213,8 +222,10 @@ def to_line(sample: Sample, image_name: Optional[str] = None) -> str:
         "size": list(sample.size),
         "expression": sample.expression[:MAX_CHARACTERS],
     }
-    if sample.turns:
-        entry["turns"] = [{"question": t.question, "answer": _answer(t.answer)} for t in sample.turns]
+    for key, turns in (("turns", sample.turns), ("closing", sample.closing)):
+        # "closing": [] says of turns that look like courtesies that they are none.
+        if turns or key == "closing" and without_closing(sample.turns)[1]:
+            entry[key] = [{"question": t.question, "answer": _answer(t.answer)} for t in turns]
     if sample.boxes is not None:
         entry["boxes"] = [_numbers(b) for b in sample.boxes]
     if sample.point is not None:

@@ -13,6 +13,7 @@ from typing import Any, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from clue_ros.images.files import ImageArray, ImageFile
+from clue_ros.language.closings import closings
 from clue_ros.types import Box, Turn
 
 _NUMBER_TYPES = frozenset((int, float))  # not bool
@@ -34,6 +35,7 @@ class Sample:
 
     source_id: unique in its data set, such as 'invig21k/train/17' or 'refcoco/49/142';
     turns: the finished exchanges, in order (empty: none took place);
+    closing: courtesies after them ("here you are" – "thank you"), which ask and settle nothing;
     boxes: what is meant once the turns are over: () nothing in the image fits, one box, or several; None: not
     annotated;
     point: (x, y) on the target where a data set has points instead of boxes;
@@ -53,6 +55,7 @@ class Sample:
     objects: Tuple[Box, ...] = ()
     question_candidates: Tuple[Tuple[str, ...], ...] = ()
     answer_candidates: Tuple[Tuple[str, ...], ...] = ()
+    closing: Tuple[Turn, ...] = ()
 
     @property
     def size(self) -> Tuple[int, int]:
@@ -62,6 +65,13 @@ class Sample:
     def pixels(self) -> np.ndarray:
         """uint8[H,W,3] RGB, decoded now. Raises BrokenImageError."""
         return self.image.read()
+
+
+def without_closing(turns: Sequence[Turn]) -> Tuple[Tuple[Turn, ...], Tuple[Turn, ...]]:
+    """(turns, closing) of a whole dialogue; a gesture shows a thing and closes nothing."""
+    said = [(t.question, t.answer.text) if t.answer.point is None and t.answer.box is None else ("", "") for t in turns]
+    kept = len(turns) - closings(said)
+    return tuple(turns[:kept]), tuple(turns[kept:])
 
 
 def box_of(values: Any, form: str = "xyxy") -> Box:

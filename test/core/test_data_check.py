@@ -49,6 +49,7 @@ def test_the_report_counts(tmp_path, capsys):
         "unknown": 0,
         "dialogues": 4,
         "questions": 7,
+        "closings": 0,
         "boxes": 6,
         "points": 0,
         "absent": 0,
@@ -288,6 +289,18 @@ def test_images_of_other_kinds_come_as_rgb_and_upright_as_annotated(tmp_path):
     Image.new("LA", (5, 4)).save(tmp_path / "alpha.png")
     Image.new("P", (5, 4)).save(tmp_path / "palette.bmp")
     assert read_image(tmp_path / "alpha.png").shape == read_image(tmp_path / "palette.bmp").shape == (4, 5, 3)
+
+
+def test_closings_are_counted_and_kept_by_a_conversion(tmp_path, capsys):
+    ann = {"questions": ["Which one?", "Okay, here it is."], "answers": ["The left one.", "Thank you very much!"]}
+    make_invig(tmp_path / "set")
+    write_lines(tmp_path / "set/invig21k_anns/invig21k_train_anns.jsonl", [invig_entry(0, ann=ann)])
+    assert main(["data", "check", str(tmp_path / "set")]) == 0
+    assert "1 exchange at the end of a dialogue was cut" in capsys.readouterr().out
+    assert check(open_data(tmp_path / "set")).splits["train"].closings == 1
+    assert main(["data", "convert", str(tmp_path / "set"), "-o", str(tmp_path / "x.jsonl"), "--copy-images"]) == 0
+    before, after = (list(SampleStream(open_data(tmp_path / name), "train")) for name in ("set", "x.jsonl"))
+    assert before[0].closing == after[0].closing != () and before[0].turns == after[0].turns
 
 
 # Conversion

@@ -81,6 +81,48 @@ def test_invig_shapes_that_the_readme_leaves_open(tmp_path):
     assert flat.question_candidates == (("one?", "two?"),) * 2
 
 
+CHATTER = {  # the middle dialogue of the data set's README, and one whose robot has the last word
+    "questions": ["Which one do you need?", "Is it a greenish bottle?", "OK, here you are."],
+    "answers": ["The Coke bottle on the right.", "Yes, it's shorter.", "Thank you."],
+}
+
+
+def test_courtesies_at_the_end_of_a_dialogue_are_no_turns(tmp_path):
+    make_invig(tmp_path)
+    longer = {k: list(v) for k, v in CHATTER.items()}
+    longer["questions"].append("You're welcome. Bye!")
+    write_lines(
+        tmp_path / "invig21k_anns/invig21k_train_anns.jsonl",
+        [
+            with_candidates(invig_entry(0, ann=CHATTER)),
+            invig_entry(1, ann=longer),
+            invig_entry(2, ann={"questions": ["Of course, I'll get it for you."], "answers": ["Thanks!"]}),
+            invig_entry(3, ann={"questions": ["好的，给你。"], "answers": ["谢谢。"]}),
+        ],
+    )
+    told, longer, silent, chinese = read(tmp_path, "train")
+    assert [t.answer.text for t in told.turns] == ["The Coke bottle on the right.", "Yes, it's shorter."]
+    assert told.closing == (Turn("OK, here you are.", Answer("Thank you.")),) and told.label is Label.AMBIGUOUS
+    assert len(told.question_candidates) == 3  # those of the closing too: nothing is lost
+    assert longer.turns == told.turns and longer.closing[1:] == (Turn("You're welcome. Bye!", Answer("")),)
+    assert silent.turns == () and silent.label is Label.CLEAR  # nobody asked anything
+    assert len(chinese.turns) == 1 and chinese.closing == ()
+
+
+def test_our_own_lines_lose_their_courtesies_too_unless_they_say_what_they_are(tmp_path):
+    draw(tmp_path / "a.png")
+    turns = [{"question": q, "answer": a} for q, a in zip(CHATTER["questions"], CHATTER["answers"])]
+    line = {"image": "a.png", "expression": "a bottle", "label": "ambiguous"}
+    click = {"question": "OK.", "answer": {"text": "thanks", "point": [3, 4]}}
+    write_lines(
+        tmp_path / "own.jsonl",
+        [{**line, "turns": turns}, {**line, "turns": turns, "closing": []}, {**line, "turns": [*turns, click]}],
+    )
+    cut, kept, pointed = read(tmp_path / "own.jsonl")
+    assert (len(cut.turns), len(cut.closing)) == (2, 1) and (len(kept.turns), len(kept.closing)) == (3, 0)
+    assert len(pointed.turns) == 4  # a click shows a thing
+
+
 # IT2P
 
 

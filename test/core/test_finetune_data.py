@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_data import draw, make_invig, write_lines
+from drawn_data import draw, invig_entry, make_invig, write_lines
 
 from clue_ros.configuration import ConfigurationError, from_mapping
-from clue_ros.data import ImageFile, Label, MissingDataError, Sample, open_data
+from clue_ros.data import ImageFile, Label, MissingDataError, Sample, SampleStream, open_data
 from clue_ros.finetune.batch import IGNORE, Collator, steps
 from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of, fixed_examples, state_labels
 from clue_ros.finetune.features import FeatureCache
@@ -61,6 +61,21 @@ def test_a_dialogue_is_ambiguous_until_its_end():
     assert state_labels(replace(asked, boxes=None)) == [True, True, None]
     assert state_labels(Sample("2", IMAGE, "the mug")) == [None]
     assert state_labels(replace(asked, label=Label.UNKNOWN))[0] is True
+
+
+def test_courtesies_after_the_deciding_answer_are_no_state(tmp_path):
+    """The state after the deciding answer is clear, and "OK, here you are." is no question to learn."""
+    ann = {
+        "questions": ["Which one?", "Is it greenish?", "OK, here you are."],
+        "answers": ["The right one.", "Yes.", "Thank you."],
+    }
+    make_invig(tmp_path)
+    write_lines(tmp_path / "invig21k_anns/invig21k_train_anns.jsonl", [invig_entry(0, ann=ann)])
+    (sample,) = SampleStream(open_data(tmp_path), "train")
+    assert [(e.turn, e.ambiguous) for e in examples_of(sample, DetectorTask())] == [(0, True), (1, True), (2, False)]
+    joint = examples_of(sample, JointTask())
+    assert [e.ambiguous for e in joint] == [True, True, False]
+    assert [e.suffix[:5] for e in joint] == ["which", "is it", "<loc0"]
 
 
 def test_examples_of_the_three_tasks_share_the_prompt_builder():
