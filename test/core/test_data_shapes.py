@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 import pytest
+from drawn_data import draw
 
 from clue_ros.cli.main import main
 from clue_ros.data.check import check
-from clue_ros.data.examples import draw
 from clue_ros.data.formats import detect, open_data
 from clue_ros.data.sample import Label
 from clue_ros.data.stream import SampleStream
