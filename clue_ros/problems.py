@@ -50,6 +50,7 @@ class Kind(str, Enum):
     EMPTY = "empty box"
     UNIT = "shares, not pixels"  # coordinates from 0 to 1
     DUPLICATE = "duplicate between splits"
+    SHARED = "image in several splits"  # what was trained on would be tested on
 
 
 @dataclass(frozen=True)

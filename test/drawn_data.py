@@ -89,7 +89,7 @@ def make_it2p(root: Path) -> Path:
 
 def make_refcoco(root: Path) -> Path:
     """refs(unc).json, instances.json; a reference's file name carries the annotation's number, as in the original."""
-    for n in (1, 2):
+    for n in (1, 2, 3):
         draw(root / "train2014" / f"COCO_train2014_{n:012d}.jpg", n)
     sentence = {"tokens": [], "sent_id": 0}
     refs = [
@@ -118,22 +118,23 @@ def make_refcoco(root: Path) -> Path:
         },
         {
             "ref_id": 9,
-            "ann_id": 80,
-            "image_id": 2,
+            "ann_id": 90,
+            "image_id": 3,
             "split": "testA",
             "category_id": 1,
             "sent_ids": [3],
-            "file_name": "COCO_train2014_000000000002_80.jpg",
+            "file_name": "COCO_train2014_000000000003_90.jpg",
             "sentences": [{**sentence, "raw": "mug", "sent": "mug"}],
         },
     ]
     instances = {
         "info": {"year": 2014},
         "licenses": [],
-        "images": [{"id": n, "file_name": f"COCO_train2014_{n:012d}.jpg", "width": 64, "height": 48} for n in (1, 2)],
+        "images": [{"id": n, "file_name": f"COCO_train2014_{n:012d}.jpg", "width": 64, "height": 48} for n in (1, 2, 3)],
         "annotations": [
             {"id": 70, "image_id": 1, "bbox": [4, 6, 10, 20], "category_id": 1, "segmentation": [[1, 2]]},
             {"id": 80, "image_id": 2, "bbox": [30, 10, 20.5, 8], "category_id": 1},
+            {"id": 90, "image_id": 3, "bbox": [30, 10, 20.5, 8], "category_id": 1},
         ],
         "categories": [{"id": 1, "name": "person"}],
     }

@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="full",
         help="full decodes every image (default); header only opens them; none leaves them alone",
     )
+    check.add_argument(
+        "--allow-shared-images", action="store_true", help="an image in several splits is told and is no problem"
+    )
     check.add_argument("--workers", type=int, metavar="N", help="decoding threads (default: one a core)")
     convert = verbs.add_parser("convert", help="write a data set as JSON lines of our own format")
     _add_source(convert)
@@ -89,7 +92,9 @@ def _check(args: argparse.Namespace, source) -> int:
     if args.workers is not None and args.workers < 1:
         raise ClueError("--workers must be 1 or more")
     with _bar(source.count(), "record") as bar:
-        report = check(source, images=args.depth, workers=args.workers, progress=bar.update)
+        report = check(
+            source, images=args.depth, workers=args.workers, progress=bar.update, allow_shared=args.allow_shared_images
+        )
     result = {"path": str(args.path), **report.to_dict()}
     text = json.dumps(result, indent=2, ensure_ascii=False)
     if str(args.json) == "-":
@@ -134,6 +139,8 @@ def _print_report(report, path: Path) -> None:
         )
     if report.repeated:
         console.print(f"{report.repeated} samples say again what another one of their split says of the same image")
+    if report.unsplit:
+        console.print(f"{report.unsplit} rows name no split where others do: they count as train")
     if report.shared_images:
         console.print(f"{report.shared_images} images stand in more than one split")
     if report.ok:

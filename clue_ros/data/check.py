@@ -50,13 +50,15 @@ class SplitCounts:
 @dataclass
 class CheckReport:
     """records: entries read; repeated: samples that say the same of the same image within their split;
-    shared_images: images that stand in more than one split (no problem as such, but worth knowing)."""
+    shared_images: images that stand in more than one split, a problem unless both are for testing (RefCOCO's testA and
+    testB) or it was allowed; unsplit: records without a split where others have one, counted as training data."""
 
     form: str
     splits: Dict[str, SplitCounts] = field(default_factory=dict)
     records: int = 0
     repeated: int = 0
     shared_images: int = 0
+    unsplit: int = 0
     problems: Problems = field(default_factory=Problems)
 
     @property
@@ -71,6 +73,7 @@ class CheckReport:
             "splits": {name or "all": vars(counts) for name, counts in self.splits.items()},
             "repeated_samples": self.repeated,
             "images_in_several_splits": self.shared_images,
+            "records_without_split": self.unsplit,
             "problems": self.problems.to_dict(),
         }
 
@@ -81,15 +84,17 @@ def check(
     images: str = "full",
     workers: Optional[int] = None,
     progress: Callable[[int], None] = lambda records: None,
+    allow_shared: bool = False,
 ) -> CheckReport:
     """Read everything once.
 
     images: 'full' decodes every image and compares contents between splits, 'header' only opens them, 'none' leaves
     them alone; the latter two compare names. workers: decoding threads (default: the processor's cores).
-    progress: called with the number of records that were just read. Memory: about 0.3 kB a sample.
+    progress: called with the number of records that were just read. Memory: about 0.3 kB a sample. allow_shared: an
+    image in several splits is counted and no problem.
     """
-    report = CheckReport(source.name)
-    seen = _Seen(report)
+    report = CheckReport(source.name, unsplit=source.unsplit)
+    seen = _Seen(report, allow_shared)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         reader = _Images(pool, images, report.problems)
         for batch in _batches(source, report, progress):
@@ -150,8 +155,8 @@ class _Images:
 class _Seen:
     """Counts by split, and what stands in two of them."""
 
-    def __init__(self, report: CheckReport):
-        self._report = report
+    def __init__(self, report: CheckReport, allow_shared: bool):
+        self._report, self._allow_shared = report, allow_shared
         self._splits: Dict[str, int] = {}
         self._images: Dict[bytes, int] = {}  # content -> bit set of splits
         self._samples: Dict[bytes, int] = {}  # content and expression -> split
@@ -163,7 +168,9 @@ class _Seen:
             return
         split = self._splits.setdefault(sample.split, len(self._splits))
         before = self._images.get(content, 0)
-        counts.images += not before >> split & 1
+        if not before >> split & 1:
+            counts.images += 1
+            self._shared(place, sample, before)
         self._images[content] = before | 1 << split
         key = _hash(content.hex() + clean(sample.expression))
         if key not in self._samples:
@@ -174,6 +181,15 @@ class _Seen:
             other = next(name for name, n in self._splits.items() if n == self._samples[key])
             text = f"the same image with '{sample.expression}' is also in the split '{other}'"
             self._report.problems.add(Kind.DUPLICATE, place, text)
+
+    def _shared(self, place: Place, sample: Sample, before: int) -> None:
+        """An image that is new in its split and known from others; those that are only tested on may share."""
+        others = [name for name, n in self._splits.items() if before >> n & 1]
+        if self._allow_shared or all(name.startswith("test") for name in (*others, sample.split)):
+            return
+        if others:
+            text = f"the image {sample.image.name} is also in the split '{others[0]}'"
+            self._report.problems.add(Kind.SHARED, place, text)
 
     def shared_images(self) -> int:
         return sum(1 for splits in self._images.values() if splits & (splits - 1))

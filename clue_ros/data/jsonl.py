@@ -11,12 +11,24 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from clue_ros.data.box_forms import check_form, other_name, scale_of, to_pixels
 from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of, without_closing
-from clue_ros.data.source import Record, Source, expression_of, field_of, reporting, split_in, split_name, texts_of
+from clue_ros.data.source import (
+    TRAIN,
+    Record,
+    Source,
+    divided,
+    expression_of,
+    field_of,
+    reporting,
+    split_in,
+    split_name,
+    texts_of,
+)
 from clue_ros.data.table import label_of
 from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, read_lines
 from clue_ros.images.files import ImageRoot, image_file, size_of
@@ -60,8 +72,10 @@ class JsonLinesSource(Source):
         self._files = [base.inside(f) for f in files]
         self.roots = (ImageRoot(images) if images is not None else base,)
         self._fixed = {f: split_in(f.name) for f in self._files}
-        found = [s for f in self._files for s in ([self._fixed[f]] if self._fixed[f] else _splits(f))]
-        self.splits = tuple(dict.fromkeys(found))
+        found: Counter = Counter()
+        for file in self._files:
+            found.update([self._fixed[file]] if self._fixed[file] else _splits(file))
+        self.splits, self.unsplit = divided(found)
 
     def records(self, split: Optional[str] = None) -> Iterator[Record]:
         wanted = self.wanted(split)
@@ -70,7 +84,7 @@ class JsonLinesSource(Source):
             if own and wanted not in (None, own):
                 continue
             for number, content in _entries(file):
-                of_line = own or _split_of(content)
+                of_line = own or _split_of(content) or (TRAIN if self.unsplit else "")
                 if wanted in (None, of_line):
                     yield Record(Place(name, number), of_line, content)
 
@@ -125,8 +139,9 @@ def _split_of(content: Any) -> str:
         return ""  # reported when it is parsed
 
 
-def _splits(file: Path) -> Tuple[str, ...]:
-    return tuple(dict.fromkeys(s for _, content in _entries(file) if (s := _split_of(content))))
+def _splits(file: Path) -> Iterator[str]:
+    """Of each record, '' where it names none."""
+    return (_split_of(content) for _, content in _entries(file))
 
 
 def sample_of(

@@ -18,6 +18,7 @@ from clue_ros.problems import BrokenImageError, Kind, MissingDataError, Place, P
 from clue_ros.prompt import MAX_CHARACTERS, check_expression
 from clue_ros.types import InvalidExpressionError
 
+TRAIN = "train"
 _SPLITS = {
     "training": "train",
     "val": "valid",
@@ -41,10 +42,12 @@ class Record:
 
 class Source:
     """Base of the formats. name: such as 'invig'; splits: those that the data set itself has, () if it has none;
+    unsplit: records that name no split although others do: they count as training data;
     roots: the folders that image names are relative to."""
 
     name: str = ""
     splits: Tuple[str, ...] = ()
+    unsplit: int = 0
     roots: Tuple[ImageRoot, ...] = ()
 
     def records(self, split: Optional[str] = None) -> Iterator[Record]:
@@ -81,16 +84,28 @@ def split_in(name: str) -> str:
     return split_name(match.group(1)) if match else ""
 
 
-def hashed_split(image_name: str, fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0) -> str:
-    """'train', 'valid' or 'test' by a hash of the image's name: samples of one image never part, and neither the order
-    nor the number of samples matters. The default fractions are the paper's (CLUE, section IV-A.2)."""
-    value = int.from_bytes(hashlib.blake2b(f"{seed}/{image_name}".encode(), digest_size=8).digest(), "big") / 2**64
+def hashed_split(content: bytes, fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0) -> str:
+    """'train', 'valid' or 'test' by what an image holds: samples of one image never part, whatever its copies are
+    called, and neither the order nor the number of samples matters.
+
+    content: bytes that stand for the image (images.files.digest)
+    fractions: of train, valid and test; the default is the paper's (CLUE, section IV-A.2)
+    seed: another division
+    """
+    value = int.from_bytes(hashlib.blake2b(b"%d/" % seed + content, digest_size=8).digest(), "big") / 2**64
     value *= sum(fractions)
     for name, fraction in zip(("train", "valid"), fractions):
         if value < fraction:
             return name
         value -= fraction
     return "test"
+
+
+def divided(counts: Mapping[str, int]) -> Tuple[Tuple[str, ...], int]:
+    """(splits, records without one that count as TRAIN) of the number of records of each split, '' for none."""
+    splits = tuple(name for name in counts if name)
+    unsplit = counts.get("", 0) if splits else 0
+    return (splits if not unsplit or TRAIN in splits else (TRAIN, *splits)), unsplit
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import replace
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
@@ -11,6 +12,7 @@ import numpy as np
 from clue_ros.data.box_forms import unit_problem
 from clue_ros.data.sample import Sample, is_empty, is_unusable
 from clue_ros.data.source import Record, Source, hashed_split, split_name
+from clue_ros.images.files import ImageArray, digest
 from clue_ros.problems import BrokenImageError, DataError, Kind, MissingDataError, Place, Problems
 
 
@@ -42,7 +44,7 @@ class SampleStream:
     ):
         """split: 'train', 'valid', 'test', …, None for all; buffer: records to shuffle among, 0 keeps the order;
         rank, world: which share of how many; repeat: start a new, newly shuffled epoch at the end, for ever;
-        fractions: (train, valid, test) for a source without splits of its own or with one, by hash of the image's name;
+        fractions: (train, valid, test) for a source without splits of its own or with one, by the image's content;
         strict: raise the first problem as BrokenDataError.
 
         Raises DataError for arguments that make no sense, MissingDataError for a split that is not there.
@@ -59,6 +61,7 @@ class SampleStream:
         self._hashed = split_name(split) if split is not None and fractions is not None else None
         self._split = source.wanted(split) if fractions is None else None
         self._fractions = None if fractions is None else tuple(fractions)
+        self._known: Dict[str, str] = {}  # an image's path -> its split by content: a file is read once
         self._buffer, self._seed, self._share, self._repeat = buffer, seed, (rank, world), repeat
         resume = resume or {}
         self._epoch, self._record, self._sample = (int(resume.get(k, 0)) for k in ("epoch", "record", "sample"))
@@ -103,7 +106,11 @@ class SampleStream:
     def _samples(self, record: Record) -> Iterator[Sample]:
         for sample in self.source.parse(record, self.problems):
             if self._fractions is not None:
-                own = hashed_split(sample.image.name, self._fractions)
+                try:
+                    own = self._split_by_content(sample)
+                except BrokenImageError as error:
+                    self.problems.add(Kind.IMAGE, record.place, error)
+                    continue
                 if self._hashed not in (None, own):
                     continue
                 sample = replace(sample, split=own)
@@ -112,6 +119,16 @@ class SampleStream:
                 self.problems.add(wrong[0], record.place, wrong[1])
                 continue
             yield sample
+
+    def _split_by_content(self, sample: Sample) -> str:
+        """Raises BrokenImageError if the file cannot be read."""
+        image = sample.image
+        if isinstance(image, ImageArray):
+            return hashed_split(hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest(), self._fractions)
+        key = str(image.path)
+        if key not in self._known:
+            self._known[key] = hashed_split(digest(image.path), self._fractions)
+        return self._known[key]
 
     def _order(self, epoch: int) -> Iterator[Record]:
         rank, world = self._share

@@ -9,11 +9,12 @@ unknown. `split` may be left out. The same fields as JSON lines are read by `jso
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
 from clue_ros.data.sample import Label, Sample
-from clue_ros.data.source import Record, Source, expression_of, reporting, split_in, split_name
+from clue_ros.data.source import TRAIN, Record, Source, divided, expression_of, reporting, split_in, split_name
 from clue_ros.data.textfiles import read_table, text_of
 from clue_ros.images.files import ImageRoot, image_file
 from clue_ros.problems import MissingDataError, Place, Problems
@@ -53,13 +54,13 @@ class TableSource(Source):
         base = ImageRoot(self._root)
         self.roots = (ImageRoot(images) if images is not None else base,)
         self._files = [(base.inside(f), _columns(f)) for f in files]
-        found = {}
+        found: Counter = Counter()
         for file, columns in self._files:
             if "split" in columns:
-                found.update(dict.fromkeys(s for _, row in _rows(file) if (s := _cell(row, columns, "split"))))
-            elif split_in(file.name):
-                found[split_in(file.name)] = None
-        self.splits = tuple(dict.fromkeys(split_name(s) for s in found))
+                found.update(split_name(_cell(row, columns, "split")) for _, row in _rows(file))
+            else:
+                found.update(split_in(file.name) for _ in _rows(file))
+        self.splits, self.unsplit = divided(found)
 
     def records(self, split: Optional[str] = None) -> Iterator[Record]:
         wanted = self.wanted(split)
@@ -67,6 +68,7 @@ class TableSource(Source):
             name = file.relative_to(self._root).as_posix()
             for line, row in _rows(file):
                 own = split_name(_cell(row, columns, "split")) if "split" in columns else split_in(name)
+                own = own or (TRAIN if self.unsplit else "")
                 if wanted in (None, own):
                     yield Record(Place(name, line), own, (index, row))
 

@@ -131,8 +131,24 @@ def test_splits_by_hash_keep_an_image_together(tmp_path):
     assert parts["val"][0].split == "valid"
     with pytest.raises(MissingDataError, match="none of its own"):
         SampleStream(source, "train")
-    shares = [hashed_split(str(n)) for n in range(4000)]
+    shares = [hashed_split(str(n).encode()) for n in range(4000)]
     assert abs(shares.count("train") / 4000 - 0.7) < 0.03 and abs(shares.count("test") / 4000 - 0.15) < 0.03
+
+
+def test_splits_by_hash_follow_the_image_whatever_it_is_called(tmp_path):
+    """`data convert --copy-images` renames files; another copy of a photograph is the same photograph."""
+    for n in range(30):
+        draw(tmp_path / f"here/{n}.png", n)
+        draw(tmp_path / f"there/copy of {29 - n}.png", n)
+    here = write_lines(tmp_path / "here/x.csv", ["image,instruction,label", *(f"{n}.png,it,yes" for n in range(30))])
+    rows = (f"copy of {29 - n}.png,it,yes" for n in range(30))
+    there = write_lines(tmp_path / "there/x.csv", ["image,instruction,label", *rows])
+    for split in ("train", "valid", "test"):
+        parts = [
+            {s.image.path.read_bytes() for s in SampleStream(open_data(path), split, fractions=(60, 20, 20))}
+            for path in (here, there)
+        ]
+        assert parts[0] == parts[1] and parts[0]
 
 
 def test_arguments_that_make_no_sense(numbers, tmp_path):
