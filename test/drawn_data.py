@@ -130,7 +130,9 @@ def make_refcoco(root: Path) -> Path:
     instances = {
         "info": {"year": 2014},
         "licenses": [],
-        "images": [{"id": n, "file_name": f"COCO_train2014_{n:012d}.jpg", "width": 64, "height": 48} for n in (1, 2, 3)],
+        "images": [
+            {"id": n, "file_name": f"COCO_train2014_{n:012d}.jpg", "width": 64, "height": 48} for n in (1, 2, 3)
+        ],
         "annotations": [
             {"id": 70, "image_id": 1, "bbox": [4, 6, 10, 20], "category_id": 1, "segmentation": [[1, 2]]},
             {"id": 80, "image_id": 2, "bbox": [30, 10, 20.5, 8], "category_id": 1},
