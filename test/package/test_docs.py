@@ -5,6 +5,7 @@ import ast
 import contextlib
 import importlib.util
 import io
+import itertools
 import re
 import runpy
 import shlex
@@ -16,10 +17,12 @@ import pytest
 from rooms import rooms_of_the_architecture
 
 from clue_ros.cli.main import VERBS, build_parser
+from clue_ros.images.encodings import SUPPORTED_ENCODINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "examples/pick_pipeline_cpp/README.md",
     ROOT / "clue_ros/models/tabletop/README.md",
@@ -219,6 +222,26 @@ def test_the_architecture_names_every_room():
 def test_verbs_in_the_architecture_are_those_of_the_command_line():
     listed = re.search(r"`clue ([a-z /-]+)`, one thin file a verb", text_of(ROOT / "docs" / "architecture.md"))[1]
     assert {verb.strip() for verb in listed.split("/")} == set(VERBS)
+
+
+def test_every_encoding_stands_in_the_interfaces():
+    rows = re.search(
+        r"^\| encodings of `image` .*?\n\n", text_of(ROOT / "docs" / "interfaces.md"), re.MULTILINE | re.DOTALL
+    )[0]
+    listed = set(re.findall(r"\w+", rows))
+    for before, *choices in re.findall(r"(\w+)\{([\w,]+)\}\{([\w,]+)\}", rows):
+        listed |= {before + "".join(parts) for parts in itertools.product(*(c.split(",") for c in choices))}
+    assert set(SUPPORTED_ENCODINGS) <= listed
+
+
+def test_tests_that_contributing_names_are_there():
+    """Every `test_…` of CONTRIBUTING.md is a test or a file of tests."""
+    named = set(re.findall(r"\btest_\w+", text_of(ROOT / "CONTRIBUTING.md")))
+    files = list((ROOT / "test").rglob("test_*.py"))
+    known = {path.stem for path in files}
+    for path in files:
+        known |= set(re.findall(r"^def (test_\w+)", text_of(path), re.MULTILINE))
+    assert named and named <= known, named - known
 
 
 def test_python_examples_are_python():
