@@ -15,7 +15,7 @@ import numpy as np
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import Ask, Continue, Finish, Utterance
 from clue_ros.geometry import box_iou
-from clue_ros.types import Answer, Box, Decision
+from clue_ros.types import Answer, Box, Decision, Turn
 
 FOUND_AT_IOU = 0.5  # the field's Acc@0.5: a box counts from this overlap with the truth
 
@@ -98,6 +98,7 @@ def run_episode(
     person: Any = None,
     max_questions: int = 3,
     threshold: Optional[float] = None,
+    at_question: Callable[[Any, Sequence[Turn]], None] = lambda encoded, turns: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> EpisodeResult:
     """Play one episode to its end.
@@ -108,6 +109,7 @@ def run_episode(
         person: answers questions; by default a SimulatedPerson with the target in mind and random numbers from `rng`.
         max_questions: the dialogue's budget.
         threshold: P(ambiguous) from which the grounder asks; None: its own.
+        at_question: called with the encoded image and the turns so far, before each question is put.
 
     Raises ClueError from the grounder.
     """
@@ -121,6 +123,7 @@ def run_episode(
     step: Any = Continue()
     while not isinstance(step, Finish):
         if isinstance(step, Ask):
+            at_question(encoded, session.turns)
             step = session.on_answer(_answer(person, episode, step.question), clock())
             if not isinstance(
                 step, (Continue, Finish)

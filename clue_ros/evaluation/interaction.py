@@ -14,7 +14,7 @@ from clue_ros.evaluation.rows import Row
 from clue_ros.measures.bootstrap import Estimate, rate, ratio
 from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
 from clue_ros.measures.results import Curve, Measure, Series, Table
-from clue_ros.types import Box
+from clue_ros.types import Box, Outcome, Turn
 
 TRUTHS = ("ambiguous", "clear", "absent", "unknown")
 
@@ -29,8 +29,13 @@ def play(
     *,
     max_questions: int = 3,
     threshold: Optional[float] = None,
+    forced: bool = False,
 ) -> Tuple[Row, EpisodeResult]:
     """Play one dialogue to its end.
+
+    Two rules are scored. Ours: the box given as found (`right`, `iou`). InViG's: the last box, whatever the robot
+    thought of it (`right_last`, `iou_last`). forced: before each question also ask for the box, without telling the
+    dialogue of it, as TiO's script forces one in its last turn; `turn_ious` has the IoU after 0, 1, … answers.
 
     image: what `grounder.look` returned; boxes: of the target in pixels (several: annotations of one thing), empty for
     an absent one; person: has `answer(question) -> str | Answer`. Raises ClueError from the grounder.
@@ -43,7 +48,18 @@ def play(
         target_index=0 if boxes else None,
         answer_by_click=False,
     )
-    result = run_episode(grounder, view, episode, person=person, max_questions=max_questions, threshold=threshold)
+    guesses: List[Optional[Box]] = []
+
+    def force(encoded: Any, turns: Sequence[Turn]) -> None:
+        guesses.append(grounder.ground(encoded, expression, turns, may_ask=False, threshold=threshold).box)
+
+    hook = {"at_question": force} if forced else {}
+    result = run_episode(
+        grounder, view, episode, person=person, max_questions=max_questions, threshold=threshold, **hook
+    )
+    if not guesses or result.decisions[-1].outcome is not Outcome.ASK:  # else the last question went unanswered
+        guesses.append(result.decisions[-1].box if result.decisions else None)
+    ious = [best_iou(box, boxes) for box in guesses] if boxes else None
     iou = best_iou(result.box, boxes) if boxes else None
     asked = len(result.questions)
     right = iou >= FOUND_AT_IOU if iou is not None else None
@@ -60,6 +76,9 @@ def play(
         "asked": asked,
         "iou": iou,
         "right": right,
+        "iou_last": ious[-1] if ious else None,
+        "right_last": ious[-1] >= FOUND_AT_IOU if ious else None,
+        "turn_ious": ious if forced else None,
         "success": success,
         "reason": "" if success else _reason(truth, result),
         "probability": result.probability,
@@ -81,11 +100,12 @@ def terms(rows: Sequence[Row]) -> Dict[str, Tuple[List[float], List[float]]]:
     """Every figure of the interaction as a ratio over rows: label -> (numerator, denominator)."""
 
     def share(value, *truths: str) -> Tuple[List[float], List[float]]:
-        counted = [r.get("truth") in truths for r in rows]
-        return [float(value(r)) if c else 0.0 for r, c in zip(rows, counted)], [float(c) for c in counted]
+        values = [value(r) if r.get("truth") in truths else None for r in rows]
+        return [float(v or 0) for v in values], [float(v is not None) for v in values]
 
     found = ("ambiguous", "clear", "unknown")
     return {
+        "last box right": share(lambda r: r.get("right_last"), *found),
         "final box right": share(lambda r: r["right"], *found),
         "success on ambiguous": share(lambda r: r["success"], "ambiguous"),
         "right on ambiguous, asked or not": share(lambda r: r["right"], "ambiguous"),
@@ -99,7 +119,8 @@ def terms(rows: Sequence[Row]) -> Dict[str, Tuple[List[float], List[float]]]:
 
 
 LABELS: Mapping[str, Tuple[str, str, str]] = {  # of `terms`: (measure's name, label, form)
-    "final box right": ("ivg_success", "success as InViG counts it: final box right (IoU ≥ 0.5)", "rate"),
+    "last box right": ("ivg_success", "success as InViG counts it: last box right (IoU ≥ 0.5)", "rate"),
+    "final box right": ("found_success", "success as we count it: box given as found, right", "rate"),
     "success on ambiguous": ("success_ambiguous", "interactive success on ambiguous instructions", "rate"),
     "right on ambiguous, asked or not": ("right_ambiguous", "right box on ambiguous ones, asked or not", "rate"),
     "questions on ambiguous": ("questions_ambiguous", "mean questions on ambiguous instructions", "number"),
@@ -150,13 +171,31 @@ def questions_table(rows: Sequence[Row]) -> Table:
     )
 
 
+def turns_table(rows: Sequence[Row], turns: int) -> Table:
+    """Success where a dialogue may have 1, …, `turns` turns; the instruction is the first, each exchange another one.
+    Empty where no boxes were forced."""
+    own, lines = [r for r in rows if r.get("turn_ious")], []
+    images = [r["image"] for r in own]
+    for answers in range(turns if own else 0):
+        forced = [r["turn_ious"][min(answers, len(r["turn_ious"]) - 1)] >= FOUND_AT_IOU for r in own]
+        found = [bool(r["right"]) and r["asked"] <= answers for r in own]
+        lines.append((str(answers + 1), len(own), rate(forced, images), rate(found, images)))
+    columns = ("turns", "count", "InViG's rule: the last box, forced (as TiO)", "ours: found by then")
+    return Table("Success by turns, instructions with a target", columns, tuple(lines), "rate")
+
+
 def iou_curve(rows: Sequence[Row]) -> Curve:
     """Acc over IoU of the final boxes; a dialogue without one counts as 0."""
     series = []
-    for label, truths in (("all with a target", TRUTHS), ("ambiguous", ("ambiguous",)), ("clear", ("clear",))):
-        own = [r for r in rows if r["iou"] is not None and r["truth"] in truths]
+    for label, key, truths in (
+        ("all with a target", "iou", TRUTHS),
+        ("all with a target, last box (InViG)", "iou_last", TRUTHS),
+        ("ambiguous", "iou", ("ambiguous",)),
+        ("clear", "iou", ("clear",)),
+    ):
+        own = [r for r in rows if r.get(key) is not None and r["truth"] in truths]
         if own:
-            values: List[Estimate] = accuracy_curve([r["iou"] for r in own], [r["image"] for r in own])
+            values: List[Estimate] = accuracy_curve([r[key] for r in own], [r["image"] for r in own])
             series.append(
                 Series(
                     label, THRESHOLDS, *(tuple(getattr(v, part) for v in values) for part in ("value", "low", "high"))

@@ -27,7 +27,8 @@ from clue_ros.measures.results import Results
 
 EXPLANATION = """A person with one thing in mind says the data set's instruction, the robot asks up to {questions} \
 questions or none, and gives a box. The recorded dialogue is not shown to it. A box is right where its IoU with the \
-annotated one is at least 0.5."""
+annotated one is at least 0.5. InViG counts the last box, and TiO's script forces one in its last turn. Our own rule \
+is stricter: the robot has to give the box as found, and a box that it still calls ambiguous does not count."""
 
 
 class InteractiveSuite:
@@ -74,6 +75,7 @@ class InteractiveSuite:
             self._oracle.person(sample, rgb),
             max_questions=self._max_questions,
             threshold=self._threshold,
+            forced=True,
         )
         return Judged(
             sample.source_id,
@@ -90,7 +92,11 @@ class InteractiveSuite:
         kept, notes = [r for r in rows if "skipped" not in r], notes_of(rows, self._selection)
         if not kept:
             return Results(self.name, self.title, {}, notes=notes)
-        tables = [interaction.questions_table(kept), interaction.outcomes_table(kept)]
+        tables = [
+            interaction.turns_table(kept, self._max_questions + 1),
+            interaction.questions_table(kept),
+            interaction.outcomes_table(kept),
+        ]
         if self._oracle.kind == "model":
             notes += ("a model answered the questions: its mistakes count against the robot",)
         if self._oracle.kind in ("click", "box"):

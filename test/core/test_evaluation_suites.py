@@ -16,7 +16,7 @@ from clue_ros.cli.main import main
 from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
 from clue_ros.evaluation.dialogue_suite import DialogueSuite, ranks
 from clue_ros.evaluation.grounding_suite import GroundingSuite, histories
-from clue_ros.evaluation.interaction import caption, measures, play, terms
+from clue_ros.evaluation.interaction import caption, measures, play, terms, turns_table
 from clue_ros.evaluation.interactive_suite import InteractiveSuite
 from clue_ros.evaluation.oracle import GestureOracle, ModelOracle, RecordedOracle, SceneOracle, choose_oracle
 from clue_ros.evaluation.report_page import page
@@ -259,6 +259,9 @@ def test_interactive_by_its_command(tiny_model_dir, scenes, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "success as InViG counts it" in out and "How the dialogues ended" in out
     results, _ = load(tmp_path / "i")
+    assert results.about["max_questions"] == 9
+    by_turns = next(t for t in results.tables if t.title.startswith("Success by turns"))
+    assert [line[0] for line in by_turns.rows] == [str(n) for n in range(1, 11)]
     assert results.about["oracle"] == "scene" and (tmp_path / "i/interactive-accuracy-over-iou.png").is_file()
     assert {r["truth"] for r in rows_of(tmp_path / "i")} >= {"clear"}
 
@@ -336,12 +339,53 @@ def test_what_counts_as_a_success(truth, outcomes, boxes, success, right):
     assert bool(row["reason"]) != success and (row["reason"] in caption(row))
 
 
+class Improving(Scripted):
+    """Finds it ambiguous for ever and asks as long as it may; its box is right from the second answer on."""
+
+    def ground(self, image, expression, turns=(), *, may_ask=True, threshold=None):
+        self.seen.append((len(turns), may_ask))
+        reading = Ambiguity(0.9, 0.5, True, np.zeros((4, 4), np.float32))
+        if may_ask:
+            return Decision(Outcome.ASK, expression, reading, None, 0.0, "which one?")
+        box = Box(0, 0, 10, 10) if len(turns) >= 2 else Box(50, 50, 60, 60)
+        return Decision(Outcome.FOUND, expression, reading, box, 0.8)
+
+
+def test_with_the_questions_spent_the_last_box_counts_for_invig_and_not_for_us():
+    target = [Box(0, 0, 10, 10)]
+    row, _ = play(Improving(), "image", "the mug", "ambiguous", target, Says(), max_questions=3, forced=True)
+    assert row["outcome"] == "ambiguous" and row["right"] is False and row["success"] is False
+    assert row["right_last"] is True and row["iou_last"] == 1.0
+    assert row["turn_ious"] == [0.0, 0.0, 1.0, 1.0]  # the box that it would have given after 0, 1, 2 and 3 answers
+    grounder = Improving()
+    play(grounder, "image", "the mug", "ambiguous", target, Says(), max_questions=3)
+    assert grounder.seen == [(0, True), (1, True), (2, True), (3, False)]  # nothing is forced unless asked for
+    absent, _ = play(Improving(), "image", "the mug", "absent", [], Says(), forced=True)
+    assert absent["right_last"] is None and absent["turn_ious"] is None
+    unknown, _ = play(Scripted(Outcome.UNKNOWN_WORDS), "image", "x", "clear", target, Says(), forced=True)
+    assert unknown["right_last"] is False and unknown["turn_ious"] == [0.0]
+
+
+def test_success_at_each_number_of_turns_by_both_rules():
+    def row(right, *ious):
+        asked = len(ious) - 1
+        return {"truth": "unknown", "asked": asked, "right": right, "turn_ious": list(ious), "image": str(ious)}
+
+    rows = [row(True, 0.6), row(True, 0.7, 0.2, 0.9), row(False, 0.1, 0.5), {**row(None), "turn_ious": None}]
+    table = turns_table(rows, 4)
+    assert [line[:2] for line in table.rows] == [("1", 3), ("2", 3), ("3", 3), ("4", 3)]
+    assert [line[2].value for line in table.rows] == pytest.approx([2 / 3, 2 / 3, 1, 1])  # a box is forced
+    assert [line[3].value for line in table.rows] == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3])  # found by then
+    assert turns_table([{**rows[0], "turn_ious": None}], 4).rows == ()
+
+
 def test_interactive_figures_by_hand():
     def row(truth, asked, right):
         return {
             "truth": truth,
             "asked": asked,
             "right": right,
+            "right_last": right is not None,
             "image": "a",
             "item": "a",
             "success": bool(right and (asked > 0) == (truth == "ambiguous")),
@@ -358,7 +402,9 @@ def test_interactive_figures_by_hand():
     found = {m.name: m.estimate.value for m in measures(rows)}
     assert found["success_ambiguous"] == pytest.approx(1 / 3) and found["silent_ambiguous"] == pytest.approx(1 / 3)
     assert found["questions_ambiguous"] == pytest.approx(4 / 3) and found["asked_clear"] == 0.5
-    assert found["absent_recognised"] == 1 and found["ivg_success"] == 0.8
+    assert found["absent_recognised"] == 1 and found["found_success"] == 0.8 and found["ivg_success"] == 1
+    old = [{k: v for k, v in r.items() if k != "right_last"} for r in rows]  # rows of a run before this figure
+    assert "ivg_success" not in {m.name for m in measures(old)}
     assert found["right_ambiguous"] == pytest.approx(2 / 3)
     assert terms([{"skipped": "x"}])["final box right"] == ([0.0], [0.0])
 
