@@ -11,7 +11,8 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVa
 import numpy as np
 
 from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
-from clue_ros.ambiguity.readers import AmbiguityReader, Reading
+from clue_ros.ambiguity.readers import AmbiguityReader
+from clue_ros.ambiguity.reading import Reading
 from clue_ros.ambiguity.regions import competing_regions
 from clue_ros.geometry import clip_box
 from clue_ros.language.questions import OPEN_QUESTION, is_broken, misleading_words, tidy
@@ -43,6 +44,11 @@ class Decider:
     def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader):
         self._backbone, self._reader = backbone, reader
         self._gate = Gate.from_weights(backbone.settings.gate)
+
+    def look(self, image: EncodedImage) -> None:
+        """What a decision needs of an image and can have before anybody speaks."""
+        self._backbone.look(image)
+        self._reader.look(image)
 
     def decide(
         self, image: EncodedImage, words: str, turns: Sequence[Turn], options: Options, times: Dict[str, float]

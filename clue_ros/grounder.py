@@ -118,7 +118,7 @@ class Grounder:
         instruction, answer or adapter then costs its own few tokens only. The decisions are the same."""
         encoded = self.encode(image)
         with memory_guard("looking ahead"):
-            self._backbone.look(encoded)
+            self._decider.look(encoded)
         return encoded
 
     def detect_ambiguity(

@@ -10,12 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from clue_ros.ambiguity.head import Head
 from clue_ros.types import ModelLoadError
 
 FILE = "ambiguity.safetensors"
 
 
-class AmbiguityDetector(nn.Module):
+class AmbiguityDetector(Head):
     """float[B,h,w] maps in [0, 1] -> float[B] logits; any h, w >= 8, because the last maps are pooled globally.
 
     channels: width of the three convolutions; a power of two each in the shipped model.

@@ -12,14 +12,15 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.geometry import clip_box
 from clue_ros.location import BINS, bins_to_box, box_to_bins, point_to_text
 from clue_ros.prompt import DETECT, build_prefix
 from clue_ros.types import Box, Turn
-from clue_ros.vlm.decoder import causal_mask
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest
 from clue_ros.vlm.passes import EncodedImage
+from clue_ros.vlm.patterns import causal_mask
 
 LISTED = 8  # boxes of one answer at most
 TOLERANCE = 24  # bins: 2.3 % of the image's side
@@ -34,14 +35,14 @@ class Seen(NamedTuple):
 
 
 class ModelReader:
-    """Reads one backbone. A checkpoint with a joint detector reads through its dialogue adapter, whose keys and values
-    of the image are there already; others through the base, which knows `detect` by itself."""
+    """Reads one backbone. A checkpoint with a one-pass detector reads through its dialogue adapter, whose keys and
+    values of the image are there already; others through the base, which knows `detect` by itself."""
 
     def __init__(self, backbone: PaliGemmaBackbone):
         self._backbone = backbone
         settings = backbone.settings
-        self._adapter = settings.dialogue_adapter if settings.detector == "joint" else ""
-        self._blind = settings.prefix_attention == "image_blind"
+        self._adapter = settings.dialogue_adapter if kind_of(settings).one_pass else ""
+        self._pattern = settings.pattern
 
     def listed(
         self,
@@ -77,7 +78,7 @@ class ModelReader:
         if not bins:
             return found
         with memory_guard("scoring candidates"), torch.inference_mode():
-            for group in self._groups(prefixes) if self._blind else [[n] for n in range(len(prefixes))]:
+            for group in self._groups(prefixes) if self._pattern.reusable else [[n] for n in range(len(prefixes))]:
                 found[group] = self._score(image, [prefixes[n] for n in group], bins)
         return found
 
@@ -99,22 +100,25 @@ class ModelReader:
         plan = backbone.plan_of(start.adapter)
         pairs = [(w, n) for w in range(len(prefixes)) for n in range(len(bins))]
         result = np.zeros((len(prefixes), len(bins)))
-        done = image.features.shape[1] if self._blind else start.position
-        texts = [backbone.tokens.prefix(p).ids[0] if self._blind else None for p in prefixes]
+        again = self._pattern.reusable  # the words run again, side by side
+        done = image.features.shape[1] if again else start.position
+        texts = [backbone.tokens.prefix(p).ids[0] if again else None for p in prefixes]
         for at in range(0, len(pairs), ROWS):
             rows = pairs[at : at + ROWS]
             corners = torch.tensor([[first + b for b in bins[n][:3]] for _, n in rows], device=backbone.device)
-            ids = torch.cat([torch.stack([texts[w] for w, _ in rows]), corners], 1) if self._blind else corners
+            ids = torch.cat([torch.stack([texts[w] for w, _ in rows]), corners], 1) if again else corners
             count = ids.shape[1]
             cache = plan.new_cache(done + count, len(rows))
             cache.take(start.cache, done)
-            hidden = plan.run(
-                plan.embed(ids), plan.place(done + 1, count), cache, mask=causal_mask(done, count, backbone.device)
-            ).hidden
+            if again:
+                mask = self._pattern.prefix_mask(done, count - 3, 3, backbone.device)
+            else:
+                mask = causal_mask(done, count, backbone.device)
+            hidden = plan.run(plan.embed(ids), plan.place(done + 1, count), cache, mask=mask).hidden
             for row, (w, n) in enumerate(rows):
-                steps = hidden[row, -4:] if self._blind else hidden[row, -3:]
+                steps = hidden[row, -4:] if again else hidden[row, -3:]
                 logits = plan.logits(steps).float()
-                if not self._blind:
+                if not again:
                     logits = torch.cat([start.logits[None].float(), logits])
                 result[w, n] = _log_mass(logits, bins[n], first)
         return result

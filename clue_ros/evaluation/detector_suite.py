@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from clue_ros.ambiguity.kinds import KINDS
 from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
 from clue_ros.measures.classification import figures_at, fitted_threshold
@@ -26,6 +27,7 @@ from clue_ros.simulation.dataset import object_from_dict, read_scenes
 from clue_ros.simulation.queries import State, scene_states, turns_of
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.types import ClueError, Decision
+from clue_ros.vlm.settings import ClueSettings
 
 QUESTIONS = 8  # dialogue states a scene
 DECISION = ("prefill", "detect")
@@ -177,10 +179,7 @@ def kind_of(path: Path) -> str:
     """The detector that a model directory's clue.json names, with prefix, depth and tap."""
     file = Path(path) / "clue.json"
     clue = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    name = clue.get("detector", "cnn")
-    if name == "autoregressive":
-        return f"{name}, {clue.get('detector_prefix')}, {clue.get('detector_depth')}"
-    return f"{name}, layer {clue.get('tap_layer')}" + (", gated by the first token too" if clue.get("gate") else "")
+    return KINDS[clue.get("detector", ClueSettings.detector)].described(clue)
 
 
 def save(rows: Sequence[Dict[str, Any]], file: Path, about: Dict[str, Any]) -> Tuple[Path, Path]:

@@ -23,8 +23,8 @@ from clue_ros.types import ModelLoadError
 def weights_of(objective: Objective) -> Dict[str, torch.Tensor]:
     """Everything that is trained, the CNN's running means included, on the CPU."""
     state = {f"adapter/{name}": p for name, p in objective.named}
-    if objective.detector is not None:
-        state.update({f"cnn/{name}": value for name, value in objective.detector.state_dict().items()})
+    if objective.head is not None:
+        state.update({f"cnn/{name}": value for name, value in objective.head.state_dict().items()})
     return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
 
@@ -42,8 +42,8 @@ def put_weights(objective: Objective, folder: Path) -> None:
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(state[f"adapter/{name}"])
-        if objective.detector is not None:
-            objective.detector.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("cnn/")})
+        if objective.head is not None:
+            objective.head.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("cnn/")})
 
 
 def save_weights(objective: Objective, folder: Path) -> None:

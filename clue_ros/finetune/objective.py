@@ -10,20 +10,21 @@ it is shared out. The CNN normalises over its batch, so in training it runs on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.ambiguity.head import Head
+from clue_ros.ambiguity.kinds import JOINT, KINDS
+from clue_ros.ambiguity.reading import DIALOGUE, DetectorKind
 from clue_ros.finetune.batch import IGNORE, Batch
 from clue_ros.finetune.passes import Passed, Route, closing_logits, run_batch, suffix_logits
 from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask
 from clue_ros.training.adapters import LoraSettings, add_adapter, named_adapter_parameters
 from clue_ros.training.variants import adapted_layers
-from clue_ros.vlm.answers import answer_tokens
 from clue_ros.vlm.settings import ClueSettings
 
 
@@ -40,8 +41,10 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A task on a model of so many layers. folder: under adapters/; layers: that get LoRA; tap: the layer k."""
+    """A task on a model of so many layers. kind: of detector, None without one; folder: under adapters/; layers: that
+    get LoRA; tap: the layer k whose map is read, None for no map; stop: layers that run, None for all."""
 
+    kind: Optional[DetectorKind]
     folder: str
     layers: Tuple[int, ...]
     tap: Optional[int]
@@ -51,25 +54,16 @@ class Plan:
     def of(cls, settings: AnyTask, base: ClueSettings, count: int) -> "Plan":
         """base: the base's clue.json; count: decoder layers of the model."""
         if isinstance(settings, DialogueTask):
-            return cls("dialogue", tuple(range(count)), None, None)
+            return cls(None, DIALOGUE, tuple(range(count)), None, None)
         tap = base.tap_layer if settings.tap < 0 else settings.tap
         if not isinstance(settings, DetectorTask):
-            return cls("dialogue", tuple(range(count)), tap, None)
-        half = settings.depth == "half"
-        layers = adapted_layers(_Variant(settings.depth, settings.finetune, tap), count)
-        # A map needs of layer k its queries and keys only; an answer comes after layer k, or after all.
-        stop = tap if settings.reading == "cnn" else tap + 1 if half else None
-        return cls("detector", tuple(layers), tap if settings.reading == "cnn" else None, stop)
-
-
-class _Variant(NamedTuple):
-    depth: str
-    finetune: str
-    tap: int
+            return cls(JOINT, JOINT.folder, tuple(range(count)), tap, None)
+        kind, layers = KINDS[settings.reading], adapted_layers(replace(settings, tap=tap), count)
+        return cls(kind, kind.folder, tuple(layers), tap if kind.reads_map else None, kind.stop(settings.depth, tap))
 
 
 class Objective(nn.Module):
-    """A frozen model with one new adapter, and the CNN where the task has one.
+    """A frozen model with one new adapter, and the detector's head where the task has one.
 
     named: the adapter's weights that a loss reaches. Through a map these are all of the layers below k, and of layer k
     q_proj and k_proj; its v, o, gate, up and down stay at their start and are frozen here, which spares their memory
@@ -82,11 +76,10 @@ class Objective(nn.Module):
         self.plan = Plan.of(settings, base, model.config.get_text_config().num_hidden_layers)
         add_adapter(model, self.plan.folder, self.plan.layers, lora)
         model.set_adapter(self.plan.folder)
-        reads_map = self.plan.tap is not None
-        self.detector = AmbiguityDetector(base.detector_channels) if reads_map else None
-        self._answers = answer_tokens(tokenizer) if isinstance(settings, DetectorTask) and not reads_map else None
+        kind = self.plan.kind
+        self.head: Optional[Head] = None if kind is None else kind.new_head(tokenizer, base.detector_channels)
         first = min(self.plan.layers) if settings.checkpointing else None
-        self._route = Route(base.prefix_attention == "image_blind", self.plan.stop, self.plan.tap, first)
+        self._route = Route(base.pattern, self.plan.stop, self.plan.tap, first)
         self.named = self._reached()
         self.processes, self.gather = 1, None
 
@@ -124,25 +117,23 @@ class Objective(nn.Module):
     def _ambiguity(self, passed: Passed, batch: Batch, zero: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         known = batch.labels >= 0
         verdicts = torch.full_like(batch.labels, float("nan"))
-        if self._answers is not None:
-            said = closing_logits(self.model, passed.text, batch, self.plan.stop is None)
-            odds = said[:, self._answers[0]] - said[:, self._answers[1]]
-            # With two tokens cross-entropy is the binary one on the difference of their logits.
+        if self.head is None:
+            return zero, verdicts
+        if passed.maps is None:
+            odds = self.head(closing_logits(self.model, passed.text, batch, self.plan.stop is None))
             loss = F.binary_cross_entropy_with_logits(odds[known], batch.labels[known], reduction="sum")
             return loss, torch.where(known, odds.detach(), verdicts)
-        if self.detector is None:
-            return zero, verdicts
         maps, labels, own = passed.maps, batch.labels, slice(0, len(batch.labels))
         if self.training and self.gather is not None:
             maps, labels, own = self._of_all(maps, labels)
         counts = labels >= 0
         if not counts.any():
             # Nobody knows a label: the CNN is named in the graph all the same, or its gradients would be waited for.
-            return maps.sum() * 0 + sum(p.sum() for p in self.detector.parameters()) * 0, verdicts
+            return maps.sum() * 0 + sum(p.sum() for p in self.head.parameters()) * 0, verdicts
         if self.training:
             torch.manual_seed(batch.noise[1])
         with torch.autocast(maps.device.type, enabled=False):
-            odds = self.detector(maps[counts])
+            odds = self.head(maps[counts])
             loss = F.binary_cross_entropy_with_logits(odds, labels[counts], reduction="sum") / self.processes_heard
         every = torch.full_like(labels, float("nan")).masked_scatter(counts, odds.detach())
         return loss, every[own]

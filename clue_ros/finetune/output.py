@@ -8,15 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from clue_ros.ambiguity.detector import FILE as CNN_FILE
+from clue_ros.ambiguity.autoregressive import answer_tokens
+from clue_ros.ambiguity.kinds import AUTOREGRESSIVE, head_files, kind_of
+from clue_ros.ambiguity.reading import DETECTOR, DIALOGUE
 from clue_ros.finetune.objective import Objective
-from clue_ros.finetune.recipe import DetectorTask, DialogueTask, FinetuneError
+from clue_ros.finetune.recipe import FinetuneError
 from clue_ros.training.adapters import save_adapter
 from clue_ros.types import ModelLoadError
-from clue_ros.vlm.answers import answer_tokens
-from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.settings import FILE, ClueSettings
 
-OWN = ("clue.json", "calibration.json", "report.json", CNN_FILE)  # what CLUE adds, and no plain checkpoint has
+OWN = ("clue.json", "calibration.json", "report.json")  # what CLUE adds beside heads, and no plain checkpoint has
 BASE_SUFFIXES = (".json", ".safetensors", ".model", ".jinja")
 SPEECH_ALONE = (0.0, 1.0, 0.0)  # ambiguity/gate.py: only the first token of the dialogue adapter counts
 
@@ -39,7 +40,8 @@ def check_output(base: Path, output: Path) -> None:
 
 def base_files(base: Path) -> list:
     """The files of a checkpoint that a model directory needs."""
-    return [f for f in sorted(Path(base).iterdir()) if f.is_file() and f.suffix in BASE_SUFFIXES and f.name not in OWN]
+    own = (*OWN, *head_files())
+    return [f for f in sorted(Path(base).iterdir()) if f.is_file() and f.suffix in BASE_SUFFIXES and f.name not in own]
 
 
 def place_base(base: Path, output: Path, copy: bool = False) -> None:
@@ -57,7 +59,7 @@ def place_base(base: Path, output: Path, copy: bool = False) -> None:
             os.symlink(file.resolve(), target)
         else:
             shutil.copy2(file, target)
-    for name in ("clue.json", CNN_FILE):
+    for name in ("clue.json", *head_files()):
         if (base / name).is_file() and not (output / name).exists():
             shutil.copy2(base / name, output / name)
     for folder in sorted((base / "adapters").glob("*")):
@@ -81,48 +83,35 @@ def write_model(
     count = objective.model.config.get_text_config().num_hidden_layers
     clue = ClueSettings.load(output, count)
     save_adapter(objective.model, plan.folder, output / "adapters" / plan.folder)
-    if objective.detector is not None:
-        objective.detector.save(output)
-    if isinstance(settings, DialogueTask):
-        clue = replace(clue, dialogue_adapter="dialogue")
+    if plan.kind is None:
+        clue = replace(clue, dialogue_adapter=DIALOGUE)
         if not _has_detector(output, clue, tokenizer):
             # Until a detector is trained the dialogue adapter itself says when it would ask, at the price of a pass.
             clue = replace(
-                clue, detector="autoregressive", detector_depth="half", detector_adapter="", gate=SPEECH_ALONE
+                clue, detector=AUTOREGRESSIVE.name, detector_depth="half", detector_adapter="", gate=SPEECH_ALONE
             )
     else:
-        clue = replace(
-            clue, threshold=0.5 if threshold is None else round(threshold, 3), gate=(), dialogue_adapter="dialogue"
+        for file in head_files():
+            if file != plan.kind.file:
+                (output / file).unlink(missing_ok=True)
+        objective.head.save(output)
+        clue = plan.kind.written(
+            clue,
+            threshold=0.5 if threshold is None else round(threshold, 3),
+            tap=clue.tap_layer if settings.tap < 0 else settings.tap,
+            prefix=getattr(settings, "prefix", ""),
+            depth=getattr(settings, "depth", ""),
         )
-        if isinstance(settings, DetectorTask):
-            tap = clue.tap_layer if settings.tap < 0 else settings.tap
-            clue = replace(
-                clue,
-                detector=settings.reading,
-                detector_prefix=settings.prefix,
-                tap_layer=tap,
-                detector_depth=settings.depth,
-                detector_adapter="detector",
-            )
-            if settings.reading != "cnn":
-                (output / CNN_FILE).unlink(missing_ok=True)
-        else:
-            clue = replace(
-                clue,
-                detector="joint",
-                tap_layer=plan.tap,
-                detector_prefix="detect",
-                detector_depth="half",
-                detector_adapter="",
-            )
-            shutil.rmtree(output / "adapters" / "detector", ignore_errors=True)
+        if plan.kind.one_pass:
+            shutil.rmtree(output / "adapters" / DETECTOR, ignore_errors=True)
     clue.save(output)
     return output
 
 
 def _has_detector(output: Path, clue: ClueSettings, tokenizer) -> bool:
     """Whether the directory can say by itself when to ask, or nothing can be done about it."""
-    if (output / CNN_FILE).is_file() or clue.detector == "autoregressive":
+    file = kind_of(clue, output / FILE).file
+    if not file or (output / file).is_file():
         return True
     try:
         answer_tokens(tokenizer)

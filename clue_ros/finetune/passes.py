@@ -1,16 +1,8 @@
-"""One pass of a batch through the decoder with gradients: words, map and verdict, for both attention patterns.
+"""One pass of a batch through the decoder with gradients: words, map and verdict, for every attention pattern.
 
 The layers run through vlm/decoder.py, the loop of detector and tests, one at a time, so that each can be run again in
 the backward pass instead of keeping its insides. Layers below the first adapted one keep nothing in any case: nothing
 in them asks for a gradient.
-
-Who sees whom is token_type_ids of transformers' PaliGemma: 0 for image and prefix, 1 for the suffix (`full`); 0 for
-the image, 1 for all text (`image_blind`). A row sees every token of type 0, and of the others those up to itself:
-
-    full, 2 image tokens, prefix "b p", suffix "s t"         i i b p s t
-                                                     i i b p  1 1 1 1 . .
-                                                     s        1 1 1 1 1 .
-                                                     t        1 1 1 1 1 1
 """
 
 from __future__ import annotations
@@ -24,14 +16,15 @@ from torch.utils.checkpoint import checkpoint
 from clue_ros.finetune.batch import IGNORE, Batch
 from clue_ros.vlm.attention import attention_vector, to_map
 from clue_ros.vlm.decoder import attention_scores, image_keys, logits_of, run_layers, text_queries
+from clue_ros.vlm.patterns import AttentionPattern
 
 
 @dataclass(frozen=True)
 class Route:
-    """How a batch runs. blind: image tokens do not see the text; stop: layers that run, None for all; tap: the layer
+    """How a batch runs. pattern: who sees whom; stop: layers that run, None for all; tap: the layer
     whose map is read, None for no map; checkpoint_from: first layer run again in the backward pass, None: none."""
 
-    blind: bool
+    pattern: AttentionPattern
     stop: Optional[int]
     tap: Optional[int] = None
     checkpoint_from: Optional[int] = None
@@ -52,7 +45,7 @@ def run_batch(language, features: torch.Tensor, batch: Batch, route: Route) -> P
     text = language.embed_tokens(batch.ids)
     hidden = torch.cat([features.to(text.dtype), text], 1)
     positions = torch.arange(1, count + length + 1, device=hidden.device)[None].expand(len(hidden), -1)
-    mask = attention_mask(batch.prefix, count, length, route.blind)
+    mask = route.pattern.mask(batch.prefix, count, length)
     stop = len(language.layers) if route.stop is None else route.stop
     maps = None
     for index in range(stop):
@@ -63,14 +56,6 @@ def run_batch(language, features: torch.Tensor, batch: Batch, route: Route) -> P
         maps = layer_map(language, stop, hidden, positions, batch.rows, count)
     hidden = hidden[:, count:]
     return Passed(language.norm(hidden) if route.stop is None else hidden, maps)
-
-
-def attention_mask(prefix: torch.Tensor, count: int, length: int, blind: bool) -> torch.Tensor:
-    """bool[B,1,N+T,N+T], True where a row may look. prefix: int64[B]. Padding stands behind everything that counts, so
-    no such row sees it."""
-    place = torch.arange(count + length, device=prefix.device)
-    shared = count + (torch.zeros_like(prefix) if blind else prefix)
-    return ((place[None, None] < shared[:, None, None]) | (place[None, None] <= place[None, :, None]))[:, None]
 
 
 def layer_map(

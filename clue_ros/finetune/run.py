@@ -15,8 +15,7 @@ from typing import Dict, Optional
 
 import torch
 
-from clue_ros.ambiguity.detector import FILE as CNN_FILE
-from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.data.source import Source
 from clue_ros.finetune.batch import Collator
 from clue_ros.finetune.examples import ExampleStream, Splits, choose_splits, fixed_examples
@@ -31,7 +30,7 @@ from clue_ros.training.base import name_spare_tokens
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
-from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.settings import FILE, ClueSettings
 from clue_ros.vlm.tokens import PromptTokens
 
 RUNS = "training"  # folder of the run folders in a model directory
@@ -102,7 +101,7 @@ def build(order: Order, folder: Path, accelerator, source: Source):
     settings = order.settings
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     model, tokenizer, clue, _ = load_directory(order.base, "cpu", Precision(dtype, dtype))
-    if isinstance(settings, DialogueTask) and clue.detector == "joint":
+    if kind_of(clue, Path(order.base) / FILE).one_pass and isinstance(settings, DialogueTask):
         raise FinetuneError(
             f"{order.base} is a one-pass model: its detector reads the dialogue adapter's own "
             "attention and would not fit another one; run the task joint, or start from the base checkpoint"
@@ -111,7 +110,7 @@ def build(order: Order, folder: Path, accelerator, source: Source):
     _check_tap(settings, model, order)
     torch.manual_seed(seed_of(settings))  # the new adapter and the CNN start alike in every process
     objective = Objective(model, tokenizer, clue, settings, order.lora)
-    _start_from(objective, order, clue)
+    _start_from(objective, order, clue, tokenizer)
     side = model.config.vision_config.image_size
     tokens = PromptTokens(tokenizer, clue, model.config.image_token_id, model.lm_head.weight.shape[0], "cpu")
     cache = FeatureCache(settings.feature_cache, model, dtype, settings.feature_cache_gb * GIGABYTE)
@@ -144,13 +143,14 @@ def _check_tap(settings: AnyTask, model, order: Order) -> None:
         raise FinetuneError(f"tap is {tap}, but {order.base} has the layers 0 to {layers - 1}")
 
 
-def _start_from(objective: Objective, order: Order, clue: ClueSettings) -> None:
+def _start_from(objective: Objective, order: Order, clue: ClueSettings, tokenizer) -> None:
     if not order.settings.start_from:
         return
     start = Path(order.base) / "adapters" / order.settings.start_from
     load_adapter_weights(objective.model, objective.plan.folder, start)
-    if objective.detector is not None and (Path(order.base) / CNN_FILE).is_file():
-        objective.detector.load_state_dict(AmbiguityDetector.load(order.base, clue.detector_channels).state_dict())
+    kind = objective.plan.kind
+    if kind is not None and kind.file and (Path(order.base) / kind.file).is_file():
+        objective.head.load_state_dict(kind.load_head(order.base, clue, tokenizer).state_dict())
 
 
 def _held_out(source: Source, splits: Splits, split: str, settings: AnyTask) -> list:

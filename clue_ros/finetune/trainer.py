@@ -52,8 +52,9 @@ class Trainer:
         self._wrapped = accelerator.prepare_model(objective)
         self.objective = objective
         groups = [{"params": [p for _, p in objective.named], "lr": settings.lr}]
-        if objective.detector is not None:
-            groups.append({"params": list(objective.detector.parameters()), "lr": settings.cnn_lr})
+        own = [] if objective.head is None else list(objective.head.parameters())
+        if own:
+            groups.append({"params": own, "lr": settings.cnn_lr})
         self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self._rates = [g["lr"] for g in groups]
         self.step, self.best, self.place = 0, float("nan"), None

@@ -18,10 +18,12 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PaliGemmaForConditionalGeneration, PreTrainedTokenizerFast
 
+from clue_ros.ambiguity.autoregressive import PRIVATE
+from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.types import ClueError, ModelLoadError
-from clue_ros.vlm.answers import PRIVATE
 from clue_ros.vlm.model_folder import check_config, check_folder
-from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.patterns import IMAGE_BLIND
+from clue_ros.vlm.settings import FILE, ClueSettings
 
 NEW_WORDS = ("disambiguate", *PRIVATE)
 _SPARE = re.compile(r"<unused\d+>")
@@ -60,10 +62,11 @@ def open_base(folder: Path) -> Base:
     if not isinstance(layers, int):
         raise ModelLoadError(f"{folder / 'config.json'} says no text_config.num_hidden_layers")
     settings = ClueSettings.load(folder, layers)
-    if settings.prefix_attention != "image_blind":
+    kind_of(settings, folder / FILE)
+    if settings.pattern.image_sees_words or settings.pattern.words_see_ahead:
         raise UnsupportedBaseError(
             f"{folder}: training on a checkpoint with prefix_attention '{settings.prefix_attention}' is not supported "
-            "yet; the packed trainer needs 'image_blind', as the embedded model has (clue_ros/models/tabletop)"
+            f"yet; the packed trainer needs '{IMAGE_BLIND.name}', as the embedded model has (clue_ros/models/tabletop)"
         )
     check_folder(folder)
     try:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from clue_ros.ambiguity.gate import calibrated, logit, sigmoid
+from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
 from clue_ros.measures.bootstrap import statistic
@@ -26,7 +27,7 @@ from clue_ros.measures.results import Curve, Series
 from clue_ros.simulation.queries import scene_states, turns_of
 from clue_ros.simulation.scene_data import SceneData
 from clue_ros.types import Answer, Box, Turn
-from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.settings import FILE, ClueSettings
 
 
 @dataclass
@@ -69,7 +70,7 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
         threshold=threshold,
         confidence=tuple(confidence["fit"]),
     ).save(model_folder)
-    alone = "answer alone" if settings.detector == "autoregressive" else "map alone"
+    alone = "map alone" if kind_of(settings, model_folder / FILE).reads_map else "answer alone"
     report = {
         "detector": settings.detector,
         "gate": report_of(x @ half[:2] + half[2]),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.ambiguity.kinds import KINDS
 from clue_ros.simulation.queries import query_of, scene_states
 from clue_ros.training.adapters import LoraSettings, NamedParameters, add_adapter, named_adapter_parameters
 from clue_ros.training.device import Device, moved
@@ -26,7 +26,6 @@ from clue_ros.training.packed import packed_logits, packed_maps
 from clue_ros.training.packing import Pack, Packer
 from clue_ros.training.slot import Slot
 from clue_ros.training.variants import adapted_layers
-from clue_ros.vlm.answers import answer_tokens
 
 NAME = "detector"
 
@@ -75,15 +74,14 @@ class DetectorTrainer:
         model.to(self._device)
         named = named_adapter_parameters(model, NAME)
         self.packer = Packer(tokenizer, source.features.shape[1])
-        self.detector = AmbiguityDetector().to(self._device) if s.reading == "cnn" else None
+        self.kind = KINDS[s.reading]
+        self.head = self.kind.new_head(tokenizer).to(self._device)
         modules: Dict[str, torch.nn.Module] = {"adapter": NamedParameters(named)}
-        optimizer = Optimizer(named, s.adapter_lr if self.detector else s.answer_lr, s.weight_decay, s.optimizer)
-        if self.detector:
-            modules["detector"] = self.detector
-            optimizer.add(self.detector.named_parameters(), s.lr, s.weight_decay, "adamw")
-        else:
-            self._answers = answer_tokens(tokenizer)
-            self._stop = s.tap + 1 if s.depth == "half" else None
+        learns = any(True for _ in self.head.parameters())
+        optimizer = Optimizer(named, s.adapter_lr if learns else s.answer_lr, s.weight_decay, s.optimizer)
+        if learns:
+            modules["detector"] = self.head
+            optimizer.add(self.head.named_parameters(), s.lr, s.weight_decay, "adamw")
         self.run = Run(folder, modules, optimizer, {"stage": NAME, **asdict(s), "lora": asdict(lora)}, s.seed)
 
     def train(self, slot: Slot = Slot()) -> Run:
@@ -97,14 +95,12 @@ class DetectorTrainer:
 
     def _mode(self, training: bool) -> None:
         self.model.train(training)
-        if self.detector:
-            self.detector.train(training)
+        self.head.train(training)
 
     def _loss(self, step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
         features, pack = self.draw(rng)
         label = torch.tensor([float(q.ambiguous) for q in pack.queries], device=self._device)
         logits = self.logits(features, pack, rng)
-        # With two tokens cross-entropy is the binary one on the difference of their logits.
         return F.binary_cross_entropy_with_logits(logits, label), verdict_readings(logits, label)
 
     def draw(self, rng: np.random.Generator) -> Tuple[torch.Tensor, Pack]:
@@ -119,11 +115,11 @@ class DetectorTrainer:
 
     def logits(self, features: torch.Tensor, pack: Pack, shake: "np.random.Generator | None" = None) -> torch.Tensor:
         """float32[Q]: log-odds that each query is ambiguous; `shake`: draws the augmentation of the maps."""
-        if self.detector is None:
-            said = packed_logits(self.model, features, pack, self._stop)
-            return said[:, self._answers[0]] - said[:, self._answers[1]]
-        maps = packed_maps(self.model, features, pack, self.settings.tap)
-        return self.detector(maps if shake is None else shaken(maps, shake))
+        s = self.settings
+        if not self.kind.reads_map:
+            return self.head(packed_logits(self.model, features, pack, self.kind.stop(s.depth, s.tap)))
+        maps = packed_maps(self.model, features, pack, s.tap)
+        return self.head(maps if shake is None else shaken(maps, shake))
 
     @torch.no_grad()
     def scores(self, batches: int, seed: int = 1) -> Tuple[np.ndarray, np.ndarray, list]:

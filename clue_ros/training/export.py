@@ -6,12 +6,12 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Optional, Sequence
 
 from transformers import SiglipImageProcessorPil
 
-from clue_ros.ambiguity.detector import FILE as CNN_FILE
-from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.ambiguity.kinds import KINDS, head_files
+from clue_ros.ambiguity.reading import DETECTOR, DIALOGUE, DetectorKind
 from clue_ros.masks.head import FILE as MASK_FILE
 from clue_ros.simulation.words import FILLERS
 from clue_ros.training.adapters import (
@@ -29,6 +29,7 @@ from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.variants import adapted_layers
 from clue_ros.training.vision import start
 from clue_ros.types import ModelLoadError
+from clue_ros.vlm.patterns import IMAGE_BLIND
 from clue_ros.vlm.settings import ClueSettings
 
 REPORT = "report.json"  # of a run folder: what it measured on held-out scenes
@@ -56,8 +57,8 @@ def export(output: Path, language_folder: Path, runs: Sequence[Path], size: Tabl
     ).save_pretrained(output)
     tap = json.loads((Path(language_folder) / "state.json").read_text(encoding="utf-8"))["settings"]["tap"]
     ClueSettings(
-        prefix_attention="image_blind",
-        tap_rows="last",
+        prefix_attention=IMAGE_BLIND.name,
+        tap_rows=IMAGE_BLIND.tap_rows,
         closed_vocabulary=True,
         ignored_words=FILLERS,
         tap_layer=tap,
@@ -80,20 +81,20 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
     if (run_folder / REPORT).is_file():
         report = json.loads((run_folder / REPORT).read_text(encoding="utf-8"))
     base = open_base(base_dir)
-    stage, layers = run["stage"], None
-    folder = "detector" if stage == "detector" else "dialogue"
+    kind, layers = _kind_of_run(run), None
+    folder = DIALOGUE if kind is None else kind.folder
     if base_dir.resolve() != output.resolve():
         output.mkdir(parents=True, exist_ok=True)
         copy_checkpoint(base_dir, output)
         base.tokenizer.save_pretrained(output)
-        for name in ("detector", "dialogue"):
+        for name in (DETECTOR, DIALOGUE):
             shutil.rmtree(output / "adapters" / name, ignore_errors=True)
             if (base_dir / "adapters" / name).is_dir():
                 shutil.copytree(base_dir / "adapters" / name, output / "adapters" / name)
     (output / MASK_FILE).unlink(missing_ok=True)  # it reads what another adapter makes of the words
-    if stage == "joint":
-        shutil.rmtree(output / "adapters" / "detector", ignore_errors=True)
-    if stage == "detector":
+    if kind is not None and kind.one_pass:
+        shutil.rmtree(output / "adapters" / DETECTOR, ignore_errors=True)
+    if folder == DETECTOR:
         layers = adapted_layers(
             DetectorSettings(**{k: v for k, v in run.items() if k not in ("stage", "lora")}),
             base.model.config.get_text_config().num_hidden_layers,
@@ -101,13 +102,18 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
     add_adapter(base.model, folder, layers, LoraSettings(**run["lora"]))
     load_modules(run_folder, {"adapter": NamedParameters(named_adapter_parameters(base.model, folder))})
     save_adapter(base.model, folder, output / "adapters" / folder)
-    if stage == "joint" or run.get("reading") == "cnn":
-        detector = AmbiguityDetector()
-        load_modules(run_folder, {"detector": detector})
-        detector.save(output)
-    elif stage == "detector":
-        (output / CNN_FILE).unlink(missing_ok=True)
-    replace(base.settings, **_clue_settings(run, report)).save(output)
+    if kind is None:
+        replace(base.settings, dialogue_adapter=DIALOGUE).save(output)
+        return output
+    for file in head_files():
+        if file != kind.file:
+            (output / file).unlink(missing_ok=True)
+    if kind.file:
+        head = kind.new_head(base.tokenizer)
+        load_modules(run_folder, {"detector": head})
+        head.save(output)
+    how = {"prefix": run.get("prefix", ""), "depth": run.get("depth", "")}
+    kind.written(base.settings, threshold=report.get("threshold", 0.5), tap=run["tap"], **how).save(output)
     return output
 
 
@@ -123,31 +129,10 @@ def export_mask(base_dir: Path, run_folder: Path, output: Path) -> Path:
     return output
 
 
-def _clue_settings(run: Dict, report: Dict) -> Dict:
-    """The fields of clue.json that a run decides; the detector decides alone until `clue train calibrate`."""
-    if run["stage"] == "dialogue":
-        return {"dialogue_adapter": "dialogue"}
-    common = {
-        "threshold": report.get("threshold", 0.5),
-        "gate": (),
-        "tap_layer": run["tap"],
-        "dialogue_adapter": "dialogue",
-    }
-    if run["stage"] == "joint":
-        return {
-            **common,
-            "detector": "joint",
-            "detector_prefix": "detect",
-            "detector_depth": "half",
-            "detector_adapter": "",
-        }
-    return {
-        **common,
-        "detector": run["reading"],
-        "detector_prefix": run["prefix"],
-        "detector_depth": run["depth"],
-        "detector_adapter": "detector",
-    }
+def _kind_of_run(run: Dict) -> Optional[DetectorKind]:
+    """The kind of detector that a run trained; None: the dialogue alone."""
+    stage = run["stage"]
+    return KINDS[run["reading"]] if stage == DETECTOR else KINDS.get(stage)
 
 
 def copy_checkpoint(source: Path, output: Path) -> None:

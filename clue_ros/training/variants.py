@@ -15,13 +15,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, TypeVar
+from typing import Callable, Dict, List, Sequence, TypeVar
 
+from clue_ros.ambiguity.kinds import KINDS, two_pass
+from clue_ros.ambiguity.reading import DEPTHS, PREFIXES
+
+FINETUNES: Dict[str, Callable[[List[int]], List[int]]] = {"last": lambda used: used[-1:], "all": lambda used: used}
 CHOICES = {
-    "reading": ("cnn", "autoregressive"),
-    "prefix": ("detect", "disambiguate"),
-    "depth": ("half", "full"),
-    "finetune": ("last", "all"),
+    "prefix": PREFIXES,
+    "depth": tuple(DEPTHS),
+    "finetune": tuple(FINETUNES),
     "optimizer": ("adamw", "muon"),
     "schedule": ("linear", "cosine"),
 }
@@ -55,12 +58,17 @@ def variant_name(settings) -> str:
 def setting_problems(settings, where: str) -> List[str]:
     """What is wrong with a stage's settings beyond their types; `where`: the section of the recipe."""
     found = []
-    for name, choices in CHOICES.items():
+    allowed: Dict[str, Sequence[str]] = {"reading": two_pass(), **CHOICES}
+    for name, choices in allowed.items():
         value = getattr(settings, name, choices[0])
         if value not in choices:
             found.append(f"'{where}.{name}' is '{value}', must be one of {', '.join(choices)}")
-    if getattr(settings, "reading", "") == "cnn" and getattr(settings, "depth", "half") == "full":
-        found.append(f"'{where}.depth' is 'full' with reading 'cnn': a map is read at the tap, so it must be half")
+    kind = KINDS.get(getattr(settings, "reading", ""))
+    if kind is not None and settings.depth in DEPTHS and settings.depth not in kind.depths:
+        found.append(
+            f"'{where}.depth' is '{settings.depth}' with reading '{kind.name}': a map is read at the tap, so it must "
+            f"be {' or '.join(kind.depths)}"
+        )
     for name in ("steps", "batch", "queries", "length"):
         if getattr(settings, name, 1) < 1:
             found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be 1 or more")
@@ -69,10 +77,10 @@ def setting_problems(settings, where: str) -> List[str]:
 
 def used_layers(settings, layers: int) -> List[int]:
     """The decoder layers that a variant runs; `layers`: of the model."""
-    return list(range(layers if settings.depth == "full" else settings.tap + 1))
+    reached = KINDS[settings.reading].reached(settings.depth, settings.tap)
+    return list(range(layers if reached is None else reached))
 
 
 def adapted_layers(settings, layers: int) -> List[int]:
     """The decoder layers that get LoRA weights."""
-    used = used_layers(settings, layers)
-    return used[-1:] if settings.finetune == "last" else used
+    return FINETUNES[settings.finetune](used_layers(settings, layers))

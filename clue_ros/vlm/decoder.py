@@ -1,12 +1,7 @@
 """One pass through the layers of a Gemma 2 decoder, with the attention tap and the key-value cache as named outputs.
 
 Training, the detector and generation all run this loop; it uses the layers' own modules (so peft adapters apply) and
-equals transformers' forward to rounding (tested). Two attention patterns, a property of the checkpoint:
-
-full         image and prefix tokens all see each other, the suffix is causal (PaliGemma's own):
-             one chunk [image, prefix] without a mask, then one token at a time.
-image_blind  image tokens see only each other, text is causal: a chunk [image] without a mask, whose keys and values do
-             not depend on the words, then a chunk [prefix] with a causal mask, then one token at a time.
+equals transformers' forward to rounding (tested). Who sees whom, patterns.py says.
 """
 
 from __future__ import annotations
@@ -103,17 +98,6 @@ def attention_scores(attention, q: torch.Tensor, k: torch.Tensor) -> torch.Tenso
     scores = torch.matmul(q.float(), k.float().transpose(2, 3)) * attention.scaling
     cap = attention.attn_logit_softcapping
     return cap * torch.tanh(scores / cap) if cap else scores
-
-
-def causal_mask(past: int, length: int, device=None) -> torch.Tensor:
-    """bool[1,1,length,past+length]: every row sees the past and itself and what stands before it."""
-    return torch.cat(
-        [
-            torch.ones(length, past, dtype=torch.bool, device=device),
-            torch.ones(length, length, dtype=torch.bool, device=device).tril(),
-        ],
-        1,
-    )[None, None]
 
 
 def logits_of(model, hidden: torch.Tensor) -> torch.Tensor:

@@ -10,9 +10,9 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import torch
 
-from clue_ros.vlm.decoder import causal_mask
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
+from clue_ros.vlm.patterns import causal_mask
 
 BATCH = 8  # suffixes side by side; each needs a copy of the prefix's keys and values
 

@@ -61,11 +61,11 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
         )
     text = model.config.get_text_config()
     settings = ClueSettings.load(path, text.num_hidden_layers)
-    if settings.prefix_attention == "full" and text.sliding_window and text.sliding_window < SHORTEST_WINDOW:
+    if settings.pattern.sliding_windows and text.sliding_window and text.sliding_window < SHORTEST_WINDOW:
         raise ModelLoadError(
             f"{path / 'config.json'}: sliding windows below {SHORTEST_WINDOW} tokens are not supported"
         )
-    adapters = load_adapters(model.model.language_model, path, settings.adapter_names)
+    adapters = load_adapters(model.model.language_model, path, (settings.detector_adapter, settings.dialogue_adapter))
     with memory_guard(f"moving {path} to {device}"):
         return Loaded(model.eval().requires_grad_(False).to(device), tokenizer, settings, adapters)
 

@@ -18,10 +18,8 @@ import torch
 from clue_ros.geometry import to_square
 from clue_ros.types import Cancelled, ModelLoadError
 from clue_ros.vlm.adapters import Adapter, decide_merge
-from clue_ros.vlm.answers import answer_tokens
 from clue_ros.vlm.attention import to_map
 from clue_ros.vlm.cache import KeyValueCache
-from clue_ros.vlm.decoder import causal_mask
 from clue_ros.vlm.decoder_plan import DecoderPlan, Run, Tap, plans_of
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
 from clue_ros.vlm.dense import Precision, Scratch
@@ -74,7 +72,7 @@ class PaliGemmaBackbone:
             tokenizer, settings, model.config.image_token_id, model.lm_head.weight.shape[0], self.device
         )
         self.vocabulary = self.tokens.vocabulary
-        self._blind = settings.prefix_attention == "image_blind"
+        self._pattern = settings.pattern
         self._workspace: Optional[KeyValueCache] = None
         self._graphs: Optional[StepGraphs] = None
         with torch.inference_mode():
@@ -116,7 +114,7 @@ class PaliGemmaBackbone:
     def with_settings(self, settings: ClueSettings) -> "PaliGemmaBackbone":
         """The same weights read in another way; answers of a checkpoint that was not trained so mean nothing."""
         other = copy.copy(self)
-        other.settings, other._blind = settings, settings.prefix_attention == "image_blind"
+        other.settings, other._pattern = settings, settings.pattern
         other.tokens = self.tokens.with_settings(settings)
         return other
 
@@ -134,22 +132,20 @@ class PaliGemmaBackbone:
         return EncodedImage(self._vision.project(tower), rgb.shape[1], rgb.shape[0], tower=tower, square=square)
 
     @torch.inference_mode()
-    def look(self, image: EncodedImage) -> None:
-        """Run the image tokens through the decoder before anybody speaks, for the adapters that a decision uses. Only
-        query-blind checkpoints can; for others the features are all that can be had in advance."""
-        if not self._blind:
-            return
-        self._image_cache(image, self.settings.dialogue_adapter, self.plan.depth)
-        if self.settings.detector != "joint":
-            self._image_cache(image, self.settings.detector_adapter, self._detector_depth())
+    def look(self, image: EncodedImage, adapter: Optional[str] = None, layers: Optional[int] = None) -> None:
+        """Run the image tokens through the decoder before anybody speaks: `layers` of it (None: all) under an adapter
+        (None: the dialogue's). Only query-blind checkpoints can; for others the features are all that can be had in
+        advance."""
+        if self._pattern.reusable:
+            name = self.settings.dialogue_adapter if adapter is None else adapter
+            self._image_cache(image, name, self.plan.depth if layers is None else layers)
 
     @torch.inference_mode()
-    def attention_map(self, image: EncodedImage, prefix: str) -> torch.Tensor:
-        """float32[grid,grid] in [0, 1]: the tap's map for a prefix, through the detector's adapter; no layer above the
-        tap runs."""
-        k = self.settings.tap_layer
-        done = self._run(image, prefix, self.settings.detector_adapter, stop=k, tapped=True, keep=False)
-        return self._map(done)
+    def attention_map(self, image: EncodedImage, prefix: str, adapter: Optional[str] = None) -> torch.Tensor:
+        """float32[grid,grid] in [0, 1]: the tap's map for a prefix, through an adapter (None: the detector's); no layer
+        above the tap runs."""
+        k, name = self.settings.tap_layer, self.settings.detector_adapter if adapter is None else adapter
+        return self._map(self._run(image, prefix, name, stop=k, tapped=True, keep=False))
 
     @torch.inference_mode()
     def word_states(self, image: EncodedImage, prefix: str) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -161,13 +157,14 @@ class PaliGemmaBackbone:
         return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1] :], self._map(done)
 
     @torch.inference_mode()
-    def answer_odds(self, image: EncodedImage, prefix: str) -> Tuple[float, torch.Tensor]:
-        """(P(yes) in [0, 1], map float32[grid,grid]) of an autoregressive detector, at half depth after layer k."""
-        stop = self._detector_depth() if self.settings.detector_depth == "half" else None
-        done = self._run(image, prefix, self.settings.detector_adapter, stop=stop, tapped=True, keep=False)
-        hidden = done.run.hidden[:, -1] if stop is None else done.plan.final(done.run.hidden[:, -1])
-        logits = done.plan.logits(hidden)[0][list(answer_tokens(self.tokenizer))]
-        return float(logits.softmax(-1)[0]), self._map(done)
+    def closing_row(
+        self, image: EncodedImage, prefix: str, adapter: str, layers: Optional[int] = None
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """(float32[V], float32[grid,grid] in [0, 1]): what the closing row of a prefix would say after `layers` layers
+        (None: all) under an adapter, through the final norm, and the tap's map. The tap must lie below `layers`."""
+        done = self._run(image, prefix, adapter, stop=layers, tapped=True, keep=False)
+        hidden = done.run.hidden[:, -1] if layers is None else done.plan.final(done.run.hidden[:, -1])
+        return done.plan.logits(hidden)[0], self._map(done)
 
     @torch.inference_mode()
     def prefill(self, image: EncodedImage, prefix: str, adapter: Optional[str] = None, tap: bool = False) -> Prefill:
@@ -309,7 +306,7 @@ class PaliGemmaBackbone:
         text = plan.embed(ids)
         layers = plan.depth if stop is None else stop
         closing = not (tapped and self.settings.tap_layer >= layers)  # the tap of a layer above needs every row
-        if self._blind:
+        if self._pattern.reusable:
             tap = Tap(self.settings.tap_layer, rows, count, False) if tapped else None
             need = max(layers, self.settings.tap_layer + 1) if tapped else layers
             cache = self._image_cache(image, adapter, need, count + length + SUFFIX_ROOM)
@@ -319,7 +316,7 @@ class PaliGemmaBackbone:
                 cache,
                 stop=stop,
                 tap=tap,
-                mask=causal_mask(count, length, self.device),
+                mask=self._pattern.prefix_mask(count, length, device=self.device),
                 closing_only=closing,
             )
             return _Done(done, plan, cache, count + length)
@@ -327,7 +324,9 @@ class PaliGemmaBackbone:
         tap = Tap(self.settings.tap_layer, everywhere, count, True) if tapped else None
         cache = self._full_cache(plan, count + length) if keep else None
         hidden = torch.cat([image.features, text], 1)
-        done = plan.run(hidden, plan.place(1, count + length), cache, stop=stop, tap=tap, closing_only=closing)
+        mask = self._pattern.whole_mask(count, length, self.device)
+        place = plan.place(1, count + length)
+        done = plan.run(hidden, place, cache, stop=stop, tap=tap, mask=mask, closing_only=closing)
         return _Done(done, plan, cache, count + length)
 
     def _map(self, done: "_Done") -> torch.Tensor:
@@ -351,11 +350,6 @@ class PaliGemmaBackbone:
         if self._workspace is None or self._workspace.capacity < length + SUFFIX_ROOM:
             self._workspace = plan.new_cache(length + TEXT_ROOM)
         return self._workspace
-
-    def _detector_depth(self) -> int:
-        """Layers that the detector's pass needs of the image."""
-        full = self.settings.detector == "autoregressive" and self.settings.detector_depth == "full"
-        return self.plan.depth if full else self.settings.tap_layer + 1
 
 
 def stop_if(should_stop: StopTest) -> None:

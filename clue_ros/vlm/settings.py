@@ -14,25 +14,21 @@ from typing import Any, Dict, List, Tuple
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.types import ModelLoadError
+from clue_ros.vlm.patterns import PATTERNS, TAP_ROWS, AttentionPattern
 
 FILE = "clue.json"
-DETECTORS = ("cnn", "autoregressive", "joint")
-PREFIXES = ("detect", "disambiguate")
-DEPTHS = ("half", "full")
 PAPER_TAP, PAPER_LAYERS = 14, 26  # PaliGemma 2 3B (CLUE, section III-B.1)
 
 
 @dataclass(frozen=True)
 class ClueSettings:
-    """prefix_attention: 'full' (PaliGemma's own) or 'image_blind' (vlm/decoder.py); tap_layer: decoder layer whose
-    text-to-image attention is read, counted from 0 (the paper's k); tap_rows: 'all' text rows (the paper; right where
-    the prefix is bidirectional) or 'last' (with causal text only the closing row has read everything); threshold:
+    """prefix_attention: who sees whom, a name of PATTERNS (patterns.py); tap_layer: decoder layer whose text-to-image
+    attention is read, counted from 0 (the paper's k); tap_rows: which rows of it, a name of TAP_ROWS; threshold:
     P(ambiguous) from which the robot asks; gate: weights of the detector's reading, speech and bias
     (ambiguity/gate.py), empty for the detector alone; confidence: scale and bias of the box confidence's log-odds,
     fitted on held-out data, empty for raw;
-    detector: how ambiguity is read (ambiguity/readers.py), with the conditioning word detector_prefix at
-    detector_depth: 'cnn' (the map of layer k), 'autoregressive' (a yes or no after layer k, or after all), 'joint' (the
-    map of the very prefill that goes on to speak);
+    detector: how ambiguity is read, with the conditioning word detector_prefix at detector_depth: names that
+    ambiguity/kinds.py knows and checks;
     detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
     closed_vocabulary: words outside the tokenizer are reported instead of guessed, except ignored_words, which are
     skipped."""
@@ -55,10 +51,10 @@ class ClueSettings:
 
     def problems(self, layers: int) -> List[str]:
         found = []
-        if self.prefix_attention not in ("full", "image_blind"):
-            found.append(f"prefix_attention is '{self.prefix_attention}', must be 'full' or 'image_blind'")
-        if self.tap_rows not in ("all", "last"):
-            found.append(f"tap_rows is '{self.tap_rows}', must be 'all' or 'last'")
+        for name, known in (("prefix_attention", PATTERNS), ("tap_rows", TAP_ROWS)):
+            if getattr(self, name) not in known:
+                allowed = " or ".join(f"'{k}'" for k in known)
+                found.append(f"{name} is '{getattr(self, name)}', must be {allowed}")
         if not 0 <= self.tap_layer < layers:
             found.append(f"tap_layer is {self.tap_layer}, the model has layers 0 to {layers - 1}")
         if not 0 <= self.threshold <= 1:
@@ -67,15 +63,12 @@ class ClueSettings:
             found.append(f"gate has {len(self.gate)} numbers, must have 3 (map, speech, bias) or none")
         if len(self.confidence) not in (0, 2):
             found.append(f"confidence has {len(self.confidence)} numbers, must have 2 (scale, bias) or none")
-        for name, allowed in (("detector", DETECTORS), ("detector_prefix", PREFIXES), ("detector_depth", DEPTHS)):
-            if getattr(self, name) not in allowed:
-                found.append(f"{name} is '{getattr(self, name)}', must be one of {', '.join(allowed)}")
         return found
 
     @property
-    def adapter_names(self) -> Tuple[str, ...]:
-        """Folders under adapters/ that this detector and the dialogue use."""
-        return (self.dialogue_adapter,) if self.detector == "joint" else (self.detector_adapter, self.dialogue_adapter)
+    def pattern(self) -> AttentionPattern:
+        """Who sees whom. Raises KeyError where `problems` names one."""
+        return PATTERNS[self.prefix_attention]
 
     def save(self, folder: Path) -> None:
         (Path(folder) / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ from clue_ros.prompt import RESERVED
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.banned_words import BannedWords
 from clue_ros.vlm.decoding import Vocabulary
+from clue_ros.vlm.patterns import TAP_ROWS
 from clue_ros.vlm.settings import ClueSettings
 from clue_ros.vlm.short_forms import written_out
 from clue_ros.vlm.spelling import respelled
@@ -66,10 +67,7 @@ class PromptTokens:
         ids = [self._bos, *words, self._newline]
         conditioning = len(self._encode(text.split(" ", 1)[0]))
         rows = torch.zeros(1, len(ids), dtype=torch.bool)
-        if self._settings.tap_rows == "last" or len(words) <= conditioning:
-            rows[0, -1] = True
-        else:
-            rows[0, 1 + conditioning : -1] = True
+        rows[0, TAP_ROWS[self._settings.tap_rows](conditioning, len(words))] = True
         return Prefix(torch.tensor([ids], device=self._device), rows.to(self._device))
 
     @property

@@ -10,6 +10,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from clue_ros.ambiguity.autoregressive import PRIVATE, answer_tokens
+from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.cli.main import main
 from clue_ros.cli.train import add_arguments, run
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
@@ -34,7 +36,6 @@ from clue_ros.training.recipe import DEFAULT_CONFIG, TrainConfig, TrainingError,
 from clue_ros.training.stages import Stages
 from clue_ros.training.variants import VARIANTS, adapted_layers, variant_name, with_variant
 from clue_ros.types import Box, ModelLoadError
-from clue_ros.vlm.answers import PRIVATE, answer_tokens
 from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
 from clue_ros.vlm.settings import ClueSettings
 
@@ -182,11 +183,11 @@ def test_serving_gives_the_answer_odds_of_training(name, trained, batch):
     trainer.model.eval()
     features, pack = trainer.draw(np.random.default_rng(4))
     probability = trainer.logits(features, pack).sigmoid()
-    backbone = PaliGemmaBackbone.from_pretrained(output / "model")
+    reader = AmbiguityReader.load(output / "model", PaliGemmaBackbone.from_pretrained(output / "model"))
     for n, (image, _) in list(enumerate(pack.closing.tolist()))[:6]:
         encoded = EncodedImage(fresh.model.model.multi_modal_projector(features[image : image + 1]).detach(), 64, 48)
-        said, _ = backbone.answer_odds(encoded, pack.queries[n].prefix)
-        assert said == pytest.approx(float(probability[n].detach()), abs=1e-4)
+        said = reader.read(encoded, lambda _, n=n: pack.queries[n].prefix, None)
+        assert said.probability == pytest.approx(float(probability[n].detach()), abs=1e-4)
 
 
 def test_only_queries_and_keys_of_the_tap_learn_from_a_map_unless_all_layers_are_adapted(batch):

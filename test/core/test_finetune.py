@@ -14,6 +14,7 @@ import torch
 from drawn_data import draw, make_invig, write_lines
 from safetensors.torch import load_file
 
+from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
 from clue_ros.finetune import checkpoint
@@ -33,6 +34,7 @@ from clue_ros.training.variants import VARIANTS, with_variant
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.patterns import FULL
 from clue_ros.vlm.tokens import PromptTokens
 
 LORA = LoraSettings(r=4, alpha=8, dropout=0.05)
@@ -152,7 +154,7 @@ def test_logits_and_loss_are_those_of_transformers_paligemma(base, invig):
     features = features_of(objective, batch)
     with torch.no_grad():
         out = objective(features, batch)
-        passed = run_batch(model.model.language_model, features, batch, Route(False, None))
+        passed = run_batch(model.model.language_model, features, batch, Route(FULL, None))
         own = suffix_logits(model, passed.text, batch)
     image, count = model.config.image_token_id, features.shape[1]
     for row, example in enumerate(examples):
@@ -215,16 +217,9 @@ def test_every_detector_trains_and_its_directory_reads_as_the_trainer_did(varian
     grounder = Grounder.from_pretrained(tmp_path / "model")
     decision = grounder.ground(example.image.read(), "the thing")
     assert 0 <= decision.ambiguity.probability <= 1 and decision.ambiguity.attention_map.shape == (8, 8)
-    if kind["reading"] == "autoregressive":
-        probability, _ = backbone.answer_odds(seen, example.prefix)
-    else:
-        attention = (
-            backbone.attention_map(seen, example.prefix)
-            if task == "detector"
-            else backbone.prefill(seen, example.prefix, tap=True).attention_map
-        )
-        probability = objective.detector.probability(attention)
-    assert probability == pytest.approx(float(out.verdicts.sigmoid()[0]), abs=2e-4)
+    start = backbone.prefill(seen, example.prefix, tap=True) if task == "joint" else None
+    reading = AmbiguityReader(backbone, objective.head).read(seen, lambda _: example.prefix, start)
+    assert reading.probability == pytest.approx(float(out.verdicts.sigmoid()[0]), abs=2e-4)
 
 
 def test_a_dialogue_adapter_alone_decides_and_a_detector_is_added_beside_it(base, invig, yesno, tmp_path):
@@ -366,7 +361,7 @@ def test_only_what_a_loss_reaches_is_trained_and_the_best_weights_are_exported(b
     batch = collator(fixed_examples(open_data(yesno), "train", settings, settings.fractions, 3))
     every(features_of(every, batch), batch).ambiguity.backward()
     assert all(p.grad is not None and p.grad.any() for _, p in every.named)
-    trained = {id(p) for _, p in every.named} | {id(p) for p in every.detector.parameters()}
+    trained = {id(p) for _, p in every.named} | {id(p) for p in every.head.parameters()}
     assert all(p.requires_grad == (id(p) in trained) for p in every.parameters())
 
     finetune(

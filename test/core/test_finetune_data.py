@@ -16,7 +16,6 @@ from clue_ros.finetune.batch import IGNORE, Collator, steps
 from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of, fixed_examples, state_labels
 from clue_ros.finetune.features import FeatureCache
 from clue_ros.finetune.memory import Sizes, estimate, operations
-from clue_ros.finetune.passes import attention_mask
 from clue_ros.finetune.recipe import (
     DetectorTask,
     DialogueTask,
@@ -29,6 +28,7 @@ from clue_ros.finetune.recipe import (
 from clue_ros.finetune.validation import Held, is_better, report_of
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.types import Answer, Box, Turn
+from clue_ros.vlm.patterns import FULL, IMAGE_BLIND
 from clue_ros.vlm.settings import ClueSettings
 from clue_ros.vlm.tokens import PromptTokens
 
@@ -175,9 +175,9 @@ def test_a_batch_computes_an_image_once_and_marks_what_cannot_be_used(invig, col
 
 
 def test_who_sees_whom():
-    mask = attention_mask(torch.tensor([2]), 2, 4, blind=False)[0, 0].int().tolist()
+    mask = FULL.mask(torch.tensor([2]), 2, 4)[0, 0].int().tolist()
     assert mask == [[1, 1, 1, 1, 0, 0]] * 4 + [[1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
-    blind = attention_mask(torch.tensor([2]), 2, 2, blind=True)[0, 0].int().tolist()
+    blind = IMAGE_BLIND.mask(torch.tensor([2]), 2, 2)[0, 0].int().tolist()
     assert blind == [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
 
 

@@ -12,6 +12,7 @@ from clue_ros.belief.likeness import speaks_of_likeness, things_alike
 from clue_ros.perception.inventory import Thing
 from clue_ros.stock.grounder import StockGrounder
 from clue_ros.types import Answer, Box, InvalidExpressionError, Outcome, Turn
+from clue_ros.vlm.settings import ClueSettings
 
 WIDTH = 320
 
@@ -87,9 +88,7 @@ def test_models_that_have_no_list_of_kinds_say_so():
     with pytest.raises(InvalidExpressionError, match="like"):
         StockGrounder.ground(types.SimpleNamespace(), blank, "another one like this")
     open_words = types.SimpleNamespace(
-        backbone=types.SimpleNamespace(
-            settings=types.SimpleNamespace(detector="joint", dialogue_adapter="", prefix_attention="full")
-        ),
+        backbone=types.SimpleNamespace(settings=ClueSettings(detector="joint", dialogue_adapter="")),
         vocabulary=None,
         encode=lambda image: types.SimpleNamespace(width=64, height=48),
     )

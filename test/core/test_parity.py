@@ -285,6 +285,7 @@ def test_looking_ahead_gives_the_same_tokens_and_the_same_map(tiny_model_dir):
     for prefix, scene in zip(PREFIXES, SCENES):
         direct, ahead = b.encode(scene), b.encode(scene)
         b.look(ahead)
+        b.look(ahead, "detector", b.settings.tap_layer + 1)
         seen = dict(ahead.caches)
         assert set(seen) == {"detector", "dialogue"}
         assert torch.equal(b.attention_map(direct, prefix), b.attention_map(ahead, prefix))

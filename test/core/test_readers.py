@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from clue_ros.ambiguity.gate import calibrated
+from clue_ros.ambiguity.kinds import AUTOREGRESSIVE
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.grounder import Grounder, is_stock
 from clue_ros.types import ModelLoadError, Outcome, OutOfMemoryError
@@ -92,12 +93,14 @@ def test_one_pass_reads_the_map_of_the_prefill_that_speaks(tiny_model_dir, tmp_p
 
 def test_a_half_depth_answer_is_the_one_of_transformers_with_fewer_layers(tiny_model_dir, tmp_path):
     """k = 1: layers 0 and 1, final norm, head, softmax over yes and no: against a model cut to two layers."""
-    from clue_ros.vlm.answers import answer_tokens
+    from clue_ros.ambiguity.autoregressive import answer_tokens
 
     grounder = grounder_of(tiny_model_dir, tmp_path, detector="autoregressive", detector_adapter="")
     backbone = grounder._backbone
     image = backbone.encode(SCENE)
-    odds, _ = backbone.answer_odds(image, f"detect {WORDS}")
+    odds = AmbiguityReader(backbone, AUTOREGRESSIVE.new_head(backbone.tokenizer)).read(
+        image, lambda task: f"{task} {WORDS}", None
+    )
     language = backbone.model.model.language_model
     kept, language.layers = language.layers, language.layers[:2]
     ids = backbone.tokens.prefix(f"detect {WORDS}").ids
@@ -118,7 +121,9 @@ def test_a_half_depth_answer_is_the_one_of_transformers_with_fewer_layers(tiny_m
         logits = backbone.model.lm_head(out.last_hidden_state[:, -1])[0]
     language.layers = kept
     logits = 30 * torch.tanh(logits / 30)
-    assert odds == pytest.approx(float(logits[list(answer_tokens(backbone.tokenizer))].softmax(-1)[0]), abs=1e-4)
+    assert odds.probability == pytest.approx(
+        float(logits[list(answer_tokens(backbone.tokenizer))].softmax(-1)[0]), abs=1e-4
+    )
 
 
 def test_what_a_detector_lacks_is_named(tiny_model_dir, tmp_path):

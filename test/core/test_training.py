@@ -23,7 +23,8 @@ from clue_ros.training.stages import Stages
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.vision import start
 from clue_ros.types import ModelLoadError
-from clue_ros.vlm.decoder import causal_mask, logits_of, run_layers
+from clue_ros.vlm.decoder import logits_of, run_layers
+from clue_ros.vlm.patterns import causal_mask
 
 pytestmark = pytest.mark.usefixtures("short_reports")
 

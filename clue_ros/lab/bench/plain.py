@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from clue_ros.geometry import to_square
 from clue_ros.lab.bench.machine import synchronize
 from clue_ros.vlm.dense import FEW_ROWS, Precision, Scratch
+from clue_ros.vlm.patterns import TAP_ROWS
 
 
 @dataclass
@@ -88,8 +89,7 @@ class PlainPath:
         count = self._grid**2
         attention = out.attentions[self._settings.tap_layer][0, :, count:, :count].float()
         conditioning = len(self._tokenizer.encode(prefix.split(" ", 1)[0], add_special_tokens=False))
-        last = self._settings.tap_rows == "last" or words <= conditioning
-        rows = attention[:, -1:] if last else attention[:, 1 + conditioning : -1]
+        rows = attention[:, TAP_ROWS[self._settings.tap_rows](conditioning, words)]
         vector = (rows / (rows.sum(-1, keepdim=True) + 1e-12)).mean((0, 1))
         low, high = vector.min(), vector.max()
         return ((vector - low) / (high - low + 1e-8)).view(self._grid, self._grid)
@@ -123,7 +123,7 @@ class PlainPath:
         picture = [self._model.config.image_token_id] * count
         ids = torch.tensor([[*picture, self._tokenizer.bos_token_id, *words, newline]])
         types = torch.zeros_like(ids)
-        if self._settings.prefix_attention == "image_blind":
+        if not self._settings.pattern.words_see_ahead:
             types[:, count:] = 1
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": types}
         on_device = {name: value.to(self._device) for name, value in inputs.items()}

@@ -10,10 +10,12 @@ from typing import Any, Callable, List, Optional, Sequence
 
 import numpy as np
 
+from clue_ros.ambiguity.kinds import CNN, JOINT
 from clue_ros.lab.bench import floor
 from clue_ros.lab.bench.subject import Subject, Way
 from clue_ros.location import BINS
 from clue_ros.prompt import CLARIFY
+from clue_ros.vlm.patterns import IMAGE_BLIND
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def standard(subject: Subject) -> List[Row]:
     see = floor.see(subject.config)
     detect = lambda words, turns=(): way.prefix(way.detect_task, words, turns)  # noqa: E731
     speak = lambda words, turns=(): way.prefix(CLARIFY, words, turns)  # noqa: E731
-    joint = way.settings.detector == "joint"
+    joint = way.kind.one_pass
     reads_speech = joint or any(way.settings.gate[1:2])
     return [
         Row(
@@ -126,13 +128,13 @@ def standard(subject: Subject) -> List[Row]:
 def other_passes(subject: Subject) -> List[Row]:
     """The form of detector and speech that the checkpoint does not have: one pass, or two."""
     own, show = subject.way(), subject.show
-    if own.settings.detector == "autoregressive":
+    if not own.kind.reads_map:
         return []
-    joint = own.settings.detector == "joint"
+    joint = own.kind.one_pass
     way = (
-        subject.way(detector="cnn", detector_adapter=own.settings.dialogue_adapter)
+        subject.way(detector=CNN.name, detector_adapter=own.settings.dialogue_adapter)
         if joint
-        else subject.way(detector="joint")
+        else subject.way(detector=JOINT.name)
     )
     name, title = ("box_two_pass", "box, two passes") if joint else ("box_one_pass", "box, one pass")
     plain = PlainRun(own, show.clear_image, own.prefix(own.detect_task, show.clear), own.prefix(CLARIFY, show.clear))
@@ -161,7 +163,7 @@ def query_blind(subject: Subject) -> List[Row]:
     """What a checkpoint with query-blind image tokens would do on the same architecture, cold and seen beforehand."""
     if subject.way().blind:
         return []
-    way, show = subject.way(prefix_attention="image_blind", tap_rows="last"), subject.show
+    way, show = subject.way(prefix_attention=IMAGE_BLIND.name, tap_rows=IMAGE_BLIND.tap_rows), subject.show
     see, note = floor.see(subject.config), "query-blind variant"
     return [
         Row(

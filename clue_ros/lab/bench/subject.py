@@ -9,6 +9,8 @@ from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 import numpy as np
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.ambiguity.head import Head
+from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.grounder import Grounder
 from clue_ros.lab.bench import floor, paligemma2_3b
@@ -32,10 +34,10 @@ EXAMPLE_PREFIX = 24  # tokens of a prefix for the estimate of the memory; the ex
 class Subject:
     """A loaded model. Every way of using it shares the same weights; `plain` too, unless ours are quantised."""
 
-    def __init__(self, order: Order, backbone: PaliGemmaBackbone, detector: Optional[AmbiguityDetector], show: Show):
+    def __init__(self, order: Order, backbone: PaliGemmaBackbone, head: Head, show: Show):
         self.order, self.backbone, self.show = order, backbone, show
         self.config = backbone.model.config
-        self._detector = detector
+        self._head = head
         self._plain: Optional[PlainPath] = None
         self._looks: Optional[Dict[Any, EncodedImage]] = None
         self._ways: Dict[ClueSettings, "Way"] = {}
@@ -49,10 +51,8 @@ class Subject:
             order.folder, order.device, order.precision.storage, quantization=order.quantization
         )
         settings = backbone.settings
-        detector = None
-        if settings.detector != "autoregressive":
-            detector = AmbiguityDetector.load(order.folder, settings.detector_channels, order.device)
-        return cls(order, backbone, detector, rendered())
+        head = kind_of(settings).load_head(order.folder, settings, backbone.tokenizer, order.device)
+        return cls(order, backbone, head, rendered())
 
     @classmethod
     def _random(cls, order: Order) -> "Subject":
@@ -119,24 +119,25 @@ class Subject:
         return self._looks[key]
 
     def way(self, **changes: Any) -> "Way":
-        """The model under other settings, for example prefix_attention='image_blind'. Answers may then be nonsense; the
+        """The model under other settings, for example another prefix_attention. Answers may then be nonsense; the
         work is that of a checkpoint trained so."""
         settings = replace(self.backbone.settings, **changes)
-        if settings.detector == "joint":
-            settings = replace(settings, detector_adapter=settings.dialogue_adapter)  # for the map on its own
+        # The plain path takes a map on a pass of its own.
+        settings = replace(settings, detector_adapter=kind_of(settings).adapter(settings))
         if settings not in self._ways:
-            self._ways[settings] = Way(self, self.backbone.with_settings(settings), self._detector)
+            self._ways[settings] = Way(self, self.backbone.with_settings(settings), self._head)
         return self._ways[settings]
 
 
 class Way:
     """One way of using a Subject: the steps that are timed, and what they must cost."""
 
-    def __init__(self, subject: Subject, backbone: PaliGemmaBackbone, detector: Optional[AmbiguityDetector]):
+    def __init__(self, subject: Subject, backbone: PaliGemmaBackbone, head: Head):
         self.subject, self.backbone, self.show = subject, backbone, subject.show
         self.settings = backbone.settings
-        self._detector = detector
-        self._grounder = Grounder(backbone, AmbiguityReader(backbone, detector))
+        self._reader = AmbiguityReader(backbone, head)
+        self.kind = self._reader.kind
+        self._grounder = Grounder(backbone, self._reader)
         self.said: List[int] = []  # tokens of each sequence generated
         self._count_tokens()
 
@@ -149,17 +150,12 @@ class Way:
 
     def look(self, rgb: np.ndarray) -> EncodedImage:
         """All that can be done before anybody speaks."""
-        image = self.backbone.encode(rgb)
-        self.backbone.look(image)
-        return image
+        return self._grounder.look(rgb)
 
     def detection(self, image, words: str) -> float:
         """The detector alone, from a picture or an encoded one: P(ambiguous) by its reading."""
         encoded = image if isinstance(image, EncodedImage) else self.encode(image)
-        prefix = self.prefix(self.detect_task, words)
-        if self.settings.detector == "autoregressive":
-            return self.backbone.answer_odds(encoded, prefix)[0]
-        return self._detector.probability(self.backbone.attention_map(encoded, prefix))
+        return self._reader.read(encoded, lambda task: self.prefix(task, words), None).probability
 
     def decision(self, image, words: str) -> float:
         """Ask or answer? P(ambiguous) as the gate gives it."""
@@ -173,11 +169,11 @@ class Way:
 
     @property
     def blind(self) -> bool:
-        return self.settings.prefix_attention == "image_blind"
+        return self.settings.pattern.reusable
 
     @property
     def detect_task(self) -> str:
-        return CLARIFY if self.settings.detector == "joint" else self.settings.detector_prefix
+        return self.kind.word(self.settings)
 
     def prefix(self, task: str, words: str, turns: Sequence[Turn] = ()) -> str:
         """The prefix as the Grounder makes it; pictures of the show are SIZE pixels."""
@@ -209,7 +205,7 @@ class Way:
         )
 
     def decision_floor(self, words: str, seen: bool = False) -> floor.Phases:
-        if self.settings.detector == "joint":
+        if self.kind.one_pass:
             return self.speech_floor(words, 1, seen=seen)
         phases = self.detection_floor(words, seen=seen)
         return phases + self.speech_floor(words, 1, seen=seen) if any(self.settings.gate[1:2]) else phases
@@ -219,7 +215,7 @@ class Way:
     ) -> floor.Phases:
         """Detector and speech."""
         speech = self.speech_floor(words, tokens, turns, seen, outputs)
-        return speech if self.settings.detector == "joint" else self.detection_floor(words, turns, seen) + speech
+        return speech if self.kind.one_pass else self.detection_floor(words, turns, seen) + speech
 
     def answered(self) -> int:
         """Tokens of the first sequence since the last call (a question may be said again in other words); 0 without

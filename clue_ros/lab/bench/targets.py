@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
+from clue_ros.ambiguity.kinds import JOINT
+
 PLAIN, FLOOR, SECONDS, ROW, WEIGHTS = "plain", "floor", "seconds", "row", "weights"
 EMBEDDED, THREE_B = "embedded", "3b"
 SHORT = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}  # holds -> mark and colour
@@ -50,7 +52,7 @@ TARGETS: List[Target] = [
     Target("box", PLAIN, 0.60, (EMBEDDED, THREE_B)),
     Target("box", SECONDS, 0.150, (EMBEDDED,), "cpu", note="2 cores"),
     Target("box", SECONDS, 0.035, (THREE_B,), "cuda", note="H200, bf16"),
-    Target("box", PLAIN, 0.45, (EMBEDDED, THREE_B), detector="joint"),
+    Target("box", PLAIN, 0.45, (EMBEDDED, THREE_B), detector=JOINT.name),
     Target("box_one_pass", PLAIN, 0.45, (EMBEDDED, THREE_B)),
     Target("box_two_pass", PLAIN, 0.60, (EMBEDDED, THREE_B)),
     Target("question", SECONDS, 0.060, (THREE_B,), "cuda", note="H200, bf16"),
