@@ -81,10 +81,8 @@ def _refuse_ros1(path: Path) -> None:
         begins = stream.read(len(_ROS1_MAGIC))
     if begins == _ROS1_MAGIC or path.suffix == ".bag":
         raise BagError(
-            (
-                f"{path} is a ROS 1 bag, convert it: rosbags-convert --src {quote(str(path))} --dst "
-                f"{quote(path.stem + '_ros2')}"
-            )
+            f"{path} is a ROS 1 bag, convert it: rosbags-convert --src {quote(str(path))} --dst "
+            f"{quote(path.stem + '_ros2')}"
         )
 
 

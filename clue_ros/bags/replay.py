@@ -123,7 +123,7 @@ class Replay:
         elif isinstance(act, Proceed):
             self._follow(act.step, now)
         elif isinstance(act, Stop) and act.cause is Cause.NO_IMAGE:
-            self._end(Cause.NO_IMAGE.value, self._why_no_image(now), now)
+            self._end(Cause.NO_IMAGE.value, self._why_no_image(), now)
         elif isinstance(act, Stop):
             self._end(act.cause.value, "a newer instruction took over before the image came", now)
         elif isinstance(act, TakeBack):
@@ -227,7 +227,7 @@ class Replay:
         self._finished.append(played)
         self._turns.close(dialogue, now / NS, scene)
 
-    def _why_no_image(self, now: int) -> str:
+    def _why_no_image(self) -> str:
         if self._frame is None:
             return "no frame had been recorded before the instruction, and none came in time"
         played = self._open

@@ -122,10 +122,8 @@ def _print_estimate(base: Path, settings, lora) -> int:
 def _print_result(result, args: argparse.Namespace) -> None:
     if result["problems"]:
         print(
-            (
-                f"{result['problems']} times a record or image could not be used, once each time it came; see: clue "
-                f"data check {args.data}"
-            )
+            f"{result['problems']} times a record or image could not be used, once each time it came; see: clue "
+            f"data check {args.data}"
         )
     if not result["done"]:
         print(f"stopped after step {result['step']}; the same command goes on")

@@ -32,10 +32,8 @@ def check_bind(address: str, token: str, allow_open: bool) -> None:
     """Raises AccessError for an address that others reach, without a token that keeps them out."""
     if token and len(token) < MIN_TOKEN:
         raise AccessError(
-            (
-                f"the token has {len(token)} characters: give {MIN_TOKEN} or more, such as the output of: openssl "
-                "rand -hex 16"
-            )
+            f"the token has {len(token)} characters: give {MIN_TOKEN} or more, such as the output of: openssl "
+            "rand -hex 16"
         )
     if token and not (token.isascii() and token.replace("-", "").replace("_", "").isalnum()):
         raise AccessError("the token stands in an address: use letters, digits, - and _ only")

@@ -120,10 +120,8 @@ def read_bag(path: Path, grounder: Any) -> Recorded:
             episodes.append(_episode(played, rgb, bag.start))
     if not episodes:
         raise BagError(
-            (
-                f"nobody says anything on {topics.speech}: the console needs recorded words (clue evaluate bag --say "
-                "can speak for it)"
-            )
+            f"nobody says anything on {topics.speech}: the console needs recorded words (clue evaluate bag --say "
+            "can speak for it)"
         )
     return Recorded(Path(path).name, episodes)
 

@@ -52,13 +52,13 @@ def noun_phrases(text: str) -> List[NounPhrase]:
     for word in _WORD.finditer(text):
         lower, gap = word[0].lower(), text[end : word.start()]
         if gap.strip() or lower in _BREAKS and lower not in _DETERMINERS:
-            _close(text, run, found)
+            _close(run, found)
         elif lower in _DETERMINERS and run:
-            _close(text, run, found)
+            _close(run, found)
         if lower not in _BREAKS or lower in _DETERMINERS:
             run.append(word)
         end = word.end()
-    _close(text, run, found)
+    _close(run, found)
     return found
 
 
@@ -71,7 +71,7 @@ def singular(noun: str) -> str:
     return noun[:-1] if noun.endswith("s") and not noun.endswith(("ss", "us", "is")) else noun
 
 
-def _close(text: str, run: List["re.Match[str]"], found: List[NounPhrase]) -> None:
+def _close(run: List["re.Match[str]"], found: List[NounPhrase]) -> None:
     """Takes the words of `run` as a phrase, if they are one, and empties it."""
     words = [w for w in run if w[0].lower() not in _DETERMINERS]
     kept, first = words[-MAX_WORDS:], run[0].start() if run else 0

@@ -120,10 +120,8 @@ def _main(options: argparse.Namespace, stop: StopSignals) -> int:
             with stop.making():
                 start(children, options)
             print(
-                (
-                    f"three ROS 2 nodes start (ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in "
-                    f"{options.output}/logs) …"
-                )
+                f"three ROS 2 nodes start (ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in "
+                f"{options.output}/logs) …"
             )
             return _watch(children, options, stop)
     except Interrupted:
@@ -148,10 +146,8 @@ def _watch(children: Any, options: argparse.Namespace, stop: StopSignals) -> int
             if url is not None:
                 shown = True
                 print(
-                    (
-                        f"\n  open {url}\n\nThe model loads for a few seconds; the page says when it is ready. Ctrl-C "
-                        "ends everything."
-                    )
+                    f"\n  open {url}\n\nThe model loads for a few seconds; the page says when it is ready. Ctrl-C "
+                    "ends everything."
                 )
             scenes.look()
             time.sleep(0.2)

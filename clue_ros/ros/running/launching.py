@@ -97,10 +97,8 @@ def remappings(arguments: Mapping[str, str], namespace: str) -> List[Tuple[str, 
         source, arrow, target = rule.partition(":=")
         if not source or not arrow or not target or ":=" in target:
             raise LaunchArgumentError(
-                (
-                    "remap:= takes pairs such as 'front/image:=/front/color/image_raw', separated by spaces; "
-                    f"{rule!r} is none"
-                )
+                "remap:= takes pairs such as 'front/image:=/front/color/image_raw', separated by spaces; "
+                f"{rule!r} is none"
             )
         pairs.append((topic_name("remap", source, namespace), topic_name("remap", target, namespace)))
     return pairs

@@ -132,11 +132,9 @@ class LiveLifecycleNode(LifecycleNode):
         configured, since = self._configured, self.configuring_s
         if asked not in (label for label, _, _ in _WAYS_OUT):
             self.get_logger().warning(
-                (
-                    f"{asked} was refused: the node has been configuring for {since:.0f} s. Wait, or ask for "
-                    "cleanup or "
-                    "shutdown"
-                )
+                f"{asked} was refused: the node has been configuring for {since:.0f} s. Wait, or ask for "
+                "cleanup or "
+                "shutdown"
             )
             return False
         self.give_up(f"{asked} was asked for")

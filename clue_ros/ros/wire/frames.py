@@ -87,10 +87,8 @@ class Frames:
         self._others: Dict[str, Frames] = {}
         if target_frame and not self._tf2.open() and tf2 is None:
             node.get_logger().warning(
-                (
-                    f"target_frame is {target_frame!r}, but {self._tf2.why_not}; positions stay in the camera's "
-                    "optical frame"
-                )
+                f"target_frame is {target_frame!r}, but {self._tf2.why_not}; positions stay in the camera's "
+                "optical frame"
             )
 
     @property
