@@ -8,7 +8,7 @@
 The steps are those of CLUE: `detect ‖ C` through adapter A gives an attention map, the CNN reads it; P(ambiguous) (the
 detector's reading, for some checkpoints combined with the dialogue adapter's first token, ambiguity/gate.py) decides
 whether `clarify ‖ C` through adapter B may ask or must answer with a box; adapter B says itself when nothing fits. A
-checkpoint may read ambiguity in other ways (ambiguity/readers.py), among them the one-pass form, where the map comes
+checkpoint may read ambiguity in other ways (ambiguity/reading.py), among them the one-pass form, where the map comes
 from the very prefill that goes on to speak. A plain PaliGemma 2 download, without adapters, is driven by stock/.
 """
 

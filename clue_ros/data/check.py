@@ -125,7 +125,7 @@ class _Images:
     """Opens each image file once. `contents`: 16 bytes a sample that stand for its image, None if it is broken."""
 
     def __init__(self, pool: ThreadPoolExecutor, depth: str, problems: Problems):
-        self._pool, self._depth, self._problems = pool, depth, problems
+        self._pool, self._opening, self._problems = pool, depth, problems
         self._known: Dict[bytes, Optional[bytes]] = {}  # of the path -> of the content
 
     def contents(self, batch: Sequence[Tuple[Place, Sample]]) -> List[Optional[bytes]]:
@@ -142,10 +142,10 @@ class _Images:
         sample, key = job
         path, size = sample.image.path, sample.size
         try:
-            if self._depth == "full":
+            if self._opening == "full":
                 verify_image(path, size)
                 return digest(path), ""
-            if self._depth == "header" and header_size(path) not in (size, size[::-1]):
+            if self._opening == "header" and header_size(path) not in (size, size[::-1]):
                 return None, f"{path}: is not of the stated size {size[0]}x{size[1]}"
         except BrokenImageError as error:
             return None, str(error)

@@ -210,7 +210,8 @@ VERBOSE = (
     "i am looking for {x}",
 )
 SIGNS_AND_ROLES = ("?", ",", ":", ";", "assistant", "user", "detect", "clarify", "disambiguate")
-# What the autoregressive detectors say (vlm/answers.py): no text reaches these names, so a person's "no" stays a word.
+# What the autoregressive detectors say (ambiguity/autoregressive.py): no text reaches these names, so a person's "no"
+# stays a word.
 DETECTOR_ANSWERS = ("<yes>", "<no>")
 # Words that do not matter for finding a thing: a person may say them, the model never learnt them, they are skipped.
 FILLERS = (
