@@ -19,9 +19,9 @@ from clue_ros.language.questions import OPEN_QUESTION, is_broken, misleading_wor
 from clue_ros.location import bins_to_box
 from clue_ros.perception.selection import choose_candidate
 from clue_ros.prompt import CLARIFY, build_prefix
-from clue_ros.types import Ambiguity, Box, Decision, Outcome, Turn
+from clue_ros.types import Ambiguity, Box, Decision, Outcome, StopTest, Turn, stop_if
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
 from clue_ros.vlm.passes import EncodedImage, Prefill
 
 Value = TypeVar("Value")
@@ -41,7 +41,7 @@ class Options(NamedTuple):
 class Decider:
     """Words and turns are those that the model knows (Grounder sees to it). Not thread-safe."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader):
+    def __init__(self, backbone: Backbone, reader: AmbiguityReader):
         self._backbone, self._reader = backbone, reader
         self._gate = Gate.from_weights(backbone.settings.gate)
 

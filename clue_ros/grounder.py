@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Tupl
 import numpy as np
 import torch
 
+from clue_ros import seams
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.deciding import Decider, Options, prefix_of, timed
 from clue_ros.dialogue.phrases import names_nothing
@@ -28,9 +29,22 @@ from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.masks.segment_codes import SegmentDecoder
 from clue_ros.prompt import CLARIFY, check_expression, check_turns, clean
-from clue_ros.types import Ambiguity, Answer, Box, Decision, InvalidExpressionError, ModelLoadError, Outcome, Turn
+from clue_ros.seams import Capability, require
+from clue_ros.types import (
+    Ambiguity,
+    Answer,
+    Box,
+    Decision,
+    InvalidExpressionError,
+    ModelLoadError,
+    Outcome,
+    StopTest,
+    Turn,
+    stop_if,
+)
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.memory import memory_guard, release
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.passes import EncodedImage
 from clue_ros.vlm.settings import stated
 
@@ -39,14 +53,13 @@ if TYPE_CHECKING:
 
 EMBEDDED_MODEL = Path(__file__).parent / "models" / "tabletop"
 
-_NO_PIXELS = np.empty((0, 0, 3), np.uint8)  # chat looks at features only
 Image = Union[np.ndarray, EncodedImage, Any]
 
 
 class Grounder:
     """Owns the model. Not thread-safe: one caller at a time."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, reader: AmbiguityReader, masker: Optional[Masker] = None):
+    def __init__(self, backbone: Backbone, reader: AmbiguityReader, masker: Optional[Masker] = None):
         self._backbone, self._masker = backbone, masker or Masker(backbone, None, None)
         self._decider = Decider(backbone, reader)
 
@@ -59,12 +72,16 @@ class Grounder:
         *,
         quantization: str = "none",
         merge: str = "auto",
-    ):
-        """Load a model directory; None: the embedded tabletop model.
+    ) -> seams.Grounder:
+        """Load a model directory. One without adapters and detector (a plain PaliGemma 2 download) gives a
+        `StockGrounder` (stock/), which has the same methods.
 
-        A directory without adapters and detector (a plain PaliGemma 2 download) gives a `StockGrounder` (stock/), which
-        has the same methods. dtype: None for float32 on CPU and bfloat16 on a GPU; quantization: 'none', 'int8', 'int4'
-        (of the weights); merge: adapters into the weights, 'auto', 'yes', 'no'.
+        path: the directory; None: the embedded tabletop model.
+        device: a torch device.
+        dtype: of the weights; None for float32 on CPU and bfloat16 on a GPU.
+        quantization: of the weights, 'none', 'int8' or 'int4'.
+        merge: adapters into the weights, 'auto', 'yes' or 'no'.
+
         Raises ModelLoadError naming what is wrong, OutOfMemoryError.
         """
         folder = Path(path) if path else EMBEDDED_MODEL
@@ -78,19 +95,16 @@ class Grounder:
         return cls(backbone, AmbiguityReader.load(folder, backbone), Masker.load(folder, backbone))
 
     @property
-    def has_masks(self) -> bool:
-        """Whether the model directory can say which pixels a target is (masks/masker.py)."""
-        return self._masker.can_segment
+    def capabilities(self) -> FrozenSet[Capability]:
+        """What this checkpoint can do: MASKS and RELEVANCE depend on the files in its directory."""
+        masks = {Capability.MASKS} if self._masker.can_segment else set()
+        relevance = {Capability.RELEVANCE} if self._masker.head is not None else set()
+        return frozenset({Capability.READINGS, Capability.BACKBONE, Capability.BELIEF} | masks | relevance)
 
     @property
-    def backbone(self) -> PaliGemmaBackbone:
+    def backbone(self) -> Backbone:
         """The model itself, for readers of their own (belief/reader.py)."""
         return self._backbone
-
-    @property
-    def has_relevance(self) -> bool:
-        """Whether `relevance` can be asked for: the model directory has a mask head."""
-        return self._masker.head is not None
 
     @property
     def threshold(self) -> float:
@@ -100,7 +114,7 @@ class Grounder:
     @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words that the model understands; None for an open vocabulary."""
-        return self._backbone.tokens.words
+        return self._backbone.words
 
     def encode(self, image: Image) -> EncodedImage:
         """The part of the work that depends on the image only; pass the result instead of the image for later turns.
@@ -193,18 +207,19 @@ class Grounder:
         with memory_guard("grounding an instruction"):
             options = Options(expression, may_ask, threshold, tuple(candidates), min_confidence, should_stop)
             decision = self._decider.decide(encoded, words, turns, options, times)
-            if mask and decision.box is not None:
+            if mask and decision.box is not None and self._masker.can_segment:
                 prefix = prefix_of(CLARIFY, encoded, words, turns)
                 pixels = timed(times, "mask", lambda: self._masker.target(encoded, prefix, words, decision.box))
                 decision = replace(decision, mask=pixels)
             return decision
 
-    def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> Optional[np.ndarray]:
-        """bool[H,W], the pixels of what the instruction means in a box that is known; None where the model has no
-        masks.
+    def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
+        """bool[H,W], the pixels of what the instruction means in a box that is known.
 
-        image and turns: as for `ground`. Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError.
+        image and turns: as for `ground`. Raises MissingCapabilityError without masks, InvalidImageError,
+        InvalidExpressionError, OutOfMemoryError.
         """
+        require(self, Capability.MASKS)
         words, turns = (
             self._backbone.without_unknown(check_expression(expression)),
             self._known_turns(check_turns(turns))[0],
@@ -216,9 +231,10 @@ class Grounder:
     def relevance(self, image: Image, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         """float32[H,W] in [0, 1]: how much each pixel matters to an instruction; several things may, or none.
 
-        image: as for `ground`. Unknown words are left out. Raises NoMaskError if the model has no mask head,
-        InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError.
+        image: as for `ground`. Unknown words are left out. Raises MissingCapabilityError if the model has no mask
+        head, InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError.
         """
+        require(self, Capability.RELEVANCE)
         words, turns = (
             self._backbone.without_unknown(check_expression(instruction)),
             self._known_turns(check_turns(turns))[0],
@@ -239,7 +255,7 @@ class Grounder:
         from clue_ros.perception.perception import StockImage
 
         encoded = self.encode(image)
-        return chat(self._backbone, StockImage(_NO_PIXELS, encoded, encoded.detections), question, should_stop)
+        return chat(self._backbone, StockImage.of_features(encoded), question, should_stop)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""

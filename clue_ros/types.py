@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -38,12 +38,17 @@ class OutOfMemoryError(ClueError):
     """Device or host memory ran out while the model was loading or working; a loaded model stays usable."""
 
 
-class NoMaskError(ClueError):
-    """A mask was asked of a model directory that has no mask head; the text says how to get one."""
-
-
 class Cancelled(ClueError):
     """The caller's `should_stop` returned True while the model was working."""
+
+
+StopTest = Optional[Callable[[], bool]]  # asked between steps: True ends the work with Cancelled
+
+
+def stop_if(should_stop: StopTest) -> None:
+    """Raises Cancelled if the caller wants the work to end."""
+    if should_stop is not None and should_stop():
+        raise Cancelled("stopped on request")
 
 
 class Box(NamedTuple):

@@ -14,7 +14,7 @@ import torch
 from clue_ros.ambiguity.head import Head
 from clue_ros.ambiguity.reading import DEPTHS, DetectorKind, PrefixOf
 from clue_ros.types import ModelLoadError
-from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.passes import EncodedImage, Prefill
 
 PRIVATE = ("<yes>", "<no>")
@@ -63,7 +63,7 @@ class Autoregressive(DetectorKind):
         return DEPTHS[depth](tap)
 
     def observe(
-        self, backbone: PaliGemmaBackbone, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]
+        self, backbone: Backbone, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         clue = backbone.settings
         layers = self.stop(clue.detector_depth, clue.tap_layer)

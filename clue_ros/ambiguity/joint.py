@@ -12,7 +12,7 @@ from clue_ros.ambiguity.cnn import Cnn
 from clue_ros.ambiguity.reading import DIALOGUE, PrefixOf
 from clue_ros.prompt import CLARIFY, DETECT
 from clue_ros.types import ModelLoadError
-from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.passes import EncodedImage, Prefill
 from clue_ros.vlm.settings import ClueSettings
 
@@ -40,7 +40,7 @@ class Joint(Cnn):
         return None
 
     def observe(
-        self, backbone: PaliGemmaBackbone, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]
+        self, backbone: Backbone, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """start: None for the map on a pass of its own, which the bench times."""
         if start is None:

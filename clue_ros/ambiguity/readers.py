@@ -8,7 +8,7 @@ from typing import Optional
 from clue_ros.ambiguity.head import Head
 from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.ambiguity.reading import PrefixOf, Reading
-from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.passes import EncodedImage, Prefill
 from clue_ros.vlm.settings import FILE
 
@@ -16,14 +16,14 @@ from clue_ros.vlm.settings import FILE
 class AmbiguityReader:
     """One checkpoint's detector. `tapped`: the dialogue's prefill has to read the map on its way."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, head: Head):
+    def __init__(self, backbone: Backbone, head: Head):
         """Raises ModelLoadError if clue.json names no kind that there is."""
         self._backbone, self._head = backbone, head
         self.kind = kind_of(backbone.settings)
         self.tapped = self.kind.one_pass
 
     @classmethod
-    def load(cls, folder: Path, backbone: PaliGemmaBackbone) -> "AmbiguityReader":
+    def load(cls, folder: Path, backbone: Backbone) -> "AmbiguityReader":
         """Raises ModelLoadError naming what the directory lacks for the detector of its clue.json."""
         clue = backbone.settings
         kind = kind_of(clue, Path(folder) / FILE)

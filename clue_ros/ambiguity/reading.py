@@ -20,7 +20,7 @@ from typing import Any, Callable, Collection, Dict, Mapping, NamedTuple, Optiona
 import torch
 
 from clue_ros.ambiguity.head import Head
-from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.passes import EncodedImage, Prefill
 from clue_ros.vlm.settings import ClueSettings
 
@@ -83,7 +83,7 @@ class DetectorKind:
         return tap
 
     def observe(
-        self, backbone: PaliGemmaBackbone, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]
+        self, backbone: Backbone, image: EncodedImage, prefix_of: PrefixOf, start: Optional[Prefill]
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """(what the head reads, map float32[g,g] in [0, 1]). start: the dialogue's prefill with its map."""
         clue = backbone.settings

@@ -22,6 +22,7 @@ from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import Continue, Finish, Policy, Step
 from clue_ros.dialogue.turn_taking import TurnTaking
 from clue_ros.images.encodings import UnsupportedEncodingError
+from clue_ros.seams import Grounder
 from clue_ros.types import Answer, ClueError, Decision, InvalidImageError
 
 
@@ -41,7 +42,7 @@ class Replay:
         grounder: a `Grounder`, or anything with its `encode` and `ground`.
     """
 
-    def __init__(self, grounder: Any, settings: ReplaySettings = ReplaySettings()) -> None:
+    def __init__(self, grounder: Grounder, settings: ReplaySettings = ReplaySettings()) -> None:
         self.not_taken: List[NotTaken] = []
         self._grounder = grounder
         self._settings = settings

@@ -19,6 +19,7 @@ from clue_ros.bags.stream import events_of, seconds_of, words_of
 from clue_ros.bags.truth import Truth, assign, read_truths, score
 from clue_ros.evaluation.episode_runner import Score
 from clue_ros.measures.metrics import mean, median, wilson_interval
+from clue_ros.seams import Grounder
 from clue_ros.types import Box, Decision
 
 Row = Dict[str, Any]
@@ -63,7 +64,7 @@ class BagResult:
 
 
 def evaluate_bag(
-    grounder: Any,
+    grounder: Grounder,
     path: Path,
     *,
     names: TopicNames = TopicNames(),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple
 from clue_ros.belief.belief import SAME_IOU, Belief
 from clue_ros.belief.pointing import likelihoods, outside, pointed_place
 from clue_ros.belief.questions import ANYTHING, COLORS, SAME_THING, noun_of
+from clue_ros.dialogue.phrases import LIKENESS
 from clue_ros.geometry import box_iou
 from clue_ros.prompt import clean
 from clue_ros.types import Answer, Box
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from clue_ros.perception.inventory import Thing
 
 BESIDE = 0.05  # of the image's width: a gesture so near to a thing still means it
-_WISH = r"(?<!would )(?<!\bi )(?<!'d )(?<!\bid )(?<!you )"  # "I would like this one" is about the thing itself
-_LIKE = re.compile(rf"\b(?:(?:just |exactly )?{_WISH}like|similar to|(?:the )?same as) (?:this|that|it)\b"
-                   r"(?: (?:one|thing|here|there))?")  # fmt: skip
 _ANOTHER = re.compile(r"\b(?:an ?other|some other|the other|a different|one more|an?|some|any)\b")
 
 
@@ -38,11 +36,6 @@ class Alike(NamedTuple):
     example: Box
     belief: Belief
     confidences: Tuple[float, ...]
-
-
-def speaks_of_likeness(expression: str) -> bool:
-    """Whether an instruction asks for another thing like one that is pointed at: "another one like this"."""
-    return _LIKE.search(clean(expression)) is not None
 
 
 def things_alike(
@@ -88,7 +81,7 @@ def _standing_for(box: Box, candidates: Sequence[Box]) -> Optional[Box]:
 
 def _rewritten(expression: str, noun: str, named: bool, color: str) -> str:
     """ "give me another one like this" -> "give me the red mug"; a noun or colour that is named stays as it is."""
-    tokens = _ANOTHER.sub("the", _LIKE.sub(" ", expression)).replace(",", " , ").split()
+    tokens = _ANOTHER.sub("the", LIKENESS.sub(" ", expression)).replace(",", " , ").split()
     thing = " ".join(w for w in (color, noun) if w)
     places = [
         n for n, word in enumerate(tokens) if SAME_THING.get(word, word) == noun or (not named and word in ANYTHING)

@@ -16,8 +16,8 @@ from clue_ros.belief.reader import ModelReader
 from clue_ros.geometry import box_iou
 from clue_ros.perception.selection import attention_lift
 from clue_ros.prompt import check_expression, clean
-from clue_ros.types import Box, Decision, Turn
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest
+from clue_ros.types import Box, Decision, StopTest, Turn
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.passes import EncodedImage
 
 UNLIKELY = 0.02  # of the likeliest: what the words alone never rule out further, so that a click overrules them
@@ -46,7 +46,7 @@ class BeliefTracker:
     knows_options: an answer that decides among what a question offered is read by what the options stand for
     (questions.heard), any other by the model; False: all by the model."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, reader: ModelReader, knows_options: bool = False):
+    def __init__(self, backbone: Backbone, reader: ModelReader, knows_options: bool = False):
         self._backbone, self._reader, self._knows_options = backbone, reader, knows_options
         self._last: Optional[State] = None
 

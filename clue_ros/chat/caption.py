@@ -23,8 +23,8 @@ from clue_ros.language.phrase import COLORS
 from clue_ros.perception.candidates import Candidate
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import clean
-from clue_ros.types import Box
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.types import Box, StopTest, stop_if
+from clue_ros.vlm.backbone import Backbone
 
 DESCRIBE, CAPTION, ANSWER = "describe en", "caption en", "answer en {question}"
 DESCRIBE_TOKENS, ANSWER_TOKENS = 96, 24
@@ -41,7 +41,7 @@ _SPECIAL = re.compile(r"<[^>]*>")
 
 
 def chat(
-    backbone: PaliGemmaBackbone, see: Perception, image: StockImage, question: str, should_stop: StopTest = None
+    backbone: Backbone, see: Perception, image: StockImage, question: str, should_stop: StopTest = None
 ) -> GroundedAnswer:
     """Raises Cancelled."""
     said = " ".join(re.sub(r"[^\w\s'-]", " ", clean(question)).split())
@@ -135,7 +135,7 @@ def _things(found: Sequence[Candidate]) -> List[Tuple[Box, float]]:
     return [(c.box, c.confidence) for c in found]
 
 
-def _speak(backbone: PaliGemmaBackbone, image: StockImage, prompt: str, limit: int, should_stop: StopTest) -> str:
+def _speak(backbone: Backbone, image: StockImage, prompt: str, limit: int, should_stop: StopTest) -> str:
     """Free text without locations and other special tokens, on one line."""
     stop_if(should_stop)
     said = backbone.complete(image.encoded, prompt, limit, should_stop).text

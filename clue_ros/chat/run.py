@@ -11,11 +11,12 @@ from clue_ros.chat.question import understand
 from clue_ros.perception.inventory import look_around
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import check_expression
+from clue_ros.types import StopTest
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.memory import memory_guard
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest
 
 
-def chat(backbone: PaliGemmaBackbone, image: StockImage, question: str, should_stop: StopTest = None) -> GroundedAnswer:
+def chat(backbone: Backbone, image: StockImage, question: str, should_stop: StopTest = None) -> GroundedAnswer:
     """The answer of a backbone, whose base without adapters is asked: a closed vocabulary by kinds and colours, an open
     one in its own words. Raises InvalidExpressionError for an empty or endless question, Cancelled, OutOfMemoryError.
     """
@@ -23,7 +24,7 @@ def chat(backbone: PaliGemmaBackbone, image: StockImage, question: str, should_s
     begun = time.perf_counter()
     with memory_guard("answering a question"):
         see = Perception(backbone)
-        if backbone.tokens.words is None:
+        if backbone.words is None:
             said = caption.chat(backbone, see, image, question, should_stop)
         else:
             said = _closed(backbone, see, image, question, should_stop)
@@ -31,11 +32,11 @@ def chat(backbone: PaliGemmaBackbone, image: StockImage, question: str, should_s
 
 
 def _closed(
-    backbone: PaliGemmaBackbone, see: Perception, image: StockImage, question: str, should_stop: StopTest
+    backbone: Backbone, see: Perception, image: StockImage, question: str, should_stop: StopTest
 ) -> GroundedAnswer:
     asked = understand(backbone.respelled(question))
     if asked.unknown:
         listed = ", ".join(f'"{w}"' for w in asked.unknown[:5])
         return Writer().plain(f"I do not know {listed}.").answer(question, asked.unknown)
-    things = look_around(see, image, backbone.tokens.words, should_stop)
+    things = look_around(see, image, backbone.words, should_stop)
     return tabletop.answer(asked, things, image.size, question)

@@ -15,6 +15,7 @@ from clue_ros.belief.pointing import from_numbers
 from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import load_grounder
 from clue_ros.images.photos import read_photo
+from clue_ros.seams import Grounder
 from clue_ros.types import Answer, Box, ClueError, Turn
 
 _FIELDS = ("image", "expression", "turns", "pointing")
@@ -49,7 +50,7 @@ def run_batch(args: argparse.Namespace) -> int:
 class _Decider:
     """Decides one line after the other and keeps the last image's features."""
 
-    def __init__(self, grounder: Any, folder: Path, args: argparse.Namespace):
+    def __init__(self, grounder: Grounder, folder: Path, args: argparse.Namespace):
         self._grounder, self._believing = grounder, BeliefGrounder(grounder, args.question_policy)
         self._folder = folder
         self._args = args

@@ -149,7 +149,7 @@ def run_demo(args: argparse.Namespace) -> int:
     about = {
         "what": "demo",
         "model": str(args.model) if args.model else "embedded",
-        "threshold": args.threshold if args.threshold is not None else getattr(grounder, "threshold", None),
+        "threshold": args.threshold if args.threshold is not None else grounder.threshold,
         "seeds": args.seeds,
         "first_seed": args.first_seed,
     }

@@ -66,9 +66,10 @@ def run(args: argparse.Namespace) -> int:
     grounder = None
     if args.model is not None:
         from clue_ros.grounder import Grounder
+        from clue_ros.seams import Capability
 
         grounder = Grounder.from_pretrained(args.model or None)
-        if not grounder.has_masks:
+        if Capability.MASKS not in grounder.capabilities:
             raise ClueError("this model directory has no masks: leave --model out, or train them (clue train mask)")
     chosen = extents.conditions(grounder is not None)
     rows: List[Dict[str, Any]] = []

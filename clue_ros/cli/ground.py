@@ -19,6 +19,7 @@ from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
 from clue_ros.dialogue.phrases import describe_answer
 from clue_ros.images.photos import read_photo
+from clue_ros.seams import Capability, require
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
 
 EXAMPLES = """examples:
@@ -100,8 +101,8 @@ def run(args: argparse.Namespace) -> int:
         grounder = load_grounder(args)
         try:
             began = time.perf_counter()
-            if args.mask is not None and not grounder.has_masks:
-                raise ClueError("this model has no masks: clue train mask, or clue mask decoder for PaliGemma 2's own")
+            if args.mask is not None:
+                require(grounder, Capability.MASKS)
             decision = BeliefGrounder(grounder, args.question_policy).ground(
                 rgb, args.expression, turns, pointing=pointing, may_ask=not args.no_ask, threshold=args.threshold,
                 mask=args.mask is not None,

@@ -59,8 +59,6 @@ def _relevance(args: argparse.Namespace) -> int:
     rgb = read_photo(args.photo, args.sample_bits)
     grounder = load_grounder(args)
     try:
-        if not getattr(grounder, "has_relevance", False):
-            raise ClueError("this model has no mask head (mask.safetensors): clue train mask")
         heat = grounder.relevance(rgb, args.instruction)
     finally:
         grounder.close()

@@ -23,6 +23,7 @@ from clue_ros.bags.stream import events_of
 from clue_ros.console.dialogues import ROBOT, SPEECH, Dialogues, Found, Reading
 from clue_ros.console.pictures import Pictures, encode_frame, pack, to_grey
 from clue_ros.console.requests import RequestError
+from clue_ros.seams import Grounder
 from clue_ros.types import Box, Decision
 
 OPEN_AT_ONCE = 16  # episodes whose pictures are kept
@@ -107,7 +108,7 @@ def tell(lines: Sequence[Told], frame: Optional[int], source: str = SPEECH) -> S
     return steps
 
 
-def read_bag(path: Path, grounder: Any) -> Recorded:
+def read_bag(path: Path, grounder: Grounder) -> Recorded:
     """Plays a bag to the Grounder by the node's rules. Raises BagError where it cannot be read or nobody speaks in
     it.
     """

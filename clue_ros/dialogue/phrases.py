@@ -9,6 +9,7 @@ import re
 from typing import Optional, Sequence
 
 from clue_ros.dialogue.steps import End
+from clue_ros.prompt import clean
 from clue_ros.types import Answer, Decision
 
 MAX_QUOTED_CHARACTERS = 80
@@ -33,6 +34,18 @@ _HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")
 def speaks_of_place(words: str) -> bool:
     """Whether words need a gesture: "this one", "the one here"."""
     return _HERE.search(words.lower()) is not None
+
+
+_WISH = r"(?<!would )(?<!\bi )(?<!'d )(?<!\bid )(?<!you )"  # "I would like this one" is about the thing itself
+LIKENESS = re.compile(
+    rf"\b(?:(?:just |exactly )?{_WISH}like|similar to|(?:the )?same as) (?:this|that|it)\b"
+    r"(?: (?:one|thing|here|there))?"
+)
+
+
+def speaks_of_likeness(expression: str) -> bool:
+    """Whether an instruction asks for another thing like one that is pointed at: "another one like this"."""
+    return LIKENESS.search(clean(expression)) is not None
 
 
 def closing(end: End, expression: str, decision: Optional[Decision] = None, corrected: bool = False) -> str:

@@ -15,6 +15,7 @@ from clue_ros.dialogue.correction import QUESTION, Concluded, Correction, Kind, 
 from clue_ros.dialogue.phrases import choice
 from clue_ros.geometry import box_iou
 from clue_ros.language.questions import options as options_of
+from clue_ros.seams import Grounder
 from clue_ros.types import Answer, Box, Decision, Outcome, Turn
 
 SAME_IOU = 0.3  # boxes that overlap so much are one thing: two boxes of it need not be exact
@@ -115,8 +116,8 @@ class Regrounding:
 
 
 def correct(
-    grounder: Any, image: Any, past: Concluded, answer: Answer, *, may_ask: bool = True, candidates: Sequence[Box] = (),
-    **rest: Any,
+    grounder: Grounder, image: Any, past: Concluded, answer: Answer, *, may_ask: bool = True,
+    candidates: Sequence[Box] = (), **rest: Any,
 ) -> Optional[Decision]:  # fmt: skip
     """One correction without a dialogue of one's own: a Grounder, the image (or what `encode` made of it), the answer
     -> the new decision; None if the answer withdraws the target, or is no correction (`understand` tells which).

@@ -21,6 +21,7 @@ from clue_ros.evaluation.tabletop_conditions import IN_DISTRIBUTION
 from clue_ros.evaluation.tabletop_instructions import Instruction, instructions, person_for
 from clue_ros.geometry import box_iou
 from clue_ros.measures.metrics import mean, wilson_interval
+from clue_ros.seams import Grounder
 from clue_ros.simulation.dataset import ASPECTS
 from clue_ros.simulation.scene import ImageSize
 from clue_ros.types import Answer, Box, ClueError, Outcome, Turn
@@ -124,7 +125,7 @@ def detections(asked: Asked) -> Tuple[Box, ...]:
     return tuple(found)
 
 
-def play_pointing(grounder: Any, items: Iterator[Asked]) -> Iterator[Row]:
+def play_pointing(grounder: Grounder, items: Iterator[Asked]) -> Iterator[Row]:
     """Rows of one instruction after another: each place of the click, by the model alone, with the belief, and with the
     belief over a detector's boxes."""
     believing = BeliefGrounder(grounder)
@@ -180,7 +181,7 @@ def _judged(asked: Asked, decide: Callable[[], Any]) -> Row:
 
 
 def play_questions(
-    grounder: Any, items: Iterator[Asked], policies: Sequence[str], max_questions: int = 3
+    grounder: Grounder, items: Iterator[Asked], policies: Sequence[str], max_questions: int = 3
 ) -> Iterator[Row]:
     """A row for each policy, one instruction after another; the person says the same of the same question."""
     believing = {policy: BeliefGrounder(grounder, policy) for policy in policies}

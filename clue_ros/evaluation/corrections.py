@@ -21,6 +21,7 @@ from clue_ros.dialogue.steps import Policy
 from clue_ros.evaluation.episode_runner import FOUND_AT_IOU, EpisodeResult, derive_episode, person_rng, run_episode
 from clue_ros.geometry import box_iou
 from clue_ros.measures.metrics import wilson_interval
+from clue_ros.seams import Grounder
 from clue_ros.simulation.referring import POSITIONS, Reference, resolve
 from clue_ros.simulation.scene import ImageSize
 from clue_ros.types import Answer, Box, Decision, Turn
@@ -47,7 +48,7 @@ def name_of(index: int, among: Sequence[int], objects: Sequence[Any]) -> Dict[st
     return words
 
 
-def tries(grounder: Any, encoded: Any, past: Concluded, objects: Sequence[Any], target: int) -> Iterator[Try]:
+def tries(grounder: Grounder, encoded: Any, past: Concluded, objects: Sequence[Any], target: int) -> Iterator[Try]:
     """Every correction of one result, each on its own."""
     same = [i for i, item in enumerate(objects) if item.category == objects[target].category and item.box is not None]
     others = [i for i in same if i != target]
@@ -67,7 +68,7 @@ def tries(grounder: Any, encoded: Any, past: Concluded, objects: Sequence[Any], 
         yield "a click", correct(grounder, encoded, past, Answer(point=box.center), may_ask=False), [box]
 
 
-def measure(grounder: Any, seeds: Sequence[int]) -> Tuple[Dict[str, List[bool]], int]:
+def measure(grounder: Grounder, seeds: Sequence[int]) -> Tuple[Dict[str, List[bool]], int]:
     """({what was said: right or wrong each time}, episodes whose first target was wrong). Raises SimulationError."""
     from clue_ros.simulation.renderer import TabletopRenderer
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from clue_ros.evaluation.episode_runner import EpisodeResult, derive_episode, failed_result, person_rng, run_episode
 from clue_ros.measures.metrics import mean, median, wilson_interval
+from clue_ros.seams import Grounder
 from clue_ros.types import ClueError
 
 COLUMNS = (
@@ -34,7 +35,7 @@ Row = Dict[str, Any]
 
 
 def play(
-    grounder: Any,
+    grounder: Grounder,
     seeds: Sequence[int],
     *,
     size: Tuple[int, int] = (640, 480),

@@ -15,6 +15,7 @@ import numpy as np
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import Ask, Continue, Finish, Utterance
 from clue_ros.geometry import box_iou
+from clue_ros.seams import Grounder
 from clue_ros.types import Answer, Box, Decision, Turn
 
 FOUND_AT_IOU = 0.5  # the field's Acc@0.5: a box counts from this overlap with the truth
@@ -90,7 +91,7 @@ def truth_box_of(view: Any, episode: Any) -> Optional[Box]:
 
 
 def run_episode(
-    grounder: Any,
+    grounder: Grounder,
     view: Any,
     episode: Any,
     *,

@@ -14,13 +14,14 @@ from clue_ros.evaluation.rows import Row
 from clue_ros.measures.bootstrap import Estimate, rate, ratio
 from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
 from clue_ros.measures.results import Curve, Measure, Series, Table
+from clue_ros.seams import Grounder
 from clue_ros.types import Box, Outcome, Turn
 
 TRUTHS = ("ambiguous", "clear", "absent", "unknown")
 
 
 def play(
-    grounder: Any,
+    grounder: Grounder,
     image: Any,
     expression: str,
     truth: str,

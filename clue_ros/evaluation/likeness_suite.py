@@ -17,6 +17,7 @@ from clue_ros.evaluation.belief_suite import pixel_of
 from clue_ros.evaluation.tabletop_conditions import IN_DISTRIBUTION
 from clue_ros.geometry import box_iou
 from clue_ros.measures.metrics import wilson_interval
+from clue_ros.seams import Grounder
 from clue_ros.simulation.dataset import ASPECTS
 from clue_ros.types import Answer, Box, ClueError, Outcome
 
@@ -80,7 +81,7 @@ def drawn(
             renderer.close()
 
 
-def play(grounder: Any, scenes: int, first: int = 0, seed: int = IN_DISTRIBUTION.seed) -> Iterator[Row]:
+def play(grounder: Grounder, scenes: int, first: int = 0, seed: int = IN_DISTRIBUTION.seed) -> Iterator[Row]:
     """A row for each example of those scenes."""
     believing = BeliefGrounder(grounder)
     for number, rgb, chosen in drawn(scenes, first, seed):

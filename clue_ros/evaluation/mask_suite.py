@@ -25,6 +25,7 @@ from clue_ros.masks.focus import GROWTH, THRESHOLD, active_pixels, focused
 from clue_ros.measures.bootstrap import mean, rate, ratio
 from clue_ros.measures.results import Measure, Results, Table
 from clue_ros.prompt import CLARIFY
+from clue_ros.seams import Capability
 from clue_ros.simulation.dataset import object_from_dict, read_scenes
 from clue_ros.simulation.mask_queries import MaskQuery, mask_queries
 from clue_ros.simulation.scene import ImageSize
@@ -42,7 +43,7 @@ class MaskSuite:
 
     def __init__(self, subject: Subject, data: Path, limit: Optional[int] = None, seed: int = 0):
         """data: a folder made by `clue scenes`. Raises ClueError if it is none, or the model has no mask head."""
-        if subject.stock or not subject.grounder.has_relevance:
+        if Capability.RELEVANCE not in subject.grounder.capabilities:
             raise ClueError(f"{subject.folder} has no mask head: train one with clue train mask")
         self._subject, self._folder, self._seed = subject, Path(data), seed
         try:

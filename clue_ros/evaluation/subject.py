@@ -9,15 +9,16 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from clue_ros.ambiguity.readers import AmbiguityReader
-from clue_ros.grounder import EMBEDDED_MODEL, Grounder, is_stock
+from clue_ros import grounder as models
+from clue_ros.grounder import EMBEDDED_MODEL, is_stock
 from clue_ros.location import box_to_text
-from clue_ros.masks.masker import Masker
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
-from clue_ros.types import Box, ClueError, ModelLoadError, Turn
+from clue_ros.seams import Grounder
+from clue_ros.types import Box, ClueError, Turn
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.decoding import Branch
-from clue_ros.vlm.likelihood import Likelihood, suffix_likelihoods
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
+from clue_ros.vlm.memory import memory_guard
+from clue_ros.vlm.passes import EncodedImage, Likelihood
 
 ANSWER = "answer"  # the prompt under which a model plays the person, after PaliGemma's own "answer en {question}"
 ANSWER_LIMIT = 48  # tokens
@@ -32,8 +33,8 @@ class CannotAnswerError(ClueError):
 class Subject:
     """One loaded model. `folder`: where it came from; `stock`: a plain PaliGemma 2, driven without training."""
 
-    grounder: Any
-    backbone: PaliGemmaBackbone
+    grounder: Grounder
+    backbone: Backbone
     folder: Path
     stock: bool
     quantization: str = "none"
@@ -42,15 +43,8 @@ class Subject:
     def load(cls, path: Optional[Path] = None, device: str = "cpu", quantization: str = "none") -> "Subject":
         """A model directory; None: the embedded model. Raises ModelLoadError, OutOfMemoryError."""
         folder = Path(path) if path else EMBEDDED_MODEL
-        if not folder.is_dir():
-            raise ModelLoadError(f"the model directory {folder} does not exist")
-        backbone = PaliGemmaBackbone.from_pretrained(folder, device, quantization=quantization)
-        if is_stock(folder):
-            from clue_ros.stock.grounder import StockGrounder
-
-            return cls(StockGrounder(backbone), backbone, folder, True, quantization)
-        grounder = Grounder(backbone, AmbiguityReader.load(folder, backbone), Masker.load(folder, backbone))
-        return cls(grounder, backbone, folder, False, quantization)
+        grounder = models.Grounder.from_pretrained(folder, device, quantization=quantization)
+        return cls(grounder, grounder.backbone, folder, is_stock(folder), quantization)
 
     def about(self) -> Dict[str, str]:
         """The model's folder ('embedded' for the shipped one, wherever it is installed), and a fingerprint of what lies
@@ -78,7 +72,8 @@ class Subject:
         self, image: Any, expression: str, turns: Sequence[Turn], candidates: Sequence[str]
     ) -> List[Likelihood]:
         """Of each candidate as the next question."""
-        return suffix_likelihoods(self.backbone, features_of(image), self._prefix(image, expression, turns), candidates)
+        with memory_guard("ranking questions by their likelihood"):
+            return self.backbone.likelihoods(features_of(image), self._prefix(image, expression, turns), candidates)
 
     def answer(self, image: Any, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]) -> str:
         """What a person who has `target` in mind would reply, in the model's words. Raises CannotAnswerError."""
@@ -98,7 +93,8 @@ class Subject:
         """Of each candidate as the answer. Raises CannotAnswerError."""
         encoded = features_of(image)
         prefix = self.answer_prefix(encoded, expression, turns, question, target)
-        return suffix_likelihoods(self.backbone, encoded, prefix, candidates, adapter=self._speaking)
+        with memory_guard("ranking answers by their likelihood"):
+            return self.backbone.likelihoods(encoded, prefix, candidates, self._speaking)
 
     def answer_prefix(
         self, image: EncodedImage, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]

@@ -15,6 +15,7 @@ import numpy as np
 from clue_ros.extent.place import place_of_box
 from clue_ros.geometry import box_iou, clip_box
 from clue_ros.lens.model import CameraModel
+from clue_ros.seams import Grounder
 from clue_ros.simulation import depth_camera
 from clue_ros.simulation.renderer import TabletopRenderer, View
 from clue_ros.simulation.scene import SceneConfig, SceneObject, sample_scene
@@ -72,8 +73,8 @@ class Thing(NamedTuple):
 
 
 def measured(
-    chosen: Sequence[Condition], count: int, seed: int = 0, size: Tuple[int, int] = (640, 480), grounder: Any = None,
-    trim: float = 0.0,
+    chosen: Sequence[Condition], count: int, seed: int = 0, size: Tuple[int, int] = (640, 480),
+    grounder: Optional[Grounder] = None, trim: float = 0.0,
 ) -> Iterator[Row]:  # fmt: skip
     """One row a condition and object, of `count` objects for each kind of camera.
 
@@ -124,7 +125,7 @@ def camera_of(view: View) -> CameraModel:
     return CameraModel(fx, fy, cx - 0.5, cy - 0.5, width, height)
 
 
-def _things(view: View, scene: int, rng: np.random.Generator, grounder: Any) -> List[Thing]:
+def _things(view: View, scene: int, rng: np.random.Generator, grounder: Grounder) -> List[Thing]:
     """The objects of a view that are seen well enough to be grounded."""
     height, width = view.depth.shape
     kinds = [(item.color, item.category) for item in view.objects]

@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from clue_ros.location import box_to_bins
 from clue_ros.masks.head import RELEVANCE, TARGET, MaskHead, MaskQueries
 from clue_ros.masks.segment_codes import SegmentDecoder
-from clue_ros.types import Box, NoMaskError
-from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.seams import Capability, MissingCapabilityError
+from clue_ros.types import Box
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.passes import EncodedImage
 
 MARGIN = 0.15  # of the box's sides: a target's pixels lie in its box, whose edges may be a little off
@@ -27,16 +28,13 @@ MARGIN = 0.15  # of the box's sides: a target's pixels lie in its box, whose edg
 class Masker:
     """One checkpoint's masks; `head` and `decoder` may be None."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, head: Optional[MaskHead], decoder: Optional[SegmentDecoder]):
+    def __init__(self, backbone: Backbone, head: Optional[MaskHead], decoder: Optional[SegmentDecoder]):
         self._backbone, self.head, self.decoder = backbone, head, decoder
 
     @classmethod
-    def load(cls, folder: Path, backbone: PaliGemmaBackbone) -> "Masker":
+    def load(cls, folder: Path, backbone: Backbone) -> "Masker":
         """Raises ModelLoadError for a file that cannot be used."""
-        config = backbone.model.config
-        head = MaskHead.load(
-            folder, config.vision_config.hidden_size, config.get_text_config().hidden_size, backbone.device
-        )
+        head = MaskHead.load(folder, *backbone.widths, backbone.device)
         return cls(backbone, head, SegmentDecoder.load(folder, backbone.device))
 
     @property
@@ -45,22 +43,20 @@ class Masker:
         return self.head is not None or self.decoder is not None
 
     def relevance(self, image: EncodedImage, prefix: str) -> np.ndarray:
-        """float32[H,W] in [0, 1], in pixels of the original image. Raises NoMaskError without a head."""
+        """float32[H,W] in [0, 1], in pixels of the original image. Raises MissingCapabilityError without a
+        head."""
         if self.head is None:
-            raise NoMaskError(
-                "this model directory has no mask head (mask.safetensors); train one: clue train mask --base "
-                "MODEL --data SCENES --output RUN"
-            )
+            raise MissingCapabilityError(Capability.RELEVANCE)
         return self._dense(image, prefix, None, RELEVANCE)
 
-    def target(self, image: EncodedImage, prefix: str, words: str, box: Box) -> Optional[np.ndarray]:
-        """bool[H,W], the pixels of a target with a known box; None where the model has no masks. prefix: the dialogue;
-        words: the instruction alone."""
+    def target(self, image: EncodedImage, prefix: str, words: str, box: Box) -> np.ndarray:
+        """bool[H,W], the pixels of a target with a known box. prefix: the dialogue; words: the instruction alone.
+        Raises MissingCapabilityError where the model has no masks."""
         if self.decoder is not None:
             codes = self._backbone.segment_codes(image, f"segment {words}", box_to_bins(box, image.width, image.height))
             return self.decoder.paste(codes, box, (image.width, image.height))
         if self.head is None:
-            return None
+            raise MissingCapabilityError(Capability.MASKS)
         mask = self._dense(image, prefix, box, TARGET) > 0.5
         across, down = MARGIN * (box.x1 - box.x0), MARGIN * (box.y1 - box.y0)
         kept = np.zeros_like(mask)

@@ -15,8 +15,7 @@ from typing import Dict, FrozenSet, List, Sequence, Tuple
 from clue_ros.geometry import box_iou
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.simulation.words import COLOR_WORDS, NOUNS
-from clue_ros.types import Box
-from clue_ros.vlm.paligemma import StopTest
+from clue_ros.types import Box, StopTest
 
 SURE = 0.4  # confidence of a box that `detect the mug` gives
 SURE_BY_COLOR = 0.5  # of one that only its colour has found

@@ -12,11 +12,10 @@ from typing import Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.language.describe import attribute_of, caption_of
-from clue_ros.location import BINS, token
 from clue_ros.perception.candidates import Candidate, parse_detections, says_something_else, suppress
 from clue_ros.prompt import DETECT
-from clue_ros.types import Box
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
+from clue_ros.types import Box, StopTest, stop_if
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.passes import EncodedImage
 
 DETECT_TOKENS = 96  # a box with its label and separator takes 6 to 8: about a dozen boxes
@@ -39,6 +38,11 @@ class StockImage:
     colors: Dict[Tuple[Box, str], str] = field(default_factory=dict)
     captions: Dict[Box, str] = field(default_factory=dict)
 
+    @classmethod
+    def of_features(cls, encoded: EncodedImage) -> "StockImage":
+        """Without pixels, for questions about the whole image; answers to `detect` are kept with the features."""
+        return cls(np.empty((0, 0, 3), np.uint8), encoded, encoded.detections)
+
     @property
     def width(self) -> int:
         return self.encoded.width
@@ -55,9 +59,8 @@ class StockImage:
 class Perception:
     """The questions, put to one backbone. Not thread-safe."""
 
-    def __init__(self, backbone: PaliGemmaBackbone):
+    def __init__(self, backbone: Backbone):
         self._backbone = backbone
-        self._first_location = int(backbone.tokenizer.convert_tokens_to_ids(token(0)))
         asked = COLOR_QUESTION.format(noun="").rstrip("? ")
         #: False for a closed vocabulary without the words of the questions: such a model can only detect.
         self.can_describe = not backbone.unknown_words(asked)
@@ -89,8 +92,7 @@ class Perception:
         """float32[g,g] in [0, 1]: the tap's map for `detect {phrase}`."""
         if phrase not in image.maps:
             grid = self._backbone.attention_map(image.encoded, f"{DETECT} {phrase}")
-            grid = grid.float().cpu().numpy() if hasattr(grid, "cpu") else grid
-            image.maps[phrase] = np.asarray(grid, np.float32)
+            image.maps[phrase] = grid.float().cpu().numpy()
         return image.maps[phrase]
 
     def colors(
@@ -130,8 +132,7 @@ class Perception:
     def _detect(self, image: StockImage, phrase: str, should_stop: StopTest) -> Tuple[Tuple[Candidate, ...], bool]:
         stop_if(should_stop)
         said = self._backbone.complete(image.encoded, f"{DETECT} {phrase}", DETECT_TOKENS, should_stop)
-        bins = [t - self._first_location if 0 <= t - self._first_location < BINS else -1 for t in said.tokens]
-        found = suppress(parse_detections(bins, said.certainty, image.width, image.height))
+        found = suppress(parse_detections(said.bins, said.certainty, image.width, image.height))
         kept = tuple(c for c in found if c.confidence >= WEAKEST * found[0].confidence)
         return kept, not found and says_something_else(said.text)
 

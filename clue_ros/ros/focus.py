@@ -37,7 +37,8 @@ from clue_ros.ros.seeing.sight import difference, thumbnail
 from clue_ros.ros.wire.adaptive_subscription import AdaptiveSubscriptions
 from clue_ros.ros.wire.camera_topics import info_topic
 from clue_ros.ros.wire.conversions import array_to_image
-from clue_ros.types import Box, ClueError, NoMaskError
+from clue_ros.seams import Capability, Grounder, MissingCapabilityError
+from clue_ros.types import Box, ClueError
 
 # What can be drawn into: one byte a sample, each pixel of its own.
 ENCODINGS = {n: layout.channels for n, layout in LAYOUTS.items() if layout.dtype is np.uint8 and layout.own_samples}
@@ -77,7 +78,7 @@ class Focus(Node):
         overrides.take_integers(self)
         overrides.check(self)
         self._load = lambda: factory(ModelSettings(model, device))
-        self._grounder: Any = None
+        self._grounder: Optional[Grounder] = None
         self.failure: Optional[ClueError] = None
         self.done = False
         self._instruction, self._heat, self._info = "", None, None
@@ -187,9 +188,9 @@ class Focus(Node):
         """The model's thread."""
         try:
             grounder = self._load()
-            if not getattr(grounder, "has_relevance", False):
+            if Capability.RELEVANCE not in grounder.capabilities:
                 grounder.close()
-                raise NoMaskError("this model has no mask head (mask.safetensors): clue train mask")
+                raise MissingCapabilityError(Capability.RELEVANCE)
         except Exception as error:  # loading runs foreign code on files that may be garbage
             self.failure, self.done = from_load(error, "the model"), True
             return
@@ -201,7 +202,7 @@ class Focus(Node):
                     return
                 rgb, small, instruction = self._wanted
             try:
-                heat = Heat(self._grounder.relevance(rgb, instruction), small, instruction)
+                heat = Heat(grounder.relevance(rgb, instruction), small, instruction)
             except ClueError as error:
                 self.get_logger().warning(f"'{instruction}': {error}", throttle_duration_sec=10.0)
                 heat = None

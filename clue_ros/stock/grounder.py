@@ -22,20 +22,21 @@ is kept with the encoded image: pass on what `encode` returned, or each turn of 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from clue_ros.belief.likeness import speaks_of_likeness
+from clue_ros.dialogue.phrases import speaks_of_likeness
 from clue_ros.geometry import as_rgb
 from clue_ros.language.phrase import GENERIC_NOUN, parse_instruction
 from clue_ros.masks.masker import Masker
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import check_expression, check_turns
+from clue_ros.seams import Capability, MissingCapabilityError
 from clue_ros.stock.interpreter import Interpreter, Times, Understanding, timed, wants_to_ask
-from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Region, Turn
+from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Region, StopTest, Turn, stop_if
+from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.memory import memory_guard, release
-from clue_ros.vlm.paligemma import PaliGemmaBackbone, StopTest, stop_if
 from clue_ros.vlm.passes import EncodedImage
 
 if TYPE_CHECKING:
@@ -47,15 +48,21 @@ Image = Union[np.ndarray, StockImage, Any]
 class StockGrounder:
     """The interface of clue_ros.grounder.Grounder on a checkpoint without adapters and detector. Not thread-safe."""
 
-    def __init__(self, backbone: PaliGemmaBackbone, masker: Optional[Masker] = None):
+    def __init__(self, backbone: Backbone, masker: Optional[Masker] = None):
         self._backbone, self._masker = backbone, masker or Masker(backbone, None, None)
         self._see = Perception(backbone)
         self._dialogue = Interpreter(self._see)
 
     @property
-    def has_masks(self) -> bool:
-        """Whether PaliGemma's mask decoder lies in the model directory (masks/segment_codes.py)."""
-        return self._masker.decoder is not None
+    def capabilities(self) -> FrozenSet[Capability]:
+        """BACKBONE, and MASKS where PaliGemma's mask decoder lies in the model directory (masks/segment_codes.py)."""
+        masks = {Capability.MASKS} if self._masker.decoder is not None else set()
+        return frozenset({Capability.BACKBONE} | masks)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model itself, untrained for dialogues: it has no BELIEF."""
+        return self._backbone
 
     @property
     def threshold(self) -> float:
@@ -65,7 +72,7 @@ class StockGrounder:
     @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words that the model understands; None for an open vocabulary."""
-        return self._backbone.tokens.words
+        return self._backbone.words
 
     def encode(self, image: Image) -> StockImage:
         """The part of the work that depends on the image only, with room for the answers about it; pass the result
@@ -147,10 +154,9 @@ class StockGrounder:
             decision = self._decide(
                 encoded, expression, turns, may_ask, threshold, candidates, min_confidence, times, should_stop
             )
-            if mask and decision.box is not None and self.has_masks:
-                phrase = parse_instruction(expression).phrase
+            if mask and decision.box is not None and Capability.MASKS in self.capabilities:
                 with timed(times, "mask"):
-                    pixels = self._masker.target(encoded.encoded, phrase, phrase, decision.box)
+                    pixels = self.target_mask(encoded, expression, turns, decision.box)
                 decision = replace(decision, mask=pixels)
             return decision
 
@@ -160,6 +166,22 @@ class StockGrounder:
         from clue_ros.chat.run import chat
 
         return chat(self._backbone, self.encode(image), question, should_stop)
+
+    def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
+        """bool[H,W], the pixels of what the instruction means in a box that is known; the dialogue changes nothing.
+        Raises MissingCapabilityError without PaliGemma's mask decoder, InvalidImageError, InvalidExpressionError."""
+        if Capability.MASKS not in self.capabilities:
+            raise MissingCapabilityError(Capability.MASKS)
+        phrase = parse_instruction(check_expression(expression)).phrase
+        return self._masker.target(self.encode(image).encoded, phrase, phrase, box)
+
+    def relevance(self, image: Image, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
+        """Raises MissingCapabilityError: a mask head is trained with a checkpoint."""
+        raise MissingCapabilityError(Capability.RELEVANCE)
+
+    def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
+        """Raises MissingCapabilityError: there is no detector."""
+        raise MissingCapabilityError(Capability.READINGS)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""

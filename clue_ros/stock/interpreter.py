@@ -26,8 +26,7 @@ from clue_ros.language.reply import Reading, Verdict, read_reply
 from clue_ros.perception.candidates import Candidate, matching, nearest, pointed_at, probability_ambiguous, snapped
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import MAX_CHARACTERS, clean
-from clue_ros.types import Box, Turn
-from clue_ros.vlm.paligemma import StopTest
+from clue_ros.types import Box, StopTest, Turn
 from clue_ros.vlm.passes import EncodedImage
 
 MAX_DESCRIBED = 5  # crops asked about for one question; among more candidates positions and pointing have to do

@@ -12,12 +12,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from clue_ros.chat.answer import GroundedAnswer, Writer
 from clue_ros.perception.selection import choose_candidate
+from clue_ros.seams import Capability, MissingCapabilityError
 from clue_ros.types import (
     Ambiguity,
     Box,
@@ -27,8 +28,12 @@ from clue_ros.types import (
     InvalidImageError,
     Outcome,
     Region,
+    StopTest,
     Turn,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from clue_ros.vlm.backbone import Backbone
 
 MAP_SIZE = 16
 
@@ -105,25 +110,35 @@ class ScriptedGrounder:
     stopped: threading.Event = field(default_factory=threading.Event)
     looking: threading.Event = field(default_factory=threading.Event)
 
-    def encode(self, image: np.ndarray) -> ScriptedImage:
+    @property
+    def capabilities(self) -> FrozenSet[Capability]:
+        """MASKS: every pixel of the box."""
+        return frozenset({Capability.MASKS})
+
+    @property
+    def backbone(self) -> "Backbone":
+        """Raises MissingCapabilityError: no model is behind it."""
+        raise MissingCapabilityError(Capability.BACKBONE)
+
+    def encode(self, image: Any) -> ScriptedImage:
         rgb = np.asarray(image)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
             raise InvalidImageError(f"the image is {rgb.dtype}{rgb.shape}: give uint8[H, W, 3]")
         self.images.append(rgb)
         return ScriptedImage(rgb, rgb.shape[1], rgb.shape[0])
 
-    def look(self, image_or_encoded) -> ScriptedImage:
-        image = self._encoded(image_or_encoded)
+    def look(self, image: Any) -> ScriptedImage:
+        seen = self._encoded(image)
         self.looking.set()
-        self.looks.append(image.rgb)
+        self.looks.append(seen.rgb)
         self._work(self.look_s, None)
         if self.look_error is not None:
             raise self.look_error
-        return image
+        return seen
 
     def ground(
         self,
-        image_or_encoded,
+        image: Any,
         expression: str,
         turns: Sequence[Turn] = (),
         *,
@@ -131,21 +146,21 @@ class ScriptedGrounder:
         threshold: Optional[float] = None,
         candidates: Sequence[Box] = (),
         min_confidence: float = 0.0,
-        should_stop: Optional[Callable[[], bool]] = None,
+        should_stop: StopTest = None,
         mask: bool = False,
     ) -> Decision:
         if not expression.strip():
             raise InvalidExpressionError("the expression is empty: say what to look for")
-        image = self._encoded(image_or_encoded)
+        seen = self._encoded(image)
         self.calls.append((expression, tuple(turns), may_ask))
         self.limits.append(min_confidence)
-        self.used.append(image.rgb)
+        self.used.append(seen.rgb)
         say = self._line(expression, turns)
         self.working.set()
         self._work(say.delay_s or self.delay_s, should_stop)
         if say.error is not None:
             raise say.error
-        box = say.box or Box(image.width * 0.4, image.height * 0.4, image.width * 0.6, image.height * 0.6)
+        box = say.box or Box(seen.width * 0.4, seen.height * 0.4, seen.width * 0.6, seen.height * 0.6)
         outcome = say.outcome
         if outcome is Outcome.ASK and not may_ask:
             outcome = Outcome.FOUND
@@ -159,41 +174,39 @@ class ScriptedGrounder:
         return Decision(
             outcome=outcome,
             expression=expression,
-            ambiguity=None if outcome is Outcome.UNKNOWN_WORDS else self._ambiguity(say, image, threshold),
+            ambiguity=None if outcome is Outcome.UNKNOWN_WORDS else self._ambiguity(say, seen, threshold),
             box=box if found else None,
             confidence=say.confidence if found else 0.0,
             question=(say.question or "Is it this one?") if outcome is Outcome.ASK else "",
             unknown_words=say.unknown_words,
             candidates=say.candidates or ((box,) if found else ()),
             latency_s={"scripted": say.delay_s},
-            mask=_filled(box, image) if mask and found else None,
+            mask=_filled(box, seen) if mask and found else None,
             belief=say.belief,
         )
 
     def detect_ambiguity(
         self,
-        image_or_encoded,
+        image: Any,
         expression: str,
         turns: Sequence[Turn] = (),
         *,
         threshold: Optional[float] = None,
-        should_stop: Optional[Callable[[], bool]] = None,
+        should_stop: StopTest = None,
     ) -> Ambiguity:
-        image = self._encoded(image_or_encoded)
-        self.used.append(image.rgb)
+        seen = self._encoded(image)
+        self.used.append(seen.rgb)
         say = self._line(expression, turns)
         self.working.set()
         self._work(say.delay_s or self.delay_s, should_stop)
         if say.error is not None:
             raise say.error
-        return self._ambiguity(say, image, threshold)
+        return self._ambiguity(say, seen, threshold)
 
-    def chat(
-        self, image_or_encoded, question: str, *, should_stop: Optional[Callable[[], bool]] = None
-    ) -> GroundedAnswer:
+    def chat(self, image: Any, question: str, *, should_stop: StopTest = None) -> GroundedAnswer:
         """What `chats` has for the question; else one thing in the middle of the image."""
-        image = self._encoded(image_or_encoded)
-        self.used.append(image.rgb)
+        seen = self._encoded(image)
+        self.used.append(seen.rgb)
         self.questions.append(question)
         self.working.set()
         self._work(self.delay_s, should_stop)
@@ -201,9 +214,21 @@ class ScriptedGrounder:
         if isinstance(answer, Exception):
             raise answer
         if answer is None:
-            middle = Box(image.width / 4, image.height / 4, image.width * 3 / 4, image.height * 3 / 4)
+            middle = Box(seen.width / 4, seen.height / 4, seen.width * 3 / 4, seen.height * 3 / 4)
             answer = Writer().plain("I see ").grounded("one thing", [(middle, 0.9)]).plain(".").answer(question)
         return answer
+
+    def target_mask(self, image: Any, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
+        """bool[H,W]: every pixel of the box."""
+        return _filled(box, self._encoded(image))
+
+    def relevance(self, image: Any, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
+        """Raises MissingCapabilityError."""
+        raise MissingCapabilityError(Capability.RELEVANCE)
+
+    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
+        """Raises MissingCapabilityError."""
+        raise MissingCapabilityError(Capability.READINGS)
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -218,7 +243,7 @@ class ScriptedGrounder:
         lines = self.script.get(expression, Say.found())
         return lines if isinstance(lines, Say) else lines[min(len(turns), len(lines) - 1)]
 
-    def _work(self, seconds: float, should_stop: Optional[Callable[[], bool]]) -> None:
+    def _work(self, seconds: float, should_stop: StopTest) -> None:
         end = time.monotonic() + seconds
         while True:
             if should_stop is not None and should_stop():

@@ -38,6 +38,10 @@ class Vocabulary:
     banned: FrozenSet[int]
     question_limit: int = 48
 
+    def bin_of(self, token: int) -> int:
+        """The location bin in [0, 1023] of a token; -1 for one that is no location."""
+        return token - self.first_location if 0 <= token - self.first_location < BINS else -1
+
 
 def branch_probability(vocabulary: Vocabulary, logits: torch.Tensor) -> Dict[Branch, float]:
     """Probability of each branch by the first token's unmasked logits float32[V]."""

@@ -10,41 +10,28 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Mapping, NamedTuple, Optional, Set, Tuple, Union
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import torch
 
 from clue_ros.geometry import to_square
-from clue_ros.types import Cancelled, ModelLoadError
+from clue_ros.types import ModelLoadError, StopTest
 from clue_ros.vlm.adapters import Adapter, decide_merge
-from clue_ros.vlm.attention import to_map
-from clue_ros.vlm.cache import KeyValueCache
-from clue_ros.vlm.decoder_plan import DecoderPlan, Run, Tap, plans_of
+from clue_ros.vlm.decoder_plan import DecoderPlan, plans_of
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
 from clue_ros.vlm.dense import Precision, Scratch
+from clue_ros.vlm.likelihood import BATCH, box_scores, suffix_likelihoods
 from clue_ros.vlm.loading import check_device, load_directory
 from clue_ros.vlm.memory import memory_guard
-from clue_ros.vlm.passes import Completion, EncodedImage, Prefill
+from clue_ros.vlm.passes import Completion, EncodedImage, Likelihood, Prefill
+from clue_ros.vlm.prefix_runner import PrefixRunner
 from clue_ros.vlm.quantization import check_kind, quantize, release_modules
 from clue_ros.vlm.settings import ClueSettings
-from clue_ros.vlm.step_graph import StepGraphs
 from clue_ros.vlm.tokens import PromptTokens
 from clue_ros.vlm.vision_plan import VisionPlan
 
-StopTest = Optional[Callable[[], bool]]
-TEXT_ROOM = 192  # tokens of prefix and suffix for which a new cache has room; a longer dialogue makes it grow
-SUFFIX_ROOM = 64
 SECOND_THOUGHTS = 8  # times that a text is begun again because a banned word of several tokens came up
-
-
-class _Done(NamedTuple):
-    """A prefix that has run: `end` is the position of its last token."""
-
-    run: Run
-    plan: DecoderPlan
-    cache: Optional[KeyValueCache]
-    end: int
 
 
 class PaliGemmaBackbone:
@@ -72,20 +59,18 @@ class PaliGemmaBackbone:
             tokenizer, settings, model.config.image_token_id, model.lm_head.weight.shape[0], self.device
         )
         self.vocabulary = self.tokens.vocabulary
-        self._pattern = settings.pattern
-        self._workspace: Optional[KeyValueCache] = None
-        self._graphs: Optional[StepGraphs] = None
         with torch.inference_mode():
             scratch = Scratch()
             self._vision = VisionPlan(model, self.precision, scratch)
-            self._plans = plans_of(model, self.precision, scratch, adapters or {}, merge)
+            plans = plans_of(model, self.precision, scratch, adapters or {}, merge)
             if quantization != "none":
                 release_modules(model)
                 quantize(
-                    [m for plan in self._plans.values() for m in plan.matrices()] + self._vision.matrices(),
+                    [m for plan in plans.values() for m in plan.matrices()] + self._vision.matrices(),
                     quantization,
                     self.device,
                 )
+        self._runner = PrefixRunner(plans, self.tokens, settings, self.grid)
 
     @classmethod
     def from_pretrained(
@@ -114,14 +99,25 @@ class PaliGemmaBackbone:
     def with_settings(self, settings: ClueSettings) -> "PaliGemmaBackbone":
         """The same weights read in another way; answers of a checkpoint that was not trained so mean nothing."""
         other = copy.copy(self)
-        other.settings, other._pattern = settings, settings.pattern
-        other.tokens = self.tokens.with_settings(settings)
+        other.settings, other.tokens = settings, self.tokens.with_settings(settings)
+        other._runner = self._runner.with_settings(other.tokens, settings)
         return other
 
     @property
     def plan(self) -> DecoderPlan:
         """The decoder without adapters."""
-        return self._plans[""]
+        return self._runner.plan_of("")
+
+    @property
+    def widths(self) -> Tuple[int, int]:
+        """Channels of EncodedImage.tower and of `word_states`."""
+        config = self.model.config
+        return config.vision_config.hidden_size, config.get_text_config().hidden_size
+
+    @property
+    def words(self) -> Optional[FrozenSet[str]]:
+        """The words that the model understands; None for an open vocabulary."""
+        return self.tokens.words
 
     @torch.inference_mode()
     def encode(self, rgb: np.ndarray) -> EncodedImage:
@@ -136,25 +132,25 @@ class PaliGemmaBackbone:
         """Run the image tokens through the decoder before anybody speaks: `layers` of it (None: all) under an adapter
         (None: the dialogue's). Only query-blind checkpoints can; for others the features are all that can be had in
         advance."""
-        if self._pattern.reusable:
+        if self._runner.pattern.reusable:
             name = self.settings.dialogue_adapter if adapter is None else adapter
-            self._image_cache(image, name, self.plan.depth if layers is None else layers)
+            self._runner.image_cache(image, name, self.plan.depth if layers is None else layers)
 
     @torch.inference_mode()
     def attention_map(self, image: EncodedImage, prefix: str, adapter: Optional[str] = None) -> torch.Tensor:
         """float32[grid,grid] in [0, 1]: the tap's map for a prefix, through an adapter (None: the detector's); no layer
         above the tap runs."""
         k, name = self.settings.tap_layer, self.settings.detector_adapter if adapter is None else adapter
-        return self._map(self._run(image, prefix, name, stop=k, tapped=True, keep=False))
+        return self._runner.map_of(self._runner.run(image, prefix, name, stop=k, tapped=True, keep=False))
 
     @torch.inference_mode()
     def word_states(self, image: EncodedImage, prefix: str) -> Tuple[torch.Tensor, torch.Tensor]:
         """(float[1,T,W], float32[grid,grid] in [0, 1]): hidden states of a prefix's tokens before the tap's layer, and
         the tap's map, through the dialogue's adapter; what a mask head reads. No layer above the tap runs."""
-        done = self._run(
+        done = self._runner.run(
             image, prefix, self.settings.dialogue_adapter, stop=self.settings.tap_layer, tapped=True, keep=False
         )
-        return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1] :], self._map(done)
+        return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1] :], self._runner.map_of(done)
 
     @torch.inference_mode()
     def closing_row(
@@ -162,16 +158,42 @@ class PaliGemmaBackbone:
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """(float32[V], float32[grid,grid] in [0, 1]): what the closing row of a prefix would say after `layers` layers
         (None: all) under an adapter, through the final norm, and the tap's map. The tap must lie below `layers`."""
-        done = self._run(image, prefix, adapter, stop=layers, tapped=True, keep=False)
+        done = self._runner.run(image, prefix, adapter, stop=layers, tapped=True, keep=False)
         hidden = done.run.hidden[:, -1] if layers is None else done.plan.final(done.run.hidden[:, -1])
-        return done.plan.logits(hidden)[0], self._map(done)
+        return done.plan.logits(hidden)[0], self._runner.map_of(done)
+
+    @torch.inference_mode()
+    def likelihoods(
+        self,
+        image: EncodedImage,
+        prefix: str,
+        suffixes: Sequence[str],
+        adapter: Optional[str] = None,
+        batch: int = BATCH,
+    ) -> List[Likelihood]:
+        """log P(suffix, then the end | image, prefix) of each suffix, `batch` of them side by side."""
+        name = self.settings.dialogue_adapter if adapter is None else adapter
+        return suffix_likelihoods(self._runner, image, prefix, suffixes, name, batch)
+
+    @torch.inference_mode()
+    def box_scores(
+        self,
+        image: EncodedImage,
+        prefixes: Sequence[str],
+        boxes: Sequence[Tuple[int, int, int, int]],
+        tolerance: int,
+        adapter: Optional[str] = None,
+    ) -> np.ndarray:
+        """float64[P,N]: log P(box | image, prefix), smoothed over `tolerance` bins."""
+        name = self.settings.dialogue_adapter if adapter is None else adapter
+        return box_scores(self._runner, image, prefixes, boxes, tolerance, name)
 
     @torch.inference_mode()
     def prefill(self, image: EncodedImage, prefix: str, adapter: Optional[str] = None, tap: bool = False) -> Prefill:
         """Run a prefix through an adapter (None: the dialogue's), up to the logits of the first suffix token; with
         `tap` the attention map of the same pass is read on the way."""
         name = self.settings.dialogue_adapter if adapter is None else adapter
-        done = self._run(image, prefix, name, tapped=tap)
+        done = self._runner.run(image, prefix, name, tapped=tap)
         logits = done.plan.logits(done.run.hidden[:, -1])[0]
         start = Prefill(
             logits,
@@ -179,7 +201,7 @@ class PaliGemmaBackbone:
             name,
             done.cache,
             branch_probability(self.vocabulary, logits),
-            self._map(done) if tap else None,
+            self._runner.map_of(done) if tap else None,
         )
         done.cache.writer = start
         return start
@@ -195,7 +217,9 @@ class PaliGemmaBackbone:
         vocabulary = replace(self.vocabulary, banned=self.vocabulary.banned | words.tokens)
         not_after: Dict[Tuple[int, ...], Set[int]] = {}
         for _ in range(SECOND_THOUGHTS):
-            sequence = self._decode(start, ConstrainedSequence(vocabulary, allowed, not_after=not_after), should_stop)
+            sequence = self._runner.decode(
+                start, ConstrainedSequence(vocabulary, allowed, not_after=not_after), should_stop
+            )
             at = words.found(sequence.tokens)
             if at is None:
                 break
@@ -209,14 +233,15 @@ class PaliGemmaBackbone:
         prefix: str,
         limit: int = 64,
         should_stop: StopTest = None,
-        adapter: Optional[str] = None,
+        adapter: Optional[str] = "",
     ) -> Completion:
         """Free greedy text after a prefix, at most `limit` tokens, without an adapter unless one is named. Raises
         Cancelled."""
         start = self.prefill(image, prefix, adapter or "")
-        sequence = self._decode(start, FreeSequence(self.vocabulary, limit), should_stop)
+        sequence = self._runner.decode(start, FreeSequence(self.vocabulary, limit), should_stop)
         text = self.tokenizer.decode(sequence.tokens, skip_special_tokens=False).strip()
-        return Completion(text, tuple(sequence.tokens), tuple(sequence.certainty), sequence.ending)
+        bins = tuple(self.vocabulary.bin_of(t) for t in sequence.tokens)
+        return Completion(text, tuple(sequence.tokens), bins, tuple(sequence.certainty), sequence.ending)
 
     @torch.inference_mode()
     def segment_codes(self, image: EncodedImage, prefix: str, bins: Tuple[int, ...]) -> Tuple[int, ...]:
@@ -228,7 +253,9 @@ class PaliGemmaBackbone:
                 "the tokenizer has no <seg000> … <seg127> tokens: PaliGemma's mask decoder is of no use"
             )
         locations = tuple(self.vocabulary.first_location + b for b in bins)
-        return self._decode(self.prefill(image, prefix, ""), SegmentSequence(locations, first, 128, 16), None).codes
+        return self._runner.decode(
+            self.prefill(image, prefix, ""), SegmentSequence(locations, first, 128, 16), None
+        ).codes
 
     def text_of(self, sequence: ConstrainedSequence) -> str:
         return self.tokenizer.decode(sequence.tokens, skip_special_tokens=True).strip()
@@ -247,111 +274,4 @@ class PaliGemmaBackbone:
 
     def plan_of(self, adapter: str) -> DecoderPlan:
         """The decoder under an adapter; without one where the directory has none of that name."""
-        return self._plans.get(adapter, self._plans[""])
-
-    def _decode(
-        self, start: Prefill, sequence: Union[ConstrainedSequence, FreeSequence, SegmentSequence], should_stop: StopTest
-    ):
-        if start.cache.writer is not start:
-            raise ValueError(
-                "this prefill's tokens have been overwritten by a later one on the same image: prefill again"
-            )
-        plan, cache, logits, position = self.plan_of(start.adapter), start.cache, start.logits, start.position
-        graphs = self._step_graphs(start)
-        if graphs is not None:
-            cache = graphs.cache
-        while True:
-            chosen = sequence.feed(logits)
-            if sequence.finished:
-                return sequence
-            stop_if(should_stop)
-            position += 1
-            if position > cache.capacity:  # longer than the room that was made for it; a captured step has one size
-                cache, graphs = cache.grown(cache.capacity + TEXT_ROOM, position - 1), None
-            if graphs is not None:
-                logits = graphs.step(plan, chosen, position, sequence.wanted)
-            else:
-                step = plan.embed(torch.tensor([[chosen]], device=self.device))
-                hidden = plan.run(step, plan.place(position, 1), cache).hidden[:, -1]
-                logits = plan.logits(hidden, *(sequence.wanted or ()))[0]
-
-    def _step_graphs(self, start: Prefill) -> Optional[StepGraphs]:
-        """Captured decode steps (on a GPU only), with the prefill's tokens in their cache; None where they do not
-        fit.
-        """
-        if self.device.type != "cuda":
-            return None
-        if self._graphs is None:
-            self._graphs = StepGraphs(self._full_cache(self.plan, self.grid**2))
-        cache = self._graphs.cache
-        if start.position + SUFFIX_ROOM > cache.capacity:
-            return None
-        if start.cache is not cache:
-            cache.take(start.cache, start.position)
-        return self._graphs
-
-    def _run(
-        self,
-        image: EncodedImage,
-        prefix: str,
-        adapter: str,
-        *,
-        stop: Optional[int] = None,
-        tapped: bool = False,
-        keep: bool = True,
-    ) -> "_Done":
-        """Run a prefix over an image; `keep`: the suffix will follow, so keys and values are kept in full attention."""
-        plan, (ids, rows) = self.plan_of(adapter), self.tokens.prefix(prefix)
-        count, length = image.features.shape[1], ids.shape[1]
-        text = plan.embed(ids)
-        layers = plan.depth if stop is None else stop
-        closing = not (tapped and self.settings.tap_layer >= layers)  # the tap of a layer above needs every row
-        if self._pattern.reusable:
-            tap = Tap(self.settings.tap_layer, rows, count, False) if tapped else None
-            need = max(layers, self.settings.tap_layer + 1) if tapped else layers
-            cache = self._image_cache(image, adapter, need, count + length + SUFFIX_ROOM)
-            done = plan.run(
-                text,
-                plan.place(count + 1, length),
-                cache,
-                stop=stop,
-                tap=tap,
-                mask=self._pattern.prefix_mask(count, length, device=self.device),
-                closing_only=closing,
-            )
-            return _Done(done, plan, cache, count + length)
-        everywhere = torch.cat([torch.zeros(1, count, dtype=torch.bool, device=self.device), rows], 1)
-        tap = Tap(self.settings.tap_layer, everywhere, count, True) if tapped else None
-        cache = self._full_cache(plan, count + length) if keep else None
-        hidden = torch.cat([image.features, text], 1)
-        mask = self._pattern.whole_mask(count, length, self.device)
-        place = plan.place(1, count + length)
-        done = plan.run(hidden, place, cache, stop=stop, tap=tap, mask=mask, closing_only=closing)
-        return _Done(done, plan, cache, count + length)
-
-    def _map(self, done: "_Done") -> torch.Tensor:
-        return to_map(done.run.attention, self.grid, self.grid)[0]
-
-    def _image_cache(self, image: EncodedImage, adapter: str, layers: int, room: int = 0) -> KeyValueCache:
-        """The image's keys and values under an adapter for at least `layers` layers, with room for `room` tokens."""
-        plan, count = self.plan_of(adapter), image.features.shape[1]
-        key = adapter if adapter in self._plans else ""
-        cache, done = image.caches.get(key, (None, 0))
-        if cache is None or done < layers:
-            cache = plan.new_cache(max(room, count + TEXT_ROOM), layers=layers)
-            plan.run(image.features, plan.place(1, count), cache, stop=layers, keys_only_last=True)
-        elif cache.capacity < room:
-            cache = cache.grown(room + TEXT_ROOM, count)
-        image.caches[key] = cache, max(done, layers)
-        return cache
-
-    def _full_cache(self, plan: DecoderPlan, length: int) -> KeyValueCache:
-        """One buffer serves every prefill under full attention: nothing of it outlives the next prefix anyway."""
-        if self._workspace is None or self._workspace.capacity < length + SUFFIX_ROOM:
-            self._workspace = plan.new_cache(length + TEXT_ROOM)
-        return self._workspace
-
-
-def stop_if(should_stop: StopTest) -> None:
-    if should_stop is not None and should_stop():
-        raise Cancelled("stopped on request")
+        return self._runner.plan_of(adapter)

@@ -224,7 +224,7 @@ def test_the_model_reads_scores_and_the_policy_asks_from_them(scene):
     decision = believing.ground(seen, asked.said.text, threshold=0.0)
     assert decision.outcome is Outcome.ASK and decision.question
     assert len(decision.belief) == len(decision.candidates) >= 1
-    reader = believing._reader
+    reader = believing._reasoner.reader
     boxes = [o.box for o in asked.objects if o.box is not None]
     noun = questions.noun_of(asked.said.text)
     scores = reader.scores(seen, [f"the {noun}"], boxes)[0]

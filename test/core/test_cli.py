@@ -34,6 +34,8 @@ class FakeGrounder:
             raise RuntimeError(f"Invalid device string: {device!r}")
         return cls()
 
+    capabilities = frozenset()
+
     def encode(self, image):
         type(self).encoded += 1
         return types.SimpleNamespace(width=image.shape[1], height=image.shape[0])

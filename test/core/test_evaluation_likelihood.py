@@ -13,8 +13,8 @@ from clue_ros.geometry import to_square
 from clue_ros.simulation.renderer import TabletopRenderer
 from clue_ros.training.vision import start
 from clue_ros.types import Answer, Box, ModelLoadError, Turn
-from clue_ros.vlm.likelihood import Likelihood, suffix_likelihoods
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.passes import Likelihood
 from clue_ros.vlm.settings import ClueSettings
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
@@ -64,12 +64,12 @@ def test_likelihoods_are_those_of_transformers(tiny_size, mode, batch):
     rows = "last" if mode == "image_blind" else "all"
     clue = ClueSettings(mode, 2, rows, closed_vocabulary=True, detector_adapter="", dialogue_adapter="")
     b = PaliGemmaBackbone(model, tokenizer, clue)
-    found = suffix_likelihoods(b, b.encode(RGB), PREFIX, TEXTS, batch=batch)
+    found = b.likelihoods(b.encode(RGB), PREFIX, TEXTS, batch=batch)
     for text, likelihood in zip(TEXTS, found):
         expected, count = reference(b, text, mode == "image_blind")
         assert likelihood.tokens == count
         assert likelihood.log_probability == pytest.approx(expected, abs=2e-3)
-    assert suffix_likelihoods(b, b.encode(RGB), PREFIX, []) == []
+    assert b.likelihoods(b.encode(RGB), PREFIX, []) == []
 
 
 def test_mean_over_tokens():

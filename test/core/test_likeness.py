@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from clue_ros.belief.grounder import BeliefGrounder
-from clue_ros.belief.likeness import speaks_of_likeness, things_alike
+from clue_ros.belief.likeness import things_alike
+from clue_ros.dialogue.phrases import speaks_of_likeness
 from clue_ros.perception.inventory import Thing
+from clue_ros.seams import Capability
 from clue_ros.stock.grounder import StockGrounder
 from clue_ros.types import Answer, Box, InvalidExpressionError, Outcome, Turn
 from clue_ros.vlm.settings import ClueSettings
@@ -90,6 +92,7 @@ def test_models_that_have_no_list_of_kinds_say_so():
     open_words = types.SimpleNamespace(
         backbone=types.SimpleNamespace(settings=ClueSettings(detector="joint", dialogue_adapter="")),
         vocabulary=None,
+        capabilities={Capability.BELIEF},
         encode=lambda image: types.SimpleNamespace(width=64, height=48),
     )
     with pytest.raises(InvalidExpressionError, match="like this"):

@@ -20,6 +20,7 @@ from clue_ros.masks.focus import active_pixels, focused, smallest_box
 from clue_ros.masks.head import FILE, MaskHead, MaskQueries, box_cover
 from clue_ros.masks.loss import dense_ious, dense_losses
 from clue_ros.masks.segment_codes import SegmentDecoder, convert
+from clue_ros.seams import Capability, MissingCapabilityError
 from clue_ros.simulation.mask_queries import MaskQuery, mask_queries, relevant_to
 from clue_ros.simulation.referring import enumerate_references
 from clue_ros.simulation.scene_data import load
@@ -29,7 +30,7 @@ from clue_ros.training.mask_stage import BaseReader, MaskScenes, MaskSettings, M
 from clue_ros.training.recipe import DataSettings, TrainConfig
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
-from clue_ros.types import Box, InvalidExpressionError, ModelLoadError, NoMaskError
+from clue_ros.types import Box, InvalidExpressionError, ModelLoadError
 from clue_ros.vlm.decoding import SegmentSequence
 
 SMALL = MaskSettings(steps=3, batch=3, width=16, blocks=1, validate_every=2, validation=4)
@@ -165,7 +166,8 @@ def test_the_head_learns_the_pixels_in_a_box(base, mask_scenes, tmp_path):
 def test_the_model_directory_gives_masks_and_relevance(with_head, tiny_model_dir):
     picture = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     grounder = Grounder.from_pretrained(with_head)
-    assert grounder.has_masks and (with_head / FILE).stat().st_size < 300_000
+    assert grounder.capabilities >= {Capability.MASKS, Capability.RELEVANCE}
+    assert (with_head / FILE).stat().st_size < 300_000
     heat = grounder.relevance(picture, "put the red mug on the plate")
     assert heat.shape == (48, 64) and heat.dtype == np.float32 and 0 <= heat.min() <= heat.max() <= 1
     with pytest.raises(InvalidExpressionError, match="none of the words"):
@@ -181,9 +183,9 @@ def test_the_model_directory_gives_masks_and_relevance(with_head, tiny_model_dir
     assert pixels.shape == (48, 64) and not pixels[:, 36:].any() and not pixels[:4].any()
 
     without = Grounder.from_pretrained(tiny_model_dir)
-    assert not without.has_masks
+    assert not without.capabilities & {Capability.MASKS, Capability.RELEVANCE}
     assert without.ground(picture, "the red mug", may_ask=False, mask=True).mask is None
-    with pytest.raises(NoMaskError, match="clue train mask"):
+    with pytest.raises(MissingCapabilityError, match="clue train mask"):
         without.relevance(picture, "the red mug")
 
 
@@ -253,8 +255,8 @@ def test_a_model_with_paligemmas_mask_decoder_uses_it_for_the_target(tiny_model_
     codes = grounder._backbone.segment_codes(image, "segment the mug", (171, 128, 853, 640))
     assert len(codes) == 16 and all(0 <= c < 128 for c in codes)
     mask = grounder._masker.target(image, "clarify the mug", "the mug", box)
-    assert grounder.has_masks and (mask == decoder.eval().paste(codes, box, (64, 48))).all()
-    with pytest.raises(NoMaskError):
+    assert Capability.MASKS in grounder.capabilities and (mask == decoder.eval().paste(codes, box, (64, 48))).all()
+    with pytest.raises(MissingCapabilityError):
         grounder.relevance(image, "the mug")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clue_ros.geometry import box_iou, clip_box
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
-from clue_ros.location import box_to_bins, box_to_text, token
+from clue_ros.location import box_to_bins, box_to_text
 from clue_ros.perception.candidates import (
     Candidate,
     matching,
@@ -47,10 +47,7 @@ class ScriptedBackbone:
     def __init__(self, detections, colors=None, captions=None):
         self.detections, self.colors, self.captions = detections, colors or {}, captions or {}
         self.settings, self.device, self.asked = ClueSettings(), "cpu", []
-        self.tokenizer = self
-
-    def convert_tokens_to_ids(self, text):
-        return 1000 if text == token(0) else None
+        self.words = None
 
     def unknown_words(self, text):
         return ()
@@ -77,9 +74,10 @@ class ScriptedBackbone:
                 tokens += [7] * bool(n) + [1000 + b for b in box_to_bins(box, 640, 480)] + [8]
                 certainty += [1.0] * bool(n) + [sure] * 4 + [1.0]
                 text += " ; " * bool(n) + box_to_text(box, 640, 480) + " thing"
-            return Completion(text, tuple(tokens), tuple(certainty))
+            bins = tuple(t - 1000 if t >= 1000 else -1 for t in tokens)
+            return Completion(text, tuple(tokens), bins, tuple(certainty))
         table = self.captions if prefix == "caption en" else self.colors
-        return Completion(table.get(int(image.features[2]), "unanswerable"), (9,), (1.0,))
+        return Completion(table.get(int(image.features[2]), "unanswerable"), (9,), (-1,), (1.0,))
 
 
 def painted(*things):
@@ -252,7 +250,7 @@ def test_an_answer_in_words_is_tried_again_with_the_whole_instruction():
     class Chatty(ScriptedBackbone):
         def complete(self, image, prefix, limit=64, should_stop=None, adapter=None):
             if prefix == "detect mug":
-                return Completion("which mug do you mean?", (1, 2), (1.0, 1.0))
+                return Completion("which mug do you mean?", (1, 2), (-1, -1), (1.0, 1.0))
             return super().complete(image, prefix, limit, should_stop, adapter)
 
     grounder = StockGrounder(Chatty({"get the mug": [(RED, 0.9)]}))

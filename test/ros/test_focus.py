@@ -26,13 +26,14 @@ from clue_ros.ros.seeing.sight import thumbnail
 from clue_ros.ros.tabletop_camera import camera_info
 from clue_ros.ros.wire.conversions import array_to_image, rgb_to_image
 from clue_ros.ros.wire.intrinsics import calibration_of
+from clue_ros.seams import Capability
 from clue_ros.types import Box
 
 
 class Relevant:
     """Finds a box relevant, whatever is said, except for "nothing"."""
 
-    has_relevance = True
+    capabilities = {Capability.RELEVANCE}
 
     def __init__(self) -> None:
         self.asked, self.closed = [], False
@@ -170,7 +171,7 @@ def test_the_heatmap_follows_the_cameras_motion():
 
 @pytest.mark.parametrize(
     "factory, text",
-    [(lambda settings: SimpleNamespace(has_relevance=False, close=lambda: None), "clue train mask"),
+    [(lambda settings: SimpleNamespace(capabilities=set(), close=lambda: None), "clue train mask"),
      (lambda settings: open("/no/such/file"), "/no/such/file")],
 )  # fmt: skip
 def test_a_model_without_a_mask_head_or_none_at_all_ends_the_program_with_the_reason(capfd, factory, text):

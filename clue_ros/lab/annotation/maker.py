@@ -21,6 +21,7 @@ from clue_ros.data.sample import Label, Sample
 from clue_ros.lab.annotation.paraphrase import Paraphraser
 from clue_ros.lab.annotation.roles import Captioner, chosen, draw_targets
 from clue_ros.problems import BrokenImageError, DataError
+from clue_ros.seams import Grounder
 from clue_ros.types import Answer, Box, ClueError, Outcome, Turn
 
 KEPT, MISSED, NO_WORDS, UNKNOWN, BROKEN = "kept", "guesser missed", "no words for it", "unknown words", "image broken"
@@ -35,7 +36,7 @@ class Maker:
     """person: the oracle for (picture, target, pixels uint8[H,W,3], what was seen); paraphraser: None for none. A
     paraphrase stays only if the guesser finds the target with it too. asked_only: drop what needed no question."""
 
-    grounder: Any
+    grounder: Grounder
     captioner: Captioner
     person: Callable[[Picture, Box, np.ndarray, Any], Talker]
     paraphraser: Optional[Paraphraser] = None

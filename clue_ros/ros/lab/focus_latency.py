@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 
 import numpy as np
 import rclpy
@@ -26,6 +26,9 @@ from clue_ros.masks.focus import MODES
 from clue_ros.ros.focus import Focus
 from clue_ros.ros.running.allocation import keep_large_blocks
 from clue_ros.ros.wire.conversions import array_to_image
+from clue_ros.seams import Capability
+from clue_ros.testing.fake_grounder import ScriptedGrounder
+from clue_ros.types import Turn
 
 SIZES = ((640, 480), (1920, 1080))
 FRAMES, WARM_UP = 100, 10
@@ -33,18 +36,17 @@ PASSES = "passes"
 WAIT_S = 10.0
 
 
-class Spot:
+class Spot(ScriptedGrounder):
     """Stands in for the model: an ellipse in the middle of the picture matters."""
 
-    has_relevance = True
+    @property
+    def capabilities(self) -> FrozenSet[Capability]:
+        return super().capabilities | {Capability.RELEVANCE}
 
-    def relevance(self, rgb: np.ndarray, instruction: str) -> np.ndarray:
+    def relevance(self, image: Any, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         """float32[H,W] in [0, 1] of uint8[H,W,3]."""
-        y, x = np.ogrid[-1 : 1 : rgb.shape[0] * 1j, -1 : 1 : rgb.shape[1] * 1j]
+        y, x = np.ogrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j]
         return ((x / 0.2) ** 2 + (y / 0.3) ** 2 < 1).astype(np.float32)
-
-    def close(self) -> None:
-        pass
 
 
 def measure(width: int, height: int, mode: str, frames: int = FRAMES) -> Dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Callable
+
+from clue_ros.seams import Grounder
 
 QUANTIZATIONS = ("none", "int8", "int4")
 MERGES = ("auto", "yes", "no")
@@ -25,17 +27,17 @@ class ModelSettings:
         return self.model or "the embedded model"
 
 
-GrounderFactory = Callable[[ModelSettings], Any]  # -> a Grounder
+GrounderFactory = Callable[[ModelSettings], Grounder]
 
 
-def load_grounder(settings: ModelSettings) -> Any:
+def load_grounder(settings: ModelSettings) -> Grounder:
     """The real Grounder; imported here so that a node with a scripted one needs no torch."""
     # OpenMP's threads spin while they wait for each other: beside one other busy process (a camera driver, a planner) a
     # decision took 2.0 s instead of 0.13 s on 2 cores. Sleeping costs nothing measurable. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from clue_ros.grounder import Grounder
+    from clue_ros.grounder import Grounder as Trained
 
-    return Grounder.from_pretrained(
+    return Trained.from_pretrained(
         settings.model or None, device=settings.device, quantization=settings.quantization,
         merge=settings.merge_adapters,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from clue_ros.images.sample_bits import UnusedBits
 from clue_ros.ros.wire.conversions import message_to_rgb
+from clue_ros.seams import Grounder
 
 TILES = 8  # a side
 TILE = 8  # thumbnail pixels a side of a tile
@@ -90,7 +91,7 @@ class Sight:
         if advice is not None and self._warn is not None:
             self._warn(advice)
 
-    def view(self, grounder: Any, message: "Image | CompressedImage", tolerance: Optional[float]) -> View:
+    def view(self, grounder: Grounder, message: "Image | CompressedImage", tolerance: Optional[float]) -> View:
         """The frame encoded: as seen if its picture is the same, else anew.
 
         tolerance: see `difference`; 0: only the very message counts; None: anew in any case, and not kept. Raises what
@@ -110,7 +111,7 @@ class Sight:
         return self._encode(grounder, message, rgb, small)
 
     def look(
-        self, grounder: Any, message: "Image | CompressedImage", tolerance: float, renew_s: float,
+        self, grounder: Grounder, message: "Image | CompressedImage", tolerance: float, renew_s: float,
         should_stop: Callable[[], bool], at_once: bool = False,
     ) -> Glance:  # fmt: skip
         """Runs the frame ahead if its picture is new and at rest.
@@ -142,7 +143,9 @@ class Sight:
             self._keep(seen._replace(encoded=grounder.look(seen.encoded), ahead=True))
         return Glance.LOOKED
 
-    def _encode(self, grounder: Any, message: "Image | CompressedImage", rgb: np.ndarray, small: np.ndarray) -> View:
+    def _encode(
+        self, grounder: Grounder, message: "Image | CompressedImage", rgb: np.ndarray, small: np.ndarray
+    ) -> View:
         self._keep(None)  # before the new one is made: never two in the device's memory
         encoded = grounder.encode(rgb)
         self._keep(_Seen(message, rgb, small, encoded, time.monotonic(), False))

@@ -27,8 +27,9 @@ from clue_ros.ros.serving.outputs import RELIABLE
 from clue_ros.ros.serving.request import check_expression
 from clue_ros.ros.wire.conversions import is_empty
 from clue_ros.ros.wire.messages import box_to_msg
+from clue_ros.seams import Grounder
 from clue_ros.srv import Chat as ChatSrv
-from clue_ros.types import ClueError, OutOfMemoryError
+from clue_ros.types import ClueError, OutOfMemoryError, StopTest
 
 MAX_WAITING = 8  # questions of the topic; a microphone that babbles must not fill the queue
 
@@ -97,7 +98,7 @@ class Chat:
         if image is None:
             raise NoImageError(view.why_none(max_age_s))
 
-        def work(grounder, should_stop) -> GroundedAnswer:
+        def work(grounder: Grounder, should_stop: StopTest) -> GroundedAnswer:
             if own is not None or tolerance is None:
                 picture = self._parts.sight.decode(image)
             else:

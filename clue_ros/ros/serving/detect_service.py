@@ -15,8 +15,9 @@ from clue_ros.ros.serving.job_queue import Lane
 from clue_ros.ros.serving.request import check_expression
 from clue_ros.ros.wire.conversions import is_empty
 from clue_ros.ros.wire.messages import ambiguity_to_msg
+from clue_ros.seams import Grounder
 from clue_ros.srv import DetectAmbiguity
-from clue_ros.types import Ambiguity, ClueError, OutOfMemoryError
+from clue_ros.types import Ambiguity, ClueError, OutOfMemoryError, StopTest
 
 
 class DetectService:
@@ -48,7 +49,7 @@ class DetectService:
             if image is None:
                 raise NoImageError(camera.why_none(max_age_s))
 
-            def work(grounder, should_stop) -> Ambiguity:
+            def work(grounder: Grounder, should_stop: StopTest) -> Ambiguity:
                 if own or tolerance is None:
                     picture = self._parts.sight.decode(image)
                 else:

@@ -38,7 +38,8 @@ from clue_ros.ros.serving.report import OnFeedback, Report
 from clue_ros.ros.serving.request import Request
 from clue_ros.ros.wire.frames import Frames
 from clue_ros.ros.wire.messages import answer_text, decision_to_target
-from clue_ros.types import Answer, ClueError, Decision, OutOfMemoryError
+from clue_ros.seams import Grounder
+from clue_ros.types import Answer, ClueError, Decision, OutOfMemoryError, StopTest
 
 State = Ground.Feedback
 
@@ -238,7 +239,7 @@ class Grounding:
         if reopening is not None:
             reground = Regrounding(reopening.target.past, reopening.correction, request.candidates)
 
-        def work(grounder, should_stop) -> Decision:
+        def work(grounder: Grounder, should_stop: StopTest) -> Decision:
             begun = time.perf_counter()
             try:
                 if self._view is None:  # encoded once a dialogue, and a camera frame that was seen before not at all

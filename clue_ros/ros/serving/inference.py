@@ -20,9 +20,10 @@ from rclpy.task import Future
 from clue_ros.ros.running.errors import from_load, from_model
 from clue_ros.ros.running.loading import GrounderFactory, ModelSettings
 from clue_ros.ros.serving.job_queue import JobQueue, Lane
+from clue_ros.seams import Grounder
 from clue_ros.types import Cancelled, ClueError, ModelLoadError
 
-Work = Callable[[Any, Callable[[], bool]], Any]  # (grounder, should_stop) -> result
+Work = Callable[[Grounder, Callable[[], bool]], Any]  # (grounder, should_stop) -> result
 
 
 class Job:
@@ -41,7 +42,7 @@ class Job:
         if self._jobs.remove(self):
             self._fail(Cancelled("canceled before the model began"))
 
-    def run(self, grounder: Any, logger: RcutilsLogger) -> None:
+    def run(self, grounder: Grounder, logger: RcutilsLogger) -> None:
         """Called by the worker thread."""
         work, self._work = self._work, None
         try:

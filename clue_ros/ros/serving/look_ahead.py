@@ -26,6 +26,7 @@ from clue_ros.ros.seeing.sight import Glance, Sight
 from clue_ros.ros.serving.conversation import Conversation
 from clue_ros.ros.serving.inference import Inference, Job
 from clue_ros.ros.serving.job_queue import Lane
+from clue_ros.seams import Grounder
 from clue_ros.types import Cancelled, InvalidImageError, OutOfMemoryError
 
 CHECK_S = 0.1  # so often at least a frame is compared with the seen one: a millisecond of work
@@ -101,7 +102,7 @@ class LookAhead:
         renew_s = max(RENEW_S, self._look_s / RENEW_SHARE)
         at_once = 0.0 < self._look_s <= QUICK_S
 
-        def work(grounder: Any, should_stop: Callable[[], bool]) -> Tuple[Glance, float]:
+        def work(grounder: Grounder, should_stop: Callable[[], bool]) -> Tuple[Glance, float]:
             newest, begun = self._newest, time.monotonic()
             if newest is None:
                 return Glance.SAME, 0.0

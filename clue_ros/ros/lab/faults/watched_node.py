@@ -14,14 +14,15 @@ from typing import Any
 
 from clue_ros.ros.node import main
 from clue_ros.ros.running.loading import ModelSettings, load_grounder
+from clue_ros.seams import Grounder
 
 TOKENS_FILE = "tokens.jsonl"
 
 
-def watched(settings: ModelSettings) -> Any:
+def watched(settings: ModelSettings) -> Grounder:
     """The real Grounder; raises as load_grounder."""
     grounder = load_grounder(settings)
-    prompts = grounder._backbone.tokens
+    prompts = grounder.backbone.tokens
     read = prompts.prefix
 
     def prefix(text: str) -> Any:
