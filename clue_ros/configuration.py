@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from typing import Any, List, Mapping, Type, TypeVar
+from typing import Any, List, Mapping, Type, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def from_mapping(cls: Type[T], values: Any, where: str = "") -> T:
     result = _build(cls, values, where, problems)
     if problems:
         raise ConfigurationError("; ".join(problems))
-    return result
+    return cast(T, result)  # without a problem it was built
 
 
 def _build(cls, values, where: str, problems: List[str]):

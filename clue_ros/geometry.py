@@ -6,7 +6,7 @@ original image by a scale per axis.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterable, Tuple
 
 import numpy as np
 
@@ -101,3 +101,9 @@ def box_iou(a: Box, b: Box) -> float:
     intersection = width * height
     union = Box(*a).area + Box(*b).area - intersection
     return float(intersection / union) if union > 0 else 0.0
+
+
+def triple(values: Iterable[Any]) -> Tuple[float, float, float]:
+    """Three numbers (of an array, of a file) as plain floats. Raises ValueError if there are more or fewer."""
+    x, y, z = (float(value) for value in values)
+    return x, y, z

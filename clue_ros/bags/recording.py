@@ -55,9 +55,7 @@ class _Line(NamedTuple):
     message: Any
 
 
-def record(
-    folder: Path, settings: RecordSettings, on_episode: Optional[Callable[[int], None]] = None
-) -> Dict[str, int]:
+def record(folder: Path, settings: RecordSettings, on_episode: Optional[Callable[[int], Any]] = None) -> Dict[str, int]:
     """Write the bag `folder`; returns how many messages each topic holds. It appears only when it is complete.
 
     Raises BagError if it exists or cannot be written, SimulationError without OpenGL.
@@ -97,7 +95,7 @@ def _check(settings: RecordSettings) -> None:
         raise BagError("; ".join(wrong))
 
 
-def _write(folder: Path, settings: RecordSettings, on_episode: Optional[Callable[[int], None]]) -> Dict[str, int]:
+def _write(folder: Path, settings: RecordSettings, on_episode: Optional[Callable[[int], Any]]) -> Dict[str, int]:
     store = typestore()
     from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 

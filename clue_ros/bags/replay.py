@@ -94,7 +94,7 @@ class Replay:
     def _take_words(self, event: Union[Heard, Pointed], now: int) -> None:
         if isinstance(event, Pointed):
             reason = event.reason or self._why_outside(event.answer, now)
-            if reason:
+            if reason or event.answer is None:
                 self.not_taken.append(NotTaken(event.time, "(a gesture)", reason))
                 return
             acts = self._turns.point(event.answer, now / NS)
@@ -107,8 +107,10 @@ class Replay:
         for act in acts:
             self._carry_out(act, event, now)
 
-    def _why_outside(self, answer: Answer, now: int) -> str:
+    def _why_outside(self, answer: Optional[Answer], now: int) -> str:
         """Why a place is none in the image that it is about; empty if it is one, or no image is known yet."""
+        if answer is None or answer.point is None:
+            return "it shows no place"
         (x, y), (width, height) = answer.point, self._size
         about = self._encoded is not None or self._turns.target(now / NS) is not None
         if x < 0 or y < 0 or (about and (x > width or y > height)):
@@ -117,9 +119,7 @@ class Replay:
 
     def _carry_out(self, act: Act, event: Optional[Union[Heard, Pointed]], now: int) -> None:
         """event: what was said or shown; None: time has passed."""
-        if isinstance(act, Begin):
-            self._begin(act.dialogue, event, now)
-        elif isinstance(act, Proceed) and isinstance(act.step, Finish):
+        if isinstance(act, Proceed) and isinstance(act.step, Finish):
             self._end(act.step.end.value, act.step.words if act.said is None else "", now)
         elif isinstance(act, Proceed):
             self._follow(act.step, now)
@@ -127,11 +127,23 @@ class Replay:
             self._end(Cause.NO_IMAGE.value, self._why_no_image(), now)
         elif isinstance(act, Stop):
             self._end(act.cause.value, "a newer instruction took over before the image came", now)
+        elif event is not None:  # only what somebody said or showed begins, takes back or comes to nothing
+            self._take_up(act, event, now)
+
+    def _take_up(self, act: Act, event: Union[Heard, Pointed], now: int) -> None:
+        if isinstance(act, Begin):
+            self._begin(act.dialogue, event, now)
         elif isinstance(act, TakeBack):
             self._take_back(act, event, now)
         elif isinstance(act, Ignore):
             text = event.text if isinstance(event, Heard) else "(a gesture)"
             self.not_taken.append(NotTaken(event.time, text, act.reason))
+
+    def _in_progress(self) -> Tuple[Played, Dialogue]:
+        """The open dialogue: as it is reported, and the rules' side of it."""
+        if self._open is None or self._dialogue is None:
+            raise RuntimeError("no dialogue is open")
+        return self._open, self._dialogue
 
     def _new(self, session: DialogueSession, event: Union[Heard, Pointed], corrects: Optional[int]) -> Played:
         self._count += 1
@@ -140,13 +152,13 @@ class Replay:
     def _begin(self, dialogue: Dialogue, event: Union[Heard, Pointed], now: int) -> None:
         scene: Optional[_Scene] = None if dialogue.reopening is None else dialogue.reopening.target.scene
         self._dialogue = dialogue
-        self._open = self._new(dialogue.session, event, None if scene is None else scene.number)
+        played = self._open = self._new(dialogue.session, event, None if scene is None else scene.number)
         self._belief = BeliefGrounder(self._grounder, self._settings.question_policy)
         if scene is None:
             dialogue.looks(now / NS)
             self._take_image(now)
         else:
-            self._encoded, self._open.image_stamp, self._size = scene.encoded, scene.image_stamp, scene.size
+            self._encoded, played.image_stamp, self._size = scene.encoded, scene.image_stamp, scene.size
             self._follow(Continue(), now)
 
     def _take_back(self, act: TakeBack, event: Union[Heard, Pointed], now: int) -> None:
@@ -161,13 +173,13 @@ class Replay:
 
     def _take_image(self, now: int) -> None:
         """Begins with the newest frame if the open dialogue waits for one and it is young enough."""
-        played, frame = self._open, self._frame
-        if played is None or played.image_stamp is not None or frame is None:
+        played, dialogue, frame = self._open, self._dialogue, self._frame
+        if played is None or dialogue is None or played.image_stamp is not None or frame is None:
             return
         if now - (frame.stamp or frame.time) > self._settings.max_image_age_s * NS:
             return
         played.image_stamp = frame.stamp or frame.time
-        self._dialogue.sees()
+        dialogue.sees()
         began = clock.perf_counter()
         try:
             rgb = frame.rgb()
@@ -182,7 +194,8 @@ class Replay:
 
     def _follow(self, step: Step, now: int) -> None:
         """Goes on until a question is open or the dialogue is over."""
-        played, session = self._open, self._dialogue.session
+        played, dialogue = self._in_progress()
+        session = dialogue.session
         while isinstance(step, Continue):
             began = clock.perf_counter()
             try:
@@ -197,11 +210,12 @@ class Replay:
         if isinstance(step, Finish):
             self._end(step.end.value, "", now)
         else:
-            self._said.append(session.open_question)
+            self._said.append(session.open_question or "")
             self._said_at = now
 
     def _decide(self) -> Decision:
-        dialogue, session = self._dialogue, self._dialogue.session
+        _, dialogue = self._in_progress()
+        session = dialogue.session
 
         def ground(turns, may_ask: bool, min_confidence: float) -> Decision:
             return self._belief.ground(
@@ -215,7 +229,7 @@ class Replay:
         return Regrounding(dialogue.reopening.target.past, dialogue.reopening.correction)(ground, *wanted)
 
     def _end(self, outcome: str, reason: str, now: int) -> None:
-        played, dialogue = self._open, self._dialogue
+        played, dialogue = self._in_progress()
         played.outcome, played.reason = outcome, reason
         scene = _Scene(played.number, self._encoded, played.image_stamp, self._size) if outcome == "found" else None
         if outcome != Cause.PREEMPTED.value:
@@ -231,7 +245,7 @@ class Replay:
     def _why_no_image(self) -> str:
         if self._frame is None:
             return "no frame had been recorded before the instruction, and none came in time"
-        played = self._open
+        played, _ = self._in_progress()
         age = (played.heard - (self._frame.stamp or self._frame.time)) / NS
         if age < 0:
             return f"the frames that came within {self._settings.wait_for_image_s:g} s were too old by their stamps"

@@ -153,14 +153,15 @@ def _missed(heard: Heard, truth: Truth, start: int) -> Row:
 
 
 def _truth_columns(truth: Optional[Truth], judged: Optional[Score], reason: str) -> Row:
-    known = truth is not None and judged is not None
+    if truth is None or judged is None:
+        return {"kind": None, "truth": None, "truth_box": None, "iou": None, "success": None, "reason": reason}
     return {
-        "kind": truth.kind if known else None,
-        "truth": truth.truth if known else None,
-        "truth_box": _numbers(truth.box) if known else None,
-        "iou": round(float(judged.iou), 4) if known and judged.iou is not None else None,
-        "success": judged.success if known else None,
-        "reason": reason or (judged.reason if known else ""),
+        "kind": truth.kind,
+        "truth": truth.truth,
+        "truth_box": _numbers(truth.box),
+        "iou": None if judged.iou is None else round(float(judged.iou), 4),
+        "success": judged.success,
+        "reason": reason or judged.reason,
     }
 
 

@@ -100,11 +100,16 @@ def _box(row: Dict[str, Any], truth: str, where: str) -> Optional[Box]:
         if value is not None:
             raise TruthError(f"{where}: where the truth is {truth} there is no box; leave it away")
         return None
+    if value is None or not _is_a_box(value):
+        raise TruthError(f"{where}: box is {value!r}; give [x0, y0, x1, y1] in pixels with x0 < x1 and y0 < y1")
+    x0, y0, x1, y1 = (float(v) for v in value)
+    return Box(x0, y0, x1, y1)
+
+
+def _is_a_box(value: Any) -> bool:
     numbers = (
         isinstance(value, list)
         and len(value) == 4
         and all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value)
     )
-    if not numbers or not (value[0] < value[2] and value[1] < value[3]):
-        raise TruthError(f"{where}: box is {value!r}; give [x0, y0, x1, y1] in pixels with x0 < x1 and y0 < y1")
-    return Box(*(float(v) for v in value))
+    return numbers and value[0] < value[2] and value[1] < value[3]

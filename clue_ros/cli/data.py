@@ -150,8 +150,9 @@ def _print_report(report, path: Path) -> None:
         console.print("there is no sample in it")
         return
     wrong = Table(title="What is broken", title_justify="left")
-    for column, justify in (("kind", "left"), ("count", "right"), ("first places", "left")):
-        wrong.add_column(column, justify=justify)
+    wrong.add_column("kind")
+    wrong.add_column("count", justify="right")
+    wrong.add_column("first places")
     for kind, found in report.problems.to_dict().items():
         lines = [f"{p['file']}:{p['line']}: {p['text']}" for p in found["first"][:3]]
         wrong.add_row(kind, str(found["count"]), escape("\n".join(lines)))

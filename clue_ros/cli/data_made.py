@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, cast
 
 from clue_ros.types import ClueError
 
@@ -166,20 +166,20 @@ def _oracle_name(args: argparse.Namespace, form: str, subject) -> str:
 def _maker(args: argparse.Namespace, subject, oracle: str):
     from clue_ros.data.sample import Sample
     from clue_ros.evaluation.oracle import choose_oracle
-    from clue_ros.lab.annotation.maker import Maker
+    from clue_ros.lab.annotation.maker import Maker, Talker
     from clue_ros.lab.annotation.paraphrase import CommandParaphraser, FileParaphraser
     from clue_ros.lab.annotation.roles import NamingCaptioner, OptionPerson
 
     captioner = NamingCaptioner(subject)
-    if oracle == "options":
-
-        def person(picture, target, rgb, seen):
-            return OptionPerson(subject, captioner, rgb, seen, target)
-    else:
+    knows = None
+    if oracle != "options":
         knows = choose_oracle(oracle, subject, args.path, "scenes" if oracle == "scene" else "", args.seed)
 
-        def person(picture, target, rgb, seen):
-            return knows.person(Sample(f"{picture.key}/0", picture.image, "", boxes=(target,)), rgb)
+    def person(picture, target, rgb, seen) -> Talker:
+        if knows is None:
+            return OptionPerson(subject, captioner, rgb, seen, target)
+        # Scenes and models answer in words, never by a gesture.
+        return cast(Talker, knows.person(Sample(f"{picture.key}/0", picture.image, "", boxes=(target,)), rgb))
 
     paraphraser = None
     if args.paraphrase_command:

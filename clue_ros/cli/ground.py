@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             seconds = time.perf_counter() - began
         finally:
             grounder.close()
-    if decision.mask is not None:
+    if decision.mask is not None and args.mask is not None:
         from clue_ros.cli.mask import save_picture
 
         save_picture(decision.mask.astype(np.uint8) * 255, args.mask)

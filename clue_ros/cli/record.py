@@ -36,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
     from clue_ros.bags.recording import RecordSettings, record
 
+    width, height = args.size
     settings = RecordSettings(
-        args.episodes, args.seed, args.storage, *args.size, args.rate, args.image, not args.no_depth, args.pause
+        args.episodes, args.seed, args.storage, width, height, args.rate, args.image, not args.no_depth, args.pause
     )
     # disable=None: no bar where stderr is not a terminal.
     with tqdm(total=args.episodes, unit="episode", file=sys.stderr, dynamic_ncols=True, disable=None) as bar:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from urllib.parse import urlsplit
 
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 OPEN_S = 60.0
 
@@ -80,5 +81,5 @@ def open_page(url: str, path: str = "", origin: Optional[str] = None, **options:
     where = path or "/ws" + (f"?{parts.query}" if parts.query else "")
     own = f"{parts.scheme}://{parts.netloc}"
     options = {"open_timeout": OPEN_S, "max_size": None, "compression": None, **options}
-    with connect(f"ws://{parts.netloc}{where}", origin=origin or own, **options) as socket:
+    with connect(f"ws://{parts.netloc}{where}", origin=Origin(origin or own), **options) as socket:
         yield Page(socket)

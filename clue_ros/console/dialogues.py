@@ -146,7 +146,7 @@ class Dialogues:
             return
         due = self._due(text)
         goes_on = current is not None and current.open and due is None
-        if goes_on and (current.question is not None or is_stop(text)):
+        if current is not None and goes_on and (current.question is not None or is_stop(text)):
             self._add(current, turn)
             current.question, current.chips, current.last_word = None, (), now
             return
@@ -190,19 +190,21 @@ class Dialogues:
         if current is not None and current.open and not current.named and not current.answered:
             self._expected.pop(number, None)
             current.id, current.source, current.named = number, source, True
-        elif current is not None and current.open and len(current.turns) > 1 and self._took_anothers_word(number):
+        elif current is not None and current.open and self._took_anothers_word(current, number):
             turn = current.turns.pop()
             self._expected.pop(number, None)
             self._begin(turn, now, number, source)
         elif number not in self._expected:
             self.expect(number, None, source)
 
-    def _took_anothers_word(self, number: str) -> bool:
+    def _took_anothers_word(self, current: Dialogue, number: str) -> bool:
         """Whether the last line of the open dialogue was not an answer, but the instruction of the dialogue
         `number`.
         """
-        last = self.current.turns[-1]
-        if last["speaker"] != PERSON or self.current.question is not None:
+        if len(current.turns) < 2:
+            return False
+        last = current.turns[-1]
+        if last["speaker"] != PERSON or current.question is not None:
             return False
         words = self._expected.get(number, (None, ""))[0]
         return words is None or words == _plain(last["text"])
@@ -299,7 +301,7 @@ class Dialogues:
     def _offer_chips(self, dialogue: Dialogue) -> None:
         last = dialogue.readings[-1]["regions"] if dialogue.readings else ()
         regions = [Box(r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]) for r in last]
-        dialogue.chips = chips_for(dialogue.question, regions)
+        dialogue.chips = chips_for(dialogue.question or "", regions)
 
 
 def _box(box: Box) -> Dict[str, float]:

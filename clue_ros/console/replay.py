@@ -100,8 +100,10 @@ def tell(lines: Sequence[Told], frame: Optional[int], source: str = SPEECH) -> S
             dialogues.find_target(line.found)
         dialogues.say(line.speaker, line.text, line.at, line.at, line.outcome)
         current = dialogues.current
+        if current is None:  # nobody has given an instruction yet
+            continue
         current.frame, current.source = frame, source
-        if line.outcome not in (None, "found"):
+        if line.outcome is not None and line.outcome != "found":
             current.error = {"code": None, "name": line.outcome.upper(), "text": line.reason or line.text}
         if line.speaker == ROBOT or not steps:
             steps.append(current.as_dict())
@@ -156,9 +158,9 @@ def _episode(played: Played, rgb: Optional[np.ndarray], start: int) -> Episode:
     title = f"{played.words} ({about}{played.outcome.replace('_', ' ')}, at {seconds:.1f} s)"
 
     def build(pictures: Pictures) -> Steps:
-        frame = None
-        if image is not None:
-            frame = pictures.keep(lambda number: pack("frame", number, width, height, "image/jpeg", image, live=False))
+        frame, jpeg = None, image
+        if jpeg is not None:
+            frame = pictures.keep(lambda number: pack("frame", number, width, height, "image/jpeg", jpeg, live=False))
         left, lines = list(decisions), []
         for n, line in enumerate(session.transcript):
             decision = left.pop(0) if line.speaker == ROBOT and left else None

@@ -104,7 +104,8 @@ class _Scenes:
 
 def _episode(row: Row, render: Optional[Callable[[], np.ndarray]]) -> Episode:
     outcome, truth = str(row.get("outcome", "")), str(row.get("truth") or "unknown")
-    judged = {True: "right", False: f"wrong: {row.get('reason') or 'not the right box'}"}.get(row.get("success"), "")
+    wrong = f"wrong: {row.get('reason') or 'not the right box'}"
+    judged = "" if row.get("success") is None else "right" if row["success"] else wrong
     title = f"{row['expression']} ({', '.join(filter(None, (truth, outcome.replace('_', ' '), judged)))})"
     return Episode(title, partial(_build, row, outcome, render))
 

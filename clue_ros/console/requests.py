@@ -102,7 +102,7 @@ def _answer(fields: Dict[str, Any]) -> Answer:
     if given[0] == "text":
         return Answer(text=_text(fields))
     if given[0] == "click":
-        return Answer(click=_numbers(fields, "click", 2))
+        return Answer(click=_click(fields))
     x, y, width, height = _numbers(fields, "box", 4)
     if width < 1 or height < 1:
         raise RequestError("a box must be at least one pixel wide and high")
@@ -110,7 +110,12 @@ def _answer(fields: Dict[str, Any]) -> Answer:
 
 
 def _point(fields: Dict[str, Any]) -> Point:
-    return Point(_numbers(fields, "click", 2))
+    return Point(_click(fields))
+
+
+def _click(fields: Dict[str, Any]) -> Tuple[float, float]:
+    x, y = _numbers(fields, "click", 2)
+    return x, y
 
 
 def _cancel(fields: Dict[str, Any]) -> Cancel:

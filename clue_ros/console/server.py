@@ -13,7 +13,7 @@ import contextlib
 import socket
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import AsyncIterator, Callable, Mapping, Optional, Tuple
 
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
@@ -80,7 +80,7 @@ def make_app(parts: Parts) -> FastAPI:
     files = page_files()
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> Any:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         task = asyncio.ensure_future(feed.run())
         yield
         task.cancel()

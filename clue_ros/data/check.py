@@ -129,7 +129,7 @@ class _Images:
         self._known: Dict[bytes, Optional[bytes]] = {}  # of the path -> of the content
 
     def contents(self, batch: Sequence[Tuple[Place, Sample]]) -> List[Optional[bytes]]:
-        keys = [_hash(str(sample.image.path)) for _, sample in batch]
+        keys = [_hash(str(sample.file.path)) for _, sample in batch]
         new = {key: n for n, key in reversed(list(enumerate(keys))) if key not in self._known}
         results = self._pool.map(self._open, [(batch[n][1], key) for key, n in new.items()])
         for (key, n), (content, error) in zip(new.items(), results):
@@ -140,7 +140,7 @@ class _Images:
 
     def _open(self, job: Tuple[Sample, bytes]) -> Tuple[Optional[bytes], str]:
         sample, key = job
-        path, size = sample.image.path, sample.size
+        path, size = sample.file.path, sample.size
         try:
             if self._opening == "full":
                 verify_image(path, size)

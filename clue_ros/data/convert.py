@@ -49,10 +49,10 @@ def convert(
 def _write(stream: SampleStream, file: TextIO, base: Path, copies: Optional[Path], progress) -> int:
     written = 0
     for sample in stream:
-        name = Path(os.path.relpath(os.path.abspath(sample.image.path), base)).as_posix()
+        name = Path(os.path.relpath(os.path.abspath(sample.file.path), base)).as_posix()
         if copies is not None:
             try:
-                _copy(sample.image.path, copies / name)
+                _copy(sample.file.path, copies / name)
             except BrokenImageError as error:
                 stream.problems.add(Kind.IMAGE, Place(sample.source_id, 0), error)
                 continue

@@ -134,7 +134,7 @@ def samples(path: Path, images: Optional[Path], problems: Problems) -> Iterator[
         if sample.image.name not in seen and boxes:
             seen.add(sample.image.name)
             yield Picture(
-                sample.source_id, sample.image, usable([Instance(b) for b in boxes], sample.size), split=sample.split
+                sample.source_id, sample.file, usable([Instance(b) for b in boxes], sample.size), split=sample.split
             )
     problems.counts.update(stream.problems.counts)
 

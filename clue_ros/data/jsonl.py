@@ -13,7 +13,7 @@ import difflib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from clue_ros.data.box_forms import check_form, other_name, scale_of, to_pixels
 from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of, without_closing
@@ -34,7 +34,7 @@ from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, 
 from clue_ros.images.files import ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.prompt import MAX_CHARACTERS
-from clue_ros.types import Answer, Box, Turn
+from clue_ros.types import Answer, Turn
 
 FIELDS = (
     "image",
@@ -268,5 +268,5 @@ def _answer(answer: Answer) -> Any:
     return {k: v for k, v in fields.items() if v}
 
 
-def _numbers(values: Box) -> list:
+def _numbers(values: Iterable[float]) -> List[float]:
     return [int(v) if v == int(v) else v for v in values]

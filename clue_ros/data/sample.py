@@ -62,6 +62,13 @@ class Sample:
         """(width, height) in pixels."""
         return self.image.size
 
+    @property
+    def file(self) -> ImageFile:
+        """The image on disk. Raises ValueError for one in memory."""
+        if not isinstance(self.image, ImageFile):
+            raise ValueError(f"the image of {self.source_id} is in memory, it has no file")
+        return self.image
+
     def pixels(self) -> np.ndarray:
         """uint8[H,W,3] RGB, decoded now. Raises BrokenImageError."""
         return self.image.read()

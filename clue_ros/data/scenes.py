@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.data.sample import Label, Sample, box_of, is_empty, point_of
 from clue_ros.data.source import Record, Source, reporting, split_in, texts_of
 from clue_ros.data.textfiles import count_lines, json_object, read_lines
-from clue_ros.images.files import ImageRoot, image_file, size_of
+from clue_ros.images.files import ImageFile, ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.simulation import paraphrases
 from clue_ros.simulation.referring import Reference, absent_references, enumerate_references
@@ -71,54 +71,67 @@ class ScenesSource(Source):
             folder = root.folder.name
             rng = np.random.default_rng([self._seed, *f"{folder}/{key}".encode()])
             try:
-                made = scene_samples(objects, ImageSize(*size), rng, self._per_scene)
+                made = scene_samples(objects, image, rng, self._per_scene)
             except KeyError as error:
                 raise ValueError(f"the grammar has no words for {error}") from error
             samples = [
-                replace(sample, image=image, source_id=f"{folder}/{key}/{n}", split=record.split)
-                for n, sample in enumerate(made)
+                replace(sample, source_id=f"{folder}/{key}/{n}", split=record.split) for n, sample in enumerate(made)
             ]
         yield from samples
 
 
+_Selected = Tuple[Reference, Tuple[int, ...]]  # an expression and what it is about
+
+
 def scene_samples(
-    objects: Tuple[SceneObject, ...], image: ImageSize, rng: np.random.Generator, per_scene: int
+    objects: Tuple[SceneObject, ...], picture: ImageFile, rng: np.random.Generator, per_scene: int
 ) -> List[Sample]:
-    """Samples of one scene, still without image, id and split."""
-    several, one = [], []
-    for reference, matches in enumerate_references(objects, image):
+    """Samples of one scene, still without id and split."""
+    several: List[_Selected] = []
+    one: List[_Selected] = []
+    for reference, matches in enumerate_references(objects, ImageSize(*picture.size)):
         (several if len(matches) > 1 else one).append((reference, matches))
     samples = []
     for pool in (several, one):
         for index in rng.permutation(len(pool))[:per_scene]:
-            samples.append(_sample(*pool[index], objects, image, rng))
+            reference, matches = pool[int(index)]
+            samples.append(_sample(reference, matches, objects, picture, rng))
     for reference in absent_references(objects, rng, 1):
-        samples.append(Sample("", None, paraphrases.instruction(reference, rng), boxes=(), label=Label.CLEAR))
+        samples.append(Sample("", picture, paraphrases.instruction(reference, rng), boxes=(), label=Label.CLEAR))
     return samples
 
 
 def _sample(
-    reference: Reference, matches: Tuple[int, ...], objects, image: ImageSize, rng: np.random.Generator
+    reference: Reference,
+    matches: Tuple[int, ...],
+    objects: Sequence[SceneObject],
+    picture: ImageFile,
+    rng: np.random.Generator,
 ) -> Sample:
     text = paraphrases.instruction(reference, rng)
     things = tuple(o.box for o in objects if o.box is not None)
     if len(matches) == 1:
-        return Sample("", None, text, boxes=(objects[matches[0]].box,), label=Label.CLEAR, objects=things)
-    steps = sample_dialogue(text, matches, objects, image, rng)
+        return Sample("", picture, text, boxes=(objects[matches[0]].visible_box,), label=Label.CLEAR, objects=things)
+    steps = sample_dialogue(text, matches, objects, ImageSize(*picture.size), rng)
     if not steps:  # words do not tell them apart: every one of them may be meant
         return Sample(
-            "", None, text, boxes=tuple(objects[i].box for i in matches), label=Label.AMBIGUOUS, objects=things
+            "",
+            picture,
+            text,
+            boxes=tuple(objects[i].visible_box for i in matches),
+            label=Label.AMBIGUOUS,
+            objects=things,
         )
     last = steps[-1]
     turns = [Turn(q, Answer(a)) for q, a in last.exchanges]
     if last.click is not None:
-        turns[-1] = replace(turns[-1], answer=replace(turns[-1].answer, point=objects[last.click].box.center))
+        turns[-1] = replace(turns[-1], answer=replace(turns[-1].answer, point=objects[last.click].visible_box.center))
     return Sample(
         "",
-        None,
+        picture,
         text,
         tuple(turns),
-        tuple(objects[i].box for i in last.remaining),
+        tuple(objects[i].visible_box for i in last.remaining),
         label=Label.AMBIGUOUS,
         objects=things,
     )

@@ -88,12 +88,13 @@ class Concluded:
     @classmethod
     def of(cls, session: DialogueSession, past: "Optional[Concluded]" = None) -> "Optional[Concluded]":
         """The finished session as something to correct; None if it gave no target. past: what it corrected itself."""
-        finish = session.finished
-        if finish is None or finish.end is not End.FOUND:
+        finish, first = session.finished, session.first_decision
+        found = None if finish is None or finish.end is not End.FOUND else finish.decision
+        if found is None or found.box is None or first is None:
             return None
         return cls(
             session.expression, session.policy, session.max_questions, session.turns,
-            session.first_decision if past is None else past.first, Box(*finish.decision.box),
+            first if past is None else past.first, Box(*found.box),
             session.transcript[-1].at, () if past is None else (*past.rejected, past.box),
         )  # fmt: skip
 
@@ -108,8 +109,9 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
     wanted = after_stop(said)  # "Stop! The left one."
     if past is not None and past.turns and past.turns[-1].answer == replace(answer, text=wanted or said):
         return None
-    if answer.point is not None or answer.box is not None:
-        x, y = answer.point if answer.point is not None else Box(*answer.box).center
+    pointed = answer.point if answer.box is None else (answer.point or Box(*answer.box).center)
+    if pointed is not None:
+        x, y = pointed
         on_target = past is not None and past.box.x0 <= x <= past.box.x1 and past.box.y0 <= y <= past.box.y1
         return None if on_target else Correction(Kind.POINTED, answer, said)
     if is_stop(said):

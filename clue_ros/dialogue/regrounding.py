@@ -58,7 +58,7 @@ class Regrounding:
         return self._other(ground, may_ask, ground_first=decision)
 
     def _fits(self, decision: Decision) -> bool:
-        if decision.outcome is Outcome.FOUND:
+        if decision.outcome is Outcome.FOUND and decision.box is not None:
             return not _among(decision.box, self._rejected)
         return decision.outcome is not Outcome.NOT_FOUND
 
@@ -110,9 +110,9 @@ class Regrounding:
         return [point for point in points if not any(_holds(box, point) for box in self._rejected)][:MAX_POINTED]
 
     def _is_new(self, decision: Decision, rivals: Sequence[Decision]) -> bool:
-        if decision.outcome is not Outcome.FOUND:
+        if decision.outcome is not Outcome.FOUND or decision.box is None:
             return False
-        return not _among(decision.box, (*self._rejected, *(rival.box for rival in rivals)))
+        return not _among(decision.box, (*self._rejected, *(rival.box for rival in rivals if rival.box is not None)))
 
 
 def correct(

@@ -160,7 +160,7 @@ class DialogueSession:
             return self._end(End.AMBIGUOUS, now)
         return self._end(End.FOUND, now)
 
-    def on_answer(self, answer: Answer, now: float) -> Step:
+    def on_answer(self, answer: Answer, now: float) -> Union[Continue, Finish, Ignored]:
         """The person answered: Continue, Finish(ABANDONED) for "never mind", Ignored if empty or out of turn."""
         if self._state is _State.FINISHED:
             return Ignored("the dialogue is over")
@@ -197,8 +197,8 @@ class DialogueSession:
             return None
         if self._is_late(now):
             return self._end(End.TIMEOUT, now)
-        waiting = self._state is _State.ASKING and self.answer_timeout_s is not None
-        if waiting and now - self._asked_at >= self.answer_timeout_s:
+        limit = self.answer_timeout_s if self._state is _State.ASKING else None
+        if limit is not None and now - self._asked_at >= limit:
             return self._end(End.ANSWER_TIMEOUT, now)
         return None
 

@@ -220,13 +220,16 @@ def _head(words: Sequence[str]) -> Optional[_Head]:
     reached, ends = _reach(words)
     if not ends:
         return None
-    end = after = max(ends)
+    end = max(ends)
     after = max(at for at, effect in enumerate(reached) if effect is not None and at >= end)
+    effect = reached[end]
+    if effect is None:  # an end was reached, so that it has one
+        return None
     own = [word for word in words[:end] if word != BREAK and word not in FILLERS]
     repeated = len(own) > 1 and len(set(own)) == 1
     set_off = repeated or BREAK in words[end : after + 1]
-    soft = reached[end] == HALTS and not any(word in _HARD for word in own)
-    return _Head(end, after, reached[end], set_off, soft)
+    soft = effect == HALTS and not any(word in _HARD for word in own)
+    return _Head(end, after, effect, set_off, soft)
 
 
 def _cover(words: Sequence[str]) -> int:

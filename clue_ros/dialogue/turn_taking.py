@@ -277,7 +277,7 @@ class TurnTaking:
         """
         target = self.target(now)
         correction = None if target is None else understand(answer, target.past)
-        if correction is None:
+        if target is None or correction is None:
             return ()
         self._target = None
         reopening = Reopening(target, correction, answer)

@@ -20,7 +20,7 @@ from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.measures import classification
-from clue_ros.measures.bootstrap import rate, statistic
+from clue_ros.measures.bootstrap import Values, rate, statistic
 from clue_ros.measures.results import Curve, Measure, Results, Series, Table
 from clue_ros.types import Ambiguity
 
@@ -51,7 +51,7 @@ class AmbiguitySuite:
         reading = self._subject.grounder.detect_ambiguity(image, sample.expression, threshold=self._threshold)
         return _judged(sample, base, rgb, reading)
 
-    def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
+    def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Values, Values]]:
         return terms(rows)
 
     def summarise(self, rows: Sequence[Row]) -> Results:
@@ -72,7 +72,7 @@ class AmbiguitySuite:
         )
 
 
-def terms(rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
+def terms(rows: Sequence[Row]) -> Dict[str, Tuple[Values, Values]]:
     """Accuracy and F1 as ratios, of what each row's run said at its own threshold (rows without a reading count
     nothing)."""
     there = np.array([r.get("probability") is not None for r in rows], bool)

@@ -23,7 +23,7 @@ from clue_ros.geometry import box_iou
 from clue_ros.measures.metrics import mean, wilson_interval
 from clue_ros.seams import Grounder
 from clue_ros.simulation.dataset import ASPECTS
-from clue_ros.simulation.scene import ImageSize
+from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.types import Answer, Box, ClueError, Outcome, Turn
 
 Row = Dict[str, Any]
@@ -41,7 +41,7 @@ class Asked:
     key: str
     rgb: np.ndarray
     segmentation: np.ndarray
-    objects: Sequence[Any]
+    objects: Sequence[SceneObject]
     said: Instruction
     number: int
 
@@ -51,7 +51,13 @@ class Asked:
 
     @property
     def target(self) -> Box:
-        return self.objects[self.said.target].box
+        return self.objects[self.target_index].visible_box
+
+    @property
+    def target_index(self) -> int:
+        if self.said.target is None:
+            raise ValueError(f"'{self.said.text}' is about nothing in the scene")
+        return self.said.target
 
     def rng(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([IN_DISTRIBUTION.seed, int(self.key), purpose, self.number])
@@ -84,7 +90,7 @@ def click(asked: Asked, place: str, rng: np.random.Generator) -> Optional[Tuple[
     beside: the same where no other thing is, None if there is no such place."""
     target = asked.target
     if place == "within":
-        return pixel_of(asked.segmentation, asked.said.target, rng)
+        return pixel_of(asked.segmentation, asked.target_index, rng)
     if place == "in its box":
         return (
             float(target.x0 + rng.uniform(0.1, 0.9) * (target.x1 - target.x0)),

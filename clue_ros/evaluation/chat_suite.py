@@ -85,7 +85,7 @@ class ChatSuite:
         return self._limit if self._data is not None else self._scenes * len(self._conditions)
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
-        return self._judged_data(done) if self._data is not None else self._judged_scenes(done)
+        return self._judged_data(self._data, done) if self._data is not None else self._judged_scenes(done)
 
     def _judged_scenes(self, done: Container[str]) -> Iterator[Judged]:
         from clue_ros.simulation.renderer import TabletopRenderer
@@ -107,8 +107,8 @@ class ChatSuite:
             for renderer in renderers.values():
                 renderer.close()
 
-    def _judged_data(self, done: Container[str]) -> Iterator[Judged]:
-        pictures = open_pictures(self._data, self._form, self._images, self._problems)
+    def _judged_data(self, data: Path, done: Container[str]) -> Iterator[Judged]:
+        pictures = open_pictures(data, self._form, self._images, self._problems)
         for number, picture in enumerate(pictures):
             if self._limit is not None and number >= self._limit:
                 return

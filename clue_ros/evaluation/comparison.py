@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.evaluation.rows import FILE, Row, read_rows
-from clue_ros.measures.bootstrap import Estimate, paired_difference
+from clue_ros.measures.bootstrap import Estimate, Values, paired_difference
 from clue_ros.measures.results import Cell, Table
 from clue_ros.types import ClueError
 
-Terms = Dict[str, Tuple[Sequence[float], Sequence[float]]]
+Terms = Mapping[str, Tuple[Values, Values]]
 MAY_DIFFER = ("model", "fingerprint", "quantization", "threshold")
 
 

@@ -33,6 +33,8 @@ Try = Tuple[str, Optional[Decision], Sequence[Box]]  # what was said, what came 
 
 def concluded(result: EpisodeResult) -> Concluded:
     """A played episode that found something as what a correction goes on from."""
+    if result.box is None:
+        raise ValueError("an episode that found nothing cannot be corrected")
     turns = tuple(Turn(question, Answer(answer)) for question, answer in zip(result.questions, result.answers))
     return Concluded(result.expression, Policy.ASK, 3, turns, result.decisions[0], result.box, 0.0)
 
@@ -80,14 +82,13 @@ def measure(grounder: Grounder, seeds: Sequence[int]) -> Tuple[Dict[str, List[bo
             episode = derive_episode(seed, index)
             view = renderer.render(episode.scene)
             result = run_episode(grounder, view, episode, rng=person_rng(seed, index))
-            truth = view.objects[episode.target_index].box
-            if result.box is None or box_iou(result.box, truth) < FOUND_AT_IOU:
+            target = episode.target_index
+            truth = None if target is None else view.objects[target].box
+            if target is None or truth is None or result.box is None or box_iou(result.box, truth) < FOUND_AT_IOU:
                 wrong += 1
                 continue
             encoded = grounder.encode(np.asarray(view.rgb))
-            for name, decision, boxes in tries(
-                grounder, encoded, concluded(result), view.objects, episode.target_index
-            ):
+            for name, decision, boxes in tries(grounder, encoded, concluded(result), view.objects, target):
                 found = decision.box if decision is not None else None
                 rows[name].append(found is not None and any(box_iou(found, box) >= FOUND_AT_IOU for box in boxes))
     renderer.close()
@@ -95,7 +96,7 @@ def measure(grounder: Grounder, seeds: Sequence[int]) -> Tuple[Dict[str, List[bo
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--model", default=None, help="model directory (default: the embedded model)")
     parser.add_argument("--first-seed", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=12, help="three episodes each")

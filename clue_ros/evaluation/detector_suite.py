@@ -31,7 +31,7 @@ from clue_ros.vlm.settings import ClueSettings
 
 QUESTIONS = 8  # dialogue states a scene
 DECISION = ("prefill", "detect")
-COLUMNS = (
+COLUMNS: Tuple[str, ...] = (
     "model",
     "detector",
     "f1",
@@ -113,6 +113,7 @@ def ask_all(
                 raise ClueError(f"the model does not know {unknown} of '{state.step.instruction}'")
             (answers.warm if number else answers.cold).append(dict(decision.latency_s))
             seen = grounder.look(image) if number == 0 else seen
+            answers.probability.append(decision.ambiguity.probability)
             _note(answers, state, decision, scene, index)
         on_scene()
     return answers
@@ -120,12 +121,12 @@ def ask_all(
 
 def _note(answers: Answers, state: State, decision: Decision, scene: HeldOutScene, index: int) -> None:
     remaining = state.step.remaining
-    answers.probability.append(decision.ambiguity.probability)
     answers.ambiguous.append(len(remaining) > 1)
     answers.kind.append(state.kind)
     answers.scene.append(index)
     if len(remaining) == 1:
-        answers.iou.append(box_iou(decision.box, scene.objects[remaining[0]].box) if decision.box else 0.0)
+        truth = scene.objects[remaining[0]].visible_box
+        answers.iou.append(box_iou(decision.box, truth) if decision.box else 0.0)
 
 
 def score(answers: Answers, own_threshold: float) -> Dict[str, Any]:

@@ -18,7 +18,7 @@ from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.measures.bootstrap import Estimate, mean, rate
+from clue_ros.measures.bootstrap import Estimate, Values, mean, rate
 from clue_ros.measures.dialogue_text import NAMES, MissingLibraryError, text_scores
 from clue_ros.measures.ranking import rank_of_first
 from clue_ros.measures.results import Cell, Measure, Results, Table
@@ -103,8 +103,8 @@ class DialogueSuite:
                 )
         return rows
 
-    def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
-        found: Dict[str, Tuple[Sequence[float], Sequence[float]]] = {}
+    def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Values, Values]]:
+        found: Dict[str, Tuple[Values, Values]] = {}
         for side, label in SIDES.items():
             there = [r.get("side") == side and r.get("rank") is not None for r in rows]
             for name, value in (

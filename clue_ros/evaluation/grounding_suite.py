@@ -20,9 +20,9 @@ from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
-from clue_ros.measures.bootstrap import mean, rate
+from clue_ros.measures.bootstrap import Values, mean, rate
 from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
-from clue_ros.measures.results import Curve, Measure, Results, Series, Table
+from clue_ros.measures.results import Curve, Measure, Results, Table, series_of
 from clue_ros.perception.selection import nearest_candidate
 from clue_ros.types import Decision, Outcome, Turn
 
@@ -67,7 +67,7 @@ class GroundingSuite:
             lambda: _picture(rgb, sample, full, truth),
         )
 
-    def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
+    def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Values, Values]]:
         def of(key: str, wanted) -> Tuple[List[float], List[float]]:
             there = [wanted(r) and r.get(key) is not None for r in rows]
             return [float(r[key]) if t else 0.0 for r, t in zip(rows, there)], [float(t) for t in there]
@@ -219,9 +219,7 @@ def _curve(rows: Sequence[Row], names: Sequence[str]) -> Curve:
     for name in names:
         own = [r for r in rows if r["history"] == name and r["iou"] is not None]
         values = accuracy_curve([r["iou"] for r in own], [r["image"] for r in own])
-        series.append(
-            Series(name, THRESHOLDS, *(tuple(getattr(v, part) for v in values) for part in ("value", "low", "high")))
-        )
+        series.append(series_of(name, THRESHOLDS, values))
     return Curve(
         "accuracy-over-iou",
         "Acc over IoU threshold (≥)",

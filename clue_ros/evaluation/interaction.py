@@ -13,7 +13,7 @@ from clue_ros.evaluation.episode_runner import FOUND_AT_IOU, EpisodeResult, run_
 from clue_ros.evaluation.rows import Row
 from clue_ros.measures.bootstrap import Estimate, rate, ratio
 from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
-from clue_ros.measures.results import Curve, Measure, Series, Table
+from clue_ros.measures.results import Curve, Measure, Table, series_of
 from clue_ros.seams import Grounder
 from clue_ros.types import Box, Outcome, Turn
 
@@ -197,11 +197,7 @@ def iou_curve(rows: Sequence[Row]) -> Curve:
         own = [r for r in rows if r.get(key) is not None and r["truth"] in truths]
         if own:
             values: List[Estimate] = accuracy_curve([r[key] for r in own], [r["image"] for r in own])
-            series.append(
-                Series(
-                    label, THRESHOLDS, *(tuple(getattr(v, part) for v in values) for part in ("value", "low", "high"))
-                )
-            )
+            series.append(series_of(label, THRESHOLDS, values))
     return Curve(
         "interactive-accuracy-over-iou",
         "Final box after the dialogue",

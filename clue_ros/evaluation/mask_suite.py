@@ -12,7 +12,7 @@ right box in the picture as it is, and in the one in which all that does not mat
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Container, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Container, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ from clue_ros.measures.results import Measure, Results, Table
 from clue_ros.prompt import CLARIFY
 from clue_ros.seams import Capability
 from clue_ros.simulation.dataset import object_from_dict, read_scenes
-from clue_ros.simulation.mask_queries import MaskQuery, mask_queries
+from clue_ros.simulation.mask_queries import mask_queries
 from clue_ros.simulation.scene import ImageSize
 from clue_ros.types import ClueError
 
@@ -94,7 +94,7 @@ class MaskSuite:
                 "inside": None,
                 "union": None,
                 "iou": None,
-                **_kept(active, instances, query),
+                **_kept(active, instances, query.relevant),
             }
             if len(query.matches) == 1 and query.kind != "two things":
                 decision = self._subject.grounder.ground(seen, text, may_ask=False, mask=True)
@@ -104,7 +104,7 @@ class MaskSuite:
                     "as it is": decision.box,
                     "focused": self._subject.grounder.ground(covered, text, may_ask=False).box,
                 }
-                target = objects[query.matches[0]].box
+                target = objects[query.matches[0]].visible_box
                 row["right"] = {name: box is not None and box_iou(box, target) >= 0.5 for name, box in boxes.items()}
             rows.append(row)
             picture = picture or (rgb, active, row)
@@ -170,9 +170,9 @@ class MaskSuite:
         )
 
 
-def _kept(active: np.ndarray, instances: np.ndarray, query: MaskQuery) -> Row:
+def _kept(active: np.ndarray, instances: np.ndarray, relevant: Sequence[int]) -> Row:
     """Counts of pixels: wanted, kept of them, others (things that do not matter), removed of them."""
-    wanted = np.isin(instances, [i + 1 for i in query.relevant])
+    wanted = np.isin(instances, [i + 1 for i in relevant])
     others = (instances > 0) & ~wanted
     return {
         "wanted": int(wanted.sum()),
@@ -183,7 +183,7 @@ def _kept(active: np.ndarray, instances: np.ndarray, query: MaskQuery) -> Row:
     }
 
 
-def _kept_of(rows: Sequence[Row], counts) -> tuple:
+def _kept_of(rows: Sequence[Row], counts: Callable[[Row], bool]) -> Tuple[List[float], List[float]]:
     return (
         [float(r["kept"]) if counts(r) else 0.0 for r in rows],
         [float(r["wanted"]) if counts(r) else 0.0 for r in rows],

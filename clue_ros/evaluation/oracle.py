@@ -158,7 +158,9 @@ class SceneOracle:
 
 
 def _nearest(objects: Sequence[SceneObject], box: Box) -> int:
-    return max(range(len(objects)), key=lambda i: box_iou(objects[i].box, box) if objects[i].box else -1.0)
+    boxes = [item.box for item in objects]
+    overlaps = [-1.0 if own is None else box_iou(own, box) for own in boxes]
+    return max(range(len(objects)), key=lambda i: overlaps[i])
 
 
 def _object(item: Dict[str, Any]) -> SceneObject:

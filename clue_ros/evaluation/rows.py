@@ -11,6 +11,8 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
+import numpy as np
+
 from clue_ros.types import ClueError
 
 FILE = "rows.jsonl"
@@ -106,6 +108,6 @@ def read_rows(file: Path) -> Tuple[Row, List[Row]]:
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # numpy's scalars
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.shape == ()):
         return _finite(value.item())
     return value

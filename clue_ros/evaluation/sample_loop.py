@@ -27,7 +27,7 @@ def judged_samples(
     unusable: why not, '' for what can be used; judge: of (sample, the row's image, expression and type, pixels
     uint8[H,W,3] RGB, what the subject saw in them). Samples of one image that follow each other share what was seen.
     """
-    last: Tuple[Optional[str], Any, Any] = (None, None, None)
+    last: Tuple[Optional[str], np.ndarray, Any] = (None, np.zeros((0, 0, 3), np.uint8), None)
     for sample in selection:
         if sample.source_id in done:
             continue

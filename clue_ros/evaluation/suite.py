@@ -8,7 +8,7 @@ from typing import Any, Callable, Container, Dict, Iterator, Optional, Protocol,
 
 import numpy as np
 
-from clue_ros.evaluation.comparison import comparable, comparison
+from clue_ros.evaluation.comparison import Terms, comparable, comparison
 from clue_ros.evaluation.rows import Row, RowStore
 from clue_ros.measures.bootstrap import SEED
 from clue_ros.measures.plots import save_plots
@@ -40,14 +40,17 @@ class Suite(Protocol):
 
     def total(self) -> Optional[int]: ...
 
-    def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Sequence[float], Sequence[float]]]:
+    def terms(self, rows: Sequence[Row]) -> Terms:
         """Figures that are ratios of sums over rows, by name: (numerator, denominator), one number a row each."""
+        ...
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
         """Every item that is not done yet, in a fixed order."""
+        ...
 
     def summarise(self, rows: Sequence[Row]) -> Results:
         """Everything that is said about these rows; `about`, pictures and completeness are filled in by `run_suite`."""
+        ...
 
 
 def run_suite(

@@ -93,13 +93,19 @@ class TabletopSuite:
             prepare = partial(_suite_of, load, self._scenes, self._own_threshold, self._max_questions, self._conditions)
             for item, judged in zip(todo, in_processes(min(self._processes, len(todo)), prepare, _judge_there, todo)):
                 # Pictures are few: they are drawn here, from the scene judged once more.
-                yield replace(judged, picture=lambda item=item: self._judge(*item).picture())
+                yield replace(judged, picture=partial(self._picture, *item))
         finally:
             for renderers in self._renderers.values():
                 renderers.close()
 
     def _key(self, column: int, number: int) -> str:
         return f"{self._conditions[column].name}/{number}"
+
+    def _picture(self, column: int, number: int) -> np.ndarray:
+        draw = self._judge(column, number).picture
+        if draw is None:
+            raise RuntimeError("a judged scene can always be drawn")
+        return draw()
 
     def _judge(self, column: int, number: int) -> Judged:
         condition, key = self._conditions[column], self._key(column, number)
@@ -129,7 +135,7 @@ class TabletopSuite:
                 "held_out": said.held_out,
                 "guess_iou": None,
             }
-            if said.truth == "clear":
+            if said.truth == "clear" and boxes:
                 row["guess_iou"] = self._guess(seen, said.text, boxes[0], result)
             rows.append(row)
             pictures.append((row, result))
@@ -204,9 +210,10 @@ class TabletopSuite:
 
     def _measures(self, rows: Sequence[Row], condition: Condition) -> List[Measure]:
         groups, goals = [r["image"] for r in rows], condition.goals
-        said = [bool(r["said_ambiguous"]) for r in rows]
+        said = np.array([r["said_ambiguous"] for r in rows], bool)
+        ambiguous = np.array([r["ambiguous"] for r in rows], bool)
         figures = [
-            ("ambiguity_f1", "ambiguity F1", f1_estimate(said, [r["ambiguous"] for r in rows], groups)),
+            ("ambiguity_f1", "ambiguity F1", f1_estimate(said, ambiguous, groups)),
             (
                 "clear_acc_at_50",
                 "unambiguous expression, Acc@0.5",

@@ -14,6 +14,7 @@ import numpy as np
 from clue_ros.extent.layers import CORE, nearest_layer
 from clue_ros.extent.plane import planes_around
 from clue_ros.extent.surface import SQUARE, Window, surface
+from clue_ros.geometry import triple
 from clue_ros.types import Box
 
 SURROUNDINGS = 0.5  # of the box's sides, to every side of it: where the table is sought
@@ -34,6 +35,7 @@ class Camera(Protocol):
         pixels: float[..., 2], (x, y) of an image of `size` (width, height), from the corner of its first pixel, as
         boxes.
         """
+        ...
 
 
 class Place(NamedTuple):
@@ -98,10 +100,9 @@ def _place_of(window: Window, thing: np.ndarray, noise: float) -> Place:
     width, height = np.multiply(window.pixel, np.median(z))  # points lie in the middle of pixels
     across, down, thickness = high - low + (width, height, 0.0)
     thickness = np.sqrt(max(0.0, thickness**2 - (NOISE_RANGE * noise * np.median(z)) ** 2))
-    size = across, down, thickness
     position = points.mean(0)
     position[:2] += _within_pixels(window, thing | holes) * window.pixel * np.median(z)
-    return Place(tuple(float(v) for v in position), tuple(float(v) for v in size))
+    return Place(triple(position), triple((across, down, thickness)))
 
 
 def _within_pixels(window: Window, thing: np.ndarray) -> np.ndarray:
@@ -127,8 +128,9 @@ def _holes(window: Window, thing: np.ndarray) -> np.ndarray:
         reached = np.logical_or.accumulate(within, axis)
         between = reached & np.flip(np.logical_or.accumulate(np.flip(within, axis), axis), axis)
         within = thing | (hole & between)
-    rows, columns = thing.any(1), thing.any(0)
-    empty_rows, empty_columns = (~(window.region & ~hole).any(axis) & window.region.any(axis) for axis in (1, 0))
+    rows, columns = np.asarray(thing.any(1)), np.asarray(thing.any(0))
+    filled = window.region & ~hole
+    empty_rows, empty_columns = (np.asarray(window.region.any(a) & ~filled.any(a)) for a in (1, 0))
     rim = np.outer(_grown(rows, empty_rows), _grown(columns, empty_columns))
     return hole & (within | (rim & ~np.outer(_span(rows), _span(columns))))
 
@@ -176,7 +178,7 @@ def _window(
     pixels = np.stack(np.meshgrid((columns + 0.5) / scale[0], (rows + 0.5) / scale[1]), -1)
     center, half = np.array(box.center), np.subtract(box[2:], box[:2]) / 2
     off = np.abs(pixels - center)
-    inside, core, near = ((off < share * half).all(-1) for share in (1, CORE, 1 + 2 * NEAR))
+    inside, core, near = (np.asarray((off < share * half).all(-1)) for share in (1, CORE, 1 + 2 * NEAR))
     region, masked = inside, False
     if mask is not None:
         at = np.clip(pixels.astype(int), 0, np.subtract(mask.shape[::-1], 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import numpy as np
@@ -47,7 +47,12 @@ class Window(NamedTuple):
     def pixel(self) -> Tuple[float, float]:
         """Width and height of a pixel at 1 m, metres."""
         across, down = np.diff(self.rays[..., 0], axis=1), np.diff(self.rays[..., 1], axis=0)
-        return tuple(float(np.nanmean(np.abs(step))) if np.isfinite(step).any() else 0.0 for step in (across, down))
+        return _middle_step(across), _middle_step(down)
+
+
+def _middle_step(steps: np.ndarray) -> float:
+    """The mean size of the steps that are known; 0 where none is."""
+    return float(np.nanmean(np.abs(steps))) if np.isfinite(steps).any() else 0.0
 
 
 def surface(window: Window, planes: List[Plane]) -> Optional[np.ndarray]:
@@ -104,7 +109,7 @@ def _patches(window: Window, depth: np.ndarray, standing: np.ndarray, heart: np.
     share = own / np.maximum(total, 1)  # what goes on beyond the box, before it or behind it, is rather something else
     main = int(np.argmax(np.where(kept, (middle + own / (own.sum() + 1.0)) * share**2, -1.0)))
 
-    def part(label: int) -> np.ndarray:
+    def part(label: Union[int, np.intp]) -> np.ndarray:
         patch = (labels == label) & window.near
         return patch if own[label] >= OWN * total[label] else patch & window.region
 

@@ -8,7 +8,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, cast
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -116,7 +116,8 @@ def image_file(
 ) -> ImageFile:
     """The image of a name, in the first of the folders that holds it (else in the first). Without `size` its header is
     read. Raises UnsafePathError, and BrokenImageError where the header was wanted."""
-    found, unsafe = None, None
+    found: Optional[Tuple[Path, ImageRoot]] = None
+    unsafe: Optional[UnsafePathError] = None
     for root in roots:
         try:
             path = root.locate(name, basename)
@@ -129,7 +130,7 @@ def image_file(
         if exists:
             break
     if found is None:
-        raise unsafe
+        raise unsafe or UnsafePathError("there is no image folder")
     path, root = found
     return ImageFile(path, root.name_of(path), size if size is not None else header_size(path))
 
@@ -137,12 +138,16 @@ def image_file(
 def size_of(width: object, height: object) -> Tuple[int, int]:
     """Raises ValueError if these are not the sides of an image in pixels."""
     for side in (width, height):
-        if type(side) not in (int, float) or not 1 <= side <= MAX_SIDE or side != int(side):
+        if not _is_a_side(side):
             raise ValueError(
                 f"width and height must be whole numbers from 1 to {MAX_SIDE}, got {str(width)[:20]} and "
                 f"{str(height)[:20]}"
             )
-    return int(width), int(height)
+    return int(cast(float, width)), int(cast(float, height))
+
+
+def _is_a_side(value: object) -> bool:
+    return (type(value) is int or type(value) is float) and 1 <= value <= MAX_SIDE and value == int(value)
 
 
 def header_size(path: Path) -> Tuple[int, int]:
@@ -181,7 +186,9 @@ def verify_image(path: Path, size: Tuple[int, int]) -> None:
 
 def _is_upright(path: Path, image: Image.Image, size: Optional[Tuple[int, int]]) -> bool:
     """Whether EXIF's turn is to be applied for an image of the stated size. Raises BrokenImageError if neither fits."""
-    upright = size is None or (image.size != tuple(size) and _upright_size(image) == tuple(size))
+    if size is None:
+        return True
+    upright = image.size != tuple(size) and _upright_size(image) == tuple(size)
     if not upright and image.size != tuple(size):
         raise BrokenImageError(f"{path}: is {image.size[0]}x{image.size[1]}, the data set says {size[0]}x{size[1]}")
     return upright

@@ -17,7 +17,6 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
-from clue_ros.data.jsonl import JsonLinesSource
 from clue_ros.data.sample import Sample
 from clue_ros.data.source import Record, Source
 from clue_ros.finetune.recipe import AnyTask
@@ -34,7 +33,7 @@ class MixedSource(Source):
 
     name = "mixed"
 
-    def __init__(self, true: JsonLinesSource, machine: JsonLinesSource, count: int, seed: int = 0):
+    def __init__(self, true: Source, machine: Source, count: int, seed: int = 0):
         """Raises DataError if there are fewer than `count` machine-made ones, or the true ones have no split of their
         own to be measured on."""
         self._true, self._machine = true, machine
@@ -44,8 +43,8 @@ class MixedSource(Source):
                 f"have: {', '.join(true.splits) or 'none'}"
             )
         self.splits, self.roots = true.splits, (*true.roots, *machine.roots)
-        total = machine.count() if count else 0
-        if count > (total or 0):
+        total = (machine.count() or 0) if count else 0
+        if count > total:
             raise DataError(
                 f"there are {total} machine-made dialogues, {count} are wanted: make more, or leave that count out"
             )
@@ -72,8 +71,8 @@ class Comparison:
     """task, base, settings, lora: as of `clue finetune`; counts: of machine-made dialogues."""
 
     base: Path
-    true: JsonLinesSource
-    machine: JsonLinesSource
+    true: Source
+    machine: Source
     counts: Sequence[int]
     output: Path
     settings: AnyTask

@@ -149,10 +149,11 @@ def _things(view: View, scene: int, rng: np.random.Generator, grounder: Grounder
 
 
 def _row(condition: Condition, thing: Thing, depth: np.ndarray, camera: CameraModel, trim: float) -> Row:
-    boxes = {"true": thing.item.box, "off": thing.off, "model": thing.found and thing.found.box}
+    found = thing.found
+    boxes = {"true": thing.item.box, "off": thing.off, "model": found and found.box}
     mask = None
     if condition.mask:
-        mask = thing.found.mask if condition.boxes == "model" else thing.mask
+        mask = thing.mask if condition.boxes != "model" else found and found.mask
     place = place_of_box(depth, boxes[condition.boxes], (camera.width, camera.height), camera, mask)
     extent = np.subtract(*np.percentile(thing.points, (100 - trim, trim), axis=0))
     row: Row = {

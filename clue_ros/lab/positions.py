@@ -27,7 +27,17 @@ RATIONAL = (0.61, -2.63, 0.0009, -0.0003, 1.51, 0.49, -2.45, 1.44)  # as time-of
 WIDE_K, FISHEYE = (290.0, 291.0, 319.0, 243.0), (0.02, -0.011, 0.004, -0.0011)
 LARGE_K, LARGE_FISHEYE = (1136.0, 1132.0, 644.0, 482.0), (580.0, 582.0, 638.0, 486.0)
 SIDE_TURN, SIDE_MOVE = cv2.Rodrigues(np.array((0.004, -0.01, 0.006)))[0], np.array((0.059, 0.001, -0.002))
-COLUMNS = ("case", "cards", "placed", "median_mm", "p95_mm", "worst_mm", "size_mm", "point_px", "k_alone_mm")
+COLUMNS: Tuple[str, ...] = (
+    "case",
+    "cards",
+    "placed",
+    "median_mm",
+    "p95_mm",
+    "worst_mm",
+    "size_mm",
+    "point_px",
+    "k_alone_mm",
+)
 
 
 class DepthCamera(NamedTuple):
@@ -178,7 +188,8 @@ def _cards(case: Case, count: int, rng: np.random.Generator) -> List[Card]:
     while len(found) < count:
         z = float(rng.uniform(0.4, 1.5))
         x, y = rng.uniform(-0.9, 0.9, 2) * z
-        card = Card((float(x), float(y), z), *rng.uniform(0.04, 0.15, 2).tolist(), z + float(rng.uniform(0.2, 1.0)))
+        width, height = rng.uniform(0.04, 0.15, 2).tolist()
+        card = Card((float(x), float(y), z), width, height, z + float(rng.uniform(0.2, 1.0)))
         outline = case.seen(card.outline)
         if (outline > 2).all() and (outline < np.subtract(case.size, 2)).all():
             found.append(card)

@@ -183,8 +183,8 @@ def _windowed(full: CameraModel, calibration: Calibration, size: Optional[Tuple[
             )
     # A side of 0 is not known: the picture's own.
     sides = tuple(region or full for region, full in zip((roi.width, roi.height), (0, 0) if cut else whole))
-    told = tuple(side / count for side, count in zip(sides, bins))
-    size = size or tuple(int(side) for side in told)
+    told = (sides[0] / bins[0], sides[1] / bins[1])
+    size = size or (int(told[0]), int(told[1]))
     if min(size) <= 0:
         raise CalibrationError("camera_info has no width and height, and there is no image yet")
     model = replace(
@@ -193,7 +193,7 @@ def _windowed(full: CameraModel, calibration: Calibration, size: Optional[Tuple[
     )  # fmt: skip
     if all(not side or abs(side - pixels) < 1 for side, pixels in zip(told, size)):
         return model
-    told = tuple(side or pixels for side, pixels in zip(told, size))
+    told = (told[0] or size[0], told[1] or size[1])
     across, down = size[0] / told[0], size[1] / told[1]
     same_shape = abs(size[0] - told[0] * down) <= 1 or abs(size[1] - told[1] * across) <= 1
     if cut or not same_shape:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -115,7 +115,7 @@ def _field(camera: CameraModel) -> float:
     return float(np.nanmax(np.hypot(*_undistorted(seen, camera.distortion).T), initial=0.0)) * 1.02
 
 
-def _distorted(ahead: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
+def _distorted(ahead: np.ndarray, coefficients: Union[Sequence[float], np.ndarray]) -> np.ndarray:
     """float64[N, 2] of a pinhole -> of the lens, focal length 1; NaN stays NaN."""
     if not len(ahead):
         return ahead
@@ -124,7 +124,7 @@ def _distorted(ahead: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
     return seen.reshape(-1, 2)
 
 
-def _undistorted(seen: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
+def _undistorted(seen: np.ndarray, coefficients: Union[Sequence[float], np.ndarray]) -> np.ndarray:
     """The inverse by OpenCV, whose fixed-point steps are followed by Newton's; NaN where none comes back to its
     pixel."""
     if not len(seen):
@@ -161,7 +161,7 @@ def _newton(ahead: np.ndarray, missing: np.ndarray, known: np.ndarray) -> np.nda
     return np.where(np.isfinite(move), move, 0.0)
 
 
-def _fisheye_distorted(ahead: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
+def _fisheye_distorted(ahead: np.ndarray, coefficients: Union[Sequence[float], np.ndarray]) -> np.ndarray:
     if not len(ahead):
         return ahead
     solid = np.column_stack((ahead, np.ones(len(ahead))))[:, None]
@@ -170,7 +170,7 @@ def _fisheye_distorted(ahead: np.ndarray, coefficients: Sequence[float]) -> np.n
     return seen.reshape(-1, 2)
 
 
-def _fisheye_undistorted(seen: np.ndarray, coefficients: Sequence[float]) -> np.ndarray:
+def _fisheye_undistorted(seen: np.ndarray, coefficients: Union[Sequence[float], np.ndarray]) -> np.ndarray:
     """NaN from 90 degrees off the axis on: such a ray has no z."""
     if not len(seen):
         return seen

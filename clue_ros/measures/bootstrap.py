@@ -7,7 +7,7 @@ pairwise: each draw takes the same images for both, and the interval is that of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Hashable, Optional, Sequence, Tuple
+from typing import Callable, Dict, Hashable, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -28,12 +28,13 @@ class Estimate:
     count: int
 
 
+Values = Union[Sequence[float], np.ndarray]  # one a row; booleans count as 0 and 1
 NOTHING = Estimate(None, None, None, 0)
 
 
 def ratio(
-    numerator: Sequence[float],
-    denominator: Sequence[float],
+    numerator: Values,
+    denominator: Values,
     groups: Sequence[Hashable],
     *,
     rate: bool = False,
@@ -99,8 +100,8 @@ def statistic(
 
 
 def paired_difference(
-    first: Tuple[Sequence[float], Sequence[float]],
-    second: Tuple[Sequence[float], Sequence[float]],
+    first: Tuple[Values, Values],
+    second: Tuple[Values, Values],
     groups: Sequence[Hashable],
     *,
     seed: int = SEED,

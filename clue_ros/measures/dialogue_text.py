@@ -49,9 +49,9 @@ def text_scores(generated: Sequence[str], references: Sequence[Sequence[str]]) -
     if len(generated) != len(references):
         raise ValueError(f"{len(generated)} texts and {len(references)} references")
     try:
-        from pycocoevalcap.bleu.bleu import Bleu
-        from pycocoevalcap.cider.cider import Cider
-        from pycocoevalcap.rouge.rouge import Rouge
+        from pycocoevalcap.bleu.bleu import Bleu  # pyright: ignore[reportMissingImports]  # optional
+        from pycocoevalcap.cider.cider import Cider  # pyright: ignore[reportMissingImports]  # optional
+        from pycocoevalcap.rouge.rouge import Rouge  # pyright: ignore[reportMissingImports]  # optional
     except ImportError as error:
         raise MissingLibraryError(
             f"BLEU, METEOR, ROUGE-L and CIDEr need the Python package pycocoevalcap ({error}): "
@@ -79,7 +79,7 @@ def _add_meteor(
 ) -> Dict[str, str]:
     if shutil.which("java") is None:
         return {"METEOR": "METEOR 1.5 is a Java program, and there is no java on the PATH"}
-    from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.meteor.meteor import Meteor  # pyright: ignore[reportMissingImports]  # optional
 
     try:
         value, values = Meteor().compute_score(truth, said)

@@ -68,6 +68,13 @@ class Series:
     color: Optional[int] = None
 
 
+def series_of(label: str, x: Tuple[float, ...], estimates: Sequence[Estimate]) -> Series:
+    """A line of estimates with the band of their intervals."""
+    return Series(
+        label, x, tuple(e.value for e in estimates), tuple(e.low for e in estimates), tuple(e.high for e in estimates)
+    )
+
+
 @dataclass(frozen=True)
 class Curve:
     """One diagram; both axes go from 0 to 1. diagonal: draw y = x for orientation; name: of its file."""
@@ -237,7 +244,8 @@ def _flat(value: Any) -> Any:
 
 
 def _series(value: Mapping[str, Any]) -> Series:
-    return Series(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+    fields: Dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    return Series(**fields)
 
 
 def _cell(value: Any) -> Cell:

@@ -22,8 +22,11 @@ TERSE, PLAIN = 0.4, 0.35  # of the others: one word, "the red one"; the rest are
 class Offered(Protocol):
     """One answer that a question offers, as `teacher.Option`."""
 
-    reference: Reference
-    keeps: Tuple[int, ...]
+    @property
+    def reference(self) -> Reference: ...
+
+    @property
+    def keeps(self) -> Tuple[int, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -172,17 +175,16 @@ def _attributes(
 
 def _forms(reference: Reference, rng: np.random.Generator) -> Tuple[str, str]:
     """('red', 'the red one'): the shortest way to say it, and one that can stand in a sentence."""
-    kind = reference.kind()
-    if kind == "ordinal":
+    if reference.ordinal:
         number, side = ORDINALS[reference.ordinal[0]], reference.ordinal[1]
         return (
             pick((f"{number} from the {side}", f"the {number} from the {side}"), rng),
             f"the {number} one from the {side}",
         )
-    if kind == "relation":
+    if reference.relation:
         place = relation_phrase(reference, rng)
         return place.replace("that is ", ""), f"the one {place}"
-    if kind == "position":
+    if reference.position:
         p = reference.position
         at = f"on the {p}" if p in ("left", "right") else f"in the {p}"
         full = [f"the {p} one", f"the {p} one", f"the one {at}", f"the {p} {_noun(reference, rng)}"]
@@ -194,12 +196,14 @@ def _forms(reference: Reference, rng: np.random.Generator) -> Tuple[str, str]:
             "middle": ["the center one"],
         }[p]
         return pick((p, p, at, f"the {p}"), rng), pick(full, rng)
-    if kind == "size":
+    if reference.size:
         word = pick(SIZE_WORDS[reference.size], rng)
         return pick((word, f"the {word}"), rng), f"the {word} {_noun(reference, rng)}"
     if reference.color:
         word = pick(COLOR_WORDS[reference.color], rng)
         return pick((word, word, f"the {word}", f"{word} one"), rng), f"the {word} {_noun(reference, rng)}"
+    if reference.category is None:
+        raise ValueError("a reference to anything at all has no words")
     word = pick(NOUNS[reference.category], rng)
     return word, f"the {word}"
 
@@ -211,7 +215,7 @@ def _noun(reference: Reference, rng: np.random.Generator) -> str:
 def _word(reference: Reference, rng: np.random.Generator) -> str:
     """'blue', 'bowl', 'left', 'small': what tells an option from the others."""
     kind = reference.kind()
-    if kind == "category":
+    if reference.category and kind == "category":
         return pick(NOUNS[reference.category], rng)
     if kind in ("relation", "ordinal"):
         return ""

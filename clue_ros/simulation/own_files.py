@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,7 +59,7 @@ def broken(path: Path, error: Exception) -> OwnObjectError:
     )
 
 
-def mujoco_module():
+def mujoco_module() -> Any:  # its compiled part has no type stubs
     try:
         import mujoco
     except ImportError as error:

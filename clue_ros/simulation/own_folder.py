@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 import yaml
 
+from clue_ros.geometry import triple
 from clue_ros.images.files import ImageRoot
 from clue_ros.problems import DataError
 from clue_ros.simulation.color_names import dominant_color
@@ -182,7 +183,7 @@ def _load(name: str, path: Path, settings: ObjectSettings, root: ImageRoot) -> O
         settings.size,
         tuple(surfaces),
         triangles,
-        tuple(float(v) for v in colors.mean(0)),
+        triple(colors.mean(0)),
         path,
         tuple(notes),
         float(settings.weight),

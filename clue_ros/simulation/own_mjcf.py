@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from clue_ros.geometry import triple
 from clue_ros.images.files import ImageRoot
 from clue_ros.problems import BrokenImageError
 from clue_ros.simulation.meshes import lathe
@@ -73,15 +74,15 @@ def _check_names(tree: ElementTree.Element, path: Path, root: ImageRoot) -> List
     directories = [path.parent]
     for compiler in tree.iter("compiler"):
         for key in ("assetdir", "meshdir", "texturedir"):
-            if compiler.get(key):
-                directories.append(inside(path.parent / compiler.get(key), path, root))
+            if folder := compiler.get(key):
+                directories.append(inside(path.parent / folder, path, root))
     for element in tree.iter():
         if element.tag in _FORBIDDEN:
             raise OwnObjectError(f"{path}: <{element.tag}> is not read; write what it stands for into the file")
         for key in _FILES:
-            if element.get(key):
+            if file := element.get(key):
                 for folder in directories:
-                    inside(folder / element.get(key), path, root)
+                    inside(folder / file, path, root)
     return directories
 
 
@@ -126,10 +127,10 @@ def _surface(mj, model, geom: int) -> Optional[Surface]:
 
 def _opaque(mj, model, geom: int) -> Optional[Surface]:
     kind, size, image = model.geom_type[geom], model.geom_size[geom], _image_of(mj, model, geom)
-    rgb = tuple(float(v) for v in _rgba(model, geom)[:3])
+    rgb = triple(_rgba(model, geom)[:3])
     if image is not None:
         image = (image * np.array(rgb)).astype(np.uint8)
-        rgb = tuple(float(v) for v in image.reshape(-1, 3).mean(0) / 255)
+        rgb = triple(image.reshape(-1, 3).mean(0) / 255)
     if kind == mj.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]

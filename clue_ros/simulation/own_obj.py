@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from clue_ros.geometry import triple
 from clue_ros.images.files import ImageRoot
 from clue_ros.problems import BrokenImageError
 from clue_ros.simulation.own_files import OwnObjectError, inside, mujoco_module, read_text, read_texture
@@ -87,7 +88,7 @@ def _looks(
     centres = means[np.linspace(0, len(rest) - 1, MAX_LOOKS - len(kept)).round().astype(int)]
     for (_, lines), mean in zip(rest, means):
         near = centres[np.abs(centres - mean).sum(1).argmin()]
-        material = Material(tuple(float(v) for v in near[:3]), None, float(near[3]))
+        material = Material(triple(near[:3]), None, float(near[3]))
         plain.setdefault(material.look, (material, []))[1].extend(lines)
     return [*kept, *plain.values()], [
         f"{path}: has {len(order)} looks; the {len(rest)} with the fewest faces are drawn in {len(plain)} plain colours"

@@ -96,7 +96,7 @@ def sample_colors(surfaces: Sequence[Surface], count: int = SAMPLES) -> np.ndarr
     found = []
     for surface, area in zip(surfaces, areas):
         share = int(round(count * float(area.sum()) / total)) if total > 0 else 0
-        if surface.image is None or share == 0:
+        if surface.image is None or surface.uv is None or surface.uv_faces is None or share == 0:
             found.append(np.tile(np.array(surface.rgb, np.float32), (share, 1)))
             continue
         chosen = rng.choice(len(area), share, p=area / area.sum())

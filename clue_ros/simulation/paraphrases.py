@@ -123,19 +123,21 @@ def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[s
 
 
 def relation_phrase(reference: Reference, rng: np.random.Generator) -> str:
-    """'next to the red bowl'. The reference must have a relation."""
-    other = reference.anchor
+    """'next to the red bowl'. Raises ValueError without a relation."""
+    other, relation = reference.anchor, reference.relation
+    if other is None or other.category is None or relation is None:
+        raise ValueError(f"{reference} has no relation to a thing")
     color = [pick(COLOR_WORDS[other.color], rng)] if other.color else []
     place = " ".join([*color, pick(NOUNS[other.category], rng)])
     link = "that is " if rng.random() < 0.12 else ""
-    return link + pick(RELATION_PHRASES[reference.relation], rng).format(a=f"the {place}")
+    return link + pick(RELATION_PHRASES[relation], rng).format(a=f"the {place}")
 
 
 def fragment(reference: Reference, rng: np.random.Generator) -> str:
     """'mug , red', 'red', 'mug , the left one', 'something red': the least one can say."""
     attribute = reference.color or reference.size or reference.position or reference.relation or reference.ordinal
     if reference.category is None:
-        if reference.kind() != "color_only":
+        if reference.color is None or reference.kind() != "color_only":
             return ""
         color = pick(COLOR_WORDS[reference.color], rng)
         return pick(
@@ -152,7 +154,7 @@ def fragment(reference: Reference, rng: np.random.Generator) -> str:
     head = pick(NOUNS[reference.category], rng)
     if not attribute:
         return pick(("{n} please", "{n} now", "a {n} please", "{n} , robot", "i need {n}"), rng).format(n=head)
-    if reference.kind() == "color_category":
+    if reference.color and reference.kind() == "color_category":
         color = pick(COLOR_WORDS[reference.color], rng)
         return pick(
             (
@@ -178,7 +180,7 @@ def distracted(reference: Reference, rng: np.random.Generator) -> str:
     if reference.kind() == "color_category":
         wrong = pick([c for c in COLORS if c != reference.color], rng)
     elif reference.kind() in ("position", "size"):
-        wrong = OPPOSITE.get(reference.position or reference.size, "")
+        wrong = OPPOSITE.get(reference.position or reference.size or "", "")
     if wrong and rng.random() < 0.5:
         return pick(
             (

@@ -64,7 +64,7 @@ class SimulatedPerson:
         # An option as narrow as can be: of "the mug or the red mug" a person picks the second.
         best = min(true, key=lambda o: len(o.keeps))
         rivals = [o for o in offers if o is not best and self._target not in o.keeps]
-        said = reply([best, *rivals], self._target, self._pool(offers), self._objects, self._image, self._rng)
+        said = reply([best, *rivals], self._meant, self._pool(offers), self._objects, self._image, self._rng)
         self._keep(said.keeps)
         return said.text
 
@@ -72,12 +72,18 @@ class SimulatedPerson:
         """A point on the object in mind, in pixels of the render. Raises ValueError if it is not in the scene."""
         if self._target is None or self._objects[self._target].box is None:
             raise ValueError("the object in mind is not in the image: there is nothing to click on")
-        return self._objects[self._target].box.center
+        return self._objects[self._target].visible_box.center
+
+    @property
+    def _meant(self) -> int:
+        if self._target is None:
+            raise ValueError("the object in mind is not in the scene")
+        return self._target
 
     def _kept(self, reference: Reference) -> Tuple[int, ...]:
         """What an option means among the things that the dialogue is still about, or else in the whole scene; for other
         kinds of things, those in the scene."""
-        item = self._objects[self._target]
+        item = self._objects[self._meant]
         if reference.category not in (None, item.category) or reference.color not in (None, item.color):
             return resolve(Reference(reference.category, reference.color), self._objects, self._image) or ()
         # Asked again though all is said: "left or right" is still about what there was to choose from.
@@ -92,13 +98,13 @@ class SimulatedPerson:
             self._keep(offer.keeps)
             return "yes"
         self._keep([i for i in self._candidates if i not in offer.keeps])
-        item, asked = self._objects[self._target], offer.reference
+        item, asked = self._objects[self._meant], offer.reference
         if asked.category in (None, item.category) and asked.color in (None, item.color):
             return "no"
         return f"no , the {item.color} {item.category}" if item.color else f"no , the {item.category}"
 
     def _none_fits(self, references: Sequence[Reference]) -> str:
-        item, first = self._objects[self._target], references[0]
+        item, first = self._objects[self._meant], references[0]
         categories = {r.category for r in references}
         if item.category not in categories and None not in categories:
             return refusal(self._rng, Reference(item.category))
@@ -114,7 +120,7 @@ class SimulatedPerson:
 
     def _open(self, question: str) -> str:
         """An answer to "which color ?" or "which one do you mean ?"."""
-        item, asked = self._objects[self._target], asks_for(question)
+        item, asked = self._objects[self._meant], asks_for(question)
         if asked == "category":
             reference: Optional[Reference] = Reference(item.category)
         elif asked in ("size", "position"):
@@ -133,7 +139,7 @@ class SimulatedPerson:
         return str(self._rng.choice(words.DONT_KNOW))
 
     def _situation(self):
-        return self._target, self._candidates, self._objects, self._image, self._rng
+        return self._meant, self._candidates, self._objects, self._image, self._rng
 
     def _tells(self, reference: Reference) -> bool:
         kept = self._kept(reference)

@@ -42,6 +42,9 @@ class Query:
         return len(self.matches) > 1
 
 
+_Selected = Tuple[Reference, Tuple[int, ...]]  # an expression and what it is about
+
+
 @dataclass(frozen=True)
 class State:
     """A dialogue state about a scene: who is meant, and how the expression came about."""
@@ -53,7 +56,7 @@ class State:
 def scene_states(objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int) -> List[State]:
     """Up to `count` dialogue states: half of them ambiguous where the scene has that many, the others clear, settled by
     a dialogue, or absent; kinds of expression as often as people use them."""
-    pools: Dict[bool, Dict[str, list]] = {True: {}, False: {}}
+    pools: Dict[bool, Dict[str, List[_Selected]]] = {True: {}, False: {}}
     for reference, matches in enumerate_references(objects, image):
         pools[len(matches) > 1].setdefault(reference.kind(), []).append((reference, matches))
     talks = [_talk(*found, objects, image, rng) for found in _draw(pools[True], rng, (count + 1) // 2)]
@@ -75,7 +78,7 @@ def scene_states(objects: Sequence[SceneObject], image: ImageSize, rng: np.rando
     return [chosen[i] for i in rng.permutation(len(chosen))[:count]]
 
 
-def _draw(pools: Dict[str, list], rng: np.random.Generator, count: int) -> List[tuple]:
+def _draw(pools: Dict[str, List[_Selected]], rng: np.random.Generator, count: int) -> List[_Selected]:
     """`count` expressions with what they select, perhaps one twice; none of an empty pool."""
     kinds = [draw_kinds(pools, rng)[0] for _ in range(count if pools else 0)]
     return [pools[kind][int(rng.integers(len(pools[kind])))] for kind in kinds]
@@ -96,7 +99,7 @@ def _talk(
     if not steps:  # not tellable apart in words: still good for the detector
         return [State(Step(text, (), matches, None), reference.kind())]
     states = [State(s, reference.kind() if not s.exchanges else "dialogue") for s in steps]
-    if rng.random() < MISSED_SHARE:
+    if rng.random() < MISSED_SHARE and steps[0].question is not None:
         states.append(State(missed(text, steps[0].question, objects, image, rng), "dialogue"))
     return states
 
@@ -126,11 +129,11 @@ def query_of(
     prefix = linearize(task, step.instruction, exchanges)
     segments: List[Tuple[str, Tuple[int, ...]]] = []
     if task == CLARIFY and step.question is not None:
-        segments = question_segments(step)
+        segments = question_segments(step.question)
     else:
         for n, i in enumerate(step.remaining):
             segments += [(SEPARATOR, ())] if n else []
-            segments.append((box_to_text(objects[i].box, image.width, image.height), (i,)))
+            segments.append((box_to_text(objects[i].visible_box, image.width, image.height), (i,)))
     return Query(prefix, tuple(segments), step.remaining, state.kind)
 
 
@@ -138,15 +141,15 @@ def turns_of(state: State, objects: Sequence[SceneObject]) -> List[Turn]:
     """The dialogue of a state as serving takes it; a click is at the middle of the box, in pixels of the render."""
     turns = [Turn(question, Answer(answer)) for question, answer in state.step.exchanges]
     if state.step.click is not None:
-        box = objects[state.step.click].box
+        box = objects[state.step.click].visible_box
         turns[-1] = Turn(turns[-1].question, Answer(turns[-1].answer.text, point=box.center))
     return turns
 
 
-def question_segments(step: Step) -> List[Tuple[str, Tuple[int, ...]]]:
+def question_segments(question: Question) -> List[Tuple[str, Tuple[int, ...]]]:
     """The question split so that each option's words stand beside the objects that they mean."""
-    segments, text = [], step.question.text
-    for option in step.question.options:
+    segments, text = [], question.text
+    for option in question.options:
         before, text = text.split(option.words, 1)
         segments += [(before.strip(), ()), (option.words, option.keeps)]
     segments.append((text.strip(), ()))
@@ -155,7 +158,7 @@ def question_segments(step: Step) -> List[Tuple[str, Tuple[int, ...]]]:
 
 def click_text(item: SceneObject, image: ImageSize, rng: np.random.Generator) -> str:
     """Location tokens of a click somewhere in the middle of an object."""
-    x0, y0, x1, y1 = item.box
+    x0, y0, x1, y1 = item.visible_box
     point = (x0 + rng.uniform(0.3, 0.7) * (x1 - x0), y0 + rng.uniform(0.3, 0.7) * (y1 - y0))
     return point_to_text(point, image.width, image.height)
 
@@ -173,6 +176,6 @@ def scene_queries(
     visible = [i for i, o in enumerate(objects) if clearly_visible(o, image)]
     if visible:
         i = int(rng.choice(visible))
-        box = box_to_text(objects[i].box, image.width, image.height)
+        box = box_to_text(objects[i].visible_box, image.width, image.height)
         queries.append(Query(f"{DETECT} {click_text(objects[i], image, rng)}", ((box, (i,)),), (i,), "point"))
     return queries

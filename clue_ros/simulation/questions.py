@@ -32,7 +32,7 @@ def place_options(positions: Sequence[str], category: Optional[str]) -> Tuple[st
 
 def relation_option(anchor: Reference, category: Optional[str]) -> str:
     """'the mug next to the red bowl'."""
-    other = " ".join(w for w in (anchor.color, NOUNS[anchor.category][0]) if w)
+    other = " ".join(w for w in (anchor.color, _name(anchor.category)) if w)
     return f"the {_name(category)} next to the {other}"
 
 

@@ -93,7 +93,7 @@ def resolve(
     ]
     if not all(clearly_visible(objects[i], image) for i in matches):
         return None
-    matches.sort(key=lambda i: objects[i].box.center[0])
+    matches.sort(key=lambda i: objects[i].visible_box.center[0])
     kept: Optional[Tuple[int, ...]] = tuple(matches)
     if kept and reference.size:
         kept = of_size(reference.size, kept, objects)
@@ -119,9 +119,9 @@ def _anchor(reference: Optional[Reference], objects: Sequence[SceneObject], imag
 def extreme(position: str, indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize) -> Optional[int]:
     """The one object at a position among two or more, or None if it is a near tie ('middle' wants exactly three)."""
     if position in ("front", "back"):
-        key, gap = (lambda i: objects[i].box.y1), MIN_GAP * image.height
+        key, gap = (lambda i: objects[i].visible_box.y1), MIN_GAP * image.height
     else:
-        key, gap = (lambda i: objects[i].box.center[0]), MIN_GAP * image.width
+        key, gap = (lambda i: objects[i].visible_box.center[0]), MIN_GAP * image.width
     order = sorted(indices, key=key, reverse=position in ("right", "front"))
     if position == "middle":
         if len(order) != 3 or key(order[1]) - key(order[0]) < gap or key(order[2]) - key(order[1]) < gap:
@@ -154,7 +154,7 @@ def of_size(
 
 def _side(item: SceneObject) -> float:
     """Side of a square as large as the box, pixels."""
-    return ((item.box.x1 - item.box.x0) * (item.box.y1 - item.box.y0)) ** 0.5
+    return ((item.visible_box.x1 - item.visible_box.x0) * (item.visible_box.y1 - item.visible_box.y0)) ** 0.5
 
 
 def nth(
@@ -163,7 +163,7 @@ def nth(
     """The n-th object (from 1) of a row of three or more from a side; None if two of them stand too close for it."""
     if len(indices) < ORDINAL_FROM or not 1 <= number <= len(indices):
         return None
-    order = sorted(indices, key=lambda i: objects[i].box.center[0])
+    order = sorted(indices, key=lambda i: objects[i].visible_box.center[0])
     if _spread(order, objects, image) < MIN_GAP:
         return None
     return order[number - 1] if side == "left" else order[-number]
@@ -171,9 +171,8 @@ def nth(
 
 def _spread(indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize, axis: str = "x") -> float:
     """The smallest gap between neighbours, as a share of the image's width ('x') or height ('y')."""
-    values = sorted(
-        objects[i].box.center[0] / image.width if axis == "x" else objects[i].box.y1 / image.height for i in indices
-    )
+    boxes = [objects[i].visible_box for i in indices]
+    values = sorted(box.center[0] / image.width if axis == "x" else box.y1 / image.height for box in boxes)
     return min(b - a for a, b in zip(values, values[1:]))
 
 
@@ -226,7 +225,7 @@ def enumerate_references(objects: Sequence[SceneObject], image: ImageSize) -> Li
         found.append((reference, matches))
         if len(matches) > 1:
             found += _narrowed(reference, matches, objects, image, supports)
-        elif reference.category and not reference.color:
+        elif len(matches) == 1 and reference.category and not reference.color:
             found += [(more, matches) for more in _redundant(reference, objects[matches[0]], image)]
             nearby = [(a, i) for a, i in supports if not a.color and i not in matches]
             found += [
@@ -261,7 +260,7 @@ def _narrowed(
 def _redundant(reference: Reference, item: SceneObject, image: ImageSize) -> List[Reference]:
     """What people say of a thing without rivals though they need not."""
     found = [replace(reference, size=item.size)] if item.size in SIZE_CLASSES else []
-    place = item.box.center[0] / image.width
+    place = item.visible_box.center[0] / image.width
     if place < OUTER_THIRD or place > 1 - OUTER_THIRD:
         found.append(replace(reference, position="left" if place < OUTER_THIRD else "right"))
     return found

@@ -29,10 +29,10 @@ def related(
 
     relation: one of RELATIONS; every object and the anchor must have a box, in pixels of `image`.
     """
-    other = objects[anchor].box
+    other = objects[anchor].visible_box
     if relation == "next_to":
         return _next_to(indices, other, objects, image)
-    verdicts = [_stands(relation, objects[i].box, other, image) for i in indices]
+    verdicts = [_stands(relation, objects[i].visible_box, other, image) for i in indices]
     if None in verdicts:
         return None
     return tuple(i for i, holds in zip(indices, verdicts) if holds)
@@ -58,8 +58,8 @@ def _stands(relation: str, box: Box, other: Box, image: ImageSize) -> Optional[b
 def _next_to(
     indices: Sequence[int], other: Box, objects: Sequence[SceneObject], image: ImageSize
 ) -> Optional[Tuple[int, ...]]:
-    order = sorted((_distance(objects[i].box, other), i) for i in indices)
-    if not order or _gap(objects[order[0][1]].box, other) > REACH * image.width:
+    order = sorted((_distance(objects[i].visible_box, other), i) for i in indices)
+    if not order or _gap(objects[order[0][1]].visible_box, other) > REACH * image.width:
         return None
     if len(order) > 1 and order[1][0] < NEAREST_RATIO * order[0][0]:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -71,24 +71,24 @@ class TabletopRenderer:
             import mujoco
         except ImportError as error:
             raise SimulationError(f"rendering needs the Python package mujoco ({error}): pip install mujoco") from error
-        self._mujoco = mujoco
+        self._mujoco: Any = mujoco  # its compiled part has no type stubs
         self.width, self.height, self._variety = width, height, variety
         self._slots: Dict[Tuple[str, str, str], List[int]] = {}
         spec = self._kit(shadows)
         for index, item in enumerate(own):
             self._add_own(spec, index, item)
         self._model = spec.compile()
-        self._data = mujoco.MjData(self._model)
+        self._data = self._mujoco.MjData(self._model)
         self._find_ids()
         try:
             most = 400 + MAX_OBJECTS * max((len(o.surfaces) for o in own), default=0)
-            self._renderer = mujoco.Renderer(self._model, height, width, max_geom=most)
+            self._renderer: Any = self._mujoco.Renderer(self._model, height, width, max_geom=most)
         except Exception as error:  # MuJoCo raises bare RuntimeError, AttributeError or ImportError by platform
             raise SimulationError(
                 f"MuJoCo could not open an OpenGL context with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}); "
                 "install libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0, or libosmesa6 and set MUJOCO_GL=osmesa"
             ) from error
-        self._option = mujoco.MjvOption()
+        self._option = self._mujoco.MjvOption()
         self._option.geomgroup[:] = 1
         self._option.geomgroup[HIDDEN_GROUP] = 0
 
@@ -223,7 +223,7 @@ class TabletopRenderer:
             mesh.uservert = np.concatenate([surface.vertices, padding]).ravel()
             mesh.userface = surface.faces.ravel()
             material = spec.add_material(name=name, specular=0.3, shininess=0.4)
-            if surface.image is not None:
+            if surface.image is not None and surface.uv is not None and surface.uv_faces is not None:
                 mesh.usertexcoord, mesh.userfacetexcoord = surface.uv.ravel(), surface.uv_faces.ravel()
                 height, width = surface.image.shape[:2]
                 texture = spec.add_texture(

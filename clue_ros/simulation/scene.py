@@ -6,13 +6,13 @@ Table frame: x away from the camera, y to the left, z up, metres, origin at the 
 from __future__ import annotations
 
 import colorsys
-import itertools
 import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.geometry import triple
 from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.shapes import (
     CATEGORIES,
@@ -64,6 +64,13 @@ class SceneObject:
     visibility: float = 0.0
     pixels: int = 0
     own: Optional[OwnObject] = field(default=None, compare=False, repr=False)
+
+    @property
+    def visible_box(self) -> Box:
+        """The box of an object that is seen. Raises ValueError for one that is not."""
+        if self.box is None:
+            raise ValueError(f"nothing of this {self.category} is seen, it has no box")
+        return self.box
 
     @property
     def radius(self) -> float:
@@ -243,7 +250,7 @@ def draw_camera(rng: np.random.Generator, config: SceneConfig) -> Camera:
     position = target + distance * np.array(
         [-math.cos(elevation) * math.cos(azimuth), math.cos(elevation) * math.sin(azimuth), math.sin(elevation)]
     )
-    return Camera(tuple(map(float, position)), tuple(map(float, target)), float(rng.uniform(44, 53)))
+    return Camera(triple(position), triple(target), float(rng.uniform(44, 53)))
 
 
 def draw_lights(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Tuple[Light, ...]:
@@ -253,7 +260,7 @@ def draw_lights(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -
         position = rng.uniform([-1.2, -1.2, config.light_height[0]], [0.6, 1.2, config.light_height[1]])
         power = rng.uniform(*config.light_power) * (1 if i == 0 else 0.45)
         tint = 1 - config.light_tint * rng.dirichlet([0.6, 0.6, 0.6])
-        lights.append(Light(tuple(map(float, position)), tuple(map(float, power * tint))))
+        lights.append(Light(triple(position), triple(power * tint)))
     return tuple(lights)
 
 
@@ -270,7 +277,8 @@ def surroundings(rng: np.random.Generator, config: SceneConfig) -> dict:
 
 def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Scene:
     """A random scene; most hold two to four objects of one category, so that both labels occur in one image."""
-    for attempt in itertools.count():
+    attempt = 0
+    while True:
         # Of things as large as half the table only a few find a place, perhaps one.
         most = max(1, config.max_objects - attempt // PATIENCE)
         count = int(rng.integers(min(config.min_objects, most), most + 1))
@@ -295,6 +303,7 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
         placed = place(rng, objects, config)
         if placed:
             return Scene(tuple(placed[i] for i in rng.permutation(count)), **surroundings(rng, config))
+        attempt += 1
 
 
 def recolored(scene: Scene, rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Scene:

@@ -64,7 +64,7 @@ def best_question(
 
     `asked` names kinds that the person could not answer. None if nothing sayable tells the objects apart.
     """
-    order = sorted(remaining, key=lambda i: objects[i].box.center[0])
+    order = sorted(remaining, key=lambda i: objects[i].visible_box.center[0])
     categories = list(dict.fromkeys(objects[i].category for i in order))
     category = categories[0] if len(categories) == 1 else None
     if len(categories) > 1 and "category" not in asked:
@@ -95,8 +95,9 @@ def best_question(
 
 def _by_size(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:
     """'do you mean the small mug or the large mug ?', where there are two sizes and every object has one of them."""
-    kept = [of_size(s, order, objects, CLEAR_SIZE_RATIO) for s in SIZE_CLASSES]
-    if None in kept or sum(map(len, kept)) != len(order):
+    found = [of_size(s, order, objects, CLEAR_SIZE_RATIO) for s in SIZE_CLASSES]
+    kept = [indices for indices in found if indices is not None]
+    if len(kept) < len(found) or sum(map(len, kept)) != len(order):
         return None
     words = questions.size_options(SIZE_CLASSES, category)
     return _question("size", [Option(Reference(category, size=s), w, k) for s, w, k in zip(SIZE_CLASSES, words, kept)])
@@ -104,8 +105,9 @@ def _by_size(order: List[int], category: Optional[str], objects, image: ImageSiz
 
 def _by_position(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:
     positions = position_options(order, objects, image)
-    kept = [extreme(p, order, objects, image) for p in positions]
-    if not positions or None in kept:
+    found = [extreme(p, order, objects, image) for p in positions]
+    kept = [index for index in found if index is not None]
+    if not positions or len(kept) < len(found):
         return None
     words = questions.place_options(positions, category)
     return _question(

@@ -39,7 +39,7 @@ def draw_debug(
     labels = candidate_labels(decision)
     if ambiguity is not None and ambiguity.is_ambiguous and not labels:
         overlay.draw_regions(picture, ambiguity.regions, width)
-    if labels:
+    if decision is not None and labels:
         size = int(np.clip(picture.shape[0] / 18, 14, 48))
         lettering.draw_plates(picture, decision.candidates, labels, size, width)
     if decision is not None and decision.box is not None:

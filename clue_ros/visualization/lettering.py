@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, cast
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -23,7 +23,10 @@ MAX_CHARACTERS = 2000  # more is never readable in a picture, and measuring it w
 def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """A font with capitals about 0.7 * `size` pixels high."""
     path = _font_file("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
-    return ImageFont.truetype(str(path), size) if path else ImageFont.load_default(size)
+    if path:
+        return ImageFont.truetype(str(path), size)
+    # Given a size, Pillow answers with its own FreeType font.
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
 
 
 def clean(text: str) -> str:

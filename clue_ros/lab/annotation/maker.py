@@ -128,7 +128,7 @@ class Output:
 
     def add(self, key: str, outcome: str, sample: Optional[Sample], paraphrased: bool) -> None:
         if sample is not None:
-            name = Path(os.path.relpath(os.path.abspath(sample.image.path), os.path.abspath(self.images))).as_posix()
+            name = Path(os.path.relpath(os.path.abspath(sample.file.path), os.path.abspath(self.images))).as_posix()
             entry = {**json.loads(to_line(sample, name)), "id": f"machine/{key}"}
             with open(self.dialogues, "a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")

@@ -13,7 +13,7 @@ import queue
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
+from typing import IO, Any, Dict, List, Optional, Protocol, Sequence, Tuple, cast
 
 import numpy as np
 
@@ -49,14 +49,16 @@ class CommandParaphraser:
             )
         except (OSError, ValueError) as error:
             raise ClueError(f"the paraphrase command {self._arguments[0]!r} cannot be started: {error}") from error
+        # Both are pipes, as they were ordered.
+        self._stdin, self._stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
         self._lines: "queue.Queue[str]" = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
     def __call__(self, words: Words, rng: np.random.Generator) -> Optional[Words]:
         expression, turns = words
         try:
-            self._process.stdin.write(json.dumps({"expression": expression, "turns": [list(t) for t in turns]}) + "\n")
-            self._process.stdin.flush()
+            self._stdin.write(json.dumps({"expression": expression, "turns": [list(t) for t in turns]}) + "\n")
+            self._stdin.flush()
             line = self._lines.get(timeout=self._timeout_s)
         except (OSError, queue.Empty) as error:
             raise ClueError(
@@ -72,16 +74,16 @@ class CommandParaphraser:
     def close(self) -> None:
         """Ends the command: its stdin is closed, and after two seconds it is killed."""
         try:
-            self._process.stdin.close()
+            self._stdin.close()
             self._process.wait(2.0)
         except (OSError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._stdout.close()
 
     def _read(self) -> None:
         try:
-            for line in self._process.stdout:
+            for line in self._stdout:
                 self._lines.put(line)
         except ValueError:  # closed
             pass

@@ -26,6 +26,7 @@ WHOLE_CAPTION = 0.5  # how often the captioner says all that it sees, not the ba
 class Captioner(Protocol):
     def __call__(self, rgb: np.ndarray, seen: Any, target: Instance, rng: np.random.Generator) -> str:
         """An instruction for the target; '' where there are no words for it."""
+        ...
 
 
 class NamingCaptioner:

@@ -210,7 +210,7 @@ class _PlainRuns:
 
 def _tokens(row: Row, said: int) -> int:
     """How many tokens the plain path is to say: as many as ours, or the first if only its odds were read, or none."""
-    return said if row.speaks else int(bool(row.plain.speak))
+    return said if row.speaks else int(row.plain is not None and bool(row.plain.speak))
 
 
 def _timed_features(run: PlainRun, device: str) -> float:

@@ -9,7 +9,7 @@ word is one token.
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Sequence
 
 import torch
 
@@ -29,7 +29,7 @@ def configuration():
         intermediate_size=4304,
         image_size=448,
         patch_size=14,
-        projection_dim=2304,
+        projection_dim=2304,  # pyright: ignore[reportCallIssue]  # kept beside the parameters that are declared
         vision_use_head=False,
     )
     text = Gemma2Config(
@@ -48,7 +48,7 @@ def configuration():
         eos_token_id=1,
         bos_token_id=2,
     )
-    config = PaliGemmaConfig(
+    config: Any = PaliGemmaConfig(
         text_config=text,
         vision_config=vision,
         projection_dim=2304,
@@ -64,7 +64,7 @@ def build(config, dtype: torch.dtype, device: str = "cpu", seed: int = 0):
     from transformers import PaliGemmaForConditionalGeneration
 
     with torch.device("meta"):
-        model = PaliGemmaForConditionalGeneration(config)
+        model: Any = PaliGemmaForConditionalGeneration(config)  # transformers' decorators hide the types of `to`
     model = model.to(dtype).to_empty(device=device)
     model.tie_weights()
     _fill_buffers(model, device)

@@ -6,13 +6,13 @@ import csv
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from clue_ros.lab.bench.targets import judge
 from clue_ros.types import ClueError
 
 Row = Dict[str, Any]
-COLUMNS = (
+COLUMNS: Tuple[str, ...] = (
     "model",
     "device",
     "id",

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence, cast
 
 import clue_ros
 from clue_ros.lab.bench.order import Order
@@ -46,7 +46,7 @@ def events_of(order: Order, rounds: Optional[int], only: Sequence[str] = ()) -> 
             env={**os.environ, "PYTHONPATH": path},
         )
         try:
-            for line in process.stdout:
+            for line in cast(IO[str], process.stdout):  # a pipe, as it was ordered
                 yield json.loads(line)
             code = process.wait()
         finally:

@@ -62,7 +62,7 @@ def soak(
     device: str = "cpu",
     seed: int = 0,
     size: Tuple[int, int] = (640, 480),
-    notice: Callable[[int], None] = lambda number: None,
+    notice: Callable[[int], object] = lambda number: None,
 ) -> None:
     """Plays them and adds the rows; `notice` hears the number of goals played. After Ctrl-C the rows are of those.
 
