@@ -34,7 +34,7 @@ from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, 
 from clue_ros.images.files import ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.prompt import MAX_CHARACTERS
-from clue_ros.types import Answer, Turn
+from clue_ros.types import Answer, Box, Turn
 
 FIELDS = (
     "image",

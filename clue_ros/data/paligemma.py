@@ -10,7 +10,7 @@ task (caption, answer, ocr) is reported and left out.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Tuple, cast
 
 from clue_ros.data.jsonl import JsonLinesSource
 from clue_ros.data.sample import Label, Sample
@@ -62,7 +62,7 @@ def places(suffix: object, names: Tuple[str, ...]) -> Dict[str, List[Tuple[int, 
         raise ValueError(f"'suffix' must be text, got {type(suffix).__name__}")
     found: Dict[str, List[Tuple[int, ...]]] = {name: [] for name in names}
     for part in filter(str.strip, suffix.split(SEPARATOR)):
-        tokens, _, name = _PART.fullmatch(part.strip()).groups()
+        tokens, _, name = cast("re.Match[str]", _PART.fullmatch(part.strip())).groups()  # it matches any text
         bins = tuple(int(number) for number in _LOC.findall(tokens))
         name = name.strip() or (names[0] if len(names) == 1 else "")
         if len(bins) != 4 or max(bins) > 1023:

@@ -107,7 +107,7 @@ class SampleStream:
         for sample in self.source.parse(record, self.problems):
             if self._fractions is not None:
                 try:
-                    own = self._split_by_content(sample)
+                    own = self._split_by_content(sample, self._fractions)
                 except BrokenImageError as error:
                     self.problems.add(Kind.IMAGE, record.place, error)
                     continue
@@ -120,14 +120,14 @@ class SampleStream:
                 continue
             yield sample
 
-    def _split_by_content(self, sample: Sample) -> str:
+    def _split_by_content(self, sample: Sample, fractions: Sequence[float]) -> str:
         """Raises BrokenImageError if the file cannot be read."""
         image = sample.image
         if isinstance(image, ImageArray):
-            return hashed_split(hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest(), self._fractions)
+            return hashed_split(hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest(), fractions)
         key = str(image.path)
         if key not in self._known:
-            self._known[key] = hashed_split(digest(image.path), self._fractions)
+            self._known[key] = hashed_split(digest(image.path), fractions)
         return self._known[key]
 
     def _order(self, epoch: int) -> Iterator[Record]:

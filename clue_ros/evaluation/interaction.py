@@ -54,7 +54,7 @@ def play(
     def force(encoded: Any, turns: Sequence[Turn]) -> None:
         guesses.append(grounder.ground(encoded, expression, turns, may_ask=False, threshold=threshold).box)
 
-    hook = {"at_question": force} if forced else {}
+    hook: Dict[str, Any] = {"at_question": force} if forced else {}
     result = run_episode(
         grounder, view, episode, person=person, max_questions=max_questions, threshold=threshold, **hook
     )

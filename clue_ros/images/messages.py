@@ -17,7 +17,6 @@ from clue_ros.images.encodings import (
     LAYOUTS,
     SUPPORTED_ENCODINGS,
     ImageMessageError,
-    Layout,
     Seen,
     UnsupportedEncodingError,
     samples_to_rgb,
@@ -63,16 +62,16 @@ def image_to_rgb(msg: Any, sample_bits: int = 0, seen: Optional[Seen] = None) ->
     """
     check_encoding(msg)
     layout = LAYOUTS[msg.encoding]
-    if layout.planes:
-        return _planes_to_rgb(msg, layout)
+    if layout.planes and layout.to_rgb is not None:
+        return _planes_to_rgb(msg, layout.to_rgb)
     return samples_to_rgb(image_to_samples(msg, layout.channels, layout.dtype), msg.encoding, sample_bits, seen)
 
 
-def _planes_to_rgb(msg: Any, layout: Layout) -> np.ndarray:
+def _planes_to_rgb(msg: Any, code: int) -> np.ndarray:
     if msg.width % 2 or msg.height % 2:
         raise ImageMessageError(f"a {msg.encoding} image needs even sides, this one is {msg.width}x{msg.height}")
     planes = _rows(msg, msg.height * 3 // 2, msg.width)
-    return cv2.cvtColor(np.ascontiguousarray(planes), layout.to_rgb)
+    return cv2.cvtColor(np.ascontiguousarray(planes), code)
 
 
 def image_to_samples(msg: Any, channels: int, dtype: type) -> np.ndarray:

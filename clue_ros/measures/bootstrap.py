@@ -152,7 +152,9 @@ def _divided(sums: np.ndarray) -> np.ndarray:
 def _interval(values: np.ndarray) -> Tuple[Optional[float], Optional[float]]:
     """None for draws without any spread: they say that resampling cannot tell, not that the figure is certain."""
     low, high = _percentiles(values)
-    return (None, None) if low is None or np.isclose(low, high, rtol=1e-12, atol=1e-12) else (low, high)
+    if low is None or high is None or np.isclose(low, high, rtol=1e-12, atol=1e-12):
+        return None, None
+    return low, high
 
 
 def _percentiles(values: np.ndarray) -> Tuple[Optional[float], Optional[float]]:
