@@ -23,7 +23,7 @@ _FRAME = frozenset(
     "to the a an any some all every each and or please tell show describe list name count about find look looking now "
     "here this that these those it its they them table tabletop desk scene image picture photo view front side "
     "color colour colors colours kind kinds type types sort else visible standing lying s whats wheres isnt robot hey "
-    "hi hello so ok okay just exactly currently right-now".split()
+    "hi hello so ok okay just exactly currently right-now detail details detailed".split()
 )
 _COLOR = re.compile(r"\b(?:what|which) colou?rs?\b|\bcolou?rs? of\b")
 _EXISTS = re.compile(

@@ -28,6 +28,7 @@ SUITES = {
 }
 FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")  # those of clue_ros.data.formats
 PICTURES = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")  # those of clue_ros.data.instances
+BOXES = ("xyxy", "xywh", "cxcywh", "xyxy01", "xywh01", "cxcywh01")  # those of clue_ros.data.box_forms
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle
 
@@ -107,7 +108,18 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--synonyms", type=Path, metavar="FILE.json", help='of DATA\'s names: {"cup": ["mug", "teacup"]}'
     )
-    parser.add_argument("--question", default="what is on the table?", help="where DATA holds none of its own")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="judge another model's answers about DATA in place of a model (docs/evaluation.md)",
+    )
+    parser.add_argument("--boxes", choices=BOXES, default="xyxy", help="numbers of the predictions (docs/data.md)")
+    parser.add_argument(
+        "--question",
+        default="describe the image in detail",
+        help="where DATA holds none of its own (default: Grounding-Bench's grounded detailed description)",
+    )
     parser.add_argument("--limit", type=positive, metavar="N", help="at most so many images of DATA")
     parser.add_argument("--scenes", type=positive, default=200, metavar="N", help="of each condition (default 200)")
     parser.add_argument("--condition", choices=CONDITIONS, default="both", help="of the scenes (default both)")
@@ -138,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
 
     folder = args.output or Path("out/evaluate") / args.what
     selection = None if args.what in ("tabletop", "chat") else _selection(args)
-    subject = _load(args.model, args)
+    subject = _load(args.model, args) if getattr(args, "predictions", None) is None else _predictions(args)
     other = None
     try:
         if getattr(args, "oracle_model", None) is not None:
@@ -190,6 +202,14 @@ def _load(model: Optional[Path], args: argparse.Namespace):
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
 
 
+def _predictions(args: argparse.Namespace):
+    from clue_ros.evaluation.given_answers import GivenAnswers
+
+    if args.model is not None:
+        raise ClueError("give --model or --predictions, not both")
+    return GivenAnswers(args.predictions, args.boxes)
+
+
 def _suite(args: argparse.Namespace, subject, selection, other):
     if args.what == "tabletop":
         from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
@@ -237,10 +257,9 @@ def _suite(args: argparse.Namespace, subject, selection, other):
 
 def _chat_suite(args: argparse.Namespace, subject):
     from clue_ros.evaluation.chat_suite import ChatSuite
-    from clue_ros.evaluation.grounded_figures import read_synonyms, synonyms_mean
+    from clue_ros.evaluation.grounded_figures import read_synonyms
     from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
 
-    synonyms = read_synonyms(args.synonyms) if args.synonyms else {}
     return ChatSuite(
         subject,
         args.scenes,
@@ -248,7 +267,7 @@ def _chat_suite(args: argparse.Namespace, subject):
         data=args.path,
         form=args.format,
         images=args.images,
-        means=synonyms_mean(synonyms),
+        synonyms=read_synonyms(args.synonyms) if args.synonyms else {},
         limit=args.limit,
         question=args.question,
     )

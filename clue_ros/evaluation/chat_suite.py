@@ -1,7 +1,8 @@
 """`clue evaluate chat`: answers whose phrases carry boxes, by Grounding-Bench's grounded recall, precision and F1.
 
     clue evaluate chat --scenes 200                                    # rendered scenes of fixed test seeds
-    clue evaluate chat instances_val2017.json --images val2017 --synonyms synonyms.json --model DIR
+    clue evaluate chat instances_val2017.json --images val2017 --model DIR
+    clue evaluate chat instances_val2017.json --images val2017 --predictions other.jsonl
 
 Each rendered scene is asked "what is on the table?" (the paper's grounded detailed description), and about one kind
 that is there, one colour that is there, and one kind that is not. Figures are sums over all answers of a kind of
@@ -11,13 +12,15 @@ question.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Container, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from clue_ros.chat.answer import GroundedAnswer
 from clue_ros.data.instances import Picture
 from clue_ros.data.pictures import open_pictures
-from clue_ros.evaluation.grounded_figures import Means, Truth, count, scene_means
+from clue_ros.evaluation.given_answers import GivenAnswers
+from clue_ros.evaluation.grounded_figures import Means, Truth, count, names_mean, scene_means
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
@@ -29,12 +32,14 @@ from clue_ros.simulation.dataset import ASPECTS
 from clue_ros.simulation.referring import clearly_visible
 from clue_ros.simulation.scene import ImageSize
 from clue_ros.simulation.words import NOUNS, PLURALS
+from clue_ros.types import ClueError
 
 EXPLANATION = """The robot answers a question about the picture; phrases of its answer carry boxes. Precision: the \
 share of those groundings that are right (IoU > 0.5 with a thing that the words mean). Recall: the share of the \
 things asked for that a right grounding names. F1: their \
 harmonic mean. Definitions of Grounding-Bench (LLaVA-Grounding)."""
 GENERAL = "what is on the table?"
+BENCHMARK = "describe the image in detail"  # Grounding-Bench's grounded detailed description
 KINDS = ("everything", "a kind", "a colour", "a kind that is not there")
 
 
@@ -51,21 +56,25 @@ class ChatSuite:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: Union[Subject, GivenAnswers],
         scenes: int = 200,
         *,
         conditions: Sequence[Condition] = CONDITIONS["both"],
         data: Optional[Path] = None,
         form: str = "auto",
         images: Optional[Path] = None,
-        means: Means = scene_means,
+        synonyms: Mapping[str, Sequence[str]] = {},
         limit: Optional[int] = None,
-        question: str = GENERAL,
+        question: str = BENCHMARK,
     ):
-        """data: images with named boxes instead of rendered scenes, judged by `means`, each asked its own question or
-        `question`; limit: at most so many of them."""
+        """data: images with named boxes instead of rendered scenes, judged by names and `synonyms`, each asked its own
+        question or `question`; limit: at most so many of them; subject: answers from a file need data. Raises
+        ClueError."""
+        if data is None and isinstance(subject, GivenAnswers):
+            raise ClueError("answers from a file need images with named boxes: give DATA beside --predictions")
         self._subject, self._scenes, self._conditions = subject, scenes, tuple(conditions)
-        self._data, self._form, self._images, self._means = data, form, images, means
+        self._data, self._form, self._images = data, form, images
+        self._synonyms = {name: list(words) for name, words in synonyms.items()}
         self._limit, self._question = limit, question
         self._problems = Problems()
 
@@ -78,6 +87,8 @@ class ChatSuite:
                 "format": self._form,
                 "limit": self._limit,
                 "question": self._question,
+                "matching": "head noun",
+                "synonyms": self._synonyms,
             }
         return {**about, "scenes": self._scenes, "conditions": {c.name: c.seed for c in self._conditions}}
 
@@ -102,13 +113,15 @@ class ChatSuite:
                     view = renderers[condition.name, size].render(condition.scene(condition.seed, number), depth=False)
                     rng = np.random.default_rng([condition.seed, number, 5])
                     asked = scene_questions(view.objects, ImageSize(*size), rng)
-                    yield self._judge(key, view.rgb, asked, scene_means, {"condition": condition.name})
+                    base = {"condition": condition.name}
+                    yield self._judge(key, view.rgb, asked, scene_means, base, self._speaker(view.rgb))
         finally:
             for renderer in renderers.values():
                 renderer.close()
 
     def _judged_data(self, data: Path, done: Container[str]) -> Iterator[Judged]:
         pictures = open_pictures(data, self._form, self._images, self._problems)
+        means = names_mean(self._synonyms)
         for number, picture in enumerate(pictures):
             if self._limit is not None and number >= self._limit:
                 return
@@ -116,16 +129,34 @@ class ChatSuite:
                 continue
             asked = Asked("everything", picture.question or self._question, _truths(picture))
             try:
-                yield self._judge(picture.key, picture.image.read(), [asked], self._means, {"condition": ""})
+                rgb = picture.image.read()
+                answers = self._speaker(rgb, picture)
+                yield self._judge(picture.key, rgb, [asked], means, {"condition": ""}, answers)
             except BrokenImageError as error:
                 yield Judged(picture.key, [{"image": picture.key, "condition": "", "skipped": str(error)}])
 
-    def _judge(self, key: str, rgb: np.ndarray, asked: Sequence[Asked], means: Means, base: Row) -> Judged:
+    def _speaker(self, rgb: np.ndarray, picture: Optional[Picture] = None) -> Callable[[str], GroundedAnswer]:
+        """What answers questions about one image."""
+        if isinstance(self._subject, GivenAnswers):
+            given = self._subject
+            return lambda question: given.answer(picture, question) or GroundedAnswer(question, "")
+        seen, grounder = self._subject.look(rgb), self._subject.grounder
+        return lambda question: grounder.chat(seen, question)
+
+    def _judge(
+        self,
+        key: str,
+        rgb: np.ndarray,
+        asked: Sequence[Asked],
+        means: Means,
+        base: Row,
+        answer: Callable[[str], GroundedAnswer],
+    ) -> Judged:
         from clue_ros.visualization.chat_picture import chat_picture
 
-        seen, rows, answers = self._subject.look(rgb), [], []
+        rows, answers = [], []
         for one in asked:
-            said = self._subject.grounder.chat(seen, one.question)
+            said = answer(one.question)
             counts = count([(said.words(p), p.box) for p in said.phrases], one.truths, means)
             answers.append(said)
             rows.append(
@@ -140,7 +171,7 @@ class ChatSuite:
                     "found": counts.found,
                     "wanted": counts.wanted,
                     "unknown": list(said.unknown_words),
-                    "seconds": round(sum(said.latency_s.values()), 3),
+                    "seconds": round(sum(said.latency_s.values()), 3) if said.latency_s else None,
                     "groundings": [
                         [*(round(float(v), 1) for v in p.box), round(p.confidence, 3), said.words(p)]
                         for p in said.phrases
@@ -194,6 +225,12 @@ class ChatSuite:
         notes = [f"{len(rows) - len(kept)} images could not be read"] if len(rows) > len(kept) else []
         if self._problems.total:
             notes.append(f"{self._problems.total} records could not be used")
+        if isinstance(self._subject, GivenAnswers):
+            silent = sum(not r["answer"] for r in kept)
+            notes += [f"{silent} images have no answer in the file and count as unanswered"] if silent else []
+            others = self._subject.count - (len(kept) - silent)
+            if others > 0 and self._limit is None:
+                notes.append(f"{others} answers of the file are about no image of the data")
         unknown = sum(bool(r["unknown"]) for r in kept)
         notes += [f"{unknown} questions held words that the model does not know"] if unknown else []
         return Results(

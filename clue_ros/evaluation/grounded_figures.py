@@ -6,19 +6,18 @@
     F1 = 2 P R / (P + R)
 
 A grounding is right where its box overlaps an annotated one by IoU > 0.5 and its words mean that thing. The paper asks
-GPT-4 whether they do; here the scene's truth decides, or a list of names and synonyms.
+GPT-4 whether they do; here the scene's truth decides, or the phrase's head noun (language/naming.py).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from clue_ros.geometry import box_iou
-from clue_ros.language.noun_phrases import singular
+from clue_ros.language.naming import Naming
 from clue_ros.prompt import clean
 from clue_ros.simulation.question_reading import reference_of
 from clue_ros.types import Box, ClueError
@@ -81,24 +80,8 @@ def read_synonyms(file: Path) -> Dict[str, List[str]]:
     return values
 
 
-def synonyms_mean(synonyms: Mapping[str, Sequence[str]]) -> Means:
-    """By names: the phrase ends in a name of the thing, or in a synonym of one, in singular or plural. synonyms: name
-    -> other names; they hold both ways."""
-    groups: Dict[str, set] = {}
-    for name, others in synonyms.items():
-        group = {_plain(w) for w in (name, *others)}
-        for word in group:
-            groups.setdefault(word, set()).update(group)
-
-    def means(words: str, truth: Truth) -> bool:
-        said = _plain(words)
-        known = {w for name in truth.names for w in (_plain(name), *groups.get(_plain(name), ()))}
-        return any(said == name or said.endswith(f" {name}") for name in known)
-
-    return means
-
-
-def _plain(text: str) -> str:
-    """Lower case, without signs, the last word in the singular."""
-    words = re.sub(r"[^\w\s]", " ", clean(text).replace("_", " ")).split()
-    return " ".join([*words[:-1], singular(words[-1])]) if words else ""
+def names_mean(synonyms: Mapping[str, Sequence[str]] = {}) -> Means:
+    """By names: the phrase's head noun means one of the thing's names. synonyms: name -> other names and kinds of it,
+    beside what is known of COCO's names."""
+    naming = Naming(synonyms)
+    return lambda words, truth: any(naming.means(words, name) for name in truth.names)

@@ -42,42 +42,33 @@ class NounPhrase(NamedTuple):
     head: str
 
 
-def noun_phrases(text: str) -> List[NounPhrase]:
+def noun_phrases(text: str, colors: bool = False) -> List[NounPhrase]:
     """In order. What stands between words that cannot be part of one (verbs, prepositions, signs); at most MAX_WORDS
     words. The rules know no grammar: a verb that is not in their list stays in a phrase, and `detect` then finds
-    nothing for it."""
+    nothing for it. colors: also what ends in a colour's word ("the orange", "a traffic light")."""
     found: List[NounPhrase] = []
     run: List["re.Match[str]"] = []
     end = 0
     for word in _WORD.finditer(text):
         lower, gap = word[0].lower(), text[end : word.start()]
         if gap.strip() or lower in _BREAKS and lower not in _DETERMINERS:
-            _close(run, found)
+            _close(run, found, colors)
         elif lower in _DETERMINERS and run:
-            _close(run, found)
+            _close(run, found, colors)
         if lower not in _BREAKS or lower in _DETERMINERS:
             run.append(word)
         end = word.end()
-    _close(run, found)
+    _close(run, found, colors)
     return found
 
 
-def singular(noun: str) -> str:
-    """'cups' -> 'cup', 'boxes' -> 'box', 'dishes' -> 'dish'; 'glass' and 'bus' stay."""
-    if noun.endswith("ies") and len(noun) > 4:
-        return noun[:-3] + "y"
-    if noun.endswith(("xes", "ches", "shes", "sses", "zes")):
-        return noun[:-2]
-    return noun[:-1] if noun.endswith("s") and not noun.endswith(("ss", "us", "is")) else noun
-
-
-def _close(run: List["re.Match[str]"], found: List[NounPhrase]) -> None:
+def _close(run: List["re.Match[str]"], found: List[NounPhrase], colors: bool) -> None:
     """Takes the words of `run` as a phrase, if they are one, and empties it."""
     words = [w for w in run if w[0].lower() not in _DETERMINERS]
     kept, first = words[-MAX_WORDS:], run[0].start() if run else 0
     if words and len(words) > MAX_WORDS:
         first = kept[0].start()
     run.clear()
-    if not kept or kept[-1][0].lower() in _NOT_THINGS or kept[-1][0].lower() in COLORS:
+    if not kept or kept[-1][0].lower() in _NOT_THINGS or not colors and kept[-1][0].lower() in COLORS:
         return
     found.append(NounPhrase(first, kept[-1].end(), " ".join(w[0].lower() for w in kept)))
