@@ -72,11 +72,14 @@ class Placement:
 
 
 class Rotation:
-    """cos and signed sin of the rotary embedding for positions 1, 2, …, made once and grown on demand."""
+    """cos and signed sin of the rotary embedding for positions 1, 2, …, made once and grown on demand.
+
+    Tables that were outgrown stay: a captured step knows the one that it was captured with by its address.
+    """
 
     def __init__(self, rotary, dtype: torch.dtype, device):
         self._rotary, self._dtype, self._device = rotary, dtype, device
-        self._table: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
+        self._tables: List[Tuple[torch.Tensor, torch.Tensor]] = []
 
     def chunk(self, first: int, count: int) -> Placement:
         """`count` tokens from position `first`, every sequence alike."""
@@ -91,10 +94,10 @@ class Rotation:
         return Placement(cos[slots][:, :, None], sin[slots][:, :, None], slots, length)
 
     def _up_to(self, last: int) -> Tuple[torch.Tensor, torch.Tensor]:
-        if self._table is None or self._table[0].shape[0] < last:
+        if not self._tables or self._tables[-1][0].shape[0] < last:
             positions = torch.arange(1, max(last, 512) + 513, device=self._device)[None]
             cos, sin = self._rotary(torch.empty(1, device=self._device, dtype=torch.float32), positions)
             sin = sin[0].clone()
             sin[:, : sin.shape[1] // 2] *= -1
-            self._table = cos[0].to(self._dtype), sin.to(self._dtype)
-        return self._table
+            self._tables.append((cos[0].to(self._dtype), sin.to(self._dtype)))
+        return self._tables[-1]

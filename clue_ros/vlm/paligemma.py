@@ -70,7 +70,7 @@ class PaliGemmaBackbone:
                     quantization,
                     self.device,
                 )
-        self._runner = PrefixRunner(plans, self.tokens, settings, self.grid)
+        self.runner = PrefixRunner(plans, self.tokens, settings, self.grid)
 
     @classmethod
     def from_pretrained(
@@ -100,13 +100,13 @@ class PaliGemmaBackbone:
         """The same weights read in another way; answers of a checkpoint that was not trained so mean nothing."""
         other = copy.copy(self)
         other.settings, other.tokens = settings, self.tokens.with_settings(settings)
-        other._runner = self._runner.with_settings(other.tokens, settings)
+        other.runner = self.runner.with_settings(other.tokens, settings)
         return other
 
     @property
     def plan(self) -> DecoderPlan:
         """The decoder without adapters."""
-        return self._runner.plan_of("")
+        return self.runner.plan_of("")
 
     @property
     def widths(self) -> Tuple[int, int]:
@@ -132,25 +132,25 @@ class PaliGemmaBackbone:
         """Run the image tokens through the decoder before anybody speaks: `layers` of it (None: all) under an adapter
         (None: the dialogue's). Only query-blind checkpoints can; for others the features are all that can be had in
         advance."""
-        if self._runner.pattern.reusable:
+        if self.runner.pattern.reusable:
             name = self.settings.dialogue_adapter if adapter is None else adapter
-            self._runner.image_cache(image, name, self.plan.depth if layers is None else layers)
+            self.runner.image_cache(image, name, self.plan.depth if layers is None else layers)
 
     @torch.inference_mode()
     def attention_map(self, image: EncodedImage, prefix: str, adapter: Optional[str] = None) -> torch.Tensor:
         """float32[grid,grid] in [0, 1]: the tap's map for a prefix, through an adapter (None: the detector's); no layer
         above the tap runs."""
         k, name = self.settings.tap_layer, self.settings.detector_adapter if adapter is None else adapter
-        return self._runner.map_of(self._runner.run(image, prefix, name, stop=k, tapped=True, keep=False))
+        return self.runner.map_of(self.runner.run(image, prefix, name, stop=k, tapped=True, keep=False))
 
     @torch.inference_mode()
     def word_states(self, image: EncodedImage, prefix: str) -> Tuple[torch.Tensor, torch.Tensor]:
         """(float[1,T,W], float32[grid,grid] in [0, 1]): hidden states of a prefix's tokens before the tap's layer, and
         the tap's map, through the dialogue's adapter; what a mask head reads. No layer above the tap runs."""
-        done = self._runner.run(
+        done = self.runner.run(
             image, prefix, self.settings.dialogue_adapter, stop=self.settings.tap_layer, tapped=True, keep=False
         )
-        return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1] :], self._runner.map_of(done)
+        return done.run.hidden[:, -self.tokens.prefix(prefix).ids.shape[1] :], self.runner.map_of(done)
 
     @torch.inference_mode()
     def closing_row(
@@ -158,9 +158,9 @@ class PaliGemmaBackbone:
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """(float32[V], float32[grid,grid] in [0, 1]): what the closing row of a prefix would say after `layers` layers
         (None: all) under an adapter, through the final norm, and the tap's map. The tap must lie below `layers`."""
-        done = self._runner.run(image, prefix, adapter, stop=layers, tapped=True, keep=False)
+        done = self.runner.run(image, prefix, adapter, stop=layers, tapped=True, keep=False)
         hidden = done.run.hidden[:, -1] if layers is None else done.plan.final(done.run.hidden[:, -1])
-        return done.plan.logits(hidden)[0], self._runner.map_of(done)
+        return done.plan.logits(hidden)[0], self.runner.map_of(done)
 
     @torch.inference_mode()
     def likelihoods(
@@ -173,7 +173,7 @@ class PaliGemmaBackbone:
     ) -> List[Likelihood]:
         """log P(suffix, then the end | image, prefix) of each suffix, `batch` of them side by side."""
         name = self.settings.dialogue_adapter if adapter is None else adapter
-        return suffix_likelihoods(self._runner, image, prefix, suffixes, name, batch)
+        return suffix_likelihoods(self.runner, image, prefix, suffixes, name, batch)
 
     @torch.inference_mode()
     def box_scores(
@@ -186,14 +186,14 @@ class PaliGemmaBackbone:
     ) -> np.ndarray:
         """float64[P,N]: log P(box | image, prefix), smoothed over `tolerance` bins."""
         name = self.settings.dialogue_adapter if adapter is None else adapter
-        return box_scores(self._runner, image, prefixes, boxes, tolerance, name)
+        return box_scores(self.runner, image, prefixes, boxes, tolerance, name)
 
     @torch.inference_mode()
     def prefill(self, image: EncodedImage, prefix: str, adapter: Optional[str] = None, tap: bool = False) -> Prefill:
         """Run a prefix through an adapter (None: the dialogue's), up to the logits of the first suffix token; with
         `tap` the attention map of the same pass is read on the way."""
         name = self.settings.dialogue_adapter if adapter is None else adapter
-        done = self._runner.run(image, prefix, name, tapped=tap)
+        done = self.runner.run(image, prefix, name, tapped=tap)
         logits = done.plan.logits(done.run.hidden[:, -1])[0]
         start = Prefill(
             logits,
@@ -201,7 +201,7 @@ class PaliGemmaBackbone:
             name,
             done.cache,
             branch_probability(self.vocabulary, logits),
-            self._runner.map_of(done) if tap else None,
+            self.runner.map_of(done) if tap else None,
         )
         done.cache.writer = start
         return start
@@ -217,7 +217,7 @@ class PaliGemmaBackbone:
         vocabulary = replace(self.vocabulary, banned=self.vocabulary.banned | words.tokens)
         not_after: Dict[Tuple[int, ...], Set[int]] = {}
         for _ in range(SECOND_THOUGHTS):
-            sequence = self._runner.decode(
+            sequence = self.runner.decode(
                 start, ConstrainedSequence(vocabulary, allowed, not_after=not_after), should_stop
             )
             at = words.found(sequence.tokens)
@@ -238,7 +238,7 @@ class PaliGemmaBackbone:
         """Free greedy text after a prefix, at most `limit` tokens, without an adapter unless one is named. Raises
         Cancelled."""
         start = self.prefill(image, prefix, adapter or "")
-        sequence = self._runner.decode(start, FreeSequence(self.vocabulary, limit), should_stop)
+        sequence = self.runner.decode(start, FreeSequence(self.vocabulary, limit), should_stop)
         text = self.tokenizer.decode(sequence.tokens, skip_special_tokens=False).strip()
         bins = tuple(self.vocabulary.bin_of(t) for t in sequence.tokens)
         return Completion(text, tuple(sequence.tokens), bins, tuple(sequence.certainty), sequence.ending)
@@ -253,7 +253,7 @@ class PaliGemmaBackbone:
                 "the tokenizer has no <seg000> … <seg127> tokens: PaliGemma's mask decoder is of no use"
             )
         locations = tuple(self.vocabulary.first_location + b for b in bins)
-        return self._runner.decode(
+        return self.runner.decode(
             self.prefill(image, prefix, ""), SegmentSequence(locations, first, 128, 16), None
         ).codes
 
@@ -274,4 +274,4 @@ class PaliGemmaBackbone:
 
     def plan_of(self, adapter: str) -> DecoderPlan:
         """The decoder under an adapter; without one where the directory has none of that name."""
-        return self._runner.plan_of(adapter)
+        return self.runner.plan_of(adapter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Mapping, NamedTuple, Optional, TypeVar, Union
+from typing import List, Mapping, NamedTuple, Optional, TypeVar, Union
 
 import torch
 
@@ -39,8 +39,10 @@ class PrefixRunner:
     def __init__(self, plans: Mapping[str, DecoderPlan], tokens: PromptTokens, settings: ClueSettings, grid: int):
         self.plans, self.tokens, self.settings, self.grid = plans, tokens, settings, grid
         self.device = plans[""].device
+        self.captures = self.device.type == "cuda"  # decode steps as CUDA graphs
+        self.refusals: List[str] = []  # why steps are not captured after all
         self._workspace: Optional[KeyValueCache] = None
-        self._graphs: Optional[StepGraphs] = None
+        self.graphs: Optional[StepGraphs] = None
 
     def with_settings(self, tokens: PromptTokens, settings: ClueSettings) -> "PrefixRunner":
         """The same plans, run as other settings say."""
@@ -145,16 +147,16 @@ class PrefixRunner:
                 logits = plan.logits(hidden, *(sequence.wanted or ()))[0]
 
     def _step_graphs(self, start: Prefill) -> Optional[StepGraphs]:
-        """Captured decode steps (on a GPU only), with the prefill's tokens in their cache; None where they do not
-        fit.
-        """
-        if self.device.type != "cuda":
+        """Captured decode steps, with the prefill's tokens in their cache, which is the workspace; None where the
+        device has none, or where they were refused."""
+        if not self.captures or self.refusals:
             return None
-        if self._graphs is None:
-            self._graphs = StepGraphs(self._full_cache(self.plan_of(""), self.grid**2))
-        cache = self._graphs.cache
-        if start.position + SUFFIX_ROOM > cache.capacity:
-            return None
+        if not self.blind and start.cache is not self._workspace:
+            return None  # a later prefix needed a larger one, and this one's tokens stayed behind
+        cache = self._full_cache(self.plan_of(""), start.position)
+        if self.graphs is None or self.graphs.cache is not cache:
+            self.graphs = StepGraphs(cache, self.refusals)
         if start.cache is not cache:
             cache.take(start.cache, start.position)
-        return self._graphs
+            cache.writer = start
+        return self.graphs

@@ -4,14 +4,14 @@ kernel.
 A token of the 3B model reads 5 GB of weights, a millisecond on a data-centre GPU; launching its 800 kernels one by one
 takes several. The step therefore runs on one cache of fixed size, looks at all of it under a mask, and takes token and
 position from tensors. The same step runs without a graph on a CPU, where it is tested against the ordinary one;
-capturing was never run, because no GPU was to be had while it was written. A captured graph is compared with the plain
-step before it is used, and left out if it differs.
+capturing was never run on a GPU, because none was to be had while it was written. So a captured graph is compared with
+the plain step before it is used, on a token and a position that it was not captured with, and left out if it differs.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 
@@ -19,7 +19,9 @@ from clue_ros.vlm.cache import KeyValueCache
 from clue_ros.vlm.decoder_plan import DecoderPlan
 
 Outputs = Optional[Tuple[int, int]]  # (first, count) of the vocabulary's tokens that are wanted, None for all
-TOLERANCE = 0.05  # largest difference of two logits, in bfloat16
+STEPS = 4  # of a dtype, at the largest logit: what sums in another order may differ by
+LEAST = 0.05  # of a logit, for dtypes whose steps are smaller than what a whole model's rounding adds up to
+_WARM_UPS = 3  # runs before a capture: libraries choose and allocate in the first ones
 
 log = logging.getLogger(__name__)
 
@@ -45,47 +47,84 @@ class StaticStep:
         return self._plan.logits(hidden, *self._outputs)[0]
 
 
-class StepGraphs:
-    """The captured steps of one backbone: one for each adapter and set of wanted outputs, on one shared cache."""
+class _Captured(NamedTuple):
+    static: StaticStep
+    graph: torch.cuda.CUDAGraph
+    logits: torch.Tensor
 
-    def __init__(self, cache: KeyValueCache):
-        self.cache = cache
-        self._graphs: Dict[Tuple[int, Outputs], Optional[Tuple[StaticStep, torch.cuda.CUDAGraph, torch.Tensor]]] = {}
+
+class StepGraphs:
+    """The captured steps of one backbone: one for each adapter and set of wanted outputs, on one shared cache.
+
+    cache: also of whoever runs the prefixes, so that nothing has to be copied.
+    refusals: gets a sentence for each step that could not be captured or gave other logits; such a step runs plainly.
+    """
+
+    def __init__(self, cache: KeyValueCache, refusals: List[str]):
+        self.cache, self._refusals = cache, refusals
+        self._graphs: Dict[Tuple[int, Outputs], Optional[_Captured]] = {}
 
     def step(self, plan: DecoderPlan, token: int, position: int, outputs: Outputs) -> torch.Tensor:
         """Logits after `token` at `position`, whose predecessors stand in the cache; valid until the next step."""
         key = (id(plan), outputs)
         if key not in self._graphs:
-            self._graphs[key] = self._capture(plan, token, position, outputs)
+            self._graphs[key] = self._captured(plan, token, position, outputs)
         captured = self._graphs[key]
         if captured is None:
             plain = StaticStep(plan, self.cache, outputs)
             plain.set(token, position)
             return plain.run()
-        static, graph, logits = captured
-        static.set(token, position)
-        graph.replay()
-        return logits
+        with torch.cuda.device(plan.device):
+            captured.static.set(token, position)
+            captured.graph.replay()
+        return captured.logits
 
-    def _capture(self, plan: DecoderPlan, token: int, position: int, outputs: Outputs):
+    def _captured(self, plan: DecoderPlan, token: int, position: int, outputs: Outputs) -> Optional[_Captured]:
+        try:
+            # Of the model's device: what runs elsewhere than on the current one is not captured, and nothing says so.
+            with torch.cuda.device(plan.device):
+                captured = self._capture(plan, token, position, outputs)
+                difference, allowed = self._difference(captured, plan, token, position)
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            return self._refuse(f"the decode step could not be captured as a CUDA graph on {plan.device}: {reason}")
+        if not difference <= allowed:
+            return self._refuse(
+                f"the captured decode step gives other logits than the plain one on {plan.device}: {difference:.3g} "
+                f"apart, {allowed:.3g} is rounding"
+            )
+        return captured
+
+    def _capture(self, plan: DecoderPlan, token: int, position: int, outputs: Outputs) -> _Captured:
         static = StaticStep(plan, self.cache, outputs)
         static.set(token, position)
-        try:
-            beside = torch.cuda.Stream()
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
-                for _ in range(3):
-                    expected = static.run()  # writes the same slot each time
-            torch.cuda.current_stream().wait_stream(beside)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                logits = static.run()
-            graph.replay()
-            difference = float((logits - expected).abs().max())
-        except RuntimeError as error:
-            log.warning("the decode step could not be captured as a CUDA graph and runs without one: %s", error)
-            return None
-        if not difference <= TOLERANCE:
-            log.warning("the captured decode step differs from the plain one by %.3g and is not used", difference)
-            return None
-        return static, graph, logits
+        beside, current = torch.cuda.Stream(plan.device), torch.cuda.current_stream(plan.device)
+        beside.wait_stream(current)
+        with torch.cuda.stream(beside):
+            for _ in range(_WARM_UPS):
+                static.run()  # writes the same slot each time
+        current.wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        # The stream is named because torch keeps its own one from the first capture on, whatever device that was for.
+        with torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
+            logits = static.run()
+        return _Captured(static, graph, logits)
+
+    def _difference(self, captured: _Captured, plan: DecoderPlan, token: int, position: int) -> Tuple[float, float]:
+        """(largest difference of two logits, what may be rounding) between the graph and the plain step for another
+        token, at the next position where there is room: the slot of that one is written again before it is read."""
+        captured.static.set(token // 2 if token else 1, min(position + 1, self.cache.capacity))
+        captured.logits.fill_(float("nan"))  # a graph that holds nothing leaves what stands there
+        captured.graph.replay()
+        replayed = captured.logits.clone()
+        expected = captured.static.run()
+        return float((replayed - expected).abs().max()), rounding(expected, plan.precision.compute)
+
+    def _refuse(self, reason: str) -> None:
+        log.warning("%s; it runs without", reason)
+        self._refusals.append(reason)
+
+
+def rounding(expected: torch.Tensor, dtype: torch.dtype) -> float:
+    """The largest difference from logits float32[V] that computing in `dtype` in another order of sums explains."""
+    return max(LEAST, STEPS * torch.finfo(dtype).eps * float(expected.abs().max()))
