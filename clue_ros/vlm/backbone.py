@@ -48,6 +48,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def remarks(self) -> Sequence[str]:
+        """What makes it fast elsewhere and is left out on this device, with the reason, a sentence each; may grow."""
+        ...
+
+    @property
     def widths(self) -> Tuple[int, int]:
         """Channels of EncodedImage.tower and of `word_states`, as a mask head must be built for them."""
         ...

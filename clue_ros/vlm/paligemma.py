@@ -20,7 +20,7 @@ from clue_ros.types import ModelLoadError, StopTest
 from clue_ros.vlm.adapters import Adapter, decide_merge
 from clue_ros.vlm.decoder_plan import DecoderPlan, plans_of
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
-from clue_ros.vlm.dense import Precision, Scratch
+from clue_ros.vlm.dense import Dense, Precision, Scratch
 from clue_ros.vlm.likelihood import BATCH, box_scores, suffix_likelihoods
 from clue_ros.vlm.loading import check_device, load_directory
 from clue_ros.vlm.memory import memory_guard
@@ -62,15 +62,12 @@ class PaliGemmaBackbone:
         with torch.inference_mode():
             scratch = Scratch()
             self._vision = VisionPlan(model, self.precision, scratch)
-            plans = plans_of(model, self.precision, scratch, adapters or {}, merge)
+            self.runner = PrefixRunner(
+                plans_of(model, self.precision, scratch, adapters or {}, merge), self.tokens, settings, self.grid
+            )
             if quantization != "none":
                 release_modules(model)
-                quantize(
-                    [m for plan in plans.values() for m in plan.matrices()] + self._vision.matrices(),
-                    quantization,
-                    self.device,
-                )
-        self.runner = PrefixRunner(plans, self.tokens, settings, self.grid)
+                quantize(self.matrices, quantization, self.device)
 
     @classmethod
     def from_pretrained(
@@ -107,6 +104,16 @@ class PaliGemmaBackbone:
     def plan(self) -> DecoderPlan:
         """The decoder without adapters."""
         return self.runner.plan_of("")
+
+    @property
+    def matrices(self) -> List[Dense]:
+        """The weight matrices of all layers, of every adapter's plan and of the tower."""
+        return [m for plan in self.runner.plans.values() for m in plan.matrices()] + self._vision.matrices()
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What of the fast path is left out on this device and why, a sentence each; may grow."""
+        return self.runner.remarks
 
     @property
     def widths(self) -> Tuple[int, int]:

@@ -40,7 +40,7 @@ class PrefixRunner:
         self.plans, self.tokens, self.settings, self.grid = plans, tokens, settings, grid
         self.device = plans[""].device
         self.captures = self.device.type == "cuda"  # decode steps as CUDA graphs
-        self.refusals: List[str] = []  # why steps are not captured after all
+        self.remarks: List[str] = []  # what of the fast path is left out and why, a sentence each
         self._workspace: Optional[KeyValueCache] = None
         self.graphs: Optional[StepGraphs] = None
 
@@ -149,14 +149,18 @@ class PrefixRunner:
     def _step_graphs(self, start: Prefill) -> Optional[StepGraphs]:
         """Captured decode steps, with the prefill's tokens in their cache, which is the workspace; None where the
         device has none, or where they were refused."""
-        if not self.captures or self.refusals:
+        if not self.captures:
             return None
         if not self.blind and start.cache is not self._workspace:
             return None  # a later prefix needed a larger one, and this one's tokens stayed behind
         cache = self._full_cache(self.plan_of(""), start.position)
         if self.graphs is None or self.graphs.cache is not cache:
-            self.graphs = StepGraphs(cache, self.refusals)
+            self.graphs = StepGraphs(cache, self._refuse)
         if start.cache is not cache:
             cache.take(start.cache, start.position)
             cache.writer = start
         return self.graphs
+
+    def _refuse(self, reason: str) -> None:
+        self.captures = False
+        self.remarks.append(reason)

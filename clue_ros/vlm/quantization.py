@@ -5,7 +5,8 @@ Only the matrices of the decoder's and the tower's layers are quantised, after m
 and what the attention tap computes in float32 stay as they are. On a CPU the products are torch's own kernels for few
 rows; for many rows int8 weights are widened like bfloat16 ones. On a GPU torchao rounds and multiplies. torchao is not
 used on a CPU: its int8 product of one float32 row took 38 ms where this takes 3, and installed it adds about a second
-to every start, because transformers imports it (docs/log).
+to every start, because transformers imports it (docs/log). On a GPU its int8 product widens the whole weight each time:
+int8 saves memory there, not time (`clue doctor` measures it). Its int4 kernel reads the narrow weights.
 """
 
 from __future__ import annotations
@@ -46,6 +47,26 @@ class Int8Weight:
             y = torch._weight_int8pack_mm(rows, self.values, self._narrow_scale)
             return y.to(x.dtype).reshape(*x.shape[:-1], -1)
         return F.linear(x, scratch.widened(self.values, x.dtype)) * self.scale.to(x.dtype)
+
+    def wide(self) -> torch.Tensor:
+        """float32[out,in]: the numbers that it stands for."""
+        return self.values.float() * self.scale[:, None]
+
+
+class DeviceWeight:
+    """What torchao made of a float[out,in] for the kernels of a GPU."""
+
+    def __init__(self, weight: torch.Tensor, kind: str, device):
+        self._packed = _by_torchao(weight, kind, device)
+        self.shape = weight.shape
+
+    def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
+        """float[…,in] -> float[…,out]."""
+        return F.linear(x, self._packed)
+
+    def wide(self) -> torch.Tensor:
+        """float[out,in]: the numbers that it stands for."""
+        return self._packed.dequantize()
 
 
 class Int4Weight:
@@ -110,7 +131,7 @@ def _quantized(weight: torch.Tensor, kind: str, device):
         return weight
     if torch.device(device).type == "cpu":
         return Int8Weight(weight) if kind == "int8" else Int4Weight(weight)
-    return _by_torchao(weight, kind, device)
+    return DeviceWeight(weight, kind, device)
 
 
 def _by_torchao(weight: torch.Tensor, kind: str, device) -> torch.Tensor:

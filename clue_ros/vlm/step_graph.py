@@ -11,7 +11,7 @@ the plain step before it is used, on a token and a position that it was not capt
 from __future__ import annotations
 
 import logging
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
 
@@ -57,11 +57,11 @@ class StepGraphs:
     """The captured steps of one backbone: one for each adapter and set of wanted outputs, on one shared cache.
 
     cache: also of whoever runs the prefixes, so that nothing has to be copied.
-    refusals: gets a sentence for each step that could not be captured or gave other logits; such a step runs plainly.
+    refuse: told why a step could not be captured or gave other logits, in a sentence; such a step runs plainly.
     """
 
-    def __init__(self, cache: KeyValueCache, refusals: List[str]):
-        self.cache, self._refusals = cache, refusals
+    def __init__(self, cache: KeyValueCache, refuse: Callable[[str], None]):
+        self.cache, self._refused = cache, refuse
         self._graphs: Dict[Tuple[int, Outputs], Optional[_Captured]] = {}
 
     def step(self, plan: DecoderPlan, token: int, position: int, outputs: Outputs) -> torch.Tensor:
@@ -122,7 +122,7 @@ class StepGraphs:
 
     def _refuse(self, reason: str) -> None:
         log.warning("%s; it runs without", reason)
-        self._refusals.append(reason)
+        self._refused(reason)
 
 
 def rounding(expected: torch.Tensor, dtype: torch.dtype) -> float:

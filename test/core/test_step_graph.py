@@ -36,7 +36,7 @@ def test_a_captured_step_gives_the_tokens_of_the_ordinary_one_and_is_replayed(ti
     machine = pretend(monkeypatch)
     expected = decoded(backbone(tiny_size, mode))
     b = captured(backbone(tiny_size, mode))
-    assert decoded(b) == expected and not b.runner.refusals
+    assert decoded(b) == expected and not b.runner.remarks
     assert len(machine.graphs) == 1 and machine.graphs[0].operations and machine.graphs[0].replays >= 11
 
 
@@ -53,7 +53,7 @@ def test_an_empty_graph_is_refused_and_changes_no_token(tiny_size, monkeypatch):
     expected = decoded(backbone(tiny_size))
     b = captured(backbone(tiny_size))
     assert decoded(b) == expected and decoded(b) == expected
-    (why,) = b.runner.refusals
+    (why,) = b.runner.remarks
     assert "other logits" in why and not machine.graphs[0].operations and len(machine.graphs) == 1
 
 
@@ -75,7 +75,7 @@ def test_a_graph_that_holds_the_token_it_was_captured_with_is_refused(tiny_size,
     monkeypatch.setattr(StaticStep, "run", run)
     expected = decoded(backbone(tiny_size))
     b = captured(backbone(tiny_size))
-    assert decoded(b) == expected and "other logits" in b.runner.refusals[0]
+    assert decoded(b) == expected and "other logits" in b.runner.remarks[0]
 
 
 def test_a_capture_that_torch_refuses_is_told_and_changes_no_token(tiny_size, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_capture_that_torch_refuses_is_told_and_changes_no_token(tiny_size, mo
     expected = decoded(backbone(tiny_size))
     b = captured(backbone(tiny_size))
     assert decoded(b) == expected
-    assert b.runner.refusals[0].endswith("not permitted when stream is capturing")
+    assert b.runner.remarks[0].endswith("not permitted when stream is capturing")
 
 
 def test_a_longer_prefix_neither_frees_what_a_graph_reads_nor_leaves_it_a_cache_of_its_own(tiny_size, monkeypatch):
@@ -101,7 +101,7 @@ def test_a_longer_prefix_neither_frees_what_a_graph_reads_nor_leaves_it_a_cache_
         first.replay()
     assert decoded(b, LONG) == decoded(plain, LONG) and decoded(b) == decoded(plain)
     assert b.runner.graphs.cache is b.prefill(b.encode(SCENES[0]), PREFIXES[0]).cache
-    assert len(machine.graphs) == 2 and not b.runner.refusals
+    assert len(machine.graphs) == 2 and not b.runner.remarks
 
 
 def test_a_prefill_that_a_longer_one_left_behind_still_ends_as_it_would(tiny_size, monkeypatch):

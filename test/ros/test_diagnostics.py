@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
+import pytest
 from bench import wait_until
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from clue_ros.action import Ground
 from clue_ros.ros.running.errors import CODE_NAMES
+from clue_ros.ros.running.loading import ModelSettings, load_grounder
+from clue_ros.seams import Capability
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import ModelLoadError
 
@@ -63,6 +67,35 @@ def test_model_camera_and_goals_of_a_working_node(make_bench):
     bench.ground("  ")  # begins no dialogue, and counts all the same
     wait_until(lambda: newest("goals")[2].get("ended_INVALID_EXPRESSION") == "1")
     assert newest.arrays[-1].header.stamp.sec > 0
+
+
+def test_what_the_self_check_left_out_is_a_warning_of_the_model_and_a_line_in_the_log(make_bench, capfd):
+    remark = "graphs of NVIDIA H200 (9.0) give other logits than plain products: 3.2 apart, 0.5 is rounding"
+    model = SimpleNamespace(remarks=[remark])
+
+    class Checked(ScriptedGrounder):
+        capabilities = frozenset({Capability.BACKBONE})
+        backbone = property(lambda self: model)
+
+    bench = make_bench(grounder=Checked())
+    newest = watch(bench)
+    wait_until(lambda: newest.arrays)
+    level, message, _ = newest("model")
+    assert level == WARN and message.startswith("loaded, slower") and remark in message and "clue doctor" in message
+    output = capfd.readouterr()
+    assert f"slower than it could be: {remark}" in output.err + output.out
+    model.remarks.append("a captured step was refused")  # in the middle of a dialogue
+    wait_until(lambda: "refused" in newest("model")[1])
+
+
+@pytest.mark.parametrize("device, checked", [("cpu", 0), ("cuda", 1)])
+def test_the_node_checks_a_model_against_itself_unless_it_is_on_a_cpu(monkeypatch, tmp_path, device, checked):
+    asked = []
+    loaded = SimpleNamespace(backbone=SimpleNamespace(device=SimpleNamespace(type=device)))
+    monkeypatch.setattr("clue_ros.grounder.Grounder.from_pretrained", lambda *_, **__: loaded)
+    monkeypatch.setattr("clue_ros.vlm.verdicts.check_once", lambda *arguments: asked.append(arguments))
+    assert load_grounder(ModelSettings(str(tmp_path), device, "int8")) is loaded
+    assert asked == [(loaded.backbone, tmp_path, "int8", "auto")] * checked
 
 
 def test_it_warns_when_images_stop_and_when_they_come_back_no_more(make_bench):

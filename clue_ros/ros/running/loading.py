@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
 
 from clue_ros.seams import Grounder
@@ -31,13 +32,21 @@ GrounderFactory = Callable[[ModelSettings], Grounder]
 
 
 def load_grounder(settings: ModelSettings) -> Grounder:
-    """The real Grounder; imported here so that a node with a scripted one needs no torch."""
+    """The real Grounder, checked against itself on other devices than a CPU; imported here so that a node with a
+    scripted one needs no torch."""
     # OpenMP's threads spin while they wait for each other: beside one other busy process (a camera driver, a planner) a
     # decision took 2.0 s instead of 0.13 s on 2 cores. Sleeping costs nothing measurable. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from clue_ros.grounder import Grounder as Trained
 
-    return Trained.from_pretrained(
+    grounder = Trained.from_pretrained(
         settings.model or None, device=settings.device, quantization=settings.quantization,
         merge=settings.merge_adapters,
     )  # fmt: skip
+    if grounder.backbone.device.type != "cpu":
+        from clue_ros.grounder import EMBEDDED_MODEL
+        from clue_ros.vlm.verdicts import check_once
+
+        folder = Path(settings.model or EMBEDDED_MODEL)
+        check_once(grounder.backbone, folder, settings.quantization, settings.merge_adapters)
+    return grounder

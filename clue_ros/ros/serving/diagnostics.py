@@ -1,6 +1,7 @@
 """The node's health on `/diagnostics` (diagnostic_msgs), once a second and at once after every transition.
 
-Lines of a node: `model` (ERROR while none is loaded, WARN while one is on its way), `camera` (WARN while no fresh image
+Lines of a node: `model` (ERROR while none is loaded, WARN while one is on its way,
+or where the self-check left out what makes it fast), `camera` (WARN while no fresh image
 is there), `depth` and `camera_info` of each camera (WARN while they give no position), `goals` (WARN after a failure of
 the model, until a goal ends otherwise), and `node` (what around it is wrong: surroundings.py). Without diagnostic_msgs
 the node works all the same.
@@ -103,6 +104,10 @@ class Diagnostics:
         reserved = gpu_mb(settings.device)
         if reserved is not None:
             values["gpu_memory_mb"] = f"{reserved:.0f}"
+        remarks = self._inference.remarks
+        if remarks:
+            text = f"loaded, slower than it could be: {'; '.join(remarks)}: clue doctor says more"
+            return self._line("model", self._status.WARN, text, **values)
         return self._line("model", self._status.OK, "loaded", **values)
 
     def _images(self) -> Any:

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import Future as ThreadFuture
-from typing import Any, Callable, Hashable, Optional, Set
+from typing import Any, Callable, Hashable, Optional, Sequence, Set, Tuple
 
 from rclpy.executors import Executor
 from rclpy.impl.rcutils_logger import RcutilsLogger
@@ -20,7 +20,7 @@ from rclpy.task import Future
 from clue_ros.ros.running.errors import from_load, from_model
 from clue_ros.ros.running.loading import GrounderFactory, ModelSettings
 from clue_ros.ros.serving.job_queue import JobQueue, Lane
-from clue_ros.seams import Grounder
+from clue_ros.seams import Capability, Grounder
 from clue_ros.types import Cancelled, ClueError, ModelLoadError
 
 Work = Callable[[Grounder, Callable[[], bool]], Any]  # (grounder, should_stop) -> result
@@ -89,6 +89,7 @@ class Loading:
         self.queue: "JobQueue[Job]" = JobQueue()
         self.thread: Optional[threading.Thread] = None
         self.refusal: Optional[ClueError] = None  # it was given up
+        self.remarks: Sequence[str] = ()  # Inference.remarks, when it is ready
         self._lock = threading.Lock()
 
     @property
@@ -118,6 +119,7 @@ class Inference:
         self._look: Optional[Job] = None
         self._loading: Optional[Loading] = None
         self._given_up: Optional[Loading] = None  # the last one whose thread may still be loading
+        self._remarks: Sequence[str] = ()
 
     @property
     def loading(self) -> Optional[Loading]:
@@ -132,6 +134,11 @@ class Inference:
     @property
     def loaded(self) -> bool:
         return self._thread is not None
+
+    @property
+    def remarks(self) -> Tuple[str, ...]:
+        """What makes the loaded model fast elsewhere and is left out here, with the reason, a sentence each."""
+        return tuple(self._remarks)
 
     @property
     def busy(self) -> bool:
@@ -175,7 +182,7 @@ class Inference:
                 raise loading.refusal
         finally:
             self._loading = None
-        self._queue, self._thread = loading.queue, loading.thread
+        self._queue, self._thread, self._remarks = loading.queue, loading.thread, loading.remarks
 
     def give_up(self, why: str) -> None:
         """What is on its way is no longer wanted: `finish` raises Cancelled, and its thread frees what it loads."""
@@ -225,7 +232,7 @@ class Inference:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self._logger.error(f"the model did not stop within {timeout_s:g} s; its memory is not freed yet")
-        self._thread = None
+        self._thread, self._remarks = None, ()
         self._jobs.clear()  # they hold encoded images, which may lie in the device's memory
 
     def _drop_look(self) -> None:
@@ -242,6 +249,10 @@ class Inference:
             grounder = self._factory(loading.settings)
             begun = time.monotonic()
             grounder.warm_up()
+            if Capability.BACKBONE in grounder.capabilities:
+                loading.remarks = grounder.backbone.remarks
+            for remark in loading.remarks:
+                self._logger.warning(f"slower than it could be: {remark}")
             if loading.refusal is None:
                 self._logger.info(f"warmed up in {time.monotonic() - begun:.2f} s")
         except Exception as error:  # loading runs foreign code (torch, safetensors) on files that may be garbage
