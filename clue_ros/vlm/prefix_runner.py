@@ -151,7 +151,7 @@ class PrefixRunner:
         device has none, or where they were refused."""
         if not self.captures:
             return None
-        if not self.blind and start.cache is not self._workspace:
+        if not self.pattern.reusable and start.cache is not self._workspace:
             return None  # a later prefix needed a larger one, and this one's tokens stayed behind
         cache = self._full_cache(self.plan_of(""), start.position)
         if self.graphs is None or self.graphs.cache is not cache:

@@ -41,7 +41,7 @@ def scripted(backbone, monkeypatch, *texts):
         said.append(backbone.text_of(sequence))
         return sequence
 
-    monkeypatch.setattr(backbone._runner, "decode", decode)
+    monkeypatch.setattr(backbone.runner, "decode", decode)
     return said
 
 
@@ -140,7 +140,7 @@ def test_a_model_that_has_nothing_else_to_say_comes_to_an_end(real, monkeypatch)
             sequence.feed(logits)
         return sequence
 
-    monkeypatch.setattr(real._runner, "decode", decode)
+    monkeypatch.setattr(real.runner, "decode", decode)
     assert ask(real, "corkscrew")
 
 
