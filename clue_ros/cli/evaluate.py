@@ -1,6 +1,7 @@
 """`clue evaluate demo --seeds 50`: play the demo's six kinds of episode on many seeds and print how many succeed.
 `clue evaluate detectors --models A B`: model directories side by side on held-out scenes.
 `clue evaluate bag BAG`: a recorded bag, offline, as the node would have decided.
+`clue evaluate vocabulary FILE`: what share of somebody's sentences is understood: evaluate_vocabulary.py.
 `clue evaluate pointing | questions`: clicks, and question policies: evaluate_belief.py.
 `clue evaluate tabletop | ambiguity | grounding | dialogue | interactive`: evaluate_suites.py, docs/evaluation.md."""
 
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from clue_ros.cli import evaluate_bag, evaluate_belief, evaluate_suites
+from clue_ros.cli import evaluate_bag, evaluate_belief, evaluate_suites, evaluate_vocabulary
 from clue_ros.cli.loading import add_model_arguments, load_grounder, positive
 from clue_ros.types import ClueError
 
@@ -19,7 +20,9 @@ EXAMPLES = """examples:
   clue evaluate demo --seeds 50
   clue evaluate demo --seeds 20 --first-seed 1000 --pictures failures -o out/evaluate/check.json
   clue evaluate detectors --models clue_ros/models/tabletop runs/joint/model --scenes 100
-""" + "\n".join((evaluate_suites.EXAMPLES, evaluate_belief.EXAMPLES, evaluate_bag.EXAMPLES))
+""" + "\n".join(
+    (evaluate_suites.EXAMPLES, evaluate_belief.EXAMPLES, evaluate_bag.EXAMPLES, evaluate_vocabulary.EXAMPLES)
+)
 
 KINDS = 6  # episodes a seed
 HELD_OUT_SEED = 12  # of the scenes of `detectors`: training has 1, calibration 2
@@ -51,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     detectors.add_argument("--data", type=Path, metavar="DIR", help="folder of the scenes (default: rendered)")
     bag = suites.add_parser("bag", help="a recorded bag through the model and the node's dialogue")
     evaluate_bag.add_arguments(bag)
-    for suite in (demo, detectors, bag):
+    vocabulary = suites.add_parser("vocabulary", help="what share of sentences is understood, which words are missing")
+    evaluate_vocabulary.add_arguments(vocabulary)
+    for suite in (demo, detectors, bag, vocabulary):
         _add_shared(suite)
 
 
@@ -81,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     args.output = args.output or Path("out/evaluate") / f"{args.what}.json"
     if args.what == "bag":
         return evaluate_bag.run(args)
+    if args.what == "vocabulary":
+        return evaluate_vocabulary.run(args)
     return run_demo(args) if args.what == "demo" else run_detectors(args)
 
 

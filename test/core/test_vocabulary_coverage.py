@@ -1,0 +1,67 @@
+"""`clue evaluate vocabulary`: counts that are done by hand beside it."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from drawn_data import make_it2p
+
+from clue_ros.cli.main import main
+from clue_ros.evaluation.vocabulary import NOTHING, UNDERSTOOD, UNKNOWN, coverage, lines_of
+from clue_ros.types import ClueError
+
+KNOWN = set("pick up the red mug on left please a".split())
+
+
+def unknown(text):
+    return tuple(word for word in text.split() if word not in KNOWN)
+
+
+def test_every_sentence_is_judged_and_every_missing_word_counted():
+    said = [
+        "Pick up the red mug",
+        "pick up the torque wrench",
+        "the wrench",
+        "yes",
+        "!!",
+        "the wrench wrench",
+        "the mug",
+    ]
+    found = coverage(said, unknown)
+    verdicts = [row["verdict"] for row in found.rows]
+    assert verdicts == [UNDERSTOOD, UNKNOWN, UNKNOWN, UNKNOWN, NOTHING, UNKNOWN, UNDERSTOOD]
+    assert found.missing == {"wrench": 3, "torque": 1, "yes": 1} and found.understood == 2 and found.share == 2 / 7
+    assert found.alone("wrench") == 2 and found.alone("torque") == 0
+    low, high = found.interval
+    # Wilson's interval of 2 of 7, worked out by hand.
+    assert (low, high) == pytest.approx((0.0822, 0.6411), abs=1e-4)
+    assert coverage([], unknown).share == 0.0
+
+
+def test_a_text_file(tmp_path):
+    path = tmp_path / "said.txt"
+    path.write_bytes("\ufeffthe mug\n\n# a note\n  the cup \r\n".encode())
+    assert list(lines_of(path)) == ["the mug", "the cup"]
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ClueError, match="cannot be read as text"):
+        list(lines_of(path))
+
+
+def test_the_command_on_text_and_on_a_data_set(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "said.txt"
+    path.write_text("the red mug\nthe blue bottle on the left\nhand me the torque wrench\nthe torqe wrench\n")
+    output = tmp_path / "out.json"
+    assert main(["evaluate", "vocabulary", str(path), "-o", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 4 sentences are understood: 50.0%" in printed and "wrench" in printed
+    written = json.loads(output.read_text())
+    assert written["understood"] == 2 and written["missing"][0]["word"] == "wrench"
+    assert written["missing"][0]["sentences"] == 2
+    rows = list(csv.DictReader(output.with_suffix(".csv").open()))
+    assert [row["verdict"] for row in rows] == [UNDERSTOOD, UNDERSTOOD, UNKNOWN, UNKNOWN]
+    assert main(["evaluate", "vocabulary", str(path), "-o", str(output), "--at-least", "0.6"]) == 1
+    assert main(["evaluate", "vocabulary", str(make_it2p(tmp_path / "it2p")), "-o", str(output)]) == 0
+    assert {"word": "block", "sentences": 2, "alone": 2} in json.loads(output.read_text())["missing"]
+    assert main(["evaluate", "vocabulary", str(tmp_path / "nothing.txt"), "-o", str(output)]) == 2
