@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from clue_ros import seams
+from clue_ros.ambiguity.kinds import head_files
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.deciding import Decider, Options, prefix_of, timed
 from clue_ros.dialogue.phrases import names_nothing
@@ -288,6 +289,6 @@ def is_stock(folder: Path) -> bool:
     """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that
     names one. Raises ModelLoadError if clue.json cannot be read."""
     folder = Path(folder)
-    if (folder / "ambiguity.safetensors").exists() or (folder / "adapters").is_dir():
+    if any((folder / file).exists() for file in head_files()) or (folder / "adapters").is_dir():
         return False
     return "detector" not in stated(folder)
