@@ -9,17 +9,24 @@ being copied together for every token.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 
 from clue_ros.vlm.adapters import decide_merge
+from clue_ros.vlm.assembly import Assembly
 from clue_ros.vlm.attention import attention_vector
 from clue_ros.vlm.cache import KeyValueCache, Placement, Rotation
-from clue_ros.vlm.dense import Dense, LowRank, Precision, Scratch, stacked
+from clue_ros.vlm.dense import Dense, Precision, Scratch, stacked
 
-LayerAdapters = Mapping[str, LowRank]  # projection name -> factors
+# What stands below each other in one matrix, in the order of _Layer's fields: (part of a Gemma2DecoderLayer, names).
+_FUSED = (
+    ("self_attn", ("q_proj", "k_proj", "v_proj")),
+    ("self_attn", ("o_proj",)),
+    ("mlp", ("gate_proj", "up_proj")),
+    ("mlp", ("down_proj",)),
+)
 
 
 class Tap(NamedTuple):
@@ -48,6 +55,9 @@ class _Layer:
     down: Dense
     norms: List[torch.Tensor]  # (1 + w)·_norm_scale in float32: before and after attention, before and after the MLP
 
+    def matrices(self) -> Tuple[Dense, ...]:
+        return self.qkv, self.out, self.gate_up, self.down
+
 
 class DecoderPlan:
     """The layers of one Gemma 2 decoder under one adapter. Plans of several adapters share what they do not change."""
@@ -70,68 +80,13 @@ class DecoderPlan:
         self._rotation = Rotation(language.rotary_emb, precision.compute, device)
         self.device = device
 
-    @classmethod
-    def build(cls, language, head_weight: torch.Tensor, precision: Precision, scratch: Scratch) -> "DecoderPlan":
-        """Fuse a Gemma2Model's weights. The modules keep working: their weights become views of the fused ones, so that
-        nothing is held twice."""
-        layers = []
-        scale = _norm_scale(language, precision) or 1.0
-        for module in language.layers:
-            attention, mlp = module.self_attn, module.mlp
-            fuse = lambda parts: Dense(_fused(parts), None, precision, scratch)  # noqa: E731
-            norms = [
-                (1.0 + getattr(module, n).weight.float()) * scale
-                for n in (
-                    "input_layernorm",
-                    "post_attention_layernorm",
-                    "pre_feedforward_layernorm",
-                    "post_feedforward_layernorm",
-                )
-            ]
-            layers.append(
-                _Layer(
-                    fuse([attention.q_proj, attention.k_proj, attention.v_proj]),
-                    fuse([attention.o_proj]),
-                    fuse([mlp.gate_proj, mlp.up_proj]),
-                    fuse([mlp.down_proj]),
-                    norms,
-                )
-            )
-        return cls(layers, language, Dense(head_weight, None, precision, scratch), precision)
-
-    def adapted(
-        self, adapters: Mapping[int, LayerAdapters], language, merge: bool, in_place: bool = False
-    ) -> "DecoderPlan":
-        """This plan under an adapter: its factors by layer index and projection name. merge: into copies of the
-        weights, or (in_place) into the weights themselves, which changes this plan too."""
-        put = lambda dense, factors: dense.with_low_rank(factors, merge, in_place)  # noqa: E731
-        layers = []
-        for index, layer in enumerate(self._layers):
-            own = adapters.get(index, {})
-            module = language.layers[index]
-            q, k, v = (own.get(n) for n in ("q_proj", "k_proj", "v_proj"))
-            width = self._kv_heads * self._head_dim
-            qkv = stacked([q, k, v], [self._heads * self._head_dim, width, width])
-            hidden = module.mlp.down_proj.in_features
-            gate_up = stacked([own.get("gate_proj"), own.get("up_proj")], [hidden, hidden])
-            layers.append(
-                _Layer(
-                    put(layer.qkv, qkv),
-                    put(layer.out, own.get("o_proj")),
-                    put(layer.gate_up, gate_up),
-                    put(layer.down, own.get("down_proj")),
-                    layer.norms,
-                )
-            )
-        return DecoderPlan(layers, language, self.head, self.precision)
-
     @property
     def depth(self) -> int:
         return len(self._layers)
 
     def matrices(self) -> List[Dense]:
         """Every layer's weight matrices, to quantise or to count."""
-        return [d for layer in self._layers for d in (layer.qkv, layer.out, layer.gate_up, layer.down)]
+        return [matrix for layer in self._layers for matrix in layer.matrices()]
 
     def new_cache(self, capacity: int, batch: int = 1, layers: Optional[int] = None) -> KeyValueCache:
         return KeyValueCache(
@@ -252,19 +207,51 @@ class DecoderPlan:
 
 
 def plans_of(
-    model, precision: Precision, scratch: Scratch, adapters: Mapping[str, Mapping], merge: str
+    model,
+    precision: Precision,
+    scratch: Scratch,
+    adapters: Mapping[str, Mapping],
+    merge: str,
+    assembly: Assembly = Assembly(),
 ) -> Dict[str, DecoderPlan]:
     """The decoder of a PaliGemmaForConditionalGeneration without adapter ("") and under each, by name. merge: 'auto',
-    'yes' or 'no', of adapters into the weights."""
+    'yes' or 'no', of adapters into the weights.
+
+    The modules keep working unless the assembly quantises: their weights become views of the fused ones, so that
+    nothing is held twice.
+    """
     language = model.model.language_model
-    base = DecoderPlan.build(language, model.lm_head.weight.detach(), precision, scratch)
-    parameters = sum(m.weight.numel() for m in base.matrices())
-    plans = {"": base}
-    for name, factors in adapters.items():
-        # One adapter and merging wanted: into the weights themselves, which nobody needs without it then.
-        alone = merge == "yes" and len(adapters) == 1
-        plans[name] = base.adapted(factors, language, decide_merge(merge, parameters), alone)
-    return plans
+    for part in (language.embed_tokens, model.lm_head, language.norm):
+        assembly.fill(part)
+    merging = decide_merge(merge, sum(p.numel() for p in language.layers.parameters() if p.ndim == 2))
+    # One adapter and merging wanted: into the weights themselves, which nobody needs without it then.
+    alone = merge == "yes" and len(adapters) == 1
+    layers: Dict[str, List[_Layer]] = {"": [], **{name: [] for name in adapters}}
+    for index, module in enumerate(language.layers):
+        own = {name: factors.get(index, {}) for name, factors in adapters.items()}
+        matrices = []
+        for part, names in _FUSED:
+            parts = [getattr(getattr(module, part), name) for name in names]
+            widths = [p.out_features for p in parts]
+            base = Dense(assembly.fused(parts), None, precision, scratch)
+            made = {"": base}
+            for name, factors in own.items():
+                low_rank = stacked([factors.get(n) for n in names], widths)
+                made[name] = base.with_low_rank(low_rank, merging, alone)
+            assembly.finish(parts, made.values())
+            matrices.append(made)
+        assembly.fill(module)  # the norms
+        norms = _norms(module, language, precision)
+        for name, its in layers.items():
+            its.append(_Layer(*(made[name] for made in matrices), norms))
+    head = Dense(model.lm_head.weight.detach(), None, precision, scratch)
+    return {name: DecoderPlan(its, language, head, precision) for name, its in layers.items()}
+
+
+def _norms(module, language, precision: Precision) -> List[torch.Tensor]:
+    scale = _norm_scale(language, precision) or 1.0
+    names = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
+    return [(1.0 + getattr(module, name).weight.float()) * scale for name in names]
 
 
 def _norm_scale(language, precision: Precision) -> Optional[float]:
@@ -272,17 +259,3 @@ def _norm_scale(language, precision: Precision) -> Optional[float]:
     fused kernel for float32 on a CPU, and this takes half of its time. None elsewhere."""
     on_cpu = language.embed_tokens.weight.device.type == "cpu"
     return language.config.hidden_size**0.5 if on_cpu and precision.compute == torch.float32 else None
-
-
-def _fused(parts) -> torch.Tensor:
-    """The weights of several Linear modules below each other; the modules' own become views of it."""
-    plain = [getattr(p, "base_layer", p) for p in parts]
-    if len(plain) == 1:
-        return plain[0].weight.detach()
-    weight = torch.cat([p.weight.detach() for p in plain])
-    at = 0
-    for module in plain:
-        rows = module.weight.shape[0]
-        module.weight.data = weight[at : at + rows]
-        at += rows
-    return weight

@@ -7,16 +7,22 @@ the scale alpha / r folded in. Merged adapters are part of W, and A and B are No
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
+
+from clue_ros.types import ModelLoadError
+from clue_ros.vlm.memory import available_memory
 
 FEW_ROWS = 8  # up to here a product is bound by reading the weights, so they are read in their narrow type
 _BLOCK = (
     4_096  # outputs at a time: the library reorders what it multiplies, and a copy of a vocabulary's head is a gigabyte
 )
 _WIDENED = 12_000_000  # numbers of a weight that are widened at a time
+LITTLE = 1 << 30  # bytes of float32 weights that are no burden anywhere
+WORKING = 2 << 30  # bytes that the work on a picture, the libraries and other programs may want beside the weights
+DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
 LowRank = Tuple[torch.Tensor, torch.Tensor]  # A float[r,in], B float[out,r] with the scale in it
 
 
@@ -33,12 +39,23 @@ class Precision:
     compute: torch.dtype
 
     @classmethod
-    def choose(cls, device: str, dtype: Optional[torch.dtype] = None) -> "Precision":
-        """dtype: of the weights; None for float32 on a CPU and bfloat16 elsewhere."""
+    def choose(cls, device: str, dtype: Optional[torch.dtype] = None, wide_bytes: int = 0) -> "Precision":
+        """dtype: of the weights; None for bfloat16, but on a CPU for float32 where it costs little: in a model of up to
+        LITTLE bytes, or where the processor has no bfloat16 units and the memory holds it. wide_bytes: of the weights
+        that stay if they are float32."""
         on_cpu = torch.device(device).type == "cpu"
-        storage = dtype or (torch.float32 if on_cpu else torch.bfloat16)
+        storage = dtype or (torch.float32 if on_cpu and _can_be_wide(wide_bytes) else torch.bfloat16)
         native = not on_cpu or storage == torch.float32 or (storage == torch.bfloat16 and _has_bfloat16_units())
         return cls(storage, storage if native else torch.float32)
+
+
+def dtype_named(dtype: Union[str, torch.dtype, None]) -> Optional[torch.dtype]:
+    """A dtype, or None for auto, of one of DTYPES' names; what is no name is handed through. Raises ModelLoadError."""
+    if not isinstance(dtype, str):
+        return dtype
+    if dtype not in DTYPES:
+        raise ModelLoadError(f"dtype is '{dtype}', must be one of {', '.join(DTYPES)}")
+    return DTYPES[dtype]
 
 
 class Scratch:
@@ -90,10 +107,11 @@ class Dense:
         into the weight itself."""
         if low_rank is None:
             return self
+        down, up = (t.to(self.weight.device) for t in low_rank)
         if not merge:
-            down, up = (t.to(self._precision.storage) for t in low_rank)
-            return Dense(self.weight, self.bias, self._precision, self._scratch, (down, up))
-        weight = merged(self.weight, low_rank)
+            narrow = down.to(self._precision.storage), up.to(self._precision.storage)
+            return Dense(self.weight, self.bias, self._precision, self._scratch, narrow)
+        weight = merged(self.weight, (down, up))
         return Dense(self.weight.copy_(weight) if in_place else weight, self.bias, self._precision, self._scratch)
 
     def _product(self, x: torch.Tensor, weight) -> torch.Tensor:
@@ -143,6 +161,13 @@ def stacked(parts: Sequence[Optional[LowRank]], widths: Sequence[int]) -> Option
             column += rank
         row += width
     return down, up
+
+
+def _can_be_wide(needed: int) -> bool:
+    if needed <= LITTLE:
+        return True
+    free = available_memory("cpu")
+    return not _has_bfloat16_units() and (free is None or needed + WORKING <= free)
 
 
 def _has_bfloat16_units() -> bool:

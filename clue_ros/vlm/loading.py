@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Optional
+
+import torch
 
 from clue_ros.types import ModelLoadError, OutOfMemoryError
 from clue_ros.vlm.adapters import Adapter, load_adapters
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.model_folder import check_folder
+from clue_ros.vlm.quantization import stays
 from clue_ros.vlm.quiet import quiet
 from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.shards import Shards
+from clue_ros.vlm.skeleton import Filler, skeleton
 
 SHORTEST_WINDOW = 2048  # tokens; a shorter sliding window would hide image tokens from the words
 
@@ -26,39 +30,46 @@ class Loaded(NamedTuple):
     adapters: Dict[str, Adapter]
 
 
+class Opened(NamedTuple):
+    """A directory whose checks have passed. `loaded.model` has no weights yet: `fill` puts them into its modules."""
+
+    loaded: Loaded
+    precision: Precision
+    fill: Filler
+
+
 def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
     """Load a directory (vlm/settings.py says what it holds), weights in `precision.storage`.
 
     Raises ModelLoadError naming what is wrong, OutOfMemoryError.
     """
-    from transformers import AutoTokenizer, PaliGemmaForConditionalGeneration
+    opened = open_directory(path, device, precision.storage)
+    with memory_guard(f"loading {path}"):
+        opened.fill(opened.loaded.model)
+    return opened.loaded
+
+
+def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None, quantization: str = "none") -> Opened:
+    """Everything of a directory but its weights, of which the headers are checked.
+
+    dtype: of the weights, None for what suits the machine (dense.Precision.choose); quantization: what will be done
+    with them, which counts in that choice. Raises ModelLoadError naming what is wrong, OutOfMemoryError.
+    """
+    from transformers import AutoTokenizer, PaliGemmaConfig
 
     path = Path(path)
     check_folder(path)
-    weights = check_weights(path)
+    shards = Shards(path)
     try:
         with quiet(), memory_guard(f"loading {path}"):
-            model, report = PaliGemmaForConditionalGeneration.from_pretrained(
-                path,
-                dtype=precision.storage,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported below, by name
-                attn_implementation={"text_config": "eager", "vision_config": "sdpa"},
-            )
+            model = skeleton(PaliGemmaConfig.from_pretrained(path, local_files_only=True))
+            precision = Precision.choose(device, dtype, stays(model, torch.float32, quantization))
+            fill = Filler(model, shards, precision.storage, device)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except OutOfMemoryError:
+    except (ModelLoadError, OutOfMemoryError):
         raise
     except Exception as error:  # transformers raises many kinds for a broken directory; all mean the same here
         raise ModelLoadError(f"{path} cannot be loaded as PaliGemma: {error}") from error
-    missing = [k for k in report["missing_keys"] if "lm_head" not in k]
-    mismatched = [str(k) for k in report["mismatched_keys"]]
-    if missing or mismatched:
-        raise ModelLoadError(
-            f"{weights}: {len(missing)} tensors missing and {len(mismatched)} of another shape than "
-            f"config.json says, for example {(missing + mismatched)[0]}"
-        )
     text = model.config.get_text_config()
     settings = ClueSettings.load(path, text.num_hidden_layers)
     if settings.pattern.sliding_windows and text.sliding_window and text.sliding_window < SHORTEST_WINDOW:
@@ -66,14 +77,11 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
             f"{path / 'config.json'}: sliding windows below {SHORTEST_WINDOW} tokens are not supported"
         )
     adapters = load_adapters(model.model.language_model, path, (settings.detector_adapter, settings.dialogue_adapter))
-    with memory_guard(f"moving {path} to {device}"):
-        return Loaded(model.eval().requires_grad_(False).to(device), tokenizer, settings, adapters)
+    return Opened(Loaded(model, tokenizer, settings, adapters), precision, fill)
 
 
 def check_device(device: str) -> None:
     """Raises ModelLoadError where torch has no such device, or cannot use it here."""
-    import torch
-
     try:
         with memory_guard(f"opening {device}"):
             torch.empty(0, device=device)
@@ -85,28 +93,3 @@ def check_device(device: str) -> None:
             f"the device {device!r} cannot be used here ({reason}): give cpu, or a device that torch "
             "was built for and that the machine has"
         ) from error
-
-
-def check_weights(path: Path) -> str:
-    """Open every safetensors file that a directory needs; returns a name for messages. Raises ModelLoadError naming the
-    file that is missing or truncated."""
-    from safetensors import SafetensorError, safe_open
-
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (json.JSONDecodeError, KeyError, AttributeError, UnicodeDecodeError) as error:
-            raise ModelLoadError(f"{index} is corrupt: {error}") from error
-    else:
-        files = ["model.safetensors"]
-    for name in files:
-        file = path / name
-        if not file.is_file():
-            raise ModelLoadError(f"{file} is missing (weights are read from safetensors only, never from pickles)")
-        try:
-            with safe_open(str(file), "pt") as handle:
-                handle.keys()
-        except (SafetensorError, OSError) as error:
-            raise ModelLoadError(f"{file} is corrupt or truncated: {error}") from error
-    return str(index if index.is_file() else path / files[0])

@@ -1,10 +1,12 @@
-"""Running out of memory as a typed error: the work in hand is lost, the model stays usable."""
+"""Memory that is free, and running out of it as a typed error: the work in hand is lost, the model stays usable."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-from typing import Iterator
+import re
+from pathlib import Path
+from typing import Iterator, Optional
 
 import torch
 
@@ -36,8 +38,27 @@ def memory_guard(doing: str) -> Iterator[None]:
     )
 
 
+def available_memory(device: str) -> Optional[int]:
+    """Bytes that can still be taken on a device, the container's limit included; None where nobody says."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = re.search(r"MemAvailable:\s+(\d+) kB", _text("/proc/meminfo"))
+    limits = [int(found.group(1)) * 1024] if found else []
+    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        limits.append(max(0, int(limit) - int(used)))
+    return min(limits) if limits else None
+
+
 def release() -> None:
     """Give unused memory back to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import torch
@@ -18,16 +18,18 @@ import torch
 from clue_ros.geometry import to_square
 from clue_ros.types import ModelLoadError, StopTest
 from clue_ros.vlm.adapters import Adapter, decide_merge
+from clue_ros.vlm.assembly import Assembly
 from clue_ros.vlm.decoder_plan import DecoderPlan, plans_of
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
-from clue_ros.vlm.dense import Dense, Precision, Scratch
+from clue_ros.vlm.dense import Dense, Precision, Scratch, dtype_named
 from clue_ros.vlm.likelihood import BATCH, box_scores, suffix_likelihoods
-from clue_ros.vlm.loading import check_device, load_directory
+from clue_ros.vlm.loading import check_device, open_directory
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.passes import Completion, EncodedImage, Likelihood, Prefill
 from clue_ros.vlm.prefix_runner import PrefixRunner
-from clue_ros.vlm.quantization import check_kind, quantize, release_modules
+from clue_ros.vlm.quantization import check_kind
 from clue_ros.vlm.settings import ClueSettings
+from clue_ros.vlm.skeleton import Filler
 from clue_ros.vlm.tokens import PromptTokens
 from clue_ros.vlm.vision_plan import VisionPlan
 
@@ -36,7 +38,7 @@ SECOND_THOUGHTS = 8  # times that a text is begun again because a banned word of
 
 class PaliGemmaBackbone:
     """One model on one device. Not thread-safe. `model` is a PaliGemmaForConditionalGeneration whose weights are
-    already in `precision.storage`; its decoder's weights become views of fused ones."""
+    already in `precision.storage`, or come by `fill`; its decoder's weights become views of fused ones."""
 
     def __init__(
         self,
@@ -48,10 +50,13 @@ class PaliGemmaBackbone:
         precision: Optional[Precision] = None,
         quantization: str = "none",
         merge: str = "auto",
+        fill: Optional[Filler] = None,
     ):
+        if fill is not None:
+            fill(model.model.language_model.embed_tokens)  # the largest first, while nothing stands beside it
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.adapters = frozenset(adapters or ())
-        self.device = next(model.parameters()).device
+        self.device = model.model.language_model.embed_tokens.weight.device
         self.precision = precision or Precision.choose(str(self.device), model.dtype)
         vision = model.config.vision_config
         self.side, self.grid = vision.image_size, vision.image_size // vision.patch_size
@@ -61,37 +66,36 @@ class PaliGemmaBackbone:
         self.vocabulary = self.tokens.vocabulary
         with torch.inference_mode():
             scratch = Scratch()
-            self._vision = VisionPlan(model, self.precision, scratch)
-            self.runner = PrefixRunner(
-                plans_of(model, self.precision, scratch, adapters or {}, merge), self.tokens, settings, self.grid
-            )
-            if quantization != "none":
-                release_modules(model)
-                quantize(self.matrices, quantization, self.device)
+            assembly = Assembly(fill, quantization)
+            self._vision = VisionPlan(model, self.precision, scratch, assembly)
+            plans = plans_of(model, self.precision, scratch, adapters or {}, merge, assembly)
+        self.runner = PrefixRunner(plans, self.tokens, settings, self.grid)
 
     @classmethod
     def from_pretrained(
         cls,
         path: Path,
         device: str = "cpu",
-        dtype: Optional[torch.dtype] = None,
+        dtype: Union[str, torch.dtype, None] = None,
         *,
         quantization: str = "none",
         merge: str = "auto",
     ) -> "PaliGemmaBackbone":
-        """Load a directory (vlm/settings.py says what it holds).
+        """Load a directory (vlm/settings.py says what it holds), layer by layer into the form that stays.
 
-        dtype: of the weights; None for float32 on CPU, bfloat16 on GPU. quantization: 'none', 'int8', 'int4'.
+        dtype: of the weights, 'float32', 'bfloat16'; 'auto' or None: dense.Precision.choose. quantization: 'none',
+        'int8', 'int4'.
         merge: adapters into the weights, 'auto' (small decoders), 'yes' (a copy an adapter), 'no'.
         Raises ModelLoadError naming what is missing, truncated or does not match; OutOfMemoryError.
         """
         check_kind(quantization)
         decide_merge(merge, 0)
         check_device(device)
-        precision = Precision.choose(device, dtype)
-        loaded = load_directory(path, device, precision)
+        opened = open_directory(path, device, dtype_named(dtype), quantization)
         with memory_guard(f"preparing {path}"):
-            return cls(*loaded, precision=precision, quantization=quantization, merge=merge)
+            return cls(
+                *opened.loaded, precision=opened.precision, quantization=quantization, merge=merge, fill=opened.fill
+            )
 
     def with_settings(self, settings: ClueSettings) -> "PaliGemmaBackbone":
         """The same weights read in another way; answers of a checkpoint that was not trained so mean nothing."""

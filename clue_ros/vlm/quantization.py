@@ -11,7 +11,7 @@ int8 saves memory there, not time (`clue doctor` measures it). Its int4 kernel r
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List
+from typing import Dict, Iterable, Iterator, List
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from clue_ros.vlm.quiet import quiet
 KINDS = ("none", "int8", "int4")
 GROUP = 32  # inputs that share a scale in int4
 INT8_INPUTS = 16  # torch's int8 kernel reads so many inputs at a time, also beyond the end of a row (torch 2.13)
+_ROUNDED = 2_000_000  # numbers of a matrix that are rounded at a time
 PACKED_OUTPUTS = 16  # torch's int4 kernel wants a multiple of so many output rows
 
 
@@ -30,9 +31,12 @@ class Int8Weight:
     """int8[out,in] with a scale an output row: |w| <= 127 · scale."""
 
     def __init__(self, weight: torch.Tensor):
-        wide = weight.float()
-        self.scale = wide.abs().amax(1).clamp_min(1e-12) / 127
-        self.values = (wide / self.scale[:, None]).round_().to(torch.int8).contiguous()
+        self.scale = torch.empty(weight.shape[0], device=weight.device)
+        self.values = torch.empty(weight.shape, dtype=torch.int8, device=weight.device)
+        for rows in _blocks(weight):
+            wide = weight[rows].float()
+            self.scale[rows] = wide.abs().amax(1).clamp_min(1e-12) / 127
+            self.values[rows] = wide.div(self.scale[rows, None]).round_().to(torch.int8)
         self._narrow_scale = self.scale.bfloat16()
         self.shape = self.values.shape
 
@@ -73,12 +77,15 @@ class Int4Weight:
     """float[out,in] as 4-bit numbers q in [0, 15]: w ≈ (q - 8) · scale + zero, both per output and group of inputs."""
 
     def __init__(self, weight: torch.Tensor):
-        groups = weight.float().unflatten(1, (-1, GROUP))
-        low, high = groups.amin(2), groups.amax(2)
-        scale = ((high - low) / 15).clamp_min(1e-9)
-        q = ((groups - low[..., None]) / scale[..., None]).round_().clamp_(0, 15).flatten(1).to(torch.int32)
+        q = torch.empty(weight.shape, dtype=torch.int32, device=weight.device)
+        self._scale_zero = weight.new_empty(weight.shape[1] // GROUP, weight.shape[0], 2, dtype=torch.bfloat16)
+        for rows in _blocks(weight):
+            groups = weight[rows].float().unflatten(1, (-1, GROUP))
+            low, high = groups.amin(2), groups.amax(2)
+            scale = ((high - low) / 15).clamp_min(1e-9)
+            q[rows] = groups.sub(low[..., None]).div_(scale[..., None]).round_().clamp_(0, 15).flatten(1).int()
+            self._scale_zero[:, rows] = torch.stack([scale, low + 8 * scale], 2).transpose(0, 1).bfloat16()
         self._packed = torch._convert_weight_to_int4pack_for_cpu(q, 1)
-        self._scale_zero = torch.stack([scale, low + 8 * scale], 2).transpose(0, 1).contiguous().bfloat16()
         self.shape = weight.shape
 
     @property
@@ -116,14 +123,20 @@ def quantize(matrices: Iterable[Dense], kind: str, device) -> None:
             matrix.weight = weight
 
 
-def release_modules(model) -> None:
-    """Let go of the weights that the transformers modules of a model still point at; the model then runs through its
-    plans only.
-    """
-    for part in (model.model.language_model.layers, model.model.vision_tower.encoder.layers):
-        for module in part.modules():
-            if isinstance(module, torch.nn.Linear):
-                module.weight.data = module.weight.data.new_empty(0)
+def stays(model, dtype: torch.dtype, kind: str) -> int:
+    """Bytes that the weights of a PaliGemmaForConditionalGeneration take when served, adapters apart."""
+    check_kind(kind)
+    everything = sum(p.numel() for p in model.parameters())
+    layers = (model.model.language_model.layers, model.model.vision_tower.encoder.layers)
+    matrices = sum(p.numel() for part in layers for p in part.parameters() if p.ndim == 2)
+    each = {"none": dtype.itemsize, "int8": 1, "int4": 0.5 + 4 / GROUP}[kind]
+    return int(matrices * each) + (everything - matrices) * dtype.itemsize
+
+
+def _blocks(weight: torch.Tensor) -> Iterator[slice]:
+    """Rows that are rounded at a time: in float32 a whole matrix would be four times what stays of it."""
+    step = max(1, _ROUNDED // weight.shape[1])
+    return (slice(first, first + step) for first in range(0, weight.shape[0], step))
 
 
 def _quantized(weight: torch.Tensor, kind: str, device):

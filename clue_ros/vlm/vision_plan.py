@@ -5,11 +5,12 @@ faster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List
+from typing import List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 
+from clue_ros.vlm.assembly import Assembly
 from clue_ros.vlm.dense import Dense, Precision, Scratch
 
 
@@ -22,45 +23,38 @@ class _Layer:
     up: Dense
     down: Dense
 
+    def matrices(self) -> Tuple[Dense, ...]:
+        return self.qkv, self.out, self.up, self.down
+
 
 class VisionPlan:
     """Pixels float[1,3,S,S] in [-1, 1] -> projected features float[1,N,W]; equals the modules to rounding (tested)."""
 
-    def __init__(self, model, precision: Precision, scratch: Scratch):
+    def __init__(self, model, precision: Precision, scratch: Scratch, assembly: Assembly = Assembly()):
         tower = model.model.vision_tower
         config = model.config.vision_config
-        dense = lambda m: Dense(m.weight.detach(), m.bias.detach() if m.bias is not None else None, precision, scratch)  # noqa: E731
         self._precision = precision
         self._heads, self._eps, self._patch = config.num_attention_heads, config.layer_norm_eps, config.patch_size
         embeddings = tower.embeddings
+        for part in (embeddings, tower.post_layernorm, model.model.multi_modal_projector):
+            assembly.fill(part)
         kernel = embeddings.patch_embedding
         self._patches = Dense(kernel.weight.detach().flatten(1), kernel.bias.detach(), precision, scratch)
         self._positions = embeddings.position_embedding.weight.detach()
         self._layers: List[_Layer] = []
         for block in tower.encoder.layers:
-            a = block.self_attn
-            parts = (a.q_proj, a.k_proj, a.v_proj)
-            weight = torch.cat([p.weight.detach() for p in parts])
-            for n, part in enumerate(parts):
-                rows = part.weight.shape[0]
-                part.weight.data = weight[n * rows : (n + 1) * rows]
-            qkv = Dense(weight, torch.cat([p.bias.detach() for p in parts]), precision, scratch)
-            self._layers.append(
-                _Layer(
-                    block.layer_norm1,
-                    block.layer_norm2,
-                    qkv,
-                    dense(a.out_proj),
-                    dense(block.mlp.fc1),
-                    dense(block.mlp.fc2),
-                )
-            )
+            a, mlp = block.self_attn, block.mlp
+            groups = [a.q_proj, a.k_proj, a.v_proj], [a.out_proj], [mlp.fc1], [mlp.fc2]
+            matrices = [_matrix(parts, precision, scratch, assembly) for parts in groups]
+            assembly.fill(block)  # the norms
+            self._layers.append(_Layer(block.layer_norm1, block.layer_norm2, *matrices))
         self._last = tower.post_layernorm
-        self._projector = dense(model.model.multi_modal_projector.linear)
+        projector = model.model.multi_modal_projector.linear
+        self._projector = Dense(projector.weight.detach(), projector.bias.detach(), precision, scratch)
 
     def matrices(self) -> List[Dense]:
         """Every layer's weight matrices, to quantise or to count."""
-        return [d for layer in self._layers for d in (layer.qkv, layer.out, layer.up, layer.down)]
+        return [matrix for layer in self._layers for matrix in layer.matrices()]
 
     def run(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.project(self.tower(pixels))
@@ -89,3 +83,13 @@ class VisionPlan:
 
     def _norm(self, module: torch.nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
         return F.layer_norm(x, module.normalized_shape, module.weight.to(x.dtype), module.bias.to(x.dtype), self._eps)
+
+
+def _matrix(parts: Sequence[torch.nn.Linear], precision: Precision, scratch: Scratch, assembly: Assembly) -> Dense:
+    weight = assembly.fused(parts)
+    for part in parts:
+        assembly.fill(part)  # the bias
+    matrix = Dense(weight, torch.cat([part.bias.detach() for part in parts]), precision, scratch)
+    del weight
+    assembly.finish(parts, [matrix])
+    return matrix

@@ -8,10 +8,12 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict
 
 import torch
 import torch.nn.functional as F
+
+from clue_ros.vlm.memory import available_memory
 
 SQUARE = {"cpu": 2048, "cuda": 8192}  # side of the large matrix product
 READ_BYTES = {"cpu": 1 << 29, "cuda": 1 << 32}  # far more than any cache
@@ -81,18 +83,6 @@ def synchronize(device: str) -> None:
     """Wait for the device; times are meaningless without it."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def available_memory(device: str) -> Optional[int]:
-    """Bytes that can still be taken on a device, the container's limit included; None where nobody says."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    found = re.search(r"MemAvailable:\s+(\d+) kB", _text("/proc/meminfo"))
-    limits = [int(found.group(1)) * 1024] if found else []
-    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        limits.append(max(0, int(limit) - int(used)))
-    return min(limits) if limits else None
 
 
 def describe(device: str) -> Dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import torch
 
 from clue_ros.lab.bench import floor
-from clue_ros.lab.bench.machine import Rates, available_memory, describe, dtype_rates, measure_rates
+from clue_ros.lab.bench.machine import Rates, describe, dtype_rates, measure_rates
 from clue_ros.lab.bench.memory import peak, reset_peak, resident
 from clue_ros.lab.bench.order import THREE_B, Order
 from clue_ros.lab.bench.plain import Marks
@@ -16,6 +16,7 @@ from clue_ros.lab.bench.rows import PlainRun, Row, rows_of
 from clue_ros.lab.bench.subject import QUESTION_TOKENS, Subject, memory_needed, weight_bytes
 from clue_ros.lab.bench.timing import Samples, percentile
 from clue_ros.types import ClueError, OutOfMemoryError
+from clue_ros.vlm.memory import available_memory
 
 Event = Dict[str, Any]
 Emit = Callable[[Event], None]

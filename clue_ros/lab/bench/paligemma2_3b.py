@@ -13,6 +13,8 @@ from typing import Any, Sequence
 
 import torch
 
+from clue_ros.vlm.skeleton import fill_buffers, skeleton
+
 FIRST_LOCATION, IMAGE_TOKEN_ID, VOCABULARY = 256_000, 257_152, 257_216
 PATTERN = 1_000_003  # length of the random pattern that is repeated over the weights; prime: no two rows are alike
 SPREAD = 0.02  # standard deviation
@@ -55,19 +57,14 @@ def configuration():
         image_token_index=IMAGE_TOKEN_ID,
         vocab_size=VOCABULARY - 64,
     )
-    config._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
     return config
 
 
 def build(config, dtype: torch.dtype, device: str = "cpu", seed: int = 0):
     """A model of this configuration in evaluation mode, its weights allocated once and in `dtype` from the start."""
-    from transformers import PaliGemmaForConditionalGeneration
-
-    with torch.device("meta"):
-        model: Any = PaliGemmaForConditionalGeneration(config)  # transformers' decorators hide the types of `to`
-    model = model.to(dtype).to_empty(device=device)
+    model = skeleton(config).to(dtype).to_empty(device=device)
     model.tie_weights()
-    _fill_buffers(model, device)
+    fill_buffers(model, device)
     pattern = torch.randn(PATTERN, generator=torch.Generator().manual_seed(seed)).mul_(SPREAD)
     pattern = pattern.to(device=device, dtype=dtype)
     with torch.no_grad():
@@ -77,7 +74,7 @@ def build(config, dtype: torch.dtype, device: str = "cpu", seed: int = 0):
             else:
                 # Gemma multiplies by 1 + w, LayerNorm by w; biases are 0.
                 parameter.fill_(1.0 if "norm" in name and name.endswith("weight") and "vision" in name else 0.0)
-    return model.eval().requires_grad_(False)
+    return model
 
 
 def build_tokenizer(words: Sequence[str]):
@@ -114,10 +111,7 @@ def build_tokenizer(words: Sequence[str]):
 
 def parameter_count(config) -> int:
     """Parameters of a configuration, tied ones once, without allocating any."""
-    from transformers import PaliGemmaForConditionalGeneration
-
-    with torch.device("meta"):
-        model = PaliGemmaForConditionalGeneration(config)
+    model = skeleton(config)
     model.tie_weights()
     return sum(p.numel() for p in model.parameters())
 
@@ -127,16 +121,3 @@ def _repeat(pattern: torch.Tensor, parameter: torch.Tensor) -> None:
     whole = flat.numel() // pattern.numel() * pattern.numel()
     flat[:whole].view(-1, pattern.numel()).copy_(pattern)
     flat[whole:].copy_(pattern[: flat.numel() - whole])
-
-
-def _fill_buffers(model, device: str) -> None:
-    """Buffers are not in a checkpoint either; they are made again from the configuration."""
-    language = model.model.language_model
-    language.rotary_emb = type(language.rotary_emb)(config=language.config).to(device)
-    for name, buffer in model.named_buffers():
-        if name.endswith("position_ids"):
-            buffer.copy_(torch.arange(buffer.shape[-1], device=device).expand_as(buffer))
-        elif name.endswith("embed_scale"):
-            buffer.fill_(language.config.hidden_size**0.5)
-        elif "rotary_emb" not in name:
-            raise RuntimeError(f"the buffer {name} of this transformers version is not known here")
