@@ -39,6 +39,8 @@ def add_parsers(suites: Any) -> None:
         parser = suites.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == "chat":
             _add_chat(parser)
+        elif name == "masks":
+            _add_scenes(parser)
         elif name != "tabletop":
             _add_data(parser)
         add_model_arguments(parser, threshold=name in ("tabletop", "ambiguity", "interactive"))
@@ -125,6 +127,13 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--condition", choices=CONDITIONS, default="both", help="of the scenes (default both)")
 
 
+def _add_scenes(parser: argparse.ArgumentParser) -> None:
+    # Relevance is about every thing of a picture: only rendered scenes know them all.
+    parser.add_argument("path", type=Path, metavar="SCENES", help="a folder made by clue scenes")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many scenes")
+    parser.add_argument("--seed", type=int, default=0, help="of what the scenes' grammar says (default 0)")
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="DATA", help="folder or file of a data set (docs/data.md)")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out from the files' names")
@@ -149,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
     from clue_ros.evaluation.suite import run_suite
 
     folder = args.output or Path("out/evaluate") / args.what
-    selection = None if args.what in ("tabletop", "chat") else _selection(args)
+    selection = None if args.what in ("tabletop", "chat", "masks") else _selection(args)
     subject = _load(args.model, args) if getattr(args, "predictions", None) is None else _predictions(args)
     other = None
     try:

@@ -341,6 +341,13 @@ def test_masks_by_command(with_head, tiny_model_dir, scenes, tmp_path, capsys):
     assert run("mask", "decoder", photo, "--output", tmp_path) == 2
 
 
+@pytest.mark.parametrize("option", [("--format", "refcoco"), ("--split", "test"), ("--images", "x")])
+def test_evaluate_masks_offers_only_what_it_takes(option, capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "masks", "refcoco", *option])
+    assert f"unrecognized arguments: {option[0]}" in capsys.readouterr().err
+
+
 def test_labels_are_spoilt_in_every_way():
     instances = np.zeros((256, 256), np.uint8)
     instances[60:100, 60:100], instances[150:190, 150:190] = 1, 2
