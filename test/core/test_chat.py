@@ -243,7 +243,7 @@ def test_a_plain_paligemma_grounds_its_own_words(tiny):
             assert isinstance(phrase, Phrase) and 0 <= phrase.start < phrase.end <= len(found.text)
             assert 0 <= phrase.box.x0 < phrase.box.x1 <= 160
     image = grounder.encode(rgb)
-    backbone = grounder._backbone
+    backbone = grounder.backbone
     real = backbone.complete
 
     def scripted(encoded, prefix, limit=64, should_stop=None, adapter=None):

@@ -74,7 +74,7 @@ def test_candidates_that_the_answer_does_not_overlap_are_not_found(grounder, mon
     class Said:
         branch, bins, confidence = Branch.BOX, (512, 512, 1023, 1023), 0.9  # the lower right quarter
 
-    monkeypatch.setattr(grounder._backbone, "generate", lambda *arguments: Said())
+    monkeypatch.setattr(grounder.backbone, "generate", lambda *arguments: Said())
     near, far = Box(30, 22, 64, 48), Box(0, 0, 10, 10)
     found = grounder.ground(IMAGE, "the mug", threshold=1.0, candidates=[far, near], may_ask=False)
     assert found.outcome is Outcome.FOUND and found.box == near and found.candidates == (far, near)

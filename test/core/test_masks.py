@@ -117,14 +117,14 @@ def test_serving_reads_what_training_reads(tiny_model_dir, data, mask_scenes):
     read, used, where = reader.read(vision, [queries], 64)
     assert used == queries and where == [0, 0]
     grounder = Grounder.from_pretrained(tiny_model_dir)
-    encoded = grounder._backbone.encode(np.asarray(data.images[0]))
+    encoded = grounder.backbone.encode(np.asarray(data.images[0]))
     assert torch.allclose(encoded.tower, vision, atol=2e-2)  # features are kept in float16
     head = MaskHead(vision.shape[-1], read.states.shape[-1], 16, 1).eval()
     pixels = torch.from_numpy(data.images[0].transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
     head.requires_grad_(False)
     packed = head(vision, pixels, read)
     for n, query in enumerate(queries):
-        states, grid = grounder._backbone.word_states(encoded, query.prefix)
+        states, grid = grounder.backbone.word_states(encoded, query.prefix)
         count = states.shape[1]
         assert read.there[n].tolist() == [True] * count + [False] * (read.there.shape[1] - count)
         assert torch.allclose(read.states[n, :count], states[0], atol=3e-2)
@@ -252,7 +252,7 @@ def test_a_model_with_paligemmas_mask_decoder_uses_it_for_the_target(tiny_model_
     grounder = Grounder.from_pretrained(tmp_path / "model")
     image = grounder.encode(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
     box = Box(8, 8, 40, 40)
-    codes = grounder._backbone.segment_codes(image, "segment the mug", (171, 128, 853, 640))
+    codes = grounder.backbone.segment_codes(image, "segment the mug", (171, 128, 853, 640))
     assert len(codes) == 16 and all(0 <= c < 128 for c in codes)
     mask = grounder._masker.target(image, "clarify the mug", "the mug", box)
     assert Capability.MASKS in grounder.capabilities and (mask == decoder.eval().paste(codes, box, (64, 48))).all()

@@ -96,7 +96,7 @@ def test_a_half_depth_answer_is_the_one_of_transformers_with_fewer_layers(tiny_m
     from clue_ros.ambiguity.autoregressive import answer_tokens
 
     grounder = grounder_of(tiny_model_dir, tmp_path, detector="autoregressive", detector_adapter="")
-    backbone = grounder._backbone
+    backbone = grounder.backbone
     image = backbone.encode(SCENE)
     odds = AmbiguityReader(backbone, AUTOREGRESSIVE.new_head(backbone.tokenizer)).read(
         image, lambda task: f"{task} {WORDS}", None
@@ -153,7 +153,7 @@ def test_a_box_that_is_not_sure_enough_is_asked_about(tiny_model_dir, tmp_path):
 def test_a_doubtful_box_does_not_become_nothing_there(tiny_model_dir, tmp_path, monkeypatch):
     """First token: a box is likeliest, then nothing, then a question. Doubt asks; it takes nothing back."""
     grounder = grounder_of(tiny_model_dir, tmp_path, gate=[0.0, 0.0, -9.0])
-    vocabulary, prefill = grounder._backbone.vocabulary, grounder._decider._prefill
+    vocabulary, prefill = grounder.backbone.vocabulary, grounder._decider._prefill
 
     def reluctant(*arguments):
         start = prefill(*arguments)

@@ -132,9 +132,9 @@ def test_a_reply_settles_it(grounder, scene, reply, box):
 
 def test_what_was_asked_once_is_not_asked_again(grounder, scene):
     asked = grounder.ground(scene, "the mug")
-    before = list(grounder._backbone.asked)
+    before = list(grounder.backbone.asked)
     grounder.ground(scene, "the mug", [Turn(asked.question, Answer("the blue one"))])
-    assert grounder._backbone.asked == before
+    assert grounder.backbone.asked == before
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_many_candidates_are_counted_and_not_described():
     many = [Box(x, 200, x + 60, 280) for x in range(20, 620, 100)]
     grounder = StockGrounder(ScriptedBackbone({"mug": [(b, 0.9) for b in many]}, {0: "red"}))
     decision = grounder.ground(IMAGE, "the mug")
-    assert decision.question.startswith("I see 6 things") and not any("answer" in p for p in grounder._backbone.asked)
+    assert decision.question.startswith("I see 6 things") and not any("answer" in p for p in grounder.backbone.asked)
     found = grounder.ground(IMAGE, "the mug", [Turn(decision.question, Answer("the third from the left"))])
     assert same(found.box, many[2])
 
@@ -236,8 +236,8 @@ def test_boxes_of_another_system_are_the_answer(grounder, scene):
 
 def test_cancelling_and_bad_input(grounder, scene):
     with pytest.raises(Cancelled):
-        grounder.ground(scene, "the mug", should_stop=lambda: len(grounder._backbone.asked) >= 2)
-    assert len(grounder._backbone.asked) == 2
+        grounder.ground(scene, "the mug", should_stop=lambda: len(grounder.backbone.asked) >= 2)
+    assert len(grounder.backbone.asked) == 2
     with pytest.raises(InvalidExpressionError):
         grounder.ground(scene, " ")
     with pytest.raises(InvalidImageError):
@@ -359,7 +359,7 @@ def test_the_map_and_unknown_words_with_the_real_class(stock_dir):
     grounder = Grounder.from_pretrained(stock_dir)
     grounder.warm_up()
     reading = grounder.detect_ambiguity(grounder.look(IMAGE), "the mug on the left")
-    side = grounder._backbone.grid
+    side = grounder.backbone.grid
     assert reading.attention_map.shape == (side, side) and reading.attention_map.dtype == np.float32
     assert 0 <= reading.attention_map.min() and reading.attention_map.max() <= 1
     lost = grounder.ground(IMAGE, "hand me the zyzzyva")

@@ -113,6 +113,22 @@ class Bench:
             self.lifecycle("activate")
             self.connect()
 
+    # What no topic tells: the one place where tests look into the node.
+
+    @property
+    def conversation(self) -> Any:
+        return self.node._conversation
+
+    @property
+    def eyes(self) -> Any:
+        """The node's cameras."""
+        return self.node._conversation._parts.cameras
+
+    @property
+    def eye(self) -> Any:
+        """The camera that is looked through by default."""
+        return self.node._conversation._parts.camera
+
     def lifecycle(self, transition: str) -> Any:
         """configure, activate, deactivate, cleanup or shutdown."""
         return self.node_spinner.call(getattr(self.node, f"trigger_{transition}"))
@@ -164,12 +180,12 @@ class Bench:
         wait_until(lambda: text in self.utterances, what=f"{text!r} in {self.utterances}")
 
     def answer(self, **fields: Any) -> Answer.Response:
-        return self._call(self.answer_client, Answer.Request(**fields))
+        return self.call(self.answer_client, Answer.Request(**fields))
 
     def detect(self, expression: str, **fields: Any) -> DetectAmbiguity.Response:
-        return self._call(self.detect_client, DetectAmbiguity.Request(expression=expression, **fields))
+        return self.call(self.detect_client, DetectAmbiguity.Request(expression=expression, **fields))
 
-    def _call(self, client: Any, request: Any) -> Any:
+    def call(self, client: Any, request: Any) -> Any:
         future = client.call_async(request)
         wait_until(future.done, what="service response")
         return future.result()

@@ -196,7 +196,7 @@ def test_a_camera_info_that_was_published_once_gives_positions(make_bench):
     bench.connect()
     bench.depth = depth_image(np.full((480, 640), 1.0))
     bench.start_camera(rgb_to_image(np.full((480, 640, 3), 127, np.uint8), Header(frame_id=FRAME)))
-    camera = bench.node._conversation._parts.cameras.first
+    camera = bench.eyes.first
     wait_until(lambda: camera.optics.info is not None and camera._depths, what="camera_info and depth")
     status, result = bench.ground("the mug")
     assert status == SUCCEEDED and result.target.has_position, result.target.position_reason
@@ -209,7 +209,7 @@ def test_a_picture_and_its_depth_that_were_published_once(make_bench):
     picture, depth = rgb_to_image(np.full((480, 640, 3), 127, np.uint8), header), depth_image(np.full((480, 640), 1.0))
     depth.header = header
     kept = [latched(bench, picture, "image"), latched(bench, depth, "depth"), latched(bench, info(), "camera_info")]
-    camera = bench.node._conversation._parts.cameras.first
+    camera = bench.eyes.first
     wait_until(lambda: camera.frames and camera._depths and camera.optics.info is not None, what="what is latched")
     status, result = bench.ground("the mug")
     assert status == SUCCEEDED and result.target.has_position and len(kept) == 3
@@ -221,7 +221,7 @@ def test_a_picture_that_was_published_long_ago_is_too_old(make_bench):
     stamp = bench.client.get_clock().now().to_msg()
     stamp.sec -= 60
     kept = latched(bench, rgb_to_image(np.full((48, 64, 3), 9, np.uint8), Header(frame_id=FRAME, stamp=stamp)), "image")
-    camera = bench.node._conversation._parts.cameras.first
+    camera = bench.eyes.first
     wait_until(lambda: camera.frames == 1 and kept)
     status, result = bench.ground("the mug")
     assert (status, result.error_code) == (ABORTED, Ground.Result.NO_IMAGE)

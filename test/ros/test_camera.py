@@ -27,7 +27,7 @@ class Driver:
 
     def __init__(self, bench, kind=Image, topic="image") -> None:
         self._publisher = bench.client.create_publisher(kind, topic, qos_profile_sensor_data)
-        self._camera = bench.node._conversation._parts.camera
+        self._camera = bench.eye
         wait_until(lambda: self._publisher.get_subscription_count() > 0 and bench.node.count_publishers(topic) > 0)
 
     def send(self, message, times: int = 1) -> None:
@@ -65,7 +65,7 @@ def test_a_driver_that_sends_both_raw_and_compressed_is_one_camera(make_bench):
         Driver(bench),
         bench.client.create_publisher(CompressedImage, "image/compressed", qos_profile_sensor_data),
     )
-    camera = bench.node._conversation._parts.camera
+    camera = bench.eye
     wait_until(lambda: packed.get_subscription_count() > 0 and bench.node.count_publishers("image/compressed") > 0)
     white = cv2.imencode(".png", np.full((8, 8, 3), 255, np.uint8))[1].tobytes()
 
@@ -126,7 +126,7 @@ def test_a_frame_gets_old_whatever_its_stamp(make_bench, offset):
     driver = Driver(bench)
     driver.send(image(0.0 if offset is None else now(bench) + offset))
     assert bench.ground("the mug")[0] == SUCCEEDED
-    camera = bench.node._conversation._parts.camera
+    camera = bench.eye
     wait_until(lambda: camera.age_s() > 3.0)
     result = bench.ground("the mug")[1]
     assert result.error_code == Code.NO_IMAGE and "old" in result.error_msg
@@ -145,7 +145,7 @@ def test_simulated_time(make_bench):
     bench.node.set_parameters([Parameter("use_sim_time", value=True)])
     clock = bench.client.create_publisher(Clock, "/clock", 10)
     wait_until(lambda: clock.get_subscription_count() > 0)
-    driver, camera = Driver(bench), bench.node._conversation._parts.camera
+    driver, camera = Driver(bench), bench.eye
 
     def tick(seconds: float) -> None:
         clock.publish(Clock(clock=Time(sec=int(seconds))))

@@ -98,7 +98,7 @@ def test_a_remap_of_the_image_alone_gives_positions(make_bench):
     bench.info, bench.depth = info(k=(600.0, 600.0, 319.5, 239.5)), depth_image(np.full((480, 640), 1.0))
     assert bench.info_publisher.topic_name == "/camera/color/camera_info"
     bench.start_camera(rgb_to_image(np.full((480, 640, 3), 127, np.uint8), Header(frame_id=bench.info.header.frame_id)))
-    camera = bench.node._conversation._parts.cameras.first
+    camera = bench.eyes.first
     wait_until(lambda: camera.optics.info is not None and camera._depths, what="camera_info and depth")
     status, result = bench.ground("the mug")
     assert status == SUCCEEDED and result.target.has_position, result.target.position_reason

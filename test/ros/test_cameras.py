@@ -39,7 +39,7 @@ def start(bench, name: str, grey: int, metres: float = 0.0) -> None:
             publishers[topic].publish(message)
 
     bench.client.create_timer(0.03, publish)
-    camera = bench.node._conversation._parts.cameras.named(name)
+    camera = bench.eyes.named(name)
     wait_until(lambda: camera.frames > 0, what=f"a frame of {name}")
     if metres:
         wait_until(lambda: camera.optics.info is not None and camera._depths, what=f"depth of {name}")

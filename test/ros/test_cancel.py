@@ -89,6 +89,6 @@ def test_a_cancel_that_comes_with_the_goal_or_after_the_result(make_bench):
     late.goal_info.goal_id.uuid = list(bytes.fromhex(goal.id))
     client = bench.client.create_client(CancelGoal, "ground/_action/cancel_goal")
     wait_until(client.service_is_ready)
-    assert not bench._call(client, late).goals_canceling, "nothing is left to cancel"
+    assert not bench.call(client, late).goals_canceling, "nothing is left to cancel"
     bench.node.set_parameters([Parameter("max_questions", value=1)])
     assert bench.ground("the cup")[0] == SUCCEEDED

@@ -46,12 +46,12 @@ def bench(make_bench):
     wait_until(made.chat_client.service_is_ready)
     wait_until(lambda: made.asks.get_subscription_count() > 0 and made.node.count_subscribers("chat_answer") > 0)
     wait_until(lambda: made.client.count_publishers("chat_answer") > 0)
-    wait_until(lambda: made.node._conversation._parts.camera.frame_id, what="the first image")
+    wait_until(lambda: made.eye.frame_id, what="the first image")
     return made
 
 
 def ask(bench, question, **fields):
-    return bench._call(bench.chat_client, Chat.Request(question=question, **fields))
+    return bench.call(bench.chat_client, Chat.Request(question=question, **fields))
 
 
 def test_the_service_answers_with_boxes_and_the_images_header(bench):

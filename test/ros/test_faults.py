@@ -87,7 +87,7 @@ def test_words_reach_the_model_without_tokens_of_the_prompts_own():
     from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
     from clue_ros.types import Answer, InvalidExpressionError, Turn
 
-    tokens = Grounder.from_pretrained()._backbone.tokens
+    tokens = Grounder.from_pretrained().backbone.tokens
     read = 0
     for sample in words.samples("the red mug"):
         try:

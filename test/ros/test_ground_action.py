@@ -113,7 +113,7 @@ def test_depth_that_comes_after_the_decision_is_waited_for(make_bench):
         message.header.stamp = stamp
         publisher.publish(message)
 
-    camera = bench.node._conversation._parts.camera
+    camera = bench.eye
     far, stamp = depth_image(np.full((48, 64), 1.6)), bench.client.get_clock().now().to_msg()
     for comes in (True, False):
         send(bench.depth_publisher, far)  # depth images do come

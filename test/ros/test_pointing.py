@@ -71,7 +71,7 @@ def test_metres_are_projected_also_from_another_frame(make_bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", stand_in())
     bench = make_bench(ASKS)
     bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=K)
-    wait_until(lambda: bench.node._conversation._parts.camera.optics.info is not None, what="camera_info")
+    wait_until(lambda: bench.eye.optics.info is not None, what="camera_info")
     assert answered(bench, point(0.1, -0.05, 1.0)) == pytest.approx((41.5, 18.5))
     # In a map whose axes are x forward, y left, z up, at the camera itself.
     bench.client.create_publisher(TransformStamped, "/tf_stand_in", LATCHED).publish(
@@ -86,10 +86,10 @@ def test_metres_are_projected_also_from_another_frame(make_bench, monkeypatch):
 
 def test_a_place_pointed_at_belongs_to_the_words_that_need_one(make_bench):
     bench = make_bench(ASKS, point_window_s=30.0)
-    wait_until(lambda: bench.node._conversation._parts.camera.frame_id, what="the first image")
+    wait_until(lambda: bench.eye.frame_id, what="the first image")
     sender = publisher(bench)
     sender.publish(point(50, 20))
-    wait_until(lambda: bench.node._conversation.pointed is not None, what="the gesture")
+    wait_until(lambda: bench.conversation.pointed is not None, what="the gesture")
     assert bench.ground("this one")[0] == SUCCEEDED
     assert bench.grounder.calls[-1][1][0].answer.point == (50.0, 20.0)
     assert bench.ground("this one")[0] == SUCCEEDED

@@ -74,7 +74,7 @@ def camera(make_bench, size=(640, 480), depth_frame=FRAME, **more):
 
 
 def eyes(bench):
-    return bench.node._conversation._parts.camera
+    return bench.eye
 
 
 def show(bench, message):
@@ -161,7 +161,7 @@ def test_rectified_or_raw(make_bench, topic, parameters, raw):
     assert ("parameter" if parameters else topic.rpartition("/")[2] if "_" in topic else "does not tell") in said
     goal = bench.goal("it", answer_timeout=20.0)
     bench.hear("Which mug?")
-    wait_until(lambda: bench.node._conversation.current.open_question, what="question")
+    wait_until(lambda: bench.conversation.current.open_question, what="question")
     sender = bench.client.create_publisher(type(point(0, 0)), "point", 10)
     wait_until(lambda: sender.get_subscription_count() > 0)
     sender.publish(point(0.3, -0.2, 1.0))

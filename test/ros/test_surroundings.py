@@ -98,7 +98,7 @@ def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_sa
     until(bench, DiagnosticStatus.WARN)
     assert around(bench).message.startswith("use_sim_time is true, and nobody publishes /clock")
     assert "nobody publishes /clock" in capfd.readouterr().err
-    camera = bench.node._conversation._parts.camera
+    camera = bench.eye
 
     def show(stamp) -> float:
         before = camera.frames

@@ -98,14 +98,14 @@ class Operator:
     def ask(self, name: str) -> bool:
         request = ChangeState.Request()
         request.transition.label = name
-        return self.bench._call(self._change, request).success
+        return self.bench.call(self._change, request).success
 
     @property
     def state(self) -> str:
-        return self.bench._call(self._state, GetState.Request()).current_state.label
+        return self.bench.call(self._state, GetState.Request()).current_state.label
 
     def graph(self) -> List[Edge]:
-        found = self.bench._call(self._graph, GetAvailableTransitions.Request()).available_transitions
+        found = self.bench.call(self._graph, GetAvailableTransitions.Request()).available_transitions
         return [(t.start_state.label, t.transition.label, t.goal_state.label) for t in found]
 
     def took(self, edges: List[Edge]) -> None:
