@@ -10,7 +10,6 @@
 
     clue train all --start-from clue_ros/models/tabletop --output runs/more   # go on from a finished model
     clue train all --output runs/tabletop --device cuda --minutes 9           # a time slot; the next one goes on
-    clue train pack --output runs/tabletop --parts parts                      # what must be brought along, in parts
     clue train ablate --output runs/tabletop --stage language --steps 150     # what each choice is worth
 
 Each stage has a run folder; an interrupted stage resumes with the same command. With --base, the model directory with
@@ -41,7 +40,7 @@ from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import ADAPTER_STAGES
 from clue_ros.training.variants import VARIANTS, with_variant
 
-TOOLS = ("ablate", "pack", "unpack", "dwsl")
+TOOLS = ("ablate", "dwsl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("all", *STAGES, *TOOLS),
         metavar="STAGE",
         help=f"all (of the recipe's stages), or one: {', '.join(STAGES)}; or a tool: ablate (variants of a "
-        "stage side by side), pack and unpack (a run folder in small files), dwsl (masks from "
-        "labels of mixed quality, compared)",
+        "stage side by side), dwsl (masks from labels of mixed quality, compared)",
     )
     parser.add_argument(
         "--output", "-o", required=True, type=Path, metavar="DIR", help="folder of the runs; a stage resumes in it"
@@ -113,10 +111,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", dest="ablated", choices=ABLATED, default="language", help="ablate: of which stage")
     parser.add_argument("--ablations", type=Path, default=ABLATIONS, metavar="YAML", help="ablate: the variants")
     parser.add_argument("--only", metavar="NAME,NAME", help="ablate: these variants only")
-    parser.add_argument(
-        "--parts", type=Path, metavar="DIR", help="pack, unpack: folder of the parts (default: OUTPUT/parts)"
-    )
-
     parser.epilog = _examples()
 
 
@@ -129,8 +123,6 @@ def _examples() -> str:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     config = _configured(args, args.set or ())
-    if args.stage in ("pack", "unpack"):
-        return _carry(args, config)
     slot = Slot.of_minutes(None if args.stage == "ablate" else args.minutes)
     device = Device.open(args.device, config.gpu, os.cpu_count() or 1)
     stages = Studies(
@@ -173,26 +165,11 @@ def _configured(args: argparse.Namespace, overrides: Sequence[str]) -> TrainConf
     return config if args.device == "cpu" else on_card(config)
 
 
-def _carry(args: argparse.Namespace, config: TrainConfig) -> int:
-    from clue_ros.training.parts import pack, unpack
-
-    parts = args.parts or args.output / "parts"
-    if args.stage == "unpack":
-        print(f"{len(unpack(args.output, parts))} files put into {args.output}")
-        return 0
-    files = pack(args.output, parts, config)
-    print(
-        f"{len(files)} files in {parts}, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB: "
-        f"clue train unpack --output DIR --parts {parts}"
-    )
-    return 0
-
-
 def _check(args: argparse.Namespace) -> None:
     problems = []
     if args.base and args.stage not in (*ADAPTER_STAGES, "export", "calibrate", "mask", "dwsl"):
         problems.append(f"--base is for {', '.join(ADAPTER_STAGES)} and export; '{args.stage}' starts from nothing")
-    if args.start_from and args.stage not in ("all", "vision", "language", "ablate", "export", "pack"):
+    if args.start_from and args.stage not in ("all", "vision", "language", "ablate", "export"):
         problems.append(f"--start-from is for vision and language; '{args.stage}' starts from --base")
     if (args.variant or args.sweep_layers) and args.stage != "detector":
         problems.append("--variant and --sweep-layers belong to the stage detector")

@@ -1,10 +1,8 @@
-"""Time slots, batches made ahead, devices, ablations, and bringing a run along in parts."""
+"""Time slots, batches made ahead, devices, ablations."""
 
-import io
 import json
 import os
 import signal
-import tarfile
 import threading
 import time
 
@@ -21,7 +19,6 @@ from clue_ros.training.device import Device, GpuSettings, moved, scaled
 from clue_ros.training.joint_stage import JointSettings
 from clue_ros.training.language_stage import LanguageBatches, LanguageSettings
 from clue_ros.training.packing import Packer
-from clue_ros.training.parts import unpack
 from clue_ros.training.recipe import DEFAULT_CONFIG, TrainingError, on_card, read_config
 from clue_ros.training.slot import SlotOver
 from clue_ros.training.stages import Stages
@@ -122,78 +119,6 @@ def test_slots_of_no_time_end_well_and_the_last_one_finishes(scenes, recipe, tmp
     assert (tmp_path / "model/clue.json").stat().st_mtime_ns == card
     stages = Stages(read_config(recipe, ["language.steps=3"]), tmp_path, scenes)
     assert stages.finished("vision") and not stages.finished("language")
-
-    # The finished run in parts, put together elsewhere, is finished there too and needs no scenes.
-    assert main(["train", "pack", "--output", str(tmp_path), "--config", str(recipe)]) == 0
-    assert main(["train", "unpack", "--output", str(tmp_path / "there"), "--parts", str(tmp_path / "parts")]) == 0
-    there = Stages(read_config(recipe), tmp_path / "there", tmp_path / "none")
-    assert all(there.finished(stage) for stage in ("vision", "language", "export", "joint", "calibrate"))
-    assert (tmp_path / "there/model/model.safetensors").read_bytes() == (
-        tmp_path / "model/model.safetensors"
-    ).read_bytes()
-    assert not (tmp_path / "there/language/optimizer.safetensors").exists()
-
-
-def test_a_run_that_is_not_finished_goes_on_from_its_parts(scenes, recipe, tmp_path):
-    common = ["--data", str(scenes), "--config", str(recipe), "--set", "vision.validate_every=1"]
-    assert main(["train", "vision", "--output", str(tmp_path / "a"), "--steps", "1", *common]) == 0
-    assert main(["train", "pack", "--output", str(tmp_path / "a"), "--parts", str(tmp_path / "p"), *common]) == 0
-    assert main(["train", "unpack", "--output", str(tmp_path / "b"), "--parts", str(tmp_path / "p")]) == 0
-    for folder in ("a", "b"):
-        assert main(["train", "vision", "--output", str(tmp_path / folder), *common]) == 0
-    assert (tmp_path / "a/vision/weights.safetensors").read_bytes() == (
-        tmp_path / "b/vision/weights.safetensors"
-    ).read_bytes()
-    (tmp_path / "p/run-00.part").rename(tmp_path / "p/run-01.part")
-    with pytest.raises(TrainingError, match="without a gap"):
-        unpack(tmp_path / "c", tmp_path / "p")
-
-
-def parts_of(folder, *members):
-    """A pack with members of (name, kind of tar entry), in one part."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, kind in members:
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname, entry.size = kind, "/etc/passwd", 5000 if kind == tarfile.REGTYPE else 0
-            archive.addfile(entry, io.BytesIO(np.random.default_rng(0).bytes(5000)))
-    folder.mkdir()
-    (folder / "run-00.part").write_bytes(stream.getvalue())
-    return folder
-
-
-@pytest.mark.parametrize(
-    "name, kind",
-    [
-        ("../out.json", tarfile.REGTYPE),
-        ("/tmp/out.json", tarfile.REGTYPE),
-        ("link", tarfile.SYMTYPE),
-        ("link", tarfile.LNKTYPE),
-        ("pipe", tarfile.FIFOTYPE),
-    ],
-)
-def test_a_pack_cannot_write_outside_the_folder(tmp_path, name, kind):
-    parts = parts_of(tmp_path / "parts", ("language/state.json", tarfile.REGTYPE), (name, kind))
-    with pytest.raises(TrainingError, match="does not belong into a run folder"):
-        unpack(tmp_path / "run", parts)
-    assert not (tmp_path / "run").exists() and not (tmp_path / "out.json").exists()
-
-
-def test_a_damaged_pack_says_so(tmp_path):
-    part = parts_of(tmp_path / "parts", ("a.json", tarfile.REGTYPE), ("b.json", tarfile.REGTYPE)) / "run-00.part"
-    whole = part.read_bytes()
-    assert unpack(tmp_path / "run", part.parent) == ["a.json", "b.json"]
-    for damaged in (
-        whole[:-300],
-        whole[:40],
-        whole[:60] + bytes(80) + whole[140:],
-        whole[:-6] + bytes(6),
-        whole[:3000] + bytes([whole[3000] ^ 1]) + whole[3001:],
-        b"none",
-    ):
-        part.write_bytes(damaged)
-        with pytest.raises(TrainingError, match="do not make a whole"):
-            unpack(tmp_path / "damaged", part.parent)
 
 
 def test_ablations_run_from_one_start_and_are_written(scenes, recipe, tmp_path, capsys):
