@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from typing import Any, List, Mapping, Type, TypeVar, cast
+from typing import Any, Iterable, List, Mapping, Sequence, Type, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -24,6 +24,24 @@ def from_mapping(cls: Type[T], values: Any, where: str = "") -> T:
     if problems:
         raise ConfigurationError("; ".join(problems))
     return cast(T, result)  # without a problem it was built
+
+
+def choice_problems(settings: Any, where: str, choices: Mapping[str, Sequence[Any]]) -> List[str]:
+    """What is wrong with settings of which each named one must be one of its choices; one that is absent is right.
+    where: name of the section."""
+    return [
+        f"'{where}.{name}' is '{value}', must be one of {', '.join(map(str, allowed))}"
+        for name, allowed in choices.items()
+        if (value := getattr(settings, name, allowed[0])) not in allowed
+    ]
+
+
+def range_problems(settings: Any, where: str, names: Iterable[str], least: float, above: bool = False) -> List[str]:
+    """What is wrong with settings of which the named ones must be `least` or more (above: more); one that is absent is
+    right. where: name of the section."""
+    wanted = f"above {least}" if above else f"{least} or more"
+    values = [(name, getattr(settings, name)) for name in names if hasattr(settings, name)]
+    return [f"'{where}.{n}' is {v}, must be {wanted}" for n, v in values if v < least or (above and v == least)]
 
 
 def _build(cls, values, where: str, problems: List[str]):

@@ -81,23 +81,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_arguments(config, args: argparse.Namespace):
-    from clue_ros.finetune.recipe import FinetuneError
+    from clue_ros.training.recipe_file import TrainingError
     from clue_ros.training.variants import VARIANTS, with_variant
 
     settings = getattr(config, args.task)
     if args.variant is not None:
         if args.task != "detector" or args.variant not in VARIANTS:
-            raise FinetuneError(f"--variant belongs to the task detector and is one of {', '.join(VARIANTS)}")
+            raise TrainingError(f"--variant belongs to the task detector and is one of {', '.join(VARIANTS)}")
         settings = with_variant(settings, args.variant)
     if args.tap is not None:
         if args.task == "dialogue":
-            raise FinetuneError("--tap belongs to the tasks detector and joint")
+            raise TrainingError("--tap belongs to the tasks detector and joint")
         settings = replace(settings, tap=args.tap)
     if args.steps is not None:
         settings = replace(settings, steps=args.steps)
     problems = replace(config, **{args.task: settings}).problems()
     if problems or (args.minutes is not None and args.minutes <= 0):
-        raise FinetuneError("; ".join(problems) or "--minutes must be above 0")
+        raise TrainingError("; ".join(problems) or "--minutes must be above 0")
     return settings
 
 

@@ -27,15 +27,8 @@ from typing import Sequence
 from clue_ros.lab.ablation import ABLATED, ABLATIONS, read_variants
 from clue_ros.lab.studies import Studies
 from clue_ros.training.device import Device
-from clue_ros.training.recipe import (
-    DEFAULT_CONFIG,
-    STAGES,
-    StartSettings,
-    TrainConfig,
-    TrainingError,
-    on_card,
-    read_config,
-)
+from clue_ros.training.recipe import DEFAULT_CONFIG, STAGES, StartSettings, TrainConfig, on_card, read_config
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import ADAPTER_STAGES
 from clue_ros.training.variants import VARIANTS, with_variant

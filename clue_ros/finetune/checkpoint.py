@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from clue_ros.finetune.objective import Objective
-from clue_ros.finetune.recipe import FinetuneError
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.types import ModelLoadError
 
 
@@ -108,11 +108,11 @@ def load(folder: Path, objective: Objective, optimizer: torch.optim.Optimizer) -
 
 
 def check_same_run(state: Dict, about: Dict, folder: Path) -> None:
-    """Raises FinetuneError naming what differs between a checkpoint's run and the one that wants to go on with it."""
+    """Raises TrainingError naming what differs between a checkpoint's run and the one that wants to go on with it."""
     old, new = _flat(state["about"]), _flat(about)
     differing = [f"{k} was {old.get(k)!r}, is {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
     if differing:
-        raise FinetuneError(
+        raise TrainingError(
             f"{folder} holds a run with other settings ({'; '.join(differing[:4])}): give the same "
             "ones to go on, or delete the folder to start anew"
         )

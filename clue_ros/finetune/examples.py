@@ -12,8 +12,9 @@ from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 from clue_ros.data import ImageArray, ImageFile, Label, MissingDataError, Sample, SampleStream, revealing_pairs
 from clue_ros.data.source import Source, split_name
-from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, FinetuneError
+from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression
+from clue_ros.training.recipe_file import TrainingError
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Splits:
 def choose_splits(source: Source, settings: AnyTask) -> Splits:
     """The data set's own splits, or ones by fractions where it has none or one (the paper's 70/15/15).
 
-    Raises FinetuneError if it has several but none of the wanted name for training or validation.
+    Raises TrainingError if it has several but none of the wanted name for training or validation.
     """
     wanted = [split_name(n) if n else "" for n in (settings.train_split, settings.valid_split, settings.test_split)]
     if len(source.splits) <= 1:
@@ -97,7 +98,7 @@ def choose_splits(source: Source, settings: AnyTask) -> Splits:
     needed = [("train_split", wanted[0], train), ("valid_split", wanted[1], valid)][: 2 if settings.validation else 1]
     missing = [f"{key} '{name}'" for key, name, found in needed if not found]
     if missing:
-        raise FinetuneError(
+        raise TrainingError(
             f"the data set has no {' and no '.join(missing)}; it has {', '.join(source.splits)}: name "
             "them in the recipe (validation: 0 does without)"
         )

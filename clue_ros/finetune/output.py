@@ -12,8 +12,8 @@ from clue_ros.ambiguity.autoregressive import answer_tokens
 from clue_ros.ambiguity.kinds import AUTOREGRESSIVE, head_files, kind_of
 from clue_ros.ambiguity.reading import DETECTOR, DIALOGUE
 from clue_ros.finetune.objective import Objective
-from clue_ros.finetune.recipe import FinetuneError
 from clue_ros.training.adapters import save_adapter
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.settings import FILE, ClueSettings
 
@@ -23,7 +23,7 @@ SPEECH_ALONE = (0.0, 1.0, 0.0)  # ambiguity/gate.py: only the first token of the
 
 
 def check_output(base: Path, output: Path) -> None:
-    """Raises FinetuneError if `output` already holds a model that is not built on `base`."""
+    """Raises TrainingError if `output` already holds a model that is not built on `base`."""
     base, output = Path(base).resolve(), Path(output).resolve()
     if output == base or not (output / "config.json").exists():
         return
@@ -32,7 +32,7 @@ def check_output(base: Path, output: Path) -> None:
         if there.is_symlink() and there.resolve() == file.resolve():
             continue
         if not there.is_file() or there.stat().st_size != file.stat().st_size:
-            raise FinetuneError(
+            raise TrainingError(
                 f"{output} already holds a model that is not built on {base} ({file.name} differs): "
                 "choose another output folder, or the same base"
             )

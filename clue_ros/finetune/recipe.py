@@ -6,20 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Tuple, Union
 
-from clue_ros.configuration import ConfigurationError, from_mapping
+from clue_ros.configuration import choice_problems, range_problems
 from clue_ros.training.adapters import LoraSettings
+from clue_ros.training.recipe_file import TrainingError, read_recipe
 from clue_ros.training.variants import setting_problems
-from clue_ros.types import ClueError
 
 TASKS = ("dialogue", "detector", "joint")
 PRECISIONS = ("bf16", "fp32")
 STATES = ("all", "first")
 # What may change between an interruption and the resumption: none of it touches the loss curve.
 FREE = ("validate_every", "save_every", "workers", "per_device", "checkpointing", "feature_cache", "feature_cache_gb")
-
-
-class FinetuneError(ClueError):
-    """A run cannot start or go on; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -107,25 +103,15 @@ class FinetuneConfig:
         found: List[str] = []
         for name in TASKS:
             found += setting_problems(getattr(self, name), name) + _task_problems(getattr(self, name), name)
-        if self.lora.r < 1:
-            found.append(f"'lora.r' is {self.lora.r}, must be 1 or more")
-        return found
+        return found + range_problems(self.lora, "lora", ("r",), 1)
 
 
 AnyTask = Union[DialogueTask, DetectorTask, JointTask]
 
 
 def read_config(file: Path) -> FinetuneConfig:
-    """Read a YAML recipe. Raises FinetuneError listing every problem in it."""
-    import yaml
-
-    try:
-        config = from_mapping(FinetuneConfig, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
-        if config.problems():
-            raise ConfigurationError("; ".join(config.problems()))
-        return config
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigurationError) as error:
-        raise FinetuneError(f"the recipe {file} cannot be used: {error}") from error
+    """Read a YAML recipe. Raises TrainingError listing every problem in it."""
+    return read_recipe(FinetuneConfig, file)
 
 
 def fixed_settings(settings: AnyTask, lora: LoraSettings) -> Dict:
@@ -135,10 +121,10 @@ def fixed_settings(settings: AnyTask, lora: LoraSettings) -> Dict:
 
 
 def passes_a_step(settings: AnyTask, processes: int) -> int:
-    """How many passes a process makes for one optimiser step. Raises FinetuneError if the batch does not divide."""
+    """How many passes a process makes for one optimiser step. Raises TrainingError if the batch does not divide."""
     each = settings.per_device * processes
     if settings.batch % each:
-        raise FinetuneError(
+        raise TrainingError(
             f"batch {settings.batch} cannot be shared out among {processes} processes with per_device "
             f"{settings.per_device}: choose a multiple of {each} as batch, or another per_device"
         )
@@ -146,19 +132,11 @@ def passes_a_step(settings: AnyTask, processes: int) -> int:
 
 
 def _task_problems(settings: TaskSettings, where: str) -> List[str]:
-    found = []
-    for name, allowed in (("precision", PRECISIONS), ("states", STATES)):
-        if getattr(settings, name, allowed[0]) not in allowed:
-            found.append(f"'{where}.{name}' is '{getattr(settings, name)}', must be one of {', '.join(allowed)}")
-    for name in ("per_device", "validate_every", "save_every", "workers"):
-        if getattr(settings, name) < 1:
-            found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be 1 or more")
-    for name in ("lr", "cnn_lr", "clip", "feature_cache_gb"):
-        if getattr(settings, name, 1.0) <= 0:
-            found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be above 0")
-    for name in ("validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight"):
-        if getattr(settings, name, 0) < 0:
-            found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be 0 or more")
+    found = choice_problems(settings, where, {"precision": PRECISIONS, "states": STATES})
+    found += range_problems(settings, where, ("per_device", "validate_every", "save_every", "workers"), 1)
+    found += range_problems(settings, where, ("lr", "cnn_lr", "clip", "feature_cache_gb"), 0, above=True)
+    not_negative = ("validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight")
+    found += range_problems(settings, where, not_negative, 0)
     if len(settings.fractions) != 3 or min(settings.fractions) < 0 or sum(settings.fractions) <= 0:
         found.append(f"'{where}.fractions' must be three numbers for train, valid and test, got {settings.fractions}")
     return found

@@ -22,11 +22,12 @@ from clue_ros.finetune.examples import ExampleStream, Splits, choose_splits, fix
 from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.output import check_output, write_model
-from clue_ros.finetune.recipe import AnyTask, DialogueTask, FinetuneError, fixed_settings
+from clue_ros.finetune.recipe import AnyTask, DialogueTask, fixed_settings
 from clue_ros.finetune.trainer import Trainer, seed_of
 from clue_ros.finetune.validation import report_of
 from clue_ros.training.adapters import LoraSettings, load_adapter_weights
 from clue_ros.training.base import name_spare_tokens
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
@@ -56,7 +57,7 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
     """Run a task, or go on with it; returns {"done": bool, "step": int, "output": folder, "report": figures or None,
     "interrupted": by a signal}.
 
-    Raises FinetuneError, ModelLoadError, DataError, OutOfMemoryError.
+    Raises TrainingError, ModelLoadError, DataError, OutOfMemoryError.
     """
     check_output(order.base, order.output)
     folder = Path(order.output) / RUNS / order.task
@@ -102,7 +103,7 @@ def build(order: Order, folder: Path, accelerator, source: Source):
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     model, tokenizer, clue, _ = load_directory(order.base, "cpu", Precision(dtype, dtype))
     if kind_of(clue, Path(order.base) / FILE).one_pass and isinstance(settings, DialogueTask):
-        raise FinetuneError(
+        raise TrainingError(
             f"{order.base} is a one-pass model: its detector reads the dialogue adapter's own "
             "attention and would not fit another one; run the task joint, or start from the base checkpoint"
         )
@@ -140,7 +141,7 @@ def _check_tap(settings: AnyTask, model, order: Order) -> None:
     layers = model.config.get_text_config().num_hidden_layers
     tap = getattr(settings, "tap", -1)
     if not -1 <= tap < layers:
-        raise FinetuneError(f"tap is {tap}, but {order.base} has the layers 0 to {layers - 1}")
+        raise TrainingError(f"tap is {tap}, but {order.base} has the layers 0 to {layers - 1}")
 
 
 def _start_from(objective: Objective, order: Order, clue: ClueSettings, tokenizer) -> None:

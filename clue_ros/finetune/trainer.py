@@ -18,10 +18,11 @@ from clue_ros.finetune.batch import Batch, Collator, Step, draw, steps
 from clue_ros.finetune.examples import Example, ExampleStream
 from clue_ros.finetune.features import FrozenVision
 from clue_ros.finetune.objective import Objective
-from clue_ros.finetune.recipe import AnyTask, FinetuneError, JointTask, passes_a_step
+from clue_ros.finetune.recipe import AnyTask, JointTask, passes_a_step
 from clue_ros.finetune.validation import Held, chosen_metric, is_better, measure
 from clue_ros.training.optimizer import linear
 from clue_ros.training.readings import READINGS, keep_until
+from clue_ros.training.recipe_file import TrainingError
 
 BARREN = 50  # steps in a row without anything to learn from until the run stops
 
@@ -104,7 +105,7 @@ class Trainer:
                 self.step, self.place = self.step + 1, step.state
                 barren = barren + 1 if readings is None else 0
                 if barren == BARREN:
-                    raise FinetuneError(f"{BARREN} steps in a row had nothing to learn from: {self._complaint()}")
+                    raise TrainingError(f"{BARREN} steps in a row had nothing to learn from: {self._complaint()}")
                 self._log(readings or {}, bar)
                 done = self.step == self.settings.steps
                 if validation and (self.step % self.settings.validate_every == 0 or done):

@@ -13,8 +13,9 @@ from clue_ros.finetune.batch import Collator, chunks
 from clue_ros.finetune.examples import Example
 from clue_ros.finetune.features import FrozenVision
 from clue_ros.finetune.objective import Objective
-from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, FinetuneError, JointTask
+from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, JointTask
 from clue_ros.measures.classification import area_under_curve, figures_at, fitted_threshold, rates_at
+from clue_ros.training.recipe_file import TrainingError
 
 HIGHER_IS_BETTER = ("f1", "auc", "accuracy", "token_accuracy")
 
@@ -30,7 +31,7 @@ class Held:
 
 
 def chosen_metric(settings: AnyTask) -> str:
-    """The figure that makes a checkpoint the best. Raises FinetuneError for one that the task does not have."""
+    """The figure that makes a checkpoint the best. Raises TrainingError for one that the task does not have."""
     available = (
         ["loss"]
         + ([] if isinstance(settings, DetectorTask) else ["token_accuracy"])
@@ -38,7 +39,7 @@ def chosen_metric(settings: AnyTask) -> str:
     )
     name = settings.metric or ("f1" if isinstance(settings, DetectorTask) else "loss")
     if name not in available:
-        raise FinetuneError(f"metric '{name}' is none of this task's: {', '.join(available)}")
+        raise TrainingError(f"metric '{name}' is none of this task's: {', '.join(available)}")
     return name
 
 

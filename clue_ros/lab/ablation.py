@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from clue_ros.training.readings import VALIDATION, read_lines
-from clue_ros.training.recipe import TrainConfig, TrainingError
+from clue_ros.training.recipe import TrainConfig
+from clue_ros.training.recipe_file import TrainingError
 
 ABLATIONS = Path(__file__).parent / "ablations.yaml"
 ABLATED = ("language", "vision")

@@ -84,7 +84,7 @@ class Comparison:
 
 def compare(what: Comparison, progress=lambda row: None) -> List[Dict[str, Any]]:
     """One row a count: {"machine": N, "steps": …, "valid": {…}, "test": {…}}, also in OUTPUT/curve.json as soon as it
-    is there. Raises FinetuneError, DataError, ModelLoadError."""
+    is there. Raises TrainingError, DataError, ModelLoadError."""
     file = Path(what.output) / FILE
     rows: List[Dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     sources = {n: MixedSource(what.true, what.machine, n, what.seed) for n in what.counts}  # says now what is missing

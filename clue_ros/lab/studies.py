@@ -15,7 +15,8 @@ from clue_ros.training.base import open_base
 from clue_ros.training.features import fingerprint, made_with
 from clue_ros.training.language_stage import language_start, train_language
 from clue_ros.training.mask_stage import MaskSettings
-from clue_ros.training.recipe import TrainConfig, hold_recipe
+from clue_ros.training.recipe import FREE, TrainConfig
+from clue_ros.training.recipe_file import hold_recipe
 from clue_ros.training.stages import USED_SECTIONS, Stages
 from clue_ros.training.vision import train_vision
 
@@ -45,6 +46,7 @@ class Studies(Stages):
             folder,
             f"clue train ablate --stage {stage}",
             {name: getattr(config, name) for name in (*USED_SECTIONS[stage], "size")},
+            FREE,
         )
         held = self._inputs.scenes(validation=True)
         if stage == "vision":

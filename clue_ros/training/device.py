@@ -15,6 +15,7 @@ from typing import List
 import numpy as np
 import torch
 
+from clue_ros.configuration import choice_problems, range_problems
 from clue_ros.types import ClueError
 
 PRECISIONS = ("tf32", "bf16", "fp32")
@@ -95,16 +96,9 @@ def scaled(settings, gpu: GpuSettings):
 
 def gpu_problems(settings: GpuSettings) -> List[str]:
     """What is wrong with the section beyond its types."""
-    found = [
-        f"'gpu.{name}' is {getattr(settings, name)}, must be {least} or more"
-        for name, least in (("batch", 1), ("workers", -1))
-        if getattr(settings, name) < least
-    ]
-    if settings.rate <= 0:
-        found.append(f"'gpu.rate' is {settings.rate}, must be above 0")
-    if settings.precision not in PRECISIONS:
-        found.append(f"'gpu.precision' is '{settings.precision}', must be one of {', '.join(PRECISIONS)}")
-    return found
+    found = range_problems(settings, "gpu", ("batch",), 1) + range_problems(settings, "gpu", ("workers",), -1)
+    found += range_problems(settings, "gpu", ("rate",), 0, above=True)
+    return found + choice_problems(settings, "gpu", {"precision": PRECISIONS})
 
 
 def moved(value, device: str):

@@ -12,7 +12,8 @@ from clue_ros.training.device import Device
 from clue_ros.training.export import load_base
 from clue_ros.training.features import FeatureData, compute_features, features_of, fingerprint, made_with
 from clue_ros.training.mask_stage import MaskScenes, MaskSettings
-from clue_ros.training.recipe import TrainConfig, TrainingError
+from clue_ros.training.recipe import TrainConfig
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import Slot
 
 

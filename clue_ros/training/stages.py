@@ -21,7 +21,8 @@ from clue_ros.training.language_stage import language_start, train_language
 from clue_ros.training.mask_stage import MaskTrainer
 from clue_ros.training.parallel import launch
 from clue_ros.training.progress import Progress
-from clue_ros.training.recipe import TrainConfig, TrainingError, hold_recipe
+from clue_ros.training.recipe import FREE, TrainConfig
+from clue_ros.training.recipe_file import TrainingError, hold_recipe
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.sweep import LayerSweep, write_sweep
 from clue_ros.training.variants import variant_name
@@ -76,6 +77,7 @@ class Stages:
                     name: self._with_steps(part) if name == stage else part
                     for name, part in ((name, getattr(self._config, name)) for name in sections)
                 },
+                FREE,
             )
         if stage in ("joint", "dialogue"):
             self._train_in_processes(stage)

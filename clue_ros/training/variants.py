@@ -15,10 +15,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Dict, List, Sequence, TypeVar
+from typing import Callable, Dict, List, TypeVar
 
 from clue_ros.ambiguity.kinds import KINDS, two_pass
 from clue_ros.ambiguity.reading import DEPTHS, PREFIXES
+from clue_ros.configuration import choice_problems, range_problems
 
 FINETUNES: Dict[str, Callable[[List[int]], List[int]]] = {"last": lambda used: used[-1:], "all": lambda used: used}
 CHOICES = {
@@ -57,22 +58,14 @@ def variant_name(settings) -> str:
 
 def setting_problems(settings, where: str) -> List[str]:
     """What is wrong with a stage's settings beyond their types; `where`: the section of the recipe."""
-    found = []
-    allowed: Dict[str, Sequence[str]] = {"reading": two_pass(), **CHOICES}
-    for name, choices in allowed.items():
-        value = getattr(settings, name, choices[0])
-        if value not in choices:
-            found.append(f"'{where}.{name}' is '{value}', must be one of {', '.join(choices)}")
+    found = choice_problems(settings, where, {"reading": two_pass(), **CHOICES})
     kind = KINDS.get(getattr(settings, "reading", ""))
     if kind is not None and settings.depth in DEPTHS and settings.depth not in kind.depths:
         found.append(
             f"'{where}.depth' is '{settings.depth}' with reading '{kind.name}': a map is read at the tap, so it must "
             f"be {' or '.join(kind.depths)}"
         )
-    for name in ("steps", "batch", "queries", "length"):
-        if getattr(settings, name, 1) < 1:
-            found.append(f"'{where}.{name}' is {getattr(settings, name)}, must be 1 or more")
-    return found
+    return found + range_problems(settings, where, ("steps", "batch", "queries", "length"), 1)
 
 
 def used_layers(settings, layers: int) -> List[int]:

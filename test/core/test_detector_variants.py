@@ -33,7 +33,8 @@ from clue_ros.training.joint_stage import JointTrainer, clarify_pack
 from clue_ros.training.optimizer import Optimizer, linear
 from clue_ros.training.packed import maps_of_layers, packed_logits, packed_maps
 from clue_ros.training.packing import IGNORE, Packer
-from clue_ros.training.recipe import DEFAULT_CONFIG, TrainConfig, TrainingError, read_config
+from clue_ros.training.recipe import DEFAULT_CONFIG, TrainConfig, read_config
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.stages import Stages
 from clue_ros.training.variants import VARIANTS, adapted_layers, variant_name, with_variant
 from clue_ros.types import Box, ModelLoadError

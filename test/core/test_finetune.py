@@ -25,11 +25,12 @@ from clue_ros.finetune.features import FeatureCache, FrozenVision
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.output import write_model
 from clue_ros.finetune.passes import Route, run_batch, suffix_logits
-from clue_ros.finetune.recipe import DetectorTask, DialogueTask, FinetuneError, JointTask
+from clue_ros.finetune.recipe import DetectorTask, DialogueTask, JointTask
 from clue_ros.finetune.run import Order, finetune
 from clue_ros.finetune.trainer import Trainer
 from clue_ros.grounder import Grounder, is_stock
 from clue_ros.training.adapters import LoraSettings, named_adapter_parameters
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.tabletop_model import build_model
 from clue_ros.training.variants import VARIANTS, with_variant
 from clue_ros.vlm.dense import Precision
@@ -261,7 +262,7 @@ def test_an_interrupted_run_ends_with_the_same_curve_and_weights(task, base, inv
     assert [r["step"] for r in readings(tmp_path / "cut", task) if "loss" in r] == [1, 2, 3, 4, 5, 6]
     whole, resumed = (last_checkpoint(tmp_path / n, task) for n in ("whole", "cut"))
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[k], resumed[k]) for k in whole)
-    with pytest.raises(FinetuneError, match="settings.lr was 0.01, is 0.5"):
+    with pytest.raises(TrainingError, match="settings.lr was 0.01, is 0.5"):
         finetune(order(task, base, tmp_path / "cut", **{**changes, "lr": 0.5}), source)
 
 
@@ -485,15 +486,15 @@ def test_the_embedded_model_class_trains_too(tiny_model_dir, yesno, tmp_path):
 
 
 def test_a_run_that_cannot_start_says_why(base, invig, yesno, tmp_path):
-    with pytest.raises(FinetuneError, match="batch 4 cannot be shared out.*multiple of 3"):
+    with pytest.raises(TrainingError, match="batch 4 cannot be shared out.*multiple of 3"):
         finetune(order("dialogue", base, tmp_path / "a", per_device=3), open_data(invig))
-    with pytest.raises(FinetuneError, match="layers 0 to 3"):
+    with pytest.raises(TrainingError, match="layers 0 to 3"):
         finetune(order("joint", base, tmp_path / "b", tap=4), open_data(invig))
-    with pytest.raises(FinetuneError, match="metric 'f1' is none of this task's"):
+    with pytest.raises(TrainingError, match="metric 'f1' is none of this task's"):
         finetune(order("dialogue", base, tmp_path / "c", metric="f1"), open_data(invig))
-    with pytest.raises(FinetuneError, match="no valid_split 'held'; it has test, train, valid"):
+    with pytest.raises(TrainingError, match="no valid_split 'held'; it has test, train, valid"):
         finetune(order("dialogue", base, tmp_path / "d", valid_split="held"), open_data(invig))
     (tmp_path / "e").mkdir()
     (tmp_path / "e/config.json").write_text("{}")
-    with pytest.raises(FinetuneError, match="already holds a model that is not built on"):
+    with pytest.raises(TrainingError, match="already holds a model that is not built on"):
         finetune(order("detector", base, tmp_path / "e"), open_data(yesno))

@@ -16,17 +16,10 @@ from clue_ros.finetune.batch import IGNORE, Collator, steps
 from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of, fixed_examples, state_labels
 from clue_ros.finetune.features import FeatureCache
 from clue_ros.finetune.memory import Sizes, estimate, operations
-from clue_ros.finetune.recipe import (
-    DetectorTask,
-    DialogueTask,
-    FinetuneConfig,
-    FinetuneError,
-    JointTask,
-    passes_a_step,
-    read_config,
-)
+from clue_ros.finetune.recipe import DetectorTask, DialogueTask, FinetuneConfig, JointTask, passes_a_step, read_config
 from clue_ros.finetune.validation import Held, is_better, report_of
 from clue_ros.training.adapters import LoraSettings
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.types import Answer, Box, Turn
 from clue_ros.vlm.patterns import FULL, IMAGE_BLIND
 from clue_ros.vlm.settings import ClueSettings
@@ -145,7 +138,7 @@ def test_splits_are_the_data_sets_own_or_made(invig, tmp_path):
     )
     made = choose_splits(open_data(tmp_path / "n.jsonl"), DetectorTask())
     assert made.fractions == (0.7, 0.15, 0.15)
-    with pytest.raises(FinetuneError, match="train_split 'mine'"):
+    with pytest.raises(TrainingError, match="train_split 'mine'"):
         choose_splits(open_data(invig), DialogueTask(train_split="mine"))
     assert choose_splits(open_data(invig), DialogueTask(valid_split="mine", validation=0)).valid == ""
 
@@ -209,9 +202,9 @@ def test_mistakes_in_a_recipe_are_all_listed(tmp_path):
         from_mapping(FinetuneConfig, {"dialogue": {"batsch": 3}, "detector": {"steps": "many"}})
     file = tmp_path / "r.yaml"
     file.write_text("detector: {depth: full, precision: fp8, per_device: 0, fractions: [1, 2]}\n")
-    with pytest.raises(FinetuneError, match="'detector.depth' is 'full' with.*fp8.*per_device.*fractions"):
+    with pytest.raises(TrainingError, match="'detector.depth' is 'full' with.*fp8.*per_device.*fractions"):
         read_config(file)
-    with pytest.raises(FinetuneError, match="multiple of 8"):
+    with pytest.raises(TrainingError, match="multiple of 8"):
         passes_a_step(DialogueTask(batch=12, per_device=2), 4)
     assert passes_a_step(DialogueTask(batch=16, per_device=2), 4) == 2
 

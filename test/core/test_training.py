@@ -18,7 +18,8 @@ from clue_ros.training.dense import location_loss
 from clue_ros.training.language_stage import LanguageSettings, pack_loss
 from clue_ros.training.packing import IGNORE, Packer
 from clue_ros.training.partial_view import labels_of_seen, partial_features
-from clue_ros.training.recipe import DEFAULT_CONFIG, STAGES, StartSettings, TrainConfig, TrainingError, read_config
+from clue_ros.training.recipe import DEFAULT_CONFIG, STAGES, StartSettings, TrainConfig, read_config
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.stages import Stages
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.vision import start

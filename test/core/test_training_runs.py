@@ -16,7 +16,8 @@ from clue_ros.training.device import has_bf16_units
 from clue_ros.training.loop import Run, kept, load_modules
 from clue_ros.training.optimizer import Optimizer, orthogonalize
 from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
-from clue_ros.training.recipe import DEFAULT_CONFIG, TrainingError, read_config
+from clue_ros.training.recipe import DEFAULT_CONFIG, read_config
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.training.validation import Validation, is_better, mean_of_batches

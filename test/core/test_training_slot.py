@@ -19,7 +19,8 @@ from clue_ros.training.device import Device, GpuSettings, moved, scaled
 from clue_ros.training.joint_stage import JointSettings
 from clue_ros.training.language_stage import LanguageBatches, LanguageSettings
 from clue_ros.training.packing import Packer
-from clue_ros.training.recipe import DEFAULT_CONFIG, TrainingError, on_card, read_config
+from clue_ros.training.recipe import DEFAULT_CONFIG, on_card, read_config
+from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import SlotOver
 from clue_ros.training.stages import Stages
 from clue_ros.training.vision import VisionSettings, start, train_vision
