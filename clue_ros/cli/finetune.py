@@ -70,11 +70,12 @@ def run(args: argparse.Namespace) -> int:
         raise ClueError(f"{' and '.join(missing)} must be given")
     from clue_ros.data import open_data
     from clue_ros.finetune.run import Order, finetune
+    from clue_ros.training.slot import Slot
 
     source = open_data(args.data, args.format, images=args.images, subset=args.subset)
-    result = finetune(
-        Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, args.minutes, args.cpu), source
-    )
+    slot = Slot.of_minutes(args.minutes)
+    order = Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, slot, args.cpu)
+    result = finetune(order, source)
     if int(os.environ.get("RANK", "0")) == 0:
         _print_result(result, args)
     return 130 if result["interrupted"] else 0  # as clue train: what stands behind && must not take it for a model

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Tuple, Union
+from typing import List, Tuple, Union
 
 from clue_ros.configuration import choice_problems, range_problems
 from clue_ros.training.adapters import LoraSettings
@@ -112,12 +112,6 @@ AnyTask = Union[DialogueTask, DetectorTask, JointTask]
 def read_config(file: Path) -> FinetuneConfig:
     """Read a YAML recipe. Raises TrainingError listing every problem in it."""
     return read_recipe(FinetuneConfig, file)
-
-
-def fixed_settings(settings: AnyTask, lora: LoraSettings) -> Dict:
-    """The settings that a resumed run must share with the interrupted one, as JSON values."""
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items() if k not in FREE}
-    return {**values, "lora": asdict(lora)}
 
 
 def passes_a_step(settings: AnyTask, processes: int) -> int:

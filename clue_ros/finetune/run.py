@@ -8,26 +8,27 @@ recipe ── read_config ───> settings of the task                       
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict
 
 import torch
 
 from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.data.source import Source
-from clue_ros.finetune.batch import Collator
+from clue_ros.finetune.batch import Collator, draw
 from clue_ros.finetune.examples import ExampleStream, Splits, choose_splits, fixed_examples
 from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision
 from clue_ros.finetune.objective import Objective
+from clue_ros.finetune.older_runs import adopt
 from clue_ros.finetune.output import check_output, write_model
-from clue_ros.finetune.recipe import AnyTask, DialogueTask, fixed_settings
-from clue_ros.finetune.trainer import Trainer, seed_of
-from clue_ros.finetune.validation import report_of
+from clue_ros.finetune.recipe import FREE, AnyTask, DialogueTask
+from clue_ros.finetune.trainer import Trainer
+from clue_ros.finetune.validation import chosen_metric, report_of
 from clue_ros.training.adapters import LoraSettings, load_adapter_weights
 from clue_ros.training.base import name_spare_tokens
-from clue_ros.training.recipe_file import TrainingError
+from clue_ros.training.recipe_file import TrainingError, hold_recipe
+from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
@@ -39,8 +40,12 @@ RUNS = "training"  # folder of the run folders in a model directory
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asked for. copy_base: weights copied instead of linked; minutes: time slot, None for no
-    limit; cpu: no GPU even if there is one; until: step at which to stop as if interrupted (tests)."""
+    """What the command line asked for.
+
+    copy_base: weights copied instead of linked.
+    slot: when the run saves and stops.
+    cpu: no GPU even if there is one.
+    """
 
     task: str
     base: Path
@@ -48,9 +53,8 @@ class Order:
     settings: AnyTask
     lora: LoraSettings
     copy_base: bool = False
-    minutes: Optional[float] = None
+    slot: Slot = Slot()
     cpu: bool = False
-    until: Optional[int] = None
 
 
 def finetune(order: Order, source: Source, accelerator=None) -> Dict:
@@ -61,43 +65,56 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
     """
     check_output(order.base, order.output)
     folder = Path(order.output) / RUNS / order.task
-    accelerator = accelerator or make_accelerator(order, folder)
+    accelerator = accelerator or make_accelerator(order)
     # Before anything is loaded or made: a second process must not find half of what the first one is making.
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
+        adopt(folder, chosen_metric(order.settings))
     accelerator.wait_for_everyone()
+    _hold_recipe(order, folder, source)
     splits = choose_splits(source, order.settings)
-    with _tracking(accelerator):
-        trainer, tokenizer, new_words = build(order, folder, accelerator, source)
-        validation = _held_out(source, splits, splits.valid, order.settings)
-        stream = ExampleStream(source, splits.train, order.settings, splits.fractions, trainer.place)
-        try:
-            with memory_guard(f"training {order.task}; a smaller per_device needs less"):
-                done = trainer.train(stream, validation, order.until)
-                report = _finish(trainer, order, tokenizer, new_words, source, splits, validation) if done else None
-        finally:
-            trainer.collator.close()
+    trainer, tokenizer, new_words = build(order, folder, accelerator)
+    validation = _held_out(source, splits, splits.valid, order.settings)
+    stream = ExampleStream(source, splits.train, order.settings, splits.fractions, trainer.run.place)
+    report, interrupted = None, False
+    try:
+        with memory_guard(f"training {order.task}; a smaller per_device needs less"):
+            trainer.train(stream, validation, order.slot)
+            report = _finish(trainer, order, tokenizer, new_words, source, splits, validation)
+    except SlotOver:
+        pass
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        trainer.collator.close()
     return {
-        "done": done,
-        "interrupted": trainer.interrupted and not done,
-        "step": trainer.step,
+        "done": report is not None,
+        "interrupted": interrupted,
+        "step": trainer.run.step,
         "output": str(order.output),
         "report": report,
         "problems": stream.problems.total + trainer.collator.problems.total,
     }
 
 
-def make_accelerator(order: Order, folder: Path):
+def make_accelerator(order: Order):
     """Accelerate's entry, for the processes that `accelerate launch` started, or for this one alone."""
     from accelerate import Accelerator
-    from accelerate.utils import is_tensorboard_available
 
-    log = {"log_with": "tensorboard", "project_dir": str(folder)} if is_tensorboard_available() else {}
-    mixed = "bf16" if order.settings.precision == "bf16" else "no"
-    return Accelerator(mixed_precision=mixed, cpu=order.cpu, **log)
+    return Accelerator(mixed_precision="bf16" if order.settings.precision == "bf16" else "no", cpu=order.cpu)
 
 
-def build(order: Order, folder: Path, accelerator, source: Source):
+def _hold_recipe(order: Order, folder: Path, source: Source) -> None:
+    run = {
+        "base": str(Path(order.base).resolve()),
+        "data": source.name,
+        "images": [str(Path(r.folder).resolve()) for r in source.roots],
+    }
+    sections = {"run": run, order.task: order.settings, "lora": order.lora}
+    hold_recipe(folder, f"clue finetune {order.task}", sections, FREE)
+
+
+def build(order: Order, folder: Path, accelerator):
     """(Trainer, tokenizer, whether the tokenizer got new names for spare tokens)."""
     settings = order.settings
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
@@ -109,31 +126,15 @@ def build(order: Order, folder: Path, accelerator, source: Source):
         )
     tokenizer, renamed = name_spare_tokens(tokenizer)
     _check_tap(settings, model, order)
-    torch.manual_seed(seed_of(settings))  # the new adapter and the CNN start alike in every process
+    torch.manual_seed(draw(settings.seed, 31))  # the new adapter and the CNN start alike in every process
     objective = Objective(model, tokenizer, clue, settings, order.lora)
     _start_from(objective, order, clue, tokenizer)
     side = model.config.vision_config.image_size
     tokens = PromptTokens(tokenizer, clue, model.config.image_token_id, model.lm_head.weight.shape[0], "cpu")
     cache = FeatureCache(settings.feature_cache, model, dtype, settings.feature_cache_gb * GIGABYTE)
     collator = Collator(tokens, side, settings.length, cache, settings.workers)
-    about = {
-        "task": order.task,
-        "base": str(Path(order.base).resolve()),
-        "data": source.name,
-        "images": [str(Path(r.folder).resolve()) for r in source.roots],
-        "settings": fixed_settings(settings, order.lora),
-    }
     with memory_guard("moving the model to the device"):
-        trainer = Trainer(
-            accelerator,
-            objective,
-            FrozenVision(model, cache),
-            collator,
-            settings,
-            folder,
-            about,
-            None if order.minutes is None else order.minutes * 60,
-        )
+        trainer = Trainer(accelerator, objective, FrozenVision(model, cache), collator, settings, folder)
     return trainer, tokenizer, bool(renamed)
 
 
@@ -174,25 +175,13 @@ def _finish(
         report = report_of(valid, test, 0.5 if threshold is None else threshold)
     report.update(
         task=order.task,
-        steps=trainer.step,
+        steps=trainer.run.step,
         processes=trainer.accelerator.num_processes,
         metric=trainer.metric,
-        best=None if trainer.best != trainer.best else trainer.best,
+        best=trainer.run.best and trainer.run.best["value"],
     )
     if trainer.accelerator.is_main_process:
         write_model(trainer.objective, tokenizer, order.base, order.output, threshold, order.copy_base, new_words)
-        (trainer.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        (trainer.run.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return report
-
-
-@contextmanager
-def _tracking(accelerator):
-    """TensorBoard, where it is installed, for as long as the block runs."""
-    if accelerator.log_with:
-        accelerator.init_trackers("tensorboard")
-    try:
-        yield
-    finally:
-        for tracker in accelerator.trackers:
-            tracker.finish()

@@ -17,8 +17,6 @@ from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, JointT
 from clue_ros.measures.classification import area_under_curve, figures_at, fitted_threshold, rates_at
 from clue_ros.training.recipe_file import TrainingError
 
-HIGHER_IS_BETTER = ("f1", "auc", "accuracy", "token_accuracy")
-
 
 @dataclass
 class Held:
@@ -41,13 +39,6 @@ def chosen_metric(settings: AnyTask) -> str:
     if name not in available:
         raise TrainingError(f"metric '{name}' is none of this task's: {', '.join(available)}")
     return name
-
-
-def is_better(metric: str, new: float, old: float) -> bool:
-    """nan is never better, and anything is better than nan."""
-    if np.isnan(new) or np.isnan(old):
-        return bool(np.isnan(old) and not np.isnan(new))
-    return new > old if metric in HIGHER_IS_BETTER else new < old
 
 
 @torch.no_grad()

@@ -22,8 +22,8 @@ from clue_ros.training.adapters import (
     save_adapter,
 )
 from clue_ros.training.base import open_base
+from clue_ros.training.checkpoint import load_modules
 from clue_ros.training.detector_stage import DetectorSettings
-from clue_ros.training.loop import load_modules
 from clue_ros.training.mask_stage import MaskSettings, new_head
 from clue_ros.training.tabletop_model import TabletopSize
 from clue_ros.training.variants import adapted_layers

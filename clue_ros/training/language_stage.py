@@ -18,10 +18,11 @@ from clue_ros.location import BINS
 from clue_ros.simulation.queries import scene_queries
 from clue_ros.simulation.scene_data import SceneData
 from clue_ros.training.ahead import Ahead
+from clue_ros.training.checkpoint import load_modules
 from clue_ros.training.dense import location_loss
 from clue_ros.training.device import Device, moved
 from clue_ros.training.features import compute_features, features_of
-from clue_ros.training.loop import Run, load_modules
+from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer, location_targets

@@ -1,42 +1,45 @@
-"""The training loop that every stage shares: schedule, progress, readings, validation, checkpoints, exact resumption.
+"""The training loop that the stages of the embedded model and the tasks on real checkpoints share: schedule, progress,
+readings, validation, checkpoints, signals, exact resumption.
 
-A run folder holds `weights.safetensors`, `optimizer.safetensors`, `state.json` (the last finished step, the settings,
-the best validation so far), `best.safetensors` (the weights of that validation), `readings.jsonl` (one line a report)
-and `validation.jsonl`. All randomness of step n, torch's too, comes from generators seeded with [seed, n] (and the
-process), so a resumed run repeats the interrupted one.
+A run folder holds the last checkpoint and the best weights (training/checkpoint.py), `readings.jsonl` (one line a
+report) and `validation.jsonl`. All randomness of step n, torch's too, comes from generators seeded with [seed, n] (and
+the process), so a resumed run repeats the interrupted one.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from clue_ros.training import checkpoint
 from clue_ros.training.optimizer import Optimizer, rate
 from clue_ros.training.parallel import average_gradients, handling, rank, world
 from clue_ros.training.readings import READINGS, VALIDATION, Readings
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.validation import Validation, is_better
-from clue_ros.types import ModelLoadError
 
-LossFunction = Callable[[int, np.random.Generator], Tuple[torch.Tensor, Dict[str, float]]]
-WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
+Values = Dict[str, float]
+LossFunction = Callable[[int, np.random.Generator], Tuple[torch.Tensor, Values]]
+# Given a function that says whether this process is to stop, makes the gradients of one step, the mean over the
+# processes, and returns its readings (None: there was nothing to learn from) and whether any process is to stop.
+Backward = Callable[[Callable[[], bool]], Tuple[Optional[Values], bool]]
 
 
 class Run:
-    """One stage of training in one folder. `modules`: what is saved, by name; `settings`: a dataclass or dict.
+    """One training in one folder.
 
+    modules: what is saved, by name.
+    settings: a dataclass or dict, kept in state.json.
     best: {"step", "metric", "value"} of the best validation so far, None before the first.
+    place: where the source of the batches stands, as JSON; None for one that follows from the step's number.
     """
 
     def __init__(self, folder: Path, modules: Dict[str, nn.Module], optimizer: Optimizer, settings, seed: int = 0):
@@ -44,19 +47,29 @@ class Run:
         self.settings = asdict(settings) if is_dataclass(settings) else dict(settings)
         self.step = 0
         self.best: Optional[Dict] = None
+        self.place: Optional[Dict] = None
         self._gathered: Dict[str, List[float]] = {}  # readings since the last report
         self._seconds = 0.0  # that the steps took, over all calls, without validation and saving
         self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / "state.json").exists():
-            self._resume()
+        state = checkpoint.read_state(self.folder)
+        if state is not None:
+            checkpoint.load(self.folder, modules, optimizer)
+            self.step, self.seed = state["step"], state["seed"]
+            self.best, self.place = state.get("best"), state.get("place")
+            self._gathered, self._seconds = state.get("gathered") or {}, state.get("seconds", 0.0)
 
-    def train(
+    def train(self, steps: int, loss_of: LossFunction, **how) -> None:
+        """`loop` where a step is one loss of one batch. how: the other arguments of `loop`."""
+        self.loop(steps, partial(self._one_batch, loss_of), **how)
+
+    def loop(
         self,
         steps: int,
-        loss_of: LossFunction,
+        backward: Backward,
         *,
         warmup: int = 50,
         save_every_s: float = 120.0,
+        save_every: int = 0,
         report_every: int = 50,
         title: str = "",
         schedule: str = "cosine",
@@ -65,8 +78,11 @@ class Run:
         validation: Optional[Validation] = None,
         slot: Slot = Slot(),
     ) -> None:
-        """Train up to `steps` steps in all; schedule: 'cosine' or 'linear' after `warmup` steps, once more from step
-        `restart` on, if it is not 0 (optimizer.rate).
+        """Train up to `steps` steps in all.
+
+        save_every: steps between two checkpoints, 0: one whenever `save_every_s` seconds are over.
+        schedule: 'cosine' or 'linear' after `warmup` steps, once more from step `restart` on, if it is not 0
+            (optimizer.rate).
 
         SIGINT and SIGTERM save and raise KeyboardInterrupt, the end of the slot saves and raises SlotOver; the next
         call goes on."""
@@ -74,9 +90,10 @@ class Run:
 
         readings = Readings(self.folder, self.step) if rank() == 0 else None
         saved = time.monotonic()
+        stop: List[bool] = []
         stopped = False
         with (
-            _signals() as stop,
+            handling(lambda *_: stop.append(True)),
             tqdm(
                 total=steps,
                 initial=self.step,
@@ -84,99 +101,78 @@ class Run:
                 unit="step",
                 file=sys.stderr,
                 mininterval=5,
+                dynamic_ncols=True,
                 disable=rank() > 0,
             ) as bar,
         ):
             while self.step < steps and not stopped:
-                seeds, began = self.seeds(self.step), time.monotonic()
-                torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
-                loss, values = loss_of(self.step, np.random.default_rng(seeds))
-                loss.backward()
-                stopped = average_gradients(self.optimizer.parameters, bool(stop) or slot.over(self.step + 1))
+                began = time.monotonic()
+                values, stopped = backward(lambda: bool(stop) or slot.over(self.step + 1))
                 scale = rate(schedule, self.step, steps, warmup, restart, restart_scale)
-                values["gradient"] = self.optimizer.step(scale)
-                values["loss"] = float(loss.detach())
-                self._seconds += time.monotonic() - began
+                gradient = self.optimizer.step(scale)
+                seconds = time.monotonic() - began
+                self._seconds += seconds
                 self.step += 1
                 bar.update()
-                for key, value in values.items():
-                    self._gathered.setdefault(key, []).append(value)
-                if self.step % report_every == 0 or self.step == steps:
+                if values is not None:
+                    values.update(gradient=gradient, rate=scale * self.optimizer.rate, seconds=seconds)
+                    for key, value in values.items():
+                        self._gathered.setdefault(key, []).append(value)
+                if self._gathered and (self.step % report_every == 0 or self.step == steps):
                     self._report(readings, bar)
                 if validation and validation.due(self.step, steps):
-                    self._validate(validation, readings)
-                if time.monotonic() - saved > save_every_s:
+                    self._validate(validation, readings, bar)
+                if self.step % save_every == 0 if save_every else time.monotonic() - saved > save_every_s:
                     self.save()
                     saved = time.monotonic()
             if readings:
                 readings.close()
             self.save()  # still in the block: another signal (of the terminal, then of the parent) does not cut it off
-        if stop:
+        if stop or (self.step < steps and not slot.over(self.step)):  # or of another process, which was told to stop
             raise KeyboardInterrupt
         if self.step < steps:
             raise SlotOver
+
+    def _one_batch(self, loss_of: LossFunction, stopping: Callable[[], bool]) -> Tuple[Values, bool]:
+        seeds = self.seeds(self.step)
+        torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+        loss, values = loss_of(self.step, np.random.default_rng(seeds))
+        loss.backward()
+        stopped = average_gradients(self.optimizer.parameters, stopping())
+        return {**values, "loss": float(loss.detach())}, stopped
 
     def seeds(self, step: int) -> List[int]:
         """What all randomness of a step follows from."""
         return [self.seed, step] + ([rank()] if world() > 1 else [])
 
     def save(self) -> None:
-        """Write everything, then put it in place at once: an end in between leaves the checkpoint before."""
+        """Write the checkpoint; one process does."""
         if rank() > 0:
             return
-        flat = {
-            f"{p}/{i}/{key}": value.detach().cpu().contiguous()
-            for p, part in enumerate(self.optimizer.state_dict())
-            for i, state in part["state"].items()
-            for key, value in state.items()
-        }
         state = {
             "step": self.step,
             "seed": self.seed,
             "settings": self.settings,
             "best": self.best,
+            "place": self.place,
             "gathered": self._gathered,
             "seconds": self._seconds,
         }
-        written = [_write(self.folder / WEIGHTS, self._tensors()), _write(self.folder / "optimizer.safetensors", flat)]
-        partial = self.folder / "state.json.partial"
-        partial.write_text(json.dumps(state, default=str))
-        for source, target in (*written, (partial, self.folder / "state.json")):
-            source.replace(target)
-
-    def _tensors(self) -> Dict[str, torch.Tensor]:
-        return {
-            f"{name}.{key}": value.detach().cpu().contiguous().clone()
-            for name, module in self.modules.items()
-            for key, value in _unique(module).items()
-        }
-
-    def _resume(self) -> None:
-        state = json.loads((self.folder / "state.json").read_text())
-        load_modules(self.folder, self.modules, keep="last")
-        flat = load_file(str(self.folder / "optimizer.safetensors"))
-        states = self.optimizer.state_dict()
-        for part in states:
-            part["state"] = {}
-        for name, value in flat.items():
-            p, i, key = name.split("/")
-            states[int(p)]["state"].setdefault(int(i), {})[key] = value
-        self.optimizer.load_state_dict(states)
-        self.step, self.seed = state["step"], state["seed"]
-        self.best, self._gathered = state.get("best"), state.get("gathered") or {}
-        self._seconds = state.get("seconds", 0.0)
+        checkpoint.save(self.folder, self.modules, self.optimizer, state)
 
     def _report(self, readings: Optional[Readings], bar) -> None:
-        line = {k: round(float(np.mean(v)), 5) for k, v in self._gathered.items()}
+        line = {k: float(np.mean(v)) for k, v in self._gathered.items()}
         self._gathered = {}
         if readings:
-            bar.set_postfix({k: f"{v:.3g}" for k, v in line.items()})
+            shown = {k: f"{v:.3g}" for k, v in line.items() if k not in ("rate", "seconds")}
+            bar.set_postfix(shown, refresh=False)
             readings.write(READINGS, self.step, line)
 
-    def _validate(self, validation: Validation, readings: Optional[Readings]) -> None:
+    def _validate(self, validation: Validation, readings: Optional[Readings], bar) -> None:
         values = validation.measure()
         if readings:
-            readings.write(VALIDATION, self.step, {k: round(v, 5) for k, v in values.items()})
+            readings.write(VALIDATION, self.step, values)
+            bar.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), file=sys.stderr)
         value = values.get(validation.metric, float("nan"))
         if (
             self.best is None
@@ -185,62 +181,5 @@ class Run:
         ):
             self.best = {"step": self.step, "metric": validation.metric, "value": value}
             if rank() == 0:
-                partial, best = _write(self.folder / BEST, self._tensors())
-                partial.replace(best)
+                checkpoint.save_best(self.folder, self.modules)
             self.save()
-
-
-def load_modules(folder: Path, modules: Dict[str, nn.Module], keep: str = "") -> None:
-    """Load a run folder's weights into modules by name. keep: 'best' or 'last'; empty for what the run's own settings
-    say. Raises ModelLoadError naming the file that is wrong."""
-    file = Path(folder) / (BEST if kept(folder, keep)["weights"] == "best" else WEIGHTS)
-    try:
-        tensors = load_file(str(file))
-    except (OSError, SafetensorError) as error:
-        raise ModelLoadError(f"cannot read {file}: {error}; run the stage before this one first") from error
-    for name, module in modules.items():
-        own = {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
-        missing = set(_unique(module)) - set(own)
-        if missing:
-            raise ModelLoadError(f"{file} lacks {len(missing)} tensors of '{name}', for example {sorted(missing)[0]}")
-        module.load_state_dict(own, strict=False)
-
-
-def _unique(module: nn.Module) -> Dict[str, torch.Tensor]:
-    """The state without a tied tensor's second name, which safetensors refuses."""
-    seen, state = set(), {}
-    for key, value in module.state_dict().items():
-        if value.data_ptr() and value.data_ptr() in seen:
-            continue
-        seen.add(value.data_ptr())
-        state[key] = value
-    return state
-
-
-def kept(folder: Path, keep: str = "") -> Dict:
-    """{"weights": 'best' or 'last', "step": of them} that the next stage takes from a run folder; step -1 if it is not
-    known. The last ones where no validation was made."""
-    file = Path(folder) / "state.json"
-    try:
-        state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError as error:
-        raise ModelLoadError(f"{file} cannot be read: {error}") from error
-    best = state.get("best")
-    if best and (keep or state["settings"].get("keep")) == "best" and (Path(folder) / BEST).is_file():
-        return {"weights": "best", "step": best["step"]}
-    return {"weights": "last", "step": state.get("step", -1)}
-
-
-def _write(file: Path, tensors: Dict[str, torch.Tensor]) -> Tuple[Path, Path]:
-    """(partial file, where it belongs)."""
-    partial = file.with_suffix(".partial")
-    save_file(tensors, str(partial))
-    return partial, file
-
-
-@contextmanager
-def _signals() -> Iterator[list]:
-    """A list that is empty until SIGINT or SIGTERM arrives; they are not caught outside the main thread."""
-    stop: list = []
-    with handling(lambda *_: stop.append(True)):
-        yield stop

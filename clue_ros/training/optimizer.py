@@ -72,7 +72,7 @@ class Optimizer:
     """Named parameters with one or more learning rates behind one schedule.
 
     kind 'muon': 2-D weights of layers by Muon, the rest (embeddings, norms, biases, heads) by AdamW without decay;
-    'adamw': everything by AdamW, as the paper trains its adapters and its CNN.
+    'adamw': everything by AdamW, as the paper trains its adapters and its CNN. clip: largest norm of all gradients.
     """
 
     def __init__(
@@ -81,7 +81,9 @@ class Optimizer:
         lr: float = 1e-3,
         weight_decay: float = 0.02,
         kind: str = "muon",
+        clip: float = 1.0,
     ):
+        self._clip = clip
         self.parameters: List[torch.nn.Parameter] = []
         self._parts: List[torch.optim.Optimizer] = []
         self._rates: List[float] = []
@@ -111,9 +113,14 @@ class Optimizer:
         self._parts.append(part)
         self._rates.append(lr)
 
-    def step(self, scale: float, clip: float = 1.0) -> float:
+    @property
+    def rate(self) -> float:
+        """The learning rate of the first parameters."""
+        return self._rates[0]
+
+    def step(self, scale: float) -> float:
         """Apply the gradients at each rate × scale and clear them; returns the gradient norm before clipping."""
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, clip))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._clip))
         for part, rate in zip(self._parts, self._rates):
             for group in part.param_groups:
                 group["lr"] = rate * scale

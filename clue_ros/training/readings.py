@@ -1,7 +1,7 @@
 """What a run writes down while it trains: readings.jsonl, validation.jsonl, and the same values for TensorBoard.
 
-A line holds the step, the time (seconds since 1970) and the values. Lines of steps that an interruption lost are
-dropped when the run goes on, so the files are those of a run that was never interrupted.
+A line holds the step, the time (seconds since 1970) and the values with six digits, null for nan. Lines of steps that
+an interruption lost are dropped when the run goes on, so the files are those of a run that was never interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Readings:
 
     def write(self, name: str, step: int, values: Dict[str, float]) -> None:
         """Append a line to a file (READINGS or VALIDATION) and to TensorBoard, under the file's name."""
-        line = {"step": step, "at": round(time.time(), 1), **values}
+        plain = {k: None if v != v else float(f"{v:.6g}") for k, v in values.items()}  # JSON has no nan
+        line = {"step": step, "at": round(time.time(), 1), **plain}
         with open(self._folder / name, "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         writer = self._tensorboard()
@@ -39,7 +40,7 @@ class Readings:
         self._writer = None
 
     def _tensorboard(self):
-        """A writer to FOLDER/tensorboard, as `clue finetune` has one; None where TensorBoard is not installed."""
+        """A writer to FOLDER/tensorboard; None where TensorBoard is not installed."""
         if self._writer is None:
             from accelerate.utils import is_tensorboard_available
 

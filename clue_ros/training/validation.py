@@ -29,6 +29,7 @@ HIGHER_IS_BETTER = (
     "accuracy",
     "f1",
     "auc",
+    "token_accuracy",
     "target_iou",
     "relevance_iou",
 )
@@ -114,4 +115,4 @@ def is_better(metric: str, new: float, old: float) -> bool:
     """nan is never better, and anything is better than nan."""
     if np.isnan(new) or np.isnan(old):
         return bool(np.isnan(old) and not np.isnan(new))
-    return new < old if metric in LOWER_IS_BETTER else new > old
+    return new > old if metric in HIGHER_IS_BETTER else new < old

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from drawn_data import draw, make_invig, write_lines
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from clue_ros.ambiguity.kinds import KINDS, head_files
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
-from clue_ros.finetune import checkpoint
 from clue_ros.finetune.batch import IGNORE, Collator
 from clue_ros.finetune.examples import fixed_examples
 from clue_ros.finetune.features import FeatureCache, FrozenVision
@@ -27,10 +27,12 @@ from clue_ros.finetune.output import write_model
 from clue_ros.finetune.passes import Route, run_batch, suffix_logits
 from clue_ros.finetune.recipe import DetectorTask, DialogueTask, JointTask
 from clue_ros.finetune.run import Order, finetune
-from clue_ros.finetune.trainer import Trainer
 from clue_ros.grounder import Grounder, is_stock
-from clue_ros.training.adapters import LoraSettings, named_adapter_parameters
+from clue_ros.training.adapters import LoraSettings, NamedParameters, named_adapter_parameters
+from clue_ros.training.checkpoint import load_modules
+from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
 from clue_ros.training.recipe_file import TrainingError
+from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import build_model
 from clue_ros.training.variants import VARIANTS, with_variant
 from clue_ros.vlm.dense import Precision
@@ -109,20 +111,20 @@ def yesno(tmp_path_factory):
 def order(task, base, output, lora=LORA, **changes):
     """An Order with small settings; fields of Order by their names, the rest are the task's settings."""
     kind = {"dialogue": DialogueTask, "detector": DetectorTask, "joint": JointTask}[task]
-    own = {k: changes.pop(k) for k in ("until", "minutes", "copy_base") if k in changes}
+    own = {k: changes.pop(k) for k in ("slot", "copy_base") if k in changes}
     variant = changes.pop("variant", None)
     settings = kind(**{**SMALL, **changes})
     return Order(task, base, output, with_variant(settings, variant) if variant else settings, lora, cpu=True, **own)
 
 
-def readings(output, task):
-    """Lines of the loss curve, without what depends on the clock."""
-    lines = (Path(output) / "training" / task / "readings.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+def readings(output, task, name=READINGS):
+    """Lines of the loss curve (VALIDATION: of what was measured), without what depends on the clock."""
+    lines = read_lines(Path(output) / "training" / task / name)
+    return [{k: v for k, v in line.items() if k not in ("at", "seconds")} for line in lines]
 
 
 def last_checkpoint(output, task):
-    folder = checkpoint.checkpoints(Path(output) / "training" / task)[-1]
+    folder = Path(output) / "training" / task
     return {
         **load_file(str(folder / "weights.safetensors")),
         **{f"optimizer/{k}": v for k, v in load_file(str(folder / "optimizer.safetensors")).items()},
@@ -210,7 +212,8 @@ def test_every_detector_trains_and_its_directory_reads_as_the_trainer_did(varian
     # The training pass with the run's weights, against the serving runtime on the directory.
     objective, collator, _, settings = started(base, task, lora=LORA, scale=0, **changes)
     run = tmp_path / "model/training" / task
-    checkpoint.put_weights(objective, run / "best" if (run / "best").is_dir() else checkpoint.checkpoints(run)[-1])
+    head = {"detector": objective.head} if objective.head else {}
+    load_modules(run, {"adapter": NamedParameters(objective.named), **head}, keep="best")
     example = fixed_examples(source, "test", settings, None if task == "joint" else (0.7, 0.15, 0.15), 1)[0]
     batch = collator([example])
     with torch.no_grad():
@@ -253,17 +256,55 @@ def test_an_interrupted_run_ends_with_the_same_curve_and_weights(task, base, inv
     changes = dict(steps=6, per_device=2, save_every=4, tap=1, batch=4)
     source = open_data(invig if task == "joint" else yesno)
     finetune(order(task, base, tmp_path / "whole", **changes), source)
-    cut = finetune(order(task, base, tmp_path / "cut", until=3, **changes), source)
+    cut = finetune(order(task, base, tmp_path / "cut", slot=Slot(until=3), **changes), source)
     assert not cut["done"] and cut["step"] == 3 and cut["report"] is None
     log = tmp_path / "cut/training" / task / "readings.jsonl"
     log.write_text(log.read_text() + '{"step": 4, "loss": 9e9}\n{"step": 5, "lo')  # written after the last checkpoint
     assert finetune(order(task, base, tmp_path / "cut", **changes), source)["done"]
     assert readings(tmp_path / "cut", task) == readings(tmp_path / "whole", task)
-    assert [r["step"] for r in readings(tmp_path / "cut", task) if "loss" in r] == [1, 2, 3, 4, 5, 6]
+    assert [r["step"] for r in readings(tmp_path / "cut", task)] == [1, 2, 3, 4, 5, 6]
+    assert readings(tmp_path / "cut", task, VALIDATION) == readings(tmp_path / "whole", task, VALIDATION) != []
     whole, resumed = (last_checkpoint(tmp_path / n, task) for n in ("whole", "cut"))
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[k], resumed[k]) for k in whole)
-    with pytest.raises(TrainingError, match="settings.lr was 0.01, is 0.5"):
+    with pytest.raises(TrainingError, match=f"{task}.lr was 0.01, is 0.5"):
         finetune(order(task, base, tmp_path / "cut", **{**changes, "lr": 0.5}), source)
+
+
+def as_older_versions_wrote_it(run):
+    """step-000003/ and best/ with one optimiser's state, and what the run was made with in state.json."""
+    last, state = run / "step-000003", json.loads((run / "state.json").read_text())
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    for source, folder in (("weights", last), ("best", run / "best")):
+        folder.mkdir()
+        tensors = load_file(str(run / f"{source}.safetensors"))
+        old = {k.replace("/", ".").replace(".", "/", 1).replace("detector/", "cnn/"): v for k, v in tensors.items()}
+        save_file(old, str(folder / "weights.safetensors"))
+    adapter = sum(k.startswith("adapter.") for k in load_file(str(run / "weights.safetensors")))
+    optimizer = {}
+    for name, value in load_file(str(run / "optimizer.safetensors")).items():
+        part, index, key = name.split("/")
+        optimizer[f"{int(part) * adapter + int(index)}/{key}"] = value
+    save_file(optimizer, str(last / "optimizer.safetensors"))
+    about = {"task": "detector", **recipe["run"], "settings": {**recipe["detector"], "lora": recipe["lora"]}}
+    old = {"step": state["step"], "place": state["place"], "best": state["best"]["value"], "about": about}
+    (last / "state.json").write_text(json.dumps(old))
+    for name in ("weights.safetensors", "best.safetensors", "optimizer.safetensors", "state.json", "recipe.yaml"):
+        (run / name).unlink()
+
+
+def test_a_run_folder_of_an_older_version_goes_on(base, yesno, tmp_path):
+    changes = dict(steps=4, per_device=2, tap=1)
+    finetune(order("detector", base, tmp_path / "whole", **changes), open_data(yesno))
+    finetune(order("detector", base, tmp_path / "cut", slot=Slot(until=3), **changes), open_data(yesno))
+    run = tmp_path / "cut/training/detector"
+    as_older_versions_wrote_it(run)
+    with pytest.raises(TrainingError, match="detector.lr was 0.01, is 0.5"):
+        finetune(order("detector", base, tmp_path / "cut", **{**changes, "lr": 0.5}), open_data(yesno))
+    finetune(order("detector", base, tmp_path / "cut", **changes), open_data(yesno))
+    whole, resumed = (last_checkpoint(tmp_path / n, "detector") for n in ("whole", "cut"))
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[k], resumed[k]) for k in whole)
+    assert [r["step"] for r in readings(tmp_path / "cut", "detector")] == [1, 2, 3, 4]
+    assert not any(p.is_dir() for p in run.iterdir())
 
 
 def gradients(output, task):
@@ -322,12 +363,12 @@ def test_two_processes_of_accelerate_give_the_gradients_of_one(adapted, invig, t
     assert process.stdout.count("model directory:") == 1, "one process reports"
     assert json.loads((tmp_path / "two/training/joint/report.json").read_text())["processes"] == 2
     finetune(order("joint", adapted, tmp_path / "one", STILL, **{**settings, "per_device": 4}), open_data(invig))
-    one, two = (readings(tmp_path / n, "joint") for n in ("one", "two"))
-    assert len(one) == len(two) == 2, "one step and one validation, written once"
-    for mine, theirs in zip(one, two):
-        assert mine == {k: pytest.approx(v, rel=1e-4, abs=1e-5) for k, v in theirs.items()}
+    for name in (READINGS, VALIDATION):
+        one, two = (readings(tmp_path / n, "joint", name) for n in ("one", "two"))
+        assert len(one) == len(two) == 1, "one step and one validation, written once"
+        assert one[0] == {k: pytest.approx(v, rel=1e-4, abs=1e-5) for k, v in two[0].items()}
     assert_same_gradients(gradients(tmp_path / "one", "joint"), gradients(tmp_path / "two", "joint"))
-    means = [last_checkpoint(tmp_path / n, "joint")["cnn/body.1.running_mean"] for n in ("one", "two")]
+    means = [last_checkpoint(tmp_path / n, "joint")["detector.body.1.running_mean"] for n in ("one", "two")]
     assert torch.allclose(*means, atol=1e-6)
 
 
@@ -370,20 +411,20 @@ def test_only_what_a_loss_reaches_is_trained_and_the_best_weights_are_exported(b
     finetune(
         order("detector", base, tmp_path / "out", steps=4, validate_every=1, metric="ambiguity_loss"), open_data(yesno)
     )
-    lines = [r for r in readings(tmp_path / "out", "detector") if "valid_ambiguity_loss" in r]
+    lines = readings(tmp_path / "out", "detector", VALIDATION)
     report = json.loads((tmp_path / "out/training/detector/report.json").read_text())
-    assert report["best"] == min(r["valid_ambiguity_loss"] for r in lines)
+    assert report["best"] == pytest.approx(min(r["ambiguity_loss"] for r in lines), rel=1e-5)
     assert report["valid"]["ambiguity_loss"] == pytest.approx(report["best"], abs=1e-5)
-    best = load_file(str(tmp_path / "out/training/detector/best/weights.safetensors"))
+    best = load_file(str(tmp_path / "out/training/detector/best.safetensors"))
     exported = load_file(str(tmp_path / "out/ambiguity.safetensors"))
-    assert all(torch.equal(best[f"cnn/{k}"], v) for k, v in exported.items())
+    assert all(torch.equal(best[f"detector.{k}"], v) for k, v in exported.items())
     assert report["test"]["count"] > 0 and set(report["test"]["by_kind"]) == {"turn 0"}
 
 
 def test_bfloat16_weights_train_a_float32_adapter(base, invig, tmp_path):
     result = finetune(order("joint", base, tmp_path / "out", precision="bf16", tap=1), open_data(invig))
     assert result["done"] and np.isfinite(result["report"]["valid"]["loss"])
-    kinds = {v.dtype for k, v in last_checkpoint(tmp_path / "out", "joint").items() if k.startswith("adapter/")}
+    kinds = {v.dtype for k, v in last_checkpoint(tmp_path / "out", "joint").items() if k.startswith("adapter.")}
     assert kinds == {torch.float32}
     assert Grounder.from_pretrained(tmp_path / "out").ground(np.zeros((48, 64, 3), np.uint8), "the thing").ambiguity
 
@@ -435,17 +476,17 @@ def test_the_loss_falls_and_the_command_line_says_so(base, tmp_path, capsys):
 
 
 def test_a_time_slot_or_a_signal_ends_the_run_and_the_next_one_goes_on(base, invig, tmp_path, monkeypatch):
-    first = finetune(order("dialogue", base, tmp_path / "out", steps=9, minutes=1e-9), open_data(invig))
+    first = finetune(order("dialogue", base, tmp_path / "out", steps=9, slot=Slot.of_minutes(1e-9)), open_data(invig))
     assert not first["done"] and first["step"] == 1 and not (tmp_path / "out/config.json").exists()
-    logged = Trainer._log
+    written = Readings.write
 
     def told_to_stop(self, *args):
-        logged(self, *args)
+        written(self, *args)
         signal.raise_signal(signal.SIGTERM)  # as a batch queue does at the end of a slot
 
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({"dialogue": {**SMALL, "steps": 9, "validation": 0}}))
-    monkeypatch.setattr(Trainer, "_log", told_to_stop)
+    monkeypatch.setattr(Readings, "write", told_to_stop)
     second = finetune(order("dialogue", base, tmp_path / "out", steps=9), open_data(invig))
     assert not second["done"] and second["step"] == 3, "after one more step"
     assert second["interrupted"] and not first["interrupted"]
@@ -470,7 +511,7 @@ def test_a_time_slot_or_a_signal_ends_the_run_and_the_next_one_goes_on(base, inv
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert finetune(order("dialogue", base, tmp_path / "out", steps=9), open_data(invig))["done"]
-    assert [r["step"] for r in readings(tmp_path / "out", "dialogue") if "loss" in r] == list(range(1, 10))
+    assert [r["step"] for r in readings(tmp_path / "out", "dialogue")] == list(range(1, 10))
 
 
 def test_the_embedded_model_class_trains_too(tiny_model_dir, yesno, tmp_path):

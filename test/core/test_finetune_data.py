@@ -17,9 +17,10 @@ from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of
 from clue_ros.finetune.features import FeatureCache
 from clue_ros.finetune.memory import Sizes, estimate, operations
 from clue_ros.finetune.recipe import DetectorTask, DialogueTask, FinetuneConfig, JointTask, passes_a_step, read_config
-from clue_ros.finetune.validation import Held, is_better, report_of
+from clue_ros.finetune.validation import Held, report_of
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.training.recipe_file import TrainingError
+from clue_ros.training.validation import is_better
 from clue_ros.types import Answer, Box, Turn
 from clue_ros.vlm.patterns import FULL, IMAGE_BLIND
 from clue_ros.vlm.settings import ClueSettings

@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from torch import nn
 
 from clue_ros.cli.main import main
 from clue_ros.training import optimizer
+from clue_ros.training.checkpoint import kept, load_modules
 from clue_ros.training.device import has_bf16_units
-from clue_ros.training.loop import Run, kept, load_modules
+from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer, orthogonalize
 from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
 from clue_ros.training.recipe import DEFAULT_CONFIG, read_config
@@ -54,7 +56,7 @@ def recipe(tmp_path_factory):
 
 
 def log(folder, name):
-    return [{k: v for k, v in line.items() if k != "at"} for line in read_lines(folder / name)]
+    return [{k: v for k, v in line.items() if k not in ("at", "seconds")} for line in read_lines(folder / name)]
 
 
 def same_run(a, b):
@@ -134,6 +136,31 @@ def test_the_best_weights_by_the_metric_are_kept_and_loaded(tmp_path, metric, be
 def test_a_run_that_keeps_the_last_weights_says_so(tmp_path):
     small_run(tmp_path, [0.1, 0.2], 2, keep="last")
     assert kept(tmp_path) == {"weights": "last", "step": 2}
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_kill_while_a_checkpoint_is_put_in_place_leaves_a_whole_one(tmp_path, monkeypatch, moved):
+    run = small_run(tmp_path, [0.5, 0.4], 2)
+    with torch.no_grad():
+        run.modules["layer"].weight.add_(1)
+    run.step, done, replace = 3, [], Path.replace
+
+    def killed(self, target):
+        if len(done) == moved:
+            raise SystemExit
+        done.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(SystemExit):
+        run.save()
+    monkeypatch.undo()
+    layer = nn.Linear(3, 1)
+    again = Run(tmp_path, {"layer": layer}, Optimizer(layer.named_parameters(), 0.1), {})
+    assert again.step == (3 if moved else 2) and again.best == run.best
+    assert torch.equal(layer.weight, run.modules["layer"].weight) == bool(moved)
+    again.save()
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_the_matrices_shares_of_two_processes_add_up_to_those_of_one(monkeypatch):
