@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
+from clue_ros.cli import evaluate_chat
 from clue_ros.cli.loading import add_model_arguments, count, positive
 from clue_ros.types import ClueError
 
@@ -27,8 +28,6 @@ SUITES = {
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
 FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")  # those of clue_ros.data.formats
-PICTURES = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")  # those of clue_ros.data.instances
-BOXES = ("xyxy", "xywh", "cxcywh", "xyxy01", "xywh01", "cxcywh01")  # those of clue_ros.data.box_forms
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle
 
@@ -38,7 +37,7 @@ def add_parsers(suites: Any) -> None:
     for name, summary in SUITES.items():
         parser = suites.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == "chat":
-            _add_chat(parser)
+            evaluate_chat.add_arguments(parser)
         elif name == "masks":
             _add_scenes(parser)
         elif name != "tabletop":
@@ -97,36 +96,6 @@ def add_parsers(suites: Any) -> None:
             )
 
 
-def _add_chat(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "path",
-        type=Path,
-        nargs="?",
-        metavar="DATA",
-        help="images with named boxes (docs/data.md); left out: rendered scenes of fixed test seeds",
-    )
-    parser.add_argument("--format", choices=PICTURES, default="auto", help="of DATA; default: found out")
-    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where DATA's images are, if not beside it")
-    parser.add_argument(
-        "--synonyms", type=Path, metavar="FILE.json", help='of DATA\'s names: {"cup": ["mug", "teacup"]}'
-    )
-    parser.add_argument(
-        "--predictions",
-        type=Path,
-        metavar="FILE.jsonl",
-        help="judge another model's answers about DATA in place of a model (docs/evaluation.md)",
-    )
-    parser.add_argument("--boxes", choices=BOXES, default="xyxy", help="numbers of the predictions (docs/data.md)")
-    parser.add_argument(
-        "--question",
-        default="describe the image in detail",
-        help="where DATA holds none of its own (default: Grounding-Bench's grounded detailed description)",
-    )
-    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many images of DATA")
-    parser.add_argument("--scenes", type=positive, default=200, metavar="N", help="of each condition (default 200)")
-    parser.add_argument("--condition", choices=CONDITIONS, default="both", help="of the scenes (default both)")
-
-
 def _add_scenes(parser: argparse.ArgumentParser) -> None:
     # Relevance is about every thing of a picture: only rendered scenes know them all.
     parser.add_argument("path", type=Path, metavar="SCENES", help="a folder made by clue scenes")
@@ -159,12 +128,14 @@ def run(args: argparse.Namespace) -> int:
 
     folder = args.output or Path("out/evaluate") / args.what
     selection = None if args.what in ("tabletop", "chat", "masks") else _selection(args)
-    subject = _load(args.model, args) if getattr(args, "predictions", None) is None else _predictions(args)
-    other = None
+    subject = _load(args.model, args) if getattr(args, "predictions", None) is None else evaluate_chat.predictions(args)
+    other = judge = None
     try:
         if getattr(args, "oracle_model", None) is not None:
             other = _load(args.oracle_model, args)
-        suite = _suite(args, subject, selection, other)
+        if getattr(args, "judge_command", None):
+            judge = evaluate_chat.judge_of(args)
+        suite = _suite(args, subject, selection, other, judge)
         with tqdm(total=suite.total(), unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
             results = run_suite(
                 suite, folder, fresh=args.fresh, gallery=args.pictures, against=args.against, progress=bar.update
@@ -174,8 +145,9 @@ def run(args: argparse.Namespace) -> int:
         return 130
     finally:
         subject.close()
-        if other is not None:
-            other.close()
+        for helper in (other, judge):
+            if helper is not None:
+                helper.close()
     print_results(results)
     if not results.measures:
         raise ClueError(
@@ -211,15 +183,7 @@ def _load(model: Optional[Path], args: argparse.Namespace):
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
 
 
-def _predictions(args: argparse.Namespace):
-    from clue_ros.evaluation.given_answers import GivenAnswers
-
-    if args.model is not None:
-        raise ClueError("give --model or --predictions, not both")
-    return GivenAnswers(args.predictions, args.boxes)
-
-
-def _suite(args: argparse.Namespace, subject, selection, other):
+def _suite(args: argparse.Namespace, subject, selection, other, judge):
     if args.what == "tabletop":
         from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
         from clue_ros.evaluation.tabletop_suite import TabletopSuite
@@ -233,7 +197,7 @@ def _suite(args: argparse.Namespace, subject, selection, other):
             processes=args.processes,
         )
     if args.what == "chat":
-        return _chat_suite(args, subject)
+        return evaluate_chat.suite(args, subject, judge)
     if args.what == "ambiguity":
         from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
 
@@ -261,24 +225,6 @@ def _suite(args: argparse.Namespace, subject, selection, other):
         max_questions=args.max_questions,
         threshold=args.threshold,
         oracle_name=str(args.oracle_model) if other is not None else "",
-    )
-
-
-def _chat_suite(args: argparse.Namespace, subject):
-    from clue_ros.evaluation.chat_suite import ChatSuite
-    from clue_ros.evaluation.grounded_figures import read_synonyms
-    from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
-
-    return ChatSuite(
-        subject,
-        args.scenes,
-        conditions=COLUMNS[args.condition],
-        data=args.path,
-        form=args.format,
-        images=args.images,
-        synonyms=read_synonyms(args.synonyms) if args.synonyms else {},
-        limit=args.limit,
-        question=args.question,
     )
 
 

@@ -12,7 +12,7 @@ question.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Container, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from clue_ros.chat.answer import GroundedAnswer
 from clue_ros.data.instances import Picture
 from clue_ros.data.pictures import open_pictures
 from clue_ros.evaluation.given_answers import GivenAnswers
-from clue_ros.evaluation.grounded_figures import Means, Truth, count, names_mean, scene_means
+from clue_ros.evaluation.grounded_figures import Matching, Means, Truth, by_names, count, scene_means
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
@@ -63,18 +63,18 @@ class ChatSuite:
         data: Optional[Path] = None,
         form: str = "auto",
         images: Optional[Path] = None,
-        synonyms: Mapping[str, Sequence[str]] = {},
+        matching: Optional[Matching] = None,
         limit: Optional[int] = None,
         question: str = BENCHMARK,
     ):
-        """data: images with named boxes instead of rendered scenes, judged by names and `synonyms`, each asked its own
-        question or `question`; limit: at most so many of them; subject: answers from a file need data. Raises
-        ClueError."""
+        """data: images with named boxes instead of rendered scenes, each asked its own question or
+        `question`; matching: how the words of phrases are judged on them, by names by default; limit: at most so many
+        of them; subject: answers from a file need data. Raises ClueError."""
         if data is None and isinstance(subject, GivenAnswers):
             raise ClueError("answers from a file need images with named boxes: give DATA beside --predictions")
         self._subject, self._scenes, self._conditions = subject, scenes, tuple(conditions)
         self._data, self._form, self._images = data, form, images
-        self._synonyms = {name: list(words) for name, words in synonyms.items()}
+        self._matching = matching or by_names()
         self._limit, self._question = limit, question
         self._problems = Problems()
 
@@ -87,8 +87,7 @@ class ChatSuite:
                 "format": self._form,
                 "limit": self._limit,
                 "question": self._question,
-                "matching": "head noun",
-                "synonyms": self._synonyms,
+                "matching": self._matching.about,
             }
         return {**about, "scenes": self._scenes, "conditions": {c.name: c.seed for c in self._conditions}}
 
@@ -121,7 +120,6 @@ class ChatSuite:
 
     def _judged_data(self, data: Path, done: Container[str]) -> Iterator[Judged]:
         pictures = open_pictures(data, self._form, self._images, self._problems)
-        means = names_mean(self._synonyms)
         for number, picture in enumerate(pictures):
             if self._limit is not None and number >= self._limit:
                 return
@@ -131,7 +129,7 @@ class ChatSuite:
             try:
                 rgb = picture.image.read()
                 answers = self._speaker(rgb, picture)
-                yield self._judge(picture.key, rgb, [asked], means, {"condition": ""}, answers)
+                yield self._judge(picture.key, rgb, [asked], self._matching.means, {"condition": ""}, answers)
             except BrokenImageError as error:
                 yield Judged(picture.key, [{"image": picture.key, "condition": "", "skipped": str(error)}])
 

@@ -6,7 +6,7 @@
     F1 = 2 P R / (P + R)
 
 A grounding is right where its box overlaps an annotated one by IoU > 0.5 and its words mean that thing. The paper asks
-GPT-4 whether they do; here the scene's truth decides, or the phrase's head noun (language/naming.py).
+GPT-4 whether they do; here the scene's truth decides, or the phrase's head noun (language/naming.py), or a program.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from clue_ros.data.line_program import LineProgram
 from clue_ros.geometry import box_iou
 from clue_ros.language.naming import Naming
 from clue_ros.prompt import clean
@@ -50,6 +51,13 @@ class Counts:
 Means = Callable[[str, Truth], bool]
 
 
+class Matching(NamedTuple):
+    """about: JSON that says by what rule; two runs of different rules are not compared."""
+
+    about: Dict[str, Any]
+    means: Means
+
+
 def count(groundings: Sequence[Tuple[str, Box]], truths: Sequence[Truth], means: Means) -> Counts:
     """groundings: (words of the phrase, box). Two groundings of one thing are both right, and the thing is found once,
     as in the paper (its example has TP_pred 4 and TP_gt 3)."""
@@ -80,8 +88,36 @@ def read_synonyms(file: Path) -> Dict[str, List[str]]:
     return values
 
 
-def names_mean(synonyms: Mapping[str, Sequence[str]] = {}) -> Means:
-    """By names: the phrase's head noun means one of the thing's names. synonyms: name -> other names and kinds of it,
-    beside what is known of COCO's names."""
+def by_names(synonyms: Mapping[str, Sequence[str]] = {}) -> Matching:
+    """The phrase's head noun means one of the thing's names. synonyms: name -> other names and kinds of it, beside what
+    is known of COCO's names."""
     naming = Naming(synonyms)
-    return lambda words, truth: any(naming.means(words, name) for name in truth.names)
+    about = {"rule": "head noun", "synonyms": {name: list(words) for name, words in synonyms.items()}}
+    return Matching(about, lambda words, truth: any(naming.means(words, name) for name in truth.names))
+
+
+class Judge:
+    """A program decides, as the paper lets GPT-4 do: a line {"phrase": "a man in red", "name": "person", "names": []}
+    in, a line {"means": true} out; "names" has what else the thing is called. It is asked about each pair once."""
+
+    def __init__(self, arguments: Sequence[str]):
+        """Raises ClueError if the program cannot be started."""
+        self._program = LineProgram("judge command", arguments)
+        self._said: Dict[Tuple[str, Tuple[str, ...]], bool] = {}
+        self.matching = Matching({"rule": "command", "command": list(arguments)}, self._means)
+
+    def close(self) -> None:
+        self._program.close()
+
+    def _means(self, words: str, truth: Truth) -> bool:
+        """Raises ClueError if the program ends, is silent, or answers anything else."""
+        if (words, truth.names) not in self._said:
+            request = {"phrase": words, "name": truth.names[0], "names": list(truth.names[1:])}
+            try:
+                means = self._program.ask(request).get("means")
+            except ValueError as error:
+                raise ClueError(f"the judge command must write JSON objects: {error}") from error
+            if not isinstance(means, bool):
+                raise ClueError(f'the judge command must say {{"means": true}} or false, not {means!r}')
+            self._said[words, truth.names] = means
+        return self._said[words, truth.names]

@@ -15,7 +15,7 @@ from clue_ros.chat.question import Kind, Question, understand
 from clue_ros.chat.run import chat
 from clue_ros.chat.tabletop import answer
 from clue_ros.cli.main import main
-from clue_ros.evaluation.grounded_figures import Truth, count, names_mean, scene_means
+from clue_ros.evaluation.grounded_figures import Truth, by_names, count, scene_means
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
 from clue_ros.language.noun_phrases import noun_phrases
 from clue_ros.language.plurals import singular
@@ -177,7 +177,7 @@ def test_the_papers_example_of_the_figures():
 
 
 def test_meaning_by_names_and_synonyms():
-    means = names_mean({"cup": ["mug", "tea_cup"], "person": ["man", "woman"]})
+    means = by_names({"cup": ["mug", "tea_cup"], "person": ["man", "woman"]}).means
     cup = Truth(RED, ("cup",))
     for words in ("two red mugs", "A tea cup", "the cups"):
         assert means(words, cup)

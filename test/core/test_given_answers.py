@@ -1,6 +1,7 @@
 """`clue evaluate chat DATA --predictions FILE`: another model's answers, in COCO's layout, scored without a model."""
 
 import json
+import sys
 
 import pytest
 from drawn_data import draw, write_lines
@@ -68,6 +69,25 @@ def test_another_models_answers_are_scored_by_hand(coco, capsys):
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     assert rows[0]["about"]["model"].endswith("given.jsonl") and rows[1]["rows"][0]["question"] == BENCHMARK
     assert rows[1]["rows"][0]["answer"] == ANSWER["answer"] + " [a frisbee]"
+
+
+JUDGE = (
+    "import sys, json\nfor line in sys.stdin:\n e = json.loads(line)\n"
+    " print(json.dumps({'means': e['phrase'] == 'a hot dog' and e['name'] == 'dog'}), flush=True)"
+)
+
+
+def test_a_program_may_judge_the_words(coco, capsys):
+    code, out = evaluate(coco, [ANSWER], "--judge-command", sys.executable, "-c", JUDGE)
+    assert code == 0
+    results = load(out)[0]
+    assert results.measures[0].estimate.value == pytest.approx(1 / 6)  # what this judge, and nobody else, calls right
+    assert results.about["matching"]["rule"] == "command"
+    for judge, message in (("print('yes')", "must write JSON objects"), ("print('{}')", "must say"), ("", "ended")):
+        assert evaluate(coco, [ANSWER], "--judge-command", sys.executable, "-c", judge)[0] == 2
+        assert message in capsys.readouterr().err
+    assert evaluate(coco, [ANSWER], "--judge-command", "/no/such/program")[0] == 2
+    assert "cannot be started" in capsys.readouterr().err
 
 
 def test_boxes_of_other_forms_and_coco_ids(coco, capsys):

@@ -8,21 +8,17 @@ unless asked for. What does not come back as as many turns of plausible text lea
 
 from __future__ import annotations
 
-import json
-import queue
-import subprocess
-import threading
 from pathlib import Path
-from typing import IO, Any, Dict, List, Optional, Protocol, Sequence, Tuple, cast
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.data.line_program import TIMEOUT_S, LineProgram
 from clue_ros.data.textfiles import json_object, read_lines
 from clue_ros.prompt import MAX_CHARACTERS, check_expression
 from clue_ros.types import ClueError, InvalidExpressionError
 
 Words = Tuple[str, Tuple[Tuple[str, str], ...]]  # expression, (question, answer) of every turn
-TIMEOUT_S = 60.0
 
 
 class Paraphraser(Protocol):
@@ -36,58 +32,18 @@ class CommandParaphraser:
     """Raises ClueError if the command cannot be started, or ends, or is silent for TIMEOUT_S."""
 
     def __init__(self, arguments: Sequence[str], timeout_s: float = TIMEOUT_S):
-        self._arguments, self._timeout_s = list(arguments), timeout_s
-        try:
-            self._process = subprocess.Popen(
-                self._arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                shell=False,
-            )
-        except (OSError, ValueError) as error:
-            raise ClueError(f"the paraphrase command {self._arguments[0]!r} cannot be started: {error}") from error
-        # Both are pipes, as they were ordered.
-        self._stdin, self._stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
-        self._lines: "queue.Queue[str]" = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._program = LineProgram("paraphrase command", arguments, timeout_s)
 
     def __call__(self, words: Words, rng: np.random.Generator) -> Optional[Words]:
         expression, turns = words
         try:
-            self._stdin.write(json.dumps({"expression": expression, "turns": [list(t) for t in turns]}) + "\n")
-            self._stdin.flush()
-            line = self._lines.get(timeout=self._timeout_s)
-        except (OSError, queue.Empty) as error:
-            raise ClueError(
-                f"the paraphrase command {self._arguments[0]!r} gave no line within {self._timeout_s:g} s"
-            ) from error
-        if not line:
-            raise ClueError(f"the paraphrase command {self._arguments[0]!r} ended: exit status {self._process.wait(5)}")
-        try:
-            return checked(json_object(line.encode("utf-8")), len(turns))
+            said = self._program.ask({"expression": expression, "turns": [list(t) for t in turns]})
+            return checked(said, len(turns))
         except ValueError:
             return None
 
     def close(self) -> None:
-        """Ends the command: its stdin is closed, and after two seconds it is killed."""
-        try:
-            self._stdin.close()
-            self._process.wait(2.0)
-        except (OSError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
-        self._stdout.close()
-
-    def _read(self) -> None:
-        try:
-            for line in self._stdout:
-                self._lines.put(line)
-        except ValueError:  # closed
-            pass
-        self._lines.put("")
+        self._program.close()
 
 
 class FileParaphraser:
