@@ -6,7 +6,7 @@ Each method decides one kind of turn; `BeliefGrounder` (grounder.py) says which 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import FrozenSet, Optional, Sequence
 
 from clue_ros.belief import marks, questions
 from clue_ros.belief.belief import SAME_IOU, Belief
@@ -30,9 +30,6 @@ JITTER = 0.03  # of the image's width: where the model is asked again around a c
 NEAR = 0.08  # of the image's width: a candidate so near to a click stands before what else is there
 # Of the model's box after a click, and of what it sees there, beside an average candidate.
 OWN_WEIGHT, SEEN_WEIGHT = 0.3, 0.25
-
-Candidates = Tuple[Box, ...]
-Rest = Mapping[str, Any]  # of Grounder.ground's keyword arguments: threshold, min_confidence, should_stop
 
 
 class Reasoner:
