@@ -8,7 +8,7 @@ import base64
 import json
 import platform
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from jinja2 import Environment
 
@@ -155,9 +155,3 @@ def _script_json(content: Any) -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def dialogues_of(html: str) -> List[Dict[str, Any]]:
-    """The dialogues that an exported file holds, for tests and scripts. Raises ValueError for another file."""
-    begin = html.index('id="session">') + len('id="session">')
-    return json.loads(html[begin : html.index("</script>", begin)])["dialogues"]

@@ -11,6 +11,7 @@ from typing import Any, Callable, List, Optional
 
 import numpy as np
 import pytest
+from exported_session import dialogues_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -18,7 +19,7 @@ from clue_ros.console import requests
 from clue_ros.console.access import AccessError
 from clue_ros.console.client import open_page
 from clue_ros.console.dialogues import PERSON, ROBOT, Found, Reading
-from clue_ros.console.export import dialogues_of, export_html
+from clue_ros.console.export import export_html
 from clue_ros.console.page_files import page_files
 from clue_ros.console.pictures import Frame, Pictures
 from clue_ros.console.server import ConsoleServer, Settings

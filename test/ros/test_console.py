@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench import FRAME, Spinner, wait_until
+from exported_session import dialogues_of
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
 from clue_ros.console.client import open_page
-from clue_ros.console.export import dialogues_of
 from clue_ros.ros.console import Console
 from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say
