@@ -129,6 +129,11 @@ class Bench:
         """The camera that is looked through by default."""
         return self.node._conversation._parts.camera
 
+    def part(self, kind: type) -> Any:
+        """The node's one part of a class, such as its Outputs."""
+        (found,) = (part for part in self.node._entities if isinstance(part, kind))
+        return found
+
     def lifecycle(self, transition: str) -> Any:
         """configure, activate, deactivate, cleanup or shutdown."""
         return self.node_spinner.call(getattr(self.node, f"trigger_{transition}"))

@@ -21,9 +21,10 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from clue_ros.msg import Box as BoxMsg
+from clue_ros.ros.serving.outputs import Outputs
 from clue_ros.ros.wire import frames
 from clue_ros.ros.wire.conversions import rgb_to_image
-from clue_ros.ros.wire.frames import UPRIGHT, Located, quaternion_product, rotated, transformed
+from clue_ros.ros.wire.frames import UPRIGHT, Frames, Located, quaternion_product, rotated, transformed
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
 
@@ -111,7 +112,7 @@ def test_the_position_is_in_the_target_frame(make_bench, tf2):
     assert (point.x, point.y, point.z) == pytest.approx((0.8, -OPTICAL[0], 1 - OPTICAL[1]), abs=1e-4)
     assert target.position.header.stamp == target.header.stamp and target.header.frame_id == FRAME
     assert (target.size.x, target.size.y) == pytest.approx((0.32 * 0.8, 0.24 * 0.8), abs=1e-4)
-    buffer = bench.node._entities[2]._buffer
+    buffer = bench.part(Frames)._buffer
     asked = buffer.asked[-1]
     assert asked[:2] == ("base_link", FRAME)
     assert asked[2].nanoseconds == Time.from_msg(target.header.stamp).nanoseconds, "not now, not the latest"
@@ -123,7 +124,7 @@ def test_the_transform_is_the_one_of_the_image_although_tf2_forgets(make_bench, 
     bench.depth = depth_image(np.full((48, 64), 0.8))
     bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=K)
     camera_looks_forward(bench)
-    known = bench.node._entities[2]._buffer.known
+    known = bench.part(Frames)._buffer.known
     wait_until(lambda: known)
     wait_until(lambda: bench.ground("the cup")[1].target.has_position)
     goal = bench.goal("the mug")
@@ -154,7 +155,7 @@ def test_a_negative_stamp_has_no_transform_and_no_traceback(make_bench, tf2, cap
     picture = rgb_to_image(np.full((48, 64, 3), 90, np.uint8), header)
     status, result = bench.ground("the mug", image=picture)
     assert (status, result.target.header.stamp.sec) == (SUCCEEDED, -5)
-    seeking = bench.node_spinner.call(lambda: bench.node._entities[2].seek(header))
+    seeking = bench.node_spinner.call(lambda: bench.part(Frames).seek(header))
     wait_until(seeking.done)
     assert seeking.result() == (None, "the stamp is negative (-5 s): cure the camera's driver")
     assert "Traceback" not in capfd.readouterr().err
@@ -173,7 +174,7 @@ def test_a_goal_can_be_canceled_while_it_waits_for_the_transform(make_bench, tf2
     see(bench)
     monkeypatch.setattr(frames, "PATIENCE_S", 60.0)
     goal = bench.goal("the mug")
-    wait_until(lambda: bench.node._entities[2]._timers)
+    wait_until(lambda: bench.part(Frames)._timers)
     goal.cancel()
     assert goal.finish(5.0)[0] != SUCCEEDED
 
@@ -189,7 +190,7 @@ def test_markers_only_while_somebody_subscribes(make_bench, monkeypatch):
     assert bench.ground("the mug")[0] == SUCCEEDED and not made
     got = []
     bench.client.create_subscription(MarkerArray, "markers", got.append, 10)
-    publisher = bench.node._entities[0]._markers
+    publisher = bench.part(Outputs)._markers
     wait_until(lambda: publisher.get_subscription_count() > 0)
     wait_until(lambda: bench.client.count_publishers("markers") > 0)
     assert bench.ground("the mug")[0] == SUCCEEDED

@@ -21,6 +21,7 @@ from std_msgs.msg import Header
 from test_frames import LATCHED, stand_in
 
 from clue_ros.ros.serving import voice as voice_module
+from clue_ros.ros.serving.outputs import Outputs
 from clue_ros.ros.serving.speech import Speech
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
@@ -49,7 +50,7 @@ def test_detections_and_annotations(make_bench):
     bench = make_bench({"the mug": MUGS[1:]}, publish_detections=True)
     flat, solid = collect(bench, Detection2DArray, "detections_2d"), collect(bench, Detection3DArray, "detections_3d")
     drawn = collect(bench, ImageAnnotations, "annotations")
-    wait_until(lambda: bench.node._entities[0]._annotations.get_subscription_count() > 0)
+    wait_until(lambda: bench.part(Outputs)._annotations.get_subscription_count() > 0)
     status, result = bench.ground("the mug")
     assert status == SUCCEEDED and not result.target.has_position
     (detection,) = wait_until(lambda: flat)[0].detections
@@ -142,8 +143,8 @@ class Engine:
             goal_callback=lambda goal: GoalResponse.ACCEPT if self.obedient else GoalResponse.REJECT,
             cancel_callback=lambda handle: CancelResponse.ACCEPT,
         )  # fmt: skip
-        self.ears = next(entity for entity in bench.node._entities if isinstance(entity, Speech))
-        self.voice = bench.node._entities[0]._voice
+        self.ears = bench.part(Speech)
+        self.voice = bench.part(Outputs)._voice
         wait_until(self.voice._client.server_is_ready, what="the engine")
 
     def hear(self, text: str) -> None:
@@ -218,7 +219,7 @@ def test_a_voice_that_is_away_rejects_or_fails_holds_nothing_up_and_is_named_onc
         spoken.append(capfd.readouterr().err)
         return "".join(spoken).count("tts does not speak:")
 
-    voice = bench.node._entities[0]._voice
+    voice = bench.part(Outputs)._voice
     wait_until(lambda: not voice._client.server_is_ready(), what="the end of the server of the test before")
     assert [bench.ground("the mug")[0] for _ in range(3)] == [SUCCEEDED] * 3
     wait_until(lambda: complaints() == 1, what="no server")

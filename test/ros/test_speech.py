@@ -14,7 +14,7 @@ from test_frames import see, stand_in
 
 from clue_ros.action import Ground
 from clue_ros.ros.running.errors import MissingPackageError
-from clue_ros.ros.serving.speech import live_speech_type
+from clue_ros.ros.serving.speech import Speech, live_speech_type
 from clue_ros.ros.serving.voice import KINDS
 from clue_ros.ros.wire import frames
 from clue_ros.testing.fake_grounder import Say
@@ -30,7 +30,7 @@ def heard(bench) -> list:
 
 def watch(bench, monkeypatch) -> list:
     """What reaches the node's ears from now on, each text after the node has dealt with it."""
-    words, ears = [], next(entity for entity in bench.node._entities if type(entity).__name__ == "Speech")
+    words, ears = [], bench.part(Speech)
     real = ears._on_words
     monkeypatch.setattr(ears, "_on_words", lambda text: (real(text), words.append(text)))
     return words
@@ -115,7 +115,7 @@ def test_stop_while_a_position_is_looked_for(make_bench, monkeypatch, mode):
 def test_speaking_mutes_while_its_publisher_lives(make_bench, monkeypatch):
     bench = make_bench({"the mug": MUGS})
     words = watch(bench, monkeypatch)
-    ears = next(entity for entity in bench.node._entities if type(entity).__name__ == "Speech")
+    ears = bench.part(Speech)
     voice = bench.client.create_publisher(Bool, "speaking", 10)
     wait_until(lambda: voice.get_subscription_count() > 0 and bench.node.count_publishers("speaking") > 0)
     voice.publish(Bool(data=True))
