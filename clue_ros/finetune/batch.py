@@ -62,6 +62,11 @@ class Batch:
         return int((self.targets != IGNORE).sum())
 
     @property
+    def speaking(self) -> int:
+        """Rows with any target."""
+        return int((self.targets != IGNORE).any(1).sum())
+
+    @property
     def labelled(self) -> int:
         return int((self.labels >= 0).sum())
 

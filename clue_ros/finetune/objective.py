@@ -29,9 +29,10 @@ from clue_ros.vlm.settings import ClueSettings
 
 
 class Losses(NamedTuple):
-    """language: sum over this process's targets; ambiguity: sum over labelled rows, of all processes divided by their
-    number where the CNN read all maps; correct: targets whose token was the likeliest; verdicts: float32[B], log-odds
-    of "ambiguous" of this process's rows, nan where there is no label or no detector."""
+    """language: sum over this process's rows of the mean over a row's targets, or over its targets; ambiguity: sum over
+    labelled rows, of all processes divided by their number where the CNN read all maps; correct: targets whose
+    token was the likeliest; verdicts: float32[B], log-odds of "ambiguous" of this process's rows, nan where there is no
+    label or no detector."""
 
     language: torch.Tensor
     ambiguity: torch.Tensor
@@ -109,10 +110,25 @@ class Objective(nn.Module):
         language, correct = zero, zero
         if not isinstance(self.settings, DetectorTask):
             logits, targets = suffix_logits(self.model, passed.text, batch), batch.targets[batch.targets != IGNORE]
-            language = F.cross_entropy(logits, targets, reduction="sum")
+            each = F.cross_entropy(logits, targets, reduction="none")
+            language = (each / self._lengths(batch)).sum()
             correct = (logits.argmax(-1) == targets).sum().float()
         ambiguity, verdicts = self._ambiguity(passed, batch, zero)
         return Losses(language, ambiguity, correct, verdicts)
+
+    def words(self, batch: Batch) -> int:
+        """What the sum `language` of a batch is divided by for its mean."""
+        return batch.tokens if self._every_token else batch.speaking
+
+    @property
+    def _every_token(self) -> bool:
+        return isinstance(self.settings, DetectorTask) or self.settings.loss_over == "tokens"
+
+    def _lengths(self, batch: Batch) -> torch.Tensor:
+        """float32[targets]: how many targets the row of each one has, or 1 where every token counts alike."""
+        there = batch.targets != IGNORE
+        counts = there.sum(1, keepdim=True).expand_as(there)[there].float()
+        return torch.ones_like(counts) if self._every_token else counts
 
     def _ambiguity(self, passed: Passed, batch: Batch, zero: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         known = batch.labels >= 0

@@ -39,6 +39,8 @@ def adopt(folder: Path, metric: str) -> None:
         save_file(_named(load_file(str(folder / "best" / WEIGHTS))), str(folder / BEST))
     about = old["about"]
     lora = about["settings"].pop("lora")
+    if about["task"] != "detector":
+        about["settings"].setdefault("loss_over", "tokens")  # there was no choice
     run = {k: about[k] for k in ("base", "data", "images")}
     (folder / RECORD).write_text(json.dumps({"run": run, about["task"]: about["settings"], "lora": lora}))
     best = None if old["best"] is None else {"step": old["step"], "metric": metric, "value": old["best"]}

@@ -14,6 +14,7 @@ from clue_ros.training.variants import setting_problems
 TASKS = ("dialogue", "detector", "joint")
 PRECISIONS = ("bf16", "fp32")
 STATES = ("all", "first")
+LOSS_OVER = ("examples", "tokens")
 # What may change between an interruption and the resumption: none of it touches the loss curve.
 FREE = ("validate_every", "save_every", "workers", "per_device", "checkpointing", "feature_cache", "feature_cache_gb")
 
@@ -61,7 +62,11 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class DialogueTask(TaskSettings):
-    """Adapter B: loss on the suffix of cumulatively revealed dialogues, LoRA on all layers."""
+    """Adapter B: loss on the suffix of cumulatively revealed dialogues, LoRA on all layers. loss_over: 'examples' is
+    the paper's L_IVG, the mean over each example's tokens and then over examples; 'tokens' counts every token of a step
+    alike, so long questions weigh more."""
+
+    loss_over: str = "examples"
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,12 @@ class DetectorTask(TaskSettings):
 
 @dataclass(frozen=True)
 class JointTask(TaskSettings):
-    """One adapter that speaks, and the CNN on the map of layer `tap` of the same pass. ambiguity_weight: its loss's."""
+    """One adapter that speaks, and the CNN on the map of layer `tap` of the same pass. ambiguity_weight: its loss's;
+    loss_over: as for the dialogue."""
 
     cnn_lr: float = 1e-4
     ambiguity_weight: float = 0.5
+    loss_over: str = "examples"
     tap: int = -1
     states: str = "all"
 
@@ -126,7 +133,7 @@ def passes_a_step(settings: AnyTask, processes: int) -> int:
 
 
 def _task_problems(settings: TaskSettings, where: str) -> List[str]:
-    found = choice_problems(settings, where, {"precision": PRECISIONS, "states": STATES})
+    found = choice_problems(settings, where, {"precision": PRECISIONS, "states": STATES, "loss_over": LOSS_OVER})
     found += range_problems(settings, where, ("per_device", "validate_every", "save_every", "workers"), 1)
     found += range_problems(settings, where, ("lr", "cnn_lr", "clip", "feature_cache_gb"), 0, above=True)
     not_negative = ("validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight")

@@ -91,14 +91,15 @@ class Trainer:
         step = next(source)
         self.run.place = step.state
         tokens, labels = sum(b.tokens for b in step.batches), sum(b.labelled for b in step.batches)
+        words = sum(self.objective.words(b) for b in step.batches)
         # On the way to one step's end every process hears what the others hold, and whether one was told to stop.
-        counts = self._sum([tokens, labels, float(stop)])
-        tokens, labels, stop = max(1.0, counts[0]), max(1.0, counts[1]), counts[2] > 0
+        counts = self._sum([tokens, labels, float(stop), words])
+        tokens, labels, stop, words = max(1.0, counts[0]), max(1.0, counts[1]), counts[2] > 0, max(1.0, counts[3])
         sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)  # language, ambiguity, right
         for n, batch in enumerate(step.batches):
             last = n == len(step.batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self._wrapped):
-                sums += self._pass(batch.to(self.accelerator.device), tokens, labels)
+                sums += self._pass(batch.to(self.accelerator.device), words, labels)
         self._barren = 0 if counts[0] or counts[1] else self._barren + 1
         if self._barren == BARREN:
             raise TrainingError(f"{BARREN} steps in a row had nothing to learn from: {self._complaint()}")
@@ -107,7 +108,7 @@ class Trainer:
         language, ambiguity, right = self._sum(sums.tolist())
         values: Values = {}
         if counts[0]:
-            values.update(language=language / tokens, token_accuracy=right / tokens)
+            values.update(language=language / words, token_accuracy=right / tokens)
         if counts[1]:
             values["ambiguity"] = ambiguity / labels
         values["loss"] = values.get("language", 0.0) + self._weight() * values.get("ambiguity", 0.0)
@@ -115,13 +116,13 @@ class Trainer:
             values["peak_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         return values, stop
 
-    def _pass(self, batch: Batch, tokens: float, labels: float) -> torch.Tensor:
+    def _pass(self, batch: Batch, words: float, labels: float) -> torch.Tensor:
         with self.accelerator.autocast():
             features = self.vision.features(batch)
         out = self._wrapped(features, batch)
         # Gradients are averaged over the processes, while the counts are of all of them.
         world = self.accelerator.num_processes
-        loss = world * (out.language / tokens + self._weight() * out.ambiguity / labels)
+        loss = world * (out.language / words + self._weight() * out.ambiguity / labels)
         self.accelerator.backward(loss)
         return torch.stack([out.language.detach().double(), out.ambiguity.detach().double(), out.correct.double()])
 

@@ -54,19 +54,14 @@ def measure(
     objective.eval()
     rank, world = accelerator.process_index, accelerator.num_processes
     place = torch.arange(rank, len(examples), world)
-    totals = torch.zeros(3, dtype=torch.float64, device=accelerator.device)  # language, targets, right
+    totals = torch.zeros(4, dtype=torch.float64, device=accelerator.device)  # language, words, targets, right
     odds, labels = [], []
     for _, batch in chunks([examples[i] for i in place.tolist()], collator, settings.per_device):
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
             out = objective(vision.features(batch), batch)
-        totals += torch.stack(
-            [
-                out.language.double(),
-                torch.tensor(float(batch.tokens), device=totals.device).double(),
-                out.correct.double(),
-            ]
-        )
+        counts = torch.tensor([objective.words(batch), batch.tokens], dtype=torch.float64, device=totals.device)
+        totals += torch.stack([out.language.double(), *counts, out.correct.double()])
         odds.append(out.verdicts)
         labels.append(batch.labels)
     objective.train()
@@ -84,8 +79,8 @@ def measure(
 
 
 def _held(totals: List[float], rows: torch.Tensor, kinds: List[str], settings: AnyTask) -> Held:
-    language, targets, right = totals
-    metrics = {} if not targets else {"language_loss": language / targets, "token_accuracy": right / targets}
+    language, words, targets, right = totals
+    metrics = {} if not targets else {"language_loss": language / words, "token_accuracy": right / targets}
     probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > 0.5
     if len(rows):
         metrics["ambiguity_loss"] = float(F.binary_cross_entropy_with_logits(rows[:, 0], rows[:, 1]))

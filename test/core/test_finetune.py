@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ from clue_ros.ambiguity.kinds import KINDS, head_files
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
-from clue_ros.finetune.batch import IGNORE, Collator
-from clue_ros.finetune.examples import fixed_examples
+from clue_ros.finetune.batch import Collator
+from clue_ros.finetune.examples import ExampleStream, choose_splits, fixed_examples
 from clue_ros.finetune.features import FeatureCache, FrozenVision
 from clue_ros.finetune.objective import Objective
+from clue_ros.finetune.older_runs import adopt
 from clue_ros.finetune.output import write_model
 from clue_ros.finetune.passes import Route, run_batch, suffix_logits
 from clue_ros.finetune.recipe import DetectorTask, DialogueTask, JointTask
@@ -31,7 +33,7 @@ from clue_ros.grounder import Grounder, is_stock
 from clue_ros.training.adapters import LoraSettings, NamedParameters, named_adapter_parameters
 from clue_ros.training.checkpoint import load_modules
 from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
-from clue_ros.training.recipe_file import TrainingError
+from clue_ros.training.recipe_file import TrainingError, hold_recipe
 from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import build_model
 from clue_ros.training.variants import VARIANTS, with_variant
@@ -161,6 +163,7 @@ def test_logits_and_loss_are_those_of_transformers_paligemma(base, invig):
         passed = run_batch(model.model.language_model, features, batch, Route(FULL, None))
         own = suffix_logits(model, passed.text, batch)
     image, count = model.config.image_token_id, features.shape[1]
+    losses, lengths = [], []
     for row, example in enumerate(examples):
         prefix = [
             tokenizer.bos_token_id,
@@ -188,8 +191,55 @@ def test_logits_and_loss_are_those_of_transformers_paligemma(base, invig):
         one = collator([example])
         with torch.no_grad():
             alone = objective(features_of(objective, one), one)
-        assert float(alone.language) / one.tokens == pytest.approx(float(theirs.loss), abs=2e-4)
-    assert len(own) == 0 and batch.tokens == int((batch.targets != IGNORE).sum()) and out.language > 0
+        assert float(alone.language) == pytest.approx(float(theirs.loss), abs=2e-4)
+        losses.append(float(theirs.loss))
+        lengths.append(len(suffix))
+    assert len(own) == 0 and batch.tokens == sum(lengths) and batch.speaking == len(examples)
+    # The paper's L_IVG: the mean over an example's tokens, whatever the lengths of the others.
+    assert len(set(lengths)) > 1 and float(out.language) == pytest.approx(sum(losses), rel=1e-4)
+    assert objective.words(batch) == len(examples)
+    objective.settings = replace(settings, loss_over="tokens")
+    with torch.no_grad():
+        every = objective(features, batch)
+    assert float(every.language) == pytest.approx(sum(a * b for a, b in zip(losses, lengths)), rel=1e-4)
+    assert objective.words(batch) == batch.tokens and every.correct == out.correct
+
+
+@pytest.mark.parametrize("loss_over", ["examples", "tokens"])
+def test_a_step_and_a_validation_average_over_examples_as_the_paper_does_or_over_tokens(
+    loss_over, base, invig, tmp_path
+):
+    objective, collator, _, settings = started(base, "dialogue", scale=0.0, loss_over=loss_over, batch=8)
+    source = open_data(invig)
+    splits = choose_splits(source, settings)
+    drawn = list(islice(ExampleStream(source, splits.train, settings, splits.fractions), 8))
+    held = fixed_examples(source, splits.valid, settings, splits.fractions, 5)
+
+    def mean(examples):
+        with torch.no_grad():
+            outs = [(objective(features_of(objective, b), b), b) for b in (collator([e]) for e in examples)]
+        each = [float(out.language) if loss_over == "examples" else float(out.language) / b.tokens for out, b in outs]
+        weights = [b.tokens if loss_over == "tokens" else 1 for _, b in outs]
+        return sum(e * w for e, w in zip(each, weights)) / sum(weights)
+
+    changes = dict(steps=1, batch=8, per_device=2, validation=5, loss_over=loss_over, lr=1e-12)
+    finetune(order("dialogue", base, tmp_path, STILL, **changes), source)
+    assert readings(tmp_path, "dialogue")[0]["language"] == pytest.approx(mean(drawn), rel=1e-4)
+    assert readings(tmp_path, "dialogue", VALIDATION)[0]["language_loss"] == pytest.approx(mean(held), rel=1e-4)
+
+
+def test_an_older_run_goes_on_only_with_the_mean_that_it_was_made_with(tmp_path):
+    """Before there was a choice every token of a step counted alike."""
+    last = tmp_path / "step-000002"
+    last.mkdir()
+    for name in ("weights", "optimizer"):
+        save_file({}, str(last / f"{name}.safetensors"))
+    about = {"task": "dialogue", "base": "b", "data": "d", "images": [], "settings": {"seed": 0, "lora": {}}}
+    (last / "state.json").write_text(json.dumps({"about": about, "best": None, "step": 2, "place": None}))
+    adopt(tmp_path, "loss")
+    with pytest.raises(TrainingError, match="dialogue.loss_over was 'tokens', is 'examples'"):
+        hold_recipe(tmp_path, "clue finetune dialogue", {"dialogue": DialogueTask()}, ())
+    hold_recipe(tmp_path, "clue finetune dialogue", {"dialogue": DialogueTask(loss_over="tokens")}, ())
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, "joint"])
