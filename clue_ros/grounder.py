@@ -89,6 +89,17 @@ class Grounder:
         if not folder.is_dir():
             raise ModelLoadError(f"the model directory {folder} does not exist")
         backbone = PaliGemmaBackbone.from_pretrained(folder, device, dtype, quantization=quantization, merge=merge)
+        return cls.with_backbone(backbone, folder)
+
+    @classmethod
+    def with_backbone(cls, backbone: Backbone, folder: Path) -> seams.Grounder:
+        """A model that is loaded already, with what else its directory holds.
+
+        backbone: any model behind the protocol (vlm/backbone.py).
+        folder: of the detector, mask head and clue.json; without adapters and detector it gives a `StockGrounder`.
+
+        Raises ModelLoadError naming what is wrong.
+        """
         if is_stock(folder):
             from clue_ros.stock.grounder import StockGrounder
 

@@ -156,7 +156,7 @@ class Backbone(Protocol):
     ) -> ConstrainedSequence:
         """Decode greedily: a box, a question or nothing.
 
-        start: what `prefill` gave; ValueError if a later one on the same image has taken its place.
+        start: what the last `prefill` gave; an earlier one of the same image may be refused by ValueError.
         allowed: the branches that may be taken (not empty).
         should_stop: asked before every token; True raises Cancelled.
         without: words that a question must not hold.

@@ -7,7 +7,12 @@ it was about to be said: its pieces stay free for other words.
 
 from __future__ import annotations
 
-from typing import Callable, FrozenSet, Iterable, NamedTuple, Optional, Sequence, Tuple
+from dataclasses import replace
+from typing import Callable, Dict, FrozenSet, Iterable, NamedTuple, Optional, Sequence, Set, Tuple
+
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence, Vocabulary
+
+SECOND_THOUGHTS = 8  # times that a text is begun again because a banned word of several tokens came up
 
 
 class BannedWords(NamedTuple):
@@ -28,3 +33,24 @@ class BannedWords(NamedTuple):
         return next(
             (at for at in range(len(tokens)) for run in self.runs if tuple(tokens[at : at + len(run)]) == run), None
         )
+
+
+def without_words(
+    words: BannedWords,
+    vocabulary: Vocabulary,
+    allowed: FrozenSet[Branch],
+    decode: Callable[[ConstrainedSequence], ConstrainedSequence],
+) -> ConstrainedSequence:
+    """What a model says without some words; one that says a word of several tokens again and again keeps its last.
+
+    decode: feeds a fresh sequence until it is finished, and returns it.
+    """
+    vocabulary = replace(vocabulary, banned=vocabulary.banned | words.tokens)
+    not_after: Dict[Tuple[int, ...], Set[int]] = {}
+    for _ in range(SECOND_THOUGHTS):
+        sequence = decode(ConstrainedSequence(vocabulary, allowed, not_after=not_after))
+        at = words.found(sequence.tokens)
+        if at is None:
+            break
+        not_after.setdefault(tuple(sequence.tokens[:at]), set()).add(sequence.tokens[at])
+    return sequence

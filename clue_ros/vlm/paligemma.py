@@ -8,9 +8,9 @@ has spoken (`look`): an instruction, an answer or a second adapter then costs it
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from clue_ros.geometry import to_square
 from clue_ros.types import ModelLoadError, StopTest
 from clue_ros.vlm.adapters import Adapter, decide_merge
 from clue_ros.vlm.assembly import Assembly
+from clue_ros.vlm.banned_words import without_words
 from clue_ros.vlm.decoder_plan import DecoderPlan, plans_of
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, SegmentSequence, branch_probability
 from clue_ros.vlm.dense import Dense, Precision, Scratch, dtype_named
@@ -32,8 +33,6 @@ from clue_ros.vlm.settings import ClueSettings
 from clue_ros.vlm.skeleton import Filler
 from clue_ros.vlm.tokens import PromptTokens
 from clue_ros.vlm.vision_plan import VisionPlan
-
-SECOND_THOUGHTS = 8  # times that a text is begun again because a banned word of several tokens came up
 
 
 class PaliGemmaBackbone:
@@ -224,18 +223,8 @@ class PaliGemmaBackbone:
         """Decode a suffix greedily under the constraints, without the words `without` (a model that says one of several
         tokens again and again keeps its last). `should_stop` is asked before
         every token; raises Cancelled."""
-        words = self.tokens.banned(without)
-        vocabulary = replace(self.vocabulary, banned=self.vocabulary.banned | words.tokens)
-        not_after: Dict[Tuple[int, ...], Set[int]] = {}
-        for _ in range(SECOND_THOUGHTS):
-            sequence = self.runner.decode(
-                start, ConstrainedSequence(vocabulary, allowed, not_after=not_after), should_stop
-            )
-            at = words.found(sequence.tokens)
-            if at is None:
-                break
-            not_after.setdefault(tuple(sequence.tokens[:at]), set()).add(sequence.tokens[at])
-        return sequence
+        decode = partial(self.runner.decode, start, should_stop=should_stop)
+        return without_words(self.tokens.banned(without), self.vocabulary, allowed, decode)
 
     @torch.inference_mode()
     def complete(

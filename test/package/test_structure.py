@@ -71,6 +71,20 @@ def test_a_room_imports_only_what_stands_below_it():
     assert not climbs, "these imports climb:\n" + "\n".join(climbs)
 
 
+def test_what_asks_a_model_knows_it_by_the_protocol_only():
+    """Rooms that a model of another kind must find unchanged: of vlm/ they see the protocol, what it hands over, the
+    checkpoint's settings and running out of memory."""
+    rooms = {"belief/", "stock/", "chat/", "masks/", "ambiguity/", "perception/", "evaluation/", "deciding.py"}
+    seam = {f"vlm/{name}.py" for name in ("backbone", "passes", "decoding", "settings", "memory")}
+    found = {room: set() for room in rooms}
+    for path in modules():
+        if room_of(path) in rooms:
+            found[room_of(path)] |= {str(other.relative_to(PACKAGE)) for other, _ in imported(path)}
+    reaches = {room: sorted(n for n in names - seam if n.startswith("vlm/")) for room, names in found.items()}
+    assert not any(reaches.values()), reaches
+    assert all("vlm/backbone.py" in names for names in found.values())  # the check saw them
+
+
 def test_no_file_is_in_a_circle():
     graph: Dict[Path, Set[Path]] = {path: {other for other, _ in imported(path)} - {path} for path in modules()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
