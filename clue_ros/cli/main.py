@@ -33,6 +33,7 @@ LABORATORY = {
     "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
     "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
     "curve": ("clue_ros.cli.curve", "what machine-made dialogues add to few true ones"),
+    "doctor": ("clue_ros.cli.doctor", "what a model needs of this machine, and whether it computes right there"),
     "bench": ("clue_ros.cli.bench", "time the model beside plain transformers and the machine's limits"),
     "extents": ("clue_ros.cli.extents", "size and position from depth beside the truth of rendered objects"),
     "positions": ("clue_ros.cli.positions", "how far positions are off, by how a driver describes its camera"),

@@ -121,10 +121,17 @@ def check(backbone: PaliGemmaBackbone, choices: Optional[Sequence[str]] = None, 
 
 
 def follow(
-    backbone: PaliGemmaBackbone, prompt: str, tokens: Optional[Sequence[int]] = None, count: int = TOKENS
+    backbone: PaliGemmaBackbone,
+    prompt: str,
+    tokens: Optional[Sequence[int]] = None,
+    count: int = TOKENS,
+    adapter: Optional[str] = None,
 ) -> Followed:
-    """The logits after a prompt about a picture that is always the same. tokens: said instead of the likeliest."""
-    start = backbone.prefill(backbone.encode(picture()), prompt)
+    """The logits after a prompt about a picture that is always the same.
+
+    tokens: said instead of the likeliest. count: how many. adapter: None for the dialogue's, '' for none.
+    """
+    start = backbone.prefill(backbone.encode(picture()), prompt, adapter)
     return backbone.runner.decode(start, Followed(backbone.vocabulary.first_location, tokens, count), None)
 
 

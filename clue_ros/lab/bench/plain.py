@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, FrozenSet, Iterator, List, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -93,6 +93,13 @@ class PlainPath:
         vector = (rows / (rows.sum(-1, keepdim=True) + 1e-12)).mean((0, 1))
         low, high = vector.min(), vector.max()
         return ((vector - low) / (high - low + 1e-8)).view(self._grid, self._grid)
+
+    @torch.inference_mode()
+    def logits(self, rgb: np.ndarray, prefix: str, adapter: Optional[str] = None) -> torch.Tensor:
+        """float32[V] of the first token after a prefix. adapter: None for the dialogue's, '' for none."""
+        name = self._settings.dialogue_adapter if adapter is None else adapter
+        with self._adapter(name), computing_in(self._precision, self._model, self._scratch):
+            return self._model(**self._inputs(rgb, prefix)[0], logits_to_keep=1, use_cache=False).logits[0, -1].float()
 
     @torch.inference_mode()
     def generate(self, rgb: np.ndarray, prefix: str, tokens: int, on_token=lambda: None) -> Tuple[int, ...]:

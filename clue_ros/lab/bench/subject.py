@@ -12,7 +12,7 @@ from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.ambiguity.head import Head
 from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.ambiguity.readers import AmbiguityReader
-from clue_ros.grounder import Grounder
+from clue_ros.grounder import Grounder, is_stock
 from clue_ros.lab.bench import floor, paligemma2_3b
 from clue_ros.lab.bench.order import THREE_B, Order
 from clue_ros.lab.bench.plain import PlainPath
@@ -43,16 +43,20 @@ class Subject:
         self._ways: Dict[ClueSettings, "Way"] = {}
 
     @classmethod
-    def load(cls, order: Order) -> "Subject":
-        """Raises ModelLoadError, OutOfMemoryError."""
+    def load(cls, order: Order, show: Optional[Show] = None) -> "Subject":
+        """show: None for rendered scenes, or noise for random weights. A download that nobody trained has a random
+        detector, for the times. Raises ModelLoadError, OutOfMemoryError."""
         if order.model == THREE_B:
             return cls._random(order)
         backbone = PaliGemmaBackbone.from_pretrained(
             order.folder, order.device, order.precision.storage, quantization=order.quantization
         )
         settings = backbone.settings
-        head = kind_of(settings).load_head(order.folder, settings, backbone.tokenizer, order.device)
-        return cls(order, backbone, head, rendered())
+        if is_stock(order.folder):
+            head: Head = AmbiguityDetector().eval().to(order.device)
+        else:
+            head = kind_of(settings).load_head(order.folder, settings, backbone.tokenizer, order.device)
+        return cls(order, backbone, head, show or rendered())
 
     @classmethod
     def _random(cls, order: Order) -> "Subject":
