@@ -41,15 +41,20 @@ def folders(tiny_model_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["full", "image_blind"])
-def pair(request, folders):
-    """The two backbones of one directory."""
-    folder = folders / request.param
+def folder(request, folders):
+    return folders / request.param
+
+
+@pytest.fixture(scope="module")
+def pair(folder):
+    """The fast backbone and the slow one of one directory."""
     return PaliGemmaBackbone.from_pretrained(folder), SlowBackbone(folder)
 
 
-@pytest.fixture(params=[0, 1], ids=["fast", "slow"])
-def backbone(request, pair):
-    return pair[request.param]
+@pytest.fixture(scope="module", params=[PaliGemmaBackbone.from_pretrained, SlowBackbone], ids=["fast", "slow"])
+def backbone(request, folder):
+    """Each backbone there is."""
+    return request.param(folder)
 
 
 # Each for itself.
