@@ -73,7 +73,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=3,
         metavar=("TRAIN", "VALID", "TEST"),
-        help="make splits by image name where there is none or one; the paper's: 70 15 15",
+        help="make splits by image content where there is none or one; the paper's: 70 15 15",
     )
 
 

@@ -114,7 +114,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=3,
         metavar=("TRAIN", "VALID", "TEST"),
-        help="make splits by image name where there is none or one; the paper's: 70 15 15",
+        help="make splits by image content where there is none or one; the paper's: 70 15 15",
+    )
+    parser.add_argument(
+        "--allow-training-data",
+        action="store_true",
+        help="judge also what the model was trained on; it is refused without, and a held-out part is the default",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="at most so many samples")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="any samples instead of the first ones")
@@ -159,9 +164,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _selection(args: argparse.Namespace):
+    from clue_ros.evaluation.held_out import held_out
     from clue_ros.evaluation.samples import Selection
 
-    return Selection(
+    selection = Selection(
         args.path,
         args.format,
         args.images,
@@ -172,6 +178,12 @@ def _selection(args: argparse.Namespace):
         args.shuffle,
         args.seed,
     )
+    models = [model for model in (args.model, getattr(args, "oracle_model", None)) if model is not None]
+    for model in models:
+        selection, told = held_out(model, selection, args.allow_training_data)
+        if told:
+            print(f"clue: {told}", file=sys.stderr)
+    return selection
 
 
 def _load(model: Optional[Path], args: argparse.Namespace):

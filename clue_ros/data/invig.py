@@ -10,7 +10,7 @@ several `ref_bboxes` are several annotations of what is meant. 500K is training 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from clue_ros.data.sample import Label, Sample, boxes_of, without_closing
 from clue_ros.data.source import (
@@ -79,6 +79,9 @@ class InvigSource(Source):
                 name = file.relative_to(self._root).as_posix()
                 for number, line in read_lines(file):
                     yield Record(Place(name, number), own, (index, line))
+
+    def annotation_files(self) -> Sequence[Path]:
+        return [file for file, *_ in self._files]
 
     def count(self, split: Optional[str] = None) -> int:
         wanted = self.wanted(split)

@@ -11,7 +11,7 @@ as the split 'test' where they exist. A record is one image with all its command
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from clue_ros.data.sample import Label, Sample, point_of
 from clue_ros.data.source import Record, Source, expression_of, reporting
@@ -54,6 +54,13 @@ class It2pSource(Source):
                 mine = {s for s in ambiguous if _image(root, s) or (own == "train" and not self._elsewhere(s))}
                 for number, stem in enumerate(sorted(stems | mine), 1):
                     yield Record(Place(f"{own}_img", number), own, stem)
+
+    def annotation_files(self) -> Sequence[Path]:
+        return [
+            f
+            for name in (*(f"{split}_script" for split in self._folders), AMBIGUOUS)
+            for f in self._root.folder.glob(f"{name}/*.txt")
+        ]
 
     def count(self, split: Optional[str] = None) -> int:
         return sum(1 for _ in self.records(split))

@@ -13,7 +13,7 @@ import difflib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from clue_ros.data.box_forms import check_form, other_name, scale_of, to_pixels
 from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of, without_closing
@@ -87,6 +87,9 @@ class JsonLinesSource(Source):
                 of_line = own or _split_of(content) or (TRAIN if self.unsplit else "")
                 if wanted in (None, of_line):
                     yield Record(Place(name, number), of_line, content)
+
+    def annotation_files(self) -> Sequence[Path]:
+        return self._files
 
     def count(self, split: Optional[str] = None) -> int:
         wanted = self.wanted(split)

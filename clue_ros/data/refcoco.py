@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from clue_ros.data.sample import Label, Sample, box_of
 from clue_ros.data.source import (
@@ -33,6 +33,7 @@ from clue_ros.images.files import ImageRoot, image_file, size_of
 from clue_ros.problems import BrokenDataError, MissingDataError, PickleRefusedError, Place, Problems
 from clue_ros.types import Box
 
+INSTANCES = "instances.json"
 PATTERNS = ("*refs*.json", "*refcoco*.json", "*refcoco*.jsonl")
 IMAGE_FOLDERS = ("images/mscoco/images/train2014", "coco/train2014", "images/train2014", "train2014", "images")
 ADVICE = (
@@ -104,6 +105,9 @@ class RefCocoSource(Source):
                         own = split_name(str(element.get("split", of_name)))
                     if wanted in (None, own):
                         yield Record(Place(name, number), own, (file, element))
+
+    def annotation_files(self) -> Sequence[Path]:
+        return [*self._files, *{f.parent / INSTANCES for f in self._files if (f.parent / INSTANCES).is_file()}]
 
     def count(self, split: Optional[str] = None) -> Optional[int]:
         if any(f.suffix != ".jsonl" for f in self._files):

@@ -50,6 +50,9 @@ class ScenesSource(Source):
                     for number, line in read_lines(root.inside(file)):
                         yield Record(Place(name, number), own, (root, line))
 
+    def annotation_files(self) -> Sequence[Path]:
+        return [file for root, _ in self._folders for file in root.folder.glob(PATTERN)]
+
     def count(self, split: Optional[str] = None) -> int:
         wanted = self.wanted(split)
         return sum(count_lines(f) for r, own in self._folders if wanted in (None, own) for f in r.folder.glob(PATTERN))

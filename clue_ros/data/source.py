@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from clue_ros.data.sample import Sample
-from clue_ros.images.files import ImageRoot
+from clue_ros.images.files import ImageRoot, digest
 from clue_ros.problems import BrokenImageError, Kind, MissingDataError, Place, Problems, UnsafePathError
 from clue_ros.prompt import MAX_CHARACTERS, check_expression
 from clue_ros.types import InvalidExpressionError
@@ -57,6 +57,17 @@ class Source:
     def parse(self, record: Record, problems: Problems) -> Iterator[Sample]:
         """The samples of a record; what cannot be used is reported."""
         raise NotImplementedError
+
+    def annotation_files(self) -> Sequence[Path]:
+        """The files that say what stands in the images, in any order."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of what the annotation files hold; their names and their order do not matter."""
+        state = hashlib.blake2b(digest_size=16)
+        for content in sorted(digest(file) for file in self.annotation_files()):
+            state.update(content)
+        return state.hexdigest()
 
     def count(self, split: Optional[str] = None) -> Optional[int]:
         """How many records `records` gives, or None if counting takes as long as reading."""

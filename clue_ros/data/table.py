@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from clue_ros.data.sample import Label, Sample
 from clue_ros.data.source import TRAIN, Record, Source, divided, expression_of, reporting, split_in, split_name
@@ -71,6 +71,9 @@ class TableSource(Source):
                 own = own or (TRAIN if self.unsplit else "")
                 if wanted in (None, own):
                     yield Record(Place(name, line), own, (index, row))
+
+    def annotation_files(self) -> Sequence[Path]:
+        return [file for file, _ in self._files]
 
     def count(self, split: Optional[str] = None) -> int:
         return sum(1 for _ in self.records(split))

@@ -8,7 +8,7 @@ recipe ── read_config ───> settings of the task                       
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict
 
@@ -71,8 +71,8 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
         folder.mkdir(parents=True, exist_ok=True)
         adopt(folder, chosen_metric(order.settings))
     accelerator.wait_for_everyone()
-    _hold_recipe(order, folder, source)
     splits = choose_splits(source, order.settings)
+    _hold_recipe(order, folder, source, splits)
     trainer, tokenizer, new_words = build(order, folder, accelerator)
     validation = _held_out(source, splits, splits.valid, order.settings)
     stream = ExampleStream(source, splits.train, order.settings, splits.fractions, trainer.run.place)
@@ -104,11 +104,14 @@ def make_accelerator(order: Order):
     return Accelerator(mixed_precision="bf16" if order.settings.precision == "bf16" else "no", cpu=order.cpu)
 
 
-def _hold_recipe(order: Order, folder: Path, source: Source) -> None:
+def _hold_recipe(order: Order, folder: Path, source: Source, splits: Splits) -> None:
+    """What a run is made of; evaluation/held_out.py reads the fingerprint and the splits from it."""
     run = {
         "base": str(Path(order.base).resolve()),
         "data": source.name,
         "images": [str(Path(r.folder).resolve()) for r in source.roots],
+        "annotations": source.fingerprint(),
+        "splits": asdict(splits),
     }
     sections = {"run": run, order.task: order.settings, "lora": order.lora}
     hold_recipe(folder, f"clue finetune {order.task}", sections, FREE)

@@ -20,6 +20,8 @@ from clue_ros.ambiguity.kinds import KINDS, head_files
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
+from clue_ros.evaluation.held_out import held_out
+from clue_ros.evaluation.samples import Selection
 from clue_ros.finetune.batch import Collator
 from clue_ros.finetune.examples import ExampleStream, choose_splits, fixed_examples
 from clue_ros.finetune.features import FeatureCache, FrozenVision
@@ -574,6 +576,30 @@ def test_the_embedded_model_class_trains_too(tiny_model_dir, yesno, tmp_path):
     )
     decision = Grounder.from_pretrained(tmp_path / "out").ground(np.zeros((48, 64, 3), np.uint8), "the red mug")
     assert decision.ambiguity is not None
+
+
+def test_a_run_knows_its_annotations(base, tmp_path):
+    """Resumed on flipped labels, or finished and given another file: refused, and its threshold stays."""
+    for n in range(40):
+        draw(tmp_path / f"{n}.png", n)
+    rows = [f"{n}.png,the thing {n % 7}" for n in range(40)]
+    files = []
+    for turn, name in enumerate(("first.csv", "flipped.csv")):
+        labelled = [f"{row},{'yes' if n % 2 == turn else 'no'}" for n, row in enumerate(rows)]
+        files.append(write_lines(tmp_path / name, ["image,instruction,label", *labelled]))
+    first, second = files
+    assert finetune(order("detector", base, tmp_path / "out", slot=Slot(until=1)), open_data(first))["done"] is False
+    with pytest.raises(TrainingError, match="annotations"):
+        finetune(order("detector", base, tmp_path / "out"), open_data(second))
+    assert finetune(order("detector", base, tmp_path / "out"), open_data(first))["done"]
+    decides = (tmp_path / "out" / "clue.json").read_bytes()
+    with pytest.raises(TrainingError, match="annotations"):
+        finetune(order("detector", base, tmp_path / "out"), open_data(second))
+    assert (tmp_path / "out" / "clue.json").read_bytes() == decides
+    selection, told = held_out(tmp_path / "out", Selection(first))
+    assert selection.split == "test" and "held-out part" in told
+    chosen = ["--split", "train", "--fractions", "70", "15", "15", "-o", str(tmp_path / "judged")]
+    assert main(["evaluate", "ambiguity", str(first), "--model", str(tmp_path / "out"), *chosen]) == 2
 
 
 def test_a_run_that_cannot_start_says_why(base, invig, yesno, tmp_path):

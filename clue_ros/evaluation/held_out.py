@@ -1,0 +1,96 @@
+"""A model is judged on what it was not trained on: its run folders say which annotations and splits it has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import yaml
+
+from clue_ros.data.source import Source, split_name
+from clue_ros.evaluation.samples import Selection
+from clue_ros.types import ClueError
+
+RECORDS = "training/*/recipe.yaml"  # in a model directory, as `clue finetune` writes them
+
+
+class LeakError(ClueError):
+    """What should be judged is what the model was trained on."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One run of a model: the task, and the splits it used (fractions where they were made by content)."""
+
+    task: str
+    train: str
+    test: str
+    fractions: Optional[Tuple[float, ...]]
+
+
+def runs_on(model: Optional[Path], source: Source) -> List[Seen]:
+    """The runs of a model directory that were made on just these annotations.
+
+    model: a model directory, None for the embedded model
+    source: of the data set; its fingerprint is compared, so a renamed or moved file is still known
+    """
+    records = sorted(Path(model).glob(RECORDS)) if model is not None else []
+    found, own = [], None
+    for file in records:
+        try:
+            run = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("run", {})
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+            continue  # a record of somebody else's
+        if not isinstance(run, dict) or "annotations" not in run or not isinstance(run.get("splits"), dict):
+            continue
+        own = source.fingerprint() if own is None else own
+        if run["annotations"] == own:
+            splits: Dict[str, Any] = run["splits"]
+            fractions = tuple(splits["fractions"]) if splits.get("fractions") else None
+            found.append(Seen(file.parent.name, splits.get("train", ""), splits.get("test", ""), fractions))
+    return found
+
+
+def held_out(model: Optional[Path], selection: Selection, allow: bool = False) -> Tuple[Selection, str]:
+    """(the selection to judge, what to tell about it, '' for nothing).
+
+    Where nothing was chosen and the model was trained on these annotations, its own held-out split is taken.
+
+    model: a model directory, None for the embedded model
+    selection: what was asked for
+    allow: take it as it is, and only tell
+
+    Raises LeakError if what was chosen holds training data of the model.
+    """
+    runs = runs_on(model, selection.source)
+    if not runs:
+        return selection, ""
+    seen = runs[0]
+    chosen_all = selection.split is None and selection.fractions is None
+    if chosen_all and not allow and seen.fractions is not None:
+        taken = replace(selection, split=seen.test, fractions=seen.fractions)
+        return taken, f"the model was trained on {selection.path} (task {seen.task}): its held-out part is judged"
+    leaks = [run for run in runs if _holds(selection, run)]
+    if not leaks:
+        return selection, ""
+    text = f"{selection.path} is what {model} was trained on (task {leaks[0].task})"
+    if not allow:
+        raise LeakError(
+            f"{text}: name a split that was held out, leave --split and --fractions out, or give --allow-training-data"
+        )
+    return selection, f"{text}, and training data is among what is judged"
+
+
+def _holds(selection: Selection, run: Seen) -> bool:
+    """Whether training data of the run is in the selection."""
+    if run.fractions is None:
+        return selection.split is None or split_name(selection.split) == run.train
+    if selection.fractions is None or _normed(selection.fractions) != _normed(run.fractions):
+        return True  # divided otherwise, or not at all: some of it was trained on
+    return selection.split is None or split_name(selection.split) == run.train
+
+
+def _normed(fractions: Any) -> List[float]:
+    total = sum(fractions)
+    return [round(f / total, 6) for f in fractions]
