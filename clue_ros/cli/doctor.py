@@ -15,9 +15,8 @@ EXAMPLES = """examples:
   clue doctor --model 3b --device cuda --json out/h200.json          its architecture with random weights
   clue doctor --model paligemma2-3b-mix-448 --look                   only what will happen, nothing is loaded
 
-Each variant (float32, bfloat16, int8, int4, and where the device has them CUDA graphs and kernels for narrow weights,
-on beside off) answers the same two prompts. Logits and attention maps are compared with the first variant, and that one
-with transformers' own modules.
+Each variant (float32, bfloat16, int8, int4, on a GPU each with CUDA graphs beside itself without) answers the same two
+prompts. Logits and attention maps are compared with the first variant, and that one with transformers' own modules.
 
 Exit code 0: all the same, 1: something differs or failed, 2: nothing can be loaded."""
 

@@ -86,7 +86,6 @@ class Dense:
         low_rank: Optional[LowRank] = None,
     ):
         self.weight, self.low_rank = weight, low_rank
-        self.plain = False  # a quantised weight is widened for every product, whatever its own kernel would do
         self.bias = None if bias is None else bias.to(precision.compute)
         self._precision, self._scratch = precision, scratch
 
@@ -116,7 +115,7 @@ class Dense:
 
     def _product(self, x: torch.Tensor, weight) -> torch.Tensor:
         if not isinstance(weight, torch.Tensor):
-            y = F.linear(x, weight.wide().to(x.dtype)) if self.plain else weight.product(x, self._scratch)
+            y = weight.product(x, self._scratch)
             return y if self.bias is None else y + self.bias
         if weight.dtype == x.dtype:
             return F.linear(x, weight, self.bias)

@@ -3,14 +3,16 @@ inputs).
 
 Only the matrices of the decoder's and the tower's layers are quantised, after merging; embeddings, norms, the projector
 and what the attention tap computes in float32 stay as they are. On a CPU the products are torch's own kernels for few
-rows; for many rows int8 weights are widened like bfloat16 ones. On a GPU torchao rounds and multiplies. torchao is not
-used on a CPU: its int8 product of one float32 row took 38 ms where this takes 3, and installed it adds about a second
-to every start, because transformers imports it (docs/log). On a GPU its int8 product widens the whole weight each time:
-int8 saves memory there, not time (`clue doctor` measures it). Its int4 kernel reads the narrow weights.
+rows; for many rows int8 weights are widened like bfloat16 ones. On a GPU they are widened for every product, as
+torchao's own int8 does outside torch.compile: int8 saves memory there, not time (`clue doctor` measures it). int4
+weights go through torchao to a kernel that reads them narrow. torchao is not used on a CPU: its int8 product of one
+float32 row took 38 ms where this takes 3, and installed it adds about a second to every start, because transformers
+imports it (docs/log).
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Dict, Iterable, Iterator, List
 
 import torch
@@ -24,6 +26,7 @@ KINDS = ("none", "int8", "int4")
 GROUP = 32  # inputs that share a scale in int4
 INT8_INPUTS = 16  # torch's int8 kernel reads so many inputs at a time, also beyond the end of a row (torch 2.13)
 _ROUNDED = 2_000_000  # numbers of a matrix that are rounded at a time
+INT4_ERROR = 0.3  # of a product's length; a matrix of normally distributed weights is off by 0.08
 PACKED_OUTPUTS = 16  # torch's int4 kernel wants a multiple of so many output rows
 
 
@@ -38,6 +41,7 @@ class Int8Weight:
             self.scale[rows] = wide.abs().amax(1).clamp_min(1e-12) / 127
             self.values[rows] = wide.div(self.scale[rows, None]).round_().to(torch.int8)
         self._narrow_scale = self.scale.bfloat16()
+        self.packed = weight.device.type == "cpu"  # whether torch's kernel for few rows is used: a GPU's is slow
         self.shape = self.values.shape
 
     @property
@@ -46,31 +50,34 @@ class Int8Weight:
 
     def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
         """float[…,in] -> float[…,out]."""
+        if not self.packed:  # not in the scratch, which may be made again while a captured graph knows its address
+            return F.linear(x, self.values.to(x.dtype)) * self.scale.to(x.dtype)
         if x.numel() // x.shape[-1] <= FEW_ROWS and self.shape[1] % INT8_INPUTS == 0:
             rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()  # the kernel for narrower inputs is the fast one
             y = torch._weight_int8pack_mm(rows, self.values, self._narrow_scale)
             return y.to(x.dtype).reshape(*x.shape[:-1], -1)
         return F.linear(x, scratch.widened(self.values, x.dtype)) * self.scale.to(x.dtype)
 
-    def wide(self) -> torch.Tensor:
-        """float32[out,in]: the numbers that it stands for."""
-        return self.values.float() * self.scale[:, None]
 
+class DeviceInt4Weight:
+    """float[out,in] as torchao packs it for a GPU's int4 kernel. Raises ModelLoadError where that kernel multiplies
+    wrongly, or cannot be had: nothing else reads what is packed."""
 
-class DeviceWeight:
-    """What torchao made of a float[out,in] for the kernels of a GPU."""
-
-    def __init__(self, weight: torch.Tensor, kind: str, device):
-        self._packed = _by_torchao(weight, kind, device)
+    def __init__(self, weight: torch.Tensor, device):
+        self._packed = _by_torchao(weight, device)
         self.shape = weight.shape
+        x = torch.randn(4, weight.shape[1], generator=torch.Generator().manual_seed(0)).to(weight)
+        expected = F.linear(x, weight).float()
+        share = float((F.linear(x, self._packed).float() - expected).norm() / expected.norm().clamp_min(1e-12))
+        if not share <= INT4_ERROR:
+            raise ModelLoadError(
+                f"the int4 kernel of {device} multiplies wrongly: {share:.2g} off where rounding explains "
+                f"{INT4_ERROR}; set quantization to int8, or none"
+            )
 
     def product(self, x: torch.Tensor, scratch: Scratch) -> torch.Tensor:
         """float[…,in] -> float[…,out]."""
         return F.linear(x, self._packed)
-
-    def wide(self) -> torch.Tensor:
-        """float[out,in]: the numbers that it stands for."""
-        return self._packed.dequantize()
 
 
 class Int4Weight:
@@ -142,29 +149,25 @@ def _blocks(weight: torch.Tensor) -> Iterator[slice]:
 def _quantized(weight: torch.Tensor, kind: str, device):
     if kind == "int4" and (weight.shape[1] % GROUP or weight.shape[0] % PACKED_OUTPUTS):
         return weight
-    if torch.device(device).type == "cpu":
-        return Int8Weight(weight) if kind == "int8" else Int4Weight(weight)
-    return DeviceWeight(weight, kind, device)
+    if kind == "int8":
+        return Int8Weight(weight)
+    return Int4Weight(weight) if torch.device(device).type == "cpu" else DeviceInt4Weight(weight, device)
 
 
-def _by_torchao(weight: torch.Tensor, kind: str, device) -> torch.Tensor:
+def _by_torchao(weight: torch.Tensor, device) -> torch.Tensor:
     try:
         with quiet():
-            from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+            from torchao.quantization import Int4WeightOnlyConfig, quantize_
     except ImportError as error:
-        raise ModelLoadError(
-            f"quantization '{kind}' on {device} needs torchao: pip install torchao ({error})"
-        ) from error
-    configuration = (
-        Int8WeightOnlyConfig()
-        if kind == "int8"
-        else Int4WeightOnlyConfig(group_size=GROUP, int4_packing_format="tile_packed_to_4d")
-    )
+        raise ModelLoadError(f"quantization 'int4' on {device} needs torchao: pip install torchao ({error})") from error
     holder = torch.nn.Linear(1, 1, bias=False)
     holder.weight = torch.nn.Parameter(weight, requires_grad=False)
     holder.out_features, holder.in_features = weight.shape
+    # torchao asks the current device what it can, not the weight's.
+    there = torch.cuda.device(weight.device) if weight.device.type == "cuda" else contextlib.nullcontext()
     try:
-        quantize_(holder, configuration)
+        with there:
+            quantize_(holder, Int4WeightOnlyConfig(group_size=GROUP, int4_packing_format="tile_packed_to_4d"))
     except (RuntimeError, NotImplementedError, AssertionError, ValueError, ImportError) as error:
-        raise ModelLoadError(f"torchao cannot quantise to {kind} on {device}: {error}") from error
+        raise ModelLoadError(f"torchao cannot quantise to int4 on {device}: {error}") from error
     return holder.weight.data

@@ -1,7 +1,8 @@
-"""Whether what makes a model fast gives what the plain products give, on the very device.
+"""Whether what makes a model fast gives what the plain steps give, on the very device.
 
-No GPU was to be had while graphs and the kernels for quantised weights were written, and drivers differ. So a program
-that loads a model for another device than a CPU lets it speak a few tokens with both, and what differs is left out.
+No GPU was to be had while this was written, and drivers differ. So a program that loads a model for another device than
+a CPU lets it speak a few tokens with both, and what differs is left out. (Kernels for int4 weights are checked as they
+are packed: quantization.py.)
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ import torch
 
 from clue_ros.location import BINS
 from clue_ros.prompt import CLARIFY
-from clue_ros.vlm.dense import Dense
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.step_graph import Outputs, rounding
 
-KERNELS, GRAPHS = "kernels", "graphs"  # in this order: graphs capture the kernels
+GRAPHS = "graphs"  # captured decode steps; so far the only choice
 PROMPT = f"{CLARIFY} the mug"
 TOKENS = 4  # spoken with each choice
-KERNEL_SHARE = 0.1  # of the largest logit: what an order of sums and narrow scales add up to over a whole model
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,13 @@ class Followed:
 
 def choices_of(backbone: PaliGemmaBackbone) -> Tuple[str, ...]:
     """What this backbone has that can be left out."""
-    kernels = backbone.device.type != "cpu" and any(not isinstance(m.weight, torch.Tensor) for m in backbone.matrices)
-    return (KERNELS,) * kernels + (GRAPHS,) * (backbone.device.type == "cuda")
+    return (GRAPHS,) if backbone.device.type == "cuda" else ()
 
 
 def switch(backbone: PaliGemmaBackbone, choice: str, on: bool) -> None:
-    """Use a choice, or the plain products instead."""
-    if choice == KERNELS:
-        for matrix in backbone.matrices:
-            matrix.plain = not on and _has_plain_products(matrix)
-    else:
-        backbone.runner.captures = on
-    backbone.runner.graphs = None  # they hold what was captured
+    """Use a choice, or the plain steps instead."""
+    if choice == GRAPHS:
+        backbone.runner.captures, backbone.runner.graphs = on, None
 
 
 def check(backbone: PaliGemmaBackbone, choices: Optional[Sequence[str]] = None, prompt: str = PROMPT) -> Verdict:
@@ -163,16 +157,10 @@ def _compare(backbone: PaliGemmaBackbone, choice: str, plain: Followed, prompt: 
     got = follow(backbone, prompt, plain.tokens)  # the first one captures, chooses and allocates
     difference = distance(plain.logits, got.logits)
     allowed = max(rounding(logits, backbone.precision.compute) for logits in plain.logits)
-    if choice == KERNELS:
-        allowed = max(allowed, KERNEL_SHARE * max(float(logits.abs().max()) for logits in plain.logits))
     if len(remarks) == before and not difference <= allowed:
         remarks.append(
-            f"{choice} of {device_name(backbone.device)} give other logits than plain products: {difference:.3g} "
+            f"{choice} of {device_name(backbone.device)} give other logits than plain steps: {difference:.3g} "
             f"apart, {allowed:.3g} is rounding"
         )
     remark = remarks[before] if len(remarks) > before else ""
     return Finding(choice, difference, allowed, got.token_seconds, plain.token_seconds, remark)
-
-
-def _has_plain_products(matrix: Dense) -> bool:
-    return hasattr(matrix.weight, "wide")

@@ -15,7 +15,7 @@ import torch
 
 from clue_ros.version import VERSION
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
-from clue_ros.vlm.self_check import GRAPHS, KERNELS, Verdict, check, device_name, switch
+from clue_ros.vlm.self_check import GRAPHS, Verdict, check, device_name, switch
 
 KEPT = 50  # verdicts in the file
 
@@ -50,15 +50,29 @@ def _key(backbone: PaliGemmaBackbone, folder: Path, quantization: str, merge: st
     stamps = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     parts = (
         *(str(Path(folder).resolve()), stamps, quantization, merge, str(backbone.precision)),
-        *(str(backbone.device), device_name(backbone.device), VERSION, torch.__version__, str(torch.version.cuda)),
+        *(
+            str(backbone.device),
+            device_name(backbone.device),
+            VERSION,
+            torch.__version__,
+            str(torch.version.cuda),
+            _driver(),
+        ),
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _driver() -> str:
+    try:
+        return Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _read(file: Path) -> Dict[str, Any]:
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-        return {k: v for k, v in known.items() if set(v["off"]) <= {KERNELS, GRAPHS}}
+        return {k: v for k, v in known.items() if set(v["off"]) <= {GRAPHS}}
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return {}  # none yet, or damaged: the check is made again
 

@@ -49,7 +49,7 @@ def test_a_wrong_kernel_is_found_and_ends_with_1(tmp_path, monkeypatch, capsys):
 
 
 def test_what_a_choice_of_the_device_gives_is_told_beside_it(tmp_path, monkeypatch, capsys):
-    finding = Finding("graphs", 3.2, 0.5, 0.002, 0.011, "graphs of X give other logits than plain products")
+    finding = Finding("graphs", 3.2, 0.5, 0.002, 0.011, "graphs of X give other logits than plain steps")
     monkeypatch.setattr(trial, "check", lambda backbone: Verdict((finding,)))
     code, report = doctor(tmp_path, "--rounds", "0", "--variants", "float32")
     assert code == 1 and report["rows"][0]["findings"][0]["difference"] == 3.2

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from clue_ros.vlm import dense
+from clue_ros.types import ModelLoadError
+from clue_ros.vlm import dense, quantization
 from clue_ros.vlm.dense import FEW_ROWS, Dense, Precision, Scratch
-from clue_ros.vlm.quantization import GROUP, Int4Weight, Int8Weight, quantize
+from clue_ros.vlm.quantization import GROUP, DeviceInt4Weight, Int4Weight, Int8Weight, quantize
 
 OUT, IN = 96, 128
 #: Relative error of a product whose inputs and outputs pass through bfloat16 (8 bits): 2^-9 for each, with some room.
@@ -94,3 +95,30 @@ def test_shared_weights_stay_shared_and_odd_sides_stay_as_they_are(kind, sides, 
     quantize([one, other], kind, "cpu")
     assert one.weight is other.weight and isinstance(one.weight, torch.Tensor) != taken
     assert torch.allclose(one(torch.ones(1, sides[1])), before, atol=0 if not taken else 0.2 * sides[1] ** 0.5)
+
+
+def test_int8_on_a_gpu_multiplies_the_widened_weight_and_leaves_the_scratch_alone():
+    """A captured graph would read the scratch after it was made again."""
+    weight, scratch, x = weights(), Scratch(), rows_of(3)
+    quantised = Int8Weight(weight)
+    assert quantised.packed
+    quantised.packed = False
+    assert error(quantised.product(x, scratch), x @ steps_of_int8(weight).T) < ROUNDING and not scratch._buffers
+
+
+def test_an_int4_kernel_of_a_gpu_that_multiplies_wrongly_is_refused_while_loading(monkeypatch):
+    weight, x = weights(), rows_of(3)
+    pack = lambda change: monkeypatch.setattr(quantization, "_by_torchao", lambda w, device: change(steps_of_int4(w)))
+    pack(lambda w: w)
+    right = DeviceInt4Weight(weight, "cuda")
+    assert right.shape == weight.shape and error(right.product(x, Scratch()), x @ steps_of_int4(weight).T) < ROUNDING
+    for change in (lambda w: w.roll(GROUP, 1), torch.zeros_like, lambda w: w * float("nan")):
+        pack(change)
+        with pytest.raises(ModelLoadError, match="int4 kernel of cuda multiplies wrongly.*int8, or none"):
+            DeviceInt4Weight(weight, "cuda")
+
+
+def test_int4_on_a_gpu_without_torchao_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torchao.quantization", None)
+    with pytest.raises(ModelLoadError, match="needs torchao: pip install torchao"):
+        DeviceInt4Weight(weights(), "cuda")

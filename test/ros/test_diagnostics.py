@@ -70,7 +70,7 @@ def test_model_camera_and_goals_of_a_working_node(make_bench):
 
 
 def test_what_the_self_check_left_out_is_a_warning_of_the_model_and_a_line_in_the_log(make_bench, capfd):
-    remark = "graphs of NVIDIA H200 (9.0) give other logits than plain products: 3.2 apart, 0.5 is rounding"
+    remark = "graphs of NVIDIA H200 (9.0) give other logits than plain steps: 3.2 apart, 0.5 is rounding"
     model = SimpleNamespace(remarks=[remark])
 
     class Checked(ScriptedGrounder):
