@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import time
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from functools import partial
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,12 +19,11 @@ from clue_ros.language.questions import OPEN_QUESTION, is_broken, misleading_wor
 from clue_ros.location import bins_to_box
 from clue_ros.perception.selection import choose_candidate
 from clue_ros.prompt import CLARIFY, build_prefix
+from clue_ros.timing import Times, timed
 from clue_ros.types import Ambiguity, Box, Decision, Outcome, StopTest, Turn, stop_if
 from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.passes import EncodedImage, Prefill
-
-Value = TypeVar("Value")
 
 
 class Options(NamedTuple):
@@ -51,19 +50,23 @@ class Decider:
         self._reader.look(image)
 
     def decide(
-        self, image: EncodedImage, words: str, turns: Sequence[Turn], options: Options, times: Dict[str, float]
+        self, image: EncodedImage, words: str, turns: Sequence[Turn], options: Options, times: Times
     ) -> Decision:
         """times: gets the seconds of each step by name. Raises Cancelled."""
-        start = timed(times, "prefill", lambda: self._prefill(image, words, turns))
+        with timed(times, "prefill"):
+            start = self._prefill(image, words, turns)
         stop_if(options.should_stop)
-        ambiguity = timed(times, "detect", lambda: self._ambiguity(image, words, turns, start, options.threshold))
+        with timed(times, "detect"):
+            ambiguity = self._ambiguity(image, words, turns, start, options.threshold)
         stop_if(options.should_stop)
         say = lambda *branches: self._backbone.generate(start, frozenset(branches), options.should_stop)  # noqa: E731
         ask = ambiguity.is_ambiguous and options.may_ask
-        said = timed(times, "generate", lambda: say(Branch.QUESTION if ask else Branch.BOX, Branch.NOTHING))
+        with timed(times, "generate"):
+            said = say(Branch.QUESTION if ask else Branch.BOX, Branch.NOTHING)
         if said.branch is Branch.BOX and options.may_ask and self._confidence(said) < options.min_confidence:
             # Something was found; that "nothing" beats a question says no word against it.
-            said = timed(times, "doubt", lambda: say(Branch.QUESTION))
+            with timed(times, "doubt"):
+                said = say(Branch.QUESTION)
         common = dict(
             expression=options.expression,
             ambiguity=ambiguity,
@@ -73,7 +76,8 @@ class Decider:
         if said.branch is Branch.NOTHING:
             return Decision(Outcome.NOT_FOUND, **common)
         if said.branch is Branch.QUESTION:
-            question = timed(times, "rephrase", lambda: self._sensible(said, start, options.should_stop))
+            with timed(times, "rephrase"):
+                question = self._sensible(said, start, options.should_stop)
             return Decision(Outcome.ASK, question=tidy(question), **common)
         box = clip_box(bins_to_box(said.bins, image.width, image.height), image.width, image.height)
         if options.candidates:
@@ -101,7 +105,8 @@ class Decider:
         return self._backbone.prefill(image, prefix_of(CLARIFY, image, words, turns), tap=self._reader.tapped)
 
     def _read(self, image: EncodedImage, words: str, turns: Sequence[Turn], start: Optional[Prefill]) -> Reading:
-        return self._reader.read(image, lambda task: prefix_of(task, image, words, turns), start)
+        size = (image.width, image.height)
+        return self._reader.read(image, partial(build_prefix, expression=words, turns=turns, size=size), start)
 
     def _ambiguity(
         self,
@@ -142,11 +147,3 @@ class Decider:
 def prefix_of(task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:
     """The model's prefix for a task about an image that has been encoded."""
     return build_prefix(task, words, turns, (image.width, image.height))
-
-
-def timed(times: Dict[str, float], name: str, work: Callable[[], Value]) -> Value:
-    """What `work` gives; its seconds go into `times` under `name`."""
-    start = time.perf_counter()
-    result = work()
-    times[name] = time.perf_counter() - start
-    return result

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, FrozenSet, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -24,13 +24,14 @@ import torch
 from clue_ros import seams
 from clue_ros.ambiguity.kinds import head_files
 from clue_ros.ambiguity.readers import AmbiguityReader
-from clue_ros.deciding import Decider, Options, prefix_of, timed
+from clue_ros.deciding import Decider, Options, prefix_of
 from clue_ros.dialogue.phrases import names_nothing
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.masks.segment_codes import SegmentDecoder
 from clue_ros.prompt import CLARIFY, check_expression, check_turns, clean
 from clue_ros.seams import Capability, require
+from clue_ros.timing import Times, timed
 from clue_ros.types import (
     Ambiguity,
     Answer,
@@ -201,9 +202,10 @@ class Grounder:
         mended in instruction and answers (vlm/spelling.py, short_forms.py); Decision.expression stays as it was said.
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError, Cancelled.
         """
-        times: Dict[str, float] = {}
+        times: Times = {}
         words, turns = check_expression(expression), check_turns(turns)
-        encoded = timed(times, "image", lambda: self.encode(image))
+        with timed(times, "image"):
+            encoded = self.encode(image)
         stop_if(should_stop)
         unknown = self._backbone.unknown_words(words)
         turns, unknown_answer = self._known_turns(turns)
@@ -221,7 +223,8 @@ class Grounder:
             decision = self._decider.decide(encoded, words, turns, options, times)
             if mask and decision.box is not None and self._masker.can_segment:
                 prefix = prefix_of(CLARIFY, encoded, words, turns)
-                pixels = timed(times, "mask", lambda: self._masker.target(encoded, prefix, words, decision.box))
+                with timed(times, "mask"):
+                    pixels = self._masker.target(encoded, prefix, words, decision.box)
                 decision = replace(decision, mask=pixels)
             return decision
 
@@ -231,7 +234,7 @@ class Grounder:
         image and turns: as for `ground`. Raises MissingCapabilityError without masks, InvalidImageError,
         InvalidExpressionError, OutOfMemoryError.
         """
-        require(self, Capability.MASKS)
+        require(self.capabilities, Capability.MASKS)
         words, turns = (
             self._backbone.without_unknown(check_expression(expression)),
             self._known_turns(check_turns(turns))[0],
@@ -246,7 +249,7 @@ class Grounder:
         image: as for `ground`. Unknown words are left out. Raises MissingCapabilityError if the model has no mask
         head, InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError.
         """
-        require(self, Capability.RELEVANCE)
+        require(self.capabilities, Capability.RELEVANCE)
         words, turns = (
             self._backbone.without_unknown(check_expression(instruction)),
             self._known_turns(check_turns(turns))[0],

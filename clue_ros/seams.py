@@ -199,7 +199,7 @@ class Grounder(Protocol):
         ...
 
 
-def require(grounder: Grounder, capability: Capability) -> None:
-    """Raises MissingCapabilityError unless the grounder has it: before work that would be in vain without."""
-    if capability not in grounder.capabilities:
+def require(capabilities: FrozenSet[Capability], capability: Capability) -> None:
+    """Raises MissingCapabilityError unless it is among them: before work that would be in vain without."""
+    if capability not in capabilities:
         raise MissingCapabilityError(capability)

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             began = time.perf_counter()
             if args.mask is not None:
-                require(grounder, Capability.MASKS)
+                require(grounder.capabilities, Capability.MASKS)
             decision = BeliefGrounder(grounder, args.question_policy).ground(
                 rgb, args.expression, turns, pointing=pointing, may_ask=not args.no_ask, threshold=args.threshold,
                 mask=args.mask is not None,

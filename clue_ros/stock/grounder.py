@@ -32,8 +32,9 @@ from clue_ros.language.phrase import GENERIC_NOUN, parse_instruction
 from clue_ros.masks.masker import Masker
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import check_expression, check_turns
-from clue_ros.seams import Capability, MissingCapabilityError
-from clue_ros.stock.interpreter import Interpreter, Times, Understanding, timed, wants_to_ask
+from clue_ros.seams import Capability, MissingCapabilityError, require
+from clue_ros.stock.interpreter import Interpreter, Understanding, wants_to_ask
+from clue_ros.timing import Times, timed
 from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Region, StopTest, Turn, stop_if
 from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.memory import memory_guard, release
@@ -170,8 +171,7 @@ class StockGrounder:
     def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
         """bool[H,W], the pixels of what the instruction means in a box that is known; the dialogue changes nothing.
         Raises MissingCapabilityError without PaliGemma's mask decoder, InvalidImageError, InvalidExpressionError."""
-        if Capability.MASKS not in self.capabilities:
-            raise MissingCapabilityError(Capability.MASKS)
+        require(self.capabilities, Capability.MASKS)
         phrase = parse_instruction(check_expression(expression)).phrase
         return self._masker.target(self.encode(image).encoded, phrase, phrase, box)
 

@@ -6,10 +6,8 @@ calls: the state is a value, a reply leads to the next one, and a question follo
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Dict, FrozenSet, Iterator, Sequence, Tuple
+from typing import Dict, FrozenSet, Sequence, Tuple
 
 from clue_ros.language.describe import (
     Option,
@@ -26,14 +24,13 @@ from clue_ros.language.reply import Reading, Verdict, read_reply
 from clue_ros.perception.candidates import Candidate, matching, nearest, pointed_at, probability_ambiguous, snapped
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import MAX_CHARACTERS, clean
+from clue_ros.timing import Times, timed
 from clue_ros.types import Box, StopTest, Turn
 from clue_ros.vlm.passes import EncodedImage
 
 MAX_DESCRIBED = 5  # crops asked about for one question; among more candidates positions and pointing have to do
 # useless replies until things are offered one by one (1 where positions were asked for in the first place)
 PATIENCE = 2
-
-Times = Dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -226,13 +223,3 @@ def wants_to_ask(state: Understanding, limit: float, min_confidence: float) -> b
     if state.confirmed or not state.candidates:
         return False
     return state.probability >= limit or state.candidates[0].confidence < min_confidence
-
-
-@contextmanager
-def timed(times: Times, name: str) -> Iterator[None]:
-    """Add the time of a block, in seconds, to a stage."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        times[name] = times.get(name, 0.0) + time.perf_counter() - start

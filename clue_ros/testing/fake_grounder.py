@@ -121,6 +121,8 @@ class ScriptedGrounder:
         raise MissingCapabilityError(Capability.BACKBONE)
 
     def encode(self, image: Any) -> ScriptedImage:
+        if isinstance(image, ScriptedImage):
+            return image
         rgb = np.asarray(image)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
             raise InvalidImageError(f"the image is {rgb.dtype}{rgb.shape}: give uint8[H, W, 3]")
@@ -128,7 +130,7 @@ class ScriptedGrounder:
         return ScriptedImage(rgb, rgb.shape[1], rgb.shape[0])
 
     def look(self, image: Any) -> ScriptedImage:
-        seen = self._encoded(image)
+        seen = self.encode(image)
         self.looking.set()
         self.looks.append(seen.rgb)
         self._work(self.look_s, None)
@@ -149,9 +151,8 @@ class ScriptedGrounder:
         should_stop: StopTest = None,
         mask: bool = False,
     ) -> Decision:
-        if not expression.strip():
-            raise InvalidExpressionError("the expression is empty: say what to look for")
-        seen = self._encoded(image)
+        _check(expression)
+        seen = self.encode(image)
         self.calls.append((expression, tuple(turns), may_ask))
         self.limits.append(min_confidence)
         self.used.append(seen.rgb)
@@ -194,7 +195,8 @@ class ScriptedGrounder:
         threshold: Optional[float] = None,
         should_stop: StopTest = None,
     ) -> Ambiguity:
-        seen = self._encoded(image)
+        _check(expression)
+        seen = self.encode(image)
         self.used.append(seen.rgb)
         say = self._line(expression, turns)
         self.working.set()
@@ -205,7 +207,8 @@ class ScriptedGrounder:
 
     def chat(self, image: Any, question: str, *, should_stop: StopTest = None) -> GroundedAnswer:
         """What `chats` has for the question; else one thing in the middle of the image."""
-        seen = self._encoded(image)
+        _check(question)
+        seen = self.encode(image)
         self.used.append(seen.rgb)
         self.questions.append(question)
         self.working.set()
@@ -220,7 +223,7 @@ class ScriptedGrounder:
 
     def target_mask(self, image: Any, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
         """bool[H,W]: every pixel of the box."""
-        return _filled(box, self._encoded(image))
+        return _filled(box, self.encode(image))
 
     def relevance(self, image: Any, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         """Raises MissingCapabilityError."""
@@ -235,9 +238,6 @@ class ScriptedGrounder:
 
     def close(self) -> None:
         self.closed = True
-
-    def _encoded(self, image: Union[np.ndarray, ScriptedImage]) -> ScriptedImage:
-        return image if isinstance(image, ScriptedImage) else self.encode(image)
 
     def _line(self, expression: str, turns: Sequence[Turn]) -> Say:
         lines = self.script.get(expression, Say.found())
@@ -268,6 +268,11 @@ class ScriptedGrounder:
             for row, column in ((4, 4), (12, 12))
         )
         return Ambiguity(say.probability, threshold, say.probability >= threshold, heat, regions)
+
+
+def _check(words: str) -> None:
+    if not words.strip():
+        raise InvalidExpressionError("the words are empty: say what to look for")
 
 
 def _filled(box: Box, image: ScriptedImage) -> np.ndarray:
