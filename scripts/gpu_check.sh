@@ -56,9 +56,9 @@ step doctor_3b 300 "$run" clue doctor --model 3b --device "$device" --json "$out
 step bench_3b 240 "$run" clue bench --models 3b --device "$device" --dtype bfloat16 --rounds 10 \
   --rows box detection question --json "$out/bench_3b.json"
 step goals 60 "$run" python -m clue_ros.lab.doctor.goals "$out/bench_3b.json"
-step tests 120 "$run" python -m pytest test/core/test_parity.py -k gpu -q
+step tests 180 "$run" python -m pytest test/core -k a_gpu_gives -q
 if [ -n "${MODEL:-}" ]; then
-  step doctor_model 300 "$run" clue doctor --model "$MODEL" --device "$device" --json "$out/doctor_model.json"
+  step doctor_model 240 "$run" clue doctor --model "$MODEL" --device "$device" --json "$out/doctor_model.json"
 fi
 [ "$dry" = 0 ] || exit 0
 tar -czf "$out.tar.gz" -C "$(dirname "$out")" "$(basename "$out")" && echo "send this in: $out.tar.gz"

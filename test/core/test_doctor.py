@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from fake_cuda import pretend
 
 from clue_ros.cli.main import main
 from clue_ros.lab.bench.order import Order
@@ -13,8 +14,9 @@ from clue_ros.lab.doctor.outlook import how_to_get, look
 from clue_ros.lab.doctor.run import apart, examine
 from clue_ros.lab.doctor.trial import VARIANTS
 from clue_ros.types import OutOfMemoryError
+from clue_ros.vlm import self_check
 from clue_ros.vlm.quantization import Int8Weight
-from clue_ros.vlm.self_check import Finding, Verdict
+from clue_ros.vlm.self_check import GRAPHS, Finding, Verdict
 
 
 def doctor(tmp_path, *arguments):
@@ -55,6 +57,17 @@ def test_what_a_choice_of_the_device_gives_is_told_beside_it(tmp_path, monkeypat
     assert code == 1 and report["rows"][0]["findings"][0]["difference"] == 3.2
     out = capsys.readouterr().out
     assert finding.remark in out and "2.0 ms | 11.0 ms" in out
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_graphs_are_tried_and_empty_ones_end_with_1(tmp_path, monkeypatch, elsewhere):
+    machine = pretend(monkeypatch, elsewhere=elsewhere)
+    monkeypatch.setattr(self_check, "choices_of", lambda backbone: (GRAPHS,))
+    code, report = doctor(tmp_path, "--rounds", "1", "--variants", "float32")
+    row, transformers = report["rows"]
+    (finding,) = row["findings"]
+    assert machine.graphs and code == int(elsewhere) and bool(finding["remark"]) == elsewhere
+    assert transformers["same"], "without the graphs all is right"
 
 
 @pytest.mark.parametrize(

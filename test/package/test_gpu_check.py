@@ -50,6 +50,8 @@ def test_a_dry_run_says_what_it_would_do_and_every_command_exists(tmp_path):
         parsed = build_parser(command[2:])[0].parse_args(command[2:])
         assert parsed.verb in ("doctor", "bench") and "cuda:1" in command
     assert commands[-1][4] == "my model"
+    (choice,) = (line.split(" -k ")[1].split()[0] for line in output.splitlines() if " pytest " in line)
+    assert any(f"def test_{choice}" in file.read_text() for file in (ROOT / "test" / "core").rglob("test_*.py"))
     seconds = sum(int(line.split()[1]) for line in output.splitlines() if " s  " in line)
     assert seconds <= 20 * 60, "at the worst twice what it promises"
 
