@@ -130,7 +130,7 @@ class ScriptedGrounder:
         return ScriptedImage(rgb, rgb.shape[1], rgb.shape[0])
 
     def look(self, image: Any) -> ScriptedImage:
-        seen = self.encode(image)
+        seen = self._encoded(image)
         self.looking.set()
         self.looks.append(seen.rgb)
         self._work(self.look_s, None)
@@ -152,7 +152,7 @@ class ScriptedGrounder:
         mask: bool = False,
     ) -> Decision:
         _check(expression)
-        seen = self.encode(image)
+        seen = self._encoded(image)
         self.calls.append((expression, tuple(turns), may_ask))
         self.limits.append(min_confidence)
         self.used.append(seen.rgb)
@@ -196,7 +196,7 @@ class ScriptedGrounder:
         should_stop: StopTest = None,
     ) -> Ambiguity:
         _check(expression)
-        seen = self.encode(image)
+        seen = self._encoded(image)
         self.used.append(seen.rgb)
         say = self._line(expression, turns)
         self.working.set()
@@ -208,7 +208,7 @@ class ScriptedGrounder:
     def chat(self, image: Any, question: str, *, should_stop: StopTest = None) -> GroundedAnswer:
         """What `chats` has for the question; else one thing in the middle of the image."""
         _check(question)
-        seen = self.encode(image)
+        seen = self._encoded(image)
         self.used.append(seen.rgb)
         self.questions.append(question)
         self.working.set()
@@ -223,7 +223,7 @@ class ScriptedGrounder:
 
     def target_mask(self, image: Any, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
         """bool[H,W]: every pixel of the box."""
-        return _filled(box, self.encode(image))
+        return _filled(box, self._encoded(image))
 
     def relevance(self, image: Any, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         """Raises MissingCapabilityError."""
@@ -238,6 +238,9 @@ class ScriptedGrounder:
 
     def close(self) -> None:
         self.closed = True
+
+    def _encoded(self, image: Any) -> ScriptedImage:
+        return image if isinstance(image, ScriptedImage) else self.encode(image)
 
     def _line(self, expression: str, turns: Sequence[Turn]) -> Say:
         lines = self.script.get(expression, Say.found())
