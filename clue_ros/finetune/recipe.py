@@ -9,6 +9,8 @@ from typing import List, Tuple, Union
 from clue_ros.configuration import choice_problems, range_problems
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.training.recipe_file import TrainingError, read_recipe
+from clue_ros.training.settings import MeasuredSettings
+from clue_ros.training.validation import KEEP
 from clue_ros.training.variants import setting_problems
 
 TASKS = ("dialogue", "detector", "joint")
@@ -16,33 +18,40 @@ PRECISIONS = ("bf16", "fp32")
 STATES = ("all", "first")
 LOSS_OVER = ("examples", "tokens")
 # What may change between an interruption and the resumption: none of it touches the loss curve.
-FREE = ("validate_every", "save_every", "workers", "per_device", "checkpointing", "feature_cache", "feature_cache_gb")
+FREE = (
+    "validate_every",
+    "keep",
+    "save_every",
+    "workers",
+    "per_device",
+    "checkpointing",
+    "feature_cache",
+    "feature_cache_gb",
+)
 
 
 @dataclass(frozen=True)
-class TaskSettings:
+class TaskSettings(MeasuredSettings):
     """What the three tasks share.
 
     batch: examples of one optimiser step, over all processes and accumulation; per_device: examples of one pass in one
-    process (batch / per_device / processes passes are accumulated); lr: of the adapter; warmup: steps of the linear
-    schedule's rise; clip: largest gradient norm; length: most text tokens of an example, longer ones are left out;
-    precision: 'bf16' (weights and mixed-precision passes, adapter and optimiser in float32) or 'fp32'; checkpointing:
-    layers are run again in the backward pass instead of kept; start_from: a folder of the base's adapters/ to go on
-    from, empty for a new adapter; shuffle: records of the shuffle buffer; fractions: train, valid, test of data without
-    splits of its own; train_split, valid_split, test_split: names in the data; validation: examples of it, 0 for none;
-    validate_every, save_every: steps; metric: what makes a checkpoint the best, empty for the task's own; workers:
-    decoding threads; feature_cache: folder for vision features on disk, empty for none; feature_cache_gb: its limit.
+    process (batch / per_device / processes passes are accumulated); lr: of the adapter; clip: largest gradient norm;
+    length: most text tokens of an example, longer ones are left out; precision: 'bf16' (weights and mixed-precision
+    passes, adapter and optimiser in float32) or 'fp32'; checkpointing: layers are run again in the backward pass
+    instead of kept; start_from: a folder of the base's adapters/ to go on from, empty for a new adapter; shuffle:
+    records of the shuffle buffer; fractions: train, valid, test of data without splits of its own; train_split,
+    valid_split, test_split: names in the data; validation: examples of it, 0 for none; save_every: steps; metric: empty
+    for the task's own; keep: what is exported; workers: decoding threads; feature_cache: folder for vision features on
+    disk, empty for none; feature_cache_gb: its limit.
     """
 
     steps: int = 3000
-    batch: int = 16
     per_device: int = 2
     lr: float = 1e-4
-    weight_decay: float = 1e-4
+    schedule: str = "linear"
     warmup: int = 100
     clip: float = 1.0
     length: int = 256
-    seed: int = 0
     precision: str = "bf16"
     checkpointing: bool = True
     start_from: str = ""
@@ -133,7 +142,8 @@ def passes_a_step(settings: AnyTask, processes: int) -> int:
 
 
 def _task_problems(settings: TaskSettings, where: str) -> List[str]:
-    found = choice_problems(settings, where, {"precision": PRECISIONS, "states": STATES, "loss_over": LOSS_OVER})
+    choices = {"precision": PRECISIONS, "states": STATES, "loss_over": LOSS_OVER, "keep": KEEP}
+    found = choice_problems(settings, where, choices)
     found += range_problems(settings, where, ("per_device", "validate_every", "save_every", "workers"), 1)
     found += range_problems(settings, where, ("lr", "cnn_lr", "clip", "feature_cache_gb"), 0, above=True)
     not_negative = ("validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight")

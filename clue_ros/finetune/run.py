@@ -168,7 +168,7 @@ def _finish(
     trainer: Trainer, order: Order, tokenizer, new_words: bool, source: Source, splits: Splits, validation: list
 ) -> Dict:
     """Measure the best weights, write the model directory and report.json."""
-    trainer.load_best()
+    trainer.load_kept()
     report: Dict = {}
     threshold = None
     if validation:
@@ -180,7 +180,7 @@ def _finish(
         task=order.task,
         steps=trainer.run.step,
         processes=trainer.accelerator.num_processes,
-        metric=trainer.metric,
+        metric=trainer.settings.metric,
         best=trainer.run.best and trainer.run.best["value"],
     )
     if trainer.accelerator.is_main_process:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
@@ -23,7 +23,6 @@ from clue_ros.training.loop import Run, Values
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import Slot
-from clue_ros.training.validation import Validation
 
 BARREN = 50  # steps in a row without anything to learn from until the run stops
 
@@ -41,7 +40,7 @@ class Trainer:
         folder: Path,
     ):
         self.accelerator, self.objective, self.vision, self.collator = accelerator, objective, vision, collator
-        self.settings, self.metric = settings, chosen_metric(settings)
+        self.settings = settings = replace(settings, metric=chosen_metric(settings))
         self._passes = passes_a_step(settings, accelerator.num_processes)
         self._barren = 0  # steps in a row
         objective.processes = accelerator.num_processes
@@ -49,7 +48,7 @@ class Trainer:
             objective.gather = lambda *tensors: (accelerator.process_index, accelerator.gather(tensors))
         self._wrapped = accelerator.prepare_model(objective)
         modules: Dict[str, nn.Module] = {"adapter": NamedParameters(objective.named)}
-        optimizer = Optimizer(objective.named, settings.lr, settings.weight_decay, "adamw", settings.clip)
+        optimizer = Optimizer(objective.named, settings.lr, settings.weight_decay, settings.optimizer, settings.clip)
         if objective.head is not None:
             modules["detector"] = objective.head
             optimizer.add(objective.head.named_parameters(), settings.cnn_lr, settings.weight_decay, "adamw")
@@ -64,27 +63,24 @@ class Trainer:
         s, accelerator = self.settings, self.accelerator
         rank, world = accelerator.process_index, accelerator.num_processes
         source = steps(stream, self.collator, self.run.step, s.seed, self._passes, s.per_device, rank, world)
-        watch = Validation(s.validate_every, self.metric, "best", lambda: self.measure(validation).metrics)
         self.objective.train()
         try:
             self.run.loop(
-                s.steps,
+                s,
                 partial(self._backward, source),
-                warmup=s.warmup,
-                schedule="linear",
-                save_every=s.save_every,
-                report_every=1,
                 title="finetune",
-                validation=watch if validation else None,
+                report_every=1,
+                save_every=s.save_every,
+                measure=(lambda: self.measure(validation).metrics) if validation else None,
                 slot=slot,
             )
         finally:
             source.close()
 
-    def load_best(self) -> None:
-        """Put the weights that validated best into the model; without validation the last ones stay."""
+    def load_kept(self) -> None:
+        """Put the weights that the recipe keeps into the model: without validation the last ones."""
         self.accelerator.wait_for_everyone()  # until they are written
-        load_modules(self.run.folder, self.run.modules, keep="best")
+        load_modules(self.run.folder, self.run.modules, self.settings.keep)
 
     def _backward(self, source: Iterator[Step], stopping: Callable[[], bool]) -> Tuple[Optional[Values], bool]:
         stop = stopping()

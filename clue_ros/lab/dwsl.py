@@ -29,6 +29,7 @@ from clue_ros.training.base import Base
 from clue_ros.training.loop import Run
 from clue_ros.training.mask_stage import MaskBatch, MaskScenes, MaskSettings, MaskTrainer, new_head, soft_label
 from clue_ros.training.optimizer import Optimizer
+from clue_ros.training.settings import LoopSettings
 from clue_ros.training.slot import Slot
 from clue_ros.training.validation import evaluating
 
@@ -195,7 +196,7 @@ class Comparison:
                 name: float(logits.detach().sigmoid().mean()) for name, logits in zip(("expert", "mixture"), said)
             }
 
-        run.train(s.judge_steps, loss_of, warmup=10, title="judge", report_every=25, slot=self._slot)
+        run.train(LoopSettings(steps=s.judge_steps, warmup=10), loss_of, title="judge", slot=self._slot)
         return judge.eval()
 
     def _judged(self, judge: LabelJudge, batch: MaskBatch) -> torch.Tensor:
@@ -232,7 +233,7 @@ class Comparison:
                 weights.append(float(batch.weights[:, RELEVANCE].sum()))
             return sum(losses) / max(1.0, sum(weights)), {}
 
-        run.train(s.steps, loss_of, warmup=10, title=arm, report_every=25, slot=self._slot)
+        run.train(LoopSettings(steps=s.steps, warmup=10), loss_of, title=arm, slot=self._slot)
         return head.eval()
 
     @torch.no_grad()

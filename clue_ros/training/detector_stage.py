@@ -24,6 +24,7 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import packed_logits, packed_maps
 from clue_ros.training.packing import Pack, Packer
+from clue_ros.training.settings import LoopSettings
 from clue_ros.training.slot import Slot
 from clue_ros.training.variants import adapted_layers
 
@@ -31,28 +32,22 @@ NAME = "detector"
 
 
 @dataclass(frozen=True)
-class DetectorSettings:
+class DetectorSettings(LoopSettings):
     """reading, prefix, depth, finetune: the variant (training/variants.py); lr: of the CNN; adapter_lr: of adapter A
     below a CNN; answer_lr: of adapter A where it answers itself. The paper's rates, 1e-4 and 5e-6 with AdamW, weight
     decay 1e-4 and a linear schedule (paper.yaml), belong to a pretrained model of 3 billion parameters."""
 
     steps: int = 400
-    batch: int = 16
     queries: int = 8
     length: int = 160
     lr: float = 2e-3
     adapter_lr: float = 2e-4
     answer_lr: float = 2e-3
     tap: int = 2
-    seed: int = 0
     reading: str = "cnn"
     prefix: str = "detect"
     depth: str = "half"
     finetune: str = "last"
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    warmup: int = 50
-    weight_decay: float = 1e-4
 
 
 class DetectorTrainer:
@@ -86,10 +81,7 @@ class DetectorTrainer:
 
     def train(self, slot: Slot = Slot()) -> Run:
         self._mode(True)
-        s = self.settings
-        self.run.train(
-            s.steps, self._loss, title="detector", report_every=25, warmup=s.warmup, schedule=s.schedule, slot=slot
-        )
+        self.run.train(self.settings, self._loss, title="detector", slot=slot)
         self._mode(False)
         return self.run
 

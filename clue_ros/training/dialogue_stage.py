@@ -20,23 +20,18 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packing import Packer
 from clue_ros.training.parallel import world
+from clue_ros.training.settings import LoopSettings
 from clue_ros.training.slot import Slot
 
 NAME = "dialogue"
 
 
 @dataclass(frozen=True)
-class DialogueSettings:
+class DialogueSettings(LoopSettings):
     steps: int = 300
     batch: int = 12
     queries: int = 8
     length: int = 200
-    lr: float = 1e-3
-    seed: int = 0
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
-    warmup: int = 50
-    weight_decay: float = 1e-4
 
 
 def train_dialogue(
@@ -82,14 +77,6 @@ def train_dialogue(
         return pack_loss(model, model.model.multi_modal_projector(features), pack, packer.first_location, loss_settings)
 
     model.train()
-    run.train(
-        settings.steps,
-        loss_of,
-        title="dialogue",
-        report_every=25,
-        warmup=settings.warmup,
-        schedule=settings.schedule,
-        slot=slot,
-    )
+    run.train(settings, loss_of, title="dialogue", slot=slot)
     model.eval()
     return run

@@ -11,6 +11,7 @@ time the tap then costs nothing beyond the prefill that goes on to generate.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -39,38 +40,31 @@ from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import closing_maps, pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer
 from clue_ros.training.parallel import gathered, rank, world
+from clue_ros.training.settings import MeasuredSettings
 from clue_ros.training.slot import Slot
-from clue_ros.training.validation import Validation, chosen_scenes, evaluating, mean_of_batches
+from clue_ros.training.validation import chosen_scenes, evaluating, mean_of_batches
 
 NAME = "dialogue"  # the folder under adapters/: one adapter does both
 
 
 @dataclass(frozen=True)
-class JointSettings:
+class JointSettings(MeasuredSettings):
     """lr: of the adapter; cnn_lr: of the CNN; ambiguity_weight: of the auxiliary loss; tap: layer whose map is read;
     start_from: an adapter folder of the base (adapters/NAME) to start from, with the base's CNN if it has one (a map of
-    another layer is still a map); empty for fresh ones. validate_every: steps, 0 for never; validation: held-out scenes
-    that are measured; metric: what makes weights the best (loss, auc, f1, ambiguity, iou50, branch, …); keep: 'best' or
-    'last', what the export takes."""
+    another layer is still a map); empty for fresh ones; metric: loss, auc, f1, ambiguity, iou50, branch, …; keep: what
+    the export takes."""
 
     steps: int = 500
     batch: int = 12
     queries: int = 8
     length: int = 200
-    lr: float = 1e-3
     cnn_lr: float = 2e-3
     tap: int = 3
     ambiguity_weight: float = 0.5
     start_from: str = "dialogue"
-    seed: int = 0
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
     warmup: int = 25
-    weight_decay: float = 1e-4
     validate_every: int = 50
     validation: int = 60
-    metric: str = "loss"
-    keep: str = "best"
 
 
 class JointTrainer:
@@ -118,21 +112,10 @@ class JointTrainer:
         """held: features of the held-out scenes to measure, None for no measurement. Raises SlotOver."""
         self.model.train()
         self.detector.train()
-        s = self.settings
         watch = None
-        if held is not None and s.validate_every:
-            chosen = chosen_scenes(len(held), s.validation)
-            watch = Validation(s.validate_every, s.metric, s.keep, lambda: self.measure(held, chosen))
-        self.run.train(
-            s.steps,
-            self._loss,
-            title="joint",
-            report_every=25,
-            warmup=s.warmup,
-            schedule=s.schedule,
-            validation=watch,
-            slot=slot,
-        )
+        if held is not None:
+            watch = partial(self.measure, held, chosen_scenes(len(held), self.settings.validation))
+        self.run.train(self.settings, self._loss, title="joint", measure=watch, slot=slot)
         self.model.eval()
         self.detector.eval()
         return self.run

@@ -27,25 +27,23 @@ from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import pack_pass
 from clue_ros.training.packing import IGNORE, Pack, Packer, location_targets
 from clue_ros.training.parallel import world
+from clue_ros.training.settings import MeasuredSettings
 from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import TabletopSize
-from clue_ros.training.validation import Validation, evaluating, held_out, mean_of_batches
+from clue_ros.training.validation import evaluating, held_out, mean_of_batches
 from clue_ros.training.vision import start
 from clue_ros.vlm.decoder import Pass, attention_scores, logits_of
 
 
 @dataclass(frozen=True)
-class LanguageSettings:
+class LanguageSettings(MeasuredSettings):
     """tap: the layer whose map the detector will read; also: further layers whose closing row should look at every
     match; look: layers whose rows look at the one object that the next token is about.
-    restart: step from which the schedule runs a second time, at `restart_scale` of the rate (0: never; optimizer.rate).
-    validate_every: steps, 0 for never; validation: held-out scenes that are measured; metric: what makes weights the
-    best (loss, branch, iou50, bins_off, mass, word_accuracy, …); keep: 'best' or 'last', what the next stage takes.
+    metric: loss, branch, iou50, bins_off, mass, word_accuracy, …
     For ablations: scenes: how many of the training scenes are used, 0 for all; pick: how many of an image's queries, 0
     for all; freeze_locations: the rows of the <loc> tokens stay as they are; pretrained_tower: the vision run's."""
 
     steps: int = 2000
-    batch: int = 16
     queries: int = 12
     length: int = 176  # rows of text an image
     lr: float = 3e-3
@@ -54,17 +52,8 @@ class LanguageSettings:
     tap: int = 2
     also: Tuple[int, ...] = ()
     look: Tuple[int, ...] = (3, 4)
-    seed: int = 0
     optimizer: str = "muon"
-    schedule: str = "cosine"
-    warmup: int = 50
-    restart: int = 0
-    restart_scale: float = 0.5
     weight_decay: float = 0.02
-    validate_every: int = 100
-    validation: int = 48
-    metric: str = "loss"
-    keep: str = "best"
     scenes: int = 0
     pick: int = 0
     freeze_locations: bool = True
@@ -127,23 +116,11 @@ def train_language(
         )
         return {**readings, "loss": float(loss)}
 
-    watch = None
     if validation is not None and settings.validate_every:
         scenes = features_of(model.model.vision_tower, held_out(validation, settings.validation), device=device)
-        watch = Validation(settings.validate_every, settings.metric, settings.keep, measure)
+    watch = None if validation is None else measure
     with Ahead(draw, run.seeds, settings.steps, device.workers) as ahead:
-        run.train(
-            settings.steps,
-            loss_of,
-            title="language",
-            report_every=25,
-            warmup=settings.warmup,
-            schedule=settings.schedule,
-            restart=settings.restart,
-            restart_scale=settings.restart_scale,
-            validation=watch,
-            slot=slot,
-        )
+        run.train(settings, loss_of, title="language", measure=watch, slot=slot)
     return run
 
 

@@ -23,10 +23,13 @@ from clue_ros.training import checkpoint
 from clue_ros.training.optimizer import Optimizer, rate
 from clue_ros.training.parallel import average_gradients, handling, rank, world
 from clue_ros.training.readings import READINGS, VALIDATION, Readings
+from clue_ros.training.settings import LoopSettings, MeasuredSettings
 from clue_ros.training.slot import Slot, SlotOver
-from clue_ros.training.validation import Validation, is_better
+from clue_ros.training.validation import is_better
 
+SAVE_EVERY_S = 120.0
 Values = Dict[str, float]
+Measure = Callable[[], Values]
 LossFunction = Callable[[int, np.random.Generator], Tuple[torch.Tensor, Values]]
 # Given a function that says whether this process is to stop, makes the gradients of one step, the mean over the
 # processes, and returns its readings (None: there was nothing to learn from) and whether any process is to stop.
@@ -58,36 +61,32 @@ class Run:
             self.best, self.place = state.get("best"), state.get("place")
             self._gathered, self._seconds = state.get("gathered") or {}, state.get("seconds", 0.0)
 
-    def train(self, steps: int, loss_of: LossFunction, **how) -> None:
+    def train(self, settings: LoopSettings, loss_of: LossFunction, **how) -> None:
         """`loop` where a step is one loss of one batch. how: the other arguments of `loop`."""
-        self.loop(steps, partial(self._one_batch, loss_of), **how)
+        self.loop(settings, partial(self._one_batch, loss_of), **how)
 
     def loop(
         self,
-        steps: int,
+        settings: LoopSettings,
         backward: Backward,
         *,
-        warmup: int = 50,
-        save_every_s: float = 120.0,
-        save_every: int = 0,
-        report_every: int = 50,
         title: str = "",
-        schedule: str = "cosine",
-        restart: int = 0,
-        restart_scale: float = 1.0,
-        validation: Optional[Validation] = None,
+        report_every: int = 25,
+        save_every: int = 0,
+        measure: Optional[Measure] = None,
         slot: Slot = Slot(),
     ) -> None:
-        """Train up to `steps` steps in all.
+        """Train up to `settings.steps` steps in all.
 
-        save_every: steps between two checkpoints, 0: one whenever `save_every_s` seconds are over.
-        schedule: 'cosine' or 'linear' after `warmup` steps, once more from step `restart` on, if it is not 0
-            (optimizer.rate).
+        save_every: steps between two checkpoints, 0: one whenever two minutes are over.
+        measure: named figures on what is held out, of the weights as they are; with it settings are MeasuredSettings.
 
         SIGINT and SIGTERM save and raise KeyboardInterrupt, the end of the slot saves and raises SlotOver; the next
         call goes on."""
         from tqdm import tqdm
 
+        s, steps = settings, settings.steps
+        every = settings.validate_every if measure and isinstance(settings, MeasuredSettings) else 0
         readings = Readings(self.folder, self.step) if rank() == 0 else None
         saved = time.monotonic()
         stop: List[bool] = []
@@ -108,7 +107,7 @@ class Run:
             while self.step < steps and not stopped:
                 began = time.monotonic()
                 values, stopped = backward(lambda: bool(stop) or slot.over(self.step + 1))
-                scale = rate(schedule, self.step, steps, warmup, restart, restart_scale)
+                scale = rate(s.schedule, self.step, steps, s.warmup, s.restart, s.restart_scale)
                 gradient = self.optimizer.step(scale)
                 seconds = time.monotonic() - began
                 self._seconds += seconds
@@ -120,9 +119,9 @@ class Run:
                         self._gathered.setdefault(key, []).append(value)
                 if self._gathered and (self.step % report_every == 0 or self.step == steps):
                     self._report(readings, bar)
-                if validation and validation.due(self.step, steps):
-                    self._validate(validation, readings, bar)
-                if self.step % save_every == 0 if save_every else time.monotonic() - saved > save_every_s:
+                if every and (self.step % every == 0 or self.step == steps):
+                    self._validate(measure(), settings.metric, readings, bar)
+                if self.step % save_every == 0 if save_every else time.monotonic() - saved > SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()
             if readings:
@@ -168,18 +167,13 @@ class Run:
             bar.set_postfix(shown, refresh=False)
             readings.write(READINGS, self.step, line)
 
-    def _validate(self, validation: Validation, readings: Optional[Readings], bar) -> None:
-        values = validation.measure()
+    def _validate(self, values: Values, metric: str, readings: Optional[Readings], bar) -> None:
         if readings:
             readings.write(VALIDATION, self.step, values)
             bar.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), file=sys.stderr)
-        value = values.get(validation.metric, float("nan"))
-        if (
-            self.best is None
-            or self.best["metric"] != validation.metric
-            or is_better(validation.metric, value, self.best["value"])
-        ):
-            self.best = {"step": self.step, "metric": validation.metric, "value": value}
+        value, best = values.get(metric, float("nan")), self.best
+        if best is None or best["metric"] != metric or is_better(metric, value, best["value"]):
+            self.best = {"step": self.step, "metric": metric, "value": value}
             if rank() == 0:
                 checkpoint.save_best(self.folder, self.modules)
             self.save()

@@ -30,8 +30,9 @@ from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import closing_maps, image_positions
 from clue_ros.training.packing import Packer
 from clue_ros.training.parallel import world
+from clue_ros.training.settings import MeasuredSettings
 from clue_ros.training.slot import Slot
-from clue_ros.training.validation import Validation, chosen_scenes, evaluating, mean_of_batches
+from clue_ros.training.validation import chosen_scenes, evaluating, mean_of_batches
 from clue_ros.vlm.adapters import Adapter, load_adapters
 from clue_ros.vlm.decoder import image_keys, run_layers, text_queries
 
@@ -39,7 +40,7 @@ Spoil = Callable[[int, int, MaskQuery, np.ndarray], Optional[np.ndarray]]
 
 
 @dataclass(frozen=True)
-class MaskSettings:
+class MaskSettings(MeasuredSettings):
     """batch: images of a step; queries: about each; length: packed tokens; scenes: how many the head learns from, 0 for
     all whose features are there; width, blocks: of the head."""
 
@@ -53,10 +54,8 @@ class MaskSettings:
     scenes: int = 3000
     width: int = 96
     blocks: int = 2
-    seed: int = 0
     validate_every: int = 150
     validation: int = 32
-    metric: str = "loss"
     keep: str = "last"
 
 
@@ -166,16 +165,14 @@ class MaskTrainer:
         self.settings, self.scenes, self._held, self._device = settings, train, held, device.name
         self.head = new_head(base, settings).to(device.name)
         self.reader = BaseReader(base, device)
-        optimizer = Optimizer(self.head.named_parameters(), settings.lr, settings.weight_decay, "adamw")
+        optimizer = Optimizer(self.head.named_parameters(), settings.lr, settings.weight_decay, settings.optimizer)
         self.run = Run(folder, {"mask": self.head}, optimizer, {"stage": "mask", **asdict(settings)}, settings.seed)
 
     def train(self, slot: Slot = Slot()) -> Run:
         """Raises SlotOver."""
-        s, watch = self.settings, None
-        if self._held is not None and s.validate_every:
-            watch = Validation(s.validate_every, s.metric, s.keep, self.measure)
         self.head.train()
-        self.run.train(s.steps, self._loss, title="mask", report_every=25, warmup=s.warmup, validation=watch, slot=slot)
+        watch = None if self._held is None else self.measure
+        self.run.train(self.settings, self._loss, title="mask", measure=watch, slot=slot)
         self.head.eval()
         return self.run
 

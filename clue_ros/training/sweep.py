@@ -25,24 +25,20 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import maps_of_layers
 from clue_ros.training.packing import Pack, Packer
+from clue_ros.training.settings import LoopSettings
 
 
 @dataclass(frozen=True)
-class SweepSettings:
+class SweepSettings(LoopSettings):
     """lr: of the CNNs; validation_batches: of held-out scenes, half for the threshold and half for the figures."""
 
     steps: int = 300
-    batch: int = 16
     queries: int = 8
     length: int = 160
     lr: float = 2e-3
     prefix: str = "detect"
     validation_batches: int = 40
-    seed: int = 0
-    optimizer: str = "adamw"
-    schedule: str = "cosine"
     warmup: int = 25
-    weight_decay: float = 1e-4
 
 
 class LayerSweep:
@@ -60,9 +56,8 @@ class LayerSweep:
         )
 
     def train(self) -> None:
-        s = self.settings
         self.detectors.train()
-        self.run.train(s.steps, self._loss, title="sweep", report_every=25, warmup=s.warmup, schedule=s.schedule)
+        self.run.train(self.settings, self._loss, title="sweep")
         self.detectors.eval()
 
     def _loss(self, step: int, rng: np.random.Generator):

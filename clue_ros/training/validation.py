@@ -7,7 +7,7 @@ figures.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Callable, Dict, Iterator, List
 
 import numpy as np
@@ -35,20 +35,6 @@ HIGHER_IS_BETTER = (
 )
 KEEP = ("best", "last")
 SEED = 909  # of the draw of scenes and queries
-
-
-@dataclass(frozen=True)
-class Validation:
-    """every: steps between two measurements, 0 for none; metric: the figure that makes weights the best; keep: 'best'
-    or 'last', what the next stage takes; measure: gives the named figures of the weights as they are."""
-
-    every: int
-    metric: str
-    keep: str
-    measure: Callable[[], Dict[str, float]]
-
-    def due(self, step: int, last: int) -> bool:
-        return self.every > 0 and (step % self.every == 0 or step == last)
 
 
 @contextmanager

@@ -19,30 +19,26 @@ from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.parallel import world
 from clue_ros.training.partial_view import labels_of_seen, partial_features
+from clue_ros.training.settings import MeasuredSettings
 from clue_ros.training.slot import Slot
 from clue_ros.training.tabletop_model import TabletopSize, build_model, build_tokenizer, location_rows
-from clue_ros.training.validation import Validation, evaluating, held_out, mean_of_batches
+from clue_ros.training.validation import evaluating, held_out, mean_of_batches
 
 
 @dataclass(frozen=True)
-class VisionSettings:
+class VisionSettings(MeasuredSettings):
     """seen: share of each image's patches that the encoder sees, until `whole_from` of the steps are done
-    (training/partial_view.py); validate_every: steps, 0 for never; validation: held-out scenes that are measured;
-    metric: what makes weights the best (loss, category, color, size, box); keep: 'best' or 'last', what the next stage
-    takes; scenes: how many of the training scenes are used, 0 for all; precision: of the encoder on the CPU, 'bf16',
-    'fp32' or 'auto', bf16 where the processor has units for it (on a card: the section gpu)."""
+    (training/partial_view.py); metric: loss, category, color, size or box; scenes: how many of the training scenes are
+    used, 0 for all; precision: of the encoder on the CPU, 'bf16', 'fp32' or 'auto', bf16 where the processor has units
+    for it (on a card: the section gpu)."""
 
     steps: int = 3000
-    batch: int = 16
     lr: float = 2e-3
-    seed: int = 0
+    weight_decay: float = 0.02
+    optimizer: str = "muon"
     seen: float = 1.0
     whole_from: float = 0.75
-    validate_every: int = 100
     validation: int = 96
-    metric: str = "loss"
-    keep: str = "best"
-    optimizer: str = "muon"
     scenes: int = 0
     precision: str = "auto"
 
@@ -71,7 +67,8 @@ def train_vision(
     scenes, None for no measurement; start_from: model directory to begin with, empty for nothing. Raises SlotOver."""
     tokenizer, model, heads = start(size, settings.seed, start_from)
     tower, heads = model.model.vision_tower.train().to(device.name), heads.to(device.name)
-    optimizer = Optimizer([*tower.named_parameters(), *heads.named_parameters()], settings.lr, kind=settings.optimizer)
+    named = [*tower.named_parameters(), *heads.named_parameters()]
+    optimizer = Optimizer(named, settings.lr, settings.weight_decay, settings.optimizer)
     run = Run(folder, {"tower": tower, "heads": heads}, optimizer, settings, settings.seed)
     locations = location_rows(model, tokenizer.convert_tokens_to_ids(token(0))).detach().to(device.name)
     resident = torch.from_numpy(data.images[:]).to(device.name) if device.fits(data.images.nbytes) else None
@@ -100,11 +97,10 @@ def train_vision(
         )
         return {**readings, "loss": float(loss)}
 
-    watch = None
     if validation is not None and settings.validate_every:
         scenes = held_out(validation, settings.validation)
-        watch = Validation(settings.validate_every, settings.metric, settings.keep, measure)
-    run.train(settings.steps, loss_of, title="vision", validation=watch, slot=slot)
+    watch = None if validation is None else measure
+    run.train(settings, loss_of, title="vision", report_every=50, measure=watch, slot=slot)
     return run
 
 

@@ -20,9 +20,10 @@ from clue_ros.training.optimizer import Optimizer, orthogonalize
 from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
 from clue_ros.training.recipe import DEFAULT_CONFIG, read_config
 from clue_ros.training.recipe_file import TrainingError
+from clue_ros.training.settings import MeasuredSettings
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import Stages
-from clue_ros.training.validation import Validation, is_better, mean_of_batches
+from clue_ros.training.validation import is_better, mean_of_batches
 
 pytestmark = pytest.mark.usefixtures("short_reports")
 
@@ -107,23 +108,24 @@ def test_two_processes_share_the_batches_and_resume_exactly(scenes, recipe, tmp_
     assert json.loads((tmp_path / "cut/vision/state.json").read_text())["step"] == 5
 
 
-def small_run(folder, values, steps, keep="best", metric="loss", **more):
+def small_run(folder, values, steps, keep="best", metric="loss", slot=Slot()):
     """A run whose validation gives `values` one after another."""
     torch.manual_seed(0)
     layer, left = nn.Linear(3, 1), iter(values)
-    run = Run(folder, {"layer": layer}, Optimizer(layer.named_parameters(), 0.1), {"keep": keep})
+    settings = MeasuredSettings(steps=steps, validate_every=1, metric=metric, keep=keep)
+    run = Run(folder, {"layer": layer}, Optimizer(layer.named_parameters(), 0.1), settings)
 
     def loss_of(step, rng):
         return layer(torch.from_numpy(rng.normal(size=(4, 3)).astype(np.float32))).square().mean(), {}
 
-    run.train(steps, loss_of, validation=Validation(1, metric, keep, lambda: {metric: next(left)}), **more)
+    run.train(settings, loss_of, measure=lambda: {metric: next(left)}, slot=slot)
     return run
 
 
 @pytest.mark.parametrize("metric, best", [("loss", 2), ("iou50", 4)])
 def test_the_best_weights_by_the_metric_are_kept_and_loaded(tmp_path, metric, best):
     small_run(tmp_path / "run", [0.5, 0.1, 0.3, 0.7], 4, metric=metric)
-    small_run(tmp_path / "short", [0.5] * best, best, metric=metric, warmup=50)
+    small_run(tmp_path / "short", [0.5] * best, best, metric=metric)
     assert kept(tmp_path / "run") == {"weights": "best", "step": best}
     assert kept(tmp_path / "run", "last") == {"weights": "last", "step": 4}
     layer = nn.Linear(3, 1)
