@@ -132,7 +132,9 @@ class Grounder:
     def encode(self, image: Image) -> EncodedImage:
         """The part of the work that depends on the image only; pass the result instead of the image for later turns.
 
-        image: uint8[H,W,3] RGB or a PIL image. Raises InvalidImageError.
+        image: uint8[H,W,3] RGB or a PIL image.
+
+        Raises InvalidImageError, OutOfMemoryError.
         """
         if isinstance(image, EncodedImage):
             return image
@@ -158,8 +160,13 @@ class Grounder:
         should_stop: StopTest = None,
     ) -> Ambiguity:
         """P(ambiguous), the attention map and the competing regions of an instruction with its dialogue so far.
+        Unknown words are left out.
 
-        Unknown words are left out. Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
+        image, expression, turns: as for `ground`.
+        threshold: P(ambiguous) in [0, 1] from which it is ambiguous; None: the checkpoint's own.
+        should_stop: asked before the model begins; True raises Cancelled.
+
+        Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         words, turns = check_expression(expression), check_turns(turns)
         encoded = self.encode(image)
@@ -191,15 +198,20 @@ class Grounder:
     ) -> Decision:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS.
 
-        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first,
-        clicks in pixels of the image; may_ask: False gives the best guess instead of a question; threshold:
-        P(ambiguous) from which to ask, None for the checkpoint's own; candidates: detections of another system in
-        pixels, of which the box is then one (NOT_FOUND if none overlaps the model's own, perception/selection.py);
-        min_confidence: with may_ask, a box that is less sure than this is asked about instead; should_stop: asked
-        between steps and before every token;
-        mask: also the pixels of what was found (Decision.mask), where the model has masks.
         For a closed vocabulary slips of the keyboard ("the yelow botle") and other forms of a word ("the 2nd one") are
         mended in instruction and answers (vlm/spelling.py, short_forms.py); Decision.expression stays as it was said.
+
+        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned.
+        expression: the instruction.
+        turns: the dialogue so far, oldest first; clicks and boxes in pixels of the image.
+        may_ask: False gives the best guess instead of a question.
+        threshold: P(ambiguous) in [0, 1] from which to ask; None: the checkpoint's own.
+        candidates: detections of another system in pixels; the box is then one of them, or NOT_FOUND where none
+            overlaps the model's own (perception/selection.py).
+        min_confidence: in [0, 1]; with may_ask, a box that is less sure than this is asked about instead.
+        should_stop: asked between steps and before every token; True raises Cancelled.
+        mask: also the pixels of what was found (Decision.mask), where the model has masks.
+
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError, Cancelled.
         """
         times: Times = {}
@@ -231,8 +243,10 @@ class Grounder:
     def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
         """bool[H,W], the pixels of what the instruction means in a box that is known.
 
-        image and turns: as for `ground`. Raises MissingCapabilityError without masks, InvalidImageError,
-        InvalidExpressionError, OutOfMemoryError.
+        image, expression, turns: as for `ground`.
+        box: in pixels of the image.
+
+        Raises MissingCapabilityError without masks, InvalidImageError, InvalidExpressionError, OutOfMemoryError.
         """
         require(self.capabilities, Capability.MASKS)
         words, turns = (
@@ -245,9 +259,12 @@ class Grounder:
 
     def relevance(self, image: Image, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         """float32[H,W] in [0, 1]: how much each pixel matters to an instruction; several things may, or none.
+        Unknown words are left out.
 
-        image: as for `ground`. Unknown words are left out. Raises MissingCapabilityError if the model has no mask
-        head, InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError.
+        image, instruction, turns: as for `ground`.
+
+        Raises MissingCapabilityError if the model has no mask head, InvalidImageError, InvalidExpressionError,
+        InvalidAnswerError, OutOfMemoryError.
         """
         require(self.capabilities, Capability.RELEVANCE)
         words, turns = (
@@ -263,8 +280,13 @@ class Grounder:
     def chat(self, image: Image, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
         """An answer in words whose phrases carry boxes: "what is on the table?" -> "I see a red mug and two bowls."
 
-        Says nothing about a dialogue and changes none (clue_ros/chat). Raises InvalidImageError,
-        InvalidExpressionError, OutOfMemoryError, Cancelled.
+        Says nothing about a dialogue and changes none (clue_ros/chat).
+
+        image: as for `ground`.
+        question: in words.
+        should_stop: asked before every token; True raises Cancelled.
+
+        Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled.
         """
         from clue_ros.chat.run import chat
         from clue_ros.perception.perception import StockImage

@@ -83,12 +83,16 @@ class BeliefGrounder:
         mask: bool = False,
         **rest: Any,
     ) -> Decision:
-        """As Grounder.ground; `rest` goes there. pointing: a click, box or scribble that came with the instruction
-        ("the one here", "another one like this"); give it again with every turn of the dialogue.
+        """As Grounder.ground. `Decision.belief` holds a probability in [0, 1] for each of `Decision.candidates` where a
+        belief was kept.
 
-        `Decision.belief` holds a probability for each of `Decision.candidates` where a belief was kept. Raises also
-        InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py), InvalidAnswerError
-        for a gesture outside the image (a scripted or stock grounder takes it as it is)."""
+        image, expression, turns, candidates, may_ask, mask: as there.
+        pointing: a click, box or scribble in pixels that came with the instruction ("the one here", "another one like
+            this"); give it again with every turn of the dialogue.
+        rest: threshold, min_confidence and should_stop, as there.
+
+        Raises also InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py),
+        InvalidAnswerError for a gesture outside the image (a scripted or stock grounder takes it as it is)."""
         turns, candidates = check_turns(turns), tuple(Box(*box) for box in candidates)
         gesture = pointing if pointing is not None and is_pointed(pointing) else None
         alike = gesture is not None and self._reasoner is not None and speaks_of_likeness(expression)

@@ -131,14 +131,20 @@ class StockGrounder:
         """Decide what to do about an instruction: FOUND with a box, ASK with a question, NOT_FOUND, or UNKNOWN_WORDS
         (closed vocabularies only, whose slips of the keyboard are repaired; the Decision's expression stays as said).
 
-        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned; turns: the dialogue so far, oldest first,
-        clicks in pixels of the image; may_ask: False gives the surest candidate instead of a question; threshold:
-        P(ambiguous) from which to ask, None for the checkpoint's own; candidates: detections of another system in
-        pixels, of which the box is then one; min_confidence: with may_ask, a box that is less sure is offered for a yes
-        or no first, unless the person has already chosen it; should_stop: asked between steps and before every token.
-        The decision's candidates are those still in question (or the ones that were given). mask: also the pixels of
-        what was found, where PaliGemma's mask decoder lies in the model directory.
-        latency_s: image, detect, describe (crops), map.
+        The decision's candidates are those still in question, or the ones that were given; its latency_s has image,
+        detect, describe (crops) and map.
+
+        image: uint8[H,W,3] RGB, a PIL image, or what `encode` returned.
+        expression: the instruction.
+        turns: the dialogue so far, oldest first; clicks and boxes in pixels of the image.
+        may_ask: False gives the surest candidate instead of a question.
+        threshold: P(ambiguous) in [0, 1] from which to ask; None: the checkpoint's own.
+        candidates: detections of another system in pixels; the box is then one of them.
+        min_confidence: in [0, 1]; with may_ask, a box that is less sure is offered for a yes or no first, unless the
+            person has already chosen it.
+        should_stop: asked between steps and before every token; True raises Cancelled.
+        mask: also the pixels of what was found, where PaliGemma's mask decoder lies in the model directory.
+
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
