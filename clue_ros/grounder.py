@@ -93,7 +93,7 @@ class Grounder:
         return cls.with_backbone(backbone, folder)
 
     @classmethod
-    def with_backbone(cls, backbone: Backbone, folder: Path) -> seams.Grounder:
+    def with_backbone(cls, backbone: Backbone, folder: Union[str, Path]) -> seams.Grounder:
         """A model that is loaded already, with what else its directory holds.
 
         backbone: any model behind the protocol (vlm/backbone.py).
@@ -101,6 +101,7 @@ class Grounder:
 
         Raises ModelLoadError naming what is wrong.
         """
+        folder = Path(folder)
         if is_stock(folder):
             from clue_ros.stock.grounder import StockGrounder
 

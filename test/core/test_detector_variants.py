@@ -38,7 +38,8 @@ from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.stages import Stages
 from clue_ros.training.variants import VARIANTS, adapted_layers, variant_name, with_variant
 from clue_ros.types import Box, ModelLoadError
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.passes import EncodedImage
 from clue_ros.vlm.settings import ClueSettings
 
 pytestmark = pytest.mark.usefixtures("short_reports")

@@ -24,7 +24,8 @@ from clue_ros.vlm.adapters import Adapter
 from clue_ros.vlm.decoding import Branch
 from clue_ros.vlm.loading import load_directory
 from clue_ros.vlm.memory import memory_guard
-from clue_ros.vlm.paligemma import EncodedImage, PaliGemmaBackbone
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.passes import EncodedImage
 from clue_ros.vlm.settings import ClueSettings
 
 QUESTION_TOKENS = 12  # of a question that random weights "ask", as many as a real one has
