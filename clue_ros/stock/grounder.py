@@ -11,7 +11,7 @@ mug") are decided by geometry, not by the model.
 
 **Never run on the real checkpoint.** No pretrained weights were available while this was written: prompts and answer
 formats follow Google's documentation, and behaviour was tested with scripted answers and, for everything but colours
-and captions, with the embedded model's base without its adapters (test/core/test_stock_grounder.py).
+and captions, with the embedded model's base without its adapters (test/core/stock/test_stock_grounder.py).
 
 What a decision costs: one `detect` (prefill of the whole prefix, 6 to 8 tokens a box) and one pass over the layers
 below the tap for the map; a question about n things adds n crops, each a vision pass, a prefill and a few tokens (twice

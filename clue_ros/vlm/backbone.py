@@ -3,8 +3,8 @@ prefix, generate under a constraint.
 
 `belief`, `stock`, `perception`, `chat`, `masks`, `ambiguity`, `evaluation` and the steps of a decision know a model
 only through this Protocol. `PaliGemmaBackbone` (paligemma.py) is the fast one; test/slow_backbone.py is the same over
-plain transformers, slow and short, and passes the same contract (test/core/test_backbone_contract.py): the template for
-another model.
+plain transformers, slow and short, and passes the same contract (test/core/vlm/test_backbone_contract.py): the
+template for another model.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ int main()
 
 
 # What is held before (empty: what came before it), a correction's state, dialogue and corrects, and the order. The same
-# rows are in test/ros/test_client.py.
+# rows are in test/ros/client/test_client.py.
 CORRECTIONS = (
     ("a", "REOPENED", "b", "x", "NOTHING"),
     ("", "REOPENED", "b", "a", "HALT"),

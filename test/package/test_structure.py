@@ -89,3 +89,10 @@ def test_no_file_is_in_a_circle():
     graph: Dict[Path, Set[Path]] = {path: {other for other, _ in imported(path)} - {path} for path in modules()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
     assert len(graph) > 300  # the check saw the package
+
+
+def test_tests_stand_as_what_they_test():
+    """test/core/ROOM for clue_ros/ROOM, test/ros/PART for clue_ros/ros/PART; what is about no one room stands above."""
+    for tests, package in ((ROOT / "test" / "core", PACKAGE), (ROOT / "test" / "ros", PACKAGE / "ros")):
+        rooms = {path.parent.name for path in tests.glob("*/test_*.py")}
+        assert len(rooms) >= 8 and not [room for room in rooms if not (package / room / "__init__.py").is_file()]

@@ -17,6 +17,7 @@ from clue_ros.ros.running.dds_profile import profile_variables
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 sys.path.insert(0, str(HERE))  # bench.py
+sys.path += [str(folder) for folder in HERE.iterdir() if folder.is_dir()]  # tests share what they look with
 
 # Before any participant exists. Fast DDS's default profile loses most best-effort images (docs/behaviour.md).
 os.environ.update(profile_variables(os.environ))
@@ -31,7 +32,7 @@ def _ros_is_here() -> bool:
 
 if not _ros_is_here():
     # `make test` always has both; a plain pytest on the core has neither.
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["test_*.py", "*/test_*.py"]
 
 
 @contextlib.contextmanager

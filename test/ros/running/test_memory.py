@@ -1,6 +1,6 @@
 """The memory of the node's process over several lives of the embedded model: what cleanup gives back, and what grows.
 
-scripts/run.sh python -m pytest -s test/ros/test_memory.py      the table of docs/log
+scripts/run.sh python -m pytest -s test/ros/running/test_memory.py      the table of docs/log
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from clue_ros.dialogue.stopping import after_stop, halts, is_stop  # noqa: E402
 from clue_ros.simulation.words import COLOR_WORDS, INSTRUCTIONS, NOUNS, POSITION_PHRASES, REFUSALS, VERBOSE  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-PAGE, MORE = HERE.parents[1] / "docs" / "stopping.md", HERE / "words_of_stopping.md"
+PAGE, MORE = HERE.parents[2] / "docs" / "stopping.md", HERE / "words_of_stopping.md"
 
 
 def table(page: Path, heading: str):

@@ -101,7 +101,7 @@ def test_the_embedded_model_decides_the_same_twice(recorded, tmp_path, capsys):
 
 
 def test_the_example_bag_replays():
-    example = Path(__file__).resolve().parents[2] / "clue_ros" / "examples" / "tabletop.mcap"
+    example = Path(__file__).resolve().parents[3] / "clue_ros" / "examples" / "tabletop.mcap"
     with Bag(example) as bag:
         topics = choose_topics(bag, TopicNames())
         assert topics.truth == "/truth" and topics.images == ("/image/compressed",)

@@ -15,7 +15,7 @@ from PIL import Image
 from clue_ros.cli.main import VERBS, main
 from clue_ros.types import Ambiguity, Box, ClueError, Decision, InvalidExpressionError, ModelLoadError, Outcome, Region
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class FakeGrounder:

@@ -29,7 +29,7 @@ from clue_ros.vlm.tokens import PromptTokens
 IMAGE = ImageFile(Path("a.png"), "a.png", (64, 48))
 TURNS = (Turn("Which one?", Answer("the red one")), Turn("This?", Answer("yes")))
 BOX = (Box(16, 12, 32, 24),)
-RECIPES = sorted((Path(__file__).parents[2] / "clue_ros/finetune").glob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[3] / "clue_ros/finetune").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")

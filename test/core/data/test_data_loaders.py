@@ -417,7 +417,7 @@ def test_problems_are_counted_and_the_first_ones_kept(tmp_path):
 
 
 def test_the_examples_in_the_documentation_are_read(tmp_path):
-    text = (Path(__file__).resolve().parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs/data.md").read_text(encoding="utf-8")
     blocks = dict(re.findall(r"```((?:jsonl|text|csv)(?: \w+)?)\n(.*?)```", text, re.S))
     draw(tmp_path / "images/0001.jpg")
     draw(tmp_path / "images/COCO_train2014_000000000001.jpg")

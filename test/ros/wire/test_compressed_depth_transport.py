@@ -16,7 +16,7 @@ from test_positions import SAYS, eyes, info, place, reason
 
 from clue_ros.ros.wire.conversions import array_to_image, rgb_to_image
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "core"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "core" / "images"))
 from test_compressed_depth import A, B, png, quantised, rvl  # noqa: E402 - packed by hand, as codec.cpp documents it
 
 PACKED = "/cam/depth/image_rect/compressedDepth"
