@@ -70,7 +70,7 @@ class Grounder:
         cls,
         path: Union[str, Path, None] = None,
         device: str = "cpu",
-        dtype: Optional[torch.dtype] = None,
+        dtype: Union[str, torch.dtype, None] = None,
         *,
         quantization: str = "none",
         merge: str = "auto",
@@ -80,7 +80,8 @@ class Grounder:
 
         path: the directory; None: the embedded tabletop model.
         device: a torch device.
-        dtype: of the weights; None for float32 on CPU and bfloat16 on a GPU.
+        dtype: of the weights, 'float32', 'bfloat16'; 'auto' or None: bfloat16, but on a CPU float32 where that is
+            cheap (vlm.dense.Precision.choose).
         quantization: of the weights, 'none', 'int8' or 'int4'.
         merge: adapters into the weights, 'auto', 'yes' or 'no'.
 

@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   clue bench --models embedded --rounds 20
   clue bench --models 3b --device cuda --json out/h200.json
   clue bench --models my-model/                  a model directory
+  clue bench --memory 6 --models 3b --quantization int8     does it load and answer within 6 GB?
 
 Every row is timed in turns with what a user would write with transformers, in the same run, and stands beside the
 floor that the machine's own measured speed allows. The 3B architecture has random weights and needs about 10 GB of
@@ -63,9 +64,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="spare the plain map's pass the logits of every row, which transformers computes unasked",
     )
+    parser.add_argument(
+        "--memory",
+        type=gigabytes,
+        metavar="GB",
+        help="instead of times: load each model on the CPU and let it answer in a process that may have so much memory;"
+        " 3b writes a folder of 6 GB for that and removes it",
+    )
+
+
+def gigabytes(text: str) -> int:
+    """An argparse type: gigabytes as bytes."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return int(value * 1e9)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.memory:
+        return _memory(args)
     from tqdm import tqdm
 
     from clue_ros.lab.bench.order import Order, busy
@@ -97,6 +115,19 @@ def run(args: argparse.Namespace) -> int:
     if interrupted:
         return 130
     return 0 if results.rows else _nothing(results.skipped)
+
+
+def _memory(args: argparse.Namespace) -> int:
+    from clue_ros.lab.bench.footprint import footprint_of
+
+    for model in args.models:
+        f = footprint_of(model, args.dtype or "auto", args.quantization, args.memory)
+        print(
+            f"{model}, {f.dtype}, {args.quantization}: {f.stays / 1e9:.2f} GB stay, {f.ratio:.3f} times that while"
+            f" it loads; at most {f.total / 1e9:.2f} GB of the whole process, of which {f.libraries / 1e9:.2f} GB are"
+            f" interpreter and libraries; loaded in {f.load_s:.1f} s, answered in {f.answer_s:.1f} s ({f.outcome})"
+        )
+    return 0
 
 
 def _show(bar, order, event) -> None:

@@ -43,7 +43,6 @@ def add_parsers(suites: Any) -> None:
         elif name != "tabletop":
             _add_data(parser)
         add_model_arguments(parser, threshold=name in ("tabletop", "ambiguity", "interactive"))
-        parser.add_argument("--quantization", choices=["none", "int8", "int4"], default="none", help="of the weights")
         parser.add_argument("--output", "-o", type=Path, metavar="FOLDER", help=f"default out/evaluate/{name}")
         parser.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")
         parser.add_argument(
@@ -190,7 +189,7 @@ def _load(model: Optional[Path], args: argparse.Namespace):
     from clue_ros.evaluation.subject import Subject
 
     try:
-        return Subject.load(model, args.device, args.quantization)
+        return Subject.load(model, args.device, args.quantization, args.dtype)
     except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
 

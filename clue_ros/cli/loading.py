@@ -9,6 +9,8 @@ from typing import Any
 from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.types import ClueError
 
+DTYPES, QUANTIZATIONS = ("auto", "float32", "bfloat16"), ("none", "int8", "int4")  # those of vlm/, without torch
+
 
 def probability(text: str) -> float:
     """An argparse type: a number in [0, 1]."""
@@ -35,11 +37,16 @@ def count(text: str) -> int:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, threshold: bool = True) -> None:
-    """--model and --device; --threshold too, unless the verb never decides whether to ask."""
+    """--model and in which form it is held; --threshold too, unless the verb never decides whether to ask."""
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="model directory (default: the tabletop model in this package)"
     )
     parser.add_argument("--device", default="cpu", help="torch device: cpu (default), cuda, cuda:1, ...")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="auto",
+        help="of the weights (default auto: bfloat16; on a CPU float32 where that is cheap)",
+    )  # fmt: skip
+    parser.add_argument("--quantization", choices=QUANTIZATIONS, default="none", help="of the weights (default none)")
     if not threshold:
         return
     parser.add_argument(
@@ -60,6 +67,8 @@ def load_grounder(args: argparse.Namespace):
     from clue_ros.grounder import Grounder
 
     try:
-        return Grounder.from_pretrained(args.model, device=args.device)
+        return Grounder.from_pretrained(
+            args.model, device=args.device, dtype=args.dtype, quantization=args.quantization
+        )
     except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error

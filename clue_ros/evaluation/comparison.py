@@ -13,7 +13,7 @@ from clue_ros.measures.results import Cell, Table
 from clue_ros.types import ClueError
 
 Terms = Mapping[str, Tuple[Values, Values]]
-MAY_DIFFER = ("model", "fingerprint", "quantization", "threshold")
+MAY_DIFFER = ("model", "fingerprint", "quantization", "dtype", "threshold")
 
 
 def comparison(

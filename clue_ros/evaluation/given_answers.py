@@ -47,7 +47,8 @@ class GivenAnswers:
 
     def about(self) -> Dict[str, str]:
         """As Subject.about."""
-        return {"model": str(self._file), "fingerprint": f"{self._digest} {self._form}", "quantization": "none"}
+        form = {"quantization": "none", "dtype": "auto"}
+        return {"model": str(self._file), "fingerprint": f"{self._digest} {self._form}", **form}
 
     def close(self) -> None:
         """Nothing is held."""

@@ -38,19 +38,23 @@ class Subject:
     folder: Path
     stock: bool
     quantization: str = "none"
+    dtype: str = "auto"  # as it was asked for
 
     @classmethod
-    def load(cls, path: Optional[Path] = None, device: str = "cpu", quantization: str = "none") -> "Subject":
+    def load(
+        cls, path: Optional[Path] = None, device: str = "cpu", quantization: str = "none", dtype: str = "auto"
+    ) -> "Subject":
         """A model directory; None: the embedded model. Raises ModelLoadError, OutOfMemoryError."""
         folder = Path(path) if path else EMBEDDED_MODEL
-        grounder = models.Grounder.from_pretrained(folder, device, quantization=quantization)
-        return cls(grounder, grounder.backbone, folder, is_stock(folder), quantization)
+        grounder = models.Grounder.from_pretrained(folder, device, dtype, quantization=quantization)
+        return cls(grounder, grounder.backbone, folder, is_stock(folder), quantization, dtype)
 
     def about(self) -> Dict[str, str]:
         """The model's folder ('embedded' for the shipped one, wherever it is installed), and a fingerprint of what lies
         in it: rows of a model that was trained on since then must not be mixed with new ones."""
         name = "embedded" if self.folder == EMBEDDED_MODEL else str(self.folder)
-        return {"model": name, "fingerprint": fingerprint(self.folder), "quantization": self.quantization}
+        form = {"quantization": self.quantization, "dtype": self.dtype}
+        return {"model": name, "fingerprint": fingerprint(self.folder), **form}
 
     @property
     def can_answer(self) -> bool:

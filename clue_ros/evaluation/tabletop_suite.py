@@ -89,7 +89,8 @@ class TabletopSuite:
                 yield from (self._judge(*item) for item in todo)
                 return
             subject = self._subject
-            load = partial(Subject.load, subject.folder, str(subject.backbone.device), subject.quantization)
+            device = str(subject.backbone.device)
+            load = partial(Subject.load, subject.folder, device, subject.quantization, subject.dtype)
             prepare = partial(_suite_of, load, self._scenes, self._own_threshold, self._max_questions, self._conditions)
             for item, judged in zip(todo, in_processes(min(self._processes, len(todo)), prepare, _judge_there, todo)):
                 # Pictures are few: they are drawn here, from the scene judged once more.

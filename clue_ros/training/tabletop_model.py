@@ -80,6 +80,16 @@ def build_model(
 ) -> PaliGemmaForConditionalGeneration:
     """An untrained model whose vocabulary is the tokenizer's."""
     torch.manual_seed(seed)
+    config = configuration(tokenizer, size)
+    model = PaliGemmaForConditionalGeneration(config)
+    with torch.no_grad():
+        _start_positions(model, size)
+        _start_language(model, tokenizer.convert_tokens_to_ids(token(0)))
+    return model
+
+
+def configuration(tokenizer: PreTrainedTokenizerFast, size: TabletopSize = TabletopSize()) -> PaliGemmaConfig:
+    """Of such a model."""
     vocabulary = len(tokenizer)
     vision = SiglipVisionConfig(
         hidden_size=size.vision_width,
@@ -115,11 +125,7 @@ def build_model(
         vocab_size=vocabulary,
     )
     config._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
-    model = PaliGemmaForConditionalGeneration(config)
-    with torch.no_grad():
-        _start_positions(model, size)
-        _start_language(model, tokenizer.convert_tokens_to_ids(token(0)))
-    return model
+    return config
 
 
 def location_rows(model: PaliGemmaForConditionalGeneration, first: int) -> torch.Tensor:

@@ -9,7 +9,8 @@ from typing import Collection, Optional, Sequence
 import torch
 
 from clue_ros.vlm.dense import Dense
-from clue_ros.vlm.quantization import quantize
+from clue_ros.vlm.memory import trim
+from clue_ros.vlm.quantization import fits, quantize
 from clue_ros.vlm.skeleton import Filler
 
 
@@ -29,7 +30,8 @@ class Assembly:
         """The weights of several Linear modules below each other; the modules' own become views of it, so that they
         keep working."""
         if self.filler is not None:
-            return self.filler.together(parts)
+            outputs, inputs = sum(part.out_features for part in parts), parts[0].in_features
+            return self.filler.together(parts, for_now=fits(self.quantization, outputs, inputs))
         plain = [getattr(part, "base_layer", part) for part in parts]
         if len(plain) == 1:
             return plain[0].weight.detach()
@@ -41,9 +43,9 @@ class Assembly:
     def finish(self, parts: Sequence[torch.nn.Module], matrices: Collection[Dense]) -> None:
         """Bring what was fused of these parts (a matrix under every adapter) into the form that stays. Where that is
         another one the parts lose their weights."""
-        if self.quantization == "none":
-            return
-        for part in parts:
-            weight = getattr(part, "base_layer", part).weight
-            weight.data = weight.data.new_empty(0)
-        quantize(matrices, self.quantization, next(iter(matrices)).weight.device)
+        if self.quantization != "none":
+            for part in parts:
+                weight = getattr(part, "base_layer", part).weight
+                weight.data = weight.data.new_empty(0)
+            quantize(matrices, self.quantization, next(iter(matrices)).weight.device)
+        trim()  # what this matrix needed for a moment is not to stand beside all others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import re
 from pathlib import Path
@@ -51,10 +52,18 @@ def available_memory(device: str) -> Optional[int]:
 
 
 def release() -> None:
-    """Give unused memory back to the device."""
+    """Give unused memory back to the device and to the system."""
     gc.collect()
+    trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def trim() -> None:
+    """Give memory that libc keeps for later back to the system, where libc can do that (glibc)."""
+    function = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if function is not None:
+        function(0)
 
 
 def _text(path: str) -> str:

@@ -25,7 +25,8 @@ from clue_ros.vlm.quiet import quiet
 KINDS = ("none", "int8", "int4")
 GROUP = 32  # inputs that share a scale in int4
 INT8_INPUTS = 16  # torch's int8 kernel reads so many inputs at a time, also beyond the end of a row (torch 2.13)
-_ROUNDED = 2_000_000  # numbers of a matrix that are rounded at a time
+_ROUNDED = 250_000  # numbers of a matrix that are rounded at a time
+PACKED_TOGETHER = 64  # output rows that its layout interleaves, at most
 INT4_ERROR = 0.3  # of a product's length; a matrix of normally distributed weights is off by 0.08
 PACKED_OUTPUTS = 16  # torch's int4 kernel wants a multiple of so many output rows
 
@@ -84,15 +85,15 @@ class Int4Weight:
     """float[out,in] as 4-bit numbers q in [0, 15]: w ≈ (q - 8) · scale + zero, both per output and group of inputs."""
 
     def __init__(self, weight: torch.Tensor):
-        q = torch.empty(weight.shape, dtype=torch.int32, device=weight.device)
+        self._packed = weight.new_empty(weight.shape[0], weight.shape[1] // 2, dtype=torch.uint8)
         self._scale_zero = weight.new_empty(weight.shape[1] // GROUP, weight.shape[0], 2, dtype=torch.bfloat16)
         for rows in _blocks(weight):
             groups = weight[rows].float().unflatten(1, (-1, GROUP))
             low, high = groups.amin(2), groups.amax(2)
             scale = ((high - low) / 15).clamp_min(1e-9)
-            q[rows] = groups.sub(low[..., None]).div_(scale[..., None]).round_().clamp_(0, 15).flatten(1).int()
+            q = groups.sub(low[..., None]).div_(scale[..., None]).round_().clamp_(0, 15).flatten(1).int()
+            self._packed[rows] = torch._convert_weight_to_int4pack_for_cpu(q, 1)
             self._scale_zero[:, rows] = torch.stack([scale, low + 8 * scale], 2).transpose(0, 1).bfloat16()
-        self._packed = torch._convert_weight_to_int4pack_for_cpu(q, 1)
         self.shape = weight.shape
 
     @property
@@ -141,13 +142,18 @@ def stays(model, dtype: torch.dtype, kind: str) -> int:
 
 
 def _blocks(weight: torch.Tensor) -> Iterator[slice]:
-    """Rows that are rounded at a time: in float32 a whole matrix would be four times what stays of it."""
-    step = max(1, _ROUNDED // weight.shape[1])
+    """Rows that are rounded at a time: in float32 a whole matrix would be four to eight times what stays of it."""
+    step = max(1, _ROUNDED // (weight.shape[1] * PACKED_TOGETHER)) * PACKED_TOGETHER
     return (slice(first, first + step) for first in range(0, weight.shape[0], step))
 
 
+def fits(kind: str, outputs: int, inputs: int) -> bool:
+    """Whether a matrix takes another form under this kind; otherwise it stays as it is."""
+    return kind == "int8" or kind == "int4" and not (inputs % GROUP or outputs % PACKED_OUTPUTS)
+
+
 def _quantized(weight: torch.Tensor, kind: str, device):
-    if kind == "int4" and (weight.shape[1] % GROUP or weight.shape[0] % PACKED_OUTPUTS):
+    if not fits(kind, *weight.shape):
         return weight
     if kind == "int8":
         return Int8Weight(weight)

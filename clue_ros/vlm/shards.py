@@ -17,7 +17,7 @@ import torch
 from clue_ros.types import ModelLoadError
 
 INDEX = "model.safetensors.index.json"
-CHUNK = 1 << 24  # bytes
+CHUNK = 1 << 21  # bytes
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from math import prod
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -50,6 +51,7 @@ class Filler:
     def __init__(self, model, shards: Shards, dtype: torch.dtype, device: str):
         """Raises ModelLoadError if a tensor is missing or of another shape, before any is read."""
         self._shards, self._device = shards, device
+        self._for_now: Optional[torch.Tensor] = None
         model.to(dtype).tie_weights()
         model.config.dtype = dtype
         fill_buffers(model, device)
@@ -81,10 +83,18 @@ class Filler:
                 if parameter.is_meta:
                     self._fill(parameter, self._memory(parameter.shape, parameter.dtype))
 
-    def together(self, parts: Sequence[torch.nn.Linear]) -> torch.Tensor:
-        """The weights of several modules below each other, read into one piece of memory that all are views of."""
+    def together(self, parts: Sequence[torch.nn.Linear], for_now: bool = False) -> torch.Tensor:
+        """The weights of several modules below each other, read into one piece of memory that all are views of.
+        for_now: valid until the next call; pieces of memory made and freed between others that stay leave holes."""
         empty = [part.weight for part in parts]
-        whole = self._memory((sum(p.shape[0] for p in empty), *empty[0].shape[1:]), empty[0].dtype)
+        shape = (sum(p.shape[0] for p in empty), *empty[0].shape[1:])
+        if for_now:
+            if self._for_now is None or self._for_now.numel() < prod(shape):
+                self._for_now = None
+                self._for_now = self._memory((prod(shape),), empty[0].dtype)
+            whole = self._for_now[: prod(shape)].view(shape)
+        else:
+            whole = self._memory(shape, empty[0].dtype)
         for parameter, rows in zip(empty, whole.split([p.shape[0] for p in empty])):
             self._fill(parameter, rows)
         return whole

@@ -9,6 +9,7 @@ word is one token.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Sequence
 
 import torch
@@ -65,16 +66,23 @@ def build(config, dtype: torch.dtype, device: str = "cpu", seed: int = 0):
     model = skeleton(config).to(dtype).to_empty(device=device)
     model.tie_weights()
     fill_buffers(model, device)
-    pattern = torch.randn(PATTERN, generator=torch.Generator().manual_seed(seed)).mul_(SPREAD)
-    pattern = pattern.to(device=device, dtype=dtype)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim > 1:
-                _repeat(pattern, parameter)
-            else:
-                # Gemma multiplies by 1 + w, LayerNorm by w; biases are 0.
-                parameter.fill_(1.0 if "norm" in name and name.endswith("weight") and "vision" in name else 0.0)
+    for name, parameter in model.named_parameters():
+        randomise(name, parameter.data, seed)
     return model
+
+
+def randomise(name: str, weight: torch.Tensor, seed: int = 0) -> None:
+    """Fill a weight of the model, by its name: a random matrix, a norm that changes nothing, a bias of 0."""
+    if weight.ndim > 1:
+        _repeat(_pattern(weight.dtype, str(weight.device), seed), weight)
+    else:  # Gemma multiplies by 1 + w, LayerNorm by w
+        weight.fill_(1.0 if "norm" in name and name.endswith("weight") and "vision" in name else 0.0)
+
+
+@lru_cache(maxsize=1)
+def _pattern(dtype: torch.dtype, device: str, seed: int) -> torch.Tensor:
+    pattern = torch.randn(PATTERN, generator=torch.Generator().manual_seed(seed)).mul_(SPREAD)
+    return pattern.to(device=device, dtype=dtype)
 
 
 def build_tokenizer(words: Sequence[str]):
@@ -116,8 +124,8 @@ def parameter_count(config) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _repeat(pattern: torch.Tensor, parameter: torch.Tensor) -> None:
-    flat = parameter.data.view(-1)
+def _repeat(pattern: torch.Tensor, weight: torch.Tensor) -> None:
+    flat = weight.view(-1)
     whole = flat.numel() // pattern.numel() * pattern.numel()
     flat[:whole].view(-1, pattern.numel()).copy_(pattern)
     flat[whole:].copy_(pattern[: flat.numel() - whole])

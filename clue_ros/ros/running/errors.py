@@ -116,7 +116,7 @@ def from_load(error: Exception, name: str) -> ClueError:
     if _starved(error):
         return OutOfMemoryError(
             f"{name} does not fit into the memory ({error}): free it, set the parameter quantization to int8 or"
-            " int4, or take a smaller model"
+            " int4, dtype to bfloat16, or take a smaller model"
         )
     return ModelLoadError(f"{name}: {type(error).__name__}: {error}")
 

@@ -10,6 +10,7 @@ from typing import Callable
 from clue_ros.seams import Grounder
 
 QUANTIZATIONS = ("none", "int8", "int4")
+DTYPES = ("auto", "float32", "bfloat16")
 MERGES = ("auto", "yes", "no")
 
 
@@ -21,6 +22,7 @@ class ModelSettings:
     device: str = "cpu"
     quantization: str = "none"  # one of QUANTIZATIONS: of the weights
     merge_adapters: str = "auto"  # one of MERGES: fold the adapters into the weights
+    dtype: str = "auto"  # one of DTYPES: of the weights
 
     @property
     def name(self) -> str:
@@ -40,7 +42,7 @@ def load_grounder(settings: ModelSettings) -> Grounder:
     from clue_ros.grounder import Grounder as Trained
 
     grounder = Trained.from_pretrained(
-        settings.model or None, device=settings.device, quantization=settings.quantization,
+        settings.model or None, device=settings.device, dtype=settings.dtype, quantization=settings.quantization,
         merge=settings.merge_adapters,
     )  # fmt: skip
     if grounder.backbone.device.type != "cpu":

@@ -18,7 +18,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from clue_ros.dialogue.steps import Policy
 from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.ros.running import overrides
-from clue_ros.ros.running.loading import MERGES, QUANTIZATIONS, ModelSettings
+from clue_ros.ros.running.loading import DTYPES, MERGES, QUANTIZATIONS, ModelSettings
 
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
@@ -29,8 +29,8 @@ QUESTION_POLICIES = ("learned", "information_gain", "numbers")  # those of clue_
 SAY_ACTION_TYPES = ("tts_msgs/action/TTS", "communication_skills/action/Say")
 POLICIES = tuple(policy.value for policy in Policy)
 _CHOICES = {
-    "image_transport": TRANSPORTS, "quantization": QUANTIZATIONS, "merge_adapters": MERGES, "speech_policy": POLICIES,
-    "speech_mode": SPEECH_MODES, "say_action_type": SAY_ACTION_TYPES,
+    "image_transport": TRANSPORTS, "dtype": DTYPES, "quantization": QUANTIZATIONS, "merge_adapters": MERGES,
+    "speech_policy": POLICIES, "speech_mode": SPEECH_MODES, "say_action_type": SAY_ACTION_TYPES,
     "goal_policy": GOAL_POLICIES, "rectified": RECTIFIED, "question_policy": QUESTION_POLICIES,
 }  # fmt: skip
 _YES_NO = ("merge_adapters", "rectified")  # in YAML an unquoted yes or no is a truth value: taken, and read as the word
@@ -43,6 +43,7 @@ class Parameters:
 
     model: str
     device: str
+    dtype: str
     quantization: str
     merge_adapters: str
     threshold: float
@@ -92,7 +93,7 @@ class Parameters:
 
     @property
     def model_settings(self) -> ModelSettings:
-        return ModelSettings(self.model, self.device, self.quantization, self.merge_adapters)
+        return ModelSettings(self.model, self.device, self.quantization, self.merge_adapters, self.dtype)
 
 
 _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -101,6 +102,7 @@ _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "model": ("", "Model directory; empty: the embedded tabletop model. Read by configure.", None),
     "device": ("cpu", "torch device of the model: cpu, cuda, cuda:1. Read by configure.", None),
+    "dtype": ("auto", "Type of the model's weights: auto, float32 or bfloat16. Read by configure.", None),
     "quantization": ("none", "Weight-only quantization: none, int8 or int4. Read by configure.", None),
     "merge_adapters": ("auto", 'Fold adapters into the weights: auto, "yes" or "no". Read by configure.', None),
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),

@@ -97,7 +97,8 @@ class Diagnostics:
             wanted = read(self._node).model_settings
             text = "no model is loaded: configure the node; if that fails, its log names the path and the reason"
             return self._line("model", self._status.ERROR, text, model=wanted.name, device=wanted.device)
-        values = {"model": settings.name, "device": settings.device, "quantization": settings.quantization}
+        values = {"model": settings.name, "device": settings.device, "dtype": settings.dtype}
+        values["quantization"] = settings.quantization
         resident = resident_mb()
         if resident is not None:
             values["memory_mb"] = f"{resident:.0f}"

@@ -26,8 +26,9 @@ class FakeGrounder:
     calls = []
 
     @classmethod
-    def from_pretrained(cls, path=None, device="cpu", dtype=None):
+    def from_pretrained(cls, path=None, device="cpu", dtype=None, *, quantization="none"):
         print("a library that prints while it loads")
+        cls.form = dtype, quantization
         if path is not None and not Path(path).is_dir():
             raise ModelLoadError(f"{path}: there is no such model directory")
         if device != "cpu":
@@ -155,6 +156,15 @@ def test_picture_is_saved_where_it_says(grounder, photo, tmp_path, capsys):
     assert run("ground", photo, "the red mug", "--out", tmp_path / "a/b.png") == 0
     assert (tmp_path / "a/b.png").is_file()
     assert run("ground", photo, "the red mug", "--no-picture", "--json") == 0
+
+
+def test_the_form_of_the_weights_reaches_the_model(grounder, photo, capsys):
+    assert run("ground", photo, "the mug", "--no-picture") == 0 and FakeGrounder.form == ("auto", "none")
+    form = ("--dtype", "bfloat16", "--quantization", "int8")
+    assert run("ground", photo, "the mug", "--no-picture", *form) == 0 and FakeGrounder.form == ("bfloat16", "int8")
+    with pytest.raises(SystemExit):
+        run("ground", photo, "the mug", "--dtype", "float8")
+    assert "auto" in capsys.readouterr().err
 
 
 def test_unwritable_picture(grounder, photo, tmp_path, capsys):

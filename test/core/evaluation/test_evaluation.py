@@ -170,7 +170,7 @@ def test_summary_by_kind():
 def fake_demo(monkeypatch, tmp_path):
     """`clue evaluate demo` over made-up episodes: `rows` may raise part of the way."""
     grounder = ScriptedGrounder()
-    fake = types.SimpleNamespace(from_pretrained=lambda path, device: grounder)
+    fake = types.SimpleNamespace(from_pretrained=lambda path, device, **_: grounder)
     monkeypatch.setitem(sys.modules, "clue_ros.grounder", types.SimpleNamespace(Grounder=fake))
     monkeypatch.chdir(tmp_path)
 

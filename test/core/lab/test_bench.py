@@ -385,3 +385,28 @@ def test_measuring_tools():
         before = peak("cpu")
         block = torch.ones(40_000_000)
         assert peak("cpu") - before > 100_000_000 and block.numel()
+
+
+@pytest.mark.parametrize("quantization, dtype", [("none", "bfloat16"), ("int8", "bfloat16"), ("int4", "bfloat16")])
+def test_loading_takes_little_more_than_what_stays(tmp_path, gemma_like_tokenizer, quantization, dtype):
+    """A model of many layers in several files: no file and no form of it is ever there whole beside what stays."""
+    from clue_ros.lab.bench.footprint import footprint
+    from clue_ros.lab.bench.random_folder import write_random_folder
+    from clue_ros.training.tabletop_model import TabletopSize, configuration
+    from clue_ros.vlm.quantization import stays
+    from clue_ros.vlm.skeleton import skeleton
+
+    size = TabletopSize(
+        image_size=112, vision_width=64, vision_layers=2, vision_mlp=64, vision_heads=2,
+        text_width=512, text_layers=40, text_mlp=2048, text_heads=8, text_kv_heads=4, head_dim=64,
+    )  # fmt: skip
+    config = configuration(gemma_like_tokenizer, size)
+    write_random_folder(tmp_path, config, gemma_like_tokenizer, shard_bytes=80_000_000)
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+    found = footprint(tmp_path, dtype, quantization)
+    model = skeleton(config)
+    model.tie_weights()
+    expected = stays(model, getattr(torch, dtype), quantization)
+    assert expected > 60_000_000 and abs(found.stays / expected - 1) < 0.1, (expected, found)
+    assert found.ratio <= 1.15, found
+    assert found.dtype == dtype and found.outcome in ("found", "not_found")

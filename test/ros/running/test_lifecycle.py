@@ -98,7 +98,8 @@ def test_parameters_have_ranges_and_refuse_nonsense(make_bench):
         assert bench.node.describe_parameter(name).description
     for name, value in (
         ("threshold", 1.5), ("max_questions", -1), ("answer_timeout_s", 0.0), ("image_transport", "theora"),
-        ("device", ""), ("threshold", "high"), ("quantization", "int3"), ("merge_adapters", "perhaps"),
+        ("device", ""), ("threshold", "high"), ("quantization", "int3"), ("dtype", "float8"),
+        ("merge_adapters", "perhaps"),
         ("merge_adapters", 1), ("look_ahead_rate", 0.0), ("look_ahead_tolerance", -1.0), ("min_confidence", 1.1),
     ):  # fmt: skip
         outcome = set_one(name, value)
@@ -117,10 +118,16 @@ def test_the_models_settings_reach_the_factory(make_bench):
         return ScriptedGrounder()
 
     bench = make_bench(
-        activate=False, factory=factory, model="/models/x", device="cuda:1", quantization="int8", merge_adapters=False
+        activate=False,
+        factory=factory,
+        model="/models/x",
+        device="cuda:1",
+        quantization="int8",
+        merge_adapters=False,
+        dtype="bfloat16",
     )
     assert bench.lifecycle("configure") == SUCCESS
-    assert seen == [ModelSettings("/models/x", "cuda:1", "int8", "no")]
+    assert seen == [ModelSettings("/models/x", "cuda:1", "int8", "no", "bfloat16")]
 
 
 @pytest.mark.parametrize("where", ["load", "warm_up"])
