@@ -138,7 +138,7 @@ def read_report(report: dict) -> "tuple[str, dict]":
 
 
 def direct_files() -> list:
-    return [REQUIREMENTS / name for name in ("core.txt", "test.txt", "docs.txt", "ros-kilted.txt")]
+    return [REQUIREMENTS / name for name in ("core.txt", "test.txt", "docs.txt", "lint.txt", "ros-kilted.txt")]
 
 
 def directly_pinned() -> set:

@@ -2,6 +2,7 @@
 
     scripts/setup.sh            (make setup; make demo calls it too)
     scripts/setup.sh --docs     (make docs and make test: the documentation's tools as well)
+    scripts/setup.sh --lint     (make lint and make test: formatter and type checker as well)
 
 Standard library only: it runs before anything is installed. Stages, in order:
 
@@ -9,7 +10,7 @@ Standard library only: it runs before anything is installed. Stages, in order:
     environment       .venv                                    environment.py
     torch             CPU build unless an NVIDIA GPU is there  environment.py
     packages          requirements/: core, test, ROS           environment.py
-    docs              requirements/docs.txt, with --docs only  environment.py
+    docs, lint        requirements/docs.txt and lint.txt, with --docs and --lint only   environment.py
     ROS CMake files   wheels only: local include folders       ros.py
     colcon build      messages and the package to install/     ros.py
 """
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--ros", choices=WHEELS, default=DEFAULT_WHEELS, help="whose wheels, where no ROS is sourced")
     parser.add_argument("--no-build", action="store_true", help="stop before colcon build")
     parser.add_argument("--docs", action="store_true", help="also what builds the documentation and its tests need")
+    parser.add_argument("--lint", action="store_true", help="also formatter and type checker")
     arguments = parser.parse_args()
 
     root = Path(__file__).resolve().parents[2]
@@ -56,7 +58,8 @@ def main() -> int:
             system.check_packages(setup)
             environment.create(setup)
             environment.install_torch(setup)
-            environment.install_packages(setup, with_docs=arguments.docs)
+            extras = [name for name in environment.EXTRAS if getattr(arguments, name)]
+            environment.install_packages(setup, extras)
             ros.adapt_cmake_files(setup)
             if not arguments.no_build:
                 ros.build(setup)

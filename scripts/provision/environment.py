@@ -8,10 +8,13 @@ import subprocess
 import sys
 from glob import glob
 from pathlib import Path
+from typing import Sequence
+
 
 from stage import DEFAULT_WHEELS, Setup, SetupError, Stage, clean_environment, file_digest, lines_of, run_logged
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+EXTRAS = {"docs": "the documentation's tools", "lint": "formatter and type checker"}
 PACKAGE_HINT = (
     "If the network was the reason: the same command goes on where it stopped. pip's own settings "
     "(PIP_INDEX_URL, PIP_FIND_LINKS, a proxy) are respected."
@@ -108,10 +111,10 @@ def offers(setup: Setup, version: str, options: list) -> bool:
     return bool(re.search(rf"(^|[\s,(]){re.escape(version)}([\s,)]|$)", answer.stdout))
 
 
-def install_packages(setup: Setup, with_docs: bool = False) -> None:
-    """Everything else: one pip call, so that one resolution sees all pins; with_docs: the documentation's tools too.
+def install_packages(setup: Setup, extras: Sequence[str] = ()) -> None:
+    """Everything else: one pip call, so that one resolution sees all pins; extras: names of EXTRAS.
 
-    The documentation's tools have a stamp of their own, because neither demo nor robot needs them.
+    Extras have a stamp of their own each, because neither demo nor robot needs them.
     """
     files = [*(setup.requirements / name for name in ("core.txt", "test.txt")), setup.ros_requirements]
     source = (
@@ -127,12 +130,13 @@ def install_packages(setup: Setup, with_docs: bool = False) -> None:
         (setup.keys["torch"], file_digest([*files, constraints_file])),
         f"Python packages, with {source} (about 1 GB the first time)",
     )
-    docs_file = setup.requirements / "docs.txt"
-    docs = Stage(setup, "docs", setup.venv, (packages.key, file_digest([docs_file])), "the documentation's tools")
     missing = [] if packages.is_done() else [packages]
-    if with_docs and not docs.is_done():
-        missing.append(docs)
-        files.append(docs_file)
+    for name in extras:
+        file = setup.requirements / f"{name}.txt"
+        extra = Stage(setup, name, setup.venv, (packages.key, file_digest([file])), EXTRAS[name])
+        if not extra.is_done():
+            missing.append(extra)
+            files.append(file)
     if not missing:
         return
     with contextlib.ExitStack() as stages:

@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "requirements").glob("*.txt"))
+SETUPS = ("setup", "setup-with-docs", "setup-with-lint", "setup-for-tests")
 FIRST_PATCH = f"3.{sys.version_info.minor}.0"
 
 
@@ -73,14 +74,20 @@ def test_the_pins_were_resolved_for_every_python_that_is_claimed():
     assert f"python_requires = >=3.{claim[1]}\n" in setup_cfg
 
 
-def test_demo_and_robot_need_nothing_of_the_documentation():
-    """The documentation's tools are installed by `make docs` and `make test` alone."""
+def test_demo_and_robot_need_nothing_of_documentation_and_lint():
+    """Its tools are installed by `make docs` and `make test` alone, formatter and type checker by `make lint` and
+    `make test`.
+    """
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     needs = dict(re.findall(r"^([a-z-]+):([a-z -]*)", makefile, re.MULTILINE))
-    assert {target for target, words in needs.items() if "setup-with-docs" in words} == {"docs", "test"}
-    assert {target for target, words in needs.items() if words.split() == ["setup"]} >= {"demo", "console"}
-    others = [path for path in FILES if path.name not in ("docs.txt", "constraints.txt")]
-    assert not [path.name for path in others if "mkdocs" in path.read_text(encoding="utf-8")]
+    targets = {name: {target for target, words in needs.items() if name in words.split()} for name in SETUPS}
+    assert targets["setup-with-docs"] == {"docs"}
+    assert targets["setup-with-lint"] == {"lint"}
+    assert targets["setup-for-tests"] == {"test"}
+    assert targets["setup"] >= {"demo", "console"}
+    for own, tool in (("docs.txt", "mkdocs"), ("lint.txt", "pyright")):
+        others = [path for path in FILES if path.name not in (own, "constraints.txt")]
+        assert not [path.name for path in others if tool in path.read_text(encoding="utf-8")]
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def test_pip_install_gives_the_core_and_the_command_line(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert (target / "clue_ros" / "types.py").exists()
+    assert (target / "clue_ros" / "py.typed").exists(), "type checkers of others read our annotations"
     models = ROOT / "clue_ros" / "models"
     shipped = {
         path.relative_to(models) for path in models.rglob("*") if path.is_file() and "__pycache__" not in path.parts

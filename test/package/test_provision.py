@@ -107,10 +107,10 @@ def test_other_wheels_share_nothing_that_is_written(provision, tmp_path):
     assert sourced.ros_requirements.name == "ros-installed.txt"
 
 
-def test_the_documentation_is_installed_only_where_it_is_asked_for(provision, tmp_path, monkeypatch):
+def test_extras_are_installed_only_where_they_are_asked_for(provision, tmp_path, monkeypatch):
     stage, environment = provision("stage"), provision("environment")
     (tmp_path / "requirements").mkdir()
-    for name in ("core", "test", "docs", "ros-kilted", "constraints"):
+    for name in ("core", "test", "docs", "lint", "ros-kilted", "constraints"):
         (tmp_path / "requirements" / f"{name}.txt").write_text(f"{name}-package==1\n")
     calls = []
     monkeypatch.setattr(
@@ -119,15 +119,16 @@ def test_the_documentation_is_installed_only_where_it_is_asked_for(provision, tm
         lambda setup, arguments, log_name: calls.append([Path(part).name for part in arguments if part != "-r"]),
     )
 
-    def install(with_docs):
+    def install(*extras):
         setup = stage.Setup(root=tmp_path, venv=tmp_path / "venv", ros_distro=None, keys={"torch": "key"})
-        environment.install_packages(setup, with_docs=with_docs)
+        environment.install_packages(setup, extras)
         return [calls.pop()] if calls else []
 
-    assert [sorted(names) for names in install(False)] == [["core.txt", "ros-kilted.txt", "test.txt"]]
-    assert install(False) == []
-    assert ["docs.txt" in names for names in install(True)] == [True], "asked for later, on top of what is there"
-    assert install(True) == [] and install(False) == []
+    assert [sorted(names) for names in install()] == [["core.txt", "ros-kilted.txt", "test.txt"]]
+    assert install() == []
+    assert ["docs.txt" in names for names in install("docs")] == [True], "asked for later, on top of what is there"
+    assert install("docs") == [] and install() == []
+    assert ["lint.txt" in names for names in install("docs", "lint")] == [True]
     (tmp_path / "requirements" / "constraints.txt").write_text("another==1\n")
-    assert ["docs.txt" in names for names in install(True)] == [True], "one pip call for both"
-    assert install(True) == []
+    assert [{"docs.txt", "lint.txt"} <= set(names) for names in install("docs", "lint")] == [True], "one pip call"
+    assert install("docs", "lint") == []
