@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Decider:
             # Something was found; that "nothing" beats a question says no word against it.
             with timed(times, "doubt"):
                 said = say(Branch.QUESTION)
-        common = dict(
+        common: Dict[str, Any] = dict(
             expression=options.expression,
             ambiguity=ambiguity,
             latency_s=times,

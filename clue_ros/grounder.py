@@ -235,10 +235,11 @@ class Grounder:
         with memory_guard("grounding an instruction"):
             options = Options(expression, may_ask, threshold, tuple(candidates), min_confidence, should_stop)
             decision = self._decider.decide(encoded, words, turns, options, times)
-            if mask and decision.box is not None and self._masker.can_segment:
+            box = decision.box
+            if mask and box is not None and self._masker.can_segment:
                 prefix = prefix_of(CLARIFY, encoded, words, turns)
                 with timed(times, "mask"):
-                    pixels = self._masker.target(encoded, prefix, words, decision.box)
+                    pixels = self._masker.target(encoded, prefix, words, box)
                 decision = replace(decision, mask=pixels)
             return decision
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple
+from typing import Tuple, Union
+
+import torch
 
 from clue_ros.ambiguity.detector import FILE, AmbiguityDetector
 from clue_ros.ambiguity.reading import DetectorKind
@@ -16,5 +18,7 @@ class Cnn(DetectorKind):
     def new_head(self, tokenizer, channels: Tuple[int, int, int] = (16, 32, 64)) -> AmbiguityDetector:
         return AmbiguityDetector(channels)
 
-    def load_head(self, folder: Path, clue: ClueSettings, tokenizer, device="cpu") -> AmbiguityDetector:
+    def load_head(
+        self, folder: Path, clue: ClueSettings, tokenizer, device: Union[str, torch.device] = "cpu"
+    ) -> AmbiguityDetector:
         return AmbiguityDetector.load(folder, clue.detector_channels, device)

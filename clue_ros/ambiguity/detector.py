@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple
+from typing import Tuple, Union
 
 import torch
 from safetensors import SafetensorError
@@ -58,7 +58,9 @@ class AmbiguityDetector(Head):
         save_file({k: v.contiguous() for k, v in self.state_dict().items()}, str(Path(folder) / FILE))
 
     @classmethod
-    def load(cls, folder: Path, channels: Tuple[int, int, int] = (16, 32, 64), device="cpu") -> "AmbiguityDetector":
+    def load(
+        cls, folder: Path, channels: Tuple[int, int, int] = (16, 32, 64), device: Union[str, torch.device] = "cpu"
+    ) -> "AmbiguityDetector":
         """Raises ModelLoadError naming the file if it is missing, corrupt or of another architecture."""
         file = Path(folder) / FILE
         if not file.is_file():

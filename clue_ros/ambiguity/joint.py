@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Collection, Optional, Tuple
+from typing import Collection, Optional, Tuple, cast
 
 import torch
 
@@ -45,7 +45,8 @@ class Joint(Cnn):
         """start: None for the map on a pass of its own, which the bench times."""
         if start is None:
             return super().observe(backbone, image, prefix_of, start)
-        return start.attention_map, start.attention_map
+        read = cast(torch.Tensor, start.attention_map)  # a prefill for this kind reads it on the way
+        return read, read
 
     def written(self, clue: ClueSettings, *, threshold: float, tap: int, prefix: str, depth: str) -> ClueSettings:
         own = super().written(clue, threshold=threshold, tap=tap, prefix=DETECT, depth="half")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 import torch
 
@@ -59,7 +59,7 @@ class DetectorKind:
         """An untrained head. Raises ModelLoadError if the tokenizer lacks what it reads."""
         raise NotImplementedError
 
-    def load_head(self, folder: Path, clue: ClueSettings, tokenizer, device="cpu") -> Head:
+    def load_head(self, folder: Path, clue: ClueSettings, tokenizer, device: Union[str, torch.device] = "cpu") -> Head:
         """The head of a model directory. Raises ModelLoadError naming what is missing."""
         return self.new_head(tokenizer, clue.detector_channels)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Belief:
         """Bits that are still missing."""
         return -sum(p * math.log2(p) for p in self.probabilities if p > 0)
 
-    def updated(self, likelihoods: Sequence[float]) -> "Belief":
+    def updated(self, likelihoods: Union[Sequence[float], np.ndarray]) -> "Belief":
         """After an observation; likelihoods: P(observation | candidate) up to a common factor, one each, >= 0.
 
         Those below FLOOR of the largest count as FLOOR of it; all 0 changes nothing."""

@@ -111,7 +111,7 @@ class BeliefGrounder:
         image = self._grounder.encode(image)
         if gesture is not None:
             check_within(gesture, (image.width, image.height))
-        if alike:
+        if alike and gesture is not None:
             decision = self._reasoner.alike(image, expression, turns, gesture, candidates, may_ask, rest)
         elif pointed:
             decision = self._reasoner.pointed(image, expression, turns, candidates, rest)

@@ -23,8 +23,12 @@ def is_pointed(answer: Answer) -> bool:
 
 
 def pointed_place(answer: Answer) -> Tuple[float, float]:
-    """Where a pointing answer points: the click, or the middle of the box."""
-    return answer.point if answer.point is not None else answer.box.center
+    """Where a pointing answer points: the click, or the middle of the box. Raises ValueError for words alone."""
+    if answer.point is not None:
+        return answer.point
+    if answer.box is None:
+        raise ValueError("the answer points nowhere")
+    return answer.box.center
 
 
 def check_within(answer: Answer, image_size: Tuple[int, int]) -> None:

@@ -135,7 +135,7 @@ class Reasoner:
             decision = self._grounder.ground(image, expression, turns, may_ask=False, candidates=candidates, **rest)
             if decision.outcome is not Outcome.FOUND:
                 return decision
-        if not candidates:
+        if not candidates and decision.box is not None:
             decision = replace(decision, box=self._settle(decision.box, belief))
         return replace(decision, candidates=belief.boxes, belief=belief.probabilities)
 
@@ -176,7 +176,7 @@ class Reasoner:
         decision = self._grounder.ground(image, expression, turns[:-1], may_ask=False, candidates=candidates, **rest)
         asked = self._belief(image, expression, turns[:-1], candidates, rest, decision).worth_asking()
         number = marks.number_in(turns[-1])
-        if number > len(asked.boxes):
+        if number is None or number > len(asked.boxes):
             return replace(decision, outcome=Outcome.NOT_FOUND, box=None, confidence=0.0)
         chosen = asked.updated([1.0 if n == number - 1 else 0.0 for n in range(len(asked.boxes))])
         return _chosen(decision, chosen, number - 1)

@@ -70,10 +70,11 @@ class BeliefTracker:
 
     def _state(self, image, expression, turns, candidates, should_stop, decision, prior) -> State:
         last = self._last
-        same = (
-            last is not None and last.image is image and last.expression == expression and last.candidates == candidates
-        )
-        if same and last.turns == turns:
+        if last is not None and (
+            last.image is not image or (last.expression, last.candidates) != (expression, candidates)
+        ):
+            last = None  # of something else
+        if last is not None and last.turns == turns:
             return last
         words = self._backbone.without_unknown(check_expression(expression)) or "the thing"
         if not turns:
@@ -82,12 +83,12 @@ class BeliefTracker:
         else:
             before = (
                 last
-                if same and last.turns == turns[:-1]
+                if last is not None and last.turns == turns[:-1]
                 else self._state(image, expression, turns[:-1], candidates, should_stop, None, prior)
             )
             belief, scores = self._answered(before, words, turns)
-        self._last = State(image, expression, turns, candidates, belief, scores)
-        return self._last
+        self._last = state = State(image, expression, turns, candidates, belief, scores)
+        return state
 
     def _answered(self, before: State, words: str, turns: Tuple[Turn, ...]) -> Tuple[Belief, Optional[np.ndarray]]:
         """The belief and the scores after the last of the turns."""

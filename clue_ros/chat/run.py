@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import FrozenSet
 
 from clue_ros.chat import caption, tabletop
 from clue_ros.chat.answer import GroundedAnswer, Writer
@@ -27,16 +28,16 @@ def chat(backbone: Backbone, image: StockImage, question: str, should_stop: Stop
         if backbone.words is None:
             said = caption.chat(backbone, see, image, question, should_stop)
         else:
-            said = _closed(backbone, see, image, question, should_stop)
+            said = _closed(backbone, backbone.words, see, image, question, should_stop)
     return replace(said, latency_s={"chat": time.perf_counter() - begun})
 
 
 def _closed(
-    backbone: Backbone, see: Perception, image: StockImage, question: str, should_stop: StopTest
+    backbone: Backbone, words: FrozenSet[str], see: Perception, image: StockImage, question: str, should_stop: StopTest
 ) -> GroundedAnswer:
     asked = understand(backbone.respelled(question))
     if asked.unknown:
         listed = ", ".join(f'"{w}"' for w in asked.unknown[:5])
         return Writer().plain(f"I do not know {listed}.").answer(question, asked.unknown)
-    things = look_around(see, image, backbone.words, should_stop)
+    things = look_around(see, image, words, should_stop)
     return tabletop.answer(asked, things, image.size, question)

@@ -136,6 +136,8 @@ class ChatSuite:
     def _speaker(self, rgb: np.ndarray, picture: Optional[Picture] = None) -> Callable[[str], GroundedAnswer]:
         """What answers questions about one image."""
         if isinstance(self._subject, GivenAnswers):
+            if picture is None:
+                raise ClueError("answers from a file are about images of a data set: name it with --data")
             given = self._subject
             return lambda question: given.answer(picture, question) or GroundedAnswer(question, "")
         seen, grounder = self._subject.look(rgb), self._subject.grounder

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from clue_ros import seams
 from clue_ros.ambiguity.kinds import KINDS
 from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
@@ -97,7 +98,7 @@ def held_out_scenes(folder: Path, count: int) -> List[HeldOutScene]:
 
 
 def ask_all(
-    grounder: Grounder, scenes: Sequence[HeldOutScene], seed: int = 3, on_scene: Callable[[], Any] = lambda: None
+    grounder: seams.Grounder, scenes: Sequence[HeldOutScene], seed: int = 3, on_scene: Callable[[], Any] = lambda: None
 ) -> Answers:
     """Put the same questions about the same scenes to a model; a scene's first question comes with a cold image."""
     answers = Answers()

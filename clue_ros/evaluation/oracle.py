@@ -60,8 +60,7 @@ def choose_oracle(
     speaker = other or subject
     if kind in ("click", "box") or (kind == "auto" and other is None and not subject.can_answer):
         return GestureOracle("click" if kind == "auto" else kind)
-    if not speaker.can_answer:
-        speaker.answer_prefix(None, "", (), "", None)  # raises, and says what to do
+    speaker.check_can_answer()
     return ModelOracle(speaker)
 
 

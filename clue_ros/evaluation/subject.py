@@ -105,18 +105,22 @@ class Subject:
     ) -> str:
         """`answer <loc…×4> ‖ C ‖ assistant: Q user:`; a stock model, which knows no dialogues, gets PaliGemma's own
         `answer en Q` after the location of what is asked about. Raises CannotAnswerError."""
-        if not self.can_answer:
-            raise CannotAnswerError(
-                f"{self.folder} cannot play the person: its closed vocabulary has no '{ANSWER}' "
-                "task. Name a model that can with --oracle-model DIR (a PaliGemma 2, for example), "
-                "or let the data answer with --oracle recorded"
-            )
+        self.check_can_answer()
         where = box_to_text(target, image.width, image.height) if target is not None else ""
         task = " ".join(part for part in (ANSWER, "en" if self.stock else "", where) if part)
         if self.stock:
             return f"{task} {clean(question)}"
         context = build_prefix(task, check_expression(expression), turns, (image.width, image.height))
         return f"{context} assistant: {clean(question)} user:"
+
+    def check_can_answer(self) -> None:
+        """Raises CannotAnswerError, whose text says what to do."""
+        if not self.can_answer:
+            raise CannotAnswerError(
+                f"{self.folder} cannot play the person: its closed vocabulary has no '{ANSWER}' "
+                "task. Name a model that can with --oracle-model DIR (a PaliGemma 2, for example), "
+                "or let the data answer with --oracle recorded"
+            )
 
     def close(self) -> None:
         """Free the model's memory."""

@@ -125,7 +125,7 @@ def camera_of(view: View) -> CameraModel:
     return CameraModel(fx, fy, cx - 0.5, cy - 0.5, width, height)
 
 
-def _things(view: View, scene: int, rng: np.random.Generator, grounder: Grounder) -> List[Thing]:
+def _things(view: View, scene: int, rng: np.random.Generator, grounder: Optional[Grounder]) -> List[Thing]:
     """The objects of a view that are seen well enough to be grounded."""
     height, width = view.depth.shape
     kinds = [(item.color, item.category) for item in view.objects]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union, cast
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +93,7 @@ class MaskHead(nn.Module):
         self.narrow = nn.Conv2d(fine, edges, 1)
         self.sharpen = nn.Conv2d(2 * edges, edges, 3, padding=1)
         self.last = nn.Conv2d(edges, 2, 1)
-        nn.init.constant_(self.last.bias, -2.0)  # most of an image is neither target nor relevant
+        nn.init.constant_(cast(torch.Tensor, self.last.bias), -2.0)  # most of an image is neither target nor relevant
 
     def forward(self, vision: torch.Tensor, pixels: torch.Tensor, queries: MaskQueries) -> torch.Tensor:
         """float32[Q,2,8g,8g] logits. vision: float[B,g·g,D]; pixels: float[B,3,S,S] in [-1, 1], the model's square."""
@@ -132,7 +132,9 @@ class MaskHead(nn.Module):
         save_file(tensors, str(Path(folder) / FILE), metadata={"format": FORMAT, **shape})
 
     @classmethod
-    def load(cls, folder: Path, vision_width: int, text_width: int, device="cpu") -> "Optional[MaskHead]":
+    def load(
+        cls, folder: Path, vision_width: int, text_width: int, device: Union[str, torch.device] = "cpu"
+    ) -> "Optional[MaskHead]":
         """None where the directory has no mask head. Raises ModelLoadError for a file that is corrupt or belongs to
         another model."""
         file = Path(folder) / FILE

@@ -47,7 +47,7 @@ class Masker:
         head."""
         if self.head is None:
             raise MissingCapabilityError(Capability.RELEVANCE)
-        return self._dense(image, prefix, None, RELEVANCE)
+        return self._dense(self.head, image, prefix, None, RELEVANCE)
 
     def target(self, image: EncodedImage, prefix: str, words: str, box: Box) -> np.ndarray:
         """bool[H,W], the pixels of a target with a known box. prefix: the dialogue; words: the instruction alone.
@@ -57,7 +57,7 @@ class Masker:
             return self.decoder.paste(codes, box, (image.width, image.height))
         if self.head is None:
             raise MissingCapabilityError(Capability.MASKS)
-        mask = self._dense(image, prefix, box, TARGET) > 0.5
+        mask = self._dense(self.head, image, prefix, box, TARGET) > 0.5
         across, down = MARGIN * (box.x1 - box.x0), MARGIN * (box.y1 - box.y0)
         kept = np.zeros_like(mask)
         inner = (
@@ -68,7 +68,9 @@ class Masker:
         return kept
 
     @torch.inference_mode()
-    def _dense(self, image: EncodedImage, prefix: str, box: Optional[Box], channel: int) -> np.ndarray:
+    def _dense(self, head: MaskHead, image: EncodedImage, prefix: str, box: Optional[Box], channel: int) -> np.ndarray:
+        if image.square is None:
+            raise ValueError("a mask head reads what the model saw: encode the image with this backbone")
         states, grid = self._backbone.word_states(image, prefix)
         device, nan = states.device, float("nan")
         shares = (
@@ -84,6 +86,6 @@ class Masker:
             torch.zeros(1, dtype=torch.int64, device=device),
         )
         square = torch.from_numpy(np.ascontiguousarray(image.square.transpose(2, 0, 1)))[None].to(device)
-        logits = self.head(image.tower, square.float() / 127.5 - 1, queries)[:, channel : channel + 1]
+        logits = head(image.tower, square.float() / 127.5 - 1, queries)[:, channel : channel + 1]
         whole = F.interpolate(logits, (image.height, image.width), mode="bilinear", align_corners=False)
         return whole[0, 0].sigmoid().cpu().numpy()

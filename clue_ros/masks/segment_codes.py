@@ -9,7 +9,7 @@ Architecture and use: big_vision, evaluators/proj/paligemma/transfers/segmentati
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class SegmentDecoder(nn.Module):
 
     code_width: of an entry of the codebook; channels: of the convolutions.
     """
+
+    codebook: torch.Tensor
 
     def __init__(self, code_width: int = 512, channels: int = 128):
         super().__init__()
@@ -73,7 +75,7 @@ class SegmentDecoder(nn.Module):
         return file
 
     @classmethod
-    def load(cls, folder: Path, device="cpu") -> "Optional[SegmentDecoder]":
+    def load(cls, folder: Path, device: Union[str, torch.device] = "cpu") -> "Optional[SegmentDecoder]":
         """None where the directory has no such file. Raises ModelLoadError for one that cannot be used."""
         file = Path(folder) / FILE
         if not file.is_file():

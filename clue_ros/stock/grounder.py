@@ -225,7 +225,7 @@ class StockGrounder:
             state = self._dialogue.by_color(image, state, times, should_stop)
             asks = wants_to_ask(state, limit, min_confidence)
         ambiguity = self._ambiguity(image, state, threshold, times, should_stop)
-        common = dict(
+        common: Dict[str, Any] = dict(
             expression=expression, ambiguity=ambiguity, latency_s=times, candidates=tuple(given) or state.boxes
         )
         if not state.candidates:

@@ -58,8 +58,9 @@ def read_adapter(folder: Path, shapes: Mapping[Tuple[int, str], Tuple[int, int]]
         tensors = load_file(str(weights))
     except (OSError, SafetensorError) as error:
         raise ModelLoadError(f"{folder} cannot be loaded as a LoRA adapter of this model: {error}") from error
-    matches = {key: _KEY.fullmatch(key) for key in tensors}
-    _refuse_foreign(weights, [key for key, match in matches.items() if match is None])
+    found = {key: _KEY.fullmatch(key) for key in tensors}
+    _refuse_foreign(weights, [key for key, match in found.items() if match is None])
+    matches = {key: match for key, match in found.items() if match is not None}
     if not matches:
         raise ModelLoadError(f"{weights} holds no tensors: this adapter adapts nothing")
     halves: Dict[Tuple[int, str], Dict[str, torch.Tensor]] = {}

@@ -26,7 +26,7 @@ class Assembly:
         if self.filler is not None:
             self.filler(module)
 
-    def fused(self, parts: Sequence[torch.nn.Module]) -> torch.Tensor:
+    def fused(self, parts: Sequence[torch.nn.Linear]) -> torch.Tensor:
         """The weights of several Linear modules below each other; the modules' own become views of it, so that they
         keep working."""
         if self.filler is not None:
@@ -40,7 +40,7 @@ class Assembly:
             part.weight.data = rows
         return weight
 
-    def finish(self, parts: Sequence[torch.nn.Module], matrices: Collection[Dense]) -> None:
+    def finish(self, parts: Sequence[torch.nn.Linear], matrices: Collection[Dense]) -> None:
         """Bring what was fused of these parts (a matrix under every adapter) into the form that stays. Where that is
         another one the parts lose their weights."""
         if self.quantization != "none":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, Optional, Tuple, Union
 
 import torch
 
@@ -52,7 +52,7 @@ class Placement:
 
     cos: torch.Tensor
     sin: torch.Tensor
-    slots: object
+    slots: Union[slice, torch.Tensor]
     length: int
 
     def rotate(self, x: torch.Tensor) -> torch.Tensor:

@@ -146,7 +146,9 @@ class DecoderPlan:
         if tap is not None and tap.layer == count:
             # Of the first layer that does not run only q and k count; its v comes along in the fused product.
             q, k, _ = self._project(self._layers[count], hidden, place)
-            attention = self._read(tap, q, k if tap.in_chunk else cache.keys[count].to(q.dtype))
+            if cache is not None and not tap.in_chunk:
+                k = cache.keys[count].to(q.dtype)
+            attention = self._read(tap, q, k)
         return Run(self.final(hidden) if stop is None else hidden, attention)
 
     def final(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -243,7 +245,8 @@ def plans_of(
         assembly.fill(module)  # the norms
         norms = _norms(module, language, precision)
         for name, its in layers.items():
-            its.append(_Layer(*(made[name] for made in matrices), norms))
+            qkv, out, gate_up, down = (made[name] for made in matrices)
+            its.append(_Layer(qkv, out, gate_up, down, norms))
     head = Dense(model.lm_head.weight.detach(), None, precision, scratch)
     return {name: DecoderPlan(its, language, head, precision) for name, its in layers.items()}
 

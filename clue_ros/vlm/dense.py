@@ -7,7 +7,7 @@ the scale alpha / r folded in. Merged adapters are part of W, and A and B are No
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +85,8 @@ class Dense:
         scratch: Scratch,
         low_rank: Optional[LowRank] = None,
     ):
-        self.weight, self.low_rank = weight, low_rank
+        self.weight: Any = weight  # or what vlm/quantization.py makes of it
+        self.low_rank = low_rank
         self.bias = None if bias is None else bias.to(precision.compute)
         self._precision, self._scratch = precision, scratch
 

@@ -81,7 +81,7 @@ def log_box_mass(logits: torch.Tensor, box: Bins, first: int, tolerance: int) ->
 def _read(runner: PrefixRunner, image: EncodedImage, prefix: str, adapter: str) -> Done:
     """A prefix that has run, with its keys and values; what was prefilled there before must not go on generating."""
     start = runner.run(image, prefix, adapter)
-    start.cache.writer = start
+    start.kept.writer = start
     return start
 
 
@@ -90,7 +90,7 @@ def _rest(start: Done, padded: torch.Tensor, lengths: torch.Tensor) -> torch.Ten
     plan, batch, inputs = start.plan, padded.shape[0], padded[:, :-1]
     count = inputs.shape[1]
     cache = plan.new_cache(start.end + count, batch)
-    cache.take(start.cache, start.end)
+    cache.take(start.kept, start.end)
     hidden = plan.run(
         plan.embed(inputs), plan.place(start.end + 1, count), cache, mask=causal_mask(start.end, count, padded.device)
     ).hidden
@@ -128,14 +128,14 @@ def _scores_of_a_length(
     pairs = [(p, n) for p in range(len(prefixes)) for n in range(len(boxes))]
     result = np.zeros((len(prefixes), len(boxes)))
     done = image.features.shape[1] if again else start.end
-    texts = [runner.tokens.prefix(p).ids[0] if again else None for p in prefixes]
+    texts = [runner.tokens.prefix(p).ids[0] for p in prefixes] if again else []
     for at in range(0, len(pairs), ROWS):
         rows = pairs[at : at + ROWS]
         corners = torch.tensor([[first + b for b in boxes[n][:3]] for _, n in rows], device=device)
         ids = torch.cat([torch.stack([texts[p] for p, _ in rows]), corners], 1) if again else corners
         count = ids.shape[1]
         cache = plan.new_cache(done + count, len(rows))
-        cache.take(start.cache, done)
+        cache.take(start.kept, done)
         mask = runner.pattern.prefix_mask(done, count - 3, 3, device) if again else causal_mask(done, count, device)
         hidden = plan.run(plan.embed(ids), plan.place(done + 1, count), cache, mask=mask).hidden
         for row, (p, n) in enumerate(rows):

@@ -24,7 +24,7 @@ SHORTEST_WINDOW = 2048  # tokens; a shorter sliding window would hide image toke
 class Loaded(NamedTuple):
     """A transformers model in evaluation mode on its device, and its adapters by name."""
 
-    model: object
+    model: torch.nn.Module
     tokenizer: object
     settings: ClueSettings
     adapters: Dict[str, Adapter]

@@ -213,7 +213,7 @@ class PaliGemmaBackbone:
             branch_probability(self.vocabulary, logits),
             self.runner.map_of(done) if tap else None,
         )
-        done.cache.writer = start
+        done.kept.writer = start
         return start
 
     @torch.inference_mode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import List, Mapping, NamedTuple, Optional, TypeVar, Union
+from typing import List, Mapping, NamedTuple, Optional, Protocol, TypeVar, cast
 
 import torch
 
@@ -11,17 +11,31 @@ from clue_ros.types import StopTest, stop_if
 from clue_ros.vlm.attention import to_map
 from clue_ros.vlm.cache import KeyValueCache
 from clue_ros.vlm.decoder_plan import DecoderPlan, Run, Tap
-from clue_ros.vlm.decoding import ConstrainedSequence, FreeSequence, SegmentSequence
 from clue_ros.vlm.passes import EncodedImage, Prefill
 from clue_ros.vlm.patterns import AttentionPattern
 from clue_ros.vlm.settings import ClueSettings
-from clue_ros.vlm.step_graph import StepGraphs
+from clue_ros.vlm.step_graph import Outputs, StepGraphs
 from clue_ros.vlm.tokens import PromptTokens
 
 TEXT_ROOM = 192  # tokens of prefix and suffix for which a new cache has room; a longer dialogue makes it grow
 SUFFIX_ROOM = 64
 
-Suffix = TypeVar("Suffix", bound=Union[ConstrainedSequence, FreeSequence, SegmentSequence])
+
+class _Fed(Protocol):
+    """A suffix in the making, told the logits of each next token."""
+
+    @property
+    def finished(self) -> bool: ...
+
+    @property
+    def wanted(self) -> Outputs:
+        """The tokens whose logits it wants next, (first, count); None for all."""
+        ...
+
+    def feed(self, logits: torch.Tensor) -> int: ...
+
+
+Suffix = TypeVar("Suffix", bound=_Fed)
 
 
 class Done(NamedTuple):
@@ -31,6 +45,13 @@ class Done(NamedTuple):
     plan: DecoderPlan
     cache: Optional[KeyValueCache]
     end: int
+
+    @property
+    def kept(self) -> KeyValueCache:
+        """The cache of a run that keeps one. Raises ValueError for one that does not."""
+        if self.cache is None:
+            raise ValueError("this run kept no keys and values")
+        return self.cache
 
 
 class PrefixRunner:
@@ -100,7 +121,7 @@ class PrefixRunner:
 
     def map_of(self, done: Done) -> torch.Tensor:
         """float32[grid,grid] in [0, 1] of a run that was tapped."""
-        return to_map(done.run.attention, self.grid, self.grid)[0]
+        return to_map(cast(torch.Tensor, done.run.attention), self.grid, self.grid)[0]
 
     def image_cache(self, image: EncodedImage, adapter: str, layers: int, room: int = 0) -> KeyValueCache:
         """The image's keys and values under an adapter for at least `layers` layers, with room for `room` tokens."""

@@ -13,7 +13,7 @@ imports it (docs/log).
 from __future__ import annotations
 
 import contextlib
-from typing import Dict, Iterable, Iterator, List
+from typing import Any, Dict, Iterable, Iterator, List
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,9 @@ _ROUNDED = 250_000  # numbers of a matrix that are rounded at a time
 PACKED_TOGETHER = 64  # output rows that its layout interleaves, at most
 INT4_ERROR = 0.3  # of a product's length; a matrix of normally distributed weights is off by 0.08
 PACKED_OUTPUTS = 16  # torch's int4 kernel wants a multiple of so many output rows
+
+
+_KERNELS: Any = torch  # torch's own stubs know no kernel for packed weights
 
 
 class Int8Weight:
@@ -55,7 +58,7 @@ class Int8Weight:
             return F.linear(x, self.values.to(x.dtype)) * self.scale.to(x.dtype)
         if x.numel() // x.shape[-1] <= FEW_ROWS and self.shape[1] % INT8_INPUTS == 0:
             rows = x.reshape(-1, x.shape[-1]).bfloat16().contiguous()  # the kernel for narrower inputs is the fast one
-            y = torch._weight_int8pack_mm(rows, self.values, self._narrow_scale)
+            y = _KERNELS._weight_int8pack_mm(rows, self.values, self._narrow_scale)
             return y.to(x.dtype).reshape(*x.shape[:-1], -1)
         return F.linear(x, scratch.widened(self.values, x.dtype)) * self.scale.to(x.dtype)
 
@@ -92,7 +95,7 @@ class Int4Weight:
             low, high = groups.amin(2), groups.amax(2)
             scale = ((high - low) / 15).clamp_min(1e-9)
             q = groups.sub(low[..., None]).div_(scale[..., None]).round_().clamp_(0, 15).flatten(1).int()
-            self._packed[rows] = torch._convert_weight_to_int4pack_for_cpu(q, 1)
+            self._packed[rows] = _KERNELS._convert_weight_to_int4pack_for_cpu(q, 1)
             self._scale_zero[:, rows] = torch.stack([scale, low + 8 * scale], 2).transpose(0, 1).bfloat16()
         self.shape = weight.shape
 
@@ -105,7 +108,7 @@ class Int4Weight:
         rows = (
             x.reshape(-1, x.shape[-1]).bfloat16().contiguous()
         )  # half of a fused output, in bfloat16 already, is a view
-        y = torch._weight_int4pack_mm_for_cpu(rows, self._packed, GROUP, self._scale_zero)
+        y = _KERNELS._weight_int4pack_mm_for_cpu(rows, self._packed, GROUP, self._scale_zero)
         return y.to(x.dtype).reshape(*x.shape[:-1], -1)
 
 
@@ -163,7 +166,7 @@ def _quantized(weight: torch.Tensor, kind: str, device):
 def _by_torchao(weight: torch.Tensor, device) -> torch.Tensor:
     try:
         with quiet():
-            from torchao.quantization import Int4WeightOnlyConfig, quantize_
+            from torchao.quantization import Int4WeightOnlyConfig, quantize_  # pyright: ignore[reportMissingImports]  # optional
     except ImportError as error:
         raise ModelLoadError(f"quantization 'int4' on {device} needs torchao: pip install torchao ({error})") from error
     holder = torch.nn.Linear(1, 1, bias=False)

@@ -70,7 +70,7 @@ class Shards:
             raise ModelLoadError(f"{place.file}: {name} is of {place.dtype}; only {', '.join(_DTYPES)} are read")
         step = CHUNK // dtype.itemsize
         buffer = torch.empty(min(step, count), dtype=dtype)
-        bytes_of = memoryview(buffer.view(torch.uint8).numpy()) if count else memoryview(b"")
+        bytes_of = memoryview(buffer.view(torch.uint8).numpy().data) if count else memoryview(b"")
         try:
             with place.file.open("rb", buffering=0) as stream:
                 stream.seek(place.start)

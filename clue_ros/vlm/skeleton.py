@@ -103,7 +103,7 @@ class Filler:
         with torch.inference_mode(False):  # training may go on with what a plan was built from
             return torch.empty(tuple(shape), dtype=dtype, device=self._device)
 
-    def _fill(self, empty: torch.nn.Parameter, memory: torch.Tensor) -> None:
+    def _fill(self, empty: torch.Tensor, memory: torch.Tensor) -> None:
         with torch.inference_mode(False):
             self._shards.read(self._keys[id(empty)], memory)
             full = torch.nn.Parameter(memory, requires_grad=False)

@@ -10,7 +10,6 @@ from glob import glob
 from pathlib import Path
 from typing import Sequence
 
-
 from stage import DEFAULT_WHEELS, Setup, SetupError, Stage, clean_environment, file_digest, lines_of, run_logged
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"

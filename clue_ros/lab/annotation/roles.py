@@ -82,7 +82,9 @@ class OptionPerson:
 
     def _overlap(self, words: str) -> float:
         found = self._subject.grounder.ground(self._seen, words, may_ask=False)
-        return box_iou(found.box, self._target) if found.outcome is Outcome.FOUND else 0.0
+        if found.outcome is not Outcome.FOUND or found.box is None:
+            return 0.0
+        return box_iou(found.box, self._target)
 
 
 def draw_targets(instances: Sequence[Instance], count: int, rng: np.random.Generator) -> Sequence[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 
@@ -126,7 +126,8 @@ def _adapters(folder: Path) -> str:
 
 
 def _size(order: Order, outlook: Outlook) -> None:
-    config, precision = order.configuration(), order.precision
+    config: Any = order.configuration()  # transformers' types allow parts to be missing
+    precision = order.precision
     text = config.text_config
     if order.model != THREE_B:
         ClueSettings.load(order.folder, text.num_hidden_layers)

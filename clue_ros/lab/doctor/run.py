@@ -100,7 +100,9 @@ def examine(order: Order, rounds: int, say: Say, variants: Sequence[Variant] = V
         report.rows.append(row)
         if first is None:
             first, first_name = trial.readings, variant.name
-            report.rows.append(_beside_transformers(variant.name, trial, SAME.get(compute, SAME["bfloat16"])))
+            if trial.plain is not None:
+                limits = SAME.get(compute, SAME["bfloat16"])
+                report.rows.append(_beside_transformers(variant.name, trial.readings, trial.plain, limits))
     return report
 
 
@@ -127,12 +129,11 @@ def _row(name: str, beside: str, trial: Trial, first: Optional[Readings], limits
     return row
 
 
-def _beside_transformers(beside: str, trial: Trial, limits: Tuple[float, float]) -> Row:
+def _beside_transformers(beside: str, ours: Readings, plain: Readings, limits: Tuple[float, float]) -> Row:
     """The first token's logits of each prompt, and the map."""
     row = Row(TRANSFORMERS)
-    logits = trial.readings.logits
-    each = len(logits) // len(trial.plain.logits)
-    _compare(row, beside, Readings(logits[::each], trial.readings.attention, []), trial.plain, limits)
+    each = len(ours.logits) // len(plain.logits)
+    _compare(row, beside, Readings(ours.logits[::each], ours.attention, []), plain, limits)
     return row
 
 

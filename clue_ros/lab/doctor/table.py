@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -45,7 +45,7 @@ def print_report(report: Report, out: Console) -> None:
         out.print(line)
 
 
-def _cells(row: Row) -> List[object]:
+def _cells(row: Row) -> List[RenderableType]:
     distance = "" if row.distance is None else f"{row.distance:.2g} of {row.limits[0]:g}"
     spread = "" if row.map_distance is None else f"{row.map_distance:.2g} of {row.limits[1]:g}"
     times = [_ms(row.times.get(name)) for name in ("token", "vision", "detection", "box", "question")]
