@@ -9,7 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -151,7 +151,7 @@ def steps(
     per_device: int,
     rank: int,
     world: int,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Endless steps from step number `start`; the next one is made ready in a thread while one is used.
 
     Of each pass's per_device · world examples a process takes a run of neighbours: pairs of one image stay together, so

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Tuple, cast
 
 from clue_ros.finetune.objective import Plan
 from clue_ros.finetune.recipe import AnyTask, DetectorTask
@@ -52,7 +52,7 @@ class Sizes:
         try:
             # The class fills in what the file leaves to defaults.
             config = PaliGemmaConfig.from_dict(check_config(file))
-            text, vision = config.text_config, config.vision_config
+            text, vision = cast(Any, config.text_config), cast(Any, config.vision_config)
             return cls(
                 text.hidden_size,
                 text.intermediate_size,

@@ -11,7 +11,7 @@ it is shared out. The CNN normalises over its batch, so in training it runs on t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,9 @@ from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask
 from clue_ros.training.adapters import LoraSettings, add_adapter, named_adapter_parameters
 from clue_ros.training.variants import adapted_layers
 from clue_ros.vlm.settings import ClueSettings
+
+# (this process's number, the tensors of all processes one after another)
+Gather = Callable[..., Tuple[int, Sequence[torch.Tensor]]]
 
 
 class Losses(NamedTuple):
@@ -82,7 +85,8 @@ class Objective(nn.Module):
         first = min(self.plan.layers) if settings.checkpointing else None
         self._route = Route(base.pattern, self.plan.stop, self.plan.tap, first)
         self.named = self._reached()
-        self.processes, self.gather = 1, None
+        self.processes = 1
+        self.gather: Optional[Gather] = None  # set where there are several
 
     def _reached(self) -> List[Tuple[str, nn.Parameter]]:
         found, dead = [], self.plan.stop if self.plan.stop == self.plan.tap else None
@@ -141,7 +145,7 @@ class Objective(nn.Module):
             return loss, torch.where(known, odds.detach(), verdicts)
         maps, labels, own = passed.maps, batch.labels, slice(0, len(batch.labels))
         if self.training and self.gather is not None:
-            maps, labels, own = self._of_all(maps, labels)
+            maps, labels, own = self._of_all(self.gather, maps, labels)
         counts = labels >= 0
         if not counts.any():
             # Nobody knows a label: the CNN is named in the graph all the same, or its gradients would be waited for.
@@ -159,13 +163,15 @@ class Objective(nn.Module):
         """How many processes compute the same CNN loss."""
         return self.processes if self.training else 1
 
-    def _of_all(self, maps: torch.Tensor, labels: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor, slice]:
+    def _of_all(
+        self, gather: Gather, maps: torch.Tensor, labels: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor, slice]:
         """Maps and labels of all processes in their order, this one's with its graph.
 
         Every process computes the loss of all maps and takes the gradient of its own; the mean over processes that
         DistributedDataParallel forms is right for the CNN, where all are equal, and for the adapter with this factor.
         """
-        rank, others = self.gather(maps.detach(), labels)
+        rank, others = gather(maps.detach(), labels)
         here = slice(rank * len(maps), (rank + 1) * len(maps))
         processes = self.processes
         if maps.requires_grad:

@@ -83,7 +83,7 @@ def write_model(
     count = objective.model.config.get_text_config().num_hidden_layers
     clue = ClueSettings.load(output, count)
     save_adapter(objective.model, plan.folder, output / "adapters" / plan.folder)
-    if plan.kind is None:
+    if plan.kind is None or objective.head is None:
         clue = replace(clue, dialogue_adapter=DIALOGUE)
         if not _has_detector(output, clue, tokenizer):
             # Until a detector is trained the dialogue adapter itself says when it would ask, at the price of a pass.
@@ -95,10 +95,11 @@ def write_model(
             if file != plan.kind.file:
                 (output / file).unlink(missing_ok=True)
         objective.head.save(output)
+        tap = getattr(settings, "tap", -1)
         clue = plan.kind.written(
             clue,
             threshold=0.5 if threshold is None else round(threshold, 3),
-            tap=clue.tap_layer if settings.tap < 0 else settings.tap,
+            tap=clue.tap_layer if tap < 0 else tap,
             prefix=getattr(settings, "prefix", ""),
             depth=getattr(settings, "depth", ""),
         )

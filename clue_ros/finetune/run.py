@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict
+from typing import Any, Dict, cast
 
 import torch
 
@@ -121,13 +121,14 @@ def build(order: Order, folder: Path, accelerator):
     """(Trainer, tokenizer, whether the tokenizer got new names for spare tokens)."""
     settings = order.settings
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    model, tokenizer, clue, _ = load_directory(order.base, "cpu", Precision(dtype, dtype))
+    loaded = load_directory(order.base, "cpu", Precision(dtype, dtype))
+    model, clue = cast(Any, loaded.model), loaded.settings
     if kind_of(clue, Path(order.base) / FILE).one_pass and isinstance(settings, DialogueTask):
         raise TrainingError(
             f"{order.base} is a one-pass model: its detector reads the dialogue adapter's own "
             "attention and would not fit another one; run the task joint, or start from the base checkpoint"
         )
-    tokenizer, renamed = name_spare_tokens(tokenizer)
+    tokenizer, renamed = name_spare_tokens(cast(Any, loaded.tokenizer))
     _check_tap(settings, model, order)
     torch.manual_seed(draw(settings.seed, 31))  # the new adapter and the CNN start alike in every process
     objective = Objective(model, tokenizer, clue, settings, order.lora)
@@ -153,9 +154,9 @@ def _start_from(objective: Objective, order: Order, clue: ClueSettings, tokenize
         return
     start = Path(order.base) / "adapters" / order.settings.start_from
     load_adapter_weights(objective.model, objective.plan.folder, start)
-    kind = objective.plan.kind
-    if kind is not None and kind.file and (Path(order.base) / kind.file).is_file():
-        objective.head.load_state_dict(kind.load_head(order.base, clue, tokenizer).state_dict())
+    kind, head = objective.plan.kind, objective.head
+    if kind is not None and head is not None and kind.file and (Path(order.base) / kind.file).is_file():
+        head.load_state_dict(kind.load_head(order.base, clue, tokenizer).state_dict())
 
 
 def _held_out(source: Source, splits: Splits, split: str, settings: AnyTask) -> list:

@@ -15,7 +15,7 @@ from clue_ros.finetune.batch import Batch, Collator, Step, steps
 from clue_ros.finetune.examples import Example, ExampleStream
 from clue_ros.finetune.features import FrozenVision
 from clue_ros.finetune.objective import Objective
-from clue_ros.finetune.recipe import AnyTask, JointTask, passes_a_step
+from clue_ros.finetune.recipe import AnyTask, DialogueTask, JointTask, passes_a_step
 from clue_ros.finetune.validation import Held, chosen_metric, measure
 from clue_ros.training.adapters import NamedParameters
 from clue_ros.training.checkpoint import load_modules
@@ -49,7 +49,7 @@ class Trainer:
         self._wrapped = accelerator.prepare_model(objective)
         modules: Dict[str, nn.Module] = {"adapter": NamedParameters(objective.named)}
         optimizer = Optimizer(objective.named, settings.lr, settings.weight_decay, settings.optimizer, settings.clip)
-        if objective.head is not None:
+        if objective.head is not None and not isinstance(settings, DialogueTask):
             modules["detector"] = objective.head
             optimizer.add(objective.head.named_parameters(), settings.cnn_lr, settings.weight_decay, "adamw")
         self.run = Run(folder, modules, optimizer, asdict(settings), settings.seed)

@@ -102,7 +102,7 @@ def spoilt_label(kind: str, instances: np.ndarray, relevant: Sequence[int], rng:
         reach = int(rng.integers(side // 16, side // 8 + 1))
         return cv2.dilate(label, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
     down, across = (int(rng.integers(side // 12, side // 5)) * int(rng.choice((-1, 1))) for _ in range(2))
-    return cv2.warpAffine(label, np.float32([[1, 0, across], [0, 1, down]]), (side, side))
+    return cv2.warpAffine(label, np.array([[1, 0, across], [0, 1, down]], np.float32), (side, side))
 
 
 class Comparison:
@@ -231,7 +231,7 @@ class Comparison:
                 logits = head(batch.vision, batch.pixels, batch.queries)[:, RELEVANCE]
                 losses.append((dense_losses(logits, batch.labels[:, RELEVANCE]) * taught).sum())
                 weights.append(float(batch.weights[:, RELEVANCE].sum()))
-            return sum(losses) / max(1.0, sum(weights)), {}
+            return torch.stack(losses).sum() / max(1.0, sum(weights)), {}
 
         run.train(LoopSettings(steps=s.steps, warmup=10), loss_of, title=arm, slot=self._slot)
         return head.eval()

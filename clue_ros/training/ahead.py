@@ -35,7 +35,7 @@ class Ahead:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    def batch(self, step: int):
+    def batch(self, step: int) -> Any:
         """The batch of a step; those of the next steps are ordered from the workers."""
         if self._pool is None:
             return self._make(np.random.default_rng(self._seeds(step)))
@@ -55,11 +55,11 @@ def _one(seeds: List[int]):
     return _exchanged(_held["make"](np.random.default_rng(seeds)), torch.Tensor, torch.Tensor.numpy)
 
 
-def _exchanged(value, kind: type, change: Callable):
+def _exchanged(value: Any, kind: type, change: Callable) -> Any:
     """The dataclasses in a tuple with their fields of one kind changed; the tuple's own arrays stay."""
     if type(value) is tuple:
         return tuple(_exchanged(v, kind, change) for v in value)
-    if not is_dataclass(value):
+    if not is_dataclass(value) or isinstance(value, type):
         return value
     return replace(
         value,

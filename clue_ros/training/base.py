@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from tokenizers import Tokenizer
@@ -36,11 +36,11 @@ class UnsupportedBaseError(ClueError):
 @dataclass
 class Base:
     """tokenizer; model: PaliGemmaForConditionalGeneration, float32 on the CPU, in evaluation mode; settings: of the
-    directory; folder: None for a run folder of the language stage."""
+    directory; folder: None for a run folder of the language stage, which has no settings of its own."""
 
     tokenizer: PreTrainedTokenizerFast
-    model: PaliGemmaForConditionalGeneration
-    settings: Optional[ClueSettings] = None
+    model: Any
+    settings: ClueSettings = ClueSettings()
     folder: Optional[Path] = None
 
     @property
@@ -117,7 +117,7 @@ def name_spare_tokens(
     missing = [w for w in words if w not in vocabulary]
     if not missing:
         return tokenizer, []
-    spare = sorted((w for w in vocabulary if _SPARE.fullmatch(w)), key=vocabulary.get)
+    spare = sorted((w for w in vocabulary if _SPARE.fullmatch(w)), key=lambda w: vocabulary[w])
     if len(spare) < len(missing):
         raise UnsupportedBaseError(
             f"the tokenizer lacks {', '.join(missing)} and has only {len(spare)} spare "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
     model_folder = Path(model_folder)
     settings = replace(ClueSettings.load(model_folder, 10**6), confidence=())
     settings.save(model_folder)  # the confidence must be read raw
-    found = _read(Grounder.from_pretrained(model_folder), data, scenes, seed)
+    found = _read(cast(Grounder, Grounder.from_pretrained(model_folder)), data, scenes, seed)
     x, label = np.array([r[:2] for r in found.rows]), np.array([r[2] for r in found.rows])
     scene = np.array([r[4] for r in found.rows])
     fit, kinds = scene % 2 == 0, np.array([r[3] for r in found.rows])
@@ -53,7 +53,7 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
     def report_of(log_odds: np.ndarray) -> Dict:
         p, held = _probability(log_odds), ~fit
         figures = figures_at(p[held], label[held], list(kinds[held]), quiet_threshold(p[fit], label[fit]))
-        error = statistic(lambda i: calibration_error(p[held][i], label[held][i]), scene[held])
+        error = statistic(lambda i: calibration_error(p[held][i], label[held][i]), scene[held].tolist())
         return {
             **figures,
             "calibration_error": _rounded(error.value),
@@ -129,8 +129,9 @@ def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int) -> _Readi
             if len(remaining) != 1:
                 continue
             decision = grounder.ground(seen, instruction, turns, may_ask=False)
-            if decision.box is not None:
-                x0, y0, x1, y1 = objects[remaining[0]].box
+            box = objects[remaining[0]].box
+            if decision.box is not None and box is not None:
+                x0, y0, x1, y1 = box
                 right = box_iou(decision.box, Box(x0 * x, y0 * y, x1 * x, y1 * y)) >= 0.5
                 found.boxes.append((decision.confidence, right, index))
     return found
@@ -176,7 +177,8 @@ def _diagram(readings: Dict[str, Dict]) -> Curve:
     series = tuple(
         Series(
             f"{name}, error {row['calibration_error']:.3f}",
-            *(tuple(r[key] for r in row["reliability"]) for key in ("said", "ambiguous")),
+            tuple(r["said"] for r in row["reliability"]),
+            tuple(r["ambiguous"] for r in row["reliability"]),
         )
         for name, row in readings.items()
     )

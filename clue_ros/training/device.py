@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
-from typing import List
+from typing import Any, List, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ import torch
 from clue_ros.configuration import choice_problems, range_problems
 from clue_ros.types import ClueError
 
+T = TypeVar("T")
 PRECISIONS = ("tf32", "bf16", "fp32")
 CPU_PRECISIONS = ("auto", "bf16", "fp32")
 
@@ -101,21 +102,19 @@ def gpu_problems(settings: GpuSettings) -> List[str]:
     return found + choice_problems(settings, "gpu", {"precision": PRECISIONS})
 
 
-def moved(value, device: str):
+def moved(value: T, device: str) -> T:
     """A dataclass, tuple or tensor with every tensor in it on a device; everything else as it is."""
+    return _moved(value, device)
+
+
+def _moved(value: Any, device: str) -> Any:
     if torch.is_tensor(value):
         return value.to(device, non_blocking=True)
     if isinstance(value, np.ndarray):
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(
-            value,
-            **{
-                f.name: moved(getattr(value, f.name), device)
-                for f in fields(value)
-                if torch.is_tensor(getattr(value, f.name))
-            },
-        )
     if type(value) is tuple:
-        return tuple(moved(v, device) for v in value)
+        return tuple(_moved(v, device) for v in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        there = {f.name: getattr(value, f.name) for f in fields(value)}
+        return replace(value, **{k: _moved(v, device) for k, v in there.items() if torch.is_tensor(v)})
     return value

@@ -87,9 +87,9 @@ class JointTrainer:
     ):
         self.model, self.source, self.settings, self._device = model, source, settings, device.name
         add_adapter(model, NAME, None, lora)
-        start = Path(base_folder) / "adapters" / settings.start_from if base_folder and settings.start_from else None
         self.detector = AmbiguityDetector()
-        if start is not None and start.is_dir():
+        start = Path(base_folder or "") / "adapters" / settings.start_from
+        if base_folder and settings.start_from and start.is_dir():
             load_adapter_weights(model, NAME, start)
             if (Path(base_folder) / CNN_FILE).is_file():
                 self.detector = AmbiguityDetector.load(base_folder)

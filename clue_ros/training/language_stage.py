@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -147,7 +147,7 @@ class LanguageBatches:
 
 def language_start(
     vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize, start_from: str = ""
-):
+) -> Tuple[Any, Any]:
     """(tokenizer, model) before the first step: the tower is the vision run's, or the one this run started from."""
     tokenizer, model, _ = start(size, settings.seed, start_from)
     if (Path(folder) / "state.json").exists():

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -45,9 +45,9 @@ class Run:
     place: where the source of the batches stands, as JSON; None for one that follows from the step's number.
     """
 
-    def __init__(self, folder: Path, modules: Dict[str, nn.Module], optimizer: Optimizer, settings, seed: int = 0):
+    def __init__(self, folder: Path, modules: Dict[str, nn.Module], optimizer: Optimizer, settings: Any, seed: int = 0):
         self.folder, self.modules, self.optimizer, self.seed = Path(folder), modules, optimizer, seed
-        self.settings = asdict(settings) if is_dataclass(settings) else dict(settings)
+        self.settings: Dict = asdict(cast(Any, settings)) if is_dataclass(settings) else dict(cast(Dict, settings))
         self.step = 0
         self.best: Optional[Dict] = None
         self.place: Optional[Dict] = None
@@ -86,7 +86,7 @@ class Run:
         from tqdm import tqdm
 
         s, steps = settings, settings.steps
-        every = settings.validate_every if measure and isinstance(settings, MeasuredSettings) else 0
+        watched = settings if isinstance(settings, MeasuredSettings) and settings.validate_every else None
         readings = Readings(self.folder, self.step) if rank() == 0 else None
         saved = time.monotonic()
         stop: List[bool] = []
@@ -119,8 +119,8 @@ class Run:
                         self._gathered.setdefault(key, []).append(value)
                 if self._gathered and (self.step % report_every == 0 or self.step == steps):
                     self._report(readings, bar)
-                if every and (self.step % every == 0 or self.step == steps):
-                    self._validate(measure(), settings.metric, readings, bar)
+                if watched and measure and (self.step % watched.validate_every == 0 or self.step == steps):
+                    self._validate(measure(), watched.metric, readings, bar)
                 if self.step % save_every == 0 if save_every else time.monotonic() - saved > SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()

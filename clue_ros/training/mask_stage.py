@@ -10,8 +10,9 @@ masks (DATA/masks). Both channels learn from every query that says something abo
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 import cv2
 import numpy as np
@@ -103,9 +104,9 @@ class BaseReader:
     def __init__(self, base: Base, device: Device = Device()):
         self.model, self.tap = base.model, base.settings.tap_layer
         language = self.model.model.language_model
-        name = base.settings.dialogue_adapter
-        for adapter in load_adapters(language, base.folder, (name,)).values():
-            merge(language, adapter)
+        if base.folder is not None:
+            for adapter in load_adapters(language, base.folder, (base.settings.dialogue_adapter,)).values():
+                merge(language, adapter)
         self.model.to(device.name).eval()
         self.packer = Packer(base.tokenizer, (base.side // base.patch) ** 2)
         self.known = frozenset(base.tokenizer.get_vocab()) if base.settings.closed_vocabulary else None
@@ -134,9 +135,10 @@ class BaseReader:
         ahead = torch.arange(int(tokens.max()), device=last.device)
         rows = (last[:, None] - tokens[:, None] + 1 + ahead).clamp_max(text.hidden.shape[1] - 1)
         there = ahead < tokens[:, None]
-        boxes = torch.tensor([q.box or (float("nan"),) * 4 for q in pack.queries], device=last.device)
+        used = cast(List[MaskQuery], pack.queries)
+        boxes = torch.tensor([q.box or (float("nan"),) * 4 for q in used], device=last.device)
         read = MaskQueries(text.hidden[where[:, None], rows], there, maps, boxes.float(), where)
-        return read, pack.queries, where.tolist()
+        return read, used, where.tolist()
 
 
 def merge(language, adapter: Adapter) -> None:
@@ -171,17 +173,17 @@ class MaskTrainer:
     def train(self, slot: Slot = Slot()) -> Run:
         """Raises SlotOver."""
         self.head.train()
-        watch = None if self._held is None else self.measure
+        watch = None if self._held is None else partial(self.measure, self._held)
         self.run.train(self.settings, self._loss, title="mask", measure=watch, slot=slot)
         self.head.eval()
         return self.run
 
-    def measure(self) -> Dict[str, float]:
-        """Loss and mean IoU at the head's own resolution on the held-out scenes."""
-        chosen = chosen_scenes(len(self._held), self.settings.validation)
+    def measure(self, held: MaskScenes) -> Dict[str, float]:
+        """Loss and mean IoU at the head's own resolution on held-out scenes."""
+        chosen = chosen_scenes(len(held), self.settings.validation)
 
         def one(index: np.ndarray, rng: np.random.Generator) -> Dict[str, float]:
-            loss, readings = self.judge(self.batch(self._held, chosen[index], rng, shake=False))
+            loss, readings = self.judge(self.batch(held, chosen[index], rng, shake=False))
             return {**readings, "loss": float(loss)}
 
         with evaluating(self.head):

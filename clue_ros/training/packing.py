@@ -84,13 +84,20 @@ class Packer:
         own = torch.from_numpy(owner)
         block = (own[:, :, None] == own[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
         mask = torch.cat([torch.ones(count, length, self.image_tokens, dtype=torch.bool), block], 2)[:, None]
+        set_rows, set_maps = _rows(sets, self.image_tokens)
+        one_rows, one_maps = _rows(ones, self.image_tokens)
         return Pack(
-            *(torch.from_numpy(a) for a in (ids, positions, targets, weights)),
+            torch.from_numpy(ids),
+            torch.from_numpy(positions),
+            torch.from_numpy(targets),
+            torch.from_numpy(weights),
             mask,
             torch.tensor(closing),
             used,
-            *_rows(sets, self.image_tokens),
-            *_rows(ones, self.image_tokens),
+            set_rows,
+            set_maps,
+            one_rows,
+            one_maps,
         )
 
     def _suffix(self, query: Query) -> Tuple[List[int], List[Tuple[int, ...]], List[float]]:

@@ -11,10 +11,11 @@ import signal
 import socket
 import threading
 from contextlib import contextmanager
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, cast
 
 import torch
 import torch.distributed as dist
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from clue_ros.training.slot import SlotOver
 
@@ -44,14 +45,14 @@ def launch(processes: int, work: Callable[[], None]) -> None:
             child.terminate()
 
     with handling(pass_on):
-        context = torch.multiprocessing.spawn(_worker, (processes, port, work), nprocs=processes, join=False)
+        context = cast(Any, spawn(_worker, (processes, port, work), nprocs=processes, join=False))
         children += context.processes
         if told:  # before there were any
             pass_on()
         try:
             while not context.join():
                 pass
-        except torch.multiprocessing.ProcessExitedException:
+        except ProcessExitedException:
             if not told:  # else: a process that had not begun yet
                 raise
     if told:

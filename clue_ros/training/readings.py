@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List
 
 READINGS, VALIDATION = "readings.jsonl", "validation.jsonl"
 
@@ -18,7 +18,8 @@ class Readings:
     """The logs of one run folder. step: the last finished step; what the files hold beyond it is dropped."""
 
     def __init__(self, folder: Path, step: int = 0):
-        self._folder, self._step, self._writer = Path(folder), step, None
+        self._folder, self._step = Path(folder), step
+        self._writer: Any = None  # False where there can be none
         for name in (READINGS, VALIDATION):
             keep_until(self._folder / name, step)
 
@@ -39,7 +40,7 @@ class Readings:
             self._writer.close()
         self._writer = None
 
-    def _tensorboard(self):
+    def _tensorboard(self) -> Any:
         """A writer to FOLDER/tensorboard; None where TensorBoard is not installed."""
         if self._writer is None:
             from accelerate.utils import is_tensorboard_available

@@ -6,14 +6,22 @@ import json
 import re
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Type, TypeVar
+from typing import Any, Dict, List, Mapping, Protocol, Sequence, Type, TypeVar
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.training.parallel import rank
 from clue_ros.types import ClueError
 
 RECORD = "recipe.yaml"
-Recipe = TypeVar("Recipe")
+
+
+class Checked(Protocol):
+    """A recipe as a dataclass that says what is wrong with it beyond its types."""
+
+    def problems(self) -> List[str]: ...
+
+
+Recipe = TypeVar("Recipe", bound=Checked)
 
 
 class TrainingError(ClueError):
@@ -23,7 +31,6 @@ class TrainingError(ClueError):
 def read_recipe(kind: Type[Recipe], file: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a YAML recipe.
 
-    kind: dataclass with a method problems(), what is wrong beyond the types.
     overrides: 'section.key=value' each.
     Raises TrainingError listing every problem in it.
     """
@@ -77,7 +84,7 @@ def hold_recipe(folder: Path, command: str, sections: Mapping[str, Any], free: S
     """
     import yaml
 
-    new = json.loads(json.dumps({k: asdict(v) if is_dataclass(v) else v for k, v in sections.items()}))
+    new = json.loads(json.dumps({k: _mapping(v) for k, v in sections.items()}))
     folder = Path(folder)
     file = folder / RECORD
     if file.is_file() and (folder / "state.json").exists():
@@ -104,3 +111,7 @@ def hold_recipe(folder: Path, command: str, sections: Mapping[str, Any], free: S
     partial = file.with_suffix(".partial")
     partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(file)
+
+
+def _mapping(section: Any) -> Any:
+    return asdict(section) if is_dataclass(section) and not isinstance(section, type) else section

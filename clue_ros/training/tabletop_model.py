@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Any, Sequence, cast
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -75,9 +75,7 @@ def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(
-    tokenizer: PreTrainedTokenizerFast, size: TabletopSize = TabletopSize(), seed: int = 0
-) -> PaliGemmaForConditionalGeneration:
+def build_model(tokenizer: Any, size: TabletopSize = TabletopSize(), seed: int = 0) -> Any:
     """An untrained model whose vocabulary is the tokenizer's."""
     torch.manual_seed(seed)
     config = configuration(tokenizer, size)
@@ -88,10 +86,10 @@ def build_model(
     return model
 
 
-def configuration(tokenizer: PreTrainedTokenizerFast, size: TabletopSize = TabletopSize()) -> PaliGemmaConfig:
+def configuration(tokenizer: Any, size: TabletopSize = TabletopSize()) -> PaliGemmaConfig:
     """Of such a model."""
     vocabulary = len(tokenizer)
-    vision = SiglipVisionConfig(
+    vision = cast(Any, SiglipVisionConfig)(  # projection_dim is PaliGemma's
         hidden_size=size.vision_width,
         num_hidden_layers=size.vision_layers,
         num_attention_heads=size.vision_heads,
@@ -124,7 +122,7 @@ def configuration(tokenizer: PreTrainedTokenizerFast, size: TabletopSize = Table
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         vocab_size=vocabulary,
     )
-    config._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
+    cast(Any, config)._attn_implementation = {"text_config": "eager", "vision_config": "sdpa"}
     return config
 
 

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Dict, List, TypeVar
+from typing import Any, Callable, Dict, List, TypeVar, cast
 
 from clue_ros.ambiguity.kinds import KINDS, two_pass
 from clue_ros.ambiguity.reading import DEPTHS, PREFIXES
@@ -44,7 +44,7 @@ Settings = TypeVar("Settings")
 
 def with_variant(settings: Settings, name: str) -> Settings:
     """Detector settings with the four settings of a named variant. Raises KeyError for an unknown name."""
-    return replace(settings, **VARIANTS[name])
+    return replace(cast(Any, settings), **VARIANTS[name])
 
 
 def variant_name(settings) -> str:

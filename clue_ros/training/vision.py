@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ class VisionSettings(MeasuredSettings):
     precision: str = "auto"
 
 
-def start(size: TabletopSize = TabletopSize(), seed: int = 0, start_from: str = ""):
+def start(size: TabletopSize = TabletopSize(), seed: int = 0, start_from: str = "") -> Tuple[Any, Any, DenseHeads]:
     """(tokenizer, model, untrained dense heads). start_from: the directory whose weights the model has; empty for an
     untrained one. Raises UnsupportedBaseError if that is a model of other words or another size."""
     tokenizer = build_tokenizer(all_words())
