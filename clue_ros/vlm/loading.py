@@ -62,7 +62,12 @@ def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None,
     shards = Shards(path)
     try:
         with quiet(), memory_guard(f"loading {path}"):
-            model = skeleton(PaliGemmaConfig.from_pretrained(path, local_files_only=True))
+            config = PaliGemmaConfig.from_pretrained(path, local_files_only=True)
+            text = config.get_text_config()
+            settings = ClueSettings.load(path, text.num_hidden_layers)
+            if not settings.soft_caps:
+                text.attn_logit_softcapping = text.final_logit_softcapping = None
+            model = skeleton(config)
             precision = Precision.choose(device, dtype, stays(model, torch.float32, quantization))
             fill = Filler(model, shards, precision.storage, device)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
@@ -70,8 +75,6 @@ def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None,
         raise
     except Exception as error:  # transformers raises many kinds for a broken directory; all mean the same here
         raise ModelLoadError(f"{path} cannot be loaded as PaliGemma: {error}") from error
-    text = model.config.get_text_config()
-    settings = ClueSettings.load(path, text.num_hidden_layers)
     if settings.pattern.sliding_windows and text.sliding_window and text.sliding_window < SHORTEST_WINDOW:
         raise ModelLoadError(
             f"{path / 'config.json'}: sliding windows below {SHORTEST_WINDOW} tokens are not supported"

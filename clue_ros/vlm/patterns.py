@@ -11,7 +11,7 @@ Everything that depends on the pattern asks its object here; another pattern is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, List, Optional, Union
 
 import torch
 
@@ -100,7 +100,16 @@ def _closing(conditioning: int, words: int) -> slice:
     return slice(-1, None)
 
 
-# Rows of a prefix (<bos>, `words` tokens of which `conditioning` are the task's, newline) that the tap reads: all text
-# rows (the paper; right where the prefix is bidirectional), or the closing one, which alone has read everything where
-# text is causal.
-TAP_ROWS: Dict[str, Callable[[int, int], slice]] = {"all": _words, "last": _closing}
+def _but_conditioning(conditioning: int, words: int) -> List[int]:
+    return [0, *range(FIRST_WORD + conditioning, words + 2)]
+
+
+# Rows of a prefix (<bos>, `words` tokens of which `conditioning` are the task's, newline) that the tap reads.
+# paper  the paper's Q_x: all but the conditioning token, <eos> and padding, hence <bos> and the newline too.
+# all    words alone, as checkpoints were trained here before there was "paper".
+# last   the closing one, which alone has read everything where text is causal.
+TAP_ROWS: Dict[str, Callable[[int, int], Union[slice, List[int]]]] = {
+    "paper": _but_conditioning,
+    "all": _words,
+    "last": _closing,
+}

@@ -2,7 +2,7 @@
 
 A directory holds the checkpoint (config.json, *.safetensors, tokenizer and processor files), `clue.json`,
 `ambiguity.safetensors` (the CNN, where one is used) and `adapters/detector`, `adapters/dialogue` (peft, safetensors).
-Without `clue.json` the paper's settings for PaliGemma 2 are used, with the tap layer scaled to the model's depth.
+What `clue.json` does not say is as in the paper for PaliGemma 2, with the tap layer scaled to the model's depth.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ PAPER_TAP, PAPER_LAYERS = 14, 26  # PaliGemma 2 3B (CLUE, section III-B.1)
 @dataclass(frozen=True)
 class ClueSettings:
     """prefix_attention: who sees whom, a name of PATTERNS (patterns.py); tap_layer: decoder layer whose text-to-image
-    attention is read, counted from 0 (the paper's k); tap_rows: which rows of it, a name of TAP_ROWS; threshold:
+    attention is read, counted from 0 (the paper's k); tap_rows: which rows of it, a name of TAP_ROWS; soft_caps: Gemma
+    2's caps on attention and output logits as config.json says, False for none, as PaliGemma 2's paper trained its
+    stage 3; threshold:
     P(ambiguous) from which the robot asks; gate: weights of the detector's reading, speech and bias
     (ambiguity/gate.py), empty for the detector alone; confidence: scale and bias of the box confidence's log-odds,
     fitted on held-out data, empty for raw;
@@ -36,6 +38,7 @@ class ClueSettings:
     prefix_attention: str = "full"
     tap_layer: int = PAPER_TAP
     tap_rows: str = "all"
+    soft_caps: bool = True
     threshold: float = 0.5
     gate: Tuple[float, ...] = ()
     confidence: Tuple[float, ...] = ()
@@ -77,9 +80,8 @@ class ClueSettings:
     def load(cls, folder: Path, layers: int) -> "ClueSettings":
         """Read and check clue.json. Raises ModelLoadError listing every problem at once."""
         file = Path(folder) / FILE
-        if not file.is_file():
-            return cls(tap_layer=min(layers - 1, round(PAPER_TAP / PAPER_LAYERS * layers)))
-        values = stated(folder)
+        paper = {"tap_layer": min(layers - 1, round(PAPER_TAP / PAPER_LAYERS * layers)), "tap_rows": "paper"}
+        values = {**paper, **stated(folder)}
         try:
             settings = from_mapping(cls, values)
         except ConfigurationError as error:

@@ -34,7 +34,7 @@ def copy_of(folder, tmp_path):
 
 def test_a_plain_paligemma_directory_loads_with_the_papers_settings(real_layout):
     backbone = PaliGemmaBackbone.from_pretrained(real_layout)
-    assert backbone.settings.prefix_attention == "full" and backbone.settings.tap_rows == "all"
+    assert backbone.settings.prefix_attention == "full" and backbone.settings.tap_rows == "paper"
     assert backbone.settings.tap_layer == 2  # 14 of 26 layers, of 4
     assert backbone.model.model.language_model.layers[0].self_attn.attn_logit_softcapping == 50.0
     assert backbone.attention_map(backbone.encode(IMAGE), "detect the red mug").shape == (8, 8)

@@ -186,3 +186,27 @@ def test_auto_is_float32_where_it_costs_little_and_bfloat16_where_memory_is_shor
     assert Precision.choose("cpu", None, LITTLE) == FLOAT32
     with pytest.raises(ModelLoadError, match="dtype is 'float8', must be one of auto, float32, bfloat16"):
         PaliGemmaBackbone.from_pretrained("anywhere", dtype="float8")
+
+
+def test_without_soft_caps_it_is_transformers_without_them_and_the_output_cap_alone_changes_no_choice(folder):
+    (folder / "clue.json").write_text(json.dumps({"soft_caps": False}))
+    bare = PaliGemmaBackbone.from_pretrained(folder)
+    caps = bare.model.config.get_text_config()
+    assert caps.attn_logit_softcapping is None and caps.final_logit_softcapping is None
+    ids = torch.tensor([[bare.tokenizer.bos_token_id, 20, 30, 40]])
+    hidden = bare.plan.run(bare.plan.embed(ids), bare.plan.place(1, 4), None).hidden
+    theirs = PaliGemmaForConditionalGeneration.from_pretrained(folder)
+    for layer in theirs.model.language_model.layers:
+        layer.self_attn.attn_logit_softcapping = None
+    out = theirs.model.language_model(
+        inputs_embeds=theirs.model.language_model.embed_tokens(ids), attention_mask={
+            "full_attention": torch.zeros(1, 1, 4, 4), "sliding_attention": torch.zeros(1, 1, 4, 4)
+        },
+    )  # fmt: skip
+    assert torch.allclose(hidden, out.last_hidden_state, atol=1e-4)
+    raw = hidden @ theirs.lm_head.weight.T
+    assert torch.allclose(bare.plan.logits(hidden), raw, atol=1e-3)
+    (folder / "clue.json").unlink()
+    capped = PaliGemmaBackbone.from_pretrained(folder)
+    logits = capped.plan.logits(hidden)
+    assert torch.equal(logits.argmax(-1), raw.argmax(-1)) and not torch.allclose(logits, raw, atol=0.01)

@@ -53,7 +53,13 @@ def reference_forward(b, encoded, ids, mode, prefix_length):
 
 @pytest.mark.parametrize(
     "mode, rows, softcap",
-    [("full", "all", None), ("full", "all", 8.0), ("image_blind", "last", None), ("image_blind", "all", 8.0)],
+    [
+        ("full", "all", None),
+        ("full", "all", 8.0),
+        ("full", "paper", None),
+        ("image_blind", "last", None),
+        ("image_blind", "all", 8.0),
+    ],
 )
 def test_the_map_equals_equations_1_and_2_on_full_attention(tiny_size, mode, rows, softcap):
     b = backbone(tiny_size, mode, rows, softcap)
@@ -65,7 +71,11 @@ def test_the_map_equals_equations_1_and_2_on_full_attention(tiny_size, mode, row
         _, attentions = reference_forward(b, encoded, ids, mode, ids.shape[1])
         count = encoded.features.shape[1]
         attention = attentions[b.settings.tap_layer][0][:, count:, :count]  # [H, text rows, image keys]
-        chosen = attention[:, -1:] if rows == "last" else attention[:, 2:-1]  # without <bos>, "detect" and the newline
+        chosen = {
+            "last": attention[:, -1:],
+            "all": attention[:, 2:-1],  # without <bos>, "detect" and the newline
+            "paper": torch.cat([attention[:, :1], attention[:, 2:]], 1),
+        }[rows]
         renormalised = chosen / (chosen.sum(-1, keepdim=True) + 1e-12)
         vector = renormalised.mean((0, 1))
         expected = (vector - vector.min()) / (vector.max() - vector.min())
