@@ -38,8 +38,8 @@ setup:  ## environment, ROS 2, build: skips what is done
 setup-with-docs:  ## the same with what builds the documentation
 	@scripts/setup.sh --docs
 
-setup-with-lint:  ## the same with formatter and type checker
-	@scripts/setup.sh --lint
+setup-with-lint:  ## the environment with formatter and type checker; nothing is built
+	@scripts/setup.sh --lint --no-build
 
 setup-for-tests:  ## the same with both: tests build the documentation and run the lint
 	@scripts/setup.sh --docs --lint

@@ -12,7 +12,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import clue_ros
 from clue_ros.lab.bench.order import EMBEDDED, EMBEDDED_MODEL, THREE_B
@@ -102,8 +102,9 @@ def _measure(folder: Path, dtype: str, quantization: str) -> Footprint:
     release()
     stays = (resident() or 0) - before
     decision = grounder.ground(image, _INSTRUCTION, may_ask=False)
+    backbone: Any = grounder.backbone  # a directory's own, which knows its precision
     return Footprint(
-        str(grounder.backbone.precision.storage).replace("torch.", ""), before, stays, loading, peak("cpu"),
+        str(backbone.precision.storage).replace("torch.", ""), before, stays, loading, peak("cpu"),
         loaded - start, time.monotonic() - loaded, decision.outcome.value,
     )  # fmt: skip
 
