@@ -10,7 +10,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import List, NamedTuple, Sequence
+from typing import Any, List, NamedTuple, Sequence
 
 from clue_ros.bags.errors import BagError
 from clue_ros.bags.events import NS
@@ -67,9 +67,9 @@ def _line(line: str, where: str) -> Said:
     return _checked(row["say"], row["at"], where)
 
 
-def _checked(words: str, seconds: object, where: str) -> Said:
+def _checked(words: str, seconds: Any, where: str) -> Said:
     try:
-        at = float(seconds)  # type: ignore[arg-type]
+        at = float(seconds)
     except (TypeError, ValueError):
         raise BagError(f"{where}: {seconds!r} is no number of seconds: {EXAMPLE}") from None
     if not math.isfinite(at) or at < 0:

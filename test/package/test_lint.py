@@ -39,7 +39,6 @@ def test_what_is_checked_is_the_whole_core():
     assert settings == {
         "include": ["clue_ros"],
         "exclude": ["clue_ros/ros"],
-        "ignore": ["clue_ros/training", "clue_ros/finetune", "clue_ros/lab/dwsl.py"],  # not done yet
         "typeCheckingMode": "basic",
         "pythonVersion": "3.10",
     }
