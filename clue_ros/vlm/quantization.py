@@ -139,8 +139,9 @@ def stays(model, dtype: torch.dtype, kind: str) -> int:
     check_kind(kind)
     everything = sum(p.numel() for p in model.parameters())
     layers = (model.model.language_model.layers, model.model.vision_tower.encoder.layers)
-    matrices = sum(p.numel() for part in layers for p in part.parameters() if p.ndim == 2)
-    each = {"none": dtype.itemsize, "int8": 1, "int4": 0.5 + 4 / GROUP}[kind]
+    weights = [p for part in layers for p in part.parameters() if p.ndim == 2]
+    matrices = sum(p.numel() for p in weights if fits(kind, *p.shape))
+    each = 1 if kind == "int8" else 0.5 + 4 / GROUP
     return int(matrices * each) + (everything - matrices) * dtype.itemsize
 
 

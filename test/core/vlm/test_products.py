@@ -122,3 +122,13 @@ def test_int4_on_a_gpu_without_torchao_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torchao.quantization", None)
     with pytest.raises(ModelLoadError, match="needs torchao: pip install torchao"):
         DeviceInt4Weight(weights(), "cuda")
+
+
+@pytest.mark.parametrize("kind", [Int8Weight, Int4Weight])
+def test_rounding_by_blocks_of_rows_is_rounding_at_once(kind, monkeypatch):
+    """The last block is smaller than what the kernel's layout interleaves."""
+    weight, x = weights(rows=OUT + 64), rows_of(3)
+    at_once = kind(weight).product(x, Scratch())
+    monkeypatch.setattr(quantization, "_ROUNDED", 1)
+    assert len(list(quantization._blocks(weight))) == 3
+    assert torch.equal(kind(weight).product(x, Scratch()), at_once)
