@@ -60,6 +60,9 @@ class MixedSource(Source):
                 if number in self._chosen:
                     yield Record(record.place, "train", (self._machine, record))
 
+    def annotation_files(self) -> Sequence[Path]:
+        return [*self._true.annotation_files(), *(self._machine.annotation_files() if self._chosen else ())]
+
     def parse(self, record: Record, problems: Problems) -> Iterator[Sample]:
         source, inner = record.content
         for sample in source.parse(inner, problems):

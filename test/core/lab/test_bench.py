@@ -408,5 +408,6 @@ def test_loading_takes_little_more_than_what_stays(tmp_path, gemma_like_tokenize
     model.tie_weights()
     expected = stays(model, getattr(torch, dtype), quantization)
     assert expected > 60_000_000 and abs(found.stays / expected - 1) < 0.1, (expected, found)
-    assert found.ratio <= 1.15, found
+    # The widest matrix in the making and torch's own buffers do not grow with a model: 24 MB are left to them here.
+    assert found.loading - found.stays <= max(0.15 * found.stays, 24_000_000), found
     assert found.dtype == dtype and found.outcome in ("found", "not_found")
