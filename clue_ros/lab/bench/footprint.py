@@ -101,7 +101,6 @@ def _measure(folder: Path, dtype: str, quantization: str) -> Footprint:
     loaded, loading = time.monotonic(), peak("cpu") - before
     release()
     stays = (resident() or 0) - before
-    backbone: Any = grounder.backbone  # one that has a precision, which the seam does not ask for
     decision = grounder.ground(image, _INSTRUCTION, may_ask=False)
     backbone: Any = grounder.backbone  # a directory's own, which knows its precision
     return Footprint(
