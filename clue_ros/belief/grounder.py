@@ -27,7 +27,7 @@ from clue_ros.seams import Capability, Grounder, SeenImage
 from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome, StopTest, Turn
 
 if TYPE_CHECKING:
-    from clue_ros.belief.reasoning import Reasoner
+    from clue_ros.belief.reasoning import Reasoner  # noqa: F401 (for the annotation; pyflakes sees only the later one)
     from clue_ros.chat.answer import GroundedAnswer
     from clue_ros.vlm.backbone import Backbone
 
