@@ -63,8 +63,12 @@ def test_every_grounder_keeps_it(make, kind, promise):
     promise(make(kind))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("policy", QUESTION_POLICIES)
+# Each kind under one policy, the first under all: every pair of the eighteen would take half a minute.
+BELIEVING = sorted({(kind, QUESTION_POLICIES[n % len(QUESTION_POLICIES)]) for n, kind in enumerate(KINDS)}
+                   | {(KINDS[0], policy) for policy in QUESTION_POLICIES})  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, policy", BELIEVING)
 def test_a_belief_around_any_keeps_all(make, kind, policy):
     believing = BeliefGrounder(make(kind), policy)
     assert believing.capabilities == make(kind).capabilities

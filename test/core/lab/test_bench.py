@@ -387,7 +387,7 @@ def test_measuring_tools():
         assert peak("cpu") - before > 100_000_000 and block.numel()
 
 
-@pytest.mark.parametrize("quantization, dtype", [("none", "bfloat16"), ("int8", "bfloat16"), ("int4", "bfloat16")])
+@pytest.mark.parametrize("quantization, dtype", [("int8", "bfloat16")])  # test_shards.py has every pair, smaller
 def test_loading_takes_little_more_than_what_stays(tmp_path, gemma_like_tokenizer, quantization, dtype):
     """A model of many layers in several files: no file and no form of it is ever there whole beside what stays."""
     from clue_ros.lab.bench.footprint import footprint
