@@ -10,15 +10,22 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from clue_ros.data.sample import Sample
 from clue_ros.problems import DataError, Kind
 from clue_ros.types import Box
 
 FORMS = ("xyxy", "xywh", "cxcywh", "xyxy01", "xywh01", "cxcywh01")
-# What a box is called elsewhere. Under these names it is read where its form is given.
-OTHER_NAMES = ("box", "bbox", "bboxes", "bounding_box", "bounding_boxes", "gt_box", "gt_boxes", "gt_bbox", "gt_bboxes")
+# Sides of one box in fields of their own.
+_SIDES = (
+    {"x0", "y0"},
+    {"x1", "y1"},
+    {"xmin", "ymin"},
+    {"x", "y", "w", "h"},
+    {"x", "y", "width", "height"},
+    {"left", "top"},
+)
 
 
 def check_form(form: str) -> str:
@@ -75,9 +82,25 @@ def advice_on_order(box: Box, size: Tuple[int, int]) -> str:
     return "; as x y width height it lies in the image: give --boxes xywh" if fits and min(box) >= 0 else ""
 
 
-def other_name(names: Sequence[str]) -> Optional[str]:
-    """The first of these field names under which other data sets keep a box."""
-    return next((name for name in names if name in OTHER_NAMES), None)
+def other_name(entry: Mapping[str, Any], known: Sequence[str]) -> Optional[str]:
+    """The field in which a record of somebody else keeps its box, whatever it is called: four numbers or a list of
+    them under a name that is none of `known`, a name that speaks of a box, or sides as fields ("x0, y0"). None if there
+    is none.
+    """
+    for name, value in entry.items():
+        if name not in known and (_four_numbers(value) or "box" in name.lower().replace("_", "")):
+            return name
+    names = {name.lower() for name in entry}
+    return next((", ".join(sorted(sides)) for sides in _SIDES if sides <= names), None)
+
+
+def _four_numbers(value: Any) -> bool:
+    """Whether it is a box, or a list of boxes."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if isinstance(value[0], (list, tuple)):
+        return all(_four_numbers(inner) and not isinstance(inner[0], (list, tuple)) for inner in value if inner)
+    return len(value) == 4 and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
 
 
 def _within_one(values: Sequence[float]) -> bool:

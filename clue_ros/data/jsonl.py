@@ -100,8 +100,8 @@ class JsonLinesSource(Source):
     def parse(self, record: Record, problems: Problems) -> Iterator[Sample]:
         with reporting(problems, record.place):
             entry = self.entry_of(record)
-            other = other_name(list(entry)) if "boxes" not in entry else None
-            if other and self._form:
+            other = other_name(entry, FIELDS) if "boxes" not in entry else None
+            if other in entry and self._form:
                 entry["boxes"] = entry.pop(other)
             elif other:
                 raise ValueError(

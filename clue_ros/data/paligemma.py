@@ -10,7 +10,7 @@ task (caption, answer, ocr) is reported and left out.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, Tuple, cast
+from typing import Dict, Iterator, List, Tuple
 
 from clue_ros.data.jsonl import JsonLinesSource
 from clue_ros.data.sample import Label, Sample
@@ -21,7 +21,8 @@ from clue_ros.problems import Problems
 
 TASKS = ("detect", "segment")
 SEPARATOR = ";"
-_PART = re.compile(r"((?:<loc\d{4}>)*)\s*((?:<seg\d{3}>)*)\s*(.*)", re.DOTALL)
+_PART = re.compile(r"((?:<loc\d{4}>)*)\s*((?:<seg\d{3}>)*)\s*([^<]*)")
+_MARKS = re.compile(r"<image>|<bos>|<eos>|</s>|<pad>")  # some write the tokens that the processor adds
 _LOC = re.compile(r"<loc(\d{4})>")
 
 
@@ -48,7 +49,7 @@ def asked(prefix: object) -> Tuple[str, Tuple[str, ...]]:
     """(task, names) of a prefix: "detect mug ; red plate" -> ("detect", ("mug", "red plate")). Raises ValueError."""
     if not isinstance(prefix, str):
         raise ValueError(f"'prefix' must be text, got {type(prefix).__name__}")
-    task, _, rest = prefix.strip().partition(" ")
+    task, _, rest = _MARKS.sub("", prefix).strip().partition(" ")
     names = tuple(dict.fromkeys(name.strip() for name in rest.split(SEPARATOR) if name.strip()))
     if task in TASKS and not names:
         raise ValueError(f"the prefix '{prefix.strip()}' names nothing to {task}")
@@ -61,8 +62,12 @@ def places(suffix: object, names: Tuple[str, ...]) -> Dict[str, List[Tuple[int, 
     if not isinstance(suffix, str):
         raise ValueError(f"'suffix' must be text, got {type(suffix).__name__}")
     found: Dict[str, List[Tuple[int, ...]]] = {name: [] for name in names}
-    for part in filter(str.strip, suffix.split(SEPARATOR)):
-        tokens, _, name = cast("re.Match[str]", _PART.fullmatch(part.strip())).groups()  # it matches any text
+    # Not everybody parts two things by a sign: a new box begins where tokens follow a name.
+    for part in filter(str.strip, re.split(r"[;\n]|(?<=[^>\s;])\s*(?=<loc)", _MARKS.sub("", suffix))):
+        whole = _PART.fullmatch(part.strip())
+        if whole is None:
+            raise ValueError(f"'{part.strip()[:60]}' is no box with a name")
+        tokens, _, name = whole.groups()
         bins = tuple(int(number) for number in _LOC.findall(tokens))
         name = name.strip() or (names[0] if len(names) == 1 else "")
         if len(bins) != 4 or max(bins) > 1023:

@@ -16,8 +16,7 @@ GENERATED = ("msg", "srv", "action")
 
 
 def modules() -> Iterator[Path]:
-    """A `__main__.py` is a program of its own: what it starts is not below it."""
-    return (path for path in PACKAGE.rglob("*.py") if path.name != "__main__.py" and path != PACKAGE / "__init__.py")
+    return (path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
 def file_of(dotted: str) -> Path:

@@ -45,7 +45,9 @@ def read(path, **options):
 MUG = {"expression": "the mug"}
 
 
-@pytest.mark.parametrize("name", ["box", "bbox", "bboxes", "bounding_box", "Boxes", "gt_boxes"])
+@pytest.mark.parametrize(
+    "name", ["box", "bbox", "bboxes", "bounding_box", "Boxes", "gt_boxes", "BBox", "target_box", "region"]
+)
 def test_a_box_under_another_name_is_no_sample_without_a_box(write, name):
     path = write([{**MUG, name: list(PIXELS)}])
     samples, problems = read(path)
@@ -54,7 +56,20 @@ def test_a_box_under_another_name_is_no_sample_without_a_box(write, name):
     assert not check(open_data(path)).ok
 
 
-@pytest.mark.parametrize("name", ["boxes", "bbox", "box"])
+@pytest.mark.parametrize("names", ["x0 y0 x1 y1", "xmin ymin xmax ymax", "x y w h", "left top right bottom"])
+def test_sides_in_fields_of_their_own_are_told(write, names):
+    path = write([{**MUG, **dict(zip(names.split(), PIXELS))}])
+    for options in ({}, {"boxes": "xyxy"}):
+        samples, problems = read(path, **options)
+        assert not samples and "'boxes'" in str(problems.first[0])
+
+
+def test_other_fields_are_no_matter(write):
+    samples, problems = read(write([{**MUG, "note": "x", "scores": [0.1, 0.2], "tags": [], "year": 2026}]))
+    assert len(samples) == 1 and not problems.total
+
+
+@pytest.mark.parametrize("name", ["boxes", "bbox", "box", "BBox", "region"])
 @pytest.mark.parametrize(
     "form, numbers",
     [
@@ -166,6 +181,19 @@ def test_another_json_file_is_refused_in_words(tmp_path, text, words, capsys):
 
 def loc(*values):
     return "".join(f"<loc{v:04d}>" for v in values)
+
+
+@pytest.mark.parametrize(
+    "prefix, suffix",
+    [
+        ("<image>detect mug ; red plate", f"{loc(1, 2, 300, 400)} mug ; {loc(500, 600, 700, 800)} red plate<eos>"),
+        ("detect mug;red plate", f"{loc(1, 2, 300, 400)} mug {loc(500, 600, 700, 800)} red plate"),
+        ("<image><bos>detect mug ; red plate\n", f"{loc(1, 2, 300, 400)} mug{loc(500, 600, 700, 800)} red plate"),
+    ],
+)
+def test_signs_and_separators_of_paligemma_differ(write, prefix, suffix):
+    samples, problems = read(write([{"prefix": prefix, "suffix": suffix}]))
+    assert not problems.total and [(s.expression, len(s.boxes)) for s in samples] == [("mug", 1), ("red plate", 1)]
 
 
 def test_lines_of_paligemma_are_read_as_what_they_are(write):
