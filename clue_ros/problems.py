@@ -48,6 +48,7 @@ class Kind(str, Enum):
     IMAGE = "broken image"  # missing, damaged, too large, another size than stated
     OUTSIDE = "box outside the image"
     EMPTY = "empty box"
+    NAME = "unknown name"
     UNIT = "shares, not pixels"  # coordinates from 0 to 1
     DUPLICATE = "duplicate between splits"
     SHARED = "image in several splits"  # what was trained on would be tested on

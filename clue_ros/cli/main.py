@@ -31,6 +31,7 @@ DAILY = {
 }
 LABORATORY = {
     "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
+    "photos": ("clue_ros.cli.photos", "annotated photographs as training data: check them, compose more"),
     "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),
     "curve": ("clue_ros.cli.curve", "what machine-made dialogues add to few true ones"),
     "doctor": ("clue_ros.cli.doctor", "what a model needs of this machine, and whether it computes right there"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Query:
         return len(self.matches) > 1
 
 
-_Selected = Tuple[Reference, Tuple[int, ...]]  # an expression and what it is about
+Selected = Tuple[Reference, Tuple[int, ...]]  # an expression and what it is about
 
 
 @dataclass(frozen=True)
@@ -56,29 +56,44 @@ class State:
 def scene_states(objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int) -> List[State]:
     """Up to `count` dialogue states: half of them ambiguous where the scene has that many, the others clear, settled by
     a dialogue, or absent; kinds of expression as often as people use them."""
-    pools: Dict[bool, Dict[str, List[_Selected]]] = {True: {}, False: {}}
-    for reference, matches in enumerate_references(objects, image):
+    sayable = enumerate_references(objects, image)
+    return states_of(sayable, lambda n: absent_references(objects, rng, n), objects, image, rng, count)
+
+
+def states_of(
+    sayable: Sequence[Selected],
+    absent_ones: Callable[[int], Sequence[Reference]],
+    objects: Sequence[SceneObject],
+    image: ImageSize,
+    rng: np.random.Generator,
+    count: int,
+) -> List[State]:
+    """As `scene_states`, of expressions that somebody else chose. absent_ones: gives up to as many references as asked
+    for that select nothing."""
+    pools: Dict[bool, Dict[str, List[Selected]]] = {True: {}, False: {}}
+    for reference, matches in sayable:
         pools[len(matches) > 1].setdefault(reference.kind(), []).append((reference, matches))
-    talks = [_talk(*found, objects, image, rng) for found in _draw(pools[True], rng, (count + 1) // 2)]
+    talks = [_talk(*found, objects, image, rng) for found in draw(pools[True], rng, (count + 1) // 2)]
     many = [s for talk in talks for s in talk if len(s.step.remaining) > 1]
     settled = [s for talk in talks for s in talk if len(s.step.remaining) <= 1]
     # A question that follows another is rare: none of them is left out.
     many = sorted([many[i] for i in rng.permutation(len(many))], key=lambda s: not s.step.exchanges)[: (count + 1) // 2]
     free = count - len(many)
     settled = [settled[i] for i in rng.permutation(len(settled))[: round(SETTLED_SHARE * free)]]
-    absent = [
-        State(Step(paraphrases.instruction(reference, rng), (), (), None), "absent")
-        for reference in absent_references(objects, rng, int(rng.binomial(free, ABSENT_SHARE)))
-    ]
+    absent = [absent_state(r, rng) for r in absent_ones(int(rng.binomial(free, ABSENT_SHARE)))]
     clear = [
         State(Step(paraphrases.instruction(reference, rng), (), matches, None), reference.kind())
-        for reference, matches in _draw(pools[False], rng, max(0, free - len(settled) - len(absent)))
+        for reference, matches in draw(pools[False], rng, max(0, free - len(settled) - len(absent)))
     ]
     chosen = many + settled + absent + clear
     return [chosen[i] for i in rng.permutation(len(chosen))[:count]]
 
 
-def _draw(pools: Dict[str, List[_Selected]], rng: np.random.Generator, count: int) -> List[_Selected]:
+def absent_state(reference: Reference, rng: np.random.Generator) -> State:
+    return State(Step(paraphrases.instruction(reference, rng), (), (), None), "absent")
+
+
+def draw(pools: Dict[str, List[Selected]], rng: np.random.Generator, count: int) -> List[Selected]:
     """`count` expressions with what they select, perhaps one twice; none of an empty pool."""
     kinds = [draw_kinds(pools, rng)[0] for _ in range(count if pools else 0)]
     return [pools[kind][int(rng.integers(len(pools[kind])))] for kind in kinds]
@@ -167,8 +182,19 @@ def scene_queries(
     objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int, clarify_share: float = 0.5
 ) -> List[Query]:
     """`count` queries about a scene: dialogue states under both prefixes, and one 'what stands at this point'."""
+    return queries_of(scene_states(objects, image, rng, count - 1), objects, image, rng, clarify_share)
+
+
+def queries_of(
+    states: Sequence[State],
+    objects: Sequence[SceneObject],
+    image: ImageSize,
+    rng: np.random.Generator,
+    clarify_share: float = 0.5,
+) -> List[Query]:
+    """Training pairs of dialogue states under both prefixes, and one 'what stands at this point'."""
     queries = []
-    for state in scene_states(objects, image, rng, count - 1):
+    for state in states:
         # An ambiguous state without a sayable question has no right answer under `clarify`.
         askable = len(state.step.remaining) <= 1 or state.step.question is not None
         task = CLARIFY if askable and rng.random() < clarify_share else DETECT

@@ -1,0 +1,1 @@
+"""Real photographs with named boxes, and pictures composed of cut-outs, as training data for eyes and words."""
