@@ -29,7 +29,7 @@ from clue_ros.dialogue.phrases import names_nothing
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.masks.segment_codes import SegmentDecoder
-from clue_ros.prompt import CLARIFY, check_expression, check_turns, clean
+from clue_ros.prompt import ANSWER, CLARIFY, check_expression, check_turns, clean
 from clue_ros.seams import Capability, require
 from clue_ros.timing import Times, timed
 from clue_ros.types import (
@@ -325,9 +325,10 @@ class Grounder:
 
 
 def is_stock(folder: Path) -> bool:
-    """True for a directory that nobody has trained for CLUE: neither adapters nor a detector, nor a clue.json that
-    names one. Raises ModelLoadError if clue.json cannot be read."""
+    """True for a directory that nobody has trained to ground: neither adapters (an oracle's apart) nor a detector, nor
+    a clue.json that names one. Raises ModelLoadError if clue.json cannot be read."""
     folder = Path(folder)
-    if any((folder / file).exists() for file in head_files()) or (folder / "adapters").is_dir():
+    adapters = [f.name for f in (folder / "adapters").glob("*")]
+    if any((folder / file).exists() for file in head_files()) or any(name != ANSWER for name in adapters):
         return False
     return "detector" not in stated(folder)

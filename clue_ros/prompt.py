@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
-from clue_ros.location import point_to_text
-from clue_ros.types import Answer, InvalidAnswerError, InvalidExpressionError, Turn
+from clue_ros.location import box_to_text, point_to_text
+from clue_ros.types import Answer, Box, InvalidAnswerError, InvalidExpressionError, Turn
 
 DETECT, CLARIFY = "detect", "clarify"
+ANSWER = "answer"  # a model plays the person (InViG's Oracle); also the name of the adapter that is trained for it
 MAX_CHARACTERS = 1000  # of an instruction or an answer
 MAX_DIALOGUE = 30_000  # characters of all turns together: twenty questions, the longest answers
 # What gives a prompt its form. A closed vocabulary takes none of them from a person, an open one no role with its
@@ -80,3 +81,17 @@ def build_prefix(task: str, expression: str, turns: Sequence[Turn] = (), size: T
 def linearize(task: str, expression: str, exchanges: Sequence[Tuple[str, str]] = ()) -> str:
     """The prefix of already cleaned texts: [(question, answer), …]."""
     return " ".join([task, expression, *(f"assistant: {q} user: {a}" for q, a in exchanges)])
+
+
+def oracle_prefix(
+    expression: str, turns: Sequence[Turn], question: str, target: Optional[Box], size: Tuple[float, float]
+) -> str:
+    """`answer <loc…×4> ‖ C ‖ assistant: Q user:`: what a person with a target in mind is to reply.
+
+    expression: from `check_expression`
+    target: pixels; None: nothing in the image is meant
+    size: (width, height) of the original image in pixels
+    """
+    where = box_to_text(target, *size) if target is not None else ""
+    context = build_prefix(" ".join(part for part in (ANSWER, where) if part), expression, turns, size)
+    return f"{context} assistant: {clean(question)} user:"

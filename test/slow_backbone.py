@@ -42,7 +42,7 @@ class SlowBackbone:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.settings = ClueSettings.load(folder, self.model.config.get_text_config().num_hidden_layers)
         self.device, self.remarks = torch.device("cpu"), ()
-        names = (self.settings.detector_adapter, self.settings.dialogue_adapter)
+        names = (self.settings.detector_adapter, self.settings.dialogue_adapter, self.settings.answer_adapter)
         self.adapters = frozenset(name for name in names if name and (folder / "adapters" / name).is_dir())
         for name in sorted(self.adapters):
             self.model.load_adapter(str(folder / "adapters" / name), adapter_name=name)

@@ -50,7 +50,7 @@ def add_parsers(verbs: Any) -> None:
         "--oracle",
         choices=ORACLES,
         default="auto",
-        help="who answers: the scene's truth, a model's `answer` prompt, or, of the options that a question "
+        help="who answers: the scene's truth, a model trained to answer, or, of the options that a question "
         "offers, the one that the model grounds at the target (default: the first that can)",
     )
     made.add_argument("--model", type=Path, metavar="DIR", help="default: the embedded model")

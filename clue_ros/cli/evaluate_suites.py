@@ -17,7 +17,8 @@ EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
   clue evaluate grounding /data/invig --split test --model DIR --against out/evaluate/other
   clue evaluate chat --scenes 200
   clue evaluate chat instances_val2017.json --images val2017 --limit 1000 --model DIR
-  clue evaluate interactive /data/invig --model DIR --oracle-model /models/paligemma2-3b-mix-448"""
+  clue evaluate dialogue /data/invig --model DIR --oracle-model runs/oracle
+  clue evaluate interactive /data/invig --model DIR --oracle-command python3 my_oracle.py"""
 SUITES = {
     "tabletop": "the model card's table, on rendered scenes of fixed test seeds",
     "ambiguity": "ambiguous or not, on data with labels: F1, ROC, reliability, by expression type",
@@ -86,12 +87,22 @@ def add_parsers(suites: Any) -> None:
                 "--oracle",
                 choices=ORACLES,
                 default="auto",
-                help="who answers: the scene, a model's `answer` prompt, the recorded answers in order, "
+                help="who answers: the scene, a model that was trained to, the recorded answers in order, "
                 "or a click on the target or its box (default: scenes answer for themselves, else "
                 "the model if it can, else a click)",
             )
+        if name in ("interactive", "dialogue"):
             parser.add_argument(
-                "--oracle-model", type=Path, metavar="DIR", help="the model that answers, if not the same"
+                "--oracle-model",
+                type=Path,
+                metavar="DIR",
+                help="the model that answers, if not the same: of clue finetune answer",
+            )
+            parser.add_argument(
+                "--oracle-command",
+                nargs=argparse.REMAINDER,
+                metavar="PROGRAM ARGUMENT",
+                help="last on the line: a local program that answers, no shell (docs/evaluation.md)",
             )
 
 
@@ -133,13 +144,12 @@ def run(args: argparse.Namespace) -> int:
     folder = args.output or Path("out/evaluate") / args.what
     selection = None if args.what in ("tabletop", "chat", "masks") else _selection(args)
     subject = _load(args.model, args) if getattr(args, "predictions", None) is None else evaluate_chat.predictions(args)
-    other = judge = None
+    answerer = judge = None
     try:
-        if getattr(args, "oracle_model", None) is not None:
-            other = _load(args.oracle_model, args)
+        answerer = _answerer(args)
         if getattr(args, "judge_command", None):
             judge = evaluate_chat.judge_of(args)
-        suite = _suite(args, subject, selection, other, judge)
+        suite = _suite(args, subject, selection, answerer, judge)
         with tqdm(total=suite.total(), unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
             results = run_suite(
                 suite, folder, fresh=args.fresh, gallery=args.pictures, against=args.against, progress=bar.update
@@ -149,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
         return 130
     finally:
         subject.close()
-        for helper in (other, judge):
+        for helper in (answerer, judge):
             if helper is not None:
                 helper.close()
     print_results(results)
@@ -194,7 +204,19 @@ def _load(model: Optional[Path], args: argparse.Namespace):
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
 
 
-def _suite(args: argparse.Namespace, subject, selection, other, judge):
+def _answerer(args: argparse.Namespace):
+    """The model or program of its own that plays the person, which somebody has to close; None for none."""
+    model, command = getattr(args, "oracle_model", None), getattr(args, "oracle_command", None)
+    if command and (model is not None or getattr(args, "oracle", "auto") != "auto"):
+        raise ClueError("give one of --oracle, --oracle-model and --oracle-command")
+    if command:
+        from clue_ros.evaluation.oracle_command import CommandOracle
+
+        return CommandOracle(command)
+    return None if model is None else _load(model, args)
+
+
+def _suite(args: argparse.Namespace, subject, selection, answerer, judge):
     if args.what == "tabletop":
         from clue_ros.evaluation.tabletop_conditions import CONDITIONS as COLUMNS
         from clue_ros.evaluation.tabletop_suite import TabletopSuite
@@ -221,21 +243,24 @@ def _suite(args: argparse.Namespace, subject, selection, other, judge):
         from clue_ros.evaluation.mask_suite import MaskSuite
 
         return MaskSuite(subject, args.path, args.limit, args.seed)
+    from clue_ros.evaluation.oracle import choose_oracle
+    from clue_ros.evaluation.subject import Subject
+
+    other, program = (answerer, None) if isinstance(answerer, Subject) else (None, answerer)
+    name = " ".join(args.oracle_command or ())
+    if other is not None:
+        name = "{model} ({fingerprint})".format(**other.about())
     if args.what == "dialogue":
         from clue_ros.evaluation.dialogue_suite import DialogueSuite
 
-        return DialogueSuite(subject, selection)
+        answers = program if other is None else choose_oracle("model", subject, args.path, "", other=other)
+        return DialogueSuite(subject, selection, answers, name)
     from clue_ros.evaluation.interactive_suite import InteractiveSuite
-    from clue_ros.evaluation.oracle import choose_oracle
 
-    oracle = choose_oracle(args.oracle, subject, args.path, selection.source.name, args.seed, other)
+    form = selection.source.name
+    oracle = program or choose_oracle(args.oracle, subject, args.path, form, args.seed, other)
     return InteractiveSuite(
-        subject,
-        selection,
-        oracle,
-        max_questions=args.max_questions,
-        threshold=args.threshold,
-        oracle_name=str(args.oracle_model) if other is not None else "",
+        subject, selection, oracle, max_questions=args.max_questions, threshold=args.threshold, oracle_name=name
     )
 
 

@@ -1,6 +1,7 @@
-"""`clue finetune dialogue|detector|joint`: train adapters on a real checkpoint, on one device or many.
+"""`clue finetune dialogue|detector|joint|answer`: train adapters on a real checkpoint, on one device or many.
 
-The work is in `clue_ros.finetune`; for several GPUs or machines start it with `accelerate launch -m clue_ros.finetune`.
+The work is in `clue_ros.finetune`; for several GPUs or machines start it with
+`accelerate launch -m clue_ros.cli finetune`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from pathlib import Path
 from clue_ros.cli.data import FORMATS
 from clue_ros.types import ClueError
 
-TASKS = ("dialogue", "detector", "joint")  # those of clue_ros.finetune.recipe
+TASKS = ("dialogue", "detector", "joint", "answer")  # those of clue_ros.finetune.recipe
 EXAMPLES = """examples:
   clue finetune dialogue --base paligemma2-3b-mix-448 --data /data/invig --output runs/clue
   clue finetune detector --base runs/clue --data yesno.csv --output runs/clue-full --variant half-last-detect-cnn
+  clue finetune answer --base paligemma2-3b-mix-448 --data /data/invig --output runs/oracle
   clue finetune joint --base paligemma2-3b-mix-448 --data /data/invig --output runs/one --config my.yaml
   clue finetune dialogue --base paligemma2-3b-mix-448 --estimate
-  accelerate launch --multi_gpu --num_processes 4 -m clue_ros.finetune dialogue --base DIR --data DIR --output DIR
+  accelerate launch --multi_gpu --num_processes 4 -m clue_ros.cli finetune dialogue --base DIR --data DIR --output DIR
 The same command goes on with an interrupted run. docs/training.md says what each part does."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("task", choices=TASKS, help="adapter B, adapter A with its detector, or both in one pass")
+    parser.add_argument(
+        "task", choices=TASKS, help="adapter B, adapter A with its detector, both in one pass, or the oracle"
+    )
     parser.add_argument(
         "--base",
         required=True,
@@ -91,7 +95,7 @@ def _with_arguments(config, args: argparse.Namespace):
             raise TrainingError(f"--variant belongs to the task detector and is one of {', '.join(VARIANTS)}")
         settings = with_variant(settings, args.variant)
     if args.tap is not None:
-        if args.task == "dialogue":
+        if args.task not in ("detector", "joint"):
             raise TrainingError("--tap belongs to the tasks detector and joint")
         settings = replace(settings, tap=args.tap)
     if args.steps is not None:
@@ -134,4 +138,7 @@ def _print_result(result, args: argparse.Namespace) -> None:
         if name in report:
             figures = ", ".join(f"{k} {v:.4g}" for k, v in report[name].items() if isinstance(v, float))
             print(f"{name}: {figures}")
-    print(f"model directory: {result['output']} — try: clue ground IMAGE 'the red mug' --model {result['output']}")
+    what = "ground IMAGE 'the red mug' --model"
+    if args.task == "answer":
+        what = "evaluate interactive DATA --model MODEL --oracle-model"
+    print(f"model directory: {result['output']} — try: clue {what} {result['output']}")

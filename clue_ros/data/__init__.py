@@ -6,7 +6,7 @@ for sample in SampleStream(open_data("/data/invig"), split="train", buffer=1000,
 """
 
 from clue_ros.data.formats import open_data
-from clue_ros.data.pairs import RevealingPair, revealing_pairs
+from clue_ros.data.pairs import RevealingPair, answering_pairs, revealing_pairs
 from clue_ros.data.sample import Label, Sample
 from clue_ros.data.stream import SampleStream
 from clue_ros.images.files import ImageArray, ImageFile
@@ -34,6 +34,7 @@ __all__ = [
     "Sample",
     "SampleStream",
     "UnsafePathError",
+    "answering_pairs",
     "open_data",
     "revealing_pairs",
 ]

@@ -208,20 +208,22 @@ def _turns(entry: Dict[str, Any], key: str, measure: _Measure) -> Tuple[Turn, ..
 def _turn(value: Any, measure: _Measure) -> Turn:
     if not isinstance(value, dict):
         raise ValueError("a turn must be an object with 'question' and 'answer'")
-    question, answer = field_of(value, "question"), field_of(value, "answer")
-    if isinstance(answer, str):
-        answer = {"text": answer}
-    if not isinstance(answer, dict):
+    question, answer = field_of(value, "question"), answer_of(field_of(value, "answer"))
+    texts_of([question, answer.text], "turns")
+    point = None if answer.point is None else measure.point(answer.point)
+    box = None if answer.box is None else to_pixels(answer.box, measure.form, measure.size)
+    return Turn(question, Answer(answer.text, point, box))
+
+
+def answer_of(value: Any) -> Answer:
+    """An answer as a line has it: text, or an object with 'text', 'point' or 'box'. Raises ValueError."""
+    if isinstance(value, str):
+        value = {"text": value}
+    if not isinstance(value, dict):
         raise ValueError("an answer must be text or an object with 'text', 'point' or 'box'")
-    texts_of([question, answer.get("text", "")], "turns")
-    return Turn(
-        question,
-        Answer(
-            answer.get("text", ""),
-            None if answer.get("point") is None else measure.point(answer["point"]),
-            None if answer.get("box") is None else to_pixels(box_of(answer["box"]), measure.form, measure.size),
-        ),
-    )
+    (text,) = texts_of([value.get("text", "")], "answer")
+    point, box = value.get("point"), value.get("box")
+    return Answer(text, None if point is None else point_of(point), None if box is None else box_of(box))
 
 
 def _candidates(entry: dict, key: str) -> Tuple[Tuple[str, ...], ...]:
@@ -243,7 +245,7 @@ def to_line(sample: Sample, image_name: Optional[str] = None) -> str:
     for key, turns in (("turns", sample.turns), ("closing", sample.closing)):
         # "closing": [] says of turns that look like courtesies that they are none.
         if turns or key == "closing" and without_closing(sample.turns)[1]:
-            entry[key] = [{"question": t.question, "answer": _answer(t.answer)} for t in turns]
+            entry[key] = [{"question": t.question, "answer": written_answer(t.answer)} for t in turns]
     if sample.boxes is not None:
         entry["boxes"] = [_numbers(b) for b in sample.boxes]
     if sample.point is not None:
@@ -260,7 +262,8 @@ def to_line(sample: Sample, image_name: Optional[str] = None) -> str:
     return json.dumps(entry, ensure_ascii=False, allow_nan=False)
 
 
-def _answer(answer: Answer) -> Any:
+def written_answer(answer: Answer) -> Any:
+    """As `answer_of` reads it."""
     if answer.point is None and answer.box is None:
         return answer.text
     fields = {

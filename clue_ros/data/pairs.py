@@ -13,15 +13,15 @@ from typing import List, Optional
 
 from clue_ros.data.sample import Label, Sample
 from clue_ros.location import box_to_text
-from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
+from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean, oracle_prefix
 
 SEPARATOR = " ; "  # PaliGemma's between several things
 
 
 @dataclass(frozen=True)
 class RevealingPair:
-    """prefix: without <bos> and the closing newline; suffix: a question, location tokens, or '' for "nothing there";
-    turn: how many exchanges the prefix holds; grounds: the suffix is the target, not a question."""
+    """prefix: without <bos> and the closing newline; suffix: a question, an answer, location tokens, or '' for "nothing
+    there"; turn: how many exchanges the prefix holds; grounds: the suffix is the target, not words."""
 
     prefix: str
     suffix: str
@@ -47,6 +47,24 @@ def revealing_pairs(sample: Sample, task: str = CLARIFY, several: bool = False) 
         prefix = build_prefix(task, expression, sample.turns, sample.size)
         pairs.append(RevealingPair(prefix, suffix, len(sample.turns), True))
     return pairs
+
+
+def answering_pairs(sample: Sample) -> List[RevealingPair]:
+    """The pairs of an oracle (InViG, IV-A): `answer <loc…> ‖ U ‖ R1 H1 … Rn ->` Hn, in the words of the person. Turns
+    that were answered by a gesture alone give none; without an annotated box there is nothing to answer from."""
+    if sample.boxes is None:
+        return []
+    expression, target = check_expression(sample.expression), sample.boxes[0] if sample.boxes else None
+    return [
+        RevealingPair(
+            oracle_prefix(expression, sample.turns[:n], turn.question, target, sample.size),
+            clean(turn.answer.text),
+            n,
+            False,
+        )
+        for n, turn in enumerate(sample.turns)
+        if clean(turn.question) and clean(turn.answer.text)
+    ]
 
 
 def target_text(sample: Sample, several: bool = False) -> Optional[str]:

@@ -2,21 +2,23 @@
 
     clue evaluate dialogue /data/invig --split test --model runs/invig/model
 
-For every recorded turn, with the recorded turns before it: the question that the model would ask and (if it knows the
-`answer` prompt) the answer that it would give with the target's box in mind, scored as text; and, where there are
-candidates, the rank of what was really said among them by the model's likelihood. Both ways of ranking are reported: by
-the log-probability of the whole text, and by its mean over tokens, which does not favour short texts.
+For every recorded turn, with the recorded turns before it: the question that the model would ask and (where somebody
+plays the person: a model that was trained to, or a program) the answer with the target's box in mind, scored as text;
+and, where there are candidates, the rank of what was really said among them by the model's likelihood. Both ways of
+ranking are reported: by the log-probability of the whole text, and by its mean over tokens, which does not favour short
+texts.
 """
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from clue_ros.data.sample import Sample
 from clue_ros.evaluation.grounding_suite import notes_of
+from clue_ros.evaluation.oracle import ModelOracle, Oracle, Ranking
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.samples import Selection
-from clue_ros.evaluation.subject import Subject
+from clue_ros.evaluation.subject import ORACLES, Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.measures.bootstrap import Estimate, Values, mean, rate
 from clue_ros.measures.dialogue_text import NAMES, MissingLibraryError, text_scores
@@ -24,7 +26,7 @@ from clue_ros.measures.ranking import rank_of_first
 from clue_ros.measures.results import Cell, Measure, Results, Table
 from clue_ros.problems import BrokenImageError
 from clue_ros.prompt import clean
-from clue_ros.types import InvalidExpressionError
+from clue_ros.types import Answer, InvalidExpressionError
 
 SIDES = {"question": "questions (M-VQG)", "answer": "answers (M-VQA)"}
 EXPLANATION = """For every recorded turn, after the recorded turns before it: what would the model ask, and answer? \
@@ -36,15 +38,18 @@ RANKS = {"rank": "whole text", "rank_token": "mean over tokens"}
 class DialogueSuite:
     name, title = "dialogue", "Questions and answers"
 
-    def __init__(self, subject: Subject, selection: Selection):
+    def __init__(self, subject: Subject, selection: Selection, oracle: Optional[Oracle] = None, oracle_name: str = ""):
+        """oracle: who answers (M-VQA), None for the subject if it was trained to; oracle_name: which, in results."""
         self._subject, self._selection = subject, selection
+        self._oracle = oracle or (ModelOracle(subject) if subject.can_answer else None)
+        self._oracle_name = oracle_name if oracle is not None else ""
 
     def about(self) -> Dict[str, Any]:
         return {
             "suite": self.name,
             **self._subject.about(),
             **self._selection.about(),
-            "answers": self._subject.can_answer,
+            "answers": self._oracle_name or self._oracle is not None,
         }
 
     def total(self) -> Optional[int]:
@@ -63,8 +68,8 @@ class DialogueSuite:
         base = {"image": sample.image.name, "expression": sample.expression}
         if not sample.turns:
             return [{**base, "skipped": "no dialogue took place"}]
-        image, rows = self._subject.look(sample.pixels()), []
-        target = sample.boxes[0] if sample.boxes else None
+        rgb, rows = sample.pixels(), []
+        image = self._subject.look(rgb)
         for n, turn in enumerate(sample.turns):
             before = sample.turns[:n]
             context = (image, sample.expression, before)
@@ -84,21 +89,19 @@ class DialogueSuite:
                         ),
                     }
                 )
-            if clean(turn.answer.text) and self._subject.can_answer:
-                asked = (*context, turn.question, target)
+            if clean(turn.answer.text) and self._oracle is not None:
+                person = self._oracle.person(sample, rgb, before)
+                rank = person.likelihoods if isinstance(person, Ranking) else lambda question, texts: None
                 rows.append(
                     {
                         **base,
                         "turn": n,
                         "side": "answer",
                         "reference": turn.answer.text,
-                        "generated": self._subject.answer(*asked),
                         **ranks(
-                            turn.answer.text,
-                            sample.answer_candidates,
-                            n,
-                            lambda texts: self._subject.answer_likelihoods(*asked, texts),
+                            turn.answer.text, sample.answer_candidates, n, lambda texts: rank(turn.question, texts)
                         ),
+                        "generated": _text(person.answer(turn.question)),
                     }
                 )
         return rows
@@ -121,8 +124,8 @@ class DialogueSuite:
     def summarise(self, rows: Sequence[Row]) -> Results:
         kept = [r for r in rows if "skipped" not in r]
         notes, measures, tables = list(notes_of(rows, self._selection)), [], []
-        if not self._subject.can_answer:
-            notes.append("the model's vocabulary has no `answer` task: no answers were generated or ranked")
+        if self._oracle is None:
+            notes.append(f"answers (M-VQA) are not judged, nobody trained the model to give any: {ORACLES}")
         for side, label in SIDES.items():
             own = [r for r in kept if r["side"] == side]
             if own:
@@ -149,11 +152,17 @@ def ranks(truth: str, candidates: Sequence[Sequence[str]], turn: int, likelihood
     if not rivals:
         return {"candidates": 0, "rank": None, "rank_token": None}
     found = likelihoods([clean(truth), *(clean(c) for c in rivals)])
+    if found is None:
+        return {"candidates": len(rivals), "rank": None, "rank_token": None}
     return {
         "candidates": len(rivals),
         "rank": rank_of_first([f.log_probability for f in found]),
-        "rank_token": rank_of_first([f.per_token for f in found]),
+        "rank_token": rank_of_first([f.per_token for f in found]) if all(f.tokens for f in found) else None,
     }
+
+
+def _text(answer: Union[str, Answer]) -> str:
+    return answer if isinstance(answer, str) else answer.text
 
 
 def _rank_measures(rows: Sequence[Row], side: str, label: str) -> List[Measure]:
@@ -177,6 +186,8 @@ def _rank_table(rows: Sequence[Row], label: str) -> Table:
         count = sum(r["candidates"] for r in ranked) / len(ranked) + 1
         for key, how in RANKS.items():
             values = [r[key] for r in ranked]
+            if None in values:  # a program's scores are of whole texts
+                continue
             lines.append(
                 (
                     how,

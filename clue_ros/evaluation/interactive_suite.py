@@ -1,7 +1,7 @@
 """`clue evaluate interactive`: whole dialogues with a simulated person (InViG's I-VG), over any data set with boxes.
 
     clue evaluate interactive out/scenes/test                              # the scene answers
-    clue evaluate interactive /data/invig --model DIR --oracle-model /models/paligemma2-3b-mix-448
+    clue evaluate interactive /data/invig --model DIR --oracle-model runs/oracle     # of `clue finetune answer`
     clue evaluate interactive photos.jsonl --oracle click                  # boxes alone: a click answers
 
 The recorded turns of a sample are not shown to the robot: it starts from the instruction.
@@ -44,7 +44,7 @@ class InteractiveSuite:
         threshold: Optional[float] = None,
         oracle_name: str = "",
     ):
-        """oracle_name: the folder of the model that answers, where it is not the subject."""
+        """oracle_name: the model or program that answers, where it is not the subject."""
         self._subject, self._selection, self._oracle = subject, selection, oracle
         self._max_questions, self._threshold = max_questions, threshold
         self._oracle_name = oracle_name or oracle.kind
@@ -99,6 +99,8 @@ class InteractiveSuite:
         ]
         if self._oracle.kind == "model":
             notes += ("a model answered the questions: its mistakes count against the robot",)
+        if self._oracle.kind == "command":
+            notes += ("a program answered the questions: its mistakes count against the robot",)
         if self._oracle.kind in ("click", "box"):
             notes += (
                 f"questions were answered by a {self._oracle.kind} (--oracle {self._oracle.kind}), not in words: the "

@@ -1,16 +1,19 @@
 """Who answers the robot's questions in an evaluation: the scene, the model itself, or what people once answered.
 
 scene     rendered scenes: the simulated person (simulation/person.py), who knows the scene's truth
-model     real data: a model with an `answer` prompt and the target's box, as InViG's Oracle (section IV-A)
+model     real data: a model that was trained to answer (`clue finetune answer`), as InViG's Oracle (section IV-A)
+command   a program of yours, which gets the image and the target (oracle_command.py)
 recorded  real data with dialogues: the n-th answer that was recorded, whatever was asked
 click     data with boxes: a click into the middle of the target's box; box: that box, drawn
+
+A class of your own is one too, from Python: `kind`, and `person` as below.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Protocol, Sequence, Tuple, Union, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +26,7 @@ from clue_ros.simulation.person import SimulatedPerson
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.words import learn_nouns
 from clue_ros.types import Answer, Box, ClueError, Turn
+from clue_ros.vlm.passes import Likelihood
 
 KINDS = ("auto", "scene", "model", "recorded", "click", "box")
 UNSURE = "i do not know"
@@ -35,19 +39,35 @@ class Person(Protocol):
     def answer(self, question: str) -> Union[str, Answer]: ...
 
 
+@runtime_checkable
+class Ranking(Protocol):
+    """What a Person may have besides."""
+
+    def likelihoods(self, question: str, candidates: Sequence[str]) -> Optional[Sequence[Likelihood]]:
+        """Of each candidate as the answer to a question; None where nobody can say."""
+        ...
+
+
 class Oracle(Protocol):
-    """kind: one of KINDS; `person`: the partner for a sample, whose image is given as uint8[H,W,3]."""
+    """kind: one of KINDS, 'command', or a name of your own."""
 
     kind: str
 
-    def person(self, sample: Sample, rgb: np.ndarray) -> Person: ...
+    def person(self, sample: Sample, rgb: np.ndarray, turns: Sequence[Turn] = ()) -> Person:
+        """The partner for one dialogue.
+
+        sample: `sample.boxes[0]` is the target in pixels, where there is one
+        rgb: the sample's image, uint8[H,W,3]
+        turns: what was said before the first question that will be put
+        """
+        ...
 
 
 def choose_oracle(
     kind: str, subject: Subject, path: Path, form: str, seed: int = 0, other: Optional[Subject] = None
 ) -> Oracle:
-    """The oracle of a kind; 'auto' is the scene for scenes, else the model, or a click where the model has no prompt to
-    answer with. other: a model to answer in place of the subject. Raises CannotAnswerError, ClueError for scenes that
+    """The oracle of a kind; 'auto' is the scene for scenes, else the model, or a click where nobody trained the model
+    to answer. other: a model to answer in place of the subject. Raises CannotAnswerError, ClueError for scenes that
     are none."""
     if kind not in KINDS:
         raise ClueError(f"there is no oracle '{kind}'; there are: {', '.join(KINDS)}")
@@ -68,31 +88,39 @@ class ModelOracle:
     kind = "model"
 
     def __init__(self, subject: Subject):
+        """subject: whose `can_answer` is true."""
         self._subject = subject
+        self._seen: Tuple[Optional[np.ndarray], Any] = (None, None)  # the turns of a dialogue share an image
 
-    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
-        return _ModelPerson(self._subject, sample, rgb)
+    def person(self, sample: Sample, rgb: np.ndarray, turns: Sequence[Turn] = ()) -> "_ModelPerson":
+        return _ModelPerson(self._subject, lambda: self._look(rgb), sample, turns)
+
+    def _look(self, rgb: np.ndarray) -> Any:
+        if self._seen[0] is not rgb:
+            self._seen = rgb, self._subject.look(rgb)
+        return self._seen[1]
 
 
 class _ModelPerson:
-    def __init__(self, subject: Subject, sample: Sample, rgb: np.ndarray):
-        self._subject, self._sample, self._rgb = subject, sample, rgb
-        self._image: Any = None
-        self._turns: List[Turn] = []
+    def __init__(self, subject: Subject, look: Callable[[], Any], sample: Sample, turns: Sequence[Turn]):
+        self._subject, self._look, self._expression = subject, look, sample.expression
+        self._target = sample.boxes[0] if sample.boxes else None
+        self._turns = list(turns)
 
     def answer(self, question: str) -> str:
-        if self._image is None:  # nobody may ask anything
-            self._image = self._subject.look(self._rgb)
-        target = self._sample.boxes[0] if self._sample.boxes else None
-        said = self._subject.answer(self._image, self._sample.expression, self._turns, question, target) or UNSURE
+        said = self._subject.answer(self._look(), self._expression, self._turns, question, self._target) or UNSURE
         self._turns.append(Turn(question, Answer(said)))
         return said
+
+    def likelihoods(self, question: str, candidates: Sequence[str]) -> Sequence[Likelihood]:
+        asked = self._look(), self._expression, self._turns, question, self._target
+        return self._subject.answer_likelihoods(*asked, candidates)
 
 
 class RecordedOracle:
     kind = "recorded"
 
-    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
+    def person(self, sample: Sample, rgb: np.ndarray, turns: Sequence[Turn] = ()) -> Person:
         return _RecordedPerson([turn.answer.text for turn in sample.turns])
 
 
@@ -110,7 +138,7 @@ class GestureOracle:
     def __init__(self, kind: str = "click"):
         self.kind = kind
 
-    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
+    def person(self, sample: Sample, rgb: np.ndarray, turns: Sequence[Turn] = ()) -> Person:
         return _GesturePerson(sample.boxes[0] if sample.boxes else None, self.kind)
 
 
@@ -141,7 +169,7 @@ class SceneOracle:
         if not self._lines:
             raise ClueError(f"{path} holds no scenes-*.jsonl: the scene cannot answer for these images")
 
-    def person(self, sample: Sample, rgb: np.ndarray) -> Person:
+    def person(self, sample: Sample, rgb: np.ndarray, turns: Sequence[Turn] = ()) -> Person:
         """Raises ClueError where the sample's scene or target is not there."""
         objects, size = self._scene(sample)
         target = _nearest(objects, sample.boxes[0]) if sample.boxes else None

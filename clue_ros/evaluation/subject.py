@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros import grounder as models
 from clue_ros.grounder import EMBEDDED_MODEL, is_stock
-from clue_ros.location import box_to_text
-from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean
+from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean, oracle_prefix
 from clue_ros.seams import Grounder
 from clue_ros.types import Box, ClueError, Turn
 from clue_ros.vlm.backbone import Backbone
@@ -20,13 +19,15 @@ from clue_ros.vlm.decoding import Branch
 from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.passes import EncodedImage, Likelihood
 
-ANSWER = "answer"  # the prompt under which a model plays the person, after PaliGemma's own "answer en {question}"
 ANSWER_LIMIT = 48  # tokens
+ORACLES = (
+    "train one with `clue finetune answer` and name it with --oracle-model DIR, name a program with --oracle-command"
+)
 HASHED_UP_TO = 1 << 28  # bytes of a file; larger ones are told apart by size and time
 
 
 class CannotAnswerError(ClueError):
-    """The model's closed vocabulary has no word for the `answer` prompt: it cannot play the person."""
+    """Nobody trained the model to play the person: it has no oracle's adapter."""
 
 
 @dataclass
@@ -58,8 +59,8 @@ class Subject:
 
     @property
     def can_answer(self) -> bool:
-        """Whether the vocabulary has the word that starts the `answer` prompt."""
-        return not self.backbone.unknown_words(ANSWER)
+        """Whether an oracle's adapter was trained (`clue finetune answer`): without one its answers would be noise."""
+        return self.backbone.settings.answer_adapter in self.backbone.adapters
 
     def look(self, rgb: np.ndarray) -> Any:
         """The image as `grounder.ground` and the methods here take it."""
@@ -81,9 +82,8 @@ class Subject:
 
     def answer(self, image: Any, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]) -> str:
         """What a person who has `target` in mind would reply, in the model's words. Raises CannotAnswerError."""
-        encoded = features_of(image)
-        prefix = self.answer_prefix(encoded, expression, turns, question, target)
-        return self.backbone.complete(encoded, prefix, ANSWER_LIMIT, adapter=self._speaking).text
+        encoded, prefix = self._asked(image, expression, turns, question, target)
+        return self.backbone.complete(encoded, prefix, ANSWER_LIMIT, adapter=self.backbone.settings.answer_adapter).text
 
     def answer_likelihoods(
         self,
@@ -95,31 +95,16 @@ class Subject:
         candidates: Sequence[str],
     ) -> List[Likelihood]:
         """Of each candidate as the answer. Raises CannotAnswerError."""
-        encoded = features_of(image)
-        prefix = self.answer_prefix(encoded, expression, turns, question, target)
+        encoded, prefix = self._asked(image, expression, turns, question, target)
         with memory_guard("ranking answers by their likelihood"):
-            return self.backbone.likelihoods(encoded, prefix, candidates, self._speaking)
-
-    def answer_prefix(
-        self, image: EncodedImage, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]
-    ) -> str:
-        """`answer <loc…×4> ‖ C ‖ assistant: Q user:`; a stock model, which knows no dialogues, gets PaliGemma's own
-        `answer en Q` after the location of what is asked about. Raises CannotAnswerError."""
-        self.check_can_answer()
-        where = box_to_text(target, image.width, image.height) if target is not None else ""
-        task = " ".join(part for part in (ANSWER, "en" if self.stock else "", where) if part)
-        if self.stock:
-            return f"{task} {clean(question)}"
-        context = build_prefix(task, check_expression(expression), turns, (image.width, image.height))
-        return f"{context} assistant: {clean(question)} user:"
+            return self.backbone.likelihoods(encoded, prefix, candidates, self.backbone.settings.answer_adapter)
 
     def check_can_answer(self) -> None:
         """Raises CannotAnswerError, whose text says what to do."""
         if not self.can_answer:
             raise CannotAnswerError(
-                f"{self.folder} cannot play the person: its closed vocabulary has no '{ANSWER}' "
-                "task. Name a model that can with --oracle-model DIR (a PaliGemma 2, for example), "
-                "or let the data answer with --oracle recorded"
+                f"{self.folder} cannot play the person, nobody trained it to: {ORACLES}, or let the data answer "
+                "with --oracle recorded"
             )
 
     def close(self) -> None:
@@ -127,10 +112,13 @@ class Subject:
         self.grounder.close()
         del self.backbone
 
-    @property
-    def _speaking(self) -> str:
-        """Stock models speak without an adapter, trained ones through the dialogue's."""
-        return "" if self.stock else self.backbone.settings.dialogue_adapter
+    def _asked(
+        self, image: Any, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]
+    ) -> Tuple[EncodedImage, str]:
+        self.check_can_answer()
+        encoded = features_of(image)
+        size = encoded.width, encoded.height
+        return encoded, oracle_prefix(check_expression(expression), turns, question, target, size)
 
     def _prefix(self, image: Any, expression: str, turns: Sequence[Turn]) -> str:
         known, encoded = self.backbone.without_unknown, features_of(image)

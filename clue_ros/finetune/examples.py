@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Dict, Iterator, List, Optional, Tuple, Union
 
-from clue_ros.data import ImageArray, ImageFile, Label, MissingDataError, Sample, SampleStream, revealing_pairs
+from clue_ros.data import (
+    ImageArray,
+    ImageFile,
+    Label,
+    MissingDataError,
+    Sample,
+    SampleStream,
+    answering_pairs,
+    revealing_pairs,
+)
 from clue_ros.data.source import Source, split_name
-from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask
+from clue_ros.finetune.recipe import AnswerTask, AnyTask, DetectorTask, DialogueTask
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression
 from clue_ros.training.recipe_file import TrainingError
 
@@ -45,6 +54,8 @@ def examples_of(sample: Sample, settings: AnyTask) -> List[Example]:
             for turn, ambiguous in enumerate(labels)
             if ambiguous is not None and (turn == 0 or settings.states == "all")
         ]
+    if isinstance(settings, AnswerTask):
+        return [Example(sample.image, p.prefix, p.suffix, None, p.turn) for p in answering_pairs(sample)]
     suffixes = {p.turn: p for p in revealing_pairs(sample)}
     if isinstance(settings, DialogueTask):
         return [Example(sample.image, p.prefix, p.suffix, None, p.turn) for p in suffixes.values()]
@@ -139,7 +150,7 @@ class ExampleStream:
             if before["epoch"] > last + 1:
                 raise MissingDataError(
                     "no sample of this data set has what the task learns from: a dialogue needs "
-                    "questions or boxes, a detector labels (ambiguous or clear) or dialogues"
+                    "questions or boxes, an oracle answers and boxes, a detector labels or dialogues"
                 )
 
 

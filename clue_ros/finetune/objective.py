@@ -1,6 +1,7 @@
-"""The losses of the three tasks as one module, which Accelerate distributes.
+"""The losses of the tasks as one module, which Accelerate distributes.
 
 dialogue   cross-entropy of the suffix and <eos>, adapter B on all layers
+answer     the same, of the oracle's adapter
 detector   binary cross-entropy of "ambiguous": of the CNN on the map of layer k, or of yes against no at its end
 joint      both, from the same pass, through one adapter
 
@@ -22,7 +23,8 @@ from clue_ros.ambiguity.kinds import JOINT, KINDS
 from clue_ros.ambiguity.reading import DIALOGUE, DetectorKind
 from clue_ros.finetune.batch import IGNORE, Batch
 from clue_ros.finetune.passes import Passed, Route, closing_logits, run_batch, suffix_logits
-from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask
+from clue_ros.finetune.recipe import AnswerTask, AnyTask, DetectorTask, DialogueTask
+from clue_ros.prompt import ANSWER
 from clue_ros.training.adapters import LoraSettings, add_adapter, named_adapter_parameters
 from clue_ros.training.variants import adapted_layers
 from clue_ros.vlm.settings import ClueSettings
@@ -58,7 +60,8 @@ class Plan:
     def of(cls, settings: AnyTask, base: ClueSettings, count: int) -> "Plan":
         """base: the base's clue.json; count: decoder layers of the model."""
         if isinstance(settings, DialogueTask):
-            return cls(None, DIALOGUE, tuple(range(count)), None, None)
+            folder = ANSWER if isinstance(settings, AnswerTask) else DIALOGUE
+            return cls(None, folder, tuple(range(count)), None, None)
         tap = base.tap_layer if settings.tap < 0 else settings.tap
         if not isinstance(settings, DetectorTask):
             return cls(JOINT, JOINT.folder, tuple(range(count)), tap, None)

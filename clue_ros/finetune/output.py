@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -12,10 +13,11 @@ from clue_ros.ambiguity.autoregressive import answer_tokens
 from clue_ros.ambiguity.kinds import AUTOREGRESSIVE, head_files, kind_of
 from clue_ros.ambiguity.reading import DETECTOR, DIALOGUE
 from clue_ros.finetune.objective import Objective
+from clue_ros.prompt import ANSWER
 from clue_ros.training.adapters import save_adapter
 from clue_ros.training.recipe_file import TrainingError
 from clue_ros.types import ModelLoadError
-from clue_ros.vlm.settings import FILE, ClueSettings
+from clue_ros.vlm.settings import FILE, ClueSettings, stated
 
 OWN = ("clue.json", "calibration.json", "report.json")  # what CLUE adds beside heads, and no plain checkpoint has
 BASE_SUFFIXES = (".json", ".safetensors", ".model", ".jinja")
@@ -73,7 +75,8 @@ def write_model(
     """Write what was trained as a complete model directory (vlm/settings.py).
 
     threshold: P(ambiguous) from which the robot asks, None for 0.5. A detector run keeps the dialogue adapter that is
-    there and the other way round; a joint run brings its one adapter and its CNN, and removes adapters/detector.
+    there and the other way round; a joint run brings its one adapter and its CNN, and removes adapters/detector; an
+    oracle's run only adds adapters/answer.
     new_words: the tokenizer got names for spare tokens and must be written too.
     """
     output, settings, plan = Path(output), objective.settings, objective.plan
@@ -81,8 +84,12 @@ def write_model(
     if new_words:
         tokenizer.save_pretrained(output)
     count = objective.model.config.get_text_config().num_hidden_layers
-    clue = ClueSettings.load(output, count)
     save_adapter(objective.model, plan.folder, output / "adapters" / plan.folder)
+    if plan.folder == ANSWER:  # beside whatever the directory is, a plain download too: the oracle grounds nothing
+        text = json.dumps({**stated(output), "answer_adapter": ANSWER}, indent=2)
+        (output / FILE).write_text(text + "\n", encoding="utf-8")
+        return output
+    clue = ClueSettings.load(output, count)
     if plan.kind is None or objective.head is None:
         clue = replace(clue, dialogue_adapter=DIALOGUE)
         if not _has_detector(output, clue, tokenizer):

@@ -13,7 +13,7 @@ from clue_ros.training.settings import MeasuredSettings
 from clue_ros.training.validation import KEEP
 from clue_ros.training.variants import setting_problems
 
-TASKS = ("dialogue", "detector", "joint")
+TASKS = ("dialogue", "detector", "joint", "answer")
 PRECISIONS = ("bf16", "fp32")
 STATES = ("all", "first")
 LOSS_OVER = ("examples", "tokens")
@@ -32,7 +32,7 @@ FREE = (
 
 @dataclass(frozen=True)
 class TaskSettings(MeasuredSettings):
-    """What the three tasks share.
+    """What the tasks share.
 
     batch: examples of one optimiser step, over all processes and accumulation; per_device: examples of one pass in one
     process (batch / per_device / processes passes are accumulated); lr: of the adapter; clip: largest gradient norm;
@@ -79,6 +79,12 @@ class DialogueTask(TaskSettings):
 
 
 @dataclass(frozen=True)
+class AnswerTask(DialogueTask):
+    """The oracle: as adapter B, but it plays the person, with the target's box in the prefix and the answers as
+    suffixes (InViG, IV-A). No robot needs it; `clue evaluate dialogue` and `interactive` do."""
+
+
+@dataclass(frozen=True)
 class DetectorTask(TaskSettings):
     """Adapter A and, with reading 'cnn', the CNN. reading, prefix, depth, finetune: the variant (training/variants.py);
     tap: the layer k, -1 for the base's own; cnn_lr: of the CNN; states: 'all' reads every state of a dialogue, 'first'
@@ -112,6 +118,7 @@ class FinetuneConfig:
     dialogue: DialogueTask = field(default_factory=DialogueTask)
     detector: DetectorTask = field(default_factory=DetectorTask)
     joint: JointTask = field(default_factory=JointTask)
+    answer: AnswerTask = field(default_factory=AnswerTask)
     lora: LoraSettings = field(default_factory=LoraSettings)
 
     def problems(self) -> List[str]:

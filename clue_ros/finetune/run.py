@@ -22,9 +22,10 @@ from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.older_runs import adopt
 from clue_ros.finetune.output import check_output, write_model
-from clue_ros.finetune.recipe import FREE, AnyTask, DialogueTask
+from clue_ros.finetune.recipe import FREE, AnswerTask, AnyTask, DialogueTask
 from clue_ros.finetune.trainer import Trainer
 from clue_ros.finetune.validation import chosen_metric, report_of
+from clue_ros.prompt import ANSWER
 from clue_ros.training.adapters import LoraSettings, load_adapter_weights
 from clue_ros.training.base import name_spare_tokens
 from clue_ros.training.recipe_file import TrainingError, hold_recipe
@@ -123,12 +124,15 @@ def build(order: Order, folder: Path, accelerator):
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     loaded = load_directory(order.base, "cpu", Precision(dtype, dtype))
     model, clue = cast(Any, loaded.model), loaded.settings
-    if kind_of(clue, Path(order.base) / FILE).one_pass and isinstance(settings, DialogueTask):
+    speaks = isinstance(settings, DialogueTask) and not isinstance(settings, AnswerTask)
+    if speaks and kind_of(clue, Path(order.base) / FILE).one_pass:
         raise TrainingError(
             f"{order.base} is a one-pass model: its detector reads the dialogue adapter's own "
             "attention and would not fit another one; run the task joint, or start from the base checkpoint"
         )
     tokenizer, renamed = name_spare_tokens(cast(Any, loaded.tokenizer))
+    if isinstance(settings, AnswerTask) and clue.closed_vocabulary and ANSWER not in tokenizer.get_vocab():
+        raise TrainingError(f"{order.base} cannot play the person: its closed vocabulary has no word '{ANSWER}'")
     _check_tap(settings, model, order)
     torch.manual_seed(draw(settings.seed, 31))  # the new adapter and the CNN start alike in every process
     objective = Objective(model, tokenizer, clue, settings, order.lora)

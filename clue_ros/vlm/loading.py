@@ -79,7 +79,8 @@ def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None,
         raise ModelLoadError(
             f"{path / 'config.json'}: sliding windows below {SHORTEST_WINDOW} tokens are not supported"
         )
-    adapters = load_adapters(model.model.language_model, path, (settings.detector_adapter, settings.dialogue_adapter))
+    names = (settings.detector_adapter, settings.dialogue_adapter, settings.answer_adapter)
+    adapters = load_adapters(model.model.language_model, path, names)
     return Opened(Loaded(model, tokenizer, settings, adapters), precision, fill)
 
 

@@ -31,7 +31,8 @@ class ClueSettings:
     fitted on held-out data, empty for raw;
     detector: how ambiguity is read, with the conditioning word detector_prefix at detector_depth: names that
     ambiguity/kinds.py knows and checks;
-    detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
+    detector_adapter, dialogue_adapter: folders under adapters/, empty for none; answer_adapter: of the oracle, which
+    plays the person in an evaluation and which no robot needs;
     closed_vocabulary: words outside the tokenizer are reported instead of guessed, except ignored_words, which are
     skipped."""
 
@@ -48,6 +49,7 @@ class ClueSettings:
     detector_channels: Tuple[int, int, int] = (16, 32, 64)
     detector_adapter: str = "detector"
     dialogue_adapter: str = "dialogue"
+    answer_adapter: str = ""
     closed_vocabulary: bool = False
     ignored_words: Tuple[str, ...] = ()
     name: str = ""

@@ -62,7 +62,7 @@ class NamingCaptioner:
 
 
 class OptionPerson:
-    """An oracle without an `answer` prompt: of what a question offers it takes what the model grounds at the target.
+    """An oracle that nobody trained: of what a question offers it takes what the model grounds at the target.
     Its words are true as far as the model's boxes are; where none fits it says "neither", or describes the thing."""
 
     def __init__(self, subject: Subject, captioner: NamingCaptioner, rgb: np.ndarray, seen: Any, target: Box):

@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +21,12 @@ from clue_ros.evaluation.grounding_suite import GroundingSuite, histories
 from clue_ros.evaluation.interaction import caption, measures, play, terms, turns_table
 from clue_ros.evaluation.interactive_suite import InteractiveSuite
 from clue_ros.evaluation.oracle import GestureOracle, ModelOracle, RecordedOracle, SceneOracle, choose_oracle
+from clue_ros.evaluation.oracle_command import CommandOracle
 from clue_ros.evaluation.report_page import page
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import CannotAnswerError, Subject
 from clue_ros.evaluation.tabletop_suite import TabletopSuite
+from clue_ros.images.files import ImageArray
 from clue_ros.measures import dialogue_text
 from clue_ros.measures.bootstrap import Estimate
 from clue_ros.measures.results import (
@@ -224,14 +228,19 @@ def test_ambiguity_by_its_command(tiny_model_dir, tmp_path, capsys):
 def test_dialogue_by_its_command(tiny_model_dir, dialogues, tmp_path, capsys):
     assert evaluate("dialogue", dialogues, "--model", tiny_model_dir, "-o", tmp_path / "d") == 0
     out = capsys.readouterr().out
-    assert "Recall@1 of questions (M-VQG)" in out and "mean over tokens" in out and "no `answer` task" in out
+    assert (
+        "Recall@1 of questions (M-VQG)" in out
+        and "mean over tokens" in out
+        and "clue finetune answer" in out
+        and "M-VQG" in out
+    )
     assert "BLEU-4" in out or "pip install pycocoevalcap" in out
     rows = [r for r in rows_of(tmp_path / "d") if r["side"]]
     assert len(rows) == 1 + 2 + 1 and all(r["candidates"] == "9" and 1 <= float(r["rank"]) <= 10 for r in rows)
 
 
 def test_answers_are_ranked_by_a_model_that_can_answer(tiny_model_dir, dialogues, monkeypatch):
-    monkeypatch.setattr(Subject, "can_answer", True)
+    monkeypatch.setattr(Subject, "can_answer", True)  # of an adapter that changes nothing
     subject = Subject.load(tiny_model_dir)
     suite = DialogueSuite(subject, Selection(dialogues, limit=3))
     rows = [row for item in suite.judged(()) for row in item.rows]
@@ -241,6 +250,44 @@ def test_answers_are_ranked_by_a_model_that_can_answer(tiny_model_dir, dialogues
     assert {"answer_recall_at_1", "question_mean_rank"} <= {m.name for m in found.measures}
     assert set(suite.terms(rows)) >= {"Recall@5 of answers (M-VQA)"}
     subject.close()
+
+
+ORACLE = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    print(json.dumps({"scores": [-len(c) for c in asked["candidates"]]} if "candidates" in asked else
+          {"answer": f"{len(asked['turns'])} {asked['target'][0]:g} {asked['image'][-5:]}"}), flush=True)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    (tmp_path / "oracle.py").write_text(ORACLE)
+    return [sys.executable, str(tmp_path / "oracle.py")]
+
+
+def test_a_program_answers_and_ranks(tiny_model_dir, dialogues, program, tmp_path, capsys):
+    command = ("dialogue", dialogues, "--model", tiny_model_dir, "-o", tmp_path / "d", "--oracle-command", *program)
+    assert evaluate(*command) == 0
+    rows = [r for r in rows_of(tmp_path / "d") if r["side"] == "answer"]
+    assert [r["generated"] for r in rows] == ["0 20 1.png", "0 20 2.png", "1 20 2.png", "0 20 4.png"]
+    assert {r["rank"] for r in rows} == {"2.0", "2.5"} and {r["rank_token"] for r in rows} == {""}
+    results, _ = load(tmp_path / "d")
+    assert results.about["answers"] == " ".join(program) and "Recall@1 of answers (M-VQA)" in capsys.readouterr().out
+
+
+def test_a_program_is_a_person(dialogues, program):
+    told = next(s for s in Selection(dialogues) if len(s.turns) == 2)
+    oracle = CommandOracle(program)
+    person = oracle.person(replace(told, image=ImageArray(told.pixels())), told.pixels())
+    assert person.answer("which one?").text == "0 20 e.png" and person.answer("left?").text == "1 20 e.png"
+    oracle.close()
+    for line, complaint in (("{}", "must write"), ('{"answer": 3}', "must write"), ("no", "must write"), ("", "ended")):
+        broken = CommandOracle([sys.executable, "-c", f"input(); print({line!r})" if line else "input()"])
+        with pytest.raises(ClueError, match=complaint):
+            broken.person(told, told.pixels()).answer("which one?")
+        broken.close()
 
 
 def test_what_was_really_said_is_no_rival_of_itself():
@@ -273,7 +320,7 @@ def test_interactive_with_recorded_answers_and_without_a_person(tiny_model_dir, 
     assert rows["1"]["truth"] == "ambiguous" and rows["gone"]["truth"] == "absent" and rows["many"]["skipped"]
     assert rows["strange"]["outcome"] == "unknown_words" and "none.png" in rows["blind"]["skipped"]
     assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "model") == 2
-    assert "cannot play the person" in capsys.readouterr().err
+    assert "nobody trained it to" in capsys.readouterr().err
     assert evaluate(*common, "-o", tmp_path / "c") == 0
     assert "answered by a click" in capsys.readouterr().out and load(tmp_path / "c")[0].about["oracle"] == "click"
     assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "scene") == 2
@@ -417,8 +464,9 @@ def test_oracles(scenes, dialogues, tiny_model_dir, monkeypatch):
     recorded = RecordedOracle().person(told, told.pixels())
     assert [recorded.answer("?") for _ in range(3)] == ["the red one", "the left one", "i do not know"]
     subject = Subject.load(tiny_model_dir)
-    with pytest.raises(CannotAnswerError):
-        choose_oracle("model", subject, dialogues, "jsonl")
+    for other in (None, subject):  # --oracle model, --oracle-model DIR
+        with pytest.raises(CannotAnswerError, match="--oracle-command"):
+            choose_oracle("model", subject, dialogues, "jsonl", other=other)
     assert choose_oracle("auto", subject, dialogues, "jsonl").kind == "click"
     monkeypatch.setattr(Subject, "can_answer", True)
     oracle = choose_oracle("auto", subject, dialogues, "jsonl")

@@ -21,15 +21,17 @@ from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
 from clue_ros.evaluation.held_out import held_out
+from clue_ros.evaluation.oracle import ModelOracle
 from clue_ros.evaluation.samples import Selection
+from clue_ros.evaluation.subject import CannotAnswerError, Subject
 from clue_ros.finetune.batch import Collator
-from clue_ros.finetune.examples import ExampleStream, choose_splits, fixed_examples
+from clue_ros.finetune.examples import ExampleStream, choose_splits, examples_of, fixed_examples
 from clue_ros.finetune.features import FeatureCache, FrozenVision
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.older_runs import adopt
 from clue_ros.finetune.output import write_model
 from clue_ros.finetune.passes import Route, run_batch, suffix_logits
-from clue_ros.finetune.recipe import DetectorTask, DialogueTask, JointTask
+from clue_ros.finetune.recipe import AnswerTask, DetectorTask, DialogueTask, JointTask
 from clue_ros.finetune.run import Order, finetune
 from clue_ros.grounder import Grounder, is_stock
 from clue_ros.training.adapters import LoraSettings, NamedParameters, named_adapter_parameters
@@ -114,7 +116,7 @@ def yesno(tmp_path_factory):
 
 def order(task, base, output, lora=LORA, **changes):
     """An Order with small settings; fields of Order by their names, the rest are the task's settings."""
-    kind = {"dialogue": DialogueTask, "detector": DetectorTask, "joint": JointTask}[task]
+    kind = {"dialogue": DialogueTask, "detector": DetectorTask, "joint": JointTask, "answer": AnswerTask}[task]
     own = {k: changes.pop(k) for k in ("slot", "copy_base") if k in changes}
     variant = changes.pop("variant", None)
     settings = kind(**{**SMALL, **changes})
@@ -300,6 +302,35 @@ def test_a_dialogue_adapter_alone_decides_and_a_detector_is_added_beside_it(base
     assert (tmp_path / "clue/adapters/dialogue/adapter_model.safetensors").read_bytes() == speech
     assert Grounder.from_pretrained(tmp_path / "clue").ground(np.zeros((48, 64, 3), np.uint8), "the thing").ambiguity
     assert sorted(p.name for p in base.iterdir()) == before
+
+
+def test_an_oracle_learns_what_it_is_asked_and_leaves_the_robot_as_it_was(base, invig, tmp_path):
+    finetune(order("answer", base, tmp_path / "oracle"), open_data(invig))
+    assert is_stock(tmp_path / "oracle") and not (tmp_path / "oracle/adapters/dialogue").exists()
+    assert json.loads((tmp_path / "oracle/clue.json").read_text()) == {"answer_adapter": "answer"}
+    subject = Subject.load(tmp_path / "oracle")
+    sample = next(s for s in Selection(invig, split="test") if len(s.turns) > 1)
+    example = examples_of(sample, AnswerTask())[1]
+    person = ModelOracle(subject).person(sample, sample.pixels(), sample.turns[:1])
+    asked = []
+    complete = subject.backbone.complete
+    subject.backbone.complete = lambda *a, **k: asked.append((a[1], k["adapter"])) or complete(*a, **k)
+    person.answer(sample.turns[1].question)
+    assert asked == [(example.prefix, "answer")] and example.suffix == "the red one 1."
+    told = person.likelihoods(sample.turns[1].question, [example.suffix, "no"])
+    subject.backbone.adapters = frozenset()
+    assert not subject.can_answer and len(told) == 2
+    with pytest.raises(CannotAnswerError, match="clue finetune answer"):
+        person.answer("which one?")
+    subject.close()
+
+
+def test_an_oracle_stands_beside_a_trained_robot(adapted, tiny_model_dir, invig, tmp_path):
+    finetune(order("answer", adapted, tmp_path / "both", steps=1), open_data(invig))
+    clue, before = (json.loads((f / "clue.json").read_text()) for f in (tmp_path / "both", adapted))
+    assert clue == {**before, "answer_adapter": "answer"} and not is_stock(tmp_path / "both")
+    with pytest.raises(TrainingError, match="no word 'answer'"):
+        finetune(order("answer", tiny_model_dir, tmp_path / "no"), open_data(invig))
 
 
 @pytest.mark.parametrize("task", ["joint", "detector"])

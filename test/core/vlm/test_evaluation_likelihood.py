@@ -8,8 +8,9 @@ import torch
 
 import clue_ros
 from clue_ros.evaluation.episode_runner import derive_episode
-from clue_ros.evaluation.subject import CannotAnswerError, Subject, features_of, fingerprint
+from clue_ros.evaluation.subject import CannotAnswerError, Subject, fingerprint
 from clue_ros.geometry import to_square
+from clue_ros.prompt import oracle_prefix
 from clue_ros.simulation.renderer import TabletopRenderer
 from clue_ros.training.vision import start
 from clue_ros.types import Answer, Box, ModelLoadError, Turn
@@ -105,23 +106,20 @@ def test_its_own_question_is_likelier_than_others(subject):
     assert found[0].log_probability > -8 and found[0].per_token == max(f.per_token for f in found)
 
 
-def test_a_closed_vocabulary_cannot_play_the_person(subject):
+def test_nobody_plays_the_person_untrained(subject):
     assert not subject.can_answer
     with pytest.raises(CannotAnswerError, match="--oracle-model DIR"):
         subject.answer(subject.look(RGB), "the mug", [], "which one ?", Box(0, 0, 10, 10))
 
 
-def test_the_answer_prompt_holds_target_and_dialogue(subject, monkeypatch):
-    monkeypatch.setattr(Subject, "can_answer", True)
-    seen = features_of(subject.look(RGB))
+def test_the_answer_prompt_holds_target_and_dialogue():
     turns = [Turn("which color?", Answer("red"))]
-    text = subject.answer_prefix(seen, "The mug", turns, "Left or right?", Box(0, 0, 90, 60))
+    text = oracle_prefix("the mug", turns, "Left or <right>?", Box(0, 0, 90, 60), (90, 60))
     assert text == (
         "answer <loc0000><loc0000><loc1023><loc1023> the mug assistant: which color? user: red "
-        "assistant: left or right? user:"
+        "assistant: left or right ? user:"
     )
-    monkeypatch.setattr(subject, "stock", True)
-    assert subject.answer_prefix(seen, "the mug", (), "What <color>?", None) == "answer en what color ?"
+    assert oracle_prefix("the mug", (), "what?", None, (90, 60)) == "answer the mug assistant: what? user:"
 
 
 def test_models_are_told_apart_by_what_lies_in_them(tmp_path):
