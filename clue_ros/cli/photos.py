@@ -1,4 +1,5 @@
-"""`clue photos check PATH`: what a folder of annotated photographs holds, and what is wrong with it."""
+"""`clue photos check PATH`: what a folder of annotated photographs holds, and what is wrong with it.
+`clue photos compose`: pictures of cut-outs on backgrounds, in the same layout."""
 
 from __future__ import annotations
 
@@ -7,8 +8,11 @@ import json
 from pathlib import Path
 from typing import Any, Sequence
 
+from clue_ros.types import ClueError
+
 EXAMPLES = """examples:
   clue photos check data/photos                             counts by name, source and licence; what is broken
+  clue photos compose --pack data -o out/composites -n 2000 2000 pictures of cut-outs, with boxes, names and masks
 The layout is described in docs/data.md."""
 
 
@@ -18,9 +22,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = verbs.add_parser("check", help="count by name, source and licence, and report what is broken")
     check.add_argument("path", type=Path, metavar="PATH", help="a folder with annotations.jsonl, or such a file")
     check.add_argument("--json", action="store_true", help="the same as JSON")
+    compose = verbs.add_parser("compose", help="paste cut-outs on backgrounds: pictures whose boxes are exact")
+    compose.add_argument("--pack", required=True, type=Path, metavar="DIR", help="holds cutouts/ and backgrounds/")
+    compose.add_argument("--output", "-o", required=True, type=Path, metavar="DIR", help="continued if it exists")
+    compose.add_argument("--count", "-n", type=int, default=1000, metavar="N", help="pictures (default 1000)")
+    compose.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="the same seed gives the same pictures (default 0)"
+    )
+    compose.add_argument(
+        "--without-sharealike", action="store_true", help="nothing whose line names a share-alike licence"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    return {"check": _check, "compose": _compose}[args.action](args)
+
+
+def _compose(args: argparse.Namespace) -> int:
+    from clue_ros.photographs.composites import write_composites
+
+    if args.count < 1 or args.seed < 0:
+        raise ClueError("--count must be 1 or more, --seed 0 or more")
+    made = write_composites(args.pack, args.output, args.count, args.seed, args.without_sharealike, progress=True)
+    print(f"{args.output}: {made} pictures")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
     from clue_ros.photographs.checking import check
 
     counts, problems = check(args.path)
