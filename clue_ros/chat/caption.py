@@ -15,12 +15,12 @@ import re
 from typing import List, Sequence, Tuple
 
 from clue_ros.chat.answer import GroundedAnswer, Writer
-from clue_ros.chat.question import Kind, plural
+from clue_ros.chat.question import Kind
 from clue_ros.chat.question import understand as understand_tabletop
 from clue_ros.chat.tabletop import NUMBERS
 from clue_ros.language.noun_phrases import noun_phrases
 from clue_ros.language.phrase import COLORS
-from clue_ros.language.plurals import singular
+from clue_ros.language.plurals import plural, singular
 from clue_ros.perception.candidates import Candidate
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import clean

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Dict, Optional, Tuple
 
+from clue_ros.language.plurals import plural
 from clue_ros.language.positions import DIRECTION_OF
 from clue_ros.prompt import clean
-from clue_ros.simulation.words import ANY_NOUN, COLOR_WORDS, NOUNS, PLURALS
+from clue_ros.simulation.words import ANY_NOUN, COLOR_WORDS, NOUNS, PLURALS, is_noun
 
 _ANY = frozenset((*ANY_NOUN, "things", "objects", "ones", "items", "everything", "anything", "something", "stuff"))
 # Words that a question may hold and that select nothing.
@@ -60,7 +61,8 @@ def understand(text: str) -> Question:
     nouns, color_of = _nouns(), {word: name for name, words in COLOR_WORDS.items() for word in words}
     category, noun = None, ""
     for phrase in sorted(nouns, key=lambda n: -len(n)):
-        if re.search(rf"\b{re.escape(phrase)}\b", said) and (category is None):
+        found = re.search(rf"\b{re.escape(phrase)}\b", said)
+        if found and is_noun(said.split(), len(said[: found.start()].split())):
             category, noun = nouns[phrase]
             rest = re.sub(rf"\b{re.escape(phrase)}\b", " ", said)
             break
@@ -110,10 +112,3 @@ def _nouns() -> Dict[str, Tuple[str, str]]:
         for many in PLURALS[category]:
             found.setdefault(many, (category, words[0]))
     return found
-
-
-def plural(noun: str) -> str:
-    """'mug' -> 'mugs', 'box' -> 'boxes', 'berry' -> 'berries'."""
-    if noun.endswith(("s", "x", "z", "ch", "sh")):
-        return noun + "es"
-    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"

@@ -9,6 +9,7 @@ from typing import FrozenSet
 from clue_ros.chat import caption, tabletop
 from clue_ros.chat.answer import GroundedAnswer, Writer
 from clue_ros.chat.question import understand
+from clue_ros.language.plurals import plural
 from clue_ros.perception.inventory import look_around
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import check_expression
@@ -36,8 +37,12 @@ def _closed(
     backbone: Backbone, words: FrozenSet[str], see: Perception, image: StockImage, question: str, should_stop: StopTest
 ) -> GroundedAnswer:
     asked = understand(backbone.respelled(question))
-    if asked.unknown:
-        listed = ", ".join(f'"{w}"' for w in asked.unknown[:5])
-        return Writer().plain(f"I do not know {listed}.").answer(question, asked.unknown)
-    things = look_around(see, image, words, should_stop)
+    unknown = asked.unknown
+    if not set(asked.noun.split()) <= words:
+        said = {*asked.noun.split(), *plural(asked.noun).split()}
+        unknown += tuple(w for w in backbone.unknown_words(question) if w in said)
+    if unknown:
+        listed = ", ".join(f'"{w}"' for w in unknown[:5])
+        return Writer().plain(f"I do not know {listed}.").answer(question, unknown)
+    things = look_around(see, image, words, should_stop, asked.category or "")
     return tabletop.answer(asked, things, image.size, question)

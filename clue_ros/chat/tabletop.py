@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Tuple
 
 from clue_ros.chat.answer import GroundedAnswer, Writer
-from clue_ros.chat.question import Kind, Question, plural
+from clue_ros.chat.question import Kind, Question
+from clue_ros.language.kinds import fits
+from clue_ros.language.plurals import plural
 from clue_ros.language.positions import place_in_image
 from clue_ros.perception.inventory import THING, Thing
 from clue_ros.simulation.words import NOUNS
@@ -46,7 +48,7 @@ def select(asked: Question, things: Sequence[Thing], size: Tuple[float, float]) 
     return [
         t
         for t in things
-        if asked.category in (None, t.category)
+        if (asked.category is None or fits(asked.category, t.category))
         and asked.color in (None, t.color)
         and (asked.side is None or _stands(asked.side, t, size))
     ]

@@ -31,7 +31,8 @@ from clue_ros.problems import BrokenImageError, Problems
 from clue_ros.simulation.dataset import ASPECTS
 from clue_ros.simulation.referring import clearly_visible
 from clue_ros.simulation.scene import ImageSize
-from clue_ros.simulation.words import NOUNS, PLURALS
+from clue_ros.simulation.shapes import CATEGORIES
+from clue_ros.simulation.words import PLURALS
 from clue_ros.types import ClueError
 
 EXPLANATION = """The robot answers a question about the picture; phrases of its answer carry boxes. Precision: the \
@@ -278,7 +279,7 @@ def scene_questions(objects: Sequence[Any], size: ImageSize, rng: np.random.Gene
             asked.append(
                 Asked(KINDS[2], f"what {other.color} things do you see?", truths(lambda o: o.color == other.color))
             )
-    absent = sorted(set(NOUNS) & set(PLURALS) - {o.category for o in objects if o.box is not None})
+    absent = sorted(set(CATEGORIES) - {o.category for o in objects if o.box is not None})
     if absent:
         kind = str(rng.choice(absent))
         asked.append(Asked(KINDS[3], f"which {PLURALS[kind][0]} do you see?", truths(lambda o: False)))

@@ -22,6 +22,33 @@ _SAME = frozenset(
 _WITH_E = frozenset("shoes snowshoes horseshoes toes canoes foes hoes oboes does".split())
 
 
+_PLURAL = {one: many for many, one in _IRREGULAR.items() if many not in ("persons", "cacti")}
+_NO_PLURAL = frozenset(
+    "scissors pliers binoculars headphones eyeglasses spectacles grapes cherries pancakes cleaners dice glasses blocks "
+    "broccoli bread bacon toast cheese toothpaste chocolate paper tape markers".split()
+)
+
+
+def plural(noun: str) -> str:
+    """'cup' -> 'cups', 'pizza box' -> 'pizza boxes', 'roll of tape' -> 'rolls of tape'; 'scissors' and 'bread' stay.
+    noun: lower case."""
+    first, of, rest = noun.partition(" of ")
+    if of:
+        return f"{plural(first)} of {rest}"
+    before, _, word = noun.rpartition(" ")
+    return f"{before} {_plural(word)}".strip()
+
+
+def _plural(word: str) -> str:
+    if word in _PLURAL or word in _SAME or word in _NO_PLURAL:
+        return _PLURAL.get(word, word)
+    if word.endswith("man"):
+        return word[:-3] + "men"
+    if word.endswith(("s", "x", "z", "ch", "sh")) or word in ("tomato", "potato", "mango"):
+        return word + "es"
+    return word[:-1] + "ies" if word.endswith("y") and word[-2:-1] not in "aeiou" else word + "s"
+
+
 def singular(noun: str) -> str:
     """'cups' -> 'cup', 'boxes' -> 'box', 'people' -> 'person'; 'glass' and 'sheep' stay. noun: lower case."""
     if noun in _SAME or noun in _IRREGULAR:

@@ -7,10 +7,11 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.language.kinds import fits
 from clue_ros.simulation import words
 from clue_ros.simulation.answers import answer, by_another, refusal, reply, restated
 from clue_ros.simulation.question_reading import asks_for, offered
-from clue_ros.simulation.referring import POSITIONS, Reference, resolve
+from clue_ros.simulation.referring import POSITIONS, Reference, means, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
 
 
@@ -44,7 +45,7 @@ class SimulatedPerson:
             if target is not None
             and objects[i].box is not None
             and objects[i].pixels > 0
-            and (among is not None or objects[i].category == objects[target].category)
+            and (among is not None or fits(objects[target].category, objects[i].category))
         ]
         self._rivals: List[int] = self._candidates  # the last time there were any
 
@@ -84,7 +85,7 @@ class SimulatedPerson:
         """What an option means among the things that the dialogue is still about, or else in the whole scene; for other
         kinds of things, those in the scene."""
         item = self._objects[self._meant]
-        if reference.category not in (None, item.category) or reference.color not in (None, item.color):
+        if not means(reference.category, item) or reference.color not in (None, item.color):
             return resolve(Reference(reference.category, reference.color), self._objects, self._image) or ()
         # Asked again though all is said: "left or right" is still about what there was to choose from.
         pool = self._candidates if len(self._candidates) > 1 else self._rivals
@@ -99,14 +100,13 @@ class SimulatedPerson:
             return "yes"
         self._keep([i for i in self._candidates if i not in offer.keeps])
         item, asked = self._objects[self._meant], offer.reference
-        if asked.category in (None, item.category) and asked.color in (None, item.color):
+        if means(asked.category, item) and asked.color in (None, item.color):
             return "no"
         return f"no , the {item.color} {item.category}" if item.color else f"no , the {item.category}"
 
     def _none_fits(self, references: Sequence[Reference]) -> str:
         item, first = self._objects[self._meant], references[0]
-        categories = {r.category for r in references}
-        if item.category not in categories and None not in categories:
+        if not any(means(r.category, item) for r in references):
             return refusal(self._rng, Reference(item.category))
         kinds = {r.kind() for r in references}
         if item.color and any(r.color for r in references) and item.color not in {r.color for r in references}:

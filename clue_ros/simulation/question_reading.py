@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Dict, Optional, Tuple
 
 from clue_ros.simulation.referring import Reference
-from clue_ros.simulation.words import ANY_NOUN, COLOR_WORDS, NOUNS, ORDINALS, PLURALS, SIZE_WORDS
+from clue_ros.simulation.words import ANY_NOUN, COLOR_WORDS, NOUNS, ORDINALS, PLURALS, SIZE_WORDS, is_noun
 
 POSITION_WORDS = {
     "left": "left",
@@ -96,13 +96,13 @@ def reference_of(text: str) -> Reference:
     words = text.split()
     category_of = _nouns()
     longer = [p for p in category_of if " " in p and f" {p} " in f" {text} "]
-    nouns = longer[:1] or [w for w in words if w in category_of]
+    nouns = longer[:1] or [w for n, w in enumerate(words) if w in category_of and is_noun(words, n)]
     position = next((POSITION_WORDS[w] for w in words if w in POSITION_WORDS), None)
     number = next((ORDINALS.index(w) for w in words if w in ORDINALS[1:]), 0)
     ordinal = (number, position if position == "right" else "left") if number else None
     return Reference(
         category_of[nouns[-1]] if nouns else None,
-        next((_COLOR_OF[w] for w in words if w in _COLOR_OF), None),
+        next((_COLOR_OF[w] for w in words if w in _COLOR_OF and w not in nouns), None),
         None if ordinal else position,
         next((_SIZE_OF[w] for w in words if w in _SIZE_OF), None),
         relation,

@@ -12,6 +12,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.language.kinds import disputed, fits
 from clue_ros.simulation.relations import RELATIONS, related
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.shapes import CATEGORIES, COLORS, SIZES
@@ -67,6 +68,11 @@ class Reference:
         return "color_category" if self.color else "category"
 
 
+def means(noun: Optional[str], item: SceneObject) -> bool:
+    """Whether a noun is said of an object; None, for no noun, of every one."""
+    return noun is None or fits(noun, item.category)
+
+
 def clearly_visible(item: SceneObject, image: ImageSize) -> bool:
     return (
         item.box is not None
@@ -80,17 +86,15 @@ def resolve(
 ) -> Optional[Tuple[int, ...]]:
     """Indices of the objects that the reference selects (of `among`, if given), from left to right.
 
-    None where a careful annotator would not decide: a match is hardly visible, the extreme one is a near tie, sizes do
-    not differ, the anchor is not one clearly visible thing. An anchor is looked for among all objects.
+    None where a careful annotator would not decide: only some people call a thing so, a match is hardly visible, the
+    extreme one is a near tie, sizes do not differ, the anchor is not one clearly visible thing. An anchor is looked for
+    among all objects.
     """
     pool = range(len(objects)) if among is None else among
-    matches = [
-        i
-        for i in pool
-        if objects[i].pixels > 0
-        and reference.category in (None, objects[i].category)
-        and reference.color in (None, objects[i].color)
-    ]
+    there = [i for i in pool if objects[i].pixels > 0 and reference.color in (None, objects[i].color)]
+    if reference.category and any(disputed(reference.category, objects[i].category) for i in there):
+        return None
+    matches = [i for i in there if means(reference.category, objects[i])]
     if not all(clearly_visible(objects[i], image) for i in matches):
         return None
     matches.sort(key=lambda i: objects[i].visible_box.center[0])

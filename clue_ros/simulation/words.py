@@ -8,34 +8,35 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, Sequence, Tuple
 
+from clue_ros.language import kinds
+from clue_ros.language.kinds import words_of
+from clue_ros.language.plurals import plural
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
 
-# First entry: the word that the robot itself uses.
-NOUNS: Dict[str, Tuple[str, ...]] = {
-    "mug": ("mug", "mug", "mug", "cup", "coffee mug"),
-    "bowl": ("bowl",),
-    "plate": ("plate", "plate", "plate", "dish"),
-    "bottle": ("bottle",),
-    "can": ("can", "can", "can", "tin", "soda can"),
-    "box": ("box", "box", "box", "carton"),
-    "ball": ("ball",),
-    "banana": ("banana",),
-}
-PLURALS: Dict[str, Tuple[str, ...]] = {
-    "mug": ("mugs", "mugs", "cups"),
-    "bowl": ("bowls",),
-    "plate": ("plates",),
-    "bottle": ("bottles",),
-    "can": ("cans",),
-    "box": ("boxes",),
-    "ball": ("balls",),
-    "banana": ("bananas",),
-}
+
+def _weighted(words: Sequence[str]) -> Tuple[str, ...]:
+    """People mostly say the first of several words."""
+    return (words[0],) * 3 + tuple(words[1:]) if len(words) > 1 else tuple(words)
+
+
+# For every noun of language/kinds.py the words that mean the same; first entry: the word that the robot itself uses.
+NOUNS: Dict[str, Tuple[str, ...]] = {noun: _weighted(words_of(noun)) for noun in (*CATEGORIES, *kinds.NOUNS)}
+PLURALS: Dict[str, Tuple[str, ...]] = {noun: tuple(plural(word) for word in words) for noun, words in NOUNS.items()}
 ANY_NOUN = ("thing", "object", "one", "item")
-COLOR_WORDS: Dict[str, Tuple[str, ...]] = {**{c: (c,) for c in COLORS}, "purple": ("purple", "purple", "violet")}
+COLOR_WORDS: Dict[str, Tuple[str, ...]] = {
+    **{c: (c,) for c in COLORS},
+    "purple": ("purple", "purple", "violet"),
+    "gray": ("gray", "grey"),
+    "brown": ("brown",),
+    "pink": ("pink",),
+    "silver": ("silver",),
+}
+SHADES = ("light", "dark")  # before a colour: 'dark blue' is blue as well
 SIZE_WORDS: Dict[str, Tuple[str, ...]] = {
     "small": ("small", "small", "small", "little", "smaller", "smallest"),
     "large": ("large", "large", "big", "big", "bigger", "larger", "biggest", "largest"),
+    "tall": ("tall", "tallest", "taller"),
+    "short": ("short", "shortest", "shorter"),
 }
 ORDINALS = ("", "first", "second", "third", "fourth")
 
@@ -46,22 +47,58 @@ POSITION_PHRASES: Dict[str, Tuple[str, ...]] = {
     "front": ("front {n}", "closest {n}", "nearest {n}", "{n} in front", "{n} in the front"),
     "back": ("back {n}", "farthest {n}", "furthest {n}", "{n} in the back", "{n} at the back"),
     "middle": ("middle {n}", "{n} in the middle", "center {n}", "{n} in the center"),
+    "top": ("top {n}", "upper {n}", "{n} at the top"),
+    "bottom": ("bottom {n}", "lower {n}", "{n} at the bottom"),
 }
 MORE_POSITION_PHRASES: Dict[str, Tuple[str, ...]] = {
     "left": ("{n} on the left side", "{n} that is on the left"),
     "right": ("{n} on the right side", "{n} that is on the right"),
     "front": ("{n} at the front", "{n} closest to you", "{n} nearest to you", "{n} that is in front"),
     "back": ("{n} farthest away", "{n} furthest away", "{n} farthest from you", "{n} that is at the back"),
-    "middle": ("{n} that is in the middle", "{n} in between"),
+    "middle": ("{n} that is in the middle", "{n} in between", "{n} in the middle of the table"),
+    "top": ("{n} on the top", "{n} on the upper side", "{n} which is at the top"),
+    "bottom": ("{n} on the bottom", "{n} on the lower side", "{n} which is at the bottom"),
 }
-# {a}: the thing that the expression leans on, with article.
+# {v}: top or bottom, back or front; {h}: left, right or middle.
+CORNER_PHRASES: Tuple[str, ...] = (
+    "{v} {h} {n}",
+    "{n} at the {v} {h}",
+    "{n} on the {v} {h}",
+    "{n} in the {v} {h}",
+    "{n} at the {v} {h} corner",
+    "{n} in the {v} {h} corner",
+    "{n} on the {h} {v}",
+)
+CORNER_WORDS: Dict[str, Tuple[str, ...]] = {
+    "top": ("top", "upper"),
+    "bottom": ("bottom", "lower"),
+    "back": ("back",),
+    "front": ("front",),
+    "left": ("left", "left", "leftmost"),
+    "right": ("right", "right", "rightmost"),
+    "middle": ("middle", "center"),
+}
+# {a}, {b}: the things that the expression leans on, with article.
 RELATION_PHRASES: Dict[str, Tuple[str, ...]] = {
     "left_of": ("to the left of {a}", "left of {a}", "on the left of {a}", "on the left side of {a}"),
     "right_of": ("to the right of {a}", "right of {a}", "on the right of {a}", "on the right side of {a}"),
     "next_to": ("next to {a}", "next to {a}", "next to {a}", "beside {a}", "by {a}", "near {a}", "close to {a}"),
     "behind": ("behind {a}",),
     "in_front_of": ("in front of {a}",),
+    "above": ("above {a}",),
+    "below": ("below {a}", "beneath {a}", "under {a}"),
+    "on": ("on top of {a}", "on {a}"),
+    "between": ("between {a} and {b}", "in between {a} and {b}", "that is between {a} and {b}"),
 }
+BETWEEN_MANY = (
+    "between the {many}",
+    "between two {many}",
+    "in between two {many}",
+    "among the {many}",
+    "among other {many}",
+    "among others",
+)
+COLOR_PHRASES = ("{n} that is {c}", "{n} which is {c}", "{n} which color is {c}", "{c} colored {n}")
 ORDINAL_PHRASES = (
     "{o} {n} from the {s}",
     "{o} {n} from the {s}",
@@ -165,6 +202,9 @@ MORE_INSTRUCTIONS: Tuple[str, ...] = (
     "can you bring me a {n}",
     "could i have a {n} please",
     "bring the {n} here",
+    "get the {n} from the table",
+    "take the {n} on the table",
+    "just the {n}",
 )
 # What stands beside the thing that is meant: {other} and {others} are things not meant, one or many of them.
 DISTRACTED: Tuple[str, ...] = (
@@ -213,13 +253,15 @@ SIGNS_AND_ROLES = ("?", ",", ":", ";", "assistant", "user", "detect", "clarify",
 # What the autoregressive detectors say (ambiguity/autoregressive.py): no text reaches these names, so a person's "no"
 # stays a word.
 DETECTOR_ANSWERS = ("<yes>", "<no>")
+_AFTER_NOUN = frozenset(
+    "on in at to from that which is next near behind beside by closest nearest please and , ?".split()
+)
 # Words that do not matter for finding a thing: a person may say them, the model never learnt them, they are skipped.
 FILLERS = (
     "actually",
     "again",
     "also",
     "carefully",
-    "colored",
     "coloured",
     "desk",
     "gently",
@@ -228,7 +270,6 @@ FILLERS = (
     "hmm",
     "i'd",
     "i'll",
-    "just",
     "kindly",
     "let",
     "maybe",
@@ -243,12 +284,10 @@ FILLERS = (
     "some",
     "sorry",
     "standing",
-    "table",
     "thanks",
     "then",
     "there",
     "three",
-    "two",
     "uh",
     "uhm",
     "um",
@@ -264,18 +303,20 @@ CHATTER_BEFORE = ("uh", "hello", "hi", "ok so", "well", "um", "oh", "hmm", "so",
 CHATTER_AFTER = ("thanks", "then", "quickly", "there", "on the table", "carefully")
 
 
+def is_noun(words: Sequence[str], at: int) -> bool:
+    """Whether "orange" is the fruit where it stands: in "the orange on the left", not in "the orange mug", "the orange
+    one" or "orange" alone. words: of a text in lower case; at: an index; True for every word that is no colour's."""
+    if not any(words[at] in names for names in COLOR_WORDS.values()):
+        return True
+    return at > 0 and (at + 1 == len(words) or words[at + 1] in _AFTER_NOUN)
+
+
 def learn_nouns(category: str, nouns: Sequence[str]) -> None:
-    """Makes the nouns of a category that a user brought sayable, the robot's word first; the built-in categories keep
-    theirs. The embedded model's vocabulary stays as it is."""
+    """Makes the nouns of a category that a user brought sayable, the robot's word first; those of the table of kinds
+    keep theirs. The embedded model's vocabulary stays as it is."""
     if category not in NOUNS:
         NOUNS[category] = tuple(nouns)
-        PLURALS[category] = tuple(_plural(noun) for noun in nouns)
-
-
-def _plural(noun: str) -> str:
-    if noun.endswith(("s", "x", "z", "ch", "sh")):
-        return noun + "es"
-    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
+        PLURALS[category] = tuple(plural(noun) for noun in nouns)
 
 
 def all_words() -> Tuple[str, ...]:
@@ -284,15 +325,20 @@ def all_words() -> Tuple[str, ...]:
 
 
 def _texts() -> Iterator[str]:
-    for category in CATEGORIES:
-        yield from (*NOUNS[category], *PLURALS[category])
-    for table in (COLOR_WORDS, SIZE_WORDS, POSITION_PHRASES, MORE_POSITION_PHRASES, RELATION_PHRASES):
+    for noun in kinds.NOUNS:
+        for word in words_of(noun):
+            yield from (word, plural(word))
+    for table in (COLOR_WORDS, SIZE_WORDS, POSITION_PHRASES, MORE_POSITION_PHRASES, CORNER_WORDS, RELATION_PHRASES):
         for phrases in table.values():
             yield from phrases
     for phrases in (
         ANY_NOUN,
         ORDINALS,
         ORDINAL_PHRASES,
+        SHADES,
+        CORNER_PHRASES,
+        BETWEEN_MANY,
+        COLOR_PHRASES,
         INSTRUCTIONS,
         MORE_INSTRUCTIONS,
         DISTRACTED,
@@ -309,3 +355,4 @@ def _texts() -> Iterator[str]:
         yield from phrases
     yield from ONE_PHRASES.values()
     yield "do you mean or , i mean the one please not no in on at front back middle left right an something"
+    yield "other another"

@@ -25,6 +25,14 @@ REAL_WORDS = frozenset(
     bows brig butt cartoon closes closet closets cold cusp firs fist font forge form forth garb hell juts lager
     lave leet lett nether objet pate pates pease pint plat plats rally redd reed root sanding suer tale tanks
     thee thin ting tree wold
+    alar bard bards bat bats bead bee bellow blow boa boar boars boas boast boost bowing bra brad bras bred brow
+    bush bushes cad cain camp camps cartoons cat cats cay chin chins chose clam clams clap claps clos cock cocks
+    compute computes cooing copping corer cub cubs cue cues dak dar dill dills dink dispense dispenses dive
+    dives dos dries flak gam gapes gasses gay gnu gnus gus hae has hast hoot lade lades lies loves magnifies
+    maker makers mic mousse muse organize organizes pane panes pant pants par pars part paying pea peas per pie
+    piers pip pis pitches plies plying post potter push sacking sal sap sat sauces shake shakes she shes shot
+    sick sicks slat sliver soon sop sort sorter spay spays sprig spry staking staler staple staples state states
+    status taler tap toe toes toile too tot tots try tub tubs tumble tumbles tuner tuners wench wenches whit win
 """.split()
 )
 
@@ -41,6 +49,7 @@ def repair(word: str, known: Collection[str]) -> Optional[str]:
     if len(word) < SHORTEST or not (word.isascii() and word.isalpha()) or word in known or word in REAL_WORDS:
         return None
     meant = {k for k in known if len(k) >= SHORTEST and k[0] == word[0] and is_slip(word, k)}
+    meant = {k for k in meant if k.replace("'", "") == word} or meant  # "dont" is rather "don't" than "donut"
     return meant.pop() if len(meant) == 1 else None
 
 

@@ -32,7 +32,7 @@ SIZE = (300.0, 200.0)
     "text, kind, category, color, side",
     [
         ("What is on the table?", Kind.LIST, None, None, None),
-        ("which cups do you see?", Kind.LIST, "mug", None, None),
+        ("which cups do you see?", Kind.LIST, "cup", None, None),
         ("how many red mugs are there", Kind.COUNT, "mug", "red", None),
         ("Is there a banana?", Kind.EXISTS, "banana", None, None),
         ("do you see any boxes?", Kind.EXISTS, "box", None, None),
@@ -49,7 +49,7 @@ def test_questions(text, kind, category, color, side):
 
 
 def test_words_that_nobody_knows_are_named():
-    assert understand("which forks do you see?").unknown == ("forks",)
+    assert understand("which gadgets do you see?").unknown == ("gadgets",)
     assert "next" in understand("what is next to the bowl?").unknown
 
 
