@@ -30,6 +30,7 @@ DAILY = {
     "report": ("clue_ros.cli.report", "results of evaluate as one HTML page"),
 }
 LABORATORY = {
+    "eyes": ("clue_ros.cli.eyes", "make the file of the frozen eyes again from the package that it came from"),
     "scenes": ("clue_ros.cli.scenes", "render tabletop scenes into a data set"),
     "photos": ("clue_ros.cli.photos", "annotated photographs as training data: check them, compose more"),
     "record": ("clue_ros.cli.record", "make a rosbag of rendered scenes and a person who speaks"),

@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 import torch
 import torch.nn.functional as F
 
+from clue_ros.processor import has_bfloat16_units
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.memory import available_memory
 
@@ -45,7 +46,7 @@ class Precision:
         that stay if they are float32."""
         on_cpu = torch.device(device).type == "cpu"
         storage = dtype or (torch.float32 if on_cpu and _can_be_wide(wide_bytes) else torch.bfloat16)
-        native = not on_cpu or storage == torch.float32 or (storage == torch.bfloat16 and _has_bfloat16_units())
+        native = not on_cpu or storage == torch.float32 or (storage == torch.bfloat16 and has_bfloat16_units())
         return cls(storage, storage if native else torch.float32)
 
 
@@ -167,8 +168,4 @@ def _can_be_wide(needed: int) -> bool:
     if needed <= LITTLE:
         return True
     free = available_memory("cpu")
-    return not _has_bfloat16_units() and (free is None or needed + WORKING <= free)
-
-
-def _has_bfloat16_units() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return not has_bfloat16_units() and (free is None or needed + WORKING <= free)

@@ -39,6 +39,7 @@ OPTIONAL = {
     "communication_skills",
     "tf2_geometry_msgs",
     "torchao",
+    "openvino",
     "pycocoevalcap",
     "bond",
     "bondpy",

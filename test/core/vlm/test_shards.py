@@ -176,12 +176,12 @@ def test_auto_is_float32_where_it_costs_little_and_bfloat16_where_memory_is_shor
 
     free = LITTLE * 8
     monkeypatch.setattr(dense, "available_memory", lambda device: free)
-    monkeypatch.setattr(dense, "_has_bfloat16_units", lambda: False)
+    monkeypatch.setattr(dense, "has_bfloat16_units", lambda: False)
     assert Precision.choose("cpu", None, LITTLE) == FLOAT32
     assert Precision.choose("cpu", None, free // 2) == FLOAT32
     assert Precision.choose("cpu", None, free) == Precision(torch.bfloat16, torch.float32)
     assert Precision.choose("cpu", torch.float32, free) == FLOAT32
-    monkeypatch.setattr(dense, "_has_bfloat16_units", lambda: True)
+    monkeypatch.setattr(dense, "has_bfloat16_units", lambda: True)
     assert Precision.choose("cpu", None, free // 2) == Precision(torch.bfloat16, torch.bfloat16)
     assert Precision.choose("cpu", None, LITTLE) == FLOAT32
     with pytest.raises(ModelLoadError, match="dtype is 'float8', must be one of auto, float32, bfloat16"):
