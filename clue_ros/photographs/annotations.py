@@ -21,6 +21,7 @@ from clue_ros.data.source import field_of, reporting
 from clue_ros.data.textfiles import json_object, read_lines
 from clue_ros.geometry import clip_box
 from clue_ros.images.files import ImageFile, ImageRoot, image_file, size_of
+from clue_ros.language.kinds import noun_called
 from clue_ros.problems import BrokenImageError, Kind, MissingDataError, Place, Problems
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.types import Box
@@ -31,9 +32,10 @@ SHARE_ALIKE = "BY-SA"  # in a licence's name
 
 @dataclass(frozen=True)
 class Photograph:
-    """image, mask: decoded when read; objects: category is the annotated name, color '' where nobody said one, size '',
-    box in pixels of the picture, visibility 1 unless told, pixels the visible share of the box; exhaustive, complete:
-    see above; source: whose photographs these are; words_of_source: the names that this source's lines hold."""
+    """image, mask: decoded when read; objects: category is the kind that the name means, color '' where nobody said
+    one, size '', box in pixels of the picture, visibility 1 unless told, pixels the visible share of the box;
+    exhaustive, complete: see above; source: whose photographs these are; words_of_source: the kinds that this source's
+    lines hold."""
 
     image: ImageFile
     objects: Tuple[SceneObject, ...]
@@ -54,31 +56,28 @@ class Photograph:
 
 
 def read_annotations(
-    path: Path,
-    without_sharealike: bool = False,
-    whole: Collection[str] = (),
-    names: Collection[str] = (),
-    problems: Optional[Problems] = None,
+    path: Path, without_sharealike: bool = False, whole: Collection[str] = (), problems: Optional[Problems] = None
 ) -> List[Photograph]:
     """The photographs of a folder's annotations.jsonl, or of such a file, in order; their pixels are not read.
 
     without_sharealike: leave out those whose line names a share-alike licence
     whole: sources that count as exhaustive though their lines do not say so, because somebody looked at them
-    names: the names that are known, empty for any; an unknown one is a problem, its thing stays
-    problems: what is wrong is counted there and the line left out; None: the first one raises BrokenDataError
+    problems: what is wrong is counted there and the line left out, so are names that the table of kinds lacks, but
+    their things stay; None: the first wrong line raises BrokenDataError
     Raises MissingDataError.
     """
     path = Path(path)
     path = path / FILE if path.is_dir() else path
     if not path.is_file():
         raise MissingDataError(f"{path}: there is no such file; photographs come as a folder with {FILE}")
-    root, problems = ImageRoot(path.parent), problems if problems is not None else Problems(strict=True)
+    root, told = ImageRoot(path.parent), problems is not None
+    problems = problems if problems is not None else Problems(strict=True)
     found: List[Photograph] = []
     for number, line in read_lines(path):
         place = Place(path.name, number)
         with reporting(problems, place):
             photo = _photograph(json_object(line), root, whole)
-            for name in sorted({o.category for o in photo.objects} - set(names)) if names else ():
+            for name in sorted({o.category for o in photo.objects if noun_called(o.category) is None} if told else ()):
                 problems.add(Kind.NAME, place, f"nothing is called '{name}' in the table of kinds")
             if not (without_sharealike and SHARE_ALIKE in photo.licence):
                 found.append(photo)
@@ -126,7 +125,8 @@ def _object(thing: Dict[str, Any], size: Tuple[int, int]) -> SceneObject:
     visibility = thing.get("visibility", 1.0)
     if type(visibility) not in (int, float) or not 0 < visibility <= 1:
         raise ValueError(f"'visibility' must be a number over 0 and up to 1, got {str(visibility)[:20]}")
-    return photo_object(name, "grey" if color == "gray" else color, clip_box(box, *size), visibility)
+    color = "gray" if color == "grey" else color
+    return photo_object(noun_called(name) or name, color, clip_box(box, *size), visibility)
 
 
 def photo_object(name: str, color: str, box: Box, visibility: float = 1.0) -> SceneObject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Dict, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 from clue_ros.images.files import header_size
 from clue_ros.photographs.annotations import Photograph, read_annotations
@@ -31,11 +31,10 @@ class Counts:
         }
 
 
-def check(path: Path, names: Collection[str] = ()) -> Tuple[Counts, Problems]:
-    """Counts and problems of a folder with annotations.jsonl; every image's header is read. names: the known ones,
-    empty for any. Raises MissingDataError."""
+def check(path: Path) -> Tuple[Counts, Problems]:
+    """Counts and problems of a folder with annotations.jsonl; every image's header is read. Raises MissingDataError."""
     problems = Problems()
-    photographs = read_annotations(path, names=names, problems=problems)
+    photographs = read_annotations(path, problems=problems)
     for photo in photographs:
         for file in (photo.image, *([photo.mask] if photo.mask else [])):
             try:

@@ -17,10 +17,13 @@ A rendered scene is known whole, a photograph is not. So:
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Collection, List, Set, Tuple
+from functools import lru_cache
+from typing import FrozenSet, List, Tuple
 
 import numpy as np
 
+from clue_ros.language import kinds as kind_table
+from clue_ros.language.kinds import disputed, fits
 from clue_ros.photographs.annotations import Photograph
 from clue_ros.simulation.paraphrases import instruction
 from clue_ros.simulation.queries import ABSENT_SHARE, Query, Selected, State, absent_state, draw, queries_of, states_of
@@ -30,29 +33,19 @@ from clue_ros.simulation.shapes import COLORS
 from clue_ros.simulation.teacher import Step, sample_dialogue
 from clue_ros.simulation.words import COLOR_WORDS, NOUNS
 
-# Names that people do not keep apart, or that a glance confuses: one is not called absent where another is.
-ALIKE: Tuple[frozenset, ...] = tuple(
-    frozenset(group.split(", "))
-    for group in (
-        "mug, cup, glass, wine glass, measuring cup, pencil cup, jar, pitcher, jug, bowl, vase",
-        "box, carton, tissue box, book, block, pack of pipe cleaners",
-        "bottle, jar, glue bottle, shaker, pepper mill, can, pitcher, jug, vase, toothpaste",
-        "orange, mandarin, lemon, lime, peach, apple, pear, mango, ball, tomato",
-        "plate, bowl, saucer, tray, pan",
-        "pen, marker, markers, pencil, toothbrush, screwdriver",
-        "wrench, pipe wrench, ratchet, pliers, screwdriver, hammer, screwdriver set",
-        "knife, fork, spoon, spatula, scissors",
-        "teddy bear, stuffed toy, dog toy, toy, toy blocks, block, ball",
-        "phone, cell phone, remote, remote control, mouse",
-        "monitor, screen, tv, laptop, picture frame",
-        "cake, donut, pizza, sandwich, hot dog, bread",
-    )
-)
 # What stands or lies about in photographs of other things, mostly without a box.
 UNBOXED = frozenset(
-    "bag, book, cable, cell phone, dining table, keyboard, laptop, marker, monitor, mouse, paper, pen, phone, picture "
-    "frame, potted plant, screen, sink, speaker, tape, toy, tv".split(", ")
+    "bag, book, chair, cup, game console, keyboard, laptop, marker, mouse, pen, phone, potted plant, remote, screen, "
+    "speaker, tape, toy".split(", ")
 )
+# Colours that one person says where another says the other: what is one of them is not called not to be the other.
+CLOSE = tuple(
+    frozenset(pair.split())
+    for pair in (
+        "gray silver", "gray white", "gray black", "silver white", "brown orange", "brown black", "brown red",
+        "pink red", "pink purple", "red orange", "orange yellow", "yellow green", "green blue", "blue purple",
+    )
+)  # fmt: skip
 COLOR_MISS, MISSING = 0.45, 0.35  # shares of what is absent: by the colour only, of the source's own names; or others
 
 
@@ -88,11 +81,10 @@ def photo_states(photo: Photograph, rng: np.random.Generator, count: int) -> Lis
 def sayable_objects(photo: Photograph) -> Tuple[SceneObject, ...]:
     """The objects as the grammar may see them: those without a noun are out of sight, those whose rivals' colours are
     not all known have none."""
-    known: dict = {}
-    for item in photo.objects:
-        known[item.category] = known.get(item.category, True) and item.color in COLOR_WORDS
+    plain = {o.category for o in photo.objects if o.color not in COLOR_WORDS}
+    bare = {kind for kind in {o.category for o in photo.objects} if any(near(kind, other) for other in plain)}
     return tuple(
-        replace(o, color=o.color if known[o.category] else "", pixels=o.pixels if o.category in NOUNS else 0)
+        replace(o, color="" if o.category in bare else o.color, pixels=o.pixels if o.category in NOUNS else 0)
         for o in photo.objects
     )
 
@@ -100,11 +92,12 @@ def sayable_objects(photo: Photograph) -> Tuple[SceneObject, ...]:
 def sayable_references(photo: Photograph, objects: Tuple[SceneObject, ...]) -> List[Selected]:
     """Every expression that the annotation decides, with what it selects. objects: `sayable_objects`' result."""
     found = enumerate_references(objects, photo.size)
+    bare = {o.category for o in objects if not o.color}
+    # A general noun covers things of other names, too: their colours have to be known as well.
+    found = [(r, m) for r, m in found if not r.color or not r.category or not any(near(r.category, b) for b in bare)]
     if not photo.exhaustive:
         return [(r, matches) for r, matches in found if len(matches) > 1 and r.kind() in ("category", "color_category")]
-    if photo.complete and all(o.color for o in objects):
-        return found
-    return [(r, matches) for r, matches in found if r.category]
+    return found if photo.complete and not bare else [(r, matches) for r, matches in found if r.category]
 
 
 def absent_references(
@@ -113,17 +106,16 @@ def absent_references(
     """Up to `count` references to what surely is not in the picture."""
     here = {o.category for o in photo.objects}
     bare = {o.category for o in objects if not o.color}
-    shades = {(o.category, o.color) for o in objects}
     misses = [
-        Reference(category, color)
-        for category in sorted(here - bare)
-        for color in COLORS
-        if photo.exhaustive and category in NOUNS and (category, color) not in shades
+        Reference(kind, color)
+        for kind in sorted(here & NOUNS.keys())
+        if photo.exhaustive and not any(near(kind, other) for other in bare)
+        for color in COLOR_WORDS
+        if not _close(color) & {o.color for o in objects if near(kind, o.category)}
     ]
     own = set(photo.words_of_source)
-    missing = [n for n in sorted(own - here) if photo.exhaustive and n in NOUNS]
-    taken = own | alike(here) | (frozenset() if photo.complete else UNBOXED)
-    foreign = [n for n in NOUNS if n not in taken]
+    missing = [n for n in sorted(own & NOUNS.keys()) if photo.exhaustive and not any(near(n, kind) for kind in here)]
+    foreign = _unlike(frozenset(own | here) if photo.complete else frozenset(own | here | UNBOXED))
     pools = [("miss", COLOR_MISS, misses), ("own", MISSING, missing), ("foreign", 1 - COLOR_MISS - MISSING, foreign)]
     pools = [pool for pool in pools if pool[2]]
     limits = np.cumsum([share for _, share, _ in pools])
@@ -136,8 +128,18 @@ def absent_references(
     return found
 
 
-def alike(names: Collection[str]) -> Set[str]:
-    """The names that somebody may say for one of these, and these."""
-    nouns = {word for name in names for word in NOUNS.get(name, ())}
-    near = {name for name, words in NOUNS.items() if not nouns.isdisjoint(words)}
-    return near.union(names, *(group for group in ALIKE if not group.isdisjoint(names)))
+@lru_cache(maxsize=None)
+def _close(color: str) -> FrozenSet[str]:
+    return frozenset((color,)).union(*(pair for pair in CLOSE if color in pair))
+
+
+@lru_cache(maxsize=4096)
+def _unlike(kinds: FrozenSet[str]) -> Tuple[str, ...]:
+    """The nouns of the table that nobody says for any of these kinds."""
+    return tuple(noun for noun in kind_table.NOUNS if not any(near(noun, kind) for kind in kinds))
+
+
+@lru_cache(maxsize=None)
+def near(noun: str, kind: str) -> bool:
+    """Whether somebody may call a thing of a kind so, or the kind is a word for what the noun means."""
+    return fits(noun, kind) or disputed(noun, kind) or fits(kind, noun)

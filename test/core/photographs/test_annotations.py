@@ -45,7 +45,7 @@ def test_what_cannot_be_read_is_told_with_its_line(tmp_path):
         line(thing("mug", LEFT, visibility=2)),
     )
     problems = Problems()
-    photographs = read_annotations(folder, names=["mug"], problems=problems)
+    photographs = read_annotations(folder, problems=problems)
     assert [(p.place.line, p.kind) for p in problems.first] == [
         (2, Kind.LINE),
         (3, Kind.NAME),

@@ -41,6 +41,15 @@ def test_a_colour_is_said_only_where_its_rivals_have_one(tmp_path):
     assert colored == {("bowl", "red")}
 
 
+def test_a_noun_means_all_that_it_covers(tmp_path):
+    fruit = thing("mandarin", LEFT, "orange"), thing("orange", RIGHT, "orange"), thing("mug", MIDDLE, "red")
+    (photo,) = read(tmp_path / "p", line(*fruit))
+    assert said(photo)[Reference("orange")] == (0, 1)
+    (photo,) = read(tmp_path / "q", line(*fruit[:2], thing("mug", MIDDLE, "red"), thing("cup", [50, 1, 58, 12])))
+    assert Reference("mug") not in said(photo)  # the cup may be one
+    assert {o.category for o in sayable_objects(photo) if o.color} == {"mandarin", "orange"}
+
+
 def test_where_more_may_be_there_only_the_ambiguous_is_sure(tmp_path):
     (photo,) = read(
         tmp_path / "p", line(thing("mug", LEFT), thing("mug", RIGHT), thing("bowl", MIDDLE), exhaustive=False)
@@ -62,6 +71,8 @@ def test_absent_is_what_the_source_names_elsewhere_or_nowhere(tmp_path):
     assert "plate" in names and "bottle" in names
     assert "mug" in names and all(r.color not in (None, "red") for r in found if r.category == "mug")
     assert "bowl" not in names  # its colour is not known
+    assert "cup" not in names  # a mug is one
+    assert not any(r.color == "pink" for r in found if r.category == "mug")  # some call red so
     unsure, _ = read(tmp_path / "q", {**here, "exhaustive": False}, elsewhere)
     names = {r.category for r in absent_references(unsure, sayable_objects(unsure), np.random.default_rng(0), 400)}
     assert "bottle" in names and not {"plate", "mug", "bowl"} & names
