@@ -174,6 +174,25 @@ def robot_says(decision: Decision) -> str:
     )
 
 
+def how_sure(decision: Decision) -> str:
+    """One sentence on how far a decision can be trusted. The confidence of a box is the share of boxes like it that
+    were right where it was fitted (`clue train calibrate`)."""
+    if decision.outcome is Outcome.FOUND:
+        sure = next(words for least, words in SURENESS if decision.confidence >= least)
+        return f"{sure}: of ten boxes like this one about {round(10 * decision.confidence)} are right."
+    reading = decision.ambiguity
+    if decision.outcome is Outcome.ASK:
+        if reading is not None and reading.is_ambiguous:
+            return f"The words fit more than one thing here, with a probability of {100 * reading.probability:.0f} %."
+        return "It is not sure enough of any box to answer without asking."
+    if decision.outcome is Outcome.UNKNOWN_WORDS:
+        return "Without these words it would have to guess, so it gives no box."
+    return "Nothing here fits the words well enough for a box."
+
+
+SURENESS = ((0.8, "Sure"), (0.5, "Fairly sure"), (0.0, "Not sure"))  # least confidence, what it is called
+
+
 def _print_decision(decision: Decision, seconds: float, picture) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -184,6 +203,7 @@ def _print_decision(decision: Decision, seconds: float, picture) -> None:
     console.print(
         Text.assemble((decision.outcome.value.replace("_", " "), f"bold {color}"), "  ", robot_says(decision))
     )
+    console.print(Text(how_sure(decision)), soft_wrap=True)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import torch
 
+from clue_ros.eyes.sight import Sight, has_sight
+from clue_ros.eyes.tower import SightTower
 from clue_ros.types import ModelLoadError, OutOfMemoryError
 from clue_ros.vlm.adapters import Adapter, load_adapters
 from clue_ros.vlm.dense import Precision
@@ -68,8 +70,12 @@ def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None,
             if not settings.soft_caps:
                 text.attn_logit_softcapping = text.final_logit_softcapping = None
             model = skeleton(config)
+            if has_sight(path):
+                model.model.vision_tower = None  # its weights are not in the checkpoint
             precision = Precision.choose(device, dtype, stays(model, torch.float32, quantization))
             fill = Filler(model, shards, precision.storage, device)
+            if has_sight(path):
+                model.model.vision_tower = _sight(path, config, device)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (ModelLoadError, OutOfMemoryError):
         raise
@@ -82,6 +88,18 @@ def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None,
     names = (settings.detector_adapter, settings.dialogue_adapter, settings.answer_adapter)
     adapters = load_adapters(model.model.language_model, path, names)
     return Opened(Loaded(model, tokenizer, settings, adapters), precision, fill)
+
+
+def _sight(path: Path, config: Any, device: str) -> SightTower:
+    """Raises ModelLoadError where the eyes' files are broken, or do not give the grid that config.json names."""
+    sight, vision = Sight.open(path, device), config.vision_config
+    wanted = (vision.image_size // vision.patch_size, vision.hidden_size)
+    if (sight.shape.grid, sight.shape.width) != wanted:
+        raise ModelLoadError(
+            f"{path}: eyes.json gives a grid of {sight.shape.grid} with {sight.shape.width} channels, config.json says "
+            f"{wanted[0]} with {wanted[1]}"
+        )
+    return SightTower(sight)
 
 
 def check_device(device: str) -> None:

@@ -32,7 +32,7 @@ from clue_ros.vlm.quantization import check_kind
 from clue_ros.vlm.settings import ClueSettings
 from clue_ros.vlm.skeleton import Filler
 from clue_ros.vlm.tokens import PromptTokens
-from clue_ros.vlm.vision_plan import VisionPlan
+from clue_ros.vlm.vision_plan import vision_plan
 
 
 class PaliGemmaBackbone:
@@ -66,7 +66,7 @@ class PaliGemmaBackbone:
         with torch.inference_mode():
             scratch = Scratch()
             assembly = Assembly(fill, quantization)
-            self._vision = VisionPlan(model, self.precision, scratch, assembly)
+            self._vision = vision_plan(model, self.precision, scratch, assembly)
             plans = plans_of(model, self.precision, scratch, adapters or {}, merge, assembly)
         self.runner = PrefixRunner(plans, self.tokens, settings, self.grid)
 
@@ -131,10 +131,9 @@ class PaliGemmaBackbone:
 
     @torch.inference_mode()
     def encode(self, rgb: np.ndarray) -> EncodedImage:
-        """Vision features of uint8[H,W,3]; pixels are scaled to [-1, 1] as SigLIP wants them."""
+        """Vision features of uint8[H,W,3]."""
         square = to_square(rgb, self.side)
-        pixels = torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))[None].to(self.device)
-        tower = self._vision.tower(pixels.to(self.precision.compute) / 127.5 - 1)
+        tower = self._vision.see(rgb, square)
         return EncodedImage(self._vision.project(tower), rgb.shape[1], rgb.shape[0], tower=tower, square=square)
 
     @torch.inference_mode()

@@ -138,7 +138,9 @@ def stays(model, dtype: torch.dtype, kind: str) -> int:
     """Bytes that the weights of a PaliGemmaForConditionalGeneration take when served, adapters apart."""
     check_kind(kind)
     everything = sum(p.numel() for p in model.parameters())
-    layers = (model.model.language_model.layers, model.model.vision_tower.encoder.layers)
+    layers = [model.model.language_model.layers]
+    if hasattr(model.model.vision_tower, "encoder"):  # the eyes of clue_ros/eyes are never quantised
+        layers.append(model.model.vision_tower.encoder.layers)
     weights = [p for part in layers for p in part.parameters() if p.ndim == 2]
     matrices = sum(p.numel() for p in weights if fits(kind, *p.shape))
     each = 1 if kind == "int8" else 0.5 + 4 / GROUP

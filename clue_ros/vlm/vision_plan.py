@@ -5,11 +5,13 @@ faster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from clue_ros.eyes.tower import SightTower
 from clue_ros.vlm.assembly import Assembly
 from clue_ros.vlm.dense import Dense, Precision, Scratch
 
@@ -56,8 +58,10 @@ class VisionPlan:
         """Every layer's weight matrices, to quantise or to count."""
         return [matrix for layer in self._layers for matrix in layer.matrices()]
 
-    def run(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.project(self.tower(pixels))
+    def see(self, rgb: np.ndarray, square: np.ndarray) -> torch.Tensor:
+        """float[1,N,D]: the tower's features of uint8[S,S,3]; pixels are scaled to [-1, 1] as SigLIP wants them."""
+        pixels = torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))[None].to(self._positions.device)
+        return self.tower(pixels.to(self._precision.compute) / 127.5 - 1)
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
         """float[1,N,W] of the tower's float[1,N,D]."""
@@ -83,6 +87,37 @@ class VisionPlan:
 
     def _norm(self, module: torch.nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
         return F.layer_norm(x, module.normalized_shape, module.weight.to(x.dtype), module.bias.to(x.dtype), self._eps)
+
+
+class SightPlan:
+    """The same for a model that sees with the eyes of clue_ros/eyes."""
+
+    def __init__(self, model: Any, precision: Precision, scratch: Scratch, assembly: Assembly = Assembly()):
+        self._sight = model.model.vision_tower.sight
+        assembly.fill(model.model.multi_modal_projector)
+        projector = model.model.multi_modal_projector.linear
+        self._projector = Dense(projector.weight.detach(), projector.bias.detach(), precision, scratch)
+        self._compute = precision.compute
+
+    def matrices(self) -> List[Dense]:
+        """None: the eyes have a form of their own."""
+        return []
+
+    def see(self, rgb: np.ndarray, square: np.ndarray) -> torch.Tensor:
+        """float[1,N,D] of uint8[H,W,3]: the second glances need the whole picture, not its square."""
+        return self._sight.see(rgb).to(self._compute)
+
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """float[1,N,W] of float[1,N,D]."""
+        return self._projector(features)
+
+
+def vision_plan(
+    model: Any, precision: Precision, scratch: Scratch, assembly: Assembly = Assembly()
+) -> Union[VisionPlan, SightPlan]:
+    """The plan of what stands in a model's vision tower."""
+    kind = SightPlan if isinstance(model.model.vision_tower, SightTower) else VisionPlan
+    return kind(model, precision, scratch, assembly)
 
 
 def _matrix(parts: Sequence[torch.nn.Linear], precision: Precision, scratch: Scratch, assembly: Assembly) -> Dense:

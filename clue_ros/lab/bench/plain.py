@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from clue_ros.eyes.tower import SightTower
 from clue_ros.geometry import to_square
 from clue_ros.lab.bench.machine import synchronize
 from clue_ros.vlm.dense import FEW_ROWS, Precision, Scratch
@@ -137,7 +138,8 @@ class PlainPath:
         return {**on_device, "pixel_values": self._pixels(rgb)}, len(words)
 
     def _pixels(self, rgb: np.ndarray) -> torch.Tensor:
-        square = to_square(rgb, self._side)
+        whole = isinstance(self._model.model.vision_tower, SightTower)  # takes pictures as they are
+        square = rgb if whole else to_square(rgb, self._side)
         pixels = torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))[None].to(self._device)
         return (pixels.float() / 127.5 - 1).to(self._model.dtype)
 

@@ -108,6 +108,20 @@ def test_json_of_every_other_outcome(grounder, photo, capsys, expression, outcom
     assert (row["outcome"], row["question"], row["ambiguity"], row["box"]) == (outcome, question, ambiguity, None)
 
 
+@pytest.mark.parametrize(
+    "expression, sentence",
+    [
+        ("the red mug", "Sure: of ten boxes like this one about 9 are right."),
+        ("the mug", "The words fit more than one thing here, with a probability of 90 %."),
+        ("the red pen", "Nothing here fits the words well enough for a box."),
+        ("the gizmo", "Without these words it would have to guess, so it gives no box."),
+    ],
+)
+def test_one_sentence_says_how_sure_it_is(grounder, photo, capsys, expression, sentence):
+    assert run("ground", photo, expression) == 0
+    assert capsys.readouterr().out.splitlines()[1] == sentence
+
+
 def test_turns_threshold_and_no_ask_reach_the_grounder(grounder, photo):
     assert run("ground", photo, "the mug", "--turn", "q1?", "a1", "--turn", "q2?", "a2", "--threshold", "0.7") == 0
     _, _, turns, may_ask, threshold = grounder.calls[-1]

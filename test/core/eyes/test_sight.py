@@ -1,0 +1,129 @@
+"""The eyes as a whole, on a random backbone: what comes out, what a model folder holds, and serving beside
+transformers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from clue_ros.eyes import sight as sight_module
+from clue_ros.eyes.frozen import FrozenEyes
+from clue_ros.eyes.sight import FILE, WEIGHTS, Sight, SightShape, Trained, has_sight, save_sight
+from clue_ros.lab.bench.plain import PlainPath
+from clue_ros.types import ModelLoadError
+from clue_ros.vlm.dense import Precision
+from clue_ros.vlm.paligemma import PaliGemmaBackbone
+
+SHAPE = SightShape(first=112, glances=3, grid=8, width=32, vector=8, features=72, summary=24)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    torch.manual_seed(0)
+    made = Trained(SHAPE).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(parameter.half())  # as a file holds them
+    return made
+
+
+@pytest.fixture(scope="module")
+def sight(tiny, trained):
+    return Sight(FrozenEyes.open(tiny[0], engine="torch-float32"), trained)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    rng = np.random.default_rng(4)
+    rgb = np.full((90, 160, 3), 120, np.uint8)
+    rgb[30:60, 20:50] = rng.integers(0, 255, (30, 30, 3))
+    rgb[40:70, 100:130] = (200, 30, 30)
+    return rgb
+
+
+def test_a_picture_of_any_size_becomes_the_decoders_grid(sight, photo):
+    seen = sight.see(photo)
+    assert seen.shape == (1, 64, 32) and seen.dtype == torch.float32
+    assert torch.equal(seen, sight.see(photo.copy()))
+    assert sight.see(photo[:, :40]).shape == (1, 64, 32)
+    assert sight.see(np.zeros((5, 3, 3), np.uint8)).isfinite().all()
+
+
+def test_the_budget_says_how_many_crops_are_looked_at(sight, photo, monkeypatch):
+    looked = []
+    glance = sight.eyes.glance
+    monkeypatch.setattr(sight.eyes, "glance", lambda rgb: looked.append(rgb.shape[:2]) or glance(rgb))
+    none, two = sight.see(photo, 0), sight.see(photo, 2)
+    assert looked == [(1, 112), (1, 112), (2, 224)]
+    assert not torch.allclose(none, two)
+
+
+def test_a_second_glance_that_moves_nothing_gives_the_first_ones_boxes(sight, photo):
+    first = sight.first(photo, 3)
+    second = sight.second(photo, first.rough)
+    assert len(first.rough) == 3
+    np.testing.assert_allclose(second.boxes[0], first.rough, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model_dir, tiny, trained, tmp_path_factory):
+    """A model folder without a vision tower of its own."""
+    path = tmp_path_factory.mktemp("sighted") / "model"
+    shutil.copytree(tiny_model_dir, path)
+    weights = load_file(path / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if "vision_tower" not in k}, path / "model.safetensors")
+    save_sight(trained, path)
+    return path
+
+
+@pytest.fixture
+def shipped(tiny, monkeypatch):
+    """The tiny backbone in the place of the one that ships, in float32."""
+    monkeypatch.setattr(sight_module, "SHIPPED", tiny[0])
+    opened = FrozenEyes.open
+    monkeypatch.setattr(FrozenEyes, "open", lambda path, device, engine: opened(path, device, "torch-float32"))
+
+
+def test_a_folder_gives_the_eyes_that_were_saved(folder, sight, photo, shipped):
+    assert has_sight(folder)
+    assert torch.equal(Sight.open(folder).see(photo), sight.see(photo))
+
+
+def test_serving_gives_what_transformers_gives_on_these_eyes(folder, sight, photo, shipped):
+    backbone = PaliGemmaBackbone.from_pretrained(folder, dtype="float32")
+    image = backbone.encode(photo)
+    assert torch.equal(image.tower, sight.see(photo))
+    plain = PlainPath(
+        backbone.model, backbone.tokenizer, backbone.settings, frozenset(), Precision(torch.float32, torch.float32)
+    )
+    torch.testing.assert_close(image.features, plain.features(photo), atol=1e-4, rtol=1e-4)
+    ours = backbone.prefill(image, "clarify the red mug", "").logits
+    torch.testing.assert_close(ours, plain.logits(photo, "clarify the red mug", ""), atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_wrong_with_a_folder_is_named(folder, trained, tmp_path, shipped):
+    def broken(name):
+        path = tmp_path / name
+        shutil.copytree(folder, path)
+        return path
+
+    (broken("none") / WEIGHTS).unlink()
+    other = broken("other")
+    (other / FILE).write_text(json.dumps({**asdict(SHAPE), "vector": 9}))
+    odd = broken("odd")
+    (odd / FILE).write_text(json.dumps({**asdict(SHAPE), "first": 113}))
+    strange = broken("strange")
+    (strange / FILE).write_text('{"glimpses": 3}')
+    wide = broken("wide")
+    save_sight(Trained(replace(SHAPE, width=16)), wide)
+    for name, told in {
+        "none": WEIGHTS, "other": "does not fit", "odd": "whole patches", "strange": "glimpses", "wide": "32",
+    }.items():  # fmt: skip
+        with pytest.raises(ModelLoadError, match=told):
+            PaliGemmaBackbone.from_pretrained(tmp_path / name)
