@@ -29,6 +29,9 @@ class Glances(NamedTuple):
 class Neck(nn.Module):
     """Patches of the first glance (grid `seen`), their own boxes, and second glances -> float[B,grid²,width]."""
 
+    centres: torch.Tensor
+    nearest: torch.Tensor
+
     def __init__(
         self, features: int, seen: int, vector: int = 256, grid: int = 16, width: int = 256, layers: int = 3,
         mlp: int = 768, heads: int = 4,

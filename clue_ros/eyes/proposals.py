@@ -32,6 +32,8 @@ class PatchHead(nn.Module):
     """A patch's features, its pixels and its place -> whether it is of a thing, and that thing's box; one convolution
     sees the patches around it."""
 
+    centres: torch.Tensor
+
     def __init__(self, features: int, grid: int, hidden: int = 384, width: int = 256):
         super().__init__()
         self.grid = grid

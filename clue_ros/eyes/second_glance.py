@@ -25,6 +25,8 @@ class Seen(NamedTuple):
 class CropHead(nn.Module):
     """A crop's cells, its CLS token, its pixels and the rough box in it -> Seen. Three readers look at all cells."""
 
+    centres: torch.Tensor
+
     def __init__(self, features: int, summary: int, width: int = 192, out: int = 256, layers: int = 2):
         super().__init__()
         self.cells = nn.Linear(features + 3 * CELL**2, width)

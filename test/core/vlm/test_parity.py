@@ -226,7 +226,7 @@ def endless(b):
 @pytest.mark.parametrize("mode", ["full", "image_blind"])
 @pytest.mark.parametrize("limit", [63, 64, 65, 200])
 def test_free_text_may_be_longer_than_the_room_that_was_made_for_it(tiny_size, mode, limit, gaps):
-    tokenizer, model = sharp(tiny_size, 8.0)
+    tokenizer, model = sharp(tiny_size, 16.0)
     b = endless(PaliGemmaBackbone(model, tokenizer, settings(mode)))
     image = b.encode(SCENES[0])
     b.prefill(image, "clarify " + "mug " * 120)  # a workspace larger than the next prefix needs
@@ -237,7 +237,7 @@ def test_free_text_may_be_longer_than_the_room_that_was_made_for_it(tiny_size, m
     margins = list(gaps)
     if mode == "full":
         theirs = transformers_text(
-            sharp(tiny_size, 8.0)[1], inputs_of(b, [PREFIXES[0]], [SCENES[0]]), b.vocabulary.eos, limit
+            sharp(tiny_size, 16.0)[1], inputs_of(b, [PREFIXES[0]], [SCENES[0]]), b.vocabulary.eos, limit
         )
         assert agree(text.tokens, theirs[0], margins) >= 20
 
