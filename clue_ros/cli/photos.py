@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compose.add_argument(
         "--without-sharealike", action="store_true", help="nothing whose line names a share-alike licence"
     )
+    compose.add_argument(
+        "--leave-out", nargs="+", default=[], metavar="FILE", help="cut-outs or backgrounds not to use, by file name"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +46,9 @@ def _compose(args: argparse.Namespace) -> int:
 
     if args.count < 1 or args.seed < 0:
         raise ClueError("--count must be 1 or more, --seed 0 or more")
-    made = write_composites(args.pack, args.output, args.count, args.seed, args.without_sharealike, progress=True)
+    made = write_composites(
+        args.pack, args.output, args.count, args.seed, args.without_sharealike, args.leave_out, progress=True
+    )
     print(f"{args.output}: {made} pictures")
     return 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Collection, Dict
 
 import cv2
 import numpy as np
@@ -23,15 +23,25 @@ MARK = "composed.json"  # beside the annotations: how the folder was begun
 
 
 def write_composites(
-    pack: Path, output: Path, count: int, seed: int, without_sharealike: bool = False, progress: bool = False
+    pack: Path,
+    output: Path,
+    count: int,
+    seed: int,
+    without_sharealike: bool = False,
+    leave_out: Collection[str] = (),
+    progress: bool = False,
 ) -> int:
     """Compose what is missing of `count` pictures; returns how many there are then. Safe to interrupt; the picture at
-    an index depends on pack, seed and index only. Raises MissingDataError and BrokenDataError for a pack that cannot be
-    used, ClueError for a folder that was begun otherwise."""
+    an index depends on pack, seed and index only.
+
+    leave_out: names of files of the pack that are not to be used
+    Raises MissingDataError, BrokenDataError and DataError for a pack that cannot be used so, ClueError for a folder
+    that was begun otherwise.
+    """
     from tqdm import tqdm
 
     pack, output = Path(pack), Path(output)
-    things = read_pack(pack, without_sharealike)
+    things = read_pack(pack, without_sharealike, leave_out)
     _keep_mark(output, {"seed": seed, "cutouts": len(things.cutouts), "backgrounds": len(things.backgrounds)})
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Collection, Dict, List, Tuple
 
 import numpy as np
 from PIL import Image
@@ -74,8 +74,9 @@ class Pack:
     backgrounds: Tuple[Background, ...]
 
 
-def read_pack(folder: Path, without_sharealike: bool = False) -> Pack:
-    """The cut-outs and empty backgrounds of a pack. Raises MissingDataError, BrokenDataError."""
+def read_pack(folder: Path, without_sharealike: bool = False, leave_out: Collection[str] = ()) -> Pack:
+    """The cut-outs and empty backgrounds of a pack, without files that somebody leaves out by name, as badly cut or
+    named. Raises MissingDataError, BrokenDataError, and DataError for a name to leave out that is not there."""
     cutouts = [
         Cutout(image, _text(e, "name"), _text(e, "color"), _text(e, "pose") or "any", _text(e, "licence"))
         for image, e in _entries(Path(folder) / "cutouts" / "cutouts.jsonl")
@@ -84,6 +85,11 @@ def read_pack(folder: Path, without_sharealike: bool = False) -> Pack:
         Background(image, _text(e, "kind"), _text(e, "licence"))
         for image, e in _entries(Path(folder) / "backgrounds" / "backgrounds.jsonl")
     ]
+    unknown = set(leave_out) - {piece.image.name for piece in (*cutouts, *backgrounds)}
+    if unknown:
+        raise DataError(f"{folder} has no {', '.join(sorted(unknown))} to leave out")
+    cutouts = [c for c in cutouts if c.image.name not in leave_out]
+    backgrounds = [b for b in backgrounds if b.image.name not in leave_out]
     kept = tuple(c for c in cutouts if c.name and not (without_sharealike and SHARE_ALIKE in c.licence))
     places = tuple(b for b in backgrounds if b.kind in KINDS and not (without_sharealike and SHARE_ALIKE in b.licence))
     if not kept or not any(b.kind in ("surface", "texture") for b in places):

@@ -11,7 +11,7 @@ from clue_ros.photographs.annotations import read_annotations
 from clue_ros.photographs.composites import write_composites
 from clue_ros.photographs.patches import photo_patches
 from clue_ros.photographs.queries import photo_queries
-from clue_ros.problems import MissingDataError
+from clue_ros.problems import DataError, MissingDataError
 
 LOOKS = {"apple": (220, 20, 20), "can": (20, 20, 220), "plate": (240, 240, 240)}  # name: RGB
 
@@ -95,5 +95,9 @@ def test_licences_are_told_and_share_alike_can_be_left_out(pack, tmp_path):
     write_composites(pack, tmp_path, 2, seed=0, without_sharealike=True)
     licences = {photo.licence for photo in read_annotations(tmp_path)}
     assert licences == {"CC0; MIT"}
+    write_composites(pack, tmp_path / "fewer", 1, seed=0, leave_out=["0.png"])
+    assert '"0.png"' not in (tmp_path / "fewer" / "annotations.jsonl").read_text()
+    with pytest.raises(DataError, match="no 9.png"):
+        write_composites(pack, tmp_path / "none", 1, seed=0, leave_out=["9.png"])
     with pytest.raises(MissingDataError):
         write_composites(tmp_path, tmp_path / "none", 1, seed=0)
