@@ -5,6 +5,7 @@ A rendered scene is known whole, a photograph is not. So:
 - A colour is said only where every thing that the noun covers has one: an apple without a colour word may be red, too.
 - A colour alone ("the red one") is said only where nothing else lies about (`complete`).
 - No size is said, as nobody annotated one.
+- Kinds are named by their own nouns, and one general noun ("cup", "fruit") is drawn each time.
 - Where the line is exhaustive, a noun selects all things that it covers: clear and ambiguous, positions, relations and
   dialogues as in rendered scenes.
 - Where it is not, further things of the same name may be in the picture. Two with boxes make a noun ambiguous for sure;
@@ -18,12 +19,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import FrozenSet, List, Tuple
+from typing import FrozenSet, List, Optional, Tuple
 
 import numpy as np
 
 from clue_ros.language import kinds as kind_table
-from clue_ros.language.kinds import disputed, fits
+from clue_ros.language.kinds import disputed, fits, general_nouns
 from clue_ros.photographs.annotations import Photograph
 from clue_ros.simulation.paraphrases import instruction
 from clue_ros.simulation.queries import ABSENT_SHARE, Query, Selected, State, absent_state, draw, queries_of, states_of
@@ -61,7 +62,9 @@ def photo_queries(photo: Photograph, rng: np.random.Generator, count: int, clari
 def photo_states(photo: Photograph, rng: np.random.Generator, count: int) -> List[State]:
     """`simulation.queries.scene_states` for a photograph: up to `count` dialogue states."""
     objects = sayable_objects(photo)
-    found = sayable_references(photo, objects)
+    nouns = sorted({noun for item in objects if item.pixels for noun in general_nouns(item.category)})
+    general = nouns[int(rng.integers(len(nouns)))] if nouns else None
+    found = sayable_references(photo, objects, general)
     if photo.exhaustive:
         return states_of(found, lambda n: absent_references(photo, objects, rng, n), objects, photo.size, rng, count)
     states: List[State] = []
@@ -89,9 +92,12 @@ def sayable_objects(photo: Photograph) -> Tuple[SceneObject, ...]:
     )
 
 
-def sayable_references(photo: Photograph, objects: Tuple[SceneObject, ...]) -> List[Selected]:
-    """Every expression that the annotation decides, with what it selects. objects: `sayable_objects`' result."""
-    found = enumerate_references(objects, photo.size)
+def sayable_references(
+    photo: Photograph, objects: Tuple[SceneObject, ...], general: Optional[str] = None
+) -> List[Selected]:
+    """Every expression that the annotation decides, with what it selects. objects: `sayable_objects`' result; general:
+    a noun that is said beside those of the kinds themselves."""
+    found = enumerate_references(objects, photo.size, () if general is None else (general,))
     bare = {o.category for o in objects if not o.color}
     # A general noun covers things of other names, too: their colours have to be known as well.
     found = [(r, m) for r, m in found if not r.color or not r.category or not any(near(r.category, b) for b in bare)]

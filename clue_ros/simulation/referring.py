@@ -198,28 +198,36 @@ def position_options(indices: Sequence[int], objects: Sequence[SceneObject], ima
 
 def anchors(objects: Sequence[SceneObject], image: ImageSize) -> List[Tuple[Reference, int]]:
     """What an expression can lean on: the things that their category alone, or with the colour, picks out."""
-    visible = [o for o in objects if o.pixels > 0]
-    kinds = [o.category for o in visible]
-    pairs = [(o.category, o.color) for o in visible]
     found = []
     for index, item in enumerate(objects):
-        if item.pixels > 0 and clearly_visible(item, image) and pairs.count((item.category, item.color)) == 1:
-            if kinds.count(item.category) == 1:
-                found.append((Reference(item.category), index))
-            if item.color:
-                found.append((Reference(item.category, item.color), index))
+        if item.pixels == 0 or not clearly_visible(item, image):
+            continue
+        rivals = {
+            o.color
+            for i, o in enumerate(objects)
+            if i != index and o.pixels > 0 and (means(item.category, o) or disputed(item.category, o.category))
+        }
+        if not rivals:
+            found.append((Reference(item.category), index))
+        if item.color and item.color not in rivals:
+            found.append((Reference(item.category, item.color), index))
     return found
 
 
-def enumerate_references(objects: Sequence[SceneObject], image: ImageSize) -> List[Tuple[Reference, Tuple[int, ...]]]:
+def enumerate_references(
+    objects: Sequence[SceneObject], image: ImageSize, general: Sequence[str] = ()
+) -> List[Tuple[Reference, Tuple[int, ...]]]:
     """Every reference over a scene's own attributes that is decidable, with what it selects.
 
     Words that a lone thing does not need ("the small mug" of one) are among them where they are true.
+    general: nouns that are said beside the categories' own ("fruit").
     """
     visible = [o for o in objects if o.pixels > 0]
+    colors = sorted({o.color for o in visible if o.color})
     plain = [Reference(category=c) for c in sorted({o.category for o in visible})]
     plain += [Reference(category=c, color=q) for c, q in sorted({(o.category, o.color) for o in visible if o.color})]
-    plain += [Reference(color=q) for q in sorted({o.color for o in visible if o.color})]
+    plain += [Reference(color=q) for q in colors]
+    plain += [Reference(noun, q) for noun in general for q in (None, *colors)]
     supports = anchors(objects, image)
     found = []
     for reference in plain:
@@ -255,7 +263,7 @@ def _narrowed(
     ]
     if reference.category:
         found += [(replace(reference, size=s), of_size(s, matches, objects)) for s in SIZE_CLASSES]
-        others = [(a, i) for a, i in supports if a.category != reference.category]
+        others = [(a, i) for a, i in supports if a.category != reference.category and i not in matches]
         selected = {(r, i): related(r, matches, i, objects, image) for i in {i for _, i in others} for r in RELATIONS}
         found += [(replace(reference, relation=r, anchor=a), selected[r, i]) for a, i in others for r in RELATIONS]
     return [(r, selected) for r, selected in found if selected]

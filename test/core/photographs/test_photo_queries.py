@@ -14,8 +14,8 @@ from clue_ros.photographs.queries import (
 from clue_ros.simulation.referring import Reference
 
 
-def said(photo):
-    return dict(sayable_references(photo, sayable_objects(photo)))
+def said(photo, general=None):
+    return dict(sayable_references(photo, sayable_objects(photo), general))
 
 
 def read(folder, *lines, **options):
@@ -45,6 +45,14 @@ def test_a_noun_means_all_that_it_covers(tmp_path):
     fruit = thing("mandarin", LEFT, "orange"), thing("orange", RIGHT, "orange"), thing("mug", MIDDLE, "red")
     (photo,) = read(tmp_path / "p", line(*fruit))
     assert said(photo)[Reference("orange")] == (0, 1)
+    found = said(photo, "fruit")
+    assert found[Reference("fruit")] == (0, 1) and found[Reference("fruit", position="left")] == (0,)
+    assert not any(r.anchor and r.anchor.category == "mandarin" for r in found if r.category == "fruit")
+    # Not an anchor by its own noun, which means the mandarin as well.
+    assert {r.anchor.category for r in found if r.anchor} <= {"mandarin", "mug"}
+    states = [s for seed in range(30) for s in photo_states(photo, np.random.default_rng(seed), 6)]
+    spoken = " ".join(s.step.instruction for s in states).split()
+    assert {"fruit", "cup", "mug"} <= set(spoken)
     (photo,) = read(tmp_path / "q", line(*fruit[:2], thing("mug", MIDDLE, "red"), thing("cup", [50, 1, 58, 12])))
     assert Reference("mug") not in said(photo)  # the cup may be one
     assert {o.category for o in sayable_objects(photo) if o.color} == {"mandarin", "orange"}
