@@ -31,7 +31,7 @@ _SYNONYMS = _listed(
         "lid": "pan lid, pot lid", "teapot": "", "spoon": "", "fork": "", "knife": "", "ladle": "",
         "spatula": "turner", "rolling pin": "", "chopping board": "cutting board", "can opener": "", "funnel": "",
         "dish rack": "drainer", "utensil holder": "", "salt shaker": "", "shaker": "", "pepper mill": "pepper grinder",
-        "mortar": "mortar and pestle",
+        "mortar": "",
         "apple": "", "banana": "", "orange": "", "mandarin": "tangerine, clementine", "lemon": "", "lime": "",
         "pear": "", "peach": "nectarine", "plum": "", "strawberry": "", "mango": "", "pineapple": "", "grapes": "",
         "cherries": "cherry", "avocado": "", "tomato": "", "cucumber": "", "eggplant": "aubergine", "carrot": "",

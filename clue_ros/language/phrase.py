@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
+from clue_ros.language.plurals import singular
 from clue_ros.language.positions import DIRECTION_OF, Place, extract_place
 from clue_ros.prompt import clean
 
@@ -80,7 +81,15 @@ _SCENE_NOUN = (
     r"workspace|view|camera|kitchen)"
 )
 _OF_SCENE = re.compile(rf"\s+(?:on|in|at|from|off|onto) (?:top of )?(?:the|this|my|your|our) {_SCENE_NOUN}\b")
-_PREDICATE = re.compile(r"\b(\w+) (?:that|which)(?:'s| is| are)(?: the)? ([\w-]+)$")
+_PREDICATE = re.compile(
+    r"\b(\w+) (?:(?:that|which)(?:'s| is| are)(?: the)?|(?:which|whose)(?:'s)? colou?r is|of (?:the )?colou?r) "
+    r"([\w-]+)$"
+)
+_BETWEEN = re.compile(
+    r"\s+(?:in )?between (?:(?:the|a|an|my|your) (?P<one>.+?) and (?:the |a |an |my |your |another )+(?P<other>.+)|"
+    r"(?:the |two |both )*(?P<many>.+))$"
+)
+_AMONG_OTHERS = re.compile(r"\s+(?:among|amongst|between) (?:the )?(?:others?|all)(?: \w+)?$")
 _THAT_IS = re.compile(
     r"\b(?:that|which|who)(?:'s| is| are| stands| lies| sits)\b|\b(?:standing|lying|sitting|"
     r"located)\b"
@@ -117,11 +126,13 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Relation:
-    """kind: 'beside' (also on and in), 'left_of', 'right_of', 'in_front_of', 'behind', 'above', 'below'; phrase: the
-    other thing, as `detect` wants it."""
+    """kind: 'beside' (also on and in), 'left_of', 'right_of', 'in_front_of', 'behind', 'above', 'below', 'between';
+    phrase: the other thing, as `detect` wants it; second: the third one of 'between', '' if that is of the same words.
+    """
 
     kind: str
     phrase: str
+    second: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,9 +204,13 @@ def _clause(text: str) -> Optional[Request]:
     if predicate and predicate[2] in ATTRIBUTES:
         text = f"{text[: predicate.start()]}{predicate[2]} {predicate[1]}"
     text = " ".join(_THAT_IS.sub(" ", text).split())
-    text = _first_of_two(text)
+    text = _AMONG_OTHERS.sub("", text)
     relation = None
-    found = _RELATION.search(text)
+    between = _BETWEEN.search(text)
+    if between:
+        relation, text = _between(between), text[: between.start()]
+    text = _first_of_two(text)
+    found = None if relation else _RELATION.search(text)
     if found and not re.match(r"(?:me|you|us|camera|robot|middle|center)\b", found["what"]):
         other = parse_description(found["what"])
         if other is not None and not other.generic:
@@ -215,6 +230,18 @@ def _clause(text: str) -> Optional[Request]:
             return _request("one", tuple(attributes), place, relation, "")
         noun = " ".join([GENERIC_NOUN, *words[1:]])  # "the one with a handle"
     return _request(noun, tuple(attributes), place, relation, "")
+
+
+def _between(found: "re.Match[str]") -> Optional[Relation]:
+    """'between the red block and the cup', 'between two cups'; None where no things are named."""
+    if found["many"]:
+        *words, last = found["many"].split()
+        many = parse_description(" ".join([*words, singular(last)]))
+        return None if many is None or many.generic else Relation("between", many.phrase)
+    one, other = parse_description(found["one"]), parse_description(found["other"])
+    if one is None or other is None or one.generic or other.generic:
+        return None
+    return Relation("between", one.phrase, other.phrase if other.phrase != one.phrase else "")
 
 
 def _request(

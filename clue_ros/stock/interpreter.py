@@ -76,7 +76,8 @@ class Interpreter:
         """Replay the dialogue: what the instruction selects, then what each reply leaves of it."""
         expression = self._see.respelled(expression)
         request = parse_instruction(expression)
-        asked = [request.phrase, *([request.relation.phrase] if request.relation else [])]
+        relation = request.relation
+        asked = [p for p in (request.phrase, *((relation.phrase, relation.second) if relation else ())) if p]
         unknown = tuple(dict.fromkeys(w for phrase in asked for w in self._see.unknown_words(phrase)))
         state = Understanding(request, (), unknown=unknown)
         if unknown:
@@ -85,9 +86,12 @@ class Interpreter:
             otherwise = clean(expression) if not self._see.unknown_words(clean(expression)) else ""
             found = self._see.detect(image, request.phrase, should_stop, otherwise)
             state = replace(state, candidates=snapped(found, given) if given and found else found)
-            if request.relation and len(found) > 1:
-                others = self._see.detect(image, request.relation.phrase, should_stop)
-                state = state.keeping(related(request.relation.kind, state.boxes, [c.box for c in others], image.size))
+            if relation and len(found) > 1:
+                others, second = (
+                    [c.box for c in self._see.detect(image, phrase, should_stop)] if phrase else None
+                    for phrase in (relation.phrase, relation.second)
+                )
+                state = state.keeping(related(relation.kind, state.boxes, others or (), image.size, second))
             state = state.keeping(choose(request.place, state.boxes, image.size)) if request.place else state
         for turn in turns:
             if not state.candidates or state.unknown:

@@ -13,10 +13,11 @@ from clue_ros.language.describe import (
     placed,
     question_for,
 )
-from clue_ros.language.phrase import parse_description, parse_instruction
+from clue_ros.language.phrase import Relation, parse_description, parse_instruction
 from clue_ros.language.positions import MIN_GAP, Place, choose, extract_place, position_names
 from clue_ros.language.relations import related
 from clue_ros.language.reply import Verdict, read_reply
+from clue_ros.simulation.shapes import CATEGORIES
 from clue_ros.simulation.words import INSTRUCTIONS, NOUNS, POSITION_PHRASES
 from clue_ros.types import Box
 
@@ -58,6 +59,9 @@ MIDDLE = Box(300, 200, 360, 280)
         ("the box of cereal", "box of cereal", "box"),
         ("i'd like the remote control", "remote control", "remote control"),
         ("reach for the lift", "lift", "lift"),
+        ("pick up the block which color is red", "red block", "block"),
+        ("the dark blue cup", "dark blue cup", "cup"),
+        ("the cup of color pink", "pink cup", "cup"),
     ],
 )
 def test_an_instruction_becomes_what_detect_wants(text, phrase, noun):
@@ -87,6 +91,9 @@ def test_an_instruction_becomes_what_detect_wants(text, phrase, noun):
         ("the biggest mug", Place((), 0, "big")),
         ("the little mug on the right", Place(("right",), 0, "small")),
         ("the mug on the top shelf", Place(("top",))),
+        ("the mug at the upper left corner", Place(("top", "left"))),
+        ("the lower right mug", Place(("bottom", "right"))),
+        ("the mug in the middle of the table", Place(("middle",))),
         ("give me the mug right now", Place()),
         ("the mug to the left of the bowl", Place()),
         ("take the bottle in front of the box", Place()),
@@ -106,6 +113,9 @@ def test_positions_are_kept_apart(text, place):
         ("the mug in front of the box", "in_front_of", "box"),
         ("the mug under the lamp", "below", "lamp"),
         ("the mug closest to the bowl", "beside", "bowl"),
+        ("the mug on top of the box", "beside", "box"),
+        ("the mug between two red bowls", "between", "red bowl"),
+        ("the cup in between the plates", "between", "plate"),
     ],
 )
 def test_relations_name_the_other_thing(text, kind, phrase):
@@ -113,15 +123,24 @@ def test_relations_name_the_other_thing(text, kind, phrase):
     assert request.phrase in ("mug", "cup") and (request.relation.kind, request.relation.phrase) == (kind, phrase)
 
 
+def test_between_names_two_things():
+    request = parse_instruction("pick up the red block between the left cup and the glass please")
+    assert (request.phrase, request.relation) == ("red block", Relation("between", "cup", "glass"))
+    assert parse_instruction("the block between the cup and another cup").relation == Relation("between", "cup")
+    assert parse_instruction("pick up the block among others").phrase == "block"
+
+
 def test_every_instruction_of_the_simulator_is_understood():
     """The grammar of the rendered scenes: the noun comes back whatever is said around it, and so does the position."""
     for template in INSTRUCTIONS:
-        for noun in {n for nouns in NOUNS.values() for n in nouns}:
+        for noun in {n for kind in CATEGORIES for n in NOUNS[kind]}:
             assert parse_instruction(template.format(n=f"red {noun}")).phrase == f"red {noun}", template
             for position, phrases in POSITION_PHRASES.items():
                 for words in phrases:
                     request = parse_instruction(template.format(n=words.format(n=noun)))
                     assert (request.phrase, request.place.directions) == (noun, (position,)), template.format(n=words)
+    for noun in {n for nouns in NOUNS.values() for n in nouns}:
+        assert parse_instruction(f"hand me the red {noun} please").phrase == f"red {noun}"
 
 
 @settings(deadline=None)
@@ -224,6 +243,9 @@ def test_relations_choose_the_nearest():
     assert related("right_of", [LEFT, RIGHT], [MIDDLE], SIZE) == (1,)
     assert related("beside", [LEFT, RIGHT], [], SIZE) == (0, 1)
     assert related("beside", [LEFT, bowl], [bowl], SIZE) == (0,)
+    assert related("between", [LEFT, MIDDLE, RIGHT], [LEFT], SIZE, [RIGHT]) == (1,)
+    assert related("between", [LEFT, MIDDLE, RIGHT], [LEFT, RIGHT], SIZE) == (1,)
+    assert related("between", [LEFT, RIGHT], [MIDDLE], SIZE) == (0, 1), "one thing has no between"
 
 
 @pytest.mark.parametrize(
