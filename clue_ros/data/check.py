@@ -6,12 +6,15 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
 
 from clue_ros.data.box_forms import advice_on_order, unit_problem
 from clue_ros.data.sample import Sample, is_empty, is_outside
 from clue_ros.data.source import Source
 from clue_ros.data.stream import target_problem
+from clue_ros.images.copies import Looks, look_of
 from clue_ros.images.files import digest, header_size, verify_image
 from clue_ros.problems import BrokenDataError, BrokenImageError, Kind, Place, Problems
 from clue_ros.prompt import clean
@@ -50,8 +53,9 @@ class SplitCounts:
 @dataclass
 class CheckReport:
     """records: entries read; repeated: samples that say the same of the same image within their split;
-    shared_images: images that stand in more than one split, a problem unless both are for testing (RefCOCO's testA and
-    testB) or it was allowed; unsplit: records without a split where others have one, counted as training data."""
+    shared_images: images that stand in more than one split, also in another encoding or size, a problem unless both
+    are for testing (RefCOCO's testA and testB) or it was allowed; unsplit: records without a split where others have
+    one, counted as training data."""
 
     form: str
     splits: Dict[str, SplitCounts] = field(default_factory=dict)
@@ -88,10 +92,10 @@ def check(
 ) -> CheckReport:
     """Read everything once.
 
-    images: 'full' decodes every image and compares contents between splits, 'header' only opens them, 'none' leaves
-    them alone; the latter two compare names. workers: decoding threads (default: the processor's cores).
-    progress: called with the number of records that were just read. Memory: about 0.3 kB a sample. allow_shared: an
-    image in several splits is counted and no problem.
+    images: 'full' decodes every image and compares contents and looks between splits, 'header' only opens them, 'none'
+    leaves them alone; the latter two compare names. workers: decoding threads (default: the processor's cores).
+    progress: called with the number of records that were just read. Memory: about 0.3 kB a sample and 0.5 kB an image.
+    allow_shared: an image in several splits is counted and no problem.
     """
     report = CheckReport(source.name, unsplit=source.unsplit)
     seen = _Seen(report, allow_shared)
@@ -100,9 +104,9 @@ def check(
         for batch in _batches(source, report, progress):
             contents = reader.contents(batch)
             for (place, sample), content in zip(batch, contents):
-                seen.add(place, sample, content)
+                seen.add(place, sample, content, reader.looks)
                 _check_boxes(place, sample, report.problems)
-    report.shared_images = seen.shared_images()
+    report.shared_images = seen.shared_images() + seen.copies()
     return report
 
 
@@ -122,11 +126,13 @@ def _batches(source: Source, report: CheckReport, progress) -> Iterator[List[Tup
 
 
 class _Images:
-    """Opens each image file once. `contents`: 16 bytes a sample that stand for its image, None if it is broken."""
+    """Opens each image file once. `contents`: 16 bytes a sample that stand for its image, None if it is broken;
+    `looks`: of the contents that were decoded (images/copies.py)."""
 
     def __init__(self, pool: ThreadPoolExecutor, depth: str, problems: Problems):
         self._pool, self._opening, self._problems = pool, depth, problems
         self._known: Dict[bytes, Optional[bytes]] = {}  # of the path -> of the content
+        self.looks: Dict[bytes, np.ndarray] = {}
 
     def contents(self, batch: Sequence[Tuple[Place, Sample]]) -> List[Optional[bytes]]:
         keys = [_hash(str(sample.file.path)) for _, sample in batch]
@@ -143,8 +149,9 @@ class _Images:
         path, size = sample.file.path, sample.size
         try:
             if self._opening == "full":
-                verify_image(path, size)
-                return digest(path), ""
+                look, content = look_of(verify_image(path, size)), digest(path)
+                self.looks.setdefault(content, look)
+                return content, ""
             if self._opening == "header" and header_size(path) not in (size, size[::-1]):
                 return None, f"{path}: is not of the stated size {size[0]}x{size[1]}"
         except BrokenImageError as error:
@@ -160,8 +167,11 @@ class _Seen:
         self._splits: Dict[str, int] = {}
         self._images: Dict[bytes, int] = {}  # content -> bit set of splits
         self._samples: Dict[bytes, int] = {}  # content and expression -> split
+        self._looks: Dict[str, List[Tuple[np.ndarray, Place, str]]] = {}  # of a split: look, place and name
 
-    def add(self, place: Place, sample: Sample, content: Optional[bytes]) -> None:
+    def add(
+        self, place: Place, sample: Sample, content: Optional[bytes], looks: Mapping[bytes, np.ndarray] = {}
+    ) -> None:
         counts = self._report.splits.setdefault(sample.split, SplitCounts())
         counts.add(sample)
         if content is None:
@@ -171,6 +181,8 @@ class _Seen:
         if not before >> split & 1:
             counts.images += 1
             self._shared(place, sample, before)
+            if not before and content in looks:
+                self._looks.setdefault(sample.split, []).append((looks[content], place, sample.image.name))
         self._images[content] = before | 1 << split
         key = _hash(content.hex() + clean(sample.expression))
         if key not in self._samples:
@@ -185,14 +197,30 @@ class _Seen:
     def _shared(self, place: Place, sample: Sample, before: int) -> None:
         """An image that is new in its split and known from others; those that are only tested on may share."""
         others = [name for name, n in self._splits.items() if before >> n & 1]
-        if self._allow_shared or all(name.startswith("test") for name in (*others, sample.split)):
-            return
-        if others:
+        if others and not self._may_share(*others, sample.split):
             text = f"the image {sample.image.name} is also in the split '{others[0]}'"
             self._report.problems.add(Kind.SHARED, place, text)
 
+    def _may_share(self, *splits: str) -> bool:
+        return self._allow_shared or all(name.startswith("test") for name in splits)
+
     def shared_images(self) -> int:
         return sum(1 for splits in self._images.values() if splits & (splits - 1))
+
+    def copies(self) -> int:
+        """Images of one split that are copies of another's in another encoding or size; they are reported."""
+        count = 0
+        splits = sorted(self._looks, key=lambda name: -len(self._looks[name]))
+        for n, large in enumerate(splits):
+            known = Looks([look for look, *_ in self._looks[large]])
+            for small in splits[n + 1 :]:
+                for look, place, name in self._looks[small]:
+                    found = known.copy_of(look)
+                    count += found is not None
+                    if found is not None and not self._may_share(large, small):
+                        text = f"the image {name} looks like {self._looks[large][found][2]} of the split '{large}'"
+                        self._report.problems.add(Kind.SHARED, place, text)
+        return count
 
 
 def _check_boxes(place: Place, sample: Sample, problems: Problems) -> None:

@@ -8,11 +8,14 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
 
+from clue_ros.data.looks import looks_of
 from clue_ros.data.source import Source, split_name
 from clue_ros.evaluation.samples import Selection
+from clue_ros.images.copies import Looks, load_looks
 from clue_ros.types import ClueError
 
-RECORDS = "training/*/recipe.yaml"  # in a model directory, as `clue finetune` writes them
+# In a model directory, as `clue finetune` writes them.
+RECORDS, IMAGES = "training/*/recipe.yaml", "training/*/images.npy"
 
 
 class LeakError(ClueError):
@@ -61,25 +64,45 @@ def held_out(model: Optional[Path], selection: Selection, allow: bool = False) -
     selection: what was asked for
     allow: take it as it is, and only tell
 
-    Raises LeakError if what was chosen holds training data of the model.
+    Raises LeakError if what was chosen holds training data of the model, or other annotations of its images.
     """
     runs = runs_on(model, selection.source)
     if not runs:
-        return selection, ""
+        told = copies_told(model, selection)
+        if told and not allow:
+            raise LeakError(f"{told}: leave them out, or give --allow-training-data")
+        return selection, told
     seen = runs[0]
     chosen_all = selection.split is None and selection.fractions is None
     if chosen_all and not allow and seen.fractions is not None:
         taken = replace(selection, split=seen.test, fractions=seen.fractions)
-        return taken, f"the model was trained on {selection.path} (task {seen.task}): its held-out part is judged"
+        copies = copies_told(model, taken)
+        text = f"the model was trained on {selection.path} (task {seen.task}): its held-out part is judged"
+        return taken, f"{text}; {copies}" if copies else text
     leaks = [run for run in runs if _holds(selection, run)]
     if not leaks:
-        return selection, ""
+        return selection, copies_told(model, selection)
     text = f"{selection.path} is what {model} was trained on (task {leaks[0].task})"
     if not allow:
         raise LeakError(
             f"{text}: name a split that was held out, leave --split and --fractions out, or give --allow-training-data"
         )
     return selection, f"{text}, and training data is among what is judged"
+
+
+def copies_told(model: Optional[Path], selection: Selection) -> str:
+    """How many of the selected images look like ones that the model was trained on (images/copies.py), '' for none or
+    where no run recorded any. Splits that a data set has itself may hold such pairs: they are told, not refused."""
+    files = sorted(Path(model).glob(IMAGES)) if model is not None else []
+    known = Looks([look for file in files for look in load_looks(file)])
+    if not len(known):
+        return ""
+    images = list(looks_of(selection))
+    copies = [name for name, look in images if known.copy_of(look) is not None]
+    if not copies:
+        return ""
+    count = f"{len(copies)} of {len(images)} images of {selection.path}"
+    return f"{count} look like ones that {model} was trained on, such as {copies[0]}"
 
 
 def _holds(selection: Selection, run: Seen) -> bool:

@@ -15,7 +15,9 @@ from typing import Any, Dict, cast
 import torch
 
 from clue_ros.ambiguity.kinds import kind_of
+from clue_ros.data.looks import looks_of
 from clue_ros.data.source import Source
+from clue_ros.data.stream import SampleStream
 from clue_ros.finetune.batch import Collator, draw
 from clue_ros.finetune.examples import ExampleStream, Splits, choose_splits, fixed_examples
 from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision
@@ -25,6 +27,7 @@ from clue_ros.finetune.output import check_output, write_model
 from clue_ros.finetune.recipe import FREE, AnswerTask, AnyTask, DialogueTask
 from clue_ros.finetune.trainer import Trainer
 from clue_ros.finetune.validation import chosen_metric, report_of
+from clue_ros.images.copies import save_looks
 from clue_ros.prompt import ANSWER
 from clue_ros.training.adapters import LoraSettings, load_adapter_weights
 from clue_ros.training.base import name_spare_tokens
@@ -37,6 +40,7 @@ from clue_ros.vlm.settings import FILE, ClueSettings
 from clue_ros.vlm.tokens import PromptTokens
 
 RUNS = "training"  # folder of the run folders in a model directory
+SEEN = "images.npy"  # in a run folder: the looks of its training images, by which evaluation/held_out.py knows copies
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
     accelerator.wait_for_everyone()
     splits = choose_splits(source, order.settings)
     _hold_recipe(order, folder, source, splits)
+    if accelerator.is_main_process and not (folder / SEEN).exists():
+        stream = SampleStream(source, splits.train, fractions=splits.fractions)
+        save_looks(folder / SEEN, [look for _, look in looks_of(stream)])
     trainer, tokenizer, new_words = build(order, folder, accelerator)
     validation = _held_out(source, splits, splits.valid, order.settings)
     stream = ExampleStream(source, splits.train, order.settings, splits.fractions, trainer.run.place)

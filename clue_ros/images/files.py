@@ -19,6 +19,7 @@ from clue_ros.problems import BrokenImageError, MissingDataError, UnsafePathErro
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no format whose decoder starts other programs
 MAX_SIDE = 1_000_000  # of a stated size
 MAX_PIXELS = 80_000_000  # of a file; below the size at which Pillow starts to warn
+SMALL = 64  # pixels a side at least of what `verify_image` returns, where the image has them
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 turn the image by a quarter
 # What Pillow's decoders raise for damaged files of these formats.
 _DAMAGE = (
@@ -173,13 +174,15 @@ def read_image(path: Path, size: Optional[Tuple[int, int]] = None) -> np.ndarray
             raise _broken(path, error) from error
 
 
-def verify_image(path: Path, size: Tuple[int, int]) -> None:
-    """Raises BrokenImageError where `read_image` would. A JPEG is read whole, but decoded at an eighth of its size."""
+def verify_image(path: Path, size: Tuple[int, int]) -> np.ndarray:
+    """uint8[h,w,3] RGB of the upright image, small: a JPEG is read whole, but decoded at down to an eighth of its size.
+    Raises BrokenImageError where `read_image` would."""
     with _opened(path) as image:
         _is_upright(path, image, size)
         try:
-            image.draft("RGB", (1, 1))
+            image.draft("RGB", (SMALL, SMALL))
             image.load()
+            return pillow_to_rgb(ImageOps.exif_transpose(image))
         except _DAMAGE as error:
             raise _broken(path, error) from error
 

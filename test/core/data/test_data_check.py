@@ -135,6 +135,22 @@ def test_an_image_in_two_splits_is_a_leak_unless_both_are_for_testing(tmp_path, 
     assert "1 images stand in more than one split" in capsys.readouterr().out
 
 
+def test_a_copy_in_another_encoding_is_a_leak_too(tmp_path, capsys):
+    for n in range(4):
+        draw(tmp_path / f"{n}.png", n, 256, 192)
+    for name in ("copy.jpg", "small.png"):
+        with Image.open(tmp_path / "0.png") as image:
+            image.resize((128, 96)).save(tmp_path / name) if name[0] == "s" else image.save(tmp_path / name, quality=60)
+    line = lambda name, split: {"image": name, "expression": f"it {name}", "split": split}  # noqa: E731
+    lines = [line("0.png", "train"), line("1.png", "train"), line("copy.jpg", "valid"), line("2.png", "test")]
+    write_lines(tmp_path / "a.jsonl", [*lines, line("small.png", "testA"), line("3.png", "testB")])
+    assert main(["data", "check", str(tmp_path / "a.jsonl"), "--json", str(tmp_path / "r.json")]) == 1
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["images_in_several_splits"] == 3  # valid and testA with train, testA with valid
+    assert "copy.jpg looks like 0.png of the split 'train'" in capsys.readouterr().out
+    assert main(["data", "check", str(tmp_path / "a.jsonl"), "--allow-shared-images"]) == 0
+
+
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.json"])
 def test_a_row_without_a_split_among_others_counts_as_training_data(tmp_path, name, capsys):
     rows = [("0.png", "test"), ("1.png", ""), ("2.png", ""), ("3.png", "valid")]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import yaml
 from drawn_data import draw, make_invig, make_it2p, make_refcoco, make_scenes, write_lines
+from PIL import Image
 
 from clue_ros.data.formats import open_data
+from clue_ros.data.looks import looks_of
 from clue_ros.evaluation.held_out import LeakError, held_out, runs_on
 from clue_ros.evaluation.samples import Selection
+from clue_ros.images.copies import save_looks
 
 PAPER = (0.7, 0.15, 0.15)
 
@@ -98,3 +101,20 @@ def test_other_annotations_and_other_peoples_records_are_no_matter(yesno, traine
     assert held_out(None, Selection(yesno))[1] == ""
     other = write_lines(tmp_path / "data/other.csv", ["image,instruction,label", "1.png,it,yes"])
     assert held_out(model, Selection(other))[1] == ""
+
+
+def test_copies_of_training_images_under_other_annotations(yesno, trained, tmp_path):
+    model, data = trained(yesno), yesno.parent
+    train = Selection(yesno, split="train", fractions=PAPER)
+    save_looks(model / "training/detector/images.npy", [look for _, look in looks_of(train)])
+    seen = sorted({sample.image.name for sample in train})
+    with Image.open(data / seen[0]) as image:
+        image.resize((96, 72)).save(data / "copy.jpg", quality=80)
+    draw(data / "new.png", 99)
+    other = write_lines(data / "other.csv", ["image,instruction,label", "copy.jpg,it,yes", "new.png,it,no"])
+    with pytest.raises(LeakError, match="1 of 2 images of .* such as copy.jpg"):
+        held_out(model, Selection(other))
+    assert "1 of 2" in held_out(model, Selection(other), allow=True)[1]
+    fresh = write_lines(data / "fresh.csv", ["image,instruction,label", "new.png,it,no"])
+    assert held_out(model, Selection(fresh))[1] == ""
+    assert "look like" not in held_out(model, Selection(yesno))[1]  # its own held-out part has no copies

@@ -630,6 +630,8 @@ def test_a_run_knows_its_annotations(base, tmp_path):
     assert (tmp_path / "out" / "clue.json").read_bytes() == decides
     selection, told = held_out(tmp_path / "out", Selection(first))
     assert selection.split == "test" and "held-out part" in told
+    trained_on = {sample.image.name for sample in Selection(first, split="train", fractions=(0.7, 0.15, 0.15))}
+    assert len(np.load(tmp_path / "out/training/detector/images.npy")) == len(trained_on)
     chosen = ["--split", "train", "--fractions", "70", "15", "15", "-o", str(tmp_path / "judged")]
     assert main(["evaluate", "ambiguity", str(first), "--model", str(tmp_path / "out"), *chosen]) == 2
 
