@@ -5,7 +5,7 @@ A rendered scene is known whole, a photograph is not. So:
 - A colour is said only where every thing that the noun covers has one: an apple without a colour word may be red, too.
 - A colour alone ("the red one") is said only where nothing else lies about (`complete`).
 - No size is said, as nobody annotated one.
-- Kinds are named by their own nouns, and one general noun ("cup", "fruit") is drawn each time.
+- Kinds are named by their own nouns, and now and then by a general one ("cup", "fruit").
 - Where the line is exhaustive, a noun selects all things that it covers: clear and ambiguous, positions, relations and
   dialogues as in rendered scenes.
 - Where it is not, further things of the same name may be in the picture. Two with boxes make a noun ambiguous for sure;
@@ -47,6 +47,7 @@ CLOSE = tuple(
         "pink red", "pink purple", "red orange", "orange yellow", "yellow green", "green blue", "blue purple",
     )
 )  # fmt: skip
+GENERAL_SHARE = 0.4  # of the times that a photograph is asked about: one general noun among those of its kinds
 COLOR_MISS, MISSING = 0.45, 0.35  # shares of what is absent: by the colour only, of the source's own names; or others
 
 
@@ -63,7 +64,7 @@ def photo_states(photo: Photograph, rng: np.random.Generator, count: int) -> Lis
     """`simulation.queries.scene_states` for a photograph: up to `count` dialogue states."""
     objects = sayable_objects(photo)
     nouns = sorted({noun for item in objects if item.pixels for noun in general_nouns(item.category)})
-    general = nouns[int(rng.integers(len(nouns)))] if nouns else None
+    general = nouns[int(rng.integers(len(nouns)))] if nouns and rng.random() < GENERAL_SHARE else None
     found = sayable_references(photo, objects, general)
     if photo.exhaustive:
         return states_of(found, lambda n: absent_references(photo, objects, rng, n), objects, photo.size, rng, count)
