@@ -29,6 +29,7 @@ from clue_ros.dialogue.phrases import names_nothing
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.masks.segment_codes import SegmentDecoder
+from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import ANSWER, CLARIFY, check_expression, check_turns, clean
 from clue_ros.seams import Capability, require
 from clue_ros.timing import Times, timed
@@ -64,6 +65,7 @@ class Grounder:
     def __init__(self, backbone: Backbone, reader: AmbiguityReader, masker: Optional[Masker] = None):
         self._backbone, self._masker = backbone, masker or Masker(backbone, None, None)
         self._decider = Decider(backbone, reader)
+        self._see = Perception(backbone)
 
     @classmethod
     def from_pretrained(
@@ -292,10 +294,9 @@ class Grounder:
         Raises InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled.
         """
         from clue_ros.chat.run import chat
-        from clue_ros.perception.perception import StockImage
 
         encoded = self.encode(image)
-        return chat(self._backbone, StockImage.of_features(encoded), question, should_stop)
+        return chat(self._see, StockImage.of_features(encoded), question, should_stop)
 
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""
@@ -307,7 +308,7 @@ class Grounder:
 
     def close(self) -> None:
         """Free the model's memory. The Grounder cannot be used afterwards."""
-        del self._backbone, self._decider, self._masker
+        del self._backbone, self._decider, self._masker, self._see
         release()
 
     def _known_turns(self, turns: Sequence[Turn]) -> Tuple[Tuple[Turn, ...], Tuple[str, ...]]:

@@ -126,11 +126,12 @@ class SlowBackbone:
     def text_of(self, sequence) -> str:
         return self.tokenizer.decode(sequence.tokens, skip_special_tokens=True).strip()
 
-    def complete(self, image, prefix, limit=64, should_stop=None, adapter="") -> Completion:
-        said = self._decode(self.prefill(image, prefix, adapter), FreeSequence(self._vocabulary, limit), should_stop)
+    def complete(self, image, prefix, limit=64, should_stop=None, adapter="", ends_from=0.0) -> Completion:
+        free = FreeSequence(self._vocabulary, limit, ends_from)
+        said = self._decode(self.prefill(image, prefix, adapter), free, should_stop)
         text = self.tokenizer.decode(said.tokens, skip_special_tokens=False).strip()
         bins = tuple(self._vocabulary.bin_of(t) for t in said.tokens)
-        return Completion(text, tuple(said.tokens), bins, tuple(said.certainty), said.ending)
+        return Completion(text, tuple(said.tokens), bins, tuple(said.certainty), said.ending, tuple(said.ends))
 
     def segment_codes(self, image, prefix, bins):
         box = tuple(self._vocabulary.first_location + b for b in bins)

@@ -1,12 +1,12 @@
 """Grounded chat with an open vocabulary (PaliGemma 2): its own words first, then `detect` for each thing they name.
 
-    "what is on the table?"       -> describe en (caption en if that says nothing), every noun phrase grounded
+    "what is on the table?"       -> a description (a caption if that says nothing), every noun phrase grounded
     "which cups do you see?"      -> detect cup: "I see two cups."
-    "what colour is the cup?"     -> answer en …, and the thing of the question grounded in the answer
+    "what colour is the cup?"     -> the model's answer, and the thing of the question grounded in it
 
-Prompts as in Google's documentation of the mix checkpoints (`describe en`, `caption en`, `answer en`, `detect`). The
-base without adapters speaks. A phrase for which `detect` gives nothing stays plain text: that is how a model's own
-hallucination loses its box. **Never run on the real checkpoint**: no weights were available (as in stock/grounder.py).
+perception/wording.py has the prompts. The base without adapters speaks. A phrase for which `detect` gives nothing stays
+plain text: that is how a model's own hallucination loses its box. A refusal is "I do not know".
+**Never run on the real checkpoint**: no weights were available (as in stock/grounder.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from clue_ros.chat.answer import GroundedAnswer, Writer
 from clue_ros.chat.question import Kind
 from clue_ros.chat.question import understand as understand_tabletop
 from clue_ros.chat.tabletop import NUMBERS
+from clue_ros.language.describe import refuses
 from clue_ros.language.noun_phrases import noun_phrases
 from clue_ros.language.phrase import COLORS
 from clue_ros.language.plurals import plural, singular
@@ -25,9 +26,7 @@ from clue_ros.perception.candidates import Candidate
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import clean
 from clue_ros.types import Box, StopTest, stop_if
-from clue_ros.vlm.backbone import Backbone
 
-DESCRIBE, CAPTION, ANSWER = "describe en", "caption en", "answer en {question}"
 DESCRIBE_TOKENS, ANSWER_TOKENS = 96, 24
 MAX_PHRASES = 16  # grounded in one answer: each costs one `detect`
 _GENERAL = re.compile(
@@ -38,12 +37,11 @@ _ASKED_NOUN = re.compile(
     r"\b(?:which|what|how many|is there|are there|do you see|can you see|any)\s+"
     r"((?:(?!do\b|are\b|is\b|can\b|there\b|you\b|on\b|in\b|color\b|colour\b)[\w-]+\s?){1,3})"
 )
+_SENTENCES = re.compile(r".*[.!?](?=\s)")
 _SPECIAL = re.compile(r"<[^>]*>")
 
 
-def chat(
-    backbone: Backbone, see: Perception, image: StockImage, question: str, should_stop: StopTest = None
-) -> GroundedAnswer:
+def chat(see: Perception, image: StockImage, question: str, should_stop: StopTest = None) -> GroundedAnswer:
     """Raises Cancelled."""
     said = " ".join(re.sub(r"[^\w\s'-]", " ", clean(question)).split())
     noun = _noun_of(said)
@@ -51,10 +49,10 @@ def chat(
     if noun and kind in (Kind.LIST, Kind.COUNT, Kind.EXISTS):
         return _listed(see, image, question, kind, noun, should_stop)
     if kind is Kind.LIST and _GENERAL.match(said):
-        text = _speak(backbone, image, DESCRIBE, DESCRIBE_TOKENS, should_stop)
-        text = text or _speak(backbone, image, CAPTION, DESCRIBE_TOKENS, should_stop)
+        text = _speak(see, image, see.wording.describe, DESCRIBE_TOKENS, should_stop)
+        text = text or _speak(see, image, see.wording.caption, DESCRIBE_TOKENS, should_stop)
         return _grounded(see, image, question, text, should_stop)
-    reply = _speak(backbone, image, ANSWER.format(question=clean(question)), ANSWER_TOKENS, should_stop)
+    reply = _speak(see, image, see.wording.question(clean(question)), ANSWER_TOKENS, should_stop)
     return _about(see, image, question, reply, should_stop)
 
 
@@ -77,7 +75,7 @@ def _noun_of(said: str) -> str:
 def _listed(
     see: Perception, image: StockImage, question: str, kind: Kind, noun: str, should_stop: StopTest
 ) -> GroundedAnswer:
-    found = see.detect(image, noun, should_stop)
+    found = see.found(image, noun, should_stop)
     write = Writer()
     if not found:
         return write.plain("no, " if kind is Kind.EXISTS else "").plain(f"I see no {plural(noun)}.").answer(question)
@@ -136,8 +134,12 @@ def _things(found: Sequence[Candidate]) -> List[Tuple[Box, float]]:
     return [(c.box, c.confidence) for c in found]
 
 
-def _speak(backbone: Backbone, image: StockImage, prompt: str, limit: int, should_stop: StopTest) -> str:
-    """Free text without locations and other special tokens, on one line."""
+def _speak(see: Perception, image: StockImage, prompt: str, limit: int, should_stop: StopTest) -> str:
+    """Free text without locations and other special tokens, on one line; whole sentences where the limit cut it off, ''
+    for a refusal."""
     stop_if(should_stop)
-    said = backbone.complete(image.encoded, prompt, limit, should_stop).text
-    return " ".join(_SPECIAL.sub(" ", said).split())
+    said = see.backbone.complete(image.encoded, prompt, limit, should_stop)
+    text = " ".join(_SPECIAL.sub(" ", said.text).split())
+    whole = _SENTENCES.match(text)
+    text = whole[0] if whole is not None and len(said.tokens) >= limit else text
+    return "" if refuses(text) else text

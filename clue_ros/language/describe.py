@@ -17,6 +17,7 @@ from clue_ros.types import Box
 MAX_OPTIONS = 4  # offered in one question; more are counted instead of listed
 MAX_CAPTION_WORDS = 6
 _USELESS = frozenset("unanswerable unknown unsure none nothing yes no n/a na".split())
+_NO_ANSWER = frozenset(("unanswerable", "unknown", "unsure", "n a", "na"))
 _REFUSAL = re.compile(r"\b(?:sorry|not trained|base vlm|cannot|can't|as an ai)\b")
 _CAPTION_END = re.compile(
     r"\s+(?:on|in|at|against|next to|beside|near|behind|in front of|sitting|standing|lying|"
@@ -60,6 +61,12 @@ def caption_of(answer: str) -> str:
         words = _ARTICLE.sub("", words, count=1)
     words = _CAPTION_END.sub("", words).strip()
     return words if words and len(words.split()) <= MAX_CAPTION_WORDS else ""
+
+
+def refuses(answer: str) -> bool:
+    """Whether an answer says that there is none: "unanswerable", "sorry, as a base VLM I am not trained to …"."""
+    words = re.sub(r"[^\w\s'-]", " ", clean(answer)).split()
+    return " ".join(words) in _NO_ANSWER or bool(_REFUSAL.search(" ".join(words)))
 
 
 def tells_apart(words: Sequence[str]) -> bool:

@@ -16,6 +16,10 @@ from clue_ros.types import Box
 MAX_OVERLAP = 0.5  # IoU from which two boxes are the same thing
 RIVAL = 0.9  # P(ambiguous) of two boxes that are equally sure
 _PIECE = re.compile(r"<loc(\d{4})>")
+_NOTHING = re.compile(
+    r"(?:there (?:is|are) |there's |i (?:can )?see |i (?:can ?not|can't|do not|don't) (?:see|find) )?"
+    r"(?:no|none|nothing|zero|0|any|not (?:any|found|there|here|visible|present|in))\b"
+)
 
 
 @dataclass(frozen=True)
@@ -26,36 +30,43 @@ class Candidate:
     confidence: float
 
 
-def parse_detections(bins: Sequence[int], certainty: Sequence[float], width: float, height: float) -> List[Candidate]:
+def parse_detections(
+    bins: Sequence[int], certainty: Sequence[float], ends: Sequence[float], width: float, height: float
+) -> List[Candidate]:
     """Boxes of a decoded answer `<loc ymin><loc xmin><loc ymax><loc xmax> mug ; <loc…`, in the order they were said.
 
-    bins: one entry a token, 0 to 1023 for a location and -1 for any other token; certainty: in [0, 1], one a token;
-    width, height: of the original image. Confidence = geometric mean of the four coordinates' certainties, times the
-    certainty of the token before them for every box but the first: that token is where the model decided that there is
-    one more thing instead of ending. Runs of fewer than four locations and boxes without area are left out.
+    Confidence = geometric mean of the four coordinates' certainties, times the probability that the model did not end
+    between the box before (for the first: at once, "nothing there") and this one. Runs of fewer than four locations and
+    boxes without area are left out.
+
+    Args:
+        bins: one entry a token, 0 to 1023 for a location and -1 for any other token.
+        certainty: in [0, 1], one a token.
+        ends: P(<eos>) in [0, 1] where each token was said.
+        width, height: of the original image in pixels.
     """
     found: List[Candidate] = []
     run: List[int] = []
-    before = 1.0
+    went_on = 1.0
     for n, index in enumerate(bins):
+        went_on *= 1 - max(0.0, min(1.0, ends[n]))
         if not 0 <= index < BINS:
             run = []
             continue
-        if not run:
-            before = certainty[n - 1] if n and found else 1.0
         run.append(n)
         if len(run) == 4:
             box = clip_box(bins_to_box([bins[k] for k in run], width, height), width, height)
-            sure = float(np.prod([max(0.0, min(1.0, certainty[k])) for k in run])) ** 0.25 * before
+            sure = float(np.prod([max(0.0, min(1.0, certainty[k])) for k in run])) ** 0.25 * went_on
             if box.area > 0:
                 found.append(Candidate(box, max(0.0, min(1.0, sure))))
-            run, before = [], 1.0
+            run, went_on = [], 1.0
     return found
 
 
 def says_something_else(text: str) -> bool:
-    """Whether an answer without boxes holds words, instead of ending at once ("nothing there")."""
-    return not _PIECE.search(text) and any(c.isalpha() for c in text)
+    """Whether an answer without boxes holds other words than that there is nothing: neither "no spoon" nor an end at
+    once."""
+    return not _PIECE.search(text) and any(c.isalpha() for c in text) and not _NOTHING.match(text.strip().lower())
 
 
 def suppress(candidates: Sequence[Candidate], overlap: float = MAX_OVERLAP) -> Tuple[Candidate, ...]:

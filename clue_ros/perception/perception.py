@@ -1,18 +1,19 @@
-"""What a stock checkpoint is asked, and how its answers are kept: `detect`, `answer en what color …`, `caption en`.
-
-Prompts as in Google's PaliGemma documentation (ai.google.dev/gemma/docs/paligemma/prompt-system-instructions) and
-big_vision's transfer configurations: "detect {thing}", "answer en {question}", "caption en".
+"""What a stock checkpoint is asked, and how its answers are kept: `detect mug`, whether there is one at all, what color
+it is, a short caption. wording.py has the prompts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.language.describe import attribute_of, caption_of
+from clue_ros.language.phrase import GENERIC_NOUN
 from clue_ros.perception.candidates import Candidate, parse_detections, says_something_else, suppress
+from clue_ros.perception.presence import Presence
+from clue_ros.perception.wording import WORDINGS
 from clue_ros.prompt import DETECT
 from clue_ros.types import Box, StopTest, stop_if
 from clue_ros.vlm.backbone import Backbone
@@ -22,8 +23,8 @@ DETECT_TOKENS = 96  # a box with its label and separator takes 6 to 8: about a d
 ANSWER_TOKENS, CAPTION_TOKENS = 8, 24
 CROP_MARGIN = 0.15  # of the box's side, on each side: what stands around helps to see what it is
 WEAKEST = 0.3  # of the surest box's confidence: weaker ones are not offered to the person
-COLOR_QUESTION = "answer en what color is the {noun}?"
-CAPTION = "caption en"
+ENDS_FROM = 1 - WEAKEST  # P(<eos>) from which a list of boxes is over: a further one as likely as that is heard
+IS_THERE = 0.5  # P(the picture shows it) below which boxes for a thing are of something else
 
 
 @dataclass
@@ -37,6 +38,7 @@ class StockImage:
     maps: Dict[str, np.ndarray] = field(default_factory=dict)
     colors: Dict[Tuple[Box, str], str] = field(default_factory=dict)
     captions: Dict[Box, str] = field(default_factory=dict)
+    presence: Dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of_features(cls, encoded: EncodedImage) -> "StockImage":
@@ -60,18 +62,21 @@ class Perception:
     """The questions, put to one backbone. Not thread-safe."""
 
     def __init__(self, backbone: Backbone):
-        self._backbone = backbone
-        asked = COLOR_QUESTION.format(noun="").rstrip("? ")
+        #: The model that is asked.
+        self.backbone = backbone
+        #: How it is asked in free words.
+        self.wording = WORDINGS[backbone.settings.questions]
         #: False for a closed vocabulary without the words of the questions: such a model can only detect.
-        self.can_describe = not backbone.unknown_words(asked)
+        self.can_describe = not backbone.unknown_words(self.wording.color_of("").rstrip("? "))
+        self._presence = Presence(backbone, self.wording)
 
     def respelled(self, text: str) -> str:
         """The text with slips of the keyboard repaired for a closed vocabulary; untouched for an open one."""
-        return self._backbone.respelled(text)
+        return self.backbone.respelled(text)
 
     def unknown_words(self, phrase: str) -> Tuple[str, ...]:
         """Words of a phrase that a closed vocabulary lacks; always empty for an open one."""
-        return tuple(self._backbone.unknown_words(phrase))
+        return tuple(self.backbone.unknown_words(phrase))
 
     def detect(
         self, image: StockImage, phrase: str, should_stop: StopTest = None, otherwise: str = ""
@@ -88,10 +93,35 @@ class Perception:
             image.detections[phrase] = found
         return image.detections[phrase]
 
+    def found(
+        self, image: StockImage, phrase: str, should_stop: StopTest = None, otherwise: str = ""
+    ) -> Tuple[Candidate, ...]:
+        """As `detect`, but nothing where the model says, asked in words, that there is no such thing; confidences are
+        times P(there is). One prefill more where `detect` gave a box, none in a closed vocabulary. Raises Cancelled."""
+        boxed = self.detect(image, phrase, should_stop, otherwise)
+        if not boxed:
+            return ()
+        there = self.presence(image, phrase, should_stop)
+        return tuple(replace(c, confidence=c.confidence * there) for c in boxed) if there >= IS_THERE else ()
+
+    def presence(self, image: StockImage, phrase: str, should_stop: StopTest = None) -> float:
+        """P(the picture shows a thing) in [0, 1] by the model's own yes or no; 1 for what cannot be asked: in a closed
+        vocabulary, of a model that cannot tell (presence.py), for "object". Raises Cancelled."""
+        if not self.can_describe or GENERIC_NOUN in phrase.split():
+            return 1.0
+        if phrase not in image.presence:
+            image.presence[phrase] = self._presence.probability(image.encoded, phrase, should_stop)
+        return image.presence[phrase]
+
+    def warm_up(self) -> None:
+        """Measure ahead what the first question would have to wait for."""
+        if self.can_describe:
+            self._presence.floor()
+
     def attention_map(self, image: StockImage, phrase: str) -> np.ndarray:
         """float32[g,g] in [0, 1]: the tap's map for `detect {phrase}`."""
         if phrase not in image.maps:
-            grid = self._backbone.attention_map(image.encoded, f"{DETECT} {phrase}")
+            grid = self.backbone.attention_map(image.encoded, f"{DETECT} {phrase}")
             image.maps[phrase] = grid.float().cpu().numpy()
         return image.maps[phrase]
 
@@ -105,11 +135,11 @@ class Perception:
     ) -> Tuple[str, ...]:
         """The colour of the thing in each box in words, '' where the model gives none. One vision pass, one prefill and
         a few tokens a box that was not asked about before. Raises Cancelled."""
-        question = COLOR_QUESTION.format(noun=noun)
+        question = self.wording.color_of(noun)
         for box in boxes:
             if (box, noun) not in image.colors:
                 stop_if(should_stop)
-                said = self._backbone.complete(self._crop(image, box, crops), question, ANSWER_TOKENS, should_stop)
+                said = self.backbone.complete(self._crop(image, box, crops), question, ANSWER_TOKENS, should_stop)
                 image.colors[box, noun] = attribute_of(said.text)
         return tuple(image.colors[box, noun] for box in boxes)
 
@@ -125,22 +155,26 @@ class Perception:
         for box in boxes:
             if box not in image.captions:
                 stop_if(should_stop)
-                said = self._backbone.complete(self._crop(image, box, crops), CAPTION, CAPTION_TOKENS, should_stop)
+                said = self.backbone.complete(
+                    self._crop(image, box, crops), self.wording.caption, CAPTION_TOKENS, should_stop
+                )
                 image.captions[box] = caption_of(said.text)
         return tuple(image.captions[box] for box in boxes)
 
     def _detect(self, image: StockImage, phrase: str, should_stop: StopTest) -> Tuple[Tuple[Candidate, ...], bool]:
         stop_if(should_stop)
-        said = self._backbone.complete(image.encoded, f"{DETECT} {phrase}", DETECT_TOKENS, should_stop)
-        found = suppress(parse_detections(said.bins, said.certainty, image.width, image.height))
+        said = self.backbone.complete(
+            image.encoded, f"{DETECT} {phrase}", DETECT_TOKENS, should_stop, ends_from=ENDS_FROM
+        )
+        found = suppress(parse_detections(said.bins, said.certainty, said.ends, image.width, image.height))
         kept = tuple(c for c in found if c.confidence >= WEAKEST * found[0].confidence)
         return kept, not found and says_something_else(said.text)
 
     def _crop(self, image: StockImage, box: Box, crops: Optional[Dict[Box, EncodedImage]]) -> EncodedImage:
         if crops is None:
-            return self._backbone.encode(crop(image.rgb, box))
+            return self.backbone.encode(crop(image.rgb, box))
         if box not in crops:
-            crops[box] = self._backbone.encode(crop(image.rgb, box))
+            crops[box] = self.backbone.encode(crop(image.rgb, box))
         return crops[box]
 
 

@@ -13,10 +13,11 @@ mug") are decided by geometry, not by the model.
 formats follow Google's documentation, and behaviour was tested with scripted answers and, for everything but colours
 and captions, with the embedded model's base without its adapters (test/core/stock/test_stock_grounder.py).
 
-What a decision costs: one `detect` (prefill of the whole prefix, 6 to 8 tokens a box) and one pass over the layers
-below the tap for the map; a question about n things adds n crops, each a vision pass, a prefill and a few tokens (twice
-the prefills if colours do not suffice), at most MAX_DESCRIBED of them, none where positions are asked for. Everything
-is kept with the encoded image: pass on what `encode` returned, or each turn of a dialogue pays again.
+What a decision costs: one `detect` (prefill of the whole prefix, 6 to 8 tokens a box), one prefill to ask whether there
+is such a thing at all (perception/presence.py) and one pass over the layers below the tap for the map; a question about
+n things adds n crops, each a vision pass, a prefill and a few tokens (twice the prefills if colours do not suffice), at
+most MAX_DESCRIBED of them, none where positions are asked for. Everything is kept with the encoded image: pass on what
+`encode` returned, or each turn of a dialogue pays again.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class StockGrounder:
         InvalidImageError, InvalidExpressionError, OutOfMemoryError, Cancelled."""
         from clue_ros.chat.run import chat
 
-        return chat(self._backbone, self.encode(image), question, should_stop)
+        return chat(self._see, self.encode(image), question, should_stop)
 
     def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
         """bool[H,W], the pixels of what the instruction means in a box that is known; the dialogue changes nothing.
@@ -193,6 +194,7 @@ class StockGrounder:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""
         image = self.look(np.full((240, 320, 3), 127, np.uint8))
         self.ground(image, "the mug" if self.vocabulary is not None else "the object", may_ask=False)
+        self._see.warm_up()
         if self._see.can_describe:
             box = (Box(40, 40, 160, 160),)
             crops: Dict[Box, EncodedImage] = {}

@@ -22,7 +22,7 @@ from clue_ros.language.positions import choose, position_names
 from clue_ros.language.relations import related
 from clue_ros.language.reply import Reading, Verdict, read_reply
 from clue_ros.perception.candidates import Candidate, matching, nearest, pointed_at, probability_ambiguous, snapped
-from clue_ros.perception.perception import Perception, StockImage
+from clue_ros.perception.perception import IS_THERE, Perception, StockImage
 from clue_ros.prompt import MAX_CHARACTERS, clean
 from clue_ros.timing import Times, timed
 from clue_ros.types import Box, StopTest, Turn
@@ -84,7 +84,7 @@ class Interpreter:
             return state
         with timed(times, "detect"):
             otherwise = clean(expression) if not self._see.unknown_words(clean(expression)) else ""
-            found = self._see.detect(image, request.phrase, should_stop, otherwise)
+            found = self._see.found(image, request.phrase, should_stop, otherwise)
             state = replace(state, candidates=snapped(found, given) if given and found else found)
             if relation and len(found) > 1:
                 others, second = (
@@ -155,6 +155,9 @@ class Interpreter:
         if reading.negative:
             left = [i for i in range(len(state.candidates)) if i not in again]
             return state.keeping(left) if again and left else replace(state, useless=state.useless + 1)
+        if found and not again:  # elsewhere, and so perhaps nowhere
+            with timed(times, "detect"):
+                found = found if self._see.presence(image, reading.phrase, should_stop) >= IS_THERE else ()
         if not found:
             return replace(state, candidates=()) if reading.refused else replace(state, useless=state.useless + 1)
         if again and not reading.refused:

@@ -174,12 +174,14 @@ class Backbone(Protocol):
         limit: int = 64,
         should_stop: StopTest = None,
         adapter: Optional[str] = "",
+        ends_from: float = 0.0,
     ) -> Completion:
         """Free greedy text after a prefix.
 
         limit: most tokens.
         should_stop: asked before every token; True raises Cancelled.
         adapter: as everywhere, but without one unless it is named.
+        ends_from: P(<eos>) in [0, 1] from which a text that has begun may end; 0: wherever <eos> is the likeliest.
         """
         ...
 

@@ -154,31 +154,41 @@ class ConstrainedSequence:
 
 class FreeSequence:
     """Unconstrained greedy text until <eos> or `limit` tokens. certainty: probability of each token; of a location, the
-    mass around its bin among the locations; ending: P(<eos>) of the step after the last token, 0 if the limit cut it
-    off.
+    mass around its bin among the locations; ends: P(<eos>) of each token's step; ending: of the step after the last
+    token, 0 if the limit cut it off.
+
+    ends_from: in [0, 1]; a text that has begun ends only where P(<eos>) is that high: below, the likeliest other token
+    goes on, though <eos> may be likelier than any single one. 0: greedy.
     """
 
-    def __init__(self, vocabulary: Vocabulary, limit: int):
-        self._vocabulary, self._limit = vocabulary, limit
+    def __init__(self, vocabulary: Vocabulary, limit: int, ends_from: float = 0.0):
+        self._vocabulary, self._limit, self._ends_from = vocabulary, limit, ends_from
         self.tokens: List[int] = []
         self.certainty: List[float] = []
+        self.ends: List[float] = []
         self.ending = 0.0
         self.finished = False
         self.wanted: Optional[Tuple[int, int]] = None
 
     def feed(self, logits: torch.Tensor) -> int:
         """logits: float32[V] of the next token; returns the most likely one."""
-        token, v = int(logits.argmax()), self._vocabulary
+        v, probability = self._vocabulary, logits.softmax(-1)
+        token, end = int(logits.argmax()), float(probability[v.eos])
+        if token == v.eos and self.tokens and end < self._ends_from:
+            others = logits.clone()
+            others[v.eos] = float("-inf")
+            token = int(others.argmax())
         if token == v.eos:
-            self.ending = float(logits.softmax(-1)[token])
+            self.ending = end
             self.finished = True
             return token
         self.tokens.append(token)
+        self.ends.append(end)
         index = token - v.first_location
         if 0 <= index < BINS:
             self.certainty.append(mass_around(logits[v.first_location : v.first_location + BINS], index))
         else:
-            self.certainty.append(float(logits.softmax(-1)[token]))
+            self.certainty.append(float(probability[token]))
         self.finished = len(self.tokens) >= self._limit
         return token
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Dict, Mapping
 
 from clue_ros.types import ModelLoadError
 
 _QUANTIZED = ("quantization_config", "compression_config")
+_KIND = re.compile(r"paligemma2?-\d+b-(mix|pt)\b")
 
 
 def check_folder(path: Path) -> None:
@@ -46,6 +48,22 @@ def check_config(file: Path) -> Dict[str, Any]:
             "checkpoints are supported, as google/paligemma2-3b-mix-448"
         )
     return config
+
+
+def kind_of(path: Path) -> str:
+    """'mix' or 'pt', by the name under which Google published a checkpoint: in its config.json, else in its path ('…/
+    paligemma2-3b-mix-448', also as the Hugging Face cache has it); '' where neither tells."""
+    path = Path(path)
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        config = None
+    named = config.get("_name_or_path") if isinstance(config, dict) else None
+    for text in (str(named), path.absolute().as_posix()):
+        found = _KIND.findall(text)
+        if found:
+            return found[-1]
+    return ""
 
 
 def _refuse_quantized(file: Path, config: Mapping[str, Any]) -> None:

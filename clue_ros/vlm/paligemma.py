@@ -233,14 +233,17 @@ class PaliGemmaBackbone:
         limit: int = 64,
         should_stop: StopTest = None,
         adapter: Optional[str] = "",
+        ends_from: float = 0.0,
     ) -> Completion:
-        """Free greedy text after a prefix, at most `limit` tokens, without an adapter unless one is named. Raises
-        Cancelled."""
+        """Free greedy text after a prefix, at most `limit` tokens, without an adapter unless one is named. ends_from:
+        see FreeSequence. Raises Cancelled."""
         start = self.prefill(image, prefix, adapter or "")
-        sequence = self.runner.decode(start, FreeSequence(self.vocabulary, limit), should_stop)
+        sequence = self.runner.decode(start, FreeSequence(self.vocabulary, limit, ends_from), should_stop)
         text = self.tokenizer.decode(sequence.tokens, skip_special_tokens=False).strip()
         bins = tuple(self.vocabulary.bin_of(t) for t in sequence.tokens)
-        return Completion(text, tuple(sequence.tokens), bins, tuple(sequence.certainty), sequence.ending)
+        return Completion(
+            text, tuple(sequence.tokens), bins, tuple(sequence.certainty), sequence.ending, tuple(sequence.ends)
+        )
 
     @torch.inference_mode()
     def segment_codes(self, image: EncodedImage, prefix: str, bins: Tuple[int, ...]) -> Tuple[int, ...]:

@@ -47,13 +47,14 @@ class Prefill:
 class Completion(NamedTuple):
     """Free text: `text` keeps <loc….> tokens; bins: the location bin of each token, -1 where it is none; certainty: of
     each token, in [0, 1] (of a location, the mass around its bin); ending: P(<eos>) where the text ended, in [0, 1],
-    low if it was about to go on."""
+    low if it was about to go on, 0 where the limit cut it off; ends: P(<eos>) in [0, 1] where each token was said."""
 
     text: str
     tokens: Tuple[int, ...]
     bins: Tuple[int, ...]
     certainty: Tuple[float, ...]
     ending: float = 1.0
+    ends: Tuple[float, ...] = ()
 
 
 class Likelihood(NamedTuple):

@@ -14,9 +14,11 @@ from typing import Any, Dict, List, Tuple
 
 from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.types import ModelLoadError
+from clue_ros.vlm.model_folder import kind_of
 from clue_ros.vlm.patterns import PATTERNS, TAP_ROWS, AttentionPattern
 
 FILE = "clue.json"
+QUESTIONS = ("prefixed", "open")
 PAPER_TAP, PAPER_LAYERS = 14, 26  # PaliGemma 2 3B (CLUE, section III-B.1)
 
 
@@ -25,8 +27,10 @@ class ClueSettings:
     """prefix_attention: who sees whom, a name of PATTERNS (patterns.py); tap_layer: decoder layer whose text-to-image
     attention is read, counted from 0 (the paper's k); tap_rows: which rows of it, a name of TAP_ROWS; soft_caps: Gemma
     2's caps on attention and output logits as config.json says, False for none, as PaliGemma 2's paper trained its
-    stage 3; threshold:
-    P(ambiguous) from which the robot asks; gate: weights of the detector's reading, speech and bias
+    stage 3; questions: how the base is asked in free words, 'prefixed' ("answer en is there a mug?") or 'open' ("is
+    there a mug?", what mix checkpoints answer best); presence: log-odds of yes from which a thing that stock mode has
+    boxed counts as there, empty to measure it (perception/presence.py); threshold: P(ambiguous) from which the robot
+    asks; gate: weights of the detector's reading, speech and bias
     (ambiguity/gate.py), empty for the detector alone; confidence: scale and bias of the box confidence's log-odds,
     fitted on held-out data, empty for raw;
     detector: how ambiguity is read, with the conditioning word detector_prefix at detector_depth: names that
@@ -40,6 +44,8 @@ class ClueSettings:
     tap_layer: int = PAPER_TAP
     tap_rows: str = "all"
     soft_caps: bool = True
+    questions: str = "prefixed"
+    presence: Tuple[float, ...] = ()
     threshold: float = 0.5
     gate: Tuple[float, ...] = ()
     confidence: Tuple[float, ...] = ()
@@ -56,7 +62,7 @@ class ClueSettings:
 
     def problems(self, layers: int) -> List[str]:
         found = []
-        for name, known in (("prefix_attention", PATTERNS), ("tap_rows", TAP_ROWS)):
+        for name, known in (("prefix_attention", PATTERNS), ("tap_rows", TAP_ROWS), ("questions", QUESTIONS)):
             if getattr(self, name) not in known:
                 allowed = " or ".join(f"'{k}'" for k in known)
                 found.append(f"{name} is '{getattr(self, name)}', must be {allowed}")
@@ -66,6 +72,8 @@ class ClueSettings:
             found.append(f"threshold is {self.threshold}, must lie in [0, 1]")
         if len(self.gate) not in (0, 3):
             found.append(f"gate has {len(self.gate)} numbers, must have 3 (map, speech, bias) or none")
+        if len(self.presence) > 1:
+            found.append(f"presence has {len(self.presence)} numbers, must have 1 (log-odds) or none")
         if len(self.confidence) not in (0, 2):
             found.append(f"confidence has {len(self.confidence)} numbers, must have 2 (scale, bias) or none")
         return found
@@ -82,7 +90,11 @@ class ClueSettings:
     def load(cls, folder: Path, layers: int) -> "ClueSettings":
         """Read and check clue.json. Raises ModelLoadError listing every problem at once."""
         file = Path(folder) / FILE
-        paper = {"tap_layer": min(layers - 1, round(PAPER_TAP / PAPER_LAYERS * layers)), "tap_rows": "paper"}
+        paper = {
+            "tap_layer": min(layers - 1, round(PAPER_TAP / PAPER_LAYERS * layers)),
+            "tap_rows": "paper",
+            "questions": "open" if kind_of(folder) == "mix" else "prefixed",
+        }
         values = {**paper, **stated(folder)}
         try:
             settings = from_mapping(cls, values)

@@ -81,7 +81,8 @@ def test_what_asks_a_model_knows_it_by_the_protocol_only():
             found[room_of(path)] |= {str(other.relative_to(PACKAGE)) for other, _ in imported(path)}
     reaches = {room: sorted(n for n in names - seam if n.startswith("vlm/")) for room, names in found.items()}
     assert not any(reaches.values()), reaches
-    assert all("vlm/backbone.py" in names for names in found.values())  # the check saw them
+    # The check saw them; chat/ asks through perception/.
+    assert all("vlm/backbone.py" in names for room, names in found.items() if room != "chat/")
 
 
 def test_no_file_is_in_a_circle():

@@ -21,6 +21,7 @@ from clue_ros.language.noun_phrases import noun_phrases
 from clue_ros.language.plurals import singular
 from clue_ros.perception.candidates import Candidate
 from clue_ros.perception.inventory import Thing, look_around
+from clue_ros.perception.perception import Perception
 from clue_ros.types import Box, Cancelled, InvalidExpressionError
 
 RED, BLUE, DISH = Box(10, 20, 60, 80), Box(200, 20, 250, 80), Box(120, 100, 180, 130)
@@ -246,7 +247,7 @@ def test_a_plain_paligemma_grounds_its_own_words(tiny):
     backbone = grounder.backbone
     real = backbone.complete
 
-    def scripted(encoded, prefix, limit=64, should_stop=None, adapter=None):
+    def scripted(encoded, prefix, limit=64, should_stop=None, adapter=None, ends_from=0.0):
         done = real(encoded, prefix, 1, should_stop, adapter)  # the real pass runs, its words are replaced
         if prefix == "describe en":
             return done._replace(text="A red mug sits next to two books on a shelf.", tokens=(), certainty=())
@@ -261,16 +262,16 @@ def test_a_plain_paligemma_grounds_its_own_words(tiny):
             "book": (Candidate(BLUE, 0.7), Candidate(DISH, 0.6)),
         }
     )
-    found = chat(backbone, image, "What is on the table?")
+    found = chat(Perception(backbone), image, "What is on the table?")
     assert found.text == "A red mug sits next to two books on a shelf."
     assert [(found.words(p), p.box) for p in found.phrases] == [
         ("A red mug", RED),
         ("two books", BLUE),
         ("two books", DISH),
     ]
-    counted = chat(backbone, image, "how many books are there?")
+    counted = chat(Perception(backbone), image, "how many books are there?")
     assert counted.text == "There are two books." and len(counted.phrases) == 2
-    assert chat(backbone, image, "do you see a cup?").text == "No, I see no cups."
+    assert chat(Perception(backbone), image, "do you see a cup?").text == "No, I see no cups."
     backbone.complete = real
     grounder.close()
 

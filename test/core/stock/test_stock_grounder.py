@@ -2,6 +2,8 @@
 without its adapters, which can detect several things but knows neither colour questions nor captions."""
 
 import json
+import math
+import re
 
 import numpy as np
 import pytest
@@ -22,9 +24,10 @@ from clue_ros.perception.candidates import (
     suppress,
 )
 from clue_ros.perception.perception import crop
+from clue_ros.perception.presence import ABSENT, THERE, shapes
 from clue_ros.stock.grounder import StockGrounder
 from clue_ros.types import Answer, Box, Cancelled, InvalidExpressionError, InvalidImageError, Outcome, Turn
-from clue_ros.vlm.passes import Completion, EncodedImage
+from clue_ros.vlm.passes import Completion, EncodedImage, Likelihood
 from clue_ros.vlm.settings import ClueSettings
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
@@ -44,9 +47,10 @@ class ScriptedBackbone:
     """Stands in for a PaliGemma mix checkpoint: answers prompts from a table, in the format that Google documents. It
     knows where it looks (the crop's mean colour tells which thing it is), nothing else. Not a model."""
 
-    def __init__(self, detections, colors=None, captions=None):
+    def __init__(self, detections, colors=None, captions=None, presence=None, **settings):
         self.detections, self.colors, self.captions = detections, colors or {}, captions or {}
-        self.settings, self.device, self.asked = ClueSettings(), "cpu", []
+        self.presence = {**dict.fromkeys(THERE, 2.0), **dict.fromkeys(ABSENT, -4.0), **(presence or {})}
+        self.settings, self.device, self.asked = ClueSettings(**settings), "cpu", []
         self.words = None
 
     def unknown_words(self, text):
@@ -64,7 +68,7 @@ class ScriptedBackbone:
     def attention_map(self, image, prefix):
         return torch.linspace(0, 1, 64).reshape(8, 8)
 
-    def complete(self, image, prefix, limit=64, should_stop=None, adapter=None):
+    def complete(self, image, prefix, limit=64, should_stop=None, adapter=None, ends_from=0.0):
         if should_stop is not None and should_stop():
             raise Cancelled("stopped on request")
         self.asked.append(prefix)
@@ -75,9 +79,18 @@ class ScriptedBackbone:
                 certainty += [1.0] * bool(n) + [sure] * 4 + [1.0]
                 text += " ; " * bool(n) + box_to_text(box, 640, 480) + " thing"
             bins = tuple(t - 1000 if t >= 1000 else -1 for t in tokens)
-            return Completion(text, tuple(tokens), bins, tuple(certainty))
+            return Completion(text, tuple(tokens), bins, tuple(certainty), 1.0, (0.0,) * len(tokens))
         table = self.captions if prefix == "caption en" else self.colors
         return Completion(table.get(int(image.features[2]), "unanswerable"), (9,), (-1,), (1.0,))
+
+    def likelihoods(self, image, prefix, suffixes, adapter=None):
+        """`presence`: log-odds of yes by what is asked about, None for a model that says something else; 3 for all
+        else."""
+        self.asked.append(prefix)
+        odds = self.presence.get(re.search(r"(?:is there an?|are there) (.*)\?", prefix)[1], 3.0)
+        yes = 1 / (1 + math.exp(-odds)) if odds is not None else 0.0
+        said = {"yes": yes, "no": 1 - yes if odds is not None else 0.0}
+        return [Likelihood(math.log(max(said.get(text, 0.0), 1e-30)), 2) for text in suffixes]
 
 
 def painted(*things):
@@ -210,7 +223,7 @@ def test_many_candidates_are_counted_and_not_described():
     many = [Box(x, 200, x + 60, 280) for x in range(20, 620, 100)]
     grounder = StockGrounder(ScriptedBackbone({"mug": [(b, 0.9) for b in many]}, {0: "red"}))
     decision = grounder.ground(IMAGE, "the mug")
-    assert decision.question.startswith("I see 6 things") and not any("answer" in p for p in grounder.backbone.asked)
+    assert decision.question.startswith("I see 6 things") and not any("color" in p for p in grounder.backbone.asked)
     found = grounder.ground(IMAGE, "the mug", [Turn(decision.question, Answer("the third from the left"))])
     assert same(found.box, many[2])
 
@@ -248,29 +261,102 @@ def test_cancelling_and_bad_input(grounder, scene):
 
 def test_an_answer_in_words_is_tried_again_with_the_whole_instruction():
     class Chatty(ScriptedBackbone):
-        def complete(self, image, prefix, limit=64, should_stop=None, adapter=None):
+        says = "which mug do you mean?"
+
+        def complete(self, image, prefix, limit=64, should_stop=None, adapter=None, ends_from=0.0):
             if prefix == "detect mug":
-                return Completion("which mug do you mean?", (1, 2), (-1, -1), (1.0, 1.0))
+                return Completion(self.says, (1, 2), (-1, -1), (1.0, 1.0), 1.0, (0.0, 0.0))
             return super().complete(image, prefix, limit, should_stop, adapter)
 
     grounder = StockGrounder(Chatty({"get the mug": [(RED, 0.9)]}))
     assert same(grounder.ground(IMAGE, "get the mug").box, RED)
+    for nothing in ("no mug", "No.", "there is no mug", "I can't see any mug", "none", "not found"):
+        Chatty.says = nothing
+        assert grounder.ground(IMAGE, "get the mug").outcome is Outcome.NOT_FOUND, nothing
+    for words in ("notebook", "not sure", "nobody knows", "there is a mug"):
+        Chatty.says = words
+        assert same(grounder.ground(IMAGE, "get the mug").box, RED), words
+
+
+@pytest.mark.parametrize(
+    "questions, asked", [("prefixed", "answer en is there a kettle?"), ("open", "is there a kettle?")]
+)
+def test_what_the_model_denies_when_asked_is_not_found(questions, asked):
+    """The floor is 1 below even odds, half way between what it says of our shapes and of what they are not."""
+    for odds, outcome in ((-3.0, Outcome.NOT_FOUND), (-1.1, Outcome.NOT_FOUND), (-0.9, Outcome.FOUND)):
+        backbone = ScriptedBackbone({"kettle": [(RED, 0.8)]}, presence={"kettle": odds}, questions=questions)
+        grounder = StockGrounder(backbone)
+        image = grounder.encode(IMAGE)
+        decision = grounder.ground(image, "the kettle")
+        assert decision.outcome is outcome and backbone.asked.count(asked) == 1
+        assert decision.confidence < 0.8 and grounder.ground(image, "the kettle").outcome is outcome
+        assert backbone.asked.count(asked) == 1
+        doubt = grounder.ground(image, "the kettle", min_confidence=0.7)
+        assert doubt.outcome is (Outcome.ASK if outcome is Outcome.FOUND else outcome)
+
+
+def test_the_floor_is_measured_once_a_model_or_stated():
+    backbone = ScriptedBackbone(TWO)
+    grounder = StockGrounder(backbone)
+    grounder.warm_up()
+    assert sum("circle" in asked for asked in backbone.asked) == 1
+    grounder.ground(IMAGE, "the bowl")
+    assert sum("circle" in asked for asked in backbone.asked) == 1
+    stated = ScriptedBackbone(TWO, presence={"bowl": 1.0})
+    stated.settings = ClueSettings(presence=(2.0,))
+    assert StockGrounder(stated).ground(IMAGE, "the bowl").outcome is Outcome.NOT_FOUND
+    assert not any("circle" in asked for asked in stated.asked)
+
+
+@pytest.mark.parametrize(
+    "presence",
+    [
+        dict.fromkeys((*THERE, *ABSENT), 5.0),  # says yes to everything
+        dict.fromkeys((*THERE, *ABSENT), -5.0),
+        dict.fromkeys((*THERE, *ABSENT)),  # "unanswerable"
+    ],
+)
+def test_a_model_that_cannot_tell_what_is_there_is_not_believed(presence):
+    grounder = StockGrounder(ScriptedBackbone(TWO, presence={**presence, "bowl": -9.0}))
+    assert grounder.ground(IMAGE, "the bowl").outcome is Outcome.FOUND
+
+
+def test_a_refusal_to_say_whether_it_is_there_changes_nothing():
+    grounder = StockGrounder(ScriptedBackbone(TWO, presence={"bowl": None}))
+    assert grounder.ground(IMAGE, "the bowl").outcome is Outcome.FOUND
+
+
+def test_a_correction_to_what_is_not_there_is_not_believed(scene):
+    backbone = ScriptedBackbone({**TWO, "kettle": [(GREEN, 0.9)]}, {1: "red", 2: "Blue."}, presence={"kettle": -6.0})
+    turns = [Turn("Do you mean the red mug or the blue mug?", Answer("no, the kettle"))]
+    assert StockGrounder(backbone).ground(scene, "the mug", turns).outcome is Outcome.NOT_FOUND
+
+
+def test_the_shapes_are_drawn_in_their_colours():
+    picture = shapes()
+    assert picture.shape == (448, 448, 3) and picture.dtype == np.uint8
+    red, blue, yellow = picture[130, 110], picture[130, 330], picture[350, 224]
+    assert (
+        red.argmax() == 0 and red[1:].max() < 60 and blue.argmax() == 2 and yellow.min() == yellow[2] < 80 < yellow[1]
+    )
+    assert (picture[5, 5] == 255).all()
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-1, 1023), surenesses), max_size=40))
 def test_any_answer_gives_boxes_in_the_image(tokens):
-    found = parse_detections([b for b, _ in tokens], [c for _, c in tokens], 640, 480)
+    found = parse_detections([b for b, _ in tokens], [c for _, c in tokens], [1 - c for _, c in tokens], 640, 480)
     assert len(found) <= len(tokens) // 4
     for candidate in found:
         assert clip_box(candidate.box, 640, 480) == candidate.box and candidate.box.area > 0
         assert 0 <= candidate.confidence <= 1
 
 
-def test_a_later_box_is_as_sure_as_the_word_that_announced_it():
+def test_a_box_is_as_sure_as_it_is_that_the_list_went_on_to_it():
     bins = [*box_to_bins(RED, 640, 480), -1, -1, *box_to_bins(BLUE, 640, 480), 3, 4, 5]
-    found = parse_detections(bins, [0.5] * 4 + [1, 0.4] + [0.5] * 7, 640, 480)
-    assert [round(c.confidence, 3) for c in found] == [0.5, 0.2]
+    ends = [0.1, 0, 0, 0, 0, 0.6] + [0] * 7
+    found = parse_detections(bins, [0.5] * 4 + [1, 0.4] + [0.5] * 7, ends, 640, 480)
+    assert [round(c.confidence, 3) for c in found] == [0.45, 0.2]
 
 
 @settings(deadline=None)

@@ -1,11 +1,13 @@
 """The constraints: whatever the logits, a branch completes and says how sure it is."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clue_ros.vlm.decoding import Branch, ConstrainedSequence, Vocabulary
+from clue_ros.vlm.decoding import Branch, ConstrainedSequence, FreeSequence, Vocabulary
 
 V = Vocabulary(first_location=20, eos=1, wordless=frozenset({5, 6}), banned=frozenset({0, 2, 3}))
 SIZE = 20 + 1024
@@ -122,3 +124,23 @@ def test_a_box_without_area_or_inside_out_is_never_said_and_what_is_said_instead
     assert sequence.bins == got
     if abs(wanted[2] - got[2]) > 50:
         assert sequence.confidence < 0.01, "the model believed something else"
+
+
+@pytest.mark.parametrize("ends_from, said", [(0.0, []), (0.6, [7, 9]), (0.5, [])])
+def test_a_list_goes_on_where_its_end_is_the_likeliest_and_yet_unlikely(ends_from, said):
+    """P(<eos>) 0.55, then 0.4, then nearly 1; at once, <eos> is what it is."""
+    eos, size = V.eos, V.first_location + 1024
+    free = FreeSequence(V, 9, ends_from)
+    steps = [{3: 0.9, eos: 0.1}, {eos: 0.55, 7: 0.3, 8: 0.15}, {9: 0.6, eos: 0.4}, {eos: 0.99, 5: 0.01}]
+    for probabilities in steps:
+        logits = torch.full((size,), -60.0)
+        for token, probability in probabilities.items():
+            logits[token] = math.log(probability)
+        free.feed(logits)
+        if free.finished:
+            break
+    assert free.tokens == [3, *said] and len(free.ends) == len(free.tokens) == len(free.certainty)
+    assert free.ends == pytest.approx([0.1, 0.55, 0.4][: len(free.tokens)])
+    assert free.ending == pytest.approx(0.99 if said else 0.55)
+    at_once = FreeSequence(V, 9, 0.9)
+    assert at_once.feed(torch.zeros(size).index_fill(0, torch.tensor([eos]), 1.0)) == eos and at_once.finished

@@ -11,6 +11,7 @@ from clue_ros.grounder import Grounder
 from clue_ros.training.tabletop_model import build_model
 from clue_ros.types import ModelLoadError, Outcome
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
+from clue_ros.vlm.settings import ClueSettings
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
 
@@ -197,9 +198,31 @@ def test_every_problem_of_clue_json_is_listed(tiny_model_dir, tmp_path):
     (folder / "clue.json").write_text(json.dumps({"tap_layr": 1, "threshold": "high"}))
     with pytest.raises(ModelLoadError, match="did you mean 'tap_layer'.*'threshold' must be float"):
         Grounder.from_pretrained(folder)
-    (folder / "clue.json").write_text(json.dumps({"tap_layer": 99, "tap_rows": "some"}))
-    with pytest.raises(ModelLoadError, match="tap_rows is 'some'.*tap_layer is 99"):
+    (folder / "clue.json").write_text(
+        json.dumps({"tap_layer": 99, "tap_rows": "some", "questions": "in French", "presence": [1, 2]})
+    )
+    with pytest.raises(ModelLoadError, match="tap_rows is 'some'.*questions is 'in French'.*tap_layer is 99.*presence"):
         Grounder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "path, named, questions",
+    [
+        ("paligemma2-3b-mix-448", None, "open"),
+        ("models--google--paligemma2-10b-mix-448/snapshots/0a1b2c", None, "open"),
+        ("paligemma2-28b-pt-896", None, "prefixed"),
+        ("robot", "final-hf/paligemma2-3b-mix-448-main/", "open"),
+        ("paligemma2-3b-mix-448", "google/paligemma2-3b-pt-448", "prefixed"),
+        ("the mix of mine", "", "prefixed"),
+    ],
+)
+def test_questions_are_put_as_the_kind_of_checkpoint_wants_them(tmp_path, path, named, questions):
+    folder = tmp_path / path
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({} if named is None else {"_name_or_path": named}))
+    assert ClueSettings.load(folder, 26).questions == questions
+    (folder / "clue.json").write_text(json.dumps({"questions": "prefixed" if questions == "open" else "open"}))
+    assert ClueSettings.load(folder, 26).questions != questions
 
 
 def test_a_pickle_is_never_read(tiny_model_dir, tmp_path):
