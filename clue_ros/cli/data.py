@@ -20,7 +20,8 @@ EXAMPLES = """examples:
   clue data dialogues worth.jsonl --images train2017 -o out/machine --count 2000 --model DIR
   clue data show /data/refcoco --images /data/coco/train2014 --split val -n 3
 The formats are described in docs/data.md."""
-FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")  # those of clue_ros.data.formats
+# Those of clue_ros.data.formats.
+FORMATS = ("auto", "invig", "parquet", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="folder or file of the data set")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out from the files' names")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
-    parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
+    parser.add_argument("--subset", metavar="NAME", help="InViG: 21k, 500k, en, zh; refcoco, refcoco+, refcocog")
     parser.add_argument(
         "--boxes",
         metavar="FORM",

@@ -28,7 +28,8 @@ SUITES = {
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
-FORMATS = ("auto", "invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")  # those of clue_ros.data.formats
+# Those of clue_ros.data.formats.
+FORMATS = ("auto", "invig", "parquet", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle
 
@@ -117,7 +118,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="DATA", help="folder or file of a data set (docs/data.md)")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out from the files' names")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
-    parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
+    parser.add_argument("--subset", metavar="NAME", help="InViG: 21k, 500k, en, zh; refcoco, refcoco+, refcocog")
     parser.add_argument("--split", metavar="NAME", help="default: test where there is one, else everything")
     parser.add_argument(
         "--fractions",

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="PATH", help="data set (docs/data.md)")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="of the data; default: found out")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
-    parser.add_argument("--subset", metavar="NAME", help="21k or 500k of InViG; refcoco, refcoco+ or refcocog")
+    parser.add_argument("--subset", metavar="NAME", help="InViG: 21k, 500k, en, zh; refcoco, refcoco+, refcocog")
     parser.add_argument(
         "--output",
         "-o",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from clue_ros.data.box_forms import check_form
+from clue_ros.data.hub import hub_id, local_copy
 from clue_ros.data.invig import PATTERN as INVIG_PATTERN
 from clue_ros.data.invig import InvigSource
 from clue_ros.data.it2p import AMBIGUOUS, It2pSource
@@ -19,7 +20,7 @@ from clue_ros.data.table import TableSource
 from clue_ros.data.textfiles import json_object, read_json_arrays, read_lines
 from clue_ros.problems import BrokenDataError, DataError, MissingDataError
 
-FORMATS = ("invig", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
+FORMATS = ("invig", "parquet", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
 _PEEK = 20  # lines
 
 
@@ -34,15 +35,18 @@ def open_data(
 ) -> Source:
     """The source of a data set on disk; nothing is parsed yet.
 
-    path: a folder or a file; form: one of FORMATS or 'auto'; images: the folder of its images where it is not the
-    usual one; subset: '21k' or '500k' of InViG, 'refcoco', 'refcoco+' or 'refcocog'; seed: of what the scenes' grammar
+    path: a folder or a file, or hf:OWNER/NAME of the Hugging Face hub; form: one of FORMATS or 'auto'; images: the
+    folder of its images where it is not the usual one; subset: '21k' or '500k' of InViG, 'en' or 'zh' of its parquet
+    files, 'refcoco', 'refcoco+' or 'refcocog'; seed: of what the scenes' grammar
     says; boxes: of jsonl, how its boxes are measured (box_forms.FORMS). Raises MissingDataError naming what is missing,
     PickleRefusedError, or DataError for an unknown form.
     """
     path = Path(path)
     images = None if images is None else Path(images)
+    hub = hub_id(path)
+    path = path if hub is None else local_copy(hub)
     if not path.exists():
-        raise MissingDataError(f"{path}: there is no such file or folder")
+        raise MissingDataError(f"{path}: there is no such file or folder; of the Hugging Face hub, say hf:OWNER/NAME")
     form = detect(path) if form == "auto" else form
     if boxes is not None:
         check_form(boxes)
@@ -50,6 +54,10 @@ def open_data(
             raise DataError(f"{path} is {form}, which says itself how its boxes are measured: leave the form out")
     if form == "invig":
         return InvigSource(path, images, subset)
+    if form == "parquet":
+        from clue_ros.data.invig_parquet import InvigParquetSource
+
+        return InvigParquetSource(path, images, subset)
     if form == "it2p":
         return It2pSource(path, images)
     if form == "refcoco":
@@ -80,12 +88,16 @@ def detect(path: Path) -> str:
                 return form
         if path.suffix == ".jsonl":
             return _of_lines(path)
+        if path.suffix == ".parquet":
+            return "parquet"
     elif any(path.glob("scenes-*.jsonl")) or any(path.glob("*/scenes-*.jsonl")):
         return "scenes"
     elif any((path / name).is_dir() for name in ("train_img", "train_script", AMBIGUOUS)):
         return "it2p"
     elif files_named(path, INVIG_PATTERN):
         return "invig"
+    elif files_named(path, "*.parquet"):
+        return "parquet"
     elif any(files_named(path, p, depth=2) for p in (*REFCOCO_PATTERNS, "*refs*.p")):
         return "refcoco"
     elif any(path.glob("*.csv")) or any(path.glob("*.tsv")):
@@ -93,10 +105,10 @@ def detect(path: Path) -> str:
     elif any(path.glob("*.jsonl")):
         return _of_lines(sorted(path.glob("*.jsonl"))[0])
     raise MissingDataError(
-        f"{path}: no known data set. Known are invig (invig*_anns.jsonl), it2p (train_img, train_script, "
-        "script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), csv (image, instruction, "
-        "label), jsonl (image, expression, ...), paligemma (image, prefix, suffix) and scenes (scenes-*.jsonl); "
-        "docs/data.md shows each"
+        f"{path}: no known data set. Known are invig (invig*_anns.jsonl), parquet (InViG's), it2p (train_img, "
+        "train_script, script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), csv (image, "
+        "instruction, label), jsonl (image, expression, ...), paligemma (image, prefix, suffix) and scenes "
+        "(scenes-*.jsonl); docs/data.md shows each"
     )
 
 

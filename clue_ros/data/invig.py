@@ -105,7 +105,7 @@ def sample_of(entry: dict, source_id: str, split: str, root: ImageRoot) -> Sampl
     if not isinstance(annotation, dict):
         raise ValueError("'ann' must be an object")
     size = size_of(field_of(entry, "width"), field_of(entry, "height"))
-    turns, closing = _turns(field_of(annotation, "questions"), field_of(annotation, "answers"))
+    turns, closing = turns_of(field_of(annotation, "questions"), field_of(annotation, "answers"))
     return Sample(
         source_id,
         image_file([root], field_of(entry, "filename"), size),
@@ -122,8 +122,8 @@ def sample_of(entry: dict, source_id: str, split: str, root: ImageRoot) -> Sampl
     )
 
 
-def _turns(questions: Any, answers: Any) -> Tuple[Tuple[Turn, ...], Tuple[Turn, ...]]:
-    """(turns, closing)."""
+def turns_of(questions: Any, answers: Any) -> Tuple[Tuple[Turn, ...], Tuple[Turn, ...]]:
+    """(turns, closing) of two lists of texts. Raises ValueError."""
     questions, answers = texts_of(questions, "questions"), texts_of(answers, "answers")
     if len(answers) == len(questions) - 1:  # the robot had the last word
         closes = is_closing(questions[-1], "")
