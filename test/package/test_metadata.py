@@ -41,6 +41,7 @@ OPTIONAL = {
     "torchao",
     "openvino",
     "pycocoevalcap",
+    "pyarrow",
     "bond",
     "bondpy",
 }
