@@ -9,7 +9,6 @@ from clue_ros.cli.loading import positive
 from clue_ros.types import ClueError
 
 PICTURES = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")  # those of clue_ros.data.instances
-BOXES = ("xyxy", "xywh", "cxcywh", "xyxy01", "xywh01", "cxcywh01")  # those of clue_ros.data.box_forms
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 
 
@@ -27,18 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--synonyms", type=Path, metavar="FILE.json", help='of DATA\'s names: {"cup": ["mug", "teacup"]}'
     )
     parser.add_argument(
-        "--predictions",
-        type=Path,
-        metavar="FILE.jsonl",
-        help="judge another model's answers about DATA in place of a model (docs/evaluation.md)",
-    )
-    parser.add_argument(
         "--judge-command",
         nargs=argparse.REMAINDER,
         metavar="PROGRAM ARGUMENT",
         help="last on the line: a local program that says whether a phrase means a thing (docs/evaluation.md)",
     )
-    parser.add_argument("--boxes", choices=BOXES, default="xyxy", help="numbers of the predictions (docs/data.md)")
     parser.add_argument(
         "--question",
         default="describe the image in detail",
@@ -47,15 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=positive, metavar="N", help="at most so many images of DATA")
     parser.add_argument("--scenes", type=positive, default=200, metavar="N", help="of each condition (default 200)")
     parser.add_argument("--condition", choices=CONDITIONS, default="both", help="of the scenes (default both)")
-
-
-def predictions(args: argparse.Namespace):
-    """Another model's answers in place of a Subject. Raises ClueError."""
-    from clue_ros.evaluation.given_answers import GivenAnswers
-
-    if args.model is not None:
-        raise ClueError("give --model or --predictions, not both")
-    return GivenAnswers(args.predictions, args.boxes)
 
 
 def judge_of(args: argparse.Namespace):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from clue_ros.cli import evaluate_chat
+from clue_ros.cli import evaluate_chat, evaluate_other
 from clue_ros.cli.loading import add_model_arguments, count, positive
 from clue_ros.types import ClueError
 
@@ -18,7 +18,9 @@ EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
   clue evaluate chat --scenes 200
   clue evaluate chat instances_val2017.json --images val2017 --limit 1000 --model DIR
   clue evaluate dialogue /data/invig --model DIR --oracle-model runs/oracle
-  clue evaluate interactive /data/invig --model DIR --oracle-command python3 my_oracle.py"""
+  clue evaluate interactive /data/invig --model DIR --oracle-command python3 my_oracle.py
+  clue evaluate grounding /data/invig --predictions tio.jsonl
+  clue evaluate ambiguity dataset1.csv --model-command python3 my_vlm.py"""
 SUITES = {
     "tabletop": "the model card's table, on rendered scenes of fixed test seeds",
     "ambiguity": "ambiguous or not, on data with labels: F1, ROC, reliability, by expression type",
@@ -92,19 +94,10 @@ def add_parsers(suites: Any) -> None:
                 "or a click on the target or its box (default: scenes answer for themselves, else "
                 "the model if it can, else a click)",
             )
+        if name not in ("tabletop", "masks"):
+            evaluate_other.add_arguments(parser, files=name != "interactive")
         if name in ("interactive", "dialogue"):
-            parser.add_argument(
-                "--oracle-model",
-                type=Path,
-                metavar="DIR",
-                help="the model that answers, if not the same: of clue finetune answer",
-            )
-            parser.add_argument(
-                "--oracle-command",
-                nargs=argparse.REMAINDER,
-                metavar="PROGRAM ARGUMENT",
-                help="last on the line: a local program that answers, no shell (docs/evaluation.md)",
-            )
+            evaluate_other.add_oracle(parser)
 
 
 def _add_scenes(parser: argparse.ArgumentParser) -> None:
@@ -143,11 +136,12 @@ def run(args: argparse.Namespace) -> int:
     from clue_ros.evaluation.suite import run_suite
 
     folder = args.output or Path("out/evaluate") / args.what
+    evaluate_other.split_commands(args)
     selection = None if args.what in ("tabletop", "chat", "masks") else _selection(args)
-    subject = _load(args.model, args) if getattr(args, "predictions", None) is None else evaluate_chat.predictions(args)
+    subject = evaluate_other.other_model(args) or _load(args.model, args)
     answerer = judge = None
     try:
-        answerer = _answerer(args)
+        answerer = evaluate_other.answerer(args, _load)
         if getattr(args, "judge_command", None):
             judge = evaluate_chat.judge_of(args)
         suite = _suite(args, subject, selection, answerer, judge)
@@ -164,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
             if helper is not None:
                 helper.close()
     print_results(results)
-    if not results.measures:
+    if not results.measures and not results.tables:
         raise ClueError(
             f"nothing of {getattr(args, 'path', None) or 'the scenes'} can be judged by this suite: look at clue data "
             "check, and at --split"
@@ -203,18 +197,6 @@ def _load(model: Optional[Path], args: argparse.Namespace):
         return Subject.load(model, args.device, args.quantization, args.dtype)
     except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
-
-
-def _answerer(args: argparse.Namespace):
-    """The model or program of its own that plays the person, which somebody has to close; None for none."""
-    model, command = getattr(args, "oracle_model", None), getattr(args, "oracle_command", None)
-    if command and (model is not None or getattr(args, "oracle", "auto") != "auto"):
-        raise ClueError("give one of --oracle, --oracle-model and --oracle-command")
-    if command:
-        from clue_ros.evaluation.oracle_command import CommandOracle
-
-        return CommandOracle(command)
-    return None if model is None else _load(model, args)
 
 
 def _suite(args: argparse.Namespace, subject, selection, answerer, judge):

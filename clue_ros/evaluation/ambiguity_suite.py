@@ -8,12 +8,13 @@ paper names none), and the best on these very rows, which is an upper bound.
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from clue_ros.data.sample import Label, Sample
 from clue_ros.evaluation.grounding_suite import notes_of
+from clue_ros.evaluation.other_model import OtherModel
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
@@ -34,7 +35,7 @@ of two."""
 class AmbiguitySuite:
     name, title = "ambiguity", "Ambiguity"
 
-    def __init__(self, subject: Subject, selection: Selection, threshold: Optional[float] = None):
+    def __init__(self, subject: Union[Subject, OtherModel], selection: Selection, threshold: Optional[float] = None):
         self._subject, self._selection = subject, selection
         self._threshold = subject.grounder.threshold if threshold is None else threshold
 
@@ -45,7 +46,7 @@ class AmbiguitySuite:
         return self._selection.limit
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
-        return judged_samples(self._subject, self._selection, done, _unusable, self._judge)
+        return judged_samples(self._subject, self._selection, done, _unusable, self._judge, "ambiguous")
 
     def _judge(self, sample: Sample, base: Row, rgb: np.ndarray, image: Any) -> Judged:
         reading = self._subject.grounder.detect_ambiguity(image, sample.expression, threshold=self._threshold)

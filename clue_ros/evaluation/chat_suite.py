@@ -19,7 +19,7 @@ import numpy as np
 from clue_ros.chat.answer import GroundedAnswer
 from clue_ros.data.instances import Picture
 from clue_ros.data.pictures import open_pictures
-from clue_ros.evaluation.given_answers import GivenAnswers
+from clue_ros.evaluation.given_answers import AskedAnswers, GivenAnswers
 from clue_ros.evaluation.grounded_figures import Matching, Means, Truth, by_names, count, scene_means
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
@@ -57,7 +57,7 @@ class ChatSuite:
 
     def __init__(
         self,
-        subject: Union[Subject, GivenAnswers],
+        subject: Union[Subject, GivenAnswers, AskedAnswers],
         scenes: int = 200,
         *,
         conditions: Sequence[Condition] = CONDITIONS["both"],
@@ -71,8 +71,8 @@ class ChatSuite:
         """data: images with named boxes instead of rendered scenes, each asked its own question or
         `question`; matching: how the words of phrases are judged on them, by names by default; limit: at most so many
         of them; subject: answers from a file need data. Raises ClueError."""
-        if data is None and isinstance(subject, GivenAnswers):
-            raise ClueError("answers from a file need images with named boxes: give DATA beside --predictions")
+        if data is None and not isinstance(subject, Subject):
+            raise ClueError("another model's answers need images with named boxes: give DATA beside them")
         self._subject, self._scenes, self._conditions = subject, scenes, tuple(conditions)
         self._data, self._form, self._images = data, form, images
         self._matching = matching or by_names()
@@ -136,9 +136,9 @@ class ChatSuite:
 
     def _speaker(self, rgb: np.ndarray, picture: Optional[Picture] = None) -> Callable[[str], GroundedAnswer]:
         """What answers questions about one image."""
-        if isinstance(self._subject, GivenAnswers):
+        if not isinstance(self._subject, Subject):
             if picture is None:
-                raise ClueError("answers from a file are about images of a data set: name it with --data")
+                raise ClueError("another model's answers are about images of a data set")
             given = self._subject
             return lambda question: given.answer(picture, question) or GroundedAnswer(question, "")
         seen, grounder = self._subject.look(rgb), self._subject.grounder
@@ -229,7 +229,7 @@ class ChatSuite:
         if isinstance(self._subject, GivenAnswers):
             silent = sum(not r["answer"] for r in kept)
             notes += [f"{silent} images have no answer in the file and count as unanswered"] if silent else []
-            others = self._subject.count - (len(kept) - silent)
+            others = (self._subject.count or 0) - (len(kept) - silent)
             if others > 0 and self._limit is None:
                 notes.append(f"{others} answers of the file are about no image of the data")
         unknown = sum(bool(r["unknown"]) for r in kept)

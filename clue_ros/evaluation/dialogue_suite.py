@@ -16,6 +16,7 @@ from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tup
 from clue_ros.data.sample import Sample
 from clue_ros.evaluation.grounding_suite import notes_of
 from clue_ros.evaluation.oracle import ModelOracle, Oracle, Ranking
+from clue_ros.evaluation.other_model import OtherModel
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import ORACLES, Subject
@@ -38,10 +39,16 @@ RANKS = {"rank": "whole text", "rank_token": "mean over tokens"}
 class DialogueSuite:
     name, title = "dialogue", "Questions and answers"
 
-    def __init__(self, subject: Subject, selection: Selection, oracle: Optional[Oracle] = None, oracle_name: str = ""):
+    def __init__(
+        self,
+        subject: Union[Subject, OtherModel],
+        selection: Selection,
+        oracle: Optional[Oracle] = None,
+        oracle_name: str = "",
+    ):
         """oracle: who answers (M-VQA), None for the subject if it was trained to; oracle_name: which, in results."""
         self._subject, self._selection = subject, selection
-        self._oracle = oracle or (ModelOracle(subject) if subject.can_answer else None)
+        self._oracle = oracle or (ModelOracle(subject) if isinstance(subject, Subject) and subject.can_answer else None)
         self._oracle_name = oracle_name if oracle is not None else ""
 
     def about(self) -> Dict[str, Any]:
@@ -69,11 +76,11 @@ class DialogueSuite:
         if not sample.turns:
             return [{**base, "skipped": "no dialogue took place"}]
         rgb, rows = sample.pixels(), []
-        image = self._subject.look(rgb)
+        image = self._subject.look_at(sample, rgb)
         for n, turn in enumerate(sample.turns):
             before = sample.turns[:n]
             context = (image, sample.expression, before)
-            if clean(turn.question):
+            if clean(turn.question) and self._subject.knows("question", sample, before):
                 rows.append(
                     {
                         **base,
@@ -104,7 +111,7 @@ class DialogueSuite:
                         "generated": _text(person.answer(turn.question)),
                     }
                 )
-        return rows
+        return rows or [{**base, "skipped": "there is no prediction for it"}]
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Values, Values]]:
         found: Dict[str, Tuple[Values, Values]] = {}

@@ -10,11 +10,12 @@ given one.
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from clue_ros.data.sample import Label, Sample
+from clue_ros.evaluation.other_model import OtherModel
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
@@ -36,7 +37,7 @@ DROPPED = (1, 2, 3)  # InViG's Turn-m: without the last m turns
 class GroundingSuite:
     name, title = "grounding", "Grounding"
 
-    def __init__(self, subject: Subject, selection: Selection):
+    def __init__(self, subject: Union[Subject, OtherModel], selection: Selection):
         self._subject, self._selection = subject, selection
 
     def about(self) -> Dict[str, Any]:
@@ -53,6 +54,8 @@ class GroundingSuite:
         rows, decisions = [], {}
         for history, turns in histories(sample.turns):
             n = len(turns)
+            if history != FULL and not self._subject.knows("ground", sample, turns):
+                continue
             if n not in decisions:
                 decisions[n] = self._subject.grounder.ground(image, sample.expression, turns, may_ask=False)
             rows.append({**base, "history": history, **_scored(sample, decisions[n])})
@@ -144,6 +147,9 @@ def notes_of(rows: Sequence[Row], selection: Selection) -> Tuple[str, ...]:
             skipped[row["skipped"][:100]] = skipped.get(row["skipped"][:100], 0) + 1
     for reason, count in sorted(skipped.items(), key=lambda pair: -pair[1])[:5]:
         notes.append(f"{count} samples not used: {reason}")
+    silent = len({r.get("item", r.get("image")) for r in rows if r.get("unanswered")})
+    if silent:
+        notes.append(f"{silent} samples have no prediction and count as unanswered")
     if selection.problems.total:
         notes.append(f"{selection.problems.total} records could not be read: see clue data check")
     unknown = sum(r.get("outcome") == Outcome.UNKNOWN_WORDS.value for r in rows)

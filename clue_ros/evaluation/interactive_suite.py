@@ -9,7 +9,7 @@ The recorded turns of a sample are not shown to the robot: it starts from the in
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterator, Optional, Sequence
+from typing import Any, Container, Dict, Iterator, Optional, Sequence, Union
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from clue_ros.evaluation import interaction
 from clue_ros.evaluation.episode_runner import picture_of
 from clue_ros.evaluation.grounding_suite import notes_of
 from clue_ros.evaluation.oracle import Oracle
+from clue_ros.evaluation.other_model import OtherModel
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
@@ -36,7 +37,7 @@ class InteractiveSuite:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: Union[Subject, OtherModel],
         selection: Selection,
         oracle: Oracle,
         *,

@@ -19,7 +19,8 @@ import numpy as np
 
 from clue_ros.data.sample import Sample
 from clue_ros.data.textfiles import read_lines
-from clue_ros.evaluation.subject import Subject
+from clue_ros.evaluation.other_model import OtherModel
+from clue_ros.evaluation.subject import ORACLES, CannotAnswerError, Subject
 from clue_ros.geometry import box_iou
 from clue_ros.simulation.dataset import object_from_dict
 from clue_ros.simulation.person import SimulatedPerson
@@ -64,7 +65,12 @@ class Oracle(Protocol):
 
 
 def choose_oracle(
-    kind: str, subject: Subject, path: Path, form: str, seed: int = 0, other: Optional[Subject] = None
+    kind: str,
+    subject: Union[Subject, OtherModel],
+    path: Path,
+    form: str,
+    seed: int = 0,
+    other: Optional[Subject] = None,
 ) -> Oracle:
     """The oracle of a kind; 'auto' is the scene for scenes, else the model, or a click where nobody trained the model
     to answer. other: a model to answer in place of the subject. Raises CannotAnswerError, ClueError for scenes that
@@ -80,6 +86,8 @@ def choose_oracle(
     speaker = other or subject
     if kind in ("click", "box") or (kind == "auto" and other is None and not subject.can_answer):
         return GestureOracle("click" if kind == "auto" else kind)
+    if not isinstance(speaker, Subject):
+        raise CannotAnswerError(f"another model cannot play the person: {ORACLES}")
     speaker.check_can_answer()
     return ModelOracle(speaker)
 
@@ -90,15 +98,9 @@ class ModelOracle:
     def __init__(self, subject: Subject):
         """subject: whose `can_answer` is true."""
         self._subject = subject
-        self._seen: Tuple[Optional[np.ndarray], Any] = (None, None)  # the turns of a dialogue share an image
 
     def person(self, sample: Sample, rgb: np.ndarray, turns: Sequence[Turn] = ()) -> "_ModelPerson":
-        return _ModelPerson(self._subject, lambda: self._look(rgb), sample, turns)
-
-    def _look(self, rgb: np.ndarray) -> Any:
-        if self._seen[0] is not rgb:
-            self._seen = rgb, self._subject.look(rgb)
-        return self._seen[1]
+        return _ModelPerson(self._subject, lambda: self._subject.look_at(sample, rgb), sample, turns)
 
 
 class _ModelPerson:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros import grounder as models
+from clue_ros.data.sample import Sample
 from clue_ros.grounder import EMBEDDED_MODEL, is_stock
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean, oracle_prefix
 from clue_ros.seams import Grounder
@@ -40,6 +41,7 @@ class Subject:
     stock: bool
     quantization: str = "none"
     dtype: str = "auto"  # as it was asked for
+    _seen: Optional[Tuple[np.ndarray, Any]] = field(default=None, init=False, repr=False)
 
     @classmethod
     def load(
@@ -65,6 +67,16 @@ class Subject:
     def look(self, rgb: np.ndarray) -> Any:
         """The image as `grounder.ground` and the methods here take it."""
         return self.grounder.look(rgb)
+
+    def look_at(self, sample: Sample, rgb: np.ndarray) -> Any:
+        """`look`, kept until another array is given: the turns of a dialogue and the samples of an image share it."""
+        if self._seen is None or self._seen[0] is not rgb:
+            self._seen = rgb, self.look(rgb)
+        return self._seen[1]
+
+    def knows(self, task: str, sample: Sample, turns: Sequence[Turn] = ()) -> bool:
+        """A model answers always; answers from a file may lack (other_model.py)."""
+        return True
 
     def question(self, image: Any, expression: str, turns: Sequence[Turn]) -> str:
         """The clarifying question that the model asks after these turns, '' if it finds nothing to ask about."""
