@@ -67,10 +67,12 @@ def _value(kind, value, path: str, problems: List[str]):
     if typing.get_origin(kind) is tuple:
         if isinstance(value, (list, tuple)):
             inner = typing.get_args(kind)[0]
-            return tuple(_value(inner, v, path, problems) for v in value)
+            return tuple(_value(inner, v, f"{path}[{n}]", problems) for n, v in enumerate(value))
         problems.append(f"'{path}' must be a list, got {value!r}")
     elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
+    elif dataclasses.is_dataclass(kind):
+        return _build(kind, value, path, problems)
     elif isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     else:

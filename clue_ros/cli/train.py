@@ -8,6 +8,8 @@
 
     clue train mask --base clue_ros/models/tabletop --data scenes --output runs/masks    # pixels of targets, relevance
 
+    clue train eyes --config eyes.yaml --output runs/eyes     # patch, crop and neck behind the frozen eyes
+
     clue train all --start-from clue_ros/models/tabletop --output runs/more   # go on from a finished model
     clue train all --output runs/tabletop --device cuda --minutes 9           # a time slot; the next one goes on
     clue train ablate --output runs/tabletop --stage language --steps 150     # what each choice is worth
@@ -27,7 +29,15 @@ from typing import Sequence
 from clue_ros.lab.ablation import ABLATED, ABLATIONS, read_variants
 from clue_ros.lab.studies import Studies
 from clue_ros.training.device import Device
-from clue_ros.training.recipe import DEFAULT_CONFIG, STAGES, StartSettings, TrainConfig, on_card, read_config
+from clue_ros.training.recipe import (
+    DEFAULT_CONFIG,
+    EYE_STAGES,
+    STAGES,
+    StartSettings,
+    TrainConfig,
+    on_card,
+    read_config,
+)
 from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.training.stages import ADAPTER_STAGES
@@ -39,10 +49,10 @@ TOOLS = ("ablate", "dwsl")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "stage",
-        choices=("all", *STAGES, *TOOLS),
+        choices=("all", *STAGES, *EYE_STAGES, *TOOLS),
         metavar="STAGE",
-        help=f"all (of the recipe's stages), or one: {', '.join(STAGES)}; or a tool: ablate (variants of a "
-        "stage side by side), dwsl (masks from labels of mixed quality, compared)",
+        help=f"all (of the recipe's stages), or one: {', '.join((*STAGES, *EYE_STAGES))}; or a tool: ablate "
+        "(variants of a stage side by side), dwsl (masks from labels of mixed quality, compared)",
     )
     parser.add_argument(
         "--output", "-o", required=True, type=Path, metavar="DIR", help="folder of the runs; a stage resumes in it"
@@ -59,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-from",
         metavar="DIR",
-        help="model directory whose weights vision and language begin with (the embedded model on own "
+        help="model directory whose weights vision, language and the eyes begin with (the embedded model on own "
         "scenes; default: nothing)",
     )
     parser.add_argument(
@@ -162,8 +172,8 @@ def _check(args: argparse.Namespace) -> None:
     problems = []
     if args.base and args.stage not in (*ADAPTER_STAGES, "export", "calibrate", "mask", "dwsl"):
         problems.append(f"--base is for {', '.join(ADAPTER_STAGES)} and export; '{args.stage}' starts from nothing")
-    if args.start_from and args.stage not in ("all", "vision", "language", "ablate", "export"):
-        problems.append(f"--start-from is for vision and language; '{args.stage}' starts from --base")
+    if args.start_from and args.stage not in ("all", "vision", "language", "ablate", "export", *EYE_STAGES):
+        problems.append(f"--start-from is for vision, language and the eyes; '{args.stage}' starts from --base")
     if (args.variant or args.sweep_layers) and args.stage != "detector":
         problems.append("--variant and --sweep-layers belong to the stage detector")
     if args.tap is not None and args.stage not in ("detector", "joint"):

@@ -12,16 +12,17 @@ from typing import Callable, Optional, Sequence
 from clue_ros.lab.ablation import Variant, ablate, table
 from clue_ros.lab.dwsl import Comparison, DwslSettings, told
 from clue_ros.training.base import open_base
+from clue_ros.training.eyes.stages import EyeStages
 from clue_ros.training.features import fingerprint, made_with
 from clue_ros.training.language_stage import language_start, train_language
 from clue_ros.training.mask_stage import MaskSettings
 from clue_ros.training.recipe import FREE, TrainConfig
 from clue_ros.training.recipe_file import hold_recipe
-from clue_ros.training.stages import USED_SECTIONS, Stages
+from clue_ros.training.stages import USED_SECTIONS
 from clue_ros.training.vision import train_vision
 
 
-class Studies(Stages):
+class Studies(EyeStages):
     """The stages, and two more that make no model."""
 
     def ablate(

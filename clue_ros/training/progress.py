@@ -8,18 +8,24 @@ import json
 from pathlib import Path
 from typing import Dict, Sequence
 
+from clue_ros.training.eye_settings import EYES, PARTS
+
 FINISHED = "finished.json"
+# The file without which a stage is not done, where that is not its run's state.
+PROOFS = {"export": "model/clue.json", "calibrate": "model/clue.json", EYES: "eyes/eyes.json"}
 
 
 class Progress:
     """output: the folder of the run folders; order: the recipe's stages."""
 
     def __init__(self, output: Path, order: Sequence[str]):
-        self._output, self._order = Path(output), list(order)
+        self._output, eyes = Path(output), (*PARTS, EYES)
+        known = order if set(order) & set(eyes) else (EYES, *order)  # a recipe without them can run them all the same
+        self._order = [each for stage in known for each in (eyes if stage == EYES else (stage,))]
 
     def finished(self, stage: str, steps: int) -> bool:
         """Did this stage end, with as many steps as it has now, and none before it run again since?"""
-        proof = self._output / ("model/clue.json" if stage in ("export", "calibrate") else f"{stage}/state.json")
+        proof = self._output / PROOFS.get(stage, f"{stage}/state.json")
         return proof.is_file() and self._record().get(stage, -1) == steps
 
     def begins(self, stage: str) -> None:

@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import List, Sequence, Tuple
 
 from clue_ros.configuration import choice_problems, range_problems
+from clue_ros.eyes.sight import SightShape
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.training.detector_stage import DetectorSettings
 from clue_ros.training.device import CPU_PRECISIONS, GpuSettings, gpu_problems, scaled
 from clue_ros.training.dialogue_stage import DialogueSettings
+from clue_ros.training.eye_settings import (
+    EYES,
+    PARTS,
+    CropSettings,
+    NeckSettings,
+    PatchSettings,
+    SetSettings,
+    set_problems,
+)
 from clue_ros.training.joint_stage import JointSettings
 from clue_ros.training.language_stage import LanguageSettings
 from clue_ros.training.mask_stage import MaskSettings
@@ -24,18 +34,21 @@ from clue_ros.training.vision import VisionSettings
 # Of a model from nothing, in order.
 DEFAULT_CONFIG = Path(__file__).parent / "tabletop.yaml"
 STAGES = ("vision", "language", "detector", "dialogue", "export", "joint", "calibrate", "mask")
+EYE_STAGES = (*PARTS, EYES)  # of a model whose eyes are frozen
 
 
 @dataclass(frozen=True)
 class DataSettings:
     """Scenes rendered for training and for fitting the threshold, and their seeds. varied: the training scenes' shapes
-    are bent in every second shard (simulation/variety.py); the validation scenes' never are."""
+    are bent in every second shard (simulation/variety.py); the validation scenes' never are. sets: the pictures that
+    the eyes (stages patch, crop, neck) learn from."""
 
     train_scenes: int = 7000
     train_seed: int = 1
     varied: bool = False
     validation_scenes: int = 400
     validation_seed: int = 2
+    sets: Tuple[SetSettings, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,10 @@ class TrainConfig:
     data: DataSettings = field(default_factory=DataSettings)
     start: StartSettings = field(default_factory=StartSettings)
     size: TabletopSize = field(default_factory=TabletopSize)
+    sight: SightShape = field(default_factory=SightShape)
+    patch: PatchSettings = field(default_factory=PatchSettings)
+    crop: CropSettings = field(default_factory=CropSettings)
+    neck: NeckSettings = field(default_factory=NeckSettings)
     vision: VisionSettings = field(default_factory=VisionSettings)
     language: LanguageSettings = field(default_factory=LanguageSettings)
     detector: DetectorSettings = field(default_factory=DetectorSettings)
@@ -67,8 +84,10 @@ class TrainConfig:
 
     def problems(self) -> List[str]:
         """What is wrong beyond the types, all of it."""
-        found = [f"'stages' names '{s}', must be one of {', '.join(STAGES)}" for s in self.stages if s not in STAGES]
-        for name in ("vision", "language", "detector", "dialogue", "joint", "mask", "sweep"):
+        known = (*STAGES, *EYE_STAGES)
+        found = [f"'stages' names '{s}', must be one of {', '.join(known)}" for s in self.stages if s not in known]
+        found += set_problems(self.data.sets) + range_problems(self.sight, "sight", ("glances",), 1)
+        for name in (*PARTS, "vision", "language", "detector", "dialogue", "joint", "mask", "sweep"):
             found += setting_problems(getattr(self, name), name)
         for name in ("vision", "language", "joint", "mask"):
             settings = getattr(self, name)
@@ -87,7 +106,7 @@ def read_config(file: Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 def on_card(config: TrainConfig) -> TrainConfig:
     """The recipe as a CUDA card runs it: batches and learning rates by `gpu.batch` and `gpu.rate`."""
-    stages = ("vision", "language", "detector", "dialogue", "joint", "mask", "sweep")
+    stages = (*PARTS, "vision", "language", "detector", "dialogue", "joint", "mask", "sweep")
     return replace(config, **{name: scaled(getattr(config, name), config.gpu) for name in stages})
 
 

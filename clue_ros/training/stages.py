@@ -31,6 +31,9 @@ from clue_ros.training.vision import train_vision
 ADAPTER_STAGES = ("detector", "dialogue", "joint")  # may start from a model directory
 # What of the recipe a run folder depends on; a model trained from nothing also on its size.
 USED_SECTIONS = {
+    "patch": ("data", "start", "sight", "patch"),
+    "crop": ("data", "start", "sight", "crop"),
+    "neck": ("data", "start", "sight", "neck"),
     "vision": ("data", "start", "vision"),
     "language": ("data", "start", "language"),
     "detector": ("data", "lora", "detector"),
@@ -55,7 +58,7 @@ class Stages:
         slot: Slot = Slot(),
         device: Device = Device(),
     ):
-        self._config, self._output, self._steps = config, Path(output), steps
+        self._config, self._output, self._data, self._steps = config, Path(output), Path(data), steps
         self._slot, self._device = slot, device
         self._base = Path(base) if base else None
         self._start = config.start.model
