@@ -1,6 +1,6 @@
 """What things of a picture are called for the heads that only training has: names, colours, sizes.
 
-What people call one thing in several words is one name; a name that is rare in the data is `other`.
+Names are kinds (language/kinds.py); one that is rare in the data is `other`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,16 @@ class Labels:
     names: Tuple[str, ...]
 
     def name(self, thing: SceneObject) -> int:
-        return self.index.get(called_name(thing.category), len(self.names) - 1)
+        return self.index.get(thing.category, len(self.names) - 1)
 
     @cached_property
     def index(self) -> Dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
 
-def called_name(category: str) -> str:
-    return category
-
-
 def labels_of(things: Iterable[SceneObject], least: int = LEAST) -> Labels:
     """The names that at least so many things have."""
-    count = Counter(called_name(thing.category) for thing in things)
+    count = Counter(thing.category for thing in things)
     return Labels((*sorted(n for n, k in count.items() if k >= least and n != OTHER), OTHER))
 
 

@@ -17,9 +17,11 @@ import cv2
 import numpy as np
 
 from clue_ros.images.files import ImageFile
+from clue_ros.language.kinds import noun_called
 from clue_ros.photographs.annotations import Photograph, read_annotations, source_weights
 from clue_ros.photographs.patches import photo_patches
 from clue_ros.simulation.dataset import generate, object_from_dict, read_scenes
+from clue_ros.simulation.scene import SceneObject
 from clue_ros.simulation.scene_data import mirrored
 from clue_ros.training.eye_settings import SetSettings
 
@@ -85,8 +87,8 @@ def open_pictures(settings: SetSettings, data: Path, seed: int = 0) -> Pictures:
     if settings.photos:
         folder = Path(settings.photos)
         photographs = read_annotations(folder, not settings.sharealike, settings.whole)
-        # Composites are complete: somebody pasted them together.
-        jittered = OFTEN if photographs and all(p.complete for p in photographs) else HALF
+        composed = all(p.mask is not None for p in photographs)  # nobody outlines things in photographs
+        jittered = OFTEN if composed else HALF
     else:
         folder = Path(settings.scenes) if settings.scenes else _rendered(settings, Path(data) / settings.name)
         photographs, jittered = rendered_pictures(folder), OFTEN
@@ -103,7 +105,7 @@ def rendered_pictures(folder: Path) -> List[Photograph]:
         found.append(
             Photograph(
                 ImageFile(folder / picture, picture, size),
-                tuple(object_from_dict(o) for o in line["objects"]),
+                tuple(_called_as_said(object_from_dict(o)) for o in line["objects"]),
                 exhaustive=True,
                 source=folder.name,
                 complete=True,
@@ -111,6 +113,11 @@ def rendered_pictures(folder: Path) -> List[Photograph]:
             )
         )
     return found
+
+
+def _called_as_said(thing: SceneObject) -> SceneObject:
+    """A mesh's category as the kind that it means, as in annotated photographs."""
+    return replace(thing, category=noun_called(thing.category) or thing.category)
 
 
 def _rendered(settings: SetSettings, folder: Path) -> Path:
