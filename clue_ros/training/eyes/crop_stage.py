@@ -58,7 +58,8 @@ def train_crop(
     """Train (or go on training) the head; the run folder holds 'crops' and 'heads'. seconds, weights: of the sets.
     Raises SlotOver."""
     names = CropNames(head.vector.out_features, len(labels.names))
-    head.train().to(device.name), names.train().to(device.name)
+    for module in (head, names):
+        module.train().to(device.name)
     named = [*head.named_parameters(), *((f"heads.{k}", p) for k, p in names.named_parameters())]
     optimizer = Optimizer(named, settings.lr, settings.weight_decay, settings.optimizer)
     run = Run(folder, {"crops": head, "heads": names}, optimizer, settings, settings.seed)
@@ -110,8 +111,8 @@ def crop_batch(
             i, k = np.divmod(rows, second["score"].shape[1])
             window = torch.from_numpy(second["window"][i, k])
             box = in_crops(torch.from_numpy(own.box[i, k]), window)
-            labels = (torch.from_numpy(a[i, k]).to(device) for a in (own.name, own.color, own.thing))
-            parts.append(CropBatch(crops_of(second, i, k, device), *labels, box.to(device)))
+            name, color, thing = (torch.from_numpy(a[i, k]).to(device) for a in (own.name, own.color, own.thing))
+            parts.append(CropBatch(crops_of(second, i, k, device), name, color, thing, box.to(device)))
 
     def joined(name: str) -> torch.Tensor:
         return torch.cat([getattr(p, name) for p in parts])

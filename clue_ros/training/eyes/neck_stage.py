@@ -89,7 +89,8 @@ def train_neck(
     """
     width = neck.norm.normalized_shape[0]
     heads = DenseHeads(width, len(labels.names), locations.shape[1])
-    neck.train().to(device.name), heads.train().to(device.name)
+    for module in (neck, heads):
+        module.train().to(device.name)
     locations = locations.detach().to(device.name)
     named = [*neck.named_parameters(), *((f"heads.{k}", p) for k, p in heads.named_parameters())]
     optimizer = Optimizer(named, settings.lr, settings.weight_decay, settings.optimizer)

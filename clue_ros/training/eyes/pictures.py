@@ -142,7 +142,8 @@ def jitter(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     x = np.clip(x, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 90))]
-        x = cv2.imdecode(cv2.imencode(".jpg", x[..., ::-1], quality)[1], cv2.IMREAD_COLOR)[..., ::-1]
+        file = cv2.imencode(".jpg", x[..., ::-1], quality)[1]
+        x = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR))[..., ::-1]
     return x
 
 

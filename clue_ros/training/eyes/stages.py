@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, List, Sequence, cast
 
 import torch
 
@@ -152,7 +152,7 @@ class EyeStages(Stages):
         else:
             tokenizer = build_tokenizer(all_words())
             model = build_model(tokenizer, self._config.size, self._config.language.seed)
-        return location_rows(model, tokenizer.convert_tokens_to_ids(token(0)))
+        return location_rows(model, cast(int, tokenizer.convert_tokens_to_ids(token(0))))
 
     def _trained(self, parts: Sequence[str] = ()) -> Trained:
         """The trained parts: of the finished model where that has eyes, else untrained; `parts` as their runs left
