@@ -18,6 +18,7 @@ from clue_ros.data.textfiles import count_lines, json_object, read_lines
 from clue_ros.images.files import ImageFile, ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.simulation import paraphrases
+from clue_ros.simulation.queries import general_noun
 from clue_ros.simulation.referring import Reference, absent_references, enumerate_references
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
@@ -92,7 +93,8 @@ def scene_samples(
     """Samples of one scene, still without id and split."""
     several: List[_Selected] = []
     one: List[_Selected] = []
-    for reference, matches in enumerate_references(objects, ImageSize(*picture.size)):
+    sayable = enumerate_references(objects, ImageSize(*picture.size), general_noun(objects, rng))
+    for reference, matches in sayable:
         (several if len(matches) > 1 else one).append((reference, matches))
     samples = []
     for pool in (several, one):

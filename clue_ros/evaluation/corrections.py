@@ -22,7 +22,8 @@ from clue_ros.evaluation.episode_runner import FOUND_AT_IOU, EpisodeResult, deri
 from clue_ros.geometry import box_iou
 from clue_ros.measures.metrics import wilson_interval
 from clue_ros.seams import Grounder
-from clue_ros.simulation.referring import POSITIONS, Reference, resolve
+from clue_ros.simulation.lexicon import POSITIONS
+from clue_ros.simulation.referring import Reference, resolve
 from clue_ros.simulation.scene import ImageSize
 from clue_ros.types import Answer, Box, Decision, Turn
 

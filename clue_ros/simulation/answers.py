@@ -10,9 +10,11 @@ from typing import List, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.simulation.lexicon import POSITIONS, SIZE_CLASSES
 from clue_ros.simulation.paraphrases import noun_phrase, pick, relation_phrase
-from clue_ros.simulation.referring import POSITIONS, SIZE_CLASSES, Reference, anchors, nth, resolve
+from clue_ros.simulation.referring import Reference, anchors, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.standing import nth
 from clue_ros.simulation.words import COLOR_WORDS, NOUNS, ORDINALS, REFUSALS, SIZE_WORDS, VERBOSE
 
 RESTATED, BY_ANOTHER, NEGATIVE, CONTRASTED = 0.10, 0.10, 0.12, 0.12  # shares of the answers

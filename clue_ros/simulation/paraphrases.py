@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from dataclasses import replace
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.language.kinds import kinds_of
+from clue_ros.simulation.lexicon import SAID, Lexicon
 from clue_ros.simulation.referring import Reference
-from clue_ros.simulation.shapes import CATEGORIES, COLORS
+from clue_ros.simulation.shapes import COLORS
 from clue_ros.simulation.words import (
     AMONG,
+    AMONG_OTHERS,
     ANY_NOUN,
+    BETWEEN_MANY,
     CHATTER_AFTER,
     CHATTER_BEFORE,
+    COLOR_PHRASES,
     COLOR_WORDS,
+    CORNER_PHRASES,
+    CORNER_WORDS,
     DISTRACTED,
     FILLERS,
     INSTRUCTIONS,
@@ -31,6 +39,7 @@ from clue_ros.simulation.words import (
 
 CORE_SHARE, MORE_SHARE = 0.55, 0.22  # of the frequent wordings, and of the other plain ones
 OPPOSITE = {"left": "right", "right": "left", "front": "back", "back": "front", "small": "large", "large": "small"}
+_TRAILING = frozenset("that which on to from in at away of by near beside behind between among above below".split())
 TYPO_LETTERS = 4  # shorter words are left as they are
 ENDING = tuple(t for t in MORE_INSTRUCTIONS if t.endswith(("{n}", "{n} please", "{n} , please")))
 _known: set = set()
@@ -42,14 +51,18 @@ def pick(choices: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def instruction(
-    reference: Reference, rng: np.random.Generator, typo_rate: float = 0.0, chatter_rate: float = 0.0
+    reference: Reference,
+    rng: np.random.Generator,
+    typo_rate: float = 0.0,
+    chatter_rate: float = 0.0,
+    said: Lexicon = SAID,
 ) -> str:
     """What a person may say who means the reference.
 
     typo_rate: share of instructions with one misspelt word; chatter_rate: share with words of FILLERS around them. Both
     are for evaluation: the model's text is spell-checked and rid of fillers before it, so it never learns from them.
     """
-    text = _instruction(reference, rng)
+    text = _instruction(reference, rng, said)
     if chatter_rate and rng.random() < chatter_rate:
         text = f"{pick(CHATTER_BEFORE, rng)} {text}" if rng.random() < 0.6 else f"{text} {pick(CHATTER_AFTER, rng)}"
     return misspell(text, rng) if typo_rate and rng.random() < typo_rate else text
@@ -65,14 +78,14 @@ def plain_instruction(reference: Reference, rng: np.random.Generator) -> str:
     return str(rng.choice(INSTRUCTIONS)).format(n=words)
 
 
-def _instruction(reference: Reference, rng: np.random.Generator) -> str:
+def _instruction(reference: Reference, rng: np.random.Generator, said: Lexicon) -> str:
     roll = rng.random()
     if roll >= CORE_SHARE + MORE_SHARE:
         for form in _unusual(rng):
-            text = form(reference, rng)
+            text = form(reference, rng, said)
             if text:
                 return text
-    words = noun_phrase(reference, rng)
+    words = noun_phrase(reference, rng, said=said)
     # "hand the mug on the left to me" invites a wrong reading, "the mug on the left" at the end does not.
     more = ENDING if _is_long(words) else MORE_INSTRUCTIONS
     template = pick(INSTRUCTIONS if roll < CORE_SHARE else more, rng)
@@ -81,9 +94,7 @@ def _instruction(reference: Reference, rng: np.random.Generator) -> str:
 
 def _is_long(words: str) -> bool:
     """True if something follows the noun."""
-    return bool(
-        {"that", "on", "to", "from", "in", "at", "away", "of", "by", "near", "beside", "behind"} & set(words.split())
-    )
+    return bool(_TRAILING & set(words.split()))
 
 
 def _article(template: str, reference: Reference, words: str) -> str:
@@ -100,7 +111,9 @@ def _unusual(rng: np.random.Generator):
     return [forms[i] for i in rng.permutation(len(forms))]
 
 
-def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[str] = None) -> str:
+def noun_phrase(
+    reference: Reference, rng: np.random.Generator, noun: Optional[str] = None, said: Lexicon = SAID
+) -> str:
     """'small red mug', 'mug that is red', 'second mug from the left', 'mug next to the bowl': without an article."""
     head = noun or pick(NOUNS[reference.category] if reference.category else ANY_NOUN, rng)
     color = pick(COLOR_WORDS[reference.color], rng) if reference.color else ""
@@ -108,7 +121,8 @@ def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[s
     if reference.position or reference.relation or reference.ordinal or rng.random() > 0.12:
         words = " ".join(w for w in (size, color, head) if w)
     elif color:
-        words = " ".join(w for w in (size, head, "that is", color) if w)
+        form = pick(COLOR_PHRASES, rng) if said.free else "{n} that is {c}"
+        words = form.format(n=" ".join(w for w in (size, head) if w), c=color)
     else:
         words = f"{head} that is {size}" if size else head
     if reference.ordinal:
@@ -117,9 +131,18 @@ def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[s
     if reference.relation:
         words = f"{words} {relation_phrase(reference, rng)}"
     if reference.position:
-        table = POSITION_PHRASES if rng.random() < 0.75 else MORE_POSITION_PHRASES
-        words = pick(table[reference.position], rng).format(n=words)
+        words = _placed(reference.position, words, rng, said)
     return words
+
+
+def _placed(position: str, words: str, rng: np.random.Generator, said: Lexicon) -> str:
+    """'left mug', 'mug at the upper left corner'."""
+    if " " in position:
+        vertical, across = (pick(CORNER_WORDS[w], rng) for w in position.split())
+        return pick(CORNER_PHRASES, rng).format(v=vertical, h=across, n=words)
+    table = POSITION_PHRASES if rng.random() < 0.75 else MORE_POSITION_PHRASES
+    forms = table[position] + (AMONG_OTHERS if said.free and position == "middle" else ())
+    return pick(forms, rng).format(n=words)
 
 
 def relation_phrase(reference: Reference, rng: np.random.Generator) -> str:
@@ -127,29 +150,38 @@ def relation_phrase(reference: Reference, rng: np.random.Generator) -> str:
     other, relation = reference.anchor, reference.relation
     if other is None or other.category is None or relation is None:
         raise ValueError(f"{reference} has no relation to a thing")
-    color = [pick(COLOR_WORDS[other.color], rng)] if other.color else []
-    place = " ".join([*color, pick(NOUNS[other.category], rng)])
+    if relation == "between":
+        return _between(other, reference.second, rng)
+    place = _named(other, NOUNS, rng)
     link = "that is " if rng.random() < 0.12 else ""
     return link + pick(RELATION_PHRASES[relation], rng).format(a=f"the {place}")
 
 
-def fragment(reference: Reference, rng: np.random.Generator) -> str:
+def _named(reference: Reference, words: Dict[str, Tuple[str, ...]], rng: np.random.Generator) -> str:
+    """'red bowl', of NOUNS or PLURALS."""
+    color = [pick(COLOR_WORDS[reference.color], rng)] if reference.color else []
+    return " ".join([*color, pick(words[reference.category or ""], rng)])
+
+
+def _between(first: Reference, second: Optional[Reference], rng: np.random.Generator) -> str:
+    """'between the bowl and the red mug', 'between two mugs'."""
+    if second is None:
+        return pick(BETWEEN_MANY, rng).format(many=_named(first, PLURALS, rng))
+    first, second = (first, second) if rng.random() < 0.5 else (second, first)
+    one, other = (f"the {_named(r, NOUNS, rng)}" for r in (first, second))
+    return pick(RELATION_PHRASES["between"], rng).format(a=one, b=other)
+
+
+def fragment(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) -> str:
     """'mug , red', 'red', 'mug , the left one', 'something red': the least one can say."""
     attribute = reference.color or reference.size or reference.position or reference.relation or reference.ordinal
     if reference.category is None:
         if reference.color is None or reference.kind() != "color_only":
             return ""
         color = pick(COLOR_WORDS[reference.color], rng)
+        bare = ("{c}", "{c} please") if color not in NOUNS else ()  # "orange" is a fruit, too
         return pick(
-            (
-                "{c}",
-                "{c} please",
-                "something {c}",
-                "give me something {c}",
-                "i need something {c}",
-                "the {c} one please",
-            ),
-            rng,
+            (*bare, "something {c}", "give me something {c}", "i need something {c}", "the {c} one please"), rng
         ).format(c=color)
     head = pick(NOUNS[reference.category], rng)
     if not attribute:
@@ -167,15 +199,15 @@ def fragment(reference: Reference, rng: np.random.Generator) -> str:
             ),
             rng,
         ).format(n=head, c=color)
-    rest = noun_phrase(reference, rng, "one")
+    rest = noun_phrase(reference, rng, "one", said)
     return pick(("{n} , the {r}", "the {n} , the {r}", "give me the {n} , the {r}"), rng).format(n=head, r=rest)
 
 
-def distracted(reference: Reference, rng: np.random.Generator) -> str:
+def distracted(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) -> str:
     """'not the bowls , the red mug', 'the left mug , not the right one': names what is not meant."""
     if reference.category is None:
         return ""
-    words, head = noun_phrase(reference, rng), pick(NOUNS[reference.category], rng)
+    words, head = noun_phrase(reference, rng, said=said), pick(NOUNS[reference.category], rng)
     wrong = ""
     if reference.kind() == "color_category":
         wrong = pick([c for c in COLORS if c != reference.color], rng)
@@ -191,12 +223,14 @@ def distracted(reference: Reference, rng: np.random.Generator) -> str:
             ),
             rng,
         ).format(w=wrong, n=words, h=head)
-    taken = {reference.category, reference.anchor.category if reference.anchor else None}
-    other = pick([c for c in CATEGORIES if c not in taken], rng)
+    taken = {r.category for r in (reference, reference.anchor, reference.second) if r is not None and r.category}
+    other = pick(said.kinds, rng)
+    while any(kinds_of(other) & kinds_of(noun) for noun in taken):  # "not the cups, the mug" contradicts itself
+        other = pick(said.kinds, rng)
     return pick(DISTRACTED, rng).format(n=words, other=pick(NOUNS[other], rng), others=pick(PLURALS[other], rng))
 
 
-def among(reference: Reference, rng: np.random.Generator) -> str:
+def among(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) -> str:
     """'of the mugs , the red one', 'the left one of the red mugs'."""
     narrowed = reference.size or reference.position or reference.relation or reference.ordinal
     if reference.category is None or not (reference.color or narrowed):
@@ -204,10 +238,7 @@ def among(reference: Reference, rng: np.random.Generator) -> str:
     many, color = pick(PLURALS[reference.category], rng), reference.color
     if color and narrowed:
         many, color = f"{pick(COLOR_WORDS[color], rng)} {many}", None
-    rest = Reference(
-        None, color, reference.position, reference.size, reference.relation, reference.anchor, reference.ordinal
-    )
-    words = noun_phrase(rest, rng, "one")
+    words = noun_phrase(replace(reference, category=None, color=color), rng, "one", said)
     # "the one on the left of the mugs" would be something else.
     forms = [t for t in AMONG if not (t.startswith("the {n} of") and _is_long(words))]
     return pick(forms, rng).format(many=many, n=words)

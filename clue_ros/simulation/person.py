@@ -10,8 +10,9 @@ import numpy as np
 from clue_ros.language.kinds import fits
 from clue_ros.simulation import words
 from clue_ros.simulation.answers import answer, by_another, refusal, reply, restated
+from clue_ros.simulation.lexicon import POSITIONS
 from clue_ros.simulation.question_reading import asks_for, offered
-from clue_ros.simulation.referring import POSITIONS, Reference, means, resolve
+from clue_ros.simulation.referring import Reference, means, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
 
 

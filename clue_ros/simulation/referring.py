@@ -8,25 +8,20 @@ object stands, the lower it ends in the image). Small and large are relative to 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterable, List, Optional, Sequence, Tuple
+from itertools import combinations
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.language.kinds import disputed, fits
-from clue_ros.simulation.relations import RELATIONS, related
+from clue_ros.simulation.lexicon import SAID, SIZE_CLASSES, Lexicon
+from clue_ros.simulation.relations import RELATIONS, between, related
 from clue_ros.simulation.scene import ImageSize, SceneObject
-from clue_ros.simulation.shapes import CATEGORIES, COLORS, SIZES
+from clue_ros.simulation.standing import extreme, nth, of_size
 
-POSITIONS = ("left", "right", "front", "back", "middle")
 SIDES = ("left", "right")
-SIZE_CLASSES = ("small", "large")
-MIN_GAP = 0.05  # of the image width (or height): closer than this, people would not say "the left one"
 MIN_VISIBILITY = 0.35
 MIN_PIXEL_SHARE = 6e-4  # of the image
-SIZE_VISIBILITY = 0.6  # the size of what is hidden more than this is anybody's guess
-SIZE_RATIO = 1.1  # of the boxes' sides: the larger thing has to look larger too, or people would not say so
-CLEAR_SIZE_RATIO = 1.3  # from which a difference in size is what one asks about
-ORDINAL_FROM = 3  # things in a row: two are "the left one" and "the right one"
 ORDINAL_MAX = 4
 OUTER_THIRD = 1 / 3  # where a thing without rivals may be called "on the left"
 # How often people use a kind of expression; rarer ones are possible in few scenes and are drawn more often there.
@@ -45,9 +40,11 @@ KIND_WEIGHTS = {
 class Reference:
     """Objects of a category and colour, then narrowed down among each other; None: any.
 
-    position: the extreme one; size: 'small' or 'large', those of the smallest (largest) size; relation: one of
-    RELATIONS to the one object that `anchor` (category and colour only) selects; ordinal: (n from 1, 'left' or
-    'right').
+    category: a noun of language/kinds.py or of a user's objects, which may cover kinds; color: 'blue' means dark
+    blue, too; position: the extreme one, of two directions for 'top left'; size: 'small' or 'large', those of the
+    smallest (largest) size, or 'tall' or 'short'; relation: one of RELATIONS to the one object that `anchor` (category
+    and colour only) selects, or 'between' that one and `second`'s, or between the two that `anchor` selects; ordinal:
+    (n from 1, 'left' or 'right').
     """
 
     category: Optional[str] = None
@@ -57,6 +54,7 @@ class Reference:
     relation: Optional[str] = None
     anchor: Optional["Reference"] = None
     ordinal: Optional[Tuple[int, str]] = None
+    second: Optional["Reference"] = None
 
     def kind(self) -> str:
         """The expression type that results are broken down by."""
@@ -71,6 +69,11 @@ class Reference:
 def means(noun: Optional[str], item: SceneObject) -> bool:
     """Whether a noun is said of an object; None, for no noun, of every one."""
     return noun is None or fits(noun, item.category)
+
+
+def has_color(color: Optional[str], item: SceneObject) -> bool:
+    """Whether a colour is said of an object: 'blue' of what is 'dark blue', too; None of every one."""
+    return color is None or item.color == color or bool(color) and item.color.endswith(f" {color}")
 
 
 def clearly_visible(item: SceneObject, image: ImageSize) -> bool:
@@ -91,7 +94,7 @@ def resolve(
     among all objects.
     """
     pool = range(len(objects)) if among is None else among
-    there = [i for i in pool if objects[i].pixels > 0 and reference.color in (None, objects[i].color)]
+    there = [i for i in pool if objects[i].pixels > 0 and has_color(reference.color, objects[i])]
     if reference.category and any(disputed(reference.category, objects[i].category) for i in there):
         return None
     matches = [i for i in there if means(reference.category, objects[i])]
@@ -101,7 +104,9 @@ def resolve(
     kept: Optional[Tuple[int, ...]] = tuple(matches)
     if kept and reference.size:
         kept = of_size(reference.size, kept, objects)
-    if kept and reference.relation:
+    if kept and reference.relation == "between":
+        kept = _between(reference, kept, objects, image)
+    elif kept and reference.relation:
         anchor = _anchor(reference.anchor, objects, image)
         kept = None if anchor is None or anchor in kept else related(reference.relation, kept, anchor, objects, image)
     if kept and reference.ordinal:
@@ -109,6 +114,19 @@ def resolve(
     if kept and reference.position and len(kept) > 1:
         kept = _single(extreme(reference.position, kept, objects, image))
     return kept
+
+
+def _between(
+    reference: Reference, kept: Tuple[int, ...], objects: Sequence[SceneObject], image: ImageSize
+) -> Optional[Tuple[int, ...]]:
+    if reference.second is None:
+        ends = resolve(reference.anchor, objects, image) if reference.anchor is not None else None
+    else:
+        found = _anchor(reference.anchor, objects, image), _anchor(reference.second, objects, image)
+        ends = None if found[0] is None or found[1] is None else (found[0], found[1])
+    if ends is None or len(set(ends)) != 2 or set(ends) & set(kept):
+        return None
+    return between(kept, ends[0], ends[1], objects, image)
 
 
 def _single(index: Optional[int]) -> Optional[Tuple[int, ...]]:
@@ -120,125 +138,52 @@ def _anchor(reference: Optional[Reference], objects: Sequence[SceneObject], imag
     return found[0] if found is not None and len(found) == 1 else None
 
 
-def extreme(position: str, indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize) -> Optional[int]:
-    """The one object at a position among two or more, or None if it is a near tie ('middle' wants exactly three)."""
-    if position in ("front", "back"):
-        key, gap = (lambda i: objects[i].visible_box.y1), MIN_GAP * image.height
-    else:
-        key, gap = (lambda i: objects[i].visible_box.center[0]), MIN_GAP * image.width
-    order = sorted(indices, key=key, reverse=position in ("right", "front"))
-    if position == "middle":
-        if len(order) != 3 or key(order[1]) - key(order[0]) < gap or key(order[2]) - key(order[1]) < gap:
-            return None
-        return order[1]
-    if abs(key(order[0]) - key(order[1])) < gap:
-        return None
-    return order[0]
-
-
-def of_size(
-    size: str, indices: Sequence[int], objects: Sequence[SceneObject], ratio: float = SIZE_RATIO
-) -> Optional[Tuple[int, ...]]:
-    """Those of the smallest ('small') or largest scale; all if there is but one object, None if one cannot tell: they
-    have one size, or different kinds, or do not look different by `ratio` in the image."""
-    if len(indices) < 2:
-        return tuple(indices)
-    scale = {i: SIZES.get(objects[i].size, 1.0) for i in indices}
-    wanted = (min if size == "small" else max)(scale.values())
-    chosen, rest = [i for i in indices if scale[i] == wanted], [i for i in indices if scale[i] != wanted]
-    if not rest or len({objects[i].category for i in indices}) > 1:
-        return None
-    if any(objects[i].visibility < SIZE_VISIBILITY for i in indices):
-        return None
-    smaller, larger = (chosen, rest) if size == "small" else (rest, chosen)
-    if min(_side(objects[i]) for i in larger) < ratio * max(_side(objects[i]) for i in smaller):
-        return None
-    return tuple(chosen)
-
-
-def _side(item: SceneObject) -> float:
-    """Side of a square as large as the box, pixels."""
-    return ((item.visible_box.x1 - item.visible_box.x0) * (item.visible_box.y1 - item.visible_box.y0)) ** 0.5
-
-
-def nth(
-    number: int, side: str, indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize
-) -> Optional[int]:
-    """The n-th object (from 1) of a row of three or more from a side; None if two of them stand too close for it."""
-    if len(indices) < ORDINAL_FROM or not 1 <= number <= len(indices):
-        return None
-    order = sorted(indices, key=lambda i: objects[i].visible_box.center[0])
-    if _spread(order, objects, image) < MIN_GAP:
-        return None
-    return order[number - 1] if side == "left" else order[-number]
-
-
-def _spread(indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize, axis: str = "x") -> float:
-    """The smallest gap between neighbours, as a share of the image's width ('x') or height ('y')."""
-    boxes = [objects[i].visible_box for i in indices]
-    values = sorted(box.center[0] / image.width if axis == "x" else box.y1 / image.height for box in boxes)
-    return min(b - a for a, b in zip(values, values[1:]))
-
-
-def position_options(indices: Sequence[int], objects: Sequence[SceneObject], image: ImageSize) -> Tuple[str, ...]:
-    """The positions that tell objects apart: ('left', 'right'), ('left', 'middle', 'right') or ('front', 'back').
-
-    Empty if they stand too close for words.
-    """
-    if len(indices) == 3 and _spread(indices, objects, image) >= MIN_GAP:
-        return ("left", "middle", "right")
-    if len(indices) == 2:
-        x, y = _spread(indices, objects, image), _spread(indices, objects, image, "y")
-        if x >= MIN_GAP and x >= 0.6 * y:
-            return ("left", "right")
-        if y >= MIN_GAP:
-            return ("front", "back")
-    return ()
-
-
 def anchors(objects: Sequence[SceneObject], image: ImageSize) -> List[Tuple[Reference, int]]:
     """What an expression can lean on: the things that their category alone, or with the colour, picks out."""
     found = []
     for index, item in enumerate(objects):
-        if item.pixels == 0 or not clearly_visible(item, image):
-            continue
-        rivals = {
-            o.color
-            for i, o in enumerate(objects)
-            if i != index and o.pixels > 0 and (means(item.category, o) or disputed(item.category, o.category))
-        }
-        if not rivals:
-            found.append((Reference(item.category), index))
-        if item.color and item.color not in rivals:
-            found.append((Reference(item.category, item.color), index))
+        if item.pixels > 0:
+            named = [Reference(item.category), *([Reference(item.category, item.color)] if item.color else [])]
+            found += [(r, index) for r in named if r.category != r.color and resolve(r, objects, image) == (index,)]
     return found
 
 
 def enumerate_references(
-    objects: Sequence[SceneObject], image: ImageSize, general: Sequence[str] = ()
+    objects: Sequence[SceneObject], image: ImageSize, general: Sequence[str] = (), said: Lexicon = SAID
 ) -> List[Tuple[Reference, Tuple[int, ...]]]:
     """Every reference over a scene's own attributes that is decidable, with what it selects.
 
     Words that a lone thing does not need ("the small mug" of one) are among them where they are true.
-    general: nouns that are said beside the categories' own ("fruit").
+    general: nouns that are said beside the categories' own ("fruit"); said: which positions, sizes and relations are.
     """
     visible = [o for o in objects if o.pixels > 0]
     colors = sorted({o.color for o in visible if o.color})
     plain = [Reference(category=c) for c in sorted({o.category for o in visible})]
     plain += [Reference(category=c, color=q) for c, q in sorted({(o.category, o.color) for o in visible if o.color})]
     plain += [Reference(color=q) for q in colors]
+    shaded = sorted({c.split()[1] for c in colors if " " in c} - set(colors))
+    plain += [Reference(c, q) for q in shaded for c in (None, *sorted({o.category for o in visible}))]
     plain += [Reference(noun, q) for noun in general for q in (None, *colors)]
+    # "the orange orange" says too little; a noun may be both a category and a general one.
+    plain = [r for r in dict.fromkeys(plain) if r.category is None or r.category != r.color]
     supports = anchors(objects, image)
+    selected = [(r, matches) for r in plain for matches in [resolve(r, objects, image)] if matches]
+    gaps = _gaps(selected, supports) if said.between else []
     found = []
-    for reference in plain:
-        matches = resolve(reference, objects, image)
-        if not matches:
-            continue
+    for reference, matches in selected:
         found.append((reference, matches))
+        if reference.category:
+            found += [
+                (replace(reference, relation="between", anchor=a, second=b), inner)
+                for a, b, ends in gaps
+                if not set(ends) & set(matches)
+                for inner in [between(matches, *ends, objects, image)]
+                if inner
+            ]
         if len(matches) > 1:
-            found += _narrowed(reference, matches, objects, image, supports)
+            found += _narrowed(reference, matches, objects, image, supports, said)
         elif len(matches) == 1 and reference.category and not reference.color:
-            found += [(more, matches) for more in _redundant(reference, objects[matches[0]], image)]
+            found += [(more, matches) for more in _redundant(reference, objects[matches[0]], image, said)]
             nearby = [(a, i) for a, i in supports if not a.color and i not in matches]
             found += [
                 (replace(reference, relation="next_to", anchor=a), matches)
@@ -248,33 +193,47 @@ def enumerate_references(
     return found
 
 
+def _gaps(
+    selected: Sequence[Tuple[Reference, Tuple[int, ...]]], supports: Sequence[Tuple[Reference, int]]
+) -> List[Tuple[Reference, Optional[Reference], Tuple[int, int]]]:
+    """What something can stand between: two things, each named as shortly as can be, or the two of a kind."""
+    shortest: Dict[int, Reference] = {}
+    for reference, index in supports:
+        shortest.setdefault(index, reference)
+    found = [(r, None, (m[0], m[1])) for r, m in selected if len(m) == 2 and r.category]
+    return [*found, *((shortest[i], shortest[k], (i, k)) for i, k in combinations(shortest, 2))]
+
+
 def _narrowed(
     reference: Reference,
     matches: Tuple[int, ...],
     objects: Sequence[SceneObject],
     image: ImageSize,
     supports: Sequence[Tuple[Reference, int]],
+    said: Lexicon,
 ) -> List[Tuple[Reference, Tuple[int, ...]]]:
-    found = [(replace(reference, position=p), _single(extreme(p, matches, objects, image))) for p in POSITIONS]
+    found = [(replace(reference, position=p), _single(extreme(p, matches, objects, image))) for p in said.positions]
     found += [
         (replace(reference, ordinal=(n, side)), _single(nth(n, side, matches, objects, image)))
         for side in SIDES
         for n in range(1, min(ORDINAL_MAX, len(matches)) + 1)
     ]
     if reference.category:
-        found += [(replace(reference, size=s), of_size(s, matches, objects)) for s in SIZE_CLASSES]
+        found += [(replace(reference, size=s), of_size(s, matches, objects)) for s in said.sizes]
         others = [(a, i) for a, i in supports if a.category != reference.category and i not in matches]
         selected = {(r, i): related(r, matches, i, objects, image) for i in {i for _, i in others} for r in RELATIONS}
         found += [(replace(reference, relation=r, anchor=a), selected[r, i]) for a, i in others for r in RELATIONS]
     return [(r, selected) for r, selected in found if selected]
 
 
-def _redundant(reference: Reference, item: SceneObject, image: ImageSize) -> List[Reference]:
+def _redundant(reference: Reference, item: SceneObject, image: ImageSize, said: Lexicon) -> List[Reference]:
     """What people say of a thing without rivals though they need not."""
     found = [replace(reference, size=item.size)] if item.size in SIZE_CLASSES else []
     place = item.visible_box.center[0] / image.width
-    if place < OUTER_THIRD or place > 1 - OUTER_THIRD:
-        found.append(replace(reference, position="left" if place < OUTER_THIRD else "right"))
+    side = "left" if place < OUTER_THIRD else "right" if place > 1 - OUTER_THIRD else ""
+    height = item.visible_box.center[1] / image.height
+    level = "top" if height < OUTER_THIRD else "bottom" if height > 1 - OUTER_THIRD else ""
+    found += [replace(reference, position=p) for p in (side, level, f"{level} {side}") if p in said.positions]
     return found
 
 
@@ -286,33 +245,35 @@ def draw_kinds(kinds: Iterable[str], rng: np.random.Generator) -> List[str]:
 
 
 def absent_references(
-    objects: Sequence[SceneObject], rng: np.random.Generator, count: int, plain: bool = False
+    objects: Sequence[SceneObject], rng: np.random.Generator, count: int, plain: bool = False, said: Lexicon = SAID
 ) -> List[Reference]:
     """References that select nothing: half of them miss by the colour only, where the category is there.
 
     Without `plain`, some also name a size or a position ("the small purple mug" where no mug is purple).
     """
-    present = {(o.category, o.color) for o in objects}
     categories = {o.category for o in objects}
     result: List[Reference] = []
     while len(result) < count:
         roll = rng.random()
         if roll < 0.5 and categories:
-            reference = Reference(category=str(rng.choice(sorted(categories))), color=str(rng.choice(list(COLORS))))
+            reference = Reference(category=str(rng.choice(sorted(categories))), color=str(rng.choice(said.colors)))
         elif roll < 0.8:
-            reference = Reference(category=str(rng.choice(list(CATEGORIES))))
+            reference = Reference(category=str(rng.choice(said.kinds)))
         else:
-            reference = Reference(category=str(rng.choice(list(CATEGORIES))), color=str(rng.choice(list(COLORS))))
-        if reference.color and {(reference.category, reference.color), (reference.category, "")} & present:
-            continue  # it is there, or is of many colours: nobody could say that it is not of this one
-        if not reference.color and reference.category in categories:
-            continue
-        result.append(reference if plain else _embellished(reference, rng))
+            reference = Reference(category=str(rng.choice(said.kinds)), color=str(rng.choice(said.colors)))
+        if reference.category != reference.color and not any(_perhaps(reference, o) for o in objects):
+            result.append(reference if plain else _embellished(reference, rng, said))
     return result
 
 
-def _embellished(reference: Reference, rng: np.random.Generator) -> Reference:
+def _perhaps(reference: Reference, item: SceneObject) -> bool:
+    """Whether somebody may call an object so: by a noun that some people say, or because it is of many colours."""
+    named = means(reference.category, item) or disputed(reference.category or "", item.category)
+    return named and (not item.color or has_color(reference.color, item))
+
+
+def _embellished(reference: Reference, rng: np.random.Generator, said: Lexicon) -> Reference:
     roll = rng.random()
     if roll < 0.14:
-        return replace(reference, position=str(rng.choice(POSITIONS)))
-    return replace(reference, size=str(rng.choice(SIZE_CLASSES))) if roll < 0.28 else reference
+        return replace(reference, position=str(rng.choice(said.positions)))
+    return replace(reference, size=str(rng.choice(said.sizes))) if roll < 0.28 else reference

@@ -19,6 +19,7 @@ DEPTH_STRETCH = 1.4  # the camera looks down at 34 to 60 degrees: a step in dept
 SLANT = 0.75  # a relation holds if the step along its direction is at least this share of the step across
 CLEARLY_ACROSS = 3.0  # and clearly does not hold if the step across is this much longer
 NEAREST_RATIO = 1.5  # the second nearest is at least this much farther, or "next to" is a tie
+WITHIN, NARROW, WIDE = 0.2, 0.25, 0.6  # of the line between two things: along it, beside it, and clearly beside it
 REACH = 0.12  # of the image's width: edges farther apart are not next to each other
 
 
@@ -36,6 +37,28 @@ def related(
     if None in verdicts:
         return None
     return tuple(i for i, holds in zip(indices, verdicts) if holds)
+
+
+def between(
+    indices: Sequence[int], first: int, second: int, objects: Sequence[SceneObject], image: ImageSize
+) -> Optional[Tuple[int, ...]]:
+    """Those of the objects that stand between two others, in their order; None where one cannot tell."""
+    (ax, ay), (bx, by) = (objects[i].visible_box.center for i in (first, second))
+    ay, by = ay * DEPTH_STRETCH, by * DEPTH_STRETCH
+    length = hypot(bx - ax, by - ay)
+    if length < 2 * MARGIN * image.width:
+        return None
+    kept = []
+    for i in indices:
+        x, y = objects[i].visible_box.center
+        y *= DEPTH_STRETCH
+        along = ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length**2
+        across = abs((x - ax) * (by - ay) - (y - ay) * (bx - ax)) / length**2
+        if WITHIN <= along <= 1 - WITHIN and across <= NARROW:
+            kept.append(i)
+        elif -MARGIN < along < 1 + MARGIN and across < WIDE:
+            return None
+    return tuple(kept)
 
 
 def _stands(relation: str, box: Box, other: Box, image: ImageSize) -> Optional[bool]:

@@ -7,19 +7,14 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.language.kinds import disputed, fits
 from clue_ros.simulation import questions
 from clue_ros.simulation.answers import reply
-from clue_ros.simulation.referring import (
-    CLEAR_SIZE_RATIO,
-    SIZE_CLASSES,
-    Reference,
-    anchors,
-    extreme,
-    of_size,
-    position_options,
-)
+from clue_ros.simulation.lexicon import SIZE_CLASSES
+from clue_ros.simulation.referring import Reference, anchors
 from clue_ros.simulation.relations import related
 from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.standing import CLEAR_SIZE_RATIO, extreme, of_size, position_options
 from clue_ros.simulation.words import CLICK_WORDS, DONT_KNOW
 
 MAX_QUESTIONS = 3
@@ -67,7 +62,7 @@ def best_question(
     order = sorted(remaining, key=lambda i: objects[i].visible_box.center[0])
     categories = list(dict.fromkeys(objects[i].category for i in order))
     category = categories[0] if len(categories) == 1 else None
-    if len(categories) > 1 and "category" not in asked:
+    if len(categories) > 1 and "category" not in asked and not _overlap(categories):
         words = questions.category_options(categories)
         return _question(
             "category",
@@ -91,6 +86,11 @@ def best_question(
         if question is not None:
             return question
     return None
+
+
+def _overlap(categories: Sequence[str]) -> bool:
+    """Whether the name of one may be said of another: a cup may be a mug, and an orange is no answer to mandarins."""
+    return any(a != b and (fits(a, b) or disputed(a, b)) for a in categories for b in categories)
 
 
 def _by_size(order: List[int], category: Optional[str], objects, image: ImageSize) -> Optional[Question]:

@@ -31,7 +31,9 @@ COLOR_WORDS: Dict[str, Tuple[str, ...]] = {
     "pink": ("pink",),
     "silver": ("silver",),
 }
-SHADES = ("light", "dark")  # before a colour: 'dark blue' is blue as well
+SHADES = ("light", "dark")
+_SHADED = ("blue", "green", "brown", "gray", "purple")
+COLOR_WORDS.update({f"{s} {c}": tuple(f"{s} {w}" for w in COLOR_WORDS[c]) for s in SHADES for c in _SHADED})
 SIZE_WORDS: Dict[str, Tuple[str, ...]] = {
     "small": ("small", "small", "small", "little", "smaller", "smallest"),
     "large": ("large", "large", "big", "big", "bigger", "larger", "biggest", "largest"),
@@ -90,15 +92,9 @@ RELATION_PHRASES: Dict[str, Tuple[str, ...]] = {
     "on": ("on top of {a}", "on {a}"),
     "between": ("between {a} and {b}", "in between {a} and {b}", "that is between {a} and {b}"),
 }
-BETWEEN_MANY = (
-    "between the {many}",
-    "between two {many}",
-    "in between two {many}",
-    "among the {many}",
-    "among other {many}",
-    "among others",
-)
-COLOR_PHRASES = ("{n} that is {c}", "{n} which is {c}", "{n} which color is {c}", "{c} colored {n}")
+BETWEEN_MANY = ("between the {many}", "between two {many}", "between two {many}", "in between two {many}")
+AMONG_OTHERS = ("{n} among others", "{n} between others", "{n} near the center")  # the middle one
+COLOR_PHRASES = ("{n} that is {c}", "{n} that is {c}", "{n} which is {c}", "{n} which color is {c}", "{c} colored {n}")
 ORDINAL_PHRASES = (
     "{o} {n} from the {s}",
     "{o} {n} from the {s}",
@@ -338,6 +334,7 @@ def _texts() -> Iterator[str]:
         SHADES,
         CORNER_PHRASES,
         BETWEEN_MANY,
+        AMONG_OTHERS,
         COLOR_PHRASES,
         INSTRUCTIONS,
         MORE_INSTRUCTIONS,
