@@ -14,12 +14,14 @@ from pathlib import Path
 from clue_ros.cli.data import FORMATS
 from clue_ros.types import ClueError
 
-TASKS = ("dialogue", "detector", "joint", "answer")  # those of clue_ros.finetune.recipe
+# Those of clue_ros.finetune.recipe, and the layer sweep.
+TASKS = ("dialogue", "detector", "joint", "answer", "layers")
 EXAMPLES = """examples:
   clue finetune dialogue --base paligemma2-3b-mix-448 --data /data/invig --output runs/clue
   clue finetune detector --base runs/clue --data yesno.csv --output runs/clue-full --variant half-last-detect-cnn
   clue finetune answer --base paligemma2-3b-mix-448 --data /data/invig --output runs/oracle
   clue finetune joint --base paligemma2-3b-mix-448 --data /data/invig --output runs/one --config my.yaml
+  clue finetune layers --base paligemma2-3b-mix-448 --data yesno.csv --output runs/layers
   clue finetune dialogue --base paligemma2-3b-mix-448 --estimate
   accelerate launch --multi_gpu --num_processes 4 -m clue_ros.cli finetune dialogue --base DIR --data DIR --output DIR
 The same command goes on with an interrupted run. docs/training.md says what each part does."""
@@ -28,7 +30,9 @@ The same command goes on with an interrupted run. docs/training.md says what eac
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "task", choices=TASKS, help="adapter B, adapter A with its detector, both in one pass, or the oracle"
+        "task",
+        choices=TASKS,
+        help="adapter B, adapter A with its detector, both in one pass, the oracle, or which layer tells most",
     )
     parser.add_argument(
         "--base",
@@ -78,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
     source = open_data(args.data, args.format, images=args.images, subset=args.subset)
     slot = Slot.of_minutes(args.minutes)
+    if args.task == "layers":
+        return _sweep(args, source, settings, slot)
     order = Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, slot, args.cpu)
     result = finetune(order, source)
     if int(os.environ.get("RANK", "0")) == 0:
@@ -89,7 +95,8 @@ def _with_arguments(config, args: argparse.Namespace):
     from clue_ros.training.recipe_file import TrainingError
     from clue_ros.training.variants import VARIANTS, with_variant
 
-    settings = getattr(config, args.task)
+    name = "detector" if args.task == "layers" else args.task
+    settings = getattr(config, name)
     if args.variant is not None:
         if args.task != "detector" or args.variant not in VARIANTS:
             raise TrainingError(f"--variant belongs to the task detector and is one of {', '.join(VARIANTS)}")
@@ -100,10 +107,35 @@ def _with_arguments(config, args: argparse.Namespace):
         settings = replace(settings, tap=args.tap)
     if args.steps is not None:
         settings = replace(settings, steps=args.steps)
-    problems = replace(config, **{args.task: settings}).problems()
+    problems = replace(config, **{name: settings}).problems()
     if problems or (args.minutes is not None and args.minutes <= 0):
         raise TrainingError("; ".join(problems) or "--minutes must be above 0")
     return settings
+
+
+def _sweep(args: argparse.Namespace, source, settings, slot) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from clue_ros.finetune.layer_sweep import FOLDER, sweep
+    from clue_ros.training.slot import SlotOver
+
+    try:
+        rows = sweep(args.base, source, args.output, settings, slot, args.cpu)
+    except (SlotOver, KeyboardInterrupt) as stopped:
+        print("stopped; the same command goes on")
+        return 130 if isinstance(stopped, KeyboardInterrupt) else 0
+    table = Table(title="A CNN on the map of each layer, everything else frozen", title_justify="left")
+    columns = ("layer", "f1", "accuracy", "precision", "recall", "threshold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            *(str(v) if isinstance(v, int) else "-" if v is None else f"{v:.3f}" for v in map(row.get, columns))
+        )
+    Console().print(table)
+    print(f"results: {args.output / FOLDER} (sweep.json, sweep.csv, sweep.png)")
+    return 0
 
 
 def _print_estimate(base: Path, settings, lora) -> int:

@@ -41,11 +41,8 @@ class Passed:
 
 def run_batch(language, features: torch.Tensor, batch: Batch, route: Route) -> Passed:
     """features: float[B,N,W], projected. Of the tapped layer itself only queries and keys are needed for the map."""
-    count, length = features.shape[1], batch.ids.shape[1]
-    text = language.embed_tokens(batch.ids)
-    hidden = torch.cat([features.to(text.dtype), text], 1)
-    positions = torch.arange(1, count + length + 1, device=hidden.device)[None].expand(len(hidden), -1)
-    mask = route.pattern.mask(batch.prefix, count, length)
+    count = features.shape[1]
+    hidden, positions, mask = _start(language, features, batch, route.pattern)
     stop = len(language.layers) if route.stop is None else route.stop
     maps = None
     for index in range(stop):
@@ -56,6 +53,27 @@ def run_batch(language, features: torch.Tensor, batch: Batch, route: Route) -> P
         maps = layer_map(language, stop, hidden, positions, batch.rows, count)
     hidden = hidden[:, count:]
     return Passed(language.norm(hidden) if route.stop is None else hidden, maps)
+
+
+def maps_of_layers(language, features: torch.Tensor, batch: Batch, pattern: AttentionPattern) -> torch.Tensor:
+    """float32[B,L,g,g] in [0, 1]: the map of every layer, from one pass; arguments as of `run_batch`."""
+    count, route = features.shape[1], Route(pattern, None)
+    hidden, positions, mask = _start(language, features, batch, pattern)
+    maps = []
+    for index in range(len(language.layers)):
+        maps.append(layer_map(language, index, hidden, positions, batch.rows, count))
+        if index + 1 < len(language.layers):
+            hidden = _layer(language, index, hidden, positions, mask, route)
+    return torch.stack(maps, 1)
+
+
+def _start(language, features: torch.Tensor, batch: Batch, pattern: AttentionPattern):
+    """(hidden states, positions, mask) of a batch before the first layer."""
+    count, length = features.shape[1], batch.ids.shape[1]
+    text = language.embed_tokens(batch.ids)
+    hidden = torch.cat([features.to(text.dtype), text], 1)
+    positions = torch.arange(1, count + length + 1, device=hidden.device)[None].expand(len(hidden), -1)
+    return hidden, positions, pattern.mask(batch.prefix, count, length)
 
 
 def layer_map(

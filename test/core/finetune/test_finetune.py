@@ -333,6 +333,32 @@ def test_an_oracle_stands_beside_a_trained_robot(adapted, tiny_model_dir, invig,
         finetune(order("answer", tiny_model_dir, tmp_path / "no"), open_data(invig))
 
 
+def test_a_sweep_runs_the_frozen_model_once_and_reads_every_layer(base, yesno, tmp_path, capsys, monkeypatch):
+    config = tmp_path / "small.yaml"
+    small = {**SMALL, "shuffle": 20, "cnn_lr": 1e-3, "fractions": [0.6, 0.2, 0.2], "validation": 8}
+    config.write_text(yaml.safe_dump({"detector": small}))
+    command = ["finetune", "layers", "--base", str(base), "--data", str(yesno), "--config", str(config), "--cpu"]
+    command += ["--output", str(tmp_path / "out")]
+    assert main(command) == 0 and "map of each layer" in capsys.readouterr().out
+    folder = tmp_path / "out/training/layers"
+    rows = json.loads((folder / "sweep.json").read_text())["layers"]
+    assert [r["layer"] for r in rows] == [0, 1, 2, 3] and all(0 <= r["accuracy"] <= 1 for r in rows)
+    assert (folder / "sweep.png").is_file() and (folder / "sweep.csv").is_file()
+    # The maps that it kept are those of a pass that taps the layer, and a second run needs no model.
+    objective, collate, _, settings = started(base, "detector", tap=2, fractions=(0.6, 0.2, 0.2))
+    examples = fixed_examples(open_data(yesno), "test", settings, settings.fractions, 2)
+    batch = collate(examples)
+    objective.model.disable_adapters()
+    with torch.no_grad():
+        wanted = run_batch(
+            objective.model.model.language_model, features_of(objective, batch), batch, Route(FULL, 2, 2)
+        )
+    kept = np.load(folder / "maps-test.npy")
+    assert np.allclose(kept[:2, 2], wanted.maps.numpy(), atol=2e-3) and kept.shape[1] == 4
+    monkeypatch.setattr("clue_ros.finetune.layer_sweep.load_directory", lambda *a: 1 / 0)
+    assert main(command) == 0
+
+
 @pytest.mark.parametrize("task", ["joint", "detector"])
 def test_an_interrupted_run_ends_with_the_same_curve_and_weights(task, base, invig, yesno, tmp_path):
     """With dropout, shuffling, several epochs and accumulation, cut in the middle of the second validation interval."""
