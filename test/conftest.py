@@ -9,7 +9,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from real_tokenizer import real_tokenizer  # noqa: E402, F401  (a fixture)
+from real_tokenizer import fetched, real_tokenizer  # noqa: E402, F401  (a fixture)
 
 
 def pytest_configure(config):
@@ -26,3 +26,13 @@ def collector_without_the_libraries():
     at by the garbage collector, of which every `Grounder.close` asks for a whole round: 0.3 s each without this."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def taught_dir(request, tmp_path_factory):
+    """taught_model.py as Google's download would lie on the disk; the test is skipped where its tokenizer cannot be
+    fetched."""
+    import taught_model
+
+    tokenizer = fetched(Path(request.config.cache.mkdir("gemma2-tokenizer")))
+    return taught_model.write(tmp_path_factory.mktemp("taught") / "paligemma2-3b-mix-448", tokenizer)

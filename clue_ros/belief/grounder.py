@@ -93,7 +93,8 @@ class BeliefGrounder:
 
         Raises also InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py),
         InvalidAnswerError for a gesture outside the image (a scripted or stock grounder takes it as it is)."""
-        turns, candidates = check_turns(turns), tuple(Box(*box) for box in candidates)
+        turns, given = check_turns(turns), tuple(Box(*box) for box in candidates)
+        candidates = tuple(box for box in given if box.area > 0) or given  # nothing to grasp in the others
         gesture = pointing if pointing is not None and is_pointed(pointing) else None
         alike = gesture is not None and self._reasoner is not None and speaks_of_likeness(expression)
         if gesture is not None and not alike:

@@ -23,7 +23,9 @@ DETECT_TOKENS = 96  # a box with its label and separator takes 6 to 8: about a d
 ANSWER_TOKENS, CAPTION_TOKENS = 8, 24
 CROP_MARGIN = 0.15  # of the box's side, on each side: what stands around helps to see what it is
 WEAKEST = 0.3  # of the surest box's confidence: weaker ones are not offered to the person
-ENDS_FROM = 1 - WEAKEST  # P(<eos>) from which a list of boxes is over: a further one as likely as that is heard
+# P(<eos>) from which a list of boxes is over: a further one as likely as WEAKEST is heard. Of 120 lists of several
+# things the embedded base ended 5 after one, with P(<eos>) 0.06, 0.85, 0.94, 0.97 and 1.00.
+ENDS_FROM = 1 - WEAKEST
 IS_THERE = 0.5  # P(the picture shows it) below which boxes for a thing are of something else
 
 

@@ -93,3 +93,28 @@ def test_corrections_in_the_models_own_words(domain, stage):
     finally:
         bench.close()
     assert len(right) >= 2 and sum(right) >= len(right) - 1, right
+
+
+def test_a_download_that_nobody_trained(domain, taught_dir):
+    """The layout, names and vocabulary of PaliGemma 2: stock mode asks by colour, is answered, and denies a kettle."""
+    import taught_model
+
+    from clue_ros.geometry import box_iou
+    from clue_ros.ros.running.loading import load_grounder
+    from clue_ros.ros.wire.messages import msg_to_box
+    from clue_ros.types import Box
+
+    bench = Bench(factory=load_grounder, camera=False, model=str(taught_dir))
+    try:
+        image = rgb_to_image(taught_model.table(), Header(frame_id=FRAME))
+        goal = bench.goal("hand me the mug", image=image, answer_timeout=60.0)
+        wait_until(lambda: goal.done or goal.reached(Ground.Feedback.WAITING_FOR_ANSWER), 60.0)
+        bench.hear("Do you mean the red mug or the blue mug?")
+        assert bench.answer(kind=0, text="the blue one").accepted
+        status, result = goal.finish(60.0)
+        assert status == SUCCEEDED
+        assert box_iou(msg_to_box(result.target.box), Box(*map(float, taught_model.RIGHT))) > 0.97
+        _, result = bench.goal("the kettle", image=image).finish(60.0)
+        assert result.error_code == Ground.Result.NOT_FOUND
+    finally:
+        bench.close()

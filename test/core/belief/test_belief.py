@@ -18,7 +18,7 @@ from clue_ros.dialogue.phrases import speaks_of_place
 from clue_ros.geometry import box_iou
 from clue_ros.language.questions import options
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
-from clue_ros.types import Answer, Box, InvalidAnswerError, Outcome, Turn
+from clue_ros.types import Answer, Box, Decision, InvalidAnswerError, Outcome, Turn
 from clue_ros.visualization.debug_image import draw_debug
 
 LEFT, MIDDLE, RIGHT = Box(20, 40, 60, 80), Box(130, 40, 170, 80), Box(240, 40, 280, 80)
@@ -250,3 +250,20 @@ def test_boxes_without_area_stay_candidates_of_their_own():
     belief = Belief.of([line, LEFT, point, LEFT], [1, 3, 2, 2]).merged()
     assert belief.boxes == (LEFT, point, line) and belief.probabilities == pytest.approx((5 / 8, 2 / 8, 1 / 8))
     assert Belief.of([line, line]).merged().boxes in ((line, line), (line,))
+
+
+@pytest.mark.parametrize("policy", ["learned", "numbers"])
+def test_an_empty_candidate_of_another_system_is_none(policy):
+    class Listening:
+        capabilities, given = frozenset(), ()
+
+        def ground(self, image, expression, turns=(), *, candidates=(), **_):
+            self.given = candidates
+            return Decision(Outcome.NOT_FOUND, expression, candidates=tuple(candidates))
+
+    inner = Listening()
+    empty, full = Box(5, 5, 5, 9), Box(1, 1, 9, 9)
+    BeliefGrounder(inner, policy).ground(None, "the mug", candidates=[empty, full])
+    assert inner.given == (full,)
+    BeliefGrounder(inner, policy).ground(None, "the mug", candidates=[empty])
+    assert inner.given == (empty,)  # still "one of these", of which none can be meant

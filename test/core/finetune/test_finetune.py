@@ -15,6 +15,7 @@ import torch
 import yaml
 from drawn_data import draw, make_invig, write_lines
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from clue_ros.ambiguity.kinds import KINDS, head_files
 from clue_ros.ambiguity.readers import AmbiguityReader
@@ -280,6 +281,22 @@ def test_every_detector_trains_and_its_directory_reads_as_the_trainer_did(varian
     start = backbone.prefill(seen, example.prefix, tap=True) if task == "joint" else None
     reading = AmbiguityReader(backbone, objective.head).read(seen, lambda _: example.prefix, start)
     assert reading.probability == pytest.approx(float(out.verdicts.sigmoid()[0]), abs=2e-4)
+
+
+@pytest.mark.parametrize("task", ["dialogue", "detector", "joint"])
+def test_every_task_trains_on_the_real_vocabulary(
+    task, taught_dir, real_tokenizer, invig, yesno, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: real_tokenizer)  # its file is read once
+    monkeypatch.setattr(type(real_tokenizer), "save_pretrained", lambda *_, **__: ())
+    changes = {} if task == "dialogue" else {"tap": 1}
+    wanted = order(task, taught_dir, tmp_path / "model", save_every=2, validation=2, **changes)
+    result = finetune(wanted, open_data(yesno if task == "detector" else invig))
+    assert result["done"] and result["step"] == 2
+    losses = [line["loss"] for line in readings(tmp_path / "model", task)]
+    assert losses and np.isfinite(losses).all()
+    adapter = load_file(str(next((tmp_path / "model/adapters").glob("*/adapter_model.safetensors"))))
+    assert any(tensor.any() for name, tensor in adapter.items() if "lora_B" in name)
 
 
 def test_a_dialogue_adapter_alone_decides_and_a_detector_is_added_beside_it(base, invig, yesno, tmp_path):
