@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib.util
 import os
-import random
 import sys
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from clue_ros.ros.running.dds_profile import profile_variables
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-sys.path.insert(0, str(HERE))  # bench.py
+sys.path.insert(0, str(HERE))  # bench.py, domains.py
 sys.path += [str(folder) for folder in HERE.iterdir() if folder.is_dir()]  # tests share what they look with
 
 # Before any participant exists. Fast DDS's default profile loses most best-effort images (docs/behaviour.md).
@@ -35,36 +32,18 @@ if not _ros_is_here():
     collect_ignore_glob = ["test_*.py", "*/test_*.py"]
 
 
-@contextlib.contextmanager
-def isolated():
-    """ROS_DOMAIN_ID is one that no other test of this machine uses. Jazzy has the older of the two ways."""
-    try:
-        from rmw_test_fixture_implementation import RMWTestIsolator
-    except ImportError:
-        from domain_coordinator import domain_id
-
-        # Drawn: it does not know of the domains that the newer way took, as in a run with other wheels beside this one.
-        with domain_id(lambda: random.randint(1, 100)) as number, pytest.MonkeyPatch.context() as patch:
-            patch.setenv("ROS_DOMAIN_ID", str(number))
-            yield
-    else:
-        with RMWTestIsolator():
-            yield
-
-
 @pytest.fixture
 def domain():
     """A DDS domain of this test's own, with rclpy initialised in it."""
     import rclpy
+    from domains import isolated
     from rclpy.signals import SignalHandlerOptions
 
-    with isolated():
+    with isolated() as number:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         try:
-            yield os.environ.get("ROS_DOMAIN_ID")
+            yield str(number)
         finally:
-            # A node in a cycle of references keeps its DDS participant: the next test in this domain would meet it.
-            gc.collect()
             rclpy.try_shutdown()
 
 

@@ -46,12 +46,12 @@ def test_embedded_model(domain, stage):
             image = rgb_to_image(view.rgb, Header(frame_id=FRAME))
             status, result = bench.goal(
                 episode.expression, image=image, ambiguity_policy=Ground.Goal.BEST_GUESS
-            ).finish(60.0)
+            ).finish(120.0)
             assert result.inference_time > 0 and result.error_code in (Ground.Result.NONE, Ground.Result.NOT_FOUND)
             if status == SUCCEEDED:
                 overlaps.append(box_iou(msg_to_box(result.target.box), truth_box_of(view, episode)))
         assert sum(overlap >= 0.5 for overlap in overlaps) >= 2, overlaps
-        _, result = bench.goal("the zyzzyva", image=image).finish(60.0)
+        _, result = bench.goal("the zyzzyva", image=image).finish(120.0)
         assert result.error_code == Ground.Result.UNKNOWN_WORDS and "zyzzyva" in result.error_msg
         wait_until(lambda: bench.ambiguities)
         assert bench.ambiguities[0].map_width * bench.ambiguities[0].map_height == len(bench.ambiguities[0].map)
@@ -75,19 +75,19 @@ def test_corrections_in_the_models_own_words(domain, stage):
             pair = [i for i, item in enumerate(view.objects) if item.category == kind]
             other = view.objects[next(i for i in pair if i != episode.target_index)].box
             image = rgb_to_image(view.rgb, Header(frame_id=FRAME))
-            goal = bench.goal(episode.expression, image=image, answer_timeout=60.0)
-            wait_until(lambda goal=goal: goal.done or goal.reached(Ground.Feedback.WAITING_FOR_ANSWER), 60.0)
+            goal = bench.goal(episode.expression, image=image, answer_timeout=120.0)
+            wait_until(lambda goal=goal: goal.done or goal.reached(Ground.Feedback.WAITING_FOR_ANSWER), 120.0)
             if not goal.done:
                 x, y = view.objects[episode.target_index].box.center
                 assert bench.answer(kind=1, x=x, y=y).accepted
-            status, result = goal.finish(60.0)
+            status, result = goal.finish(120.0)
             if status != SUCCEEDED or box_iou(msg_to_box(result.target.box), other) >= 0.5:
                 continue  # it found the other one at once: nothing to correct
             named = name_of(next(i for i in pair if i != episode.target_index), pair, view.objects)
             words = "the other one" if number % 2 else f"no, the {next(iter(named.values()))} one"
             bench.say(words)
             ended = lambda goal=goal: [c for c in bench.corrections if c.corrects == goal.id and c.state != c.REOPENED]
-            correction = wait_until(ended, 60.0, words)[0]
+            correction = wait_until(ended, 120.0, words)[0]
             right.append(correction.state == correction.CORRECTED
                          and box_iou(msg_to_box(correction.target.box), other) >= 0.5)  # fmt: skip
     finally:

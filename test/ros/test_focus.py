@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from bench import wait_until
-from conftest import isolated
+from domains import isolated
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -186,7 +186,7 @@ def test_a_model_without_a_mask_head_or_none_at_all_ends_the_program_with_the_re
 
 def test_frames_pass_through_while_the_model_loads(domain, picture):
     go, grounder = threading.Event(), Relevant()
-    node, client, got = Focus(lambda settings: go.wait(20.0) and grounder), Node("focus_client"), []
+    node, client, got = Focus(lambda settings: go.wait(90.0) and grounder), Node("focus_client"), []
     node.start()
     client.create_subscription(Image, "image_focused", got.append, qos_profile_sensor_data)
     images = client.create_publisher(Image, "image", qos_profile_sensor_data)

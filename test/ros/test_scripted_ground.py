@@ -32,7 +32,7 @@ class Stack:
 
     def __init__(self) -> None:
         self.node = Node("stack")
-        self.clue = ClueClient(node=self.node, server_timeout=30.0)
+        self.clue = ClueClient(node=self.node, server_timeout=90.0)
         self.said = []
         self.node.create_subscription(String, "utterance", lambda message: self.said.append(message.data), 10)
         self.spinner = Spinner(self.node)
@@ -183,7 +183,7 @@ def test_as_a_program_in_a_namespace_until_a_signal(domain, tmp_path):
                 seconds.append(time.monotonic() - begun)
         print(f"a goal took {sorted(seconds)[5] * 1e3:.1f} ms (median of 10)")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15.0) == 0
+        assert process.wait(90.0) == 0
     finally:
         process.kill()
         process.wait()

@@ -96,7 +96,7 @@ def test_a_video_plays_in_a_loop_with_its_calibration(watch, clip, tmp_path):
     wait_until(lambda: len(images) >= 5 and len(infos) >= 3)
     assert {color for message in images for color in (RED, BLUE) if is_color(message, color)} == {RED, BLUE}
     stamps = [message.header.stamp.sec + message.header.stamp.nanosec * 1e-9 for message in images]
-    assert stamps == sorted(stamps) and abs(stamps[-1] - time.time()) < 5.0
+    assert stamps == sorted(stamps) and abs(stamps[-1] - time.time()) < 30.0
     assert {message.header.frame_id for message in (*images, *infos)} == {"eye"}
     info = infos[-1]
     assert (info.width, info.height, info.distortion_model) == (64, 48, "plumb_bob")
@@ -118,7 +118,7 @@ def test_a_calibration_of_another_size_is_not_published_and_the_log_says_why(wat
 def test_a_picture_that_stands_still_never_grows_old(watch, tmp_path):
     cv2.imwrite(str(tmp_path / "one.png"), np.full((48, 64, 3), RED[::-1], np.uint8))
     images, _, _ = watch(source=str(tmp_path), picture_s=60.0)
-    wait_until(lambda: len(images) >= 4, 5.0)
+    wait_until(lambda: len(images) >= 4)
     assert all(is_color(message, RED) for message in images)
 
 
@@ -192,12 +192,12 @@ def test_a_damaged_calibration_names_the_entry(tmp_path, change, words):
 
 def test_the_program_says_in_one_line_what_is_wrong_and_ends_well_by_a_signal(domain, clip):
     command = [sys.executable, "-m", "clue_ros.ros.webcam", "--ros-args", "-p"]
-    failed = subprocess.run([*command, "source:=nowhere.mp4"], capture_output=True, text=True, timeout=60)
+    failed = subprocess.run([*command, "source:=nowhere.mp4"], capture_output=True, text=True, timeout=120)
     assert failed.returncode == 2 and "Traceback" not in failed.stderr and "no source of pictures" in failed.stderr
     process = subprocess.Popen([*command, f"source:={clip}"], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     assert "shows" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0 and "Traceback" not in process.stderr.read()
+    assert process.wait(90) == 0 and "Traceback" not in process.stderr.read()
 
 
 def test_a_camera_number_may_be_an_integer(domain):

@@ -64,7 +64,7 @@ class LiveLifecycleNode(LifecycleNode):
     @property
     def state(self) -> str:
         """The label of the lifecycle's state."""
-        return self._state_machine.current_state[1]
+        return "finalized" if self._state_machine is None else self._state_machine.current_state[1]
 
     @property
     def configuring_s(self) -> Optional[float]:
@@ -87,6 +87,13 @@ class LiveLifecycleNode(LifecycleNode):
         configured.set_result(result)
         return result
 
+    def destroy_node(self) -> None:
+        """Also lets go of the state machine: rclpy forgets it, and until the garbage collector finds it the node's DDS
+        participant lives on, so that others see a node that is none any more."""
+        super().destroy_node()
+        # Not by its `destroy_when_not_in_use`: that makes every later look at it a segmentation fault.
+        self._state_machine = None
+
     def shut_down(self) -> None:
         """The transition `shutdown`, where the state has one: somebody else may have asked for it before."""
         if self.state in _SHUTDOWN_FROM:
@@ -98,7 +105,8 @@ class LiveLifecycleNode(LifecycleNode):
             return
         try:
             result = self.on_error(before)
-        except Exception:
+        except Exception as error:
+            self.get_logger().error(f"on_error failed, the node is finalized: start it anew: {error!r}")
             result = TransitionCallbackReturn.ERROR
         self._state_machine.trigger_transition_by_label(result.to_label(), True)
 

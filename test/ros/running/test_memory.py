@@ -39,9 +39,9 @@ class Operator:
     def __init__(self) -> None:
         self.node = Node("operator")
         self._change = self.node.create_client(ChangeState, "clue/change_state")
-        self._clue = ClueClient(node=self.node, server_timeout=60.0)
+        self._clue = ClueClient(node=self.node, server_timeout=120.0)
         self._spinner = Spinner(self.node)
-        wait_until(self._change.service_is_ready, 60.0, "the node's process")
+        wait_until(self._change.service_is_ready, 120.0, "the node's process")
 
     def ask(self, *names: str) -> None:
         for name in names:
@@ -82,7 +82,7 @@ def test_cleanup_gives_the_models_memory_back_and_lives_leave_nothing(domain, tm
             cleaned.append(resident_mb(process.pid))
     finally:
         process.terminate()
-        process.wait(30.0)
+        process.wait(90.0)
         operator.close()
     print(f"\nstarted {started:.0f} MB\nlife   active   after cleanup")
     for number, pair in enumerate(zip(active, cleaned), 1):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import rclpy
 from bench import Bench, wait_until
-from conftest import isolated
+from domains import isolated
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
@@ -227,14 +227,14 @@ def test_any_number_of_signals_ends_every_program_with_0(tmp_path):
         running = {name: start_program(name, *arguments) for name, arguments in programs.items()}
         observer = Observer()
         try:
-            wait_until(lambda: set(programs) - {"scripted_ground", "focus"} | {"clue"} <= observer.names, 40.0,
+            wait_until(lambda: set(programs) - {"scripted_ground", "focus"} | {"clue"} <= observer.names, 120.0,
                        "the programs are there")  # fmt: skip
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGINT):
                 for process in running.values():
                     process.send_signal(number)
                 time.sleep(0.05)
             for name, process in running.items():
-                _, log = process.communicate(timeout=30)
+                _, log = process.communicate(timeout=90)
                 assert process.returncode == 0 and "Traceback" not in log, f"{name}: {process.returncode}\n{log}"
         finally:
             observer.close()
@@ -287,7 +287,7 @@ def test_signals_after_the_first_are_the_same_wish_and_a_program_that_hangs_can_
     assert process.poll() is None
     time.sleep(0.6)
     process.send_signal(signal.SIGINT)
-    assert process.wait(5.0) == -signal.SIGINT
+    assert process.wait(30.0) == -signal.SIGINT
 
 
 def test_a_signal_while_a_node_is_made_ends_it_there(begin, capfd):
@@ -300,7 +300,7 @@ def test_a_signal_while_a_node_is_made_ends_it_there(begin, capfd):
         raise AssertionError("it was not interrupted")
 
     code, _ = begin(make)
-    assert code == 0 and time.monotonic() - begun < 5.0 and "Traceback" not in capfd.readouterr().err
+    assert code == 0 and time.monotonic() - begun < 15.0 and "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -340,9 +340,9 @@ def test_a_signal_while_the_modules_are_imported():
     program = shutil.which("scripted_ground") or pytest.skip("the executables are not on PATH")
     for number in (signal.SIGINT, signal.SIGTERM):
         process = subprocess.Popen([program], stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: catches(process.pid), 20.0)
+        wait_until(lambda: catches(process.pid))
         process.send_signal(number)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=90)
         assert process.returncode == 0 and "Traceback" not in log, log
 
 

@@ -163,6 +163,16 @@ def test_course(make_bench, monkeypatch, capfd, name):
         assert bench.ground("the mug")[0] == SUCCEEDED
 
 
+def test_error_processing_that_fails_as_well_is_told_and_is_the_nodes_end(make_bench, monkeypatch, capfd):
+    bench = make_bench(activate=False)
+    operator = Operator(bench)
+    for name in ("Speech", "allocation.unsettle"):
+        raise_once(monkeypatch, name)
+    assert not operator.ask("configure")
+    assert operator.state == "finalized"
+    assert "on_error failed, the node is finalized: start it anew: RuntimeError(" in capfd.readouterr().err
+
+
 def test_a_model_that_does_not_load_fails_configure_with_path_and_reason_and_another_one_works(make_bench, capfd):
     loaded = []
 

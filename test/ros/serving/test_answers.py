@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from bench import ABORTED, SUCCEEDED, wait_until
+from bench import ABORTED, SUCCEEDED, TIMEOUT, wait_until
 from test_speech import say, watch
 
 from clue_ros.action import Ground
@@ -47,7 +47,7 @@ def test_early_before_the_question(make_bench, monkeypatch, way):
     bench = make_bench(grounder=Held({"the mug": MUGS}, 0))
     words = watch(bench, monkeypatch)
     goal = bench.goal("the mug")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     if way == "speech":
         say(bench, words, "the red one")
     else:
@@ -111,7 +111,7 @@ def test_a_click_early_late_and_in_time(make_bench):
     click = {"kind": POINT, "x": 12.0, "y": 30.0}
     assert not bench.answer(**click).accepted, "before anything"
     goal = bench.goal("the mug")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     assert not bench.answer(**click).accepted, "before the question"
     bench.grounder.let_go.set()
     bench.hear(QUESTION)

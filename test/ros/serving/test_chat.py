@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from bench import FRAME, SUCCEEDED, wait_until
+from bench import FRAME, SUCCEEDED, TIMEOUT, wait_until
 from std_msgs.msg import Header, String
 
 from clue_ros.action import Ground
@@ -133,8 +133,8 @@ def test_an_unknown_camera_no_image_and_an_inactive_node(make_bench):
 def test_deactivation_ends_a_question_that_is_being_answered(bench):
     bench.grounder.delay_s = 20.0
     future = bench.chat_client.call_async(Chat.Request(question=WHAT))
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     threading.Event().wait(0.05)
     bench.lifecycle("deactivate")
-    wait_until(future.done, 5.0)
+    wait_until(future.done)
     assert future.result().error_code == Code.NOT_ACTIVE

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from bench import ABORTED, FRAME, SUCCEEDED, wait_until
+from bench import ABORTED, FRAME, SUCCEEDED, TIMEOUT, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -51,16 +51,16 @@ def test_the_person_hears_why_an_instruction_fails(make_bench):
 def test_never_mind_while_the_model_works(make_bench):
     bench = make_bench({"the mug": Say.found(delay_s=30.0)})
     bench.say("the mug")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     bench.say("Never mind!")
     bench.hear("All right, never mind.")
-    assert bench.grounder.stopped.wait(3)
+    assert bench.grounder.stopped.wait(TIMEOUT)
 
 
 def test_a_new_instruction_replaces_a_spoken_one_that_has_asked_nothing(make_bench):
     bench = make_bench({"the mug": Say.found(delay_s=30.0)})
     bench.say("the mug")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     bench.say("the cup")
     assert wait_until(lambda: bench.targets)[0].expression == "the cup"
 
@@ -68,7 +68,7 @@ def test_a_new_instruction_replaces_a_spoken_one_that_has_asked_nothing(make_ben
 def test_speech_does_not_replace_a_goal(make_bench):
     bench = make_bench({"the mug": Say.found(delay_s=0.5)})
     goal = bench.goal("the mug")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     bench.say("some words in passing")
     assert goal.finish()[0] == SUCCEEDED
     assert [call[0] for call in bench.grounder.calls] == ["the mug"]
@@ -190,7 +190,7 @@ def test_deactivation_during_a_goal_gives_a_result(make_bench):
     goal = bench.goal("the mug")
     bench.hear(QUESTION)
     bench.lifecycle("deactivate")
-    status, result = goal.finish(3.0)
+    status, result = goal.finish()
     assert (status, result.error_code) == (ABORTED, Code.NOT_ACTIVE)
     assert not bench.goal("the mug").accepted
     assert bench.detect("the mug").error_code == Code.NOT_ACTIVE

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from bench import FRAME, SUCCEEDED, depth_image, wait_until
+from bench import FRAME, SUCCEEDED, TIMEOUT, depth_image, wait_until
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
@@ -208,7 +208,7 @@ def test_a_goal_ends_a_correction_that_runs(mugs):
     bench.grounder.delay_s = 30.0
     bench.grounder.working.clear()
     bench.say("the other one")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     bench.grounder.delay_s = 0.0
     assert bench.ground("the bowl")[0] == SUCCEEDED
     failed = corrected(bench)

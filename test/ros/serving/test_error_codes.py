@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from bench import ABORTED, CANCELED, SUCCEEDED, Bench, wait_until
-from conftest import isolated
+from domains import isolated
 from sensor_msgs.msg import Image
 
 from clue_ros.action import Ground

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from bench import ABORTED, CANCELED, SUCCEEDED, wait_until
+from bench import ABORTED, CANCELED, SUCCEEDED, TIMEOUT, wait_until
 from rclpy.parameter import Parameter
 
 from clue_ros.action import Ground
@@ -31,7 +31,7 @@ def test_preempt_ends_the_open_one_with_a_code_of_its_own(make_bench, where):
     bench = make_bench(SCRIPT)
     first = open_goal(bench) if where == "question" else bench.goal("the plate")
     if where == "model":
-        assert bench.grounder.working.wait(5)
+        assert bench.grounder.working.wait(TIMEOUT)
     second = bench.goal("the cup")
     status, result = first.finish()
     assert (status, result.error_code) == (ABORTED, Code.PREEMPTED) and "newer goal" in result.error_msg
@@ -79,7 +79,7 @@ def test_the_policy_changes_at_run_time(make_bench):
 def test_goals_wait_behind_a_spoken_instruction_and_words_replace_only_words(make_bench):
     bench = make_bench(SCRIPT, goal_policy="queue")
     bench.say("the plate")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     goal = bench.goal("the cup")
     wait_until(lambda: goal.reached(State.QUEUED))
     bench.say("the bowl")  # the person thought better of it

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from bench import ABORTED, CANCELED, FRAME, SUCCEEDED, depth_image, wait_until
+from bench import ABORTED, CANCELED, FRAME, SUCCEEDED, TIMEOUT, depth_image, wait_until
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -171,7 +171,7 @@ def test_cancel_while_waiting_for_the_answer(make_bench):
     begun = time.monotonic()
     goal.cancel()
     status, result = goal.finish()
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 10.0  # it would wait for half a minute
     assert (status, result.error_code) == (CANCELED, Code.CANCELED)
     assert bench.ground("the cup")[0] == SUCCEEDED
 
@@ -179,11 +179,11 @@ def test_cancel_while_waiting_for_the_answer(make_bench):
 def test_cancel_while_the_model_works_reaches_the_token_loop(make_bench):
     bench = make_bench({"the mug": Say.found(delay_s=30.0)})
     goal = bench.goal("the mug")
-    assert bench.grounder.working.wait(5)
+    assert bench.grounder.working.wait(TIMEOUT)
     goal.cancel()
-    status, result = goal.finish(3.0)
+    status, result = goal.finish()
     assert (status, result.error_code) == (CANCELED, Code.CANCELED)
-    assert bench.grounder.stopped.wait(3)
+    assert bench.grounder.stopped.wait(TIMEOUT)
 
 
 def test_cancel_while_waiting_for_a_frame(make_bench):
@@ -191,7 +191,7 @@ def test_cancel_while_waiting_for_a_frame(make_bench):
     goal = bench.goal("the mug")
     wait_until(lambda: goal.reached(State.WAITING_FOR_IMAGE))
     goal.cancel()
-    assert goal.finish(3.0)[0] == CANCELED
+    assert goal.finish()[0] == CANCELED
 
 
 @pytest.mark.parametrize("delay", [0.0, 30.0], ids=["waiting for the answer", "while the model works"])
@@ -199,7 +199,7 @@ def test_goal_timeout(make_bench, delay):
     bench = make_bench({"the mug": Say.ask(delay_s=delay)})
     begun = time.monotonic()
     status, result = bench.ground("the mug", timeout=0.4)
-    assert 0.3 < time.monotonic() - begun < 3.0
+    assert 0.3 < time.monotonic() - begun < 15.0
     assert (status, result.error_code) == (ABORTED, Code.TIMEOUT)
 
 

@@ -61,7 +61,7 @@ def install(monkeypatch, tmp_path):
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
         bridge.find_bridge.cache_clear()
-        bridge.find_bridge().result(30)
+        bridge.find_bridge().result(90)
         return lines
 
     yield install
@@ -148,7 +148,7 @@ def test_where_it_is_not_installed_nothing_is_said_or_started(install, monkeypat
 @pytest.mark.parametrize("encoding", bridge.CANDIDATES)
 def test_really_every_encoding_that_goes_through_it_is_equal(encoding):
     pytest.importorskip("cv_bridge", reason="cv_bridge is not on PyPI: this runs where ROS is installed")
-    found = bridge.find_bridge().result(60)
+    found = bridge.find_bridge().result(120)
     if found is None or encoding not in found.equal:
         pytest.skip("our own converter's")
     message = noise(encoding, bridge.CANDIDATES[encoding], height=48, width=64)
