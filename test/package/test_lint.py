@@ -19,7 +19,11 @@ pytestmark = pytest.mark.skipif(bool(missing) and not os.environ.get("CI"), reas
 
 def run(*words):
     answer = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, "\n".join((answer.stdout + answer.stderr).splitlines()[-60:])
+    assert answer.returncode == 0, end_of(answer.stdout + answer.stderr)
+
+
+def end_of(text):
+    return "\n".join(text.splitlines()[-60:])
 
 
 def test_rules():
@@ -30,8 +34,9 @@ def test_format():
     run("ruff", "format", "--check", ".")
 
 
-def test_types_of_the_core():
-    run("basedpyright", "--pythonpath", sys.executable)
+def test_types_of_the_core(type_check):
+    code, said = type_check.wait()
+    assert code == 0, end_of(said)
 
 
 def test_what_is_checked_is_the_whole_core():

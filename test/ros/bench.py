@@ -169,6 +169,11 @@ class Bench:
                 message.header.stamp = stamp
                 publisher.publish(message)
 
+    def drop(self, publisher: Any, timer: Any = None) -> None:
+        """Of the client, in the thread that spins it: from another one it can end that thread (InvalidHandle)."""
+        self.spinner.call(lambda: timer is None or self.client.destroy_timer(timer))
+        self.spinner.call(lambda: self.client.destroy_publisher(publisher))
+
     def goal(self, expression: str, *, timeout: float = 0.0, answer_timeout: float = 0.0, **fields: Any) -> Goal:
         goal = Ground.Goal(expression=expression, **fields)
         goal.timeout, goal.answer_timeout = seconds_to_duration(timeout), seconds_to_duration(answer_timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,18 @@ def domain():
 
 
 @pytest.fixture
-def make_bench(domain):
-    """make_bench(script={...}, **parameters) -> Bench: a clue node with a ScriptedGrounder, and a client."""
+def make_bench(domain, monkeypatch):
+    """make_bench(script={...}, **parameters) -> Bench: a clue node with a ScriptedGrounder, and a client.
+
+    The node looks for publishers and reports more often than it would, so that nobody waits for it.
+    """
     from bench import Bench
 
+    from clue_ros.ros.serving import diagnostics
+    from clue_ros.ros.wire import adaptive_subscription
+
+    monkeypatch.setattr(adaptive_subscription, "LOOK_S", 0.1)
+    monkeypatch.setattr(diagnostics, "PERIOD_S", 0.2)
     benches = []
 
     def make(*args, **kwargs):
@@ -64,18 +73,30 @@ def make_bench(domain):
 
 
 _STAND_INS: dict = {}  # modules of the stand-in packages, kept while no test wants them: they load only once
+_BUILT = pytest.StashKey()  # the future of their folder
+
+
+def pytest_collection_finish(session):
+    """They take ten seconds to build: that begins when the tests do."""
+    asked = any("stand_ins" in getattr(item, "fixturenames", ()) for item in session.items)
+    if asked and not session.config.option.collectonly and os.environ.get("CLUE_ROS") != "jazzy":
+        import stand_ins
+
+        missing, cache = stand_ins.missing_packages(), session.config.cache.mkdir("stand_ins")
+        if missing:
+            session.config.stash[_BUILT] = ThreadPoolExecutor(1).submit(stand_ins.build, missing, cache)
 
 
 @pytest.fixture
-def stand_ins(request, monkeypatch):
+def stand_ins(pytestconfig, monkeypatch):
     """The optional interface packages are importable: the real ones, or else stand-ins (stand_ins.py)."""
     import stand_ins
 
     missing = stand_ins.missing_packages()
     if missing and os.environ.get("CLUE_ROS") == "jazzy":
         pytest.skip("the rmw of Jazzy's wheels refuses the stand-ins: 'type object with incompatible type'")
-    folder = stand_ins.build(missing, request.config.cache.mkdir("stand_ins"))
-    monkeypatch.syspath_prepend(str(folder))
+    if missing:
+        monkeypatch.syspath_prepend(str(pytestconfig.stash[_BUILT].result()))
     for name, module in _STAND_INS.items():
         monkeypatch.setitem(sys.modules, name, module)
     yield

@@ -62,7 +62,7 @@ def constants(message: type) -> Dict[str, int]:
 def bench(make_bench, stand_ins):
     """The node with everything that is optional switched on."""
     bench = make_bench(publish_detections=True, live_speech_topic=LIVE)
-    bench.client.destroy_publisher(bench.depth_publisher)  # as the table says, compressed depth is taken in its place
+    bench.drop(bench.depth_publisher)  # as the table says, compressed depth is taken in its place
     wait_until(lambda: ("clue", "/") in bench.client.get_node_names_and_namespaces())
     wait_until(lambda: bench.node.count_subscribers("/depth/compressedDepth"))
     return bench

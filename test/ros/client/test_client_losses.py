@@ -18,6 +18,7 @@ from bench import TIMEOUT, wait_until
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 from rclpy.task import Future
+from short_lease import short_lease
 
 from clue_ros.action import Ground
 from clue_ros.msg import Target
@@ -226,21 +227,11 @@ def test_a_server_that_goes_in_order_and_another_that_comes(foreign, client):
     assert client.ground("a mug").ok
 
 
-LEASE = """<profiles xmlns="http://www.eprosima.com"><participant profile_name="short" is_default_profile="true"><rtps>
-<builtin><discovery_config><leaseDuration><sec>1</sec></leaseDuration><leaseAnnouncement><sec>0</sec><nanosec>300000000</nanosec>
-</leaseAnnouncement></discovery_config></builtin></rtps></participant></profiles>"""
-
-
 def test_a_server_that_is_killed_ends_the_goal_as_soon_as_dds_knows(domain, tmp_path):
     """DDS knows it after the lease, 20 s by default; here the server has one of 1 s."""
-    (tmp_path / "lease.xml").write_text(LEASE)
-    profile = {
-        name: str(tmp_path / "lease.xml")
-        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-    }
     process = subprocess.Popen(
         [sys.executable, "-m", "clue_ros.ros.scripted_ground", "--ros-args", "-r", "__ns:=/clue"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **profile}, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **short_lease(tmp_path)}, cwd=tmp_path,
     )  # fmt: skip
     try:
         with ClueClient("/clue") as clue:

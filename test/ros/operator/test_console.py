@@ -15,6 +15,7 @@ import pytest
 from bench import FRAME, Spinner, wait_until
 from exported_session import dialogues_of
 from rclpy.parameter import Parameter
+from short_lease import short_lease
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
@@ -278,12 +279,12 @@ def test_the_node_dies_and_comes_back(domain, tmp_path):
     console = Console(parameter_overrides=[Parameter("port", value=0)])
     spinner = Spinner(console)
     console.start()
-    processes = []
+    processes, environment = [], {**os.environ, **short_lease(tmp_path)}
 
     def start():
         log = open(tmp_path / f"node{len(processes)}.log", "wb")
         command = [sys.executable, "-m", "clue_ros.ros.scripted_ground"]
-        processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=os.environ, cwd=tmp_path))
+        processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=tmp_path))
         log.close()
 
     try:

@@ -22,9 +22,9 @@ from clue_ros.ros.client import ClueClient
 from clue_ros.ros.running.spinning import Spinner
 
 WEIGHTS = Path(clue_ros.__file__).parent / "models" / "tabletop" / "model.safetensors"
-CYCLES = 8
+CYCLES = 6
 # The first lives fill the heap and find its holes; from then on nothing may grow but by chance.
-SETTLED, MAX_GROWTH_MB = 4, 10.0
+SETTLED, MAX_GROWTH_MB = 3, 8.0
 
 
 def resident_mb(pid: int) -> float:

@@ -121,7 +121,7 @@ def test_simulated_time_that_nobody_gives_is_told_and_images_grow_old_all_the_sa
     wait_until(lambda: time.monotonic() - shown > 0.3)
     assert bench.ground("the mug")[0] == SUCCEEDED
     # The simulator has gone.
-    bench.client.destroy_publisher(clock)
+    bench.drop(clock)
     wait_until(lambda: bench.ground("the mug")[1].error_code == Code.NO_IMAGE)
 
 

@@ -147,6 +147,11 @@ class Engine:
         self.voice = bench.part(Outputs)._voice
         wait_until(self.voice._client.server_is_ready, what="the engine")
 
+    def close(self) -> None:
+        if self.server is not None:
+            self.bench.spinner.call(self.server.destroy)
+            self.server = None
+
     def hear(self, text: str) -> None:
         wait_until(lambda: [goal.input for goal in self.said][-1:] == [text], what=f"{text!r}: {self.said}")
         assert self.voice.speaking
@@ -173,15 +178,28 @@ class Engine:
         return result
 
 
+@pytest.fixture
+def make_engine(make_bench):
+    made = []
+
+    def make(*arguments) -> Engine:
+        made.append(Engine(*arguments))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
 def hears(engine) -> bool:
     """Whether words would be listened to now."""
     return not engine.ears._robot_speaks(0.0)
 
 
 @pytest.mark.parametrize("kind, name", [(TTS, "/tts_engine/tts"), (SAY, "/skill/say")])
-def test_the_voice_speaks_and_mutes_the_ears_until_it_has_ended(make_bench, kind, name):
+def test_the_voice_speaks_and_mutes_the_ears_until_it_has_ended(make_bench, make_engine, kind, name):
     bench = make_bench({"the mug": MUGS}, say_action=name, say_action_type=kind)
-    engine = Engine(bench, name, kind)
+    engine = make_engine(bench, name, kind)
     bench.say("the mug")
     engine.hear(QUESTION)
     bench.hear(QUESTION)  # on `utterance` as well
@@ -199,9 +217,9 @@ def test_the_voice_speaks_and_mutes_the_ears_until_it_has_ended(make_bench, kind
     assert [turn.text for turn in bench.turns if turn.speaker == "person"] == ["the mug", "the red one"]
 
 
-def test_only_the_newest_of_those_that_wait_is_spoken(make_bench):
+def test_only_the_newest_of_those_that_wait_is_spoken(make_bench, make_engine):
     bench = make_bench(say_action="tts")
-    engine = Engine(bench, "tts", TTS)
+    engine = make_engine(bench, "tts", TTS)
     for text in ("one", "two", "three"):
         bench.node_spinner.call(lambda text=text: engine.voice.say(text))
     engine.hear("one")
@@ -211,7 +229,7 @@ def test_only_the_newest_of_those_that_wait_is_spoken(make_bench):
     assert [goal.input for goal in engine.said] == ["one", "three"] and hears(engine)
 
 
-def test_a_voice_that_is_away_rejects_or_fails_holds_nothing_up_and_is_named_once(make_bench, capfd):
+def test_a_voice_that_is_away_rejects_or_fails_holds_nothing_up_and_is_named_once(make_bench, make_engine, capfd):
     bench = make_bench({"the mug": MUGS[1:]}, say_action="tts")
     spoken = []
 
@@ -220,10 +238,10 @@ def test_a_voice_that_is_away_rejects_or_fails_holds_nothing_up_and_is_named_onc
         return "".join(spoken).count("tts does not speak:")
 
     voice = bench.part(Outputs)._voice
-    wait_until(lambda: not voice._client.server_is_ready(), what="the end of the server of the test before")
+    assert not voice._client.server_is_ready()
     assert [bench.ground("the mug")[0] for _ in range(3)] == [SUCCEEDED] * 3
     wait_until(lambda: complaints() == 1, what="no server")
-    engine = Engine(bench, "tts", TTS)
+    engine = make_engine(bench, "tts", TTS)
     assert bench.ground("the mug")[0] == SUCCEEDED
     engine.hear("I see it.")
     engine.finish()
@@ -238,9 +256,9 @@ def test_a_voice_that_is_away_rejects_or_fails_holds_nothing_up_and_is_named_onc
     assert hears(engine) and "".join(spoken).count("does not speak") == 2
 
 
-def test_a_voice_that_hangs_or_dies_does_not_leave_the_robot_deaf(make_bench, monkeypatch):
+def test_a_voice_that_hangs_or_dies_does_not_leave_the_robot_deaf(make_bench, make_engine, monkeypatch):
     bench = make_bench(say_action="tts")
-    engine = Engine(bench, "tts", TTS)
+    engine = make_engine(bench, "tts", TTS)
     bench.node_spinner.call(lambda: engine.voice.say("one"))
     engine.hear("one")
     bench.node_spinner.call(lambda: engine.voice.say("overtaken"))
@@ -249,7 +267,7 @@ def test_a_voice_that_hangs_or_dies_does_not_leave_the_robot_deaf(make_bench, mo
     assert hears(engine), "it hangs"
     monkeypatch.setattr(voice_module, "PATIENCE_S", 3600.0)  # no undo(): the stand-ins would leave sys.path with it
     assert not hears(engine)
-    bench.spinner.call(engine.server.destroy)
+    engine.close()
     wait_until(lambda: hears(engine), what="it died")
     assert bench.lifecycle("deactivate") == bench.lifecycle("cleanup") == TransitionCallbackReturn.SUCCESS
 

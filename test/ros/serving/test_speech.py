@@ -130,7 +130,7 @@ def test_speaking_mutes_while_its_publisher_lives(make_bench, monkeypatch):
     wait_until(lambda: ears._says_it_speaks)
     say(bench, words, "the blue one")
     assert len(bench.grounder.calls) == 1
-    bench.client.destroy_publisher(voice)  # it died while it spoke
+    bench.drop(voice)  # it died while it spoke
     wait_until(lambda: bench.node.count_publishers("speaking") == 0)
     bench.say("the red one")
     bench.hear("I see it.")

@@ -35,7 +35,7 @@ def bench(make_bench, request):
     bench = make_bench(
         SAYS, camera=False, look_ahead=False, remap={"depth": "/cam/depth/image_rect"}, image_transport=transport
     )
-    bench.client.destroy_publisher(bench.depth_publisher)
+    bench.drop(bench.depth_publisher)
     bench.info = info(k=(600.0, 600.0, 319.5, 239.5))
     bench.start_camera(rgb_to_image(np.full((480, 640, 3), 127, np.uint8), Header(frame_id=FRAME)))
     return bench
@@ -54,8 +54,7 @@ def send(bench, message, topic):
 
 def stop(bench, sent):
     publisher, timer = sent
-    bench.client.destroy_timer(timer)
-    bench.client.destroy_publisher(publisher)
+    bench.drop(publisher, timer)
 
 
 def packed(form):
