@@ -8,8 +8,9 @@ second = eyes.glance(crops)         # uint8[8,224,224,3], in one batch
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Tuple, Union
 
 import numpy as np
 import torch
@@ -77,6 +78,12 @@ class FrozenEyes:
         if side not in self._offsets:
             self._offsets[side] = self._weights.offsets(side)
         return Glance(*self._run(cells_of(rgb, patch), self._offsets[side]))
+
+
+def engines(device: str) -> List[str]:
+    """Those of ENGINES that can be had on a device of torch, each in its fastest precision."""
+    has_openvino = torch.device(device).type == "cpu" and find_spec("openvino") is not None
+    return ["openvino", "torch"] if has_openvino else ["torch"]
 
 
 def cells_of(rgb: np.ndarray, patch: int) -> np.ndarray:

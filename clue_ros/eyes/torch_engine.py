@@ -25,7 +25,7 @@ class TorchEngine:
             for layer in weights.layers
         ]
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: what comes out may be trained on
     def __call__(self, cells: np.ndarray, offsets: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """cells: uint8[B,1+N,p·p·3], the first GREY for the CLS token; offsets: float32[1+N,D] ->
         float32[B,N,taps·D], float32[B,D]."""

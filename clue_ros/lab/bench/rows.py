@@ -6,12 +6,17 @@ Further rows come from functions added to ROW_PROVIDERS, for example what the RO
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Callable, List, Optional, Sequence
 
 import numpy as np
 
 from clue_ros.ambiguity.kinds import CNN, JOINT
+from clue_ros.eyes.crops import SIDE
+from clue_ros.eyes.frozen import SHIPPED, FrozenEyes, engines
+from clue_ros.eyes.sight import FILE, has_sight, read_sight_shape
 from clue_ros.lab.bench import floor
+from clue_ros.lab.bench.order import THREE_B
 from clue_ros.lab.bench.subject import Subject, Way
 from clue_ros.location import BINS
 from clue_ros.prompt import CLARIFY
@@ -178,12 +183,40 @@ def query_blind(subject: Subject) -> List[Row]:
     ]
 
 
-ROW_PROVIDERS: List[RowProvider] = [standard, other_passes, seen_beforehand, query_blind]
+def glances(subject: Subject) -> List[Row]:
+    """The frozen eyes alone, in every engine that can be had: the first glance, and all second ones in one batch."""
+    order = subject.order
+    if order.model == THREE_B or not has_sight(order.folder):
+        return []
+    shape, noise = read_sight_shape(order.folder / FILE), np.random.default_rng(0)
+    batches = [("first_glance", 1, shape.first), ("second_glances", shape.glances, SIDE)]
+    pictures = [(name, noise.integers(0, 256, (n, side, side, 3), np.uint8)) for name, n, side in batches if n]
+    return [
+        Row(
+            f"{name}_{engine}",
+            f"frozen eyes, {len(rgb)} × {rgb.shape[1]} px, {engine}",
+            subject.way(),
+            lambda eyes, rgb=rgb: eyes.glance(rgb),
+            prepare=lambda engine=engine: _opened(order.device, engine),
+            note="without the trained parts",
+            light=False,
+        )
+        for engine in engines(order.device)
+        for name, rgb in pictures
+    ]
+
+
+ROW_PROVIDERS: List[RowProvider] = [standard, other_passes, seen_beforehand, query_blind, glances]
 
 
 def rows_of(subject: Subject) -> List[Row]:
     """All rows of a subject."""
     return [row for provider in ROW_PROVIDERS for row in provider(subject)]
+
+
+@lru_cache(maxsize=2)
+def _opened(device: str, engine: str) -> FrozenEyes:
+    return FrozenEyes.open(SHIPPED, device, engine)
 
 
 def _seen(way: Way, kind: str, note: str) -> List[Row]:

@@ -38,6 +38,7 @@ def test_in_float32_it_is_transformers_model_at_every_side(engine, tiny, picture
         glance = eyes.glance(picture(side))
         patches, cls = reference(model, (2, 3, 4), picture(side))
         assert glance.patches.shape == (2, (side // 14) ** 2, 72) and glance.patches.dtype == torch.float32
+        assert not glance.patches.is_inference() and not glance.patches.requires_grad
         assert (glance.patches - patches).abs().max() < EXACT and (glance.cls - cls).abs().max() < EXACT
 
 

@@ -336,6 +336,18 @@ def test_further_rows_can_be_added(subject, monkeypatch):
     assert len(row["ours"]["seconds"]) == 2 and row["plain"] is None
 
 
+def test_a_model_that_sees_with_frozen_eyes_has_their_glances_timed(subject, monkeypatch, tmp_path):
+    assert not rows.glances(subject)
+    (tmp_path / "eyes.json").write_text('{"first": 28, "glances": 2}')
+    monkeypatch.setattr(rows, "SIDE", 14)
+    monkeypatch.setattr(rows, "engines", lambda device: ["torch"])
+    monkeypatch.setattr(subject, "order", Order(str(tmp_path)))
+    first, second = rows.glances(subject)
+    assert (first.id, second.id) == ("first_glance_torch", "second_glances_torch")
+    assert first.title == "frozen eyes, 1 × 28 px, torch" and first.ours(first.prepare()).patches.shape == (1, 4, 1152)
+    assert second.ours(second.prepare()).cls.shape == (2, 384)
+
+
 def test_slow_machines_share_the_plain_run(subject):
     """The longest run's clock gives the shorter ones, and each is run once."""
     runs = []
