@@ -25,7 +25,7 @@ class MissingDataError(DataError):
 
 
 class PickleRefusedError(DataError):
-    """Only a pickle was found. Unpickling runs code that the file brings, so it is never done."""
+    """A pickle holds more than plain containers. Unpickling runs code that the file brings, so it is never done."""
 
 
 class UnsafePathError(DataError):

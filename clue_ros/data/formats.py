@@ -14,7 +14,7 @@ from clue_ros.data.it2p import AMBIGUOUS, It2pSource
 from clue_ros.data.jsonl import JsonLinesSource
 from clue_ros.data.paligemma import PaliGemmaSource
 from clue_ros.data.refcoco import PATTERNS as REFCOCO_PATTERNS
-from clue_ros.data.refcoco import RefCocoSource, refuse_pickle
+from clue_ros.data.refcoco import RefCocoSource
 from clue_ros.data.source import Source, files_named
 from clue_ros.data.table import TableSource
 from clue_ros.data.textfiles import json_object, read_json_arrays, read_lines
@@ -78,7 +78,6 @@ def open_data(
 def detect(path: Path) -> str:
     """The format of a file or folder by its names, and of a .jsonl file by its first lines. Raises MissingDataError if
     it is none that is known."""
-    refuse_pickle(path)
     if path.is_file():
         if path.suffix in (".csv", ".tsv"):
             return "csv"
@@ -90,6 +89,8 @@ def detect(path: Path) -> str:
             return _of_lines(path)
         if path.suffix == ".parquet":
             return "parquet"
+        if path.suffix == ".p":
+            return "refcoco"
     elif any(path.glob("scenes-*.jsonl")) or any(path.glob("*/scenes-*.jsonl")):
         return "scenes"
     elif any((path / name).is_dir() for name in ("train_img", "train_script", AMBIGUOUS)):
@@ -98,7 +99,7 @@ def detect(path: Path) -> str:
         return "invig"
     elif files_named(path, "*.parquet"):
         return "parquet"
-    elif any(files_named(path, p, depth=2) for p in (*REFCOCO_PATTERNS, "*refs*.p")):
+    elif any(files_named(path, p, depth=2) for p in REFCOCO_PATTERNS):
         return "refcoco"
     elif any(path.glob("*.csv")) or any(path.glob("*.tsv")):
         return "csv"

@@ -1,13 +1,13 @@
-"""RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO as JSON, in the four shapes that conversions commonly have.
+"""RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO: the original files, and the shapes that conversions commonly have.
 
 | file | what an element holds | box |
 |---|---|---|
-| `refs(unc).json` + `instances.json` | ref_id, ann_id, image_id, split, sentences; boxes by COCO ids | xywh |
+| `refs(unc).p`, `.json` + `instances.json` | ref_id, ann_id, image_id, split, sentences; boxes by COCO ids | xywh |
 | `finetune_refcoco_train.json` (MDETR) | `images` with a caption each, `annotations` by image_id | xywh |
 | `refcoco_val.jsonl` (Qwen-VL, InternVL) | image, sent, bbox, width, height | xyxy |
 | `refcoco_testa.jsonl` (ReCLIP) | file_name, sentences, anns, ann_id, width, height | xywh |
 
-The original `refs(unc).p` is a pickle and is never read.
+The original `refs(unc).p` is a pickle; it is read without unpickling (plain_pickle.py).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from clue_ros.data.plain_pickle import read_plain_pickle
 from clue_ros.data.sample import Label, Sample, box_of
 from clue_ros.data.source import (
     Record,
@@ -30,19 +31,13 @@ from clue_ros.data.source import (
 )
 from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, read_lines
 from clue_ros.images.files import ImageRoot, image_file, size_of
-from clue_ros.problems import BrokenDataError, MissingDataError, PickleRefusedError, Place, Problems
+from clue_ros.problems import BrokenDataError, MissingDataError, Place, Problems
 from clue_ros.types import Box
 
 INSTANCES = "instances.json"
-PATTERNS = ("*refs*.json", "*refcoco*.json", "*refcoco*.jsonl")
+PICKLES = "*refs*.p"
+PATTERNS = ("*refs*.json", "*refcoco*.json", "*refcoco*.jsonl", PICKLES)
 IMAGE_FOLDERS = ("images/mscoco/images/train2014", "coco/train2014", "images/train2014", "train2014", "images")
-ADVICE = (
-    "a .p file is a Python pickle. Unpickling runs code from the file, with all your rights, so it is never read "
-    "here, and a file from the internet should not be unpickled on this machine. Take a JSON conversion "
-    "(refcoco_val.jsonl as Qwen-VL and InternVL use it, or MDETR's finetune_refcoco_train.json). Without one, "
-    "turn it into refs(unc).json once in an isolated environment (a throw-away container or virtual machine "
-    "without network and without your files), and take only the JSON out of it"
-)
 
 
 class RefCocoSource(Source):
@@ -51,19 +46,22 @@ class RefCocoSource(Source):
     def __init__(self, path: Path, images: Optional[Path] = None, subset: Optional[str] = None):
         """path: one file, or a folder that holds such files up to two folders down; images: COCO's train2014 folder;
         subset: 'refcoco', 'refcoco+' or 'refcocog'. Raises MissingDataError or PickleRefusedError."""
-        refuse_pickle(path)
         self._root = path if path.is_dir() else path.parent
         files = [path]
         if path.is_dir():
             files = sorted({f for p in PATTERNS for f in files_named(path, p, depth=2)})
+            files = [f for f in files if f.suffix != ".p" or f.with_suffix(".json") not in files]  # converted already
         files = [f for f in files if subset is None or _dataset(f) == subset]
         if not files:
-            if path.is_dir() and files_named(path, "*refs*.p", depth=2):
-                raise PickleRefusedError(f"{path} holds the pickled references only: {ADVICE}")
             raise MissingDataError(f"{path}: found none of {', '.join(PATTERNS)}" + (f" of {subset}" if subset else ""))
         self._files = [ImageRoot(self._root).inside(f) for f in files]
+        self._plain: Dict[Path, Any] = {}  # of pickles
         for file in self._files:
-            if file.suffix == ".json" and _needs_instances(file) and not (file.parent / "instances.json").is_file():
+            if (
+                file.suffix in (".json", ".p")
+                and _needs_instances(file)
+                and not (file.parent / "instances.json").is_file()
+            ):
                 raise MissingDataError(f"{file.parent}/instances.json is missing: it holds the boxes of {file.name}")
         folder = images or first_folder([self._root / name for name in IMAGE_FOLDERS])
         if folder is None:
@@ -76,11 +74,11 @@ class RefCocoSource(Source):
         self._boxes: Dict[Path, "_Instances"] = {}
 
     def _splits_of(self, file: Path) -> List[str]:
-        if file.suffix != ".json" or "refs" not in file.name:
+        if file.suffix == ".jsonl" or "refs" not in file.name:
             return [split_in(file.name)]
         found: Dict[str, None] = {}
         try:
-            for _, _, element in read_json_arrays(file):
+            for _, _, element in self._elements(file):
                 if isinstance(element, dict):
                     found[split_name(str(element.get("split", "")))] = None
         except BrokenDataError:
@@ -98,13 +96,26 @@ class RefCocoSource(Source):
                 continue
             if "refs" not in file.name and wanted not in (None, of_name):
                 continue
-            for key, number, element in read_json_arrays(file):
+            for key, number, element in self._elements(file):
                 if key in ("", "images", "refs"):
                     own = of_name
                     if key != "images" and isinstance(element, dict):
                         own = split_name(str(element.get("split", of_name)))
                     if wanted in (None, own):
                         yield Record(Place(name, number), own, (file, element))
+
+    def _elements(self, file: Path) -> Iterator[Tuple[str, int, Any]]:
+        """As `read_json_arrays`, of pickles too."""
+        if file.suffix != ".p":
+            yield from read_json_arrays(file)
+            return
+        if file not in self._plain:
+            self._plain[file] = read_plain_pickle(file)
+        elements = self._plain[file]
+        if not isinstance(elements, list):
+            raise BrokenDataError(f"{file}: must hold a list of references, got {type(elements).__name__}")
+        for number, element in enumerate(elements, 1):
+            yield "", number, element
 
     def annotation_files(self) -> Sequence[Path]:
         return [*self._files, *{f.parent / INSTANCES for f in self._files if (f.parent / INSTANCES).is_file()}]
@@ -198,19 +209,13 @@ class _Instances:
 
 
 def _needs_instances(file: Path) -> bool:
-    """Whether a .json file holds references to boxes that stand in another file."""
+    """Whether a file holds references to boxes that stand in another file."""
     try:
         return "refs" in file.name or any(
             "ref_id" in e for _, _, e in islice(read_json_arrays(file), 1) if isinstance(e, dict)
         )
     except BrokenDataError:
         return False  # told when it is read
-
-
-def refuse_pickle(path: Path) -> None:
-    """Raises PickleRefusedError for a pickle's file name."""
-    if path.suffix.lower() in (".p", ".pkl", ".pickle"):
-        raise PickleRefusedError(f"{path}: {ADVICE}")
 
 
 def _sentences(entry: dict) -> List[Any]:

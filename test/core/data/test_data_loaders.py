@@ -1,12 +1,14 @@
 """Every loader on a small data set in the real one's format, and what it says when something is not there."""
 
 import json
+import pickle
 import re
 from pathlib import Path
 
 import pytest
 from drawn_data import draw, invig_entry, make_invig, make_it2p, make_refcoco, make_scenes, with_candidates, write_lines
 
+from clue_ros.cli.main import main
 from clue_ros.data import (
     Label,
     MissingDataError,
@@ -161,19 +163,51 @@ def test_refcoco_references_with_instances(tmp_path):
         read(tmp_path, "testB")
 
 
-def test_the_pickle_is_refused_with_a_way_out(tmp_path):
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_the_original_pickle_is_read_without_unpickling(tmp_path, protocol, monkeypatch):
     make_refcoco(tmp_path)
-    pickled = tmp_path / "refcoco/refs(unc).p"
+    converted = list(SampleStream(open_data(tmp_path)))
+    file = tmp_path / "refcoco/refs(unc).json"
+    pickled = file.with_suffix(".p")
+    pickled.write_bytes(pickle.dumps(json.loads(file.read_text()), protocol))
+    assert list(SampleStream(open_data(tmp_path))) == converted  # the conversion beside it is taken
+    file.unlink()
+    monkeypatch.setattr(pickle, "load", lambda *a: 1 / 0)
+    monkeypatch.setattr(pickle, "loads", lambda *a: 1 / 0)
+    source = open_data(tmp_path)
+    assert list(SampleStream(source)) == converted and set(source.splits) == {"train", "valid", "testA"}
+    assert [s.expression for s in SampleStream(open_data(pickled, images=tmp_path / "train2014"))] == [
+        s.expression for s in converted
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cposix\nsystem\n(S'touch {ran}'\ntR.",
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x05touch\x85R.",
+        b"(iposix\nsystem\n.",
+        b"\x80\x02\x82\x01.",  # an extension's number
+        b"]P1\n.",  # a persistent id
+    ],
+)
+def test_a_pickle_that_names_or_calls_anything_is_refused(tmp_path, content):
+    make_refcoco(tmp_path)
     (tmp_path / "refcoco/refs(unc).json").unlink()
-    # Unpickling this would create a file.
-    pickled.write_bytes(b"cposix\nsystem\n(S'touch %s'\ntR." % str(tmp_path / "ran").encode())
+    pickled = tmp_path / "refcoco/refs(unc).p"
+    pickled.write_bytes(content.replace(b"{ran}", str(tmp_path / "ran").encode()))
     for path in (tmp_path, pickled):
-        with pytest.raises(
-            PickleRefusedError, match="runs code from the file.*never read.*refcoco_val.jsonl.*isolated"
-        ) as told:
-            open_data(path)
-        assert "pickle.load" not in str(told.value)
+        with pytest.raises(PickleRefusedError, match="nothing of it was run"):
+            open_data(path, images=tmp_path / "train2014")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"]", b"\x80\x04", b"a.", b"no pickle", b"I1\n.", b"]r\xff\xff\xff\xff."])
+def test_broken_pickles_are_told(tmp_path, content, capsys):
+    make_refcoco(tmp_path)
+    (tmp_path / "refcoco/refs(unc).json").unlink()
+    (tmp_path / "refcoco/refs(unc).p").write_bytes(content)
+    assert main(["data", "check", str(tmp_path)]) in (1, 2)
 
 
 def test_refcoco_without_instances_or_images(tmp_path):
