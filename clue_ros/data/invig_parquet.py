@@ -154,8 +154,8 @@ def _box(reference: Mapping[str, Any], size: Tuple[int, int]) -> Box:
 
 def _opened(file: Path) -> Any:
     try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
+        from pyarrow import ArrowException  # pyright: ignore[reportMissingImports]  # optional
+        from pyarrow.parquet import ParquetFile  # pyright: ignore[reportMissingImports]  # optional
     except ImportError as error:
         raise MissingDataError(f"{file}: parquet files need pyarrow: pip install pyarrow ({error})") from error
     try:
@@ -165,7 +165,7 @@ def _opened(file: Path) -> Any:
 
 
 def _rows(parquet: Any, file: Path, group: int, columns: Sequence[str]) -> List[Dict[str, Any]]:
-    from pyarrow import ArrowException
+    from pyarrow import ArrowException  # pyright: ignore[reportMissingImports]  # optional
 
     try:
         return parquet.read_row_group(group, columns=list(columns)).to_pylist()

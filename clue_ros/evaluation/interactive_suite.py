@@ -9,7 +9,7 @@ The recorded turns of a sample are not shown to the robot: it starts from the in
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterator, Optional, Sequence, Union
+from typing import Any, Container, Dict, Iterator, Optional, Sequence, Union, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
 from clue_ros.measures.results import Results
+from clue_ros.seams import Grounder
 
 EXPLANATION = """A person with one thing in mind says the data set's instruction, the robot asks up to {questions} \
 questions or none, and gives a box. The recorded dialogue is not shown to it. A box is right where its IoU with the \
@@ -68,7 +69,7 @@ class InteractiveSuite:
 
     def _judge(self, sample: Sample, base: Row, rgb: np.ndarray, image: Any) -> Judged:
         row, result = interaction.play(
-            self._subject.grounder,
+            cast(Grounder, self._subject.grounder),  # of another model: of it no more than this is asked
             image,
             sample.expression,
             truth_of(sample),

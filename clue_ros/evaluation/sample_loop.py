@@ -34,7 +34,8 @@ def judged_samples(
     for sample in selection:
         if sample.source_id in done:
             continue
-        base = {"image": sample.image.name, "expression": sample.expression, "type": expression_type(sample.expression)}
+        kind = expression_type(sample.expression)
+        base: Row = {"image": sample.image.name, "expression": sample.expression, "type": kind}
         reason = unusable(sample)
         if not reason:
             try:
