@@ -130,7 +130,12 @@ def _size(order: Order, outlook: Outlook) -> None:
     precision = order.precision
     text = config.text_config
     if order.model != THREE_B:
-        ClueSettings.load(order.folder, text.num_hidden_layers)
+        open_ones = ClueSettings.load(order.folder, text.num_hidden_layers).questions == "open"
+        outlook.lines["questions"] = (
+            'open, as mix checkpoints want them: "is there a mug?"'
+            if open_ones
+            else 'with task prefixes: "answer en is there a mug?"'
+        )
     count = parameter_count(config)
     name = lambda dtype: str(dtype).replace("torch.", "")  # noqa: E731
     outlook.lines["size"] = (

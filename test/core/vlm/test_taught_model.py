@@ -10,6 +10,7 @@ from safetensors import safe_open
 from transformers import AutoTokenizer, PaliGemmaForConditionalGeneration
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
+from clue_ros.cli.main import main
 from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
 from clue_ros.masks.segment_codes import SegmentDecoder
@@ -148,3 +149,9 @@ def test_segment_codes_become_a_mask_in_the_box(backbone, shown, tmp_path):
     found = grounder.ground(shown["table"], "the red mug", mask=True)
     expected = decoder.eval().paste(taught.SEGMENTS, found.box, (640, 480))
     assert same(found.box, LEFT) and np.array_equal(found.mask, expected) and expected.any()
+
+
+def test_the_doctor_sees_what_kind_of_download_it_is(taught_dir, capsys):
+    assert main(["doctor", "--look", "--model", str(taught_dir)]) == 0
+    said = capsys.readouterr().out
+    assert "stock mode" in said and 'is there a mug?"' in said and "answer en" not in said and "before 4.52" in said
