@@ -6,7 +6,9 @@ import argparse
 import os
 import re
 from pathlib import Path
+from typing import Tuple
 
+from clue_ros.language.kinds import noun_of
 from clue_ros.simulation.dataset import LARGEST_SIDE, SHARD, SMALLEST_SIDE, Size, generate
 from clue_ros.types import ClueError
 
@@ -49,6 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bend the built-in shapes, another way in every second shard: more to learn from",
     )
     parser.add_argument(
+        "--any-camera", action="store_true", help="cameras from 0.3 to 1.5 m, steep to flat, instead of a robot's usual"
+    )
+    parser.add_argument(
+        "--more-colors", action="store_true", help="gray, brown, pink and light and dark ones beside the eight colours"
+    )
+    parser.add_argument(
+        "--weight",
+        action="append",
+        type=_weight,
+        default=[],
+        metavar="NOUN=W",
+        help="draw the kinds of a noun W times as often, such as cup=3 or ball=0.3; may be repeated",
+    )
+    parser.add_argument(
         "--size",
         action="append",
         type=_size,
@@ -77,8 +93,22 @@ def run(args: argparse.Namespace) -> int:
         only_own=args.only_own,
         varied=args.varied,
         sizes=tuple(args.size),
+        any_camera=args.any_camera,
+        more_colors=args.more_colors,
+        weights=tuple(args.weight),
     )
     return 0
+
+
+def _weight(text: str) -> Tuple[str, float]:
+    noun, _, number = text.rpartition("=")
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = -1.0
+    if not noun.strip() or not 0 < weight < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no weight: write NOUN=W, such as cup=3, W over 0")
+    return noun_of(noun.strip().lower()) or noun.strip().lower(), weight
 
 
 def _size(text: str) -> Size:

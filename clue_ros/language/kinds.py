@@ -132,6 +132,11 @@ GENERAL: Tuple[str, ...] = tuple(n for n in NOUNS if n in _COVERS)  # those that
 _NOUN_OF = {form: noun for noun, words in _ALL.items() for word in (noun, *words) for form in (plural(word), word)}
 
 
+def noun_of(word: str) -> Optional[str]:
+    """The noun of the table that means exactly what a word does ('jug' -> 'pitcher'); None if the table lacks it."""
+    return _NOUN_OF.get(word)
+
+
 def noun_called(name: str) -> Optional[str]:
     """The noun of the table that means what `name` does ('cell phones' -> 'phone'), also the kind of a thing that data
     call so. A name that the table lacks is what its last words say ('jam jar' -> 'jar'); None if those say nothing."""

@@ -20,7 +20,7 @@ import json
 import multiprocessing
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
@@ -31,12 +31,11 @@ import numpy as np
 from clue_ros.simulation import own_scenes
 from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, recolored, sample_scene
+from clue_ros.simulation.shapes import COLORS, MORE_COLORS
 from clue_ros.simulation.variety import PLAIN
 from clue_ros.types import Box, ClueError
 
 SHARD = 100
-VARIED_MARK = "varied"  # a file of this name lies in a data set of bent shapes
-SIZES_MARK = "sizes"  # and one with the images' sizes in one of other sizes than ASPECTS
 COUNTERFACTUAL = 8
 ASPECTS = ((320, 240), (320, 240), (320, 240), (280, 280), (384, 216))  # width, height: what cameras deliver
 
@@ -44,6 +43,41 @@ SMALLEST_SIDE, LARGEST_SIDE = 64, 2048
 Size = Tuple[int, int]
 
 _renderer: dict = {}
+
+
+@dataclass(frozen=True)
+class World:
+    """What the scenes of a data set hold. objects: a folder of own meshes; only_own: no built-in ones; varied: bend the
+    built-in shapes in every second shard; any_camera: from near and far, steep and flat; more_colors: built-in shapes
+    in shapes.MORE_COLORS as well; weights: (noun, factor), how often the kinds of a noun are drawn; sizes: (width,
+    height) of the images, pixels, shard by shard in turn."""
+
+    objects: Optional[Path] = None
+    only_own: bool = False
+    varied: bool = False
+    any_camera: bool = False
+    more_colors: bool = False
+    weights: own_scenes.Weights = ()
+    sizes: Tuple[Size, ...] = ASPECTS
+
+    def config(self, own: Tuple[OwnObject, ...], variety: int) -> SceneConfig:
+        colors = (*COLORS, *MORE_COLORS) if self.more_colors else tuple(COLORS)
+        return replace(
+            own_scenes.own_config(own, self.only_own, self.weights),
+            variety=variety,
+            any_camera=self.any_camera,
+            colors=colors,
+        )
+
+    def options(self) -> Dict[str, str]:
+        """Mark -> the options of the command line that differ from its own, '' for none."""
+        return {
+            "sizes": " ".join(f"--size {w}x{h}" for w, h in self.sizes) if self.sizes != ASPECTS else "",
+            "varied": "--varied" if self.varied else "",
+            "camera": "--any-camera" if self.any_camera else "",
+            "colors": "--more-colors" if self.more_colors else "",
+            "weights": " ".join(f"--weight '{noun}={weight:g}'" for noun, weight in self.weights),
+        }
 
 
 def generate(
@@ -57,12 +91,13 @@ def generate(
     only_own: bool = False,
     varied: bool = False,
     sizes: Tuple[Size, ...] = (),
+    any_camera: bool = False,
+    more_colors: bool = False,
+    weights: own_scenes.Weights = (),
 ) -> int:
     """Render what is missing of a data set, in shards of `shard` scenes; returns how many it then holds. Safe to
-    interrupt. objects: a folder of own meshes; only_own: no built-in ones; varied: bend the built-in shapes in every
-    second shard; sizes: (width, height) of the images, pixels, shard by shard in turn, empty: ASPECTS. Raises
-    OwnObjectError for a folder that cannot be used, or an output that was begun with another; ClueError for one begun
-    with the other `varied` or `sizes`."""
+    interrupt. objects … weights: see World; sizes: empty for ASPECTS. Raises OwnObjectError for a folder that cannot be
+    used, or an output that was begun with another; ClueError for one begun with other options."""
     from tqdm import tqdm
 
     output = Path(output)
@@ -73,16 +108,13 @@ def generate(
         for remark in own_scenes.remarks(own):
             print(f"warning: {remark}", file=sys.stderr)
     own_scenes.keep_record(output, own, only_own)
-    _keep_sizes(output, sizes)
-    _keep_varied(output, varied)
+    world = World(objects, only_own, varied, any_camera, more_colors, weights, sizes or ASPECTS)
+    for mark, option in world.options().items():
+        _keep(output, mark, option)
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     shards = range((count + shard - 1) // shard)
-    todo = [
-        (output, seed, s, shard, objects, only_own, varied, sizes or ASPECTS)
-        for s in shards
-        if not (output / f"scenes-{s:05d}.jsonl").exists()
-    ]
+    todo = [(output, seed, s, shard, world) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
     bar = tqdm(
         total=len(shards) * shard,
         initial=(len(shards) - len(todo)) * shard,
@@ -103,32 +135,18 @@ def generate(
     return len(shards) * shard
 
 
-def _keep_sizes(output: Path, sizes: Tuple[Size, ...]) -> None:
-    """Note other sizes than the usual ones. Raises ClueError if the folder was begun with others."""
-    mark = output / SIZES_MARK
-    text = " ".join(f"{width}x{height}" for width, height in sizes)
-    before = mark.read_text(encoding="utf-8").strip() if mark.exists() else ""
-    if text != before and any(output.glob("scenes-*.jsonl")):
-        options = " ".join(f"--size {size}" for size in before.split()) or "no --size"
-        raise ClueError(f"{output} was begun with {options}; go on as it was begun, or choose another folder")
-    if text:
+def _keep(output: Path, mark: str, option: str) -> None:
+    """Note an option beside a data set. Raises ClueError if the folder was begun with another: half of it would be."""
+    path = output / mark
+    before = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if path.exists() and not before.startswith("--"):  # as folders of older versions say it
+        before = " ".join(f"--size {size}" for size in before.split()) or f"--{mark}"
+    if option != before and any(output.glob("scenes-*.jsonl")):
+        begun = f"with {before}" if before else f"without {option.split()[0]}"
+        raise ClueError(f"{output} was begun {begun}; go on as it was begun, or choose another folder")
+    if option:
         output.mkdir(parents=True, exist_ok=True)
-        mark.write_text(text + "\n", encoding="utf-8")
-
-
-def _keep_varied(output: Path, varied: bool) -> None:
-    """Note that a data set's shapes are bent. Raises ClueError if the folder was begun otherwise: half of it would
-    be.
-    """
-    mark = output / VARIED_MARK
-    if varied != mark.exists() and any(output.glob("scenes-*.jsonl")):
-        raise ClueError(
-            f"{output} was begun {'without' if varied else 'with'} --varied; go on as it was begun, or choose "
-            "another folder"
-        )
-    if varied:
-        output.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+        path.write_text(option + "\n", encoding="utf-8")
 
 
 def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Scene:
@@ -144,11 +162,11 @@ def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Sce
 def _shard(job) -> int:
     from clue_ros.simulation.renderer import TabletopRenderer
 
-    output, seed, shard, size, objects, only_own, varied, sizes = job
-    own = _own_objects(objects) if objects is not None else ()
-    variety = shard if varied and shard % 2 else PLAIN
-    config = replace(own_scenes.own_config(own, only_own) if own else SceneConfig(), variety=variety)
-    width, height = sizes[shard % len(sizes)]
+    output, seed, shard, size, world = job
+    own = _own_objects(world.objects) if world.objects is not None else ()
+    variety = shard if world.varied and shard % 2 else PLAIN
+    config = world.config(own, variety)
+    width, height = world.sizes[shard % len(world.sizes)]
     if variety != PLAIN:
         with TabletopRenderer(width, height, own=own, variety=variety) as renderer:
             return _render_shard(renderer, config, output, seed, shard, size)

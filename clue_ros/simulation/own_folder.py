@@ -24,7 +24,8 @@ from clue_ros.simulation.own_files import OwnObjectError, read_text
 from clue_ros.simulation.own_mjcf import read_mjcf
 from clue_ros.simulation.own_obj import read_obj
 from clue_ros.simulation.own_objects import UP_AXES, OwnObject, Surface, sample_colors, stand
-from clue_ros.simulation.shapes import COLORS, SIZES
+from clue_ros.simulation.shapes import SIZES
+from clue_ros.simulation.words import COLOR_WORDS
 
 SETTINGS = "objects.yaml"
 OBJ = "google_16k/textured.obj"
@@ -37,7 +38,7 @@ _NOUN = re.compile(r"[a-z]+(?:[ '-][a-z]+){0,4}")
 @dataclass(frozen=True)
 class ObjectSettings:
     """What objects.yaml may say of an object. category: a noun, or several that mean the same, the robot's word first;
-    color: one of the eight colour words, or 'none'; size: its class beside others of its category; scale: of the mesh
+    color: a word of words.COLOR_WORDS, or 'none'; size: its class beside others of its category; scale: of the mesh
     to metres; up: the mesh's axis that points up; yaw: degrees about it; weight: how often it is drawn beside others of
     its category."""
 
@@ -119,8 +120,8 @@ def _settings(given: Any, where: str, wrong: List[str]) -> Optional[ObjectSettin
     if not isinstance(nouns, list) or not all(isinstance(n, str) and _NOUN.fullmatch(n.lower()) for n in nouns):
         wrong.append(f"{where}: category must be a noun or a list of nouns of at most five words, letters only")
     color = str(given.get("color", ""))
-    if color not in (*COLORS, "", "none"):
-        wrong.append(f"{where}: color '{color}' is not one of {', '.join(COLORS)}; write none if no word fits")
+    if color not in (*COLOR_WORDS, "", "none"):
+        wrong.append(f"{where}: color '{color}' is not one of {', '.join(COLOR_WORDS)}; write none if no word fits")
     for key, allowed in (("size", tuple(SIZES)), ("up", tuple(UP_AXES))):
         if given.get(key, getattr(ObjectSettings, key)) not in allowed:
             wrong.append(f"{where}: {key} must be one of {', '.join(allowed)}")

@@ -9,6 +9,8 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.language.kinds import noun_of
+
 UP_AXES = {"x": (0, 1), "-x": (0, -1), "y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
 CLEAREST = 0.1  # what is wholly transparent cannot be seen, and nobody can ask for it
 SAMPLES = 4096  # points on an object from which its colour is named
@@ -55,7 +57,8 @@ class OwnObject:
 
     @property
     def category(self) -> str:
-        return self.nouns[0]
+        """The kind of language/kinds.py that the first noun means, else that noun."""
+        return noun_of(self.nouns[0]) or self.nouns[0]
 
     @property
     def radius(self) -> float:

@@ -4,47 +4,46 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
+from clue_ros.language.kinds import fits, noun_of
 from clue_ros.simulation.own_files import OwnObjectError
 from clue_ros.simulation.own_folder import load_objects
 from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.scene import SceneConfig
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
-from clue_ros.simulation.words import NOUNS
 
 RECORD = "own_objects.json"
+Weights = Tuple[Tuple[str, float], ...]  # (noun, how often the kinds that it covers are drawn beside the others)
 
 
-def own_config(objects: Sequence[OwnObject], only_own: bool = False) -> SceneConfig:
+def own_config(objects: Sequence[OwnObject], only_own: bool = False, weights: Weights = ()) -> SceneConfig:
     """Random scenes with these objects among the built-in ones, or of these alone.
 
-    A built-in category stays away where an own one's name ends in its noun: beside a cracker box, "the box" is no
-    longer clear.
+    A category is drawn as often as its objects' mean weight says, times the weights of the nouns that fit it.
     """
     own = tuple(dict.fromkeys(o.category for o in objects))
     if only_own:
-        return _weighted(SceneConfig(categories=own, own=tuple(objects), own_share=1.0))
-    heads = {noun.split()[-1] for o in objects for noun in o.nouns if o.category not in CATEGORIES}
-    built_in = [c for c in CATEGORIES if c in own or not heads & set(NOUNS[c])]
-    return _weighted(SceneConfig(categories=(*built_in, *(c for c in own if c not in built_in)), own=tuple(objects)))
-
-
-def _weighted(config: SceneConfig) -> SceneConfig:
-    """A category is drawn as often as its objects' mean weight says; without weights all alike."""
-    weights = {c: [o.weight for o in config.own if o.category == c] or [1.0] for c in config.categories}
-    means = tuple(sum(w) / len(w) for w in weights.values())
-    return config if set(means) == {1.0} else replace(config, category_weights=means)
+        config = SceneConfig(categories=own, own=tuple(objects), own_share=1.0)
+    else:
+        config = SceneConfig(categories=tuple(dict.fromkeys((*CATEGORIES, *own))), own=tuple(objects))
+    found = []
+    for category in config.categories:
+        given = [o.weight for o in objects if o.category == category] or [1.0]
+        found.append(sum(given) / len(given) * prod(w for noun, w in weights if fits(noun, category)))
+    return config if set(found) == {1.0} else replace(config, category_weights=tuple(found))
 
 
 def load_for_scenes(folder: Path) -> Tuple[OwnObject, ...]:
-    """The objects of a folder. Raises OwnObjectError, also where one noun means two categories."""
+    """The objects of a folder. Raises OwnObjectError, also where a noun that the table of kinds lacks means two
+    categories."""
     objects = load_objects(folder)
     meanings: Dict[str, str] = {}
     for item in objects:
         for noun in item.nouns:
-            if meanings.setdefault(noun, item.category) != item.category:
+            if noun_of(noun) is None and meanings.setdefault(noun, item.category) != item.category:
                 raise OwnObjectError(
                     f"{folder}: '{noun}' means both '{meanings[noun]}' and '{item.category}' "
                     f"({item.name}); give both the same category in objects.yaml"
@@ -55,17 +54,10 @@ def load_for_scenes(folder: Path) -> Tuple[OwnObject, ...]:
 def remarks(objects: Sequence[OwnObject]) -> List[str]:
     """What a user should know before many scenes are rendered: odd files, and words that people may misunderstand."""
     found = [note for item in objects for note in item.notes]
-    categories = {o.category for o in objects}
-    for category in sorted(categories):
-        words = category.split()
-        if set(words) & set(COLORS):
+    for category in sorted({o.category for o in objects}):
+        if set(category.split()) & set(COLORS) and noun_of(category) is None:
             found.append(
                 f"'{category}' holds a colour word, which people may take for the colour; give it another category"
-            )
-        if len(words) > 1 and words[-1] in categories:
-            found.append(
-                f"a '{category}' is a '{words[-1]}' as well, yet 'the {words[-1]}' selects only the other "
-                f"category; give both the category '{words[-1]}'"
             )
     return found
 

@@ -19,6 +19,7 @@ from clue_ros.simulation.shapes import (
     COLORS,
     HELD_OUT_PAIRS,
     HELD_OUT_SHAPES,
+    MORE_COLORS,
     NATURAL_COLORS,
     SHAPES,
     SIZES,
@@ -29,6 +30,8 @@ from clue_ros.simulation.textures import SURFACES
 from clue_ros.simulation.variety import PLAIN, Deformation, deformation
 from clue_ros.types import Box
 
+CAMERAS = {"camera_distance": (0.3, 1.5), "camera_elevation": (0.22, 1.5), "camera_azimuth": (0.0, 0.7)}
+WHOLE_VIEW = 0.75  # metres: from here on a camera sees the whole workspace
 MAX_OF_A_KIND = 4  # objects of one category in a random scene
 PATIENCE = 200  # draws without a place for everything, after which one object fewer is tried
 
@@ -129,7 +132,8 @@ class SceneConfig:
     category_weights: how often each of `categories` is drawn, beside the others; empty: all alike.
     own: objects that users brought, drawn for their categories: always where a category is theirs alone, else for
     `own_share` of its objects.
-    variety: of the built-in shapes (simulation/variety.py).
+    variety: of the built-in shapes (simulation/variety.py); any_camera: from CAMERAS' distances and heights instead of
+    the three `camera_` ranges, with fewer things on less of the table the nearer it is.
     """
 
     categories: Tuple[str, ...] = CATEGORIES
@@ -152,10 +156,11 @@ class SceneConfig:
     own: Tuple[OwnObject, ...] = ()
     own_share: float = 0.5
     variety: int = PLAIN
+    any_camera: bool = False
 
 
 def _jitter(rng: np.random.Generator, color: str) -> Tuple[float, float, float]:
-    h, s, v = colorsys.rgb_to_hsv(*COLORS[color])
+    h, s, v = colorsys.rgb_to_hsv(*(COLORS[color] if color in COLORS else MORE_COLORS[color]))
     return colorsys.hsv_to_rgb(
         (h + rng.normal(0, 0.006)) % 1,
         float(np.clip(s * rng.uniform(0.9, 1.05), 0, 1)),
@@ -253,6 +258,18 @@ def draw_camera(rng: np.random.Generator, config: SceneConfig) -> Camera:
     return Camera(triple(position), triple(target), float(rng.uniform(44, 53)))
 
 
+def _any_camera(rng: np.random.Generator, config: SceneConfig) -> Tuple[Camera, SceneConfig]:
+    """A camera of CAMERAS, distances as often as their logarithm, and the scene that fits before it."""
+    low, high = CAMERAS["camera_distance"]
+    distance = float(low * (high / low) ** rng.random())
+    camera = draw_camera(rng, replace(config, **{**CAMERAS, "camera_distance": (distance, distance)}))
+    share = min(1.0, distance / WHOLE_VIEW)
+    least, most = (max(1, round(count * share)) for count in (config.min_objects, config.max_objects))
+    x, y = config.workspace
+    near = replace(config, min_objects=least, max_objects=most, workspace=(x * share, y * share))
+    return camera, near
+
+
 def draw_lights(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Tuple[Light, ...]:
     """One or two lights: the first casts the shadows, the second is weaker."""
     lights = []
@@ -278,6 +295,9 @@ def surroundings(rng: np.random.Generator, config: SceneConfig) -> dict:
 def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) -> Scene:
     """A random scene; most hold two to four objects of one category, so that both labels occur in one image."""
     attempt = 0
+    camera: Optional[Camera] = None
+    if config.any_camera:
+        camera, config = _any_camera(rng, config)
     while True:
         # Of things as large as half the table only a few find a place, perhaps one.
         most = max(1, config.max_objects - attempt // PATIENCE)
@@ -302,7 +322,8 @@ def sample_scene(rng: np.random.Generator, config: SceneConfig = SceneConfig()) 
             objects[1] = replace(objects[1], color=objects[0].color, rgb=_jitter(rng, objects[0].color))
         placed = place(rng, objects, config)
         if placed:
-            return Scene(tuple(placed[i] for i in rng.permutation(count)), **surroundings(rng, config))
+            scene = Scene(tuple(placed[i] for i in rng.permutation(count)), **surroundings(rng, config))
+            return scene if camera is None else replace(scene, camera=camera)
         attempt += 1
 
 

@@ -103,6 +103,19 @@ COLORS: Dict[str, Tuple[float, float, float]] = {
     "black": (0.06, 0.06, 0.07),
 }
 
+# Drawn beside those where a scene's configuration asks for them (SceneConfig.colors).
+MORE_COLORS: Dict[str, Tuple[float, float, float]] = {
+    "gray": (0.44, 0.44, 0.45),
+    "brown": (0.36, 0.19, 0.08),
+    "pink": (0.95, 0.52, 0.68),
+    "light blue": (0.45, 0.70, 0.93),
+    "dark blue": (0.03, 0.05, 0.26),
+    "light green": (0.56, 0.84, 0.45),
+    "dark green": (0.02, 0.20, 0.07),
+    "light brown": (0.66, 0.48, 0.28),
+    "light purple": (0.70, 0.52, 0.84),
+}
+
 # Colours that a category can have; all of COLORS where it is not listed.
 NATURAL_COLORS: Dict[str, Tuple[str, ...]] = {"banana": ("yellow", "green")}
 

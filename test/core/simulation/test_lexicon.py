@@ -10,7 +10,7 @@ from clue_ros.simulation.queries import general_noun, scene_states
 from clue_ros.simulation.referring import Reference, absent_references, enumerate_references, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import best_question
-from clue_ros.simulation.words import all_words
+from clue_ros.simulation.words import FILLERS, all_words
 from clue_ros.types import Box
 
 SIZE = ImageSize(320, 240)
@@ -120,3 +120,14 @@ def test_dialogues_are_of_the_vocabulary():
             said = [state.step.instruction, *(t for e in state.step.exchanges for t in e)]
             spoken.update(" ".join(said + ([state.step.question.text] if state.step.question else [])).split())
     assert spoken <= set(all_words()) and len(spoken) > 100
+
+
+def test_commands_about_blocks_are_of_the_vocabulary():
+    """The forms that IT2P's annotators used, in words of our own."""
+    commands = """pick up the purple block, pick up the leftmost block which color is red, take the other yellow cube,
+    pick up the block at the lower right corner, get the block on the rightmost bottom, lift the upper middle block,
+    pick up the green block between the red block and the other block, grab the block between two blue blocks,
+    pick up the block among others, take the red block among other blocks, pick up the block near the center,
+    pick up the block just next to the yellow block, pick up the blue block beneath the green one,
+    pick up the block above the purple block, hand me the block in the middle of the table"""
+    assert set(commands.replace(",", " ").split()) <= {*all_words(), *FILLERS}
