@@ -47,7 +47,7 @@ def has_bfloat16() -> bool:
 
 def _graph(weights: Weights) -> Any:
     import openvino  # pyright: ignore[reportMissingImports]  # optional
-    from openvino import opset13 as op  # pyright: ignore[reportMissingImports]
+    from openvino import opset13 as op  # pyright: ignore[reportMissingImports]  # optional
 
     shape = weights.shape
     heads, width = shape.heads, shape.width

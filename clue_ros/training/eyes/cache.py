@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Tuple, cast
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Cache:
     def filled(self, done: int) -> None:
         """The first `done` rows are right."""
         for array in self._arrays.values():
-            array.flush()  # type: ignore[attr-defined]
+            cast(np.memmap, array).flush()
         self.done = done
         partial = (self.folder / MARK).with_suffix(".partial")
         partial.write_text(json.dumps({**self._about, "done": done}), encoding="utf-8")
