@@ -18,6 +18,7 @@ import torch
 
 from clue_ros.ambiguity.gate import calibrated, logit, sigmoid
 from clue_ros.ambiguity.kinds import kind_of
+from clue_ros.eyes.sight import has_sight
 from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
 from clue_ros.measures.bootstrap import statistic
@@ -26,6 +27,7 @@ from clue_ros.measures.plots import save_plots
 from clue_ros.measures.results import Curve, Series
 from clue_ros.simulation.queries import scene_states, turns_of
 from clue_ros.simulation.scene_data import SceneData
+from clue_ros.training.features import unsqueezed
 from clue_ros.types import Answer, Box, Turn
 from clue_ros.vlm.settings import FILE, ClueSettings
 
@@ -45,7 +47,7 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
     model_folder = Path(model_folder)
     settings = replace(ClueSettings.load(model_folder, 10**6), confidence=())
     settings.save(model_folder)  # the confidence must be read raw
-    found = _read(cast(Grounder, Grounder.from_pretrained(model_folder)), data, scenes, seed)
+    found = _read(cast(Grounder, Grounder.from_pretrained(model_folder)), data, scenes, seed, has_sight(model_folder))
     x, label = np.array([r[:2] for r in found.rows]), np.array([r[2] for r in found.rows])
     scene = np.array([r[4] for r in found.rows])
     fit, kinds = scene % 2 == 0, np.array([r[3] for r in found.rows])
@@ -111,16 +113,19 @@ def told(report: Dict) -> List[str]:
     return lines
 
 
-def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int) -> _Readings:
+def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int, in_proportion: bool) -> _Readings:
+    """in_proportion: the model's eyes get each picture back as it was taken, not squeezed into a square."""
     from tqdm import tqdm
 
-    found, side = _Readings(), data.images.shape[1]
+    found = _Readings()
     for index in tqdm(range(min(scenes, len(data))), desc="calibrate", unit="scene", mininterval=5):
         objects, image = data.objects[index], data.sizes[index]
         rng = np.random.default_rng([seed, index])
-        seen = grounder.look(np.asarray(data.images[index]))
+        square = np.asarray(data.images[index])
+        picture = unsqueezed(square, image) if in_proportion else square
+        seen = grounder.look(picture)
         # The data set's cache holds square pictures: what is in pixels of the render is scaled to them.
-        x, y = side / image.width, side / image.height
+        x, y = picture.shape[1] / image.width, picture.shape[0] / image.height
         for state in scene_states(objects, image, rng, 8):
             turns = [_scaled(turn, x, y) for turn in turns_of(state, objects)]
             instruction, remaining = state.step.instruction, state.step.remaining

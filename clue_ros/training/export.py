@@ -12,6 +12,8 @@ from transformers import SiglipImageProcessorPil
 
 from clue_ros.ambiguity.kinds import KINDS, head_files
 from clue_ros.ambiguity.reading import DETECTOR, DIALOGUE, DetectorKind
+from clue_ros.eyes.sight import Sight, has_sight, save_sight
+from clue_ros.eyes.tower import SightTower
 from clue_ros.masks.head import FILE as MASK_FILE
 from clue_ros.simulation.words import FILLERS
 from clue_ros.training.adapters import (
@@ -35,9 +37,11 @@ from clue_ros.vlm.settings import ClueSettings
 REPORT = "report.json"  # of a run folder: what it measured on held-out scenes
 
 
-def load_base(language_folder: Path, size: TabletopSize = TabletopSize(), seed: int = 0):
-    """(tokenizer, model) as the language stage left it, in evaluation mode."""
-    tokenizer, model, _ = start(size, seed)
+def load_base(language_folder: Path, size: TabletopSize = TabletopSize(), seed: int = 0, device: str = "cpu"):
+    """(tokenizer, model) as the language stage left it, in evaluation mode. device: where its eyes will look, if it has
+    some."""
+    eyes = SightTower(Sight.open(language_folder, device)) if has_sight(language_folder) else None
+    tokenizer, model, _ = start(size, seed, eyes=eyes)
     load_modules(language_folder, {"model": model})
     model.tie_weights()
     return tokenizer, model.eval()
@@ -50,7 +54,13 @@ def export(output: Path, language_folder: Path, runs: Sequence[Path], size: Tabl
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     tokenizer, model = load_base(language_folder, size)
-    model.half().save_pretrained(output)
+    tower = model.half().model.vision_tower
+    if isinstance(tower, SightTower):  # the eyes are files of their own
+        save_sight(tower.trained, output)
+        kept = {k: v for k, v in model.state_dict().items() if not k.startswith("model.vision_tower.")}
+        model.save_pretrained(output, state_dict=kept)
+    else:
+        model.save_pretrained(output)
     tokenizer.save_pretrained(output)
     SiglipImageProcessorPil(
         size={"height": size.image_size, "width": size.image_size}, image_mean=[0.5] * 3, image_std=[0.5] * 3

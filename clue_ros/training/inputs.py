@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from clue_ros.simulation.scene_data import SceneData, first_scenes, load
-from clue_ros.training.base import Base, open_base
+from clue_ros.training.base import PATCH_FOR_EYES, Base, open_base
 from clue_ros.training.device import Device
 from clue_ros.training.export import load_base
 from clue_ros.training.features import FeatureData, compute_features, features_of, fingerprint, made_with
@@ -53,8 +53,8 @@ class Inputs:
     def open_base(self) -> Base:
         """The base, or the language run's model. Raises TrainingError if there is neither."""
         if self.base:
-            return open_base(self.base)
-        tokenizer, model = load_base(self.folder("language"), self._config.size)
+            return open_base(self.base, self._device.name)
+        tokenizer, model = load_base(self.folder("language"), self._config.size, device=self._device.name)
         return Base(tokenizer, model)
 
     def joint_folder(self) -> Optional[Path]:
@@ -64,7 +64,7 @@ class Inputs:
 
     def joint_base(self) -> Base:
         folder = self.joint_folder()
-        return open_base(folder) if folder else self.open_base()
+        return open_base(folder, self._device.name) if folder else self.open_base()
 
     def finished_model(self) -> Path:
         """The base, or the model directory in the output. Raises TrainingError if there is neither."""
@@ -74,8 +74,8 @@ class Inputs:
         return folder
 
     def scenes(self, validation: bool = False, base: Optional[Base] = None, enough: int = 0) -> SceneData:
-        """base: whose image size counts, None for the recipe's; enough: no more than so many need be rendered, 0 for
-        all of the recipe's."""
+        """base: whose image size counts, None for the recipe's (of eyes, where it names sets of pictures); enough: no
+        more than so many need be rendered, 0 for all of the recipe's."""
         from clue_ros.simulation.dataset import generate
 
         d, size = self._config.data, self._config.size
@@ -83,7 +83,11 @@ class Inputs:
         count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
         with self._slot.interrupting():
             generate(folder, min(count, enough or count), seed, os.cpu_count() or 1, varied=d.varied and not validation)
-            return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)
+            if base:
+                return load(folder, base.side, base.patch)
+            if d.sets:
+                return load(folder, PATCH_FOR_EYES * self._config.sight.grid, PATCH_FOR_EYES)
+            return load(folder, size.image_size, size.patch_size)
 
     def held_out(self, settings) -> Optional[SceneData]:
         """The scenes that a stage is measured on while it trains, None if it is not."""
@@ -119,19 +123,3 @@ class Inputs:
         with self._slot.interrupting():
             features = compute_features(tower, scenes, made, seed, device=self._device)
         return MaskScenes.of_training(folder, scenes, features, seed)
-
-    def _held_out(self, settings) -> Optional[SceneData]:
-        """The scenes that a stage is measured on while it trains, None if it is not."""
-        return self.scenes(validation=True) if settings.validate_every else None
-
-    def _scenes(self, validation: bool = False, base: Optional[Base] = None, enough: int = 0) -> SceneData:
-        """enough: no more than so many need be rendered, 0 for all of the recipe's."""
-        from clue_ros.simulation.dataset import generate
-
-        d = self._config.data
-        folder = self._data / ("validation" if validation else "train")
-        count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
-        size, count = self._config.size, min(count, enough or count)
-        with self._slot.interrupting():
-            generate(folder, count, seed, os.cpu_count() or 1, varied=d.varied and not validation)
-            return load(folder, base.side if base else size.image_size, base.patch if base else size.patch_size)

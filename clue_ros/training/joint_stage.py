@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from clue_ros.ambiguity.detector import FILE as CNN_FILE
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.measures.classification import best_threshold, figures_at
+from clue_ros.photographs.annotations import Photograph
+from clue_ros.photographs.queries import photo_states, sayable_objects
 from clue_ros.prompt import CLARIFY
 from clue_ros.simulation.queries import Query, query_of, scene_states
 from clue_ros.training.adapters import (
@@ -163,8 +165,10 @@ class JointTrainer:
     def draw(self, count: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Pack]:
         """(features float32[B,N,D], pack of `clarify` pairs) of random scenes."""
         s = self.settings
-        features, patches, objects, sizes = self.source.draw(count, rng)
-        return features, clarify_pack(self.packer, objects, sizes, patches, s.queries, s.length, rng)
+        index = self.source.pick(count, rng)
+        features, patches, objects, sizes = self.source.take(index)
+        photographs = [self.source.photograph(i) for i in index]
+        return features, clarify_pack(self.packer, objects, sizes, patches, s.queries, s.length, rng, photographs)
 
     @torch.no_grad()
     def scores(self, batches: int, seed: int = 1) -> Tuple[np.ndarray, np.ndarray, list]:
@@ -191,15 +195,19 @@ def clarify_pack(
     queries: int,
     length: int,
     rng: np.random.Generator,
+    photographs: Optional[Sequence[Optional[Photograph]]] = None,
 ) -> Pack:
-    """The dialogue pairs of some scenes, ambiguous states that no question resolves included.
+    """The dialogue pairs of some scenes, ambiguous states that no question resolves included. photographs: those of
+    which less may be said than of a scene, None for a scene.
 
-    Of those only the first token is a target: that a question must follow is certain, which one is not.
+    Of those states only the first token is a target: that a question must follow is certain, which one is not.
     """
     per_image: List[List[Query]] = []
-    for o, z in zip(objects, sizes):
+    for o, z, photo in zip(objects, sizes, photographs or [None] * len(objects)):
         own = []
-        for state in scene_states(o, z, rng, queries):
+        states = scene_states(o, z, rng, queries) if photo is None else photo_states(photo, rng, queries)
+        o = o if photo is None else sayable_objects(photo)
+        for state in states:
             query = query_of(state, CLARIFY, o, z, rng)
             if len(state.step.remaining) > 1 and state.step.question is None:
                 query = replace(query, segments=((QUESTION_START, ()),))

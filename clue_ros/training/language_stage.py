@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from clue_ros.eyes.tower import SightTower
 from clue_ros.location import BINS
-from clue_ros.simulation.queries import scene_queries
+from clue_ros.photographs.annotations import Photograph
+from clue_ros.photographs.queries import photo_queries
+from clue_ros.simulation.queries import Query, scene_queries
 from clue_ros.simulation.scene_data import SceneData
 from clue_ros.training.ahead import Ahead
 from clue_ros.training.checkpoint import load_modules
 from clue_ros.training.dense import location_loss
 from clue_ros.training.device import Device, moved
-from clue_ros.training.features import compute_features, features_of
+from clue_ros.training.features import FeatureData, compute_features, features_of, picked
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import pack_pass
@@ -61,7 +64,7 @@ class LanguageSettings(MeasuredSettings):
 
 
 def train_language(
-    data: SceneData,
+    data: Union[SceneData, FeatureData],
     vision_folder: Path,
     folder: Path,
     settings: LanguageSettings = LanguageSettings(),
@@ -71,14 +74,19 @@ def train_language(
     device: Device = Device(),
     features: Optional[Path] = None,
     start_from: str = "",
+    eyes: Optional[SightTower] = None,
 ) -> Run:
-    """Train (or go on training) the decoder from a vision run; the run folder holds 'model'. validation: held-out
-    scenes, None for no measurement; features: folder of the tower's features, None for the run folder; start_from:
-    model directory to begin with, empty for nothing. Raises SlotOver."""
-    tokenizer, model = language_start(vision_folder, folder, settings, size, start_from)
+    """Train (or go on training) the decoder from a vision run; the run folder holds 'model'. data: scenes, or features
+    of scenes and photographs that are there already; validation: held-out scenes, None for no measurement; features:
+    folder of the tower's features, None for the run folder; start_from: model directory to begin with, empty for
+    nothing; eyes: in the place of the vision run's tower. Raises SlotOver."""
+    tokenizer, model = language_start(vision_folder, folder, settings, size, start_from, eyes)
     model.to(device.name)
-    with slot.interrupting():
-        source = compute_features(model.model.vision_tower, data, features or folder, settings.seed, device=device)
+    if isinstance(data, FeatureData):
+        source = data.on(device)
+    else:
+        with slot.interrupting():
+            source = compute_features(model.model.vision_tower, data, features or folder, settings.seed, device=device)
     model.train()
     model.model.vision_tower.requires_grad_(False)
     optimizer = Optimizer(
@@ -91,7 +99,16 @@ def train_language(
     packer = Packer(tokenizer, size.image_tokens)
     if settings.freeze_locations:
         _freeze_locations(model.model.language_model.embed_tokens.weight, packer.first_location)
-    draw = LanguageBatches(packer, source.patches, source.objects, source.sizes, settings, settings.batch // world())
+    draw = LanguageBatches(
+        packer,
+        source.patches,
+        source.objects,
+        source.sizes,
+        settings,
+        settings.batch // world(),
+        source.photographs,
+        source.chances,
+    )
 
     def loss_of(step: int, rng: np.random.Generator):
         index, pack = ahead.batch(step)
@@ -126,7 +143,8 @@ def train_language(
 
 @dataclass
 class LanguageBatches:
-    """Draws scenes and packs their queries: (index int64[B], Pack) from a generator."""
+    """Draws scenes and photographs and packs their queries: (index int64[B], Pack) from a generator. photographs,
+    chances: of features.FeatureData."""
 
     packer: Packer
     patches: np.ndarray
@@ -134,25 +152,40 @@ class LanguageBatches:
     sizes: Sequence
     settings: LanguageSettings
     count: int
+    photographs: Optional[Sequence[Optional[Photograph]]] = None
+    chances: Optional[np.ndarray] = None
 
     def __call__(self, rng: np.random.Generator) -> Tuple[np.ndarray, Pack]:
         s, available = self.settings, len(self.objects)
-        available = min(available, s.scenes or available)
-        index = np.sort(rng.choice(available, min(self.count, available), replace=False))
-        per_image = [scene_queries(self.objects[i], self.sizes[i], rng, s.queries) for i in index]
+        if self.chances is None:
+            available = min(available, s.scenes or available)
+        index = picked(available, self.count, rng, self.chances)
+        per_image = [self._queries(i, rng) for i in index]
         if s.pick:
             per_image = [[own[k] for k in rng.permutation(len(own))[: s.pick]] for own in per_image]
         return index, self.packer.pack(per_image, self.patches[index], s.length)
 
+    def _queries(self, i: int, rng: np.random.Generator) -> List[Query]:
+        photo = self.photographs[i] if self.photographs is not None else None
+        if photo is not None:
+            return photo_queries(photo, rng, self.settings.queries)
+        return scene_queries(self.objects[i], self.sizes[i], rng, self.settings.queries)
+
 
 def language_start(
-    vision_folder: Path, folder: Path, settings: LanguageSettings, size: TabletopSize, start_from: str = ""
+    vision_folder: Path,
+    folder: Path,
+    settings: LanguageSettings,
+    size: TabletopSize,
+    start_from: str = "",
+    eyes: Optional[SightTower] = None,
 ) -> Tuple[Any, Any]:
-    """(tokenizer, model) before the first step: the tower is the vision run's, or the one this run started from."""
-    tokenizer, model, _ = start(size, settings.seed, start_from)
+    """(tokenizer, model) before the first step: the tower is the vision run's, the one this run started from, or
+    eyes."""
+    tokenizer, model, _ = start(size, settings.seed, start_from, eyes)
     if (Path(folder) / "state.json").exists():
         load_modules(folder, {"model": model}, keep="last")
-    elif settings.pretrained_tower:
+    elif settings.pretrained_tower and eyes is None:
         load_modules(vision_folder, {"tower": model.model.vision_tower})
     return tokenizer, model
 

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 
+from clue_ros.geometry import to_square
 from clue_ros.masks.head import FINE, RELEVANCE, MaskHead, MaskQueries
 from clue_ros.masks.loss import dense_ious, dense_losses
 from clue_ros.simulation.dataset import read_scenes
@@ -166,6 +167,7 @@ class MaskTrainer:
         torch.manual_seed(settings.seed)
         self.settings, self.scenes, self._held, self._device = settings, train, held, device.name
         self.head = new_head(base, settings).to(device.name)
+        self._side = base.model.config.vision_config.image_size  # of the squares that serving gives the head
         self.reader = BaseReader(base, device)
         optimizer = Optimizer(self.head.named_parameters(), settings.lr, settings.weight_decay, settings.optimizer)
         self.run = Run(folder, {"mask": self.head}, optimizer, {"stage": "mask", **asdict(settings)}, settings.seed)
@@ -224,7 +226,8 @@ class MaskTrainer:
         instances); None of it for the true one."""
         vision = scenes.features.rows(index)
         queries, used, where = self.reader.read(vision, per_image, self.settings.length)
-        flips, images = scenes.flips[index], np.asarray(scenes.images[index])
+        flips = scenes.flips[index]
+        images = np.stack([to_square(image, self._side) for image in np.asarray(scenes.images[index])])
         pixels = (
             augment(images, flips, rng)
             if shake

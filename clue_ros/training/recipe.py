@@ -41,7 +41,7 @@ EYE_STAGES = (*PARTS, EYES)  # of a model whose eyes are frozen
 class DataSettings:
     """Scenes rendered for training and for fitting the threshold, and their seeds. varied: the training scenes' shapes
     are bent in every second shard (simulation/variety.py); the validation scenes' never are. sets: the pictures that
-    the eyes (stages patch, crop, neck) learn from."""
+    the eyes (stages patch, crop, neck), language and joint learn from, in the place of the rendered ones."""
 
     train_scenes: int = 7000
     train_seed: int = 1
@@ -53,8 +53,8 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class StartSettings:
-    """model: directory of a model of the same size and words whose weights vision and language begin with; empty for a
-    model from nothing."""
+    """model: directory of a model of the same size whose weights vision and language begin with, and the eyes if it has
+    some; empty for a model from nothing."""
 
     model: str = ""
 

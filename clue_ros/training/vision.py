@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 import torch
 
+from clue_ros.eyes.tower import SightTower
 from clue_ros.location import token
 from clue_ros.simulation.scene_data import SceneData, augment, augmented, mirrored, plain
 from clue_ros.simulation.words import all_words
@@ -43,11 +44,16 @@ class VisionSettings(MeasuredSettings):
     precision: str = "auto"
 
 
-def start(size: TabletopSize = TabletopSize(), seed: int = 0, start_from: str = "") -> Tuple[Any, Any, DenseHeads]:
+def start(
+    size: TabletopSize = TabletopSize(), seed: int = 0, start_from: str = "", eyes: Optional[SightTower] = None
+) -> Tuple[Any, Any, DenseHeads]:
     """(tokenizer, model, untrained dense heads). start_from: the directory whose weights the model has; empty for an
-    untrained one. Raises UnsupportedBaseError if that is a model of other words or another size."""
+    untrained one; eyes: in the place of the vision tower. Raises UnsupportedBaseError if that is a model of another
+    size."""
     tokenizer = build_tokenizer(all_words())
     model = build_model(tokenizer, size, seed)
+    if eyes is not None:
+        model.model.vision_tower = eyes
     if start_from:
         copy_weights(model, tokenizer, open_base(Path(start_from)))
     return tokenizer, model, DenseHeads(size.vision_width, size.text_width)

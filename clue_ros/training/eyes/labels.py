@@ -48,8 +48,7 @@ def labels_of(things: Iterable[SceneObject], least: int = LEAST) -> Labels:
 
 def color_of(thing: SceneObject) -> int:
     """UNKNOWN for a thing of which nobody said one."""
-    color = "gray" if thing.color == "grey" else thing.color
-    return COLORS.index(color) if color in COLORS else UNKNOWN
+    return COLORS.index(thing.color) if thing.color in COLORS else UNKNOWN
 
 
 def size_of(thing: SceneObject) -> int:

@@ -32,11 +32,13 @@ _STREAM = 5  # of the seed
 
 @dataclass(frozen=True)
 class Pictures:
-    """name: of the set; photographs: as they lie on disk; jittered: share of them; spread: of SetSettings."""
+    """name: of the set; photographs: as they lie on disk; jittered: share of them; rendered: nothing about them is
+    unknown; spread: of SetSettings."""
 
     name: str
     photographs: Tuple[Photograph, ...]
     jittered: float
+    rendered: bool = False
     spread: float = 0.4
     seed: int = 0
 
@@ -93,7 +95,7 @@ def open_pictures(settings: SetSettings, data: Path, seed: int = 0) -> Pictures:
         folder = Path(settings.scenes) if settings.scenes else _rendered(settings, Path(data) / settings.name)
         photographs, jittered = rendered_pictures(folder), OFTEN
     chosen = photographs[: settings.limit or len(photographs)]
-    return Pictures(settings.name, tuple(chosen), jittered, settings.spread, seed)
+    return Pictures(settings.name, tuple(chosen), jittered, not settings.photos, settings.spread, seed)
 
 
 def rendered_pictures(folder: Path) -> List[Photograph]:
@@ -116,8 +118,9 @@ def rendered_pictures(folder: Path) -> List[Photograph]:
 
 
 def _called_as_said(thing: SceneObject) -> SceneObject:
-    """A mesh's category as the kind that it means, as in annotated photographs."""
-    return replace(thing, category=noun_called(thing.category) or thing.category)
+    """A mesh's category as the kind that it means, and its colour, as in annotated photographs."""
+    color = "gray" if thing.color == "grey" else thing.color
+    return replace(thing, category=noun_called(thing.category) or thing.category, color=color)
 
 
 def _rendered(settings: SetSettings, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 OUTPUT/patch, crop, neck   run folders
 OUTPUT/eyes                eyes.json and eyes.safetensors, what is trained of a model's eyes (eyes/sight.py)
 OUTPUT/glances/SET         second glances and what they say; the first ones lie in DATA/glances/SET, for other runs too
+OUTPUT/glances/mixture     the neck's features of all sets, which language and joint read
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ from typing import Any, List, Sequence, cast
 import torch
 
 from clue_ros.eyes.sight import Sight, Trained, has_sight, save_sight
+from clue_ros.eyes.tower import SightTower
 from clue_ros.location import token
 from clue_ros.simulation.words import all_words
-from clue_ros.training.base import open_base
+from clue_ros.training.base import Base, open_base
 from clue_ros.training.checkpoint import load_modules
 from clue_ros.training.eye_settings import PARTS
 from clue_ros.training.eyes.cache import Cache
 from clue_ros.training.eyes.crop_stage import train_crop
 from clue_ros.training.eyes.glances import Glanced, first_glances, said_of, second_glances
 from clue_ros.training.eyes.labels import Labels, labels_of
+from clue_ros.training.eyes.mixture import mixture
 from clue_ros.training.eyes.neck_stage import Source, train_neck
 from clue_ros.training.eyes.patch_stage import train_patch
 from clue_ros.training.eyes.pictures import open_pictures
 from clue_ros.training.eyes.teacher import taught_features
-from clue_ros.training.features import fingerprint
+from clue_ros.training.features import FeatureData, fingerprint
 from clue_ros.training.frozen_eyes import LazyEyes
+from clue_ros.training.language_stage import train_language
 from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.stages import Stages
 from clue_ros.training.tabletop_model import build_model, build_tokenizer, location_rows
@@ -77,6 +81,55 @@ class EyeStages(Stages):
         neck = self._trained().neck
         folder = self._output / "neck"
         train_neck(sources, self._set_weights, labels, locations, neck, folder, settings, self._slot, self._device)
+
+    def language(self) -> None:
+        if not self._config.data.sets:
+            return super().language()
+        settings = self._with_steps(self._config.language)
+        folder, eyes = self._output / "language", self._own_eyes()
+        save_sight(eyes.trained, folder)  # a run that goes on needs no other folder
+        train_language(
+            self._mixture(eyes.trained),
+            self._output / "vision",
+            folder,
+            settings,
+            self._config.size,
+            self._inputs.held_out(settings),
+            self._slot,
+            self._device,
+            start_from=self._start,
+            eyes=eyes,
+        )
+
+    def _joint_source(self, base: Base, validation: bool) -> FeatureData:
+        tower = base.model.model.vision_tower
+        if validation or not (self._config.data.sets and isinstance(tower, SightTower)):
+            return super()._joint_source(base, validation)
+        return self._mixture(tower.trained)
+
+    def _prepare(self, stage: str) -> None:
+        if stage == "language" and self._config.data.sets:
+            self._inputs.held_out(self._config.language)
+            self._mixture(self._own_eyes().trained)
+        else:
+            super()._prepare(stage)
+
+    def _own_eyes(self) -> SightTower:
+        """Of this run, or of the finished model that it begins with. Raises TrainingError."""
+        for folder in (self._output / "eyes", Path(self._start or self._output)):
+            if has_sight(folder):
+                return SightTower(Sight.open(folder, self._device.name))
+        raise TrainingError(
+            f"{self._output} holds no eyes: run first clue train eyes --output {self._output}, or begin with a model "
+            "that has some (--start-from DIR)"
+        )
+
+    def _mixture(self, trained: Trained) -> FeatureData:
+        """All sets of the recipe, as these eyes see them."""
+        sources = self._sources(trained, taught=False)
+        folder, neck = self._output / "glances" / "mixture", trained.neck.to(self._device.name)
+        with self._slot.interrupting():
+            return mixture(sources, self._set_weights, neck, folder, self._device.name)
 
     @cached_property
     def _eyes(self) -> LazyEyes:
