@@ -21,7 +21,7 @@ from clue_ros.training.eyes.labels import COLORS, UNKNOWN, dense_labels, labels_
 from clue_ros.training.eyes.patch_stage import PatchBatch, generalized_overlap, patch_loss
 from clue_ros.training.eyes.pictures import open_pictures
 from clue_ros.training.eyes.stages import EyeStages
-from clue_ros.training.recipe import TrainConfig
+from clue_ros.training.recipe import DEFAULT_CONFIG, TrainConfig, read_config
 from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import Slot, SlotOver
 
@@ -141,6 +141,12 @@ def test_a_neck_imitates_a_finished_models_tower(recipe, tiny_model_dir, built, 
     config = replace(config, sight=SightShape(**{**shape, "grid": 4}))
     with pytest.raises(TrainingError, match="8 x 8 features"):
         EyeStages(config, tmp_path / "run", tmp_path / "data")._teacher()
+
+
+def test_the_recipe_of_the_eyes_is_valid():
+    config = read_config(DEFAULT_CONFIG.with_name("eyes.yaml"))
+    assert [one.name for one in config.data.sets] == ["built", "own", "photos", "composites"]
+    assert config.stages[0] == "eyes" and config.sight == SightShape()
 
 
 def test_a_recipe_says_all_that_is_wrong_with_its_sets(recipe, tmp_path, capsys):
