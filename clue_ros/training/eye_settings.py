@@ -24,7 +24,7 @@ class SetSettings:
 
     name: of its folders; photos: folder with annotations.jsonl (photographs/annotations.py), also of composites;
     scenes: folder that `clue scenes` wrote; neither: `count` scenes are rendered into DATA/name, and then seed, varied,
-    objects (folder of own meshes), only_own and sizes ('640x480') are those of `clue scenes`.
+    objects (folder of own meshes), only_own, any_camera, more_colors and sizes ('640x480') are those of `clue scenes`.
     limit: the first so many pictures, 0 for all; weight: share of every batch, beside the other sets' weights;
     spread: a source of n pictures weighs n ** spread; whole: sources that are read as exhaustive; sharealike: take
     share-alike pictures, too; teach: the neck also imitates the finished model's tower there (`neck.imitate`), whose
@@ -39,6 +39,8 @@ class SetSettings:
     varied: bool = False
     objects: str = ""
     only_own: bool = False
+    any_camera: bool = False
+    more_colors: bool = False
     sizes: Tuple[str, ...] = ()
     limit: int = 0
     weight: float = 1.0

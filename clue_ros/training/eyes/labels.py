@@ -47,8 +47,9 @@ def labels_of(things: Iterable[SceneObject], least: int = LEAST) -> Labels:
 
 
 def color_of(thing: SceneObject) -> int:
-    """UNKNOWN for a thing of which nobody said one."""
-    return COLORS.index(thing.color) if thing.color in COLORS else UNKNOWN
+    """UNKNOWN for a thing of which nobody said one; 'dark blue' is blue."""
+    plain = thing.color.split(" ")[-1]
+    return COLORS.index(plain) if plain in COLORS else UNKNOWN
 
 
 def size_of(thing: SceneObject) -> int:

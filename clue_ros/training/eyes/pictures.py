@@ -129,7 +129,8 @@ def _rendered(settings: SetSettings, folder: Path) -> Path:
     own = Path(s.objects) if s.objects else None
     generate(
         folder, s.count, s.seed, os.cpu_count() or 1,
-        objects=own, only_own=s.only_own, varied=s.varied, sizes=sizes,
+        objects=own, only_own=s.only_own, varied=s.varied, sizes=sizes, any_camera=s.any_camera,
+        more_colors=s.more_colors,
     )  # fmt: skip
     return folder
 
