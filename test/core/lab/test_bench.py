@@ -1,5 +1,4 @@
-"""`clue bench`: the counted floor against torch's own counter, the plain path against ours, and the command on a tiny
-model."""
+"""`clue bench`: rows of a subject, its process, what is left out and why."""
 
 import csv
 import json
@@ -11,31 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from clue_ros.cli.main import main
-from clue_ros.lab.bench import floor, machine, measure, paligemma2_3b, rows, run
+from clue_ros.lab.bench import floor, machine, measure, rows, run
 from clue_ros.lab.bench.machine import Rates, matmul_rate, measure_rates, read_bandwidth
 from clue_ros.lab.bench.memory import peak, reset_peak
 from clue_ros.lab.bench.order import Order, busy
-from clue_ros.lab.bench.plain import PlainPath, computing_in
-from clue_ros.lab.bench.random_adapters import put_beside, random_adapters
-from clue_ros.lab.bench.subject import Subject, memory_needed
+from clue_ros.lab.bench.subject import Subject
 from clue_ros.lab.bench.targets import TARGETS, judge
 from clue_ros.lab.bench.timing import Samples, percentile
-from clue_ros.training.vision import start
-from clue_ros.vlm.dense import Precision, Scratch
-from clue_ros.vlm.paligemma import PaliGemmaBackbone
-from clue_ros.vlm.settings import ClueSettings
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
-TEXT = 9  # tokens of a prefix
-
-
-@pytest.fixture(scope="module")
-def model(tiny_size):
-    return start(tiny_size)[1].eval()
 
 
 @pytest.fixture(scope="module")
@@ -48,118 +33,6 @@ def subject(loaded):
     """Without what another test left in it."""
     loaded._looks = None
     return loaded
-
-
-def counted(work) -> int:
-    """Operations of matrix products by torch's counter, attention as plain products."""
-    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
-
-
-def test_the_vision_floor_is_what_torch_counts(model):
-    pixels = torch.zeros(1, 3, model.config.vision_config.image_size, model.config.vision_config.image_size)
-    both = sum(cost.flops for cost in floor.see(model.config))
-    assert counted(lambda: model.get_image_features(pixels)) == both
-
-
-def test_the_decoder_floor_is_what_torch_counts(model):
-    config, width, n = model.config, model.config.text_config.hidden_size, floor.image_tokens(model.config)
-    length, depth = n + TEXT, config.text_config.num_hidden_layers
-    language = model.model.language_model
-
-    def whole():
-        hidden = language(inputs_embeds=torch.zeros(1, length, width), use_cache=False).last_hidden_state
-        return model.lm_head(hidden[:, -1:])
-
-    expected = (floor.layers(config, depth, length, length) + floor.head(config)).flops
-    assert counted(whole) == expected
-
-    cache = language(inputs_embeds=torch.zeros(1, length, width), use_cache=True).past_key_values
-    step = counted(
-        lambda: model.lm_head(
-            language(inputs_embeds=torch.zeros(1, 1, width), past_key_values=cache, use_cache=True).last_hidden_state
-        )
-    )
-    assert step == floor.decode(config, TEXT, 2)[0].flops
-
-
-def test_the_tap_and_the_last_layer_are_what_torch_counts(model):
-    config, t, n = model.config, model.config.text_config, floor.image_tokens(model.config)
-    attention, hidden = model.model.language_model.layers[0].self_attn, torch.zeros(1, n + TEXT, t.hidden_size)
-
-    def tap():
-        q = attention.q_proj(hidden[:, n:]).view(1, TEXT, -1, t.head_dim).transpose(1, 2)
-        k = attention.k_proj(hidden[:, :n]).view(1, n, -1, t.head_dim).transpose(1, 2)
-        return q @ k.repeat_interleave(attention.num_key_value_groups, 1).transpose(2, 3)
-
-    assert counted(tap) == floor.tap(config, TEXT).flops
-
-    def last():
-        q = attention.q_proj(hidden[:, -1:]).view(1, 1, -1, t.head_dim).transpose(1, 2)
-        k, v = (
-            p(hidden)
-            .view(1, n + TEXT, -1, t.head_dim)
-            .transpose(1, 2)
-            .repeat_interleave(attention.num_key_value_groups, 1)
-            for p in (attention.k_proj, attention.v_proj)
-        )
-        mixed = ((q @ k.transpose(2, 3)) @ v).flatten(1)[:, None]
-        return model.model.language_model.layers[0].mlp(attention.o_proj(mixed))
-
-    assert counted(last) == floor.last_layer(config, n + TEXT, n + TEXT).flops
-
-
-def test_what_was_seen_beforehand_is_not_in_the_floor(model):
-    config = model.config
-    cold = floor.total(floor.detection(config, 2, TEXT, tapped_rows=1, image_blind=True))
-    seen = floor.total(floor.detection(config, 2, TEXT, tapped_rows=1, image_blind=True, seen=True))
-    n = floor.image_tokens(config)
-    assert cold.flops - seen.flops == (floor.layers(config, 2, n, n) + floor.keys_only(config, n, values=False)).flops
-    assert (
-        floor.total(floor.prefill(config, TEXT, image_blind=True, seen=True)).flops
-        < floor.total(floor.prefill(config, TEXT, image_blind=True)).flops
-    )
-    # A slow memory bounds the step that reads all weights for one row, a slow processor the prefill.
-    step = floor.decode(config, TEXT, 2)
-    assert floor.floor_seconds(step, 1e12, 1e6, 4) == pytest.approx(floor.total(step).elements * 4 / 1e6)
-    assert floor.floor_seconds(step, 1e3, 1e12, 4) == pytest.approx(floor.total(step).flops / 1e3)
-
-
-def test_the_3b_configuration_has_the_parameters_of_the_real_one():
-    config = paligemma2_3b.configuration()
-    padding = (paligemma2_3b.VOCABULARY - 257_152) * config.text_config.hidden_size
-    assert paligemma2_3b.parameter_count(config) - padding == 3_032_979_696
-    assert floor.image_tokens(config) == 1024
-    needed = memory_needed(Order("3b"), config)
-    assert 6.1e9 < needed < 11e9
-
-
-def test_the_random_model_is_whole(model):
-    """Built without a second copy, it has the buffers and the kind of numbers that transformers' own constructor
-    gives."""
-    built = paligemma2_3b.build(model.config, torch.bfloat16)
-    assert {p.dtype for p in built.parameters()} == {torch.bfloat16}
-    assert built.lm_head.weight.data_ptr() == built.model.language_model.embed_tokens.weight.data_ptr()
-    ours, theirs = dict(built.named_buffers()), dict(model.named_buffers())
-    assert ours.keys() == theirs.keys()
-    for name, buffer in theirs.items():
-        assert torch.allclose(ours[name].float(), buffer.float(), atol=0.1 if name.endswith("embed_scale") else 0), name
-    for name, parameter in built.named_parameters():
-        assert torch.isfinite(parameter).all(), name
-        assert parameter.ndim == 1 or 0.015 < float(parameter.float().std()) < 0.025, name
-
-
-def test_the_stand_in_tokenizer_has_the_real_layout():
-    tokenizer = paligemma2_3b.build_tokenizer(["hand", "me", "the", "mug"])
-    assert tokenizer.convert_tokens_to_ids(["<loc0000>", "<loc1023>", "<seg000>", "<image>"]) == [
-        256_000,
-        257_023,
-        257_024,
-        257_152,
-    ]
-    ids = tokenizer.encode("Hand me <loc0012> the mug?\n", add_special_tokens=False)
-    assert tokenizer.convert_ids_to_tokens(ids) == ["hand", "me", "<loc0012>", "the", "mug", "?", "\n"]
 
 
 def test_the_plain_path_says_and_sees_what_ours_does(subject):
@@ -175,45 +48,6 @@ def test_the_plain_path_says_and_sees_what_ours_does(subject):
         marks = way.plain.run(PICTURE, detect, speak, len(free.tokens))
         assert marks.ids == free.tokens
         assert 0 < marks.attention < marks.until(1) < marks.until(len(free.tokens))
-
-
-def test_widened_modules_compute_what_float32_ones_do(tiny_size, model):
-    tokenizer = start(tiny_size)[0]
-    settings = ClueSettings("full", 2, "all", closed_vocabulary=True)
-    narrow = paligemma2_3b.build(model.config, torch.bfloat16)
-    wide = paligemma2_3b.build(model.config, torch.float32)
-    wide.load_state_dict({k: v.float() for k, v in narrow.state_dict().items()})
-    precision, plain32 = Precision(torch.bfloat16, torch.float32), Precision(torch.float32, torch.float32)
-    with computing_in(precision, narrow, Scratch()):
-        mixed = PlainPath(narrow, tokenizer, settings, frozenset(), plain32)
-        exact = PlainPath(wide, tokenizer, settings, frozenset(), plain32)
-        # The pixels are rounded to the weights' dtype first, so only nearly the same.
-        assert torch.allclose(mixed.features(PICTURE), exact.features(PICTURE), atol=2e-3)
-        assert mixed.features(PICTURE).dtype == torch.float32
-        assert mixed.attention_map(PICTURE, "detect the red mug").dtype == torch.float32
-    assert all("forward" not in module.__dict__ for module in narrow.modules())
-
-
-def test_random_adapters_do_the_same_on_both_sides(tiny_size):
-    """As bare factors in ours, through peft in the plain path."""
-    tokenizer, model, _ = start(tiny_size)
-    settings = ClueSettings("full", 2, "all", closed_vocabulary=True)
-    adapters = random_adapters(model.config, 2)
-    with torch.no_grad():
-        for factors in adapters.values():
-            for parts in factors.values():
-                for down, _ in parts.values():
-                    down.mul_(30)  # so that they show in a model of this size
-    backbone = PaliGemmaBackbone(model.eval(), tokenizer, settings, adapters, merge="no")
-    prefix = "clarify the red mug"
-    image = backbone.encode(PICTURE)
-    bare = backbone.complete(image, prefix, limit=5, adapter="")
-    ours = backbone.complete(image, prefix, limit=5, adapter="dialogue")
-    detected = backbone.attention_map(image, "detect the red mug")
-    put_beside(model, adapters)
-    plain = PlainPath(model, tokenizer, settings, backbone.adapters, backbone.precision)
-    assert plain.generate(PICTURE, prefix, len(ours.tokens)) == ours.tokens != bare.tokens
-    assert torch.allclose(plain.attention_map(PICTURE, "detect the red mug"), detected, atol=1e-3)
 
 
 def test_every_row_of_a_subject_is_timed_judged_and_written(tiny_model_dir, tmp_path, capsys, monkeypatch):
@@ -397,29 +231,3 @@ def test_measuring_tools():
         before = peak("cpu")
         block = torch.ones(40_000_000)
         assert peak("cpu") - before > 100_000_000 and block.numel()
-
-
-@pytest.mark.parametrize("quantization, dtype", [("int8", "bfloat16")])  # test_shards.py has every pair, smaller
-def test_loading_takes_little_more_than_what_stays(tmp_path, gemma_like_tokenizer, quantization, dtype):
-    """A model of many layers in several files: no file and no form of it is ever there whole beside what stays."""
-    from clue_ros.lab.bench.footprint import footprint
-    from clue_ros.lab.bench.random_folder import write_random_folder
-    from clue_ros.training.tabletop_model import TabletopSize, configuration
-    from clue_ros.vlm.quantization import stays
-    from clue_ros.vlm.skeleton import skeleton
-
-    size = TabletopSize(
-        image_size=112, vision_width=64, vision_layers=2, vision_mlp=64, vision_heads=2,
-        text_width=512, text_layers=40, text_mlp=2048, text_heads=8, text_kv_heads=4, head_dim=64,
-    )  # fmt: skip
-    config = configuration(gemma_like_tokenizer, size)
-    write_random_folder(tmp_path, config, gemma_like_tokenizer, shard_bytes=80_000_000)
-    assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
-    found = footprint(tmp_path, dtype, quantization)
-    model = skeleton(config)
-    model.tie_weights()
-    expected = stays(model, getattr(torch, dtype), quantization)
-    assert expected > 60_000_000 and abs(found.stays / expected - 1) < 0.1, (expected, found)
-    # The widest matrix in the making and torch's own buffers do not grow with a model: 24 MB are left to them here.
-    assert found.loading - found.stays <= max(0.15 * found.stays, 24_000_000), found
-    assert found.dtype == dtype and found.outcome in ("found", "not_found")
