@@ -36,7 +36,7 @@ from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError, OutOfMemoryError
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
-ANSWER_TIMEOUT_S = 2.0  # of the live node, whose patience counts real time; the bag's pauses are longer than 30 s
+ANSWER_TIMEOUT_S = 3.0  # of the live node, whose patience counts real time; the bag's pauses are longer than 30 s
 
 
 @pytest.fixture(scope="module")
