@@ -1,6 +1,7 @@
 """The decoder's stages behind eyes: mixtures of scenes and photographs, words that are new, an export that grounds."""
 
 import json
+from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,6 @@ from clue_ros.simulation.scene_data import SceneData
 from clue_ros.simulation.words import all_words
 from clue_ros.training import base as bases
 from clue_ros.training import language_stage
-from clue_ros.training.export import export_variant
 from clue_ros.training.eyes.stages import EyeStages
 from clue_ros.training.features import FeatureData, compute_features, features_of, unsqueezed
 from clue_ros.training.language_stage import LanguageBatches, LanguageSettings
@@ -44,14 +44,10 @@ def tower(sighted, shape):
     return SightTower(Sight(sighted.opened, Trained(shape)))
 
 
-def test_the_stages_behind_eyes_lead_to_a_model_that_grounds(recipe, sighted, tmp_path):
+def test_a_decoder_behind_eyes_is_exported_without_a_tower_and_can_be_trained_on(recipe, sighted, tmp_path):
     few = {"steps": 1, "batch": 4, "queries": 4, "tap": 1, "length": 120}
-    config = recipe(
-        stages=["eyes", "language", "export", "joint"],
-        size=SIZE,
-        language={**few, "steps": 2, "look": [1, 2], "validate_every": 0},
-        joint={**few, "validate_every": 0},
-    )
+    language = {"steps": 2, "batch": 4, "queries": 4, "tap": 1, "length": 120, "look": [1, 2], "validate_every": 0}
+    config = recipe(stages=["eyes", "language", "export", "joint"], size=SIZE, language=language)
     folder, data = tmp_path / "run", tmp_path / "data"
     stages = EyeStages(config, folder, data)
     with pytest.raises(Exception, match="clue train eyes"):
@@ -67,11 +63,6 @@ def test_the_stages_behind_eyes_lead_to_a_model_that_grounds(recipe, sighted, tm
     assert isinstance(opened.model.model.vision_tower, SightTower) and (opened.side, opened.patch) == (120, 30)
     source = stages._joint_source(opened, False)
     assert source.photographs is not None and sum(p is None for p in source.photographs) == 3 and len(source) == 6
-    stages._joint_trainer(False).train()
-    assert np.isfinite(json.loads((folder / "joint/readings.jsonl").read_text().splitlines()[-1])["loss"])
-    served = export_variant(model, folder / "joint", tmp_path / "served")
-    decision = Grounder.from_pretrained(served).ground(np.zeros((48, 64, 3), np.uint8), "the red box")
-    assert decision.ambiguity.attention_map.shape == (4, 4)
 
 
 def test_a_batch_holds_pictures_by_weight_and_says_of_photographs_what_they_allow(photos, monkeypatch):
@@ -148,3 +139,27 @@ def test_eyes_go_on_from_those_of_a_finished_model(recipe, sighted, shape, tmp_p
     began = stages._trained().state_dict()
     assert all(torch.equal(began[name], value.half().float()) for name, value in trained.state_dict().items())
     assert isinstance(stages._own_eyes(), SightTower)
+
+
+def test_what_reads_rendered_scenes_reads_them_through_eyes(recipe, sighted, scenes, tmp_path, monkeypatch):
+    """Validation, calibration and masks; the scenes of a recipe with eyes are kept in larger squares."""
+    monkeypatch.setattr("clue_ros.training.stages.VALIDATION_BATCHES", 2)
+    few = {"steps": 1, "batch": 4, "queries": 4, "tap": 1, "length": 120, "validate_every": 1, "validation": 3}
+    sets = recipe().data.sets
+    config = recipe(
+        stages=["eyes", "language", "export", "joint", "calibrate", "mask"],
+        data={"train_scenes": 20, "validation_scenes": 10, "sets": [asdict(one) for one in sets]},
+        size=SIZE,
+        language={**few, "look": [1, 2]},
+        joint=few,
+        mask={"steps": 1, "batch": 2, "width": 16, "blocks": 1, "scenes": 4, "validation": 2},
+    )
+    stages = EyeStages(config, tmp_path / "run", scenes)
+    for stage in config.stages:
+        stages.run(stage)
+    rows = (tmp_path / "run/joint/validation.jsonl").read_text().splitlines()
+    assert np.isfinite(json.loads(rows[-1])["loss"])
+    model = Grounder.from_pretrained(tmp_path / "run/model")
+    decision = model.ground(np.zeros((48, 64, 3), np.uint8), "the red box")
+    assert decision.ambiguity.attention_map.shape == (4, 4)
+    assert (tmp_path / "run/model/mask.safetensors").is_file() and len(model.backbone.settings.gate) == 3
