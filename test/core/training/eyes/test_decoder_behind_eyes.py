@@ -45,7 +45,6 @@ def tower(sighted, shape):
 
 
 def test_a_decoder_behind_eyes_is_exported_without_a_tower_and_can_be_trained_on(recipe, sighted, tmp_path):
-    few = {"steps": 1, "batch": 4, "queries": 4, "tap": 1, "length": 120}
     language = {"steps": 2, "batch": 4, "queries": 4, "tap": 1, "length": 120, "look": [1, 2], "validate_every": 0}
     config = recipe(stages=["eyes", "language", "export", "joint"], size=SIZE, language=language)
     folder, data = tmp_path / "run", tmp_path / "data"
