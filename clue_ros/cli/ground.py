@@ -175,11 +175,11 @@ def robot_says(decision: Decision) -> str:
 
 
 def how_sure(decision: Decision) -> str:
-    """One sentence on how far a decision can be trusted. The confidence of a box is the share of boxes like it that
-    were right where it was fitted (`clue train calibrate`)."""
+    """One sentence on how far a decision can be trusted. It promises no share of right boxes: the confidence may be
+    fitted on other pictures than this one (the embedded model's on rendered scenes), or not at all."""
     if decision.outcome is Outcome.FOUND:
         sure = next(words for least, words in SURENESS if decision.confidence >= least)
-        return f"{sure}: of ten boxes like this one about {round(10 * decision.confidence)} are right."
+        return f"It is {sure} of this box: its confidence is {100 * decision.confidence:.0f} %."
     reading = decision.ambiguity
     if decision.outcome is Outcome.ASK:
         if reading is not None and reading.is_ambiguous:
@@ -190,7 +190,7 @@ def how_sure(decision: Decision) -> str:
     return "Nothing here fits the words well enough for a box."
 
 
-SURENESS = ((0.8, "Sure"), (0.5, "Fairly sure"), (0.0, "Not sure"))  # least confidence, what it is called
+SURENESS = ((0.8, "sure"), (0.5, "fairly sure"), (0.0, "not sure"))  # least confidence, what it is called
 
 
 def _print_decision(decision: Decision, seconds: float, picture) -> None:

@@ -162,7 +162,10 @@ def read_sight_shape(file: Path) -> SightShape:
         raise ModelLoadError(f"{file} cannot be read: {error}") from error
     except ConfigurationError as error:
         raise ModelLoadError(f"{file}: {error}") from error
-    if shape.first % shape.patch or min(asdict(shape).values()) < 0 or SIDE % shape.patch:
+    small = [n for n, value in asdict(shape).items() if value < (0 if n == "glances" else 1)]
+    if small:
+        raise ModelLoadError(f"{file}: {', '.join(small)} must be 1 or more, 'glances' 0 or more")
+    if shape.first % shape.patch or SIDE % shape.patch:
         raise ModelLoadError(f"{file}: a first glance of {shape.first} pixels has no whole patches of {shape.patch}")
     return shape
 

@@ -9,26 +9,18 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import lru_cache
 from typing import Any, List, TypeVar
 
 import numpy as np
 import torch
 
 from clue_ros.configuration import choice_problems, range_problems
+from clue_ros.processor import has_bfloat16_units
 from clue_ros.types import ClueError
 
 T = TypeVar("T")
 PRECISIONS = ("tf32", "bf16", "fp32")
 CPU_PRECISIONS = ("auto", "bf16", "fp32")
-
-
-@lru_cache(maxsize=None)
-def has_bf16_units() -> bool:
-    """Does this processor multiply bfloat16 faster than float32 (AVX-512 BF16, AMX)? Without such units it is emulated,
-    several times slower."""
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name for it
-    return bool(known and known())
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ class Device:
         """The context in which the vision tower runs. on_cpu: its precision there, of CPU_PRECISIONS."""
         bf16 = self.precision == "bf16"
         if self.is_cpu:
-            bf16 = on_cpu == "bf16" or on_cpu == "auto" and has_bf16_units()
+            bf16 = on_cpu == "bf16" or on_cpu == "auto" and has_bfloat16_units()
         if not bf16:
             return nullcontext()
         return torch.autocast(torch.device(self.name).type, torch.bfloat16)

@@ -13,7 +13,7 @@ from typing import Callable, Dict, Iterable, List, Tuple
 
 import torch
 
-from clue_ros.training.device import has_bf16_units
+from clue_ros.processor import has_bfloat16_units
 from clue_ros.training.parallel import rank, summed, world
 
 KINDS = ("muon", "adamw")
@@ -60,7 +60,7 @@ def orthogonalize(gradient: torch.Tensor, steps: int = 5) -> torch.Tensor:
     a, b, c = 3.4445, -4.7750, 2.0315
     x = gradient.T if gradient.shape[0] > gradient.shape[1] else gradient
     x = x / (x.norm() + 1e-7)
-    if x.device.type == "cpu" and has_bf16_units():
+    if x.device.type == "cpu" and has_bfloat16_units():
         x = x.bfloat16()
     for _ in range(steps):
         square = x @ x.T

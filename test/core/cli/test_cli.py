@@ -111,7 +111,7 @@ def test_json_of_every_other_outcome(grounder, photo, capsys, expression, outcom
 @pytest.mark.parametrize(
     "expression, sentence",
     [
-        ("the red mug", "Sure: of ten boxes like this one about 9 are right."),
+        ("the red mug", "It is sure of this box: its confidence is 88 %."),
         ("the mug", "The words fit more than one thing here, with a probability of 90 %."),
         ("the red pen", "Nothing here fits the words well enough for a box."),
         ("the gizmo", "Without these words it would have to guess, so it gives no box."),

@@ -118,12 +118,14 @@ def test_what_is_wrong_with_a_folder_is_named(folder, trained, tmp_path, shipped
     (other / FILE).write_text(json.dumps({**asdict(SHAPE), "vector": 9}))
     odd = broken("odd")
     (odd / FILE).write_text(json.dumps({**asdict(SHAPE), "first": 113}))
+    fewer = broken("fewer")
+    (fewer / FILE).write_text(json.dumps({**asdict(SHAPE), "glances": -1}))
     strange = broken("strange")
     (strange / FILE).write_text('{"glimpses": 3}')
     wide = broken("wide")
     save_sight(Trained(replace(SHAPE, width=16)), wide)
     for name, told in {
-        "none": WEIGHTS, "other": "does not fit", "odd": "whole patches", "strange": "glimpses", "wide": "32",
+        "none": WEIGHTS, "other": "does not fit", "odd": "whole patches", "fewer": "glances", "strange": "glimpses", "wide": "32",
     }.items():  # fmt: skip
         with pytest.raises(ModelLoadError, match=told):
             PaliGemmaBackbone.from_pretrained(tmp_path / name)

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clue_ros.cli.main import main
+from clue_ros.processor import has_bfloat16_units
 from clue_ros.training import optimizer
 from clue_ros.training.checkpoint import kept, load_modules
-from clue_ros.training.device import has_bf16_units
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer, orthogonalize
 from clue_ros.training.readings import READINGS, VALIDATION, Readings, read_lines
@@ -182,9 +182,9 @@ def test_the_matrices_shares_of_two_processes_add_up_to_those_of_one(monkeypatch
 
 @pytest.mark.parametrize("units", [True, False])
 def test_orthogonalize_flattens_the_spectrum_in_either_precision(monkeypatch, units):
-    if units and not has_bf16_units():
+    if units and not has_bfloat16_units():
         pytest.skip("this processor has no bfloat16 units, where the step would be taken in bfloat16")
-    monkeypatch.setattr("clue_ros.training.optimizer.has_bf16_units", lambda: units)
+    monkeypatch.setattr("clue_ros.training.optimizer.has_bfloat16_units", lambda: units)
     update = orthogonalize(torch.randn(24, 60, generator=torch.Generator().manual_seed(0)))
     singular = torch.linalg.svdvals(update)
     assert update.dtype == torch.float32 and singular.min() > 0.5 and singular.max() < 1.5
