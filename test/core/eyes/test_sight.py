@@ -125,7 +125,8 @@ def test_what_is_wrong_with_a_folder_is_named(folder, trained, tmp_path, shipped
     wide = broken("wide")
     save_sight(Trained(replace(SHAPE, width=16)), wide)
     for name, told in {
-        "none": WEIGHTS, "other": "does not fit", "odd": "whole patches", "fewer": "glances", "strange": "glimpses", "wide": "32",
+        "none": WEIGHTS, "other": "does not fit", "odd": "whole patches", "fewer": "glances", "strange": "glimpses",
+        "wide": "32",
     }.items():  # fmt: skip
         with pytest.raises(ModelLoadError, match=told):
             PaliGemmaBackbone.from_pretrained(tmp_path / name)
