@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.ambiguity.gate import Gate, calibrated, speech_logit
+from clue_ros.ambiguity.gate import Gate, calibrated, nothing_logit, speech_logit
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.ambiguity.reading import Reading
 from clue_ros.ambiguity.regions import competing_regions
@@ -20,7 +20,7 @@ from clue_ros.location import bins_to_box
 from clue_ros.perception.selection import choose_candidate
 from clue_ros.prompt import CLARIFY, build_prefix
 from clue_ros.timing import Times, timed
-from clue_ros.types import Ambiguity, Box, Decision, Outcome, StopTest, Turn, stop_if
+from clue_ros.types import Ambiguity, Box, Decision, Outcome, Readings, StopTest, Turn, stop_if
 from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.passes import EncodedImage, Prefill
@@ -96,10 +96,11 @@ class Decider:
         start = None if alone else self._prefill(image, words, turns)
         return self._ambiguity(image, words, turns, start, threshold)
 
-    def readings(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Tuple[float, float]:
-        """(P(ambiguous) by the detector alone, log-odds of a question by the first token): what the gate combines."""
+    def readings(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Readings:
+        """What the detector and the first token say, before anything fitted weighs it."""
         start = self._prefill(image, words, turns)
-        return self._read(image, words, turns, start).probability, speech_logit(start.branches)
+        detector = self._read(image, words, turns, start).probability
+        return Readings(detector, speech_logit(start.branches), nothing_logit(start.branches))
 
     def _prefill(self, image: EncodedImage, words: str, turns: Sequence[Turn]) -> Prefill:
         return self._backbone.prefill(image, prefix_of(CLARIFY, image, words, turns), tap=self._reader.tapped)

@@ -41,6 +41,7 @@ from clue_ros.types import (
     InvalidExpressionError,
     ModelLoadError,
     Outcome,
+    Readings,
     StopTest,
     Turn,
     stop_if,
@@ -182,8 +183,8 @@ class Grounder:
         with memory_guard("detecting ambiguity"):
             return self._decider.detect(encoded, known, known_turns, threshold)
 
-    def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
-        """(P(ambiguous) by the detector alone, log-odds of a question by the first token): what the gate combines."""
+    def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Readings:
+        """What the detector and the first token say, before anything fitted weighs it."""
         encoded, words = self.encode(image), self._backbone.without_unknown(check_expression(expression))
         return self._decider.readings(encoded, words, turns)
 

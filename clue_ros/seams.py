@@ -8,11 +8,11 @@ download), `ScriptedGrounder` and `ScenarioGrounder` (no model). The other seam,
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, FrozenSet, Optional, Protocol, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, FrozenSet, Optional, Protocol, Sequence
 
 import numpy as np
 
-from clue_ros.types import Ambiguity, Box, ClueError, Decision, StopTest, Turn
+from clue_ros.types import Ambiguity, Box, ClueError, Decision, Readings, StopTest, Turn
 
 if TYPE_CHECKING:
     from clue_ros.chat.answer import GroundedAnswer
@@ -181,8 +181,8 @@ class Grounder(Protocol):
         """
         ...
 
-    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
-        """(P(ambiguous) in [0, 1] by the detector alone, log-odds of a question by the first token).
+    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Readings:
+        """What the detector and the first token say, before anything fitted weighs it.
 
         image, expression, turns: as for `ground`.
 

@@ -135,6 +135,16 @@ class Ambiguity:
     regions: Tuple[Region, ...] = ()
 
 
+class Readings(NamedTuple):
+    """What a model says of an instruction before anything fitted weighs it. ambiguous: P(ambiguous) in [0, 1] by the
+    detector alone; question: log-odds of a question against a box, by the first token; nothing: log-odds of "nothing
+    fits" against the likelier of both, by the same."""
+
+    ambiguous: float
+    question: float
+    nothing: float
+
+
 @dataclass(frozen=True)
 class Decision:
     """What `Grounder.ground` returns. `confidence` in [0, 1] belongs to `box`; `latency_s` maps stage name to seconds;

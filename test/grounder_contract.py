@@ -110,8 +110,8 @@ def relevance_is_there_or_refused(grounder):
 
 def readings_are_there_or_refused(grounder):
     if Capability.READINGS in grounder.capabilities:
-        probability, speech = grounder.readings(RGB, WORDS, TURNS)
-        assert 0 <= probability <= 1 and np.isfinite(speech)
+        reading = grounder.readings(RGB, WORDS, TURNS)
+        assert 0 <= reading.ambiguous <= 1 and np.isfinite([reading.question, reading.nothing]).all()
     else:
         lacks(Capability.READINGS, lambda: grounder.readings(RGB, WORDS))
 

@@ -46,6 +46,12 @@ def speech_logit(branches: Mapping[Branch, float]) -> float:
     return logit((question + 1e-6) / (question + box + 2e-6))
 
 
+def nothing_logit(branches: Mapping[Branch, float]) -> float:
+    """Log-odds of "nothing fits" against the likelier of a question and a box."""
+    nothing, other = branches[Branch.NOTHING], max(branches[Branch.QUESTION], branches[Branch.BOX])
+    return math.log((nothing + 1e-6) / (other + 1e-6))
+
+
 def calibrated(confidence: float, fit: Tuple[float, ...]) -> float:
     """A confidence in [0, 1] with its log-odds scaled and shifted as fitted on held-out data (Platt scaling; the scale
     is the inverse of a temperature). fit: (scale, bias), or empty for no change."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, FrozenSet, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, FrozenSet, Optional, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from clue_ros.dialogue.phrases import speaks_of_likeness
 from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.prompt import check_turns
 from clue_ros.seams import Capability, Grounder, SeenImage
-from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome, StopTest, Turn
+from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome, Readings, StopTest, Turn
 
 if TYPE_CHECKING:
     from clue_ros.belief.reasoning import Reasoner  # noqa: F401 (for the annotation; pyflakes sees only the later one)
@@ -156,7 +156,7 @@ class BeliefGrounder:
     def relevance(self, image: Any, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
         return self._grounder.relevance(image, instruction, turns)
 
-    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
+    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Readings:
         return self._grounder.readings(image, expression, turns)
 
     def warm_up(self) -> None:

@@ -23,7 +23,7 @@ most MAX_DESCRIBED of them, none where positions are asked for. Everything is ke
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Union
 
 import numpy as np
 
@@ -36,7 +36,18 @@ from clue_ros.prompt import check_expression, check_turns
 from clue_ros.seams import Capability, MissingCapabilityError, require
 from clue_ros.stock.interpreter import Interpreter, Understanding, wants_to_ask
 from clue_ros.timing import Times, timed
-from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Region, StopTest, Turn, stop_if
+from clue_ros.types import (
+    Ambiguity,
+    Box,
+    Decision,
+    InvalidExpressionError,
+    Outcome,
+    Readings,
+    Region,
+    StopTest,
+    Turn,
+    stop_if,
+)
 from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.passes import EncodedImage
@@ -186,7 +197,7 @@ class StockGrounder:
         """Raises MissingCapabilityError: a mask head is trained with a checkpoint."""
         raise MissingCapabilityError(Capability.RELEVANCE)
 
-    def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
+    def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Readings:
         """Raises MissingCapabilityError: there is no detector."""
         raise MissingCapabilityError(Capability.READINGS)
 

@@ -27,6 +27,7 @@ from clue_ros.types import (
     InvalidExpressionError,
     InvalidImageError,
     Outcome,
+    Readings,
     Region,
     StopTest,
     Turn,
@@ -229,7 +230,7 @@ class ScriptedGrounder:
         """Raises MissingCapabilityError."""
         raise MissingCapabilityError(Capability.RELEVANCE)
 
-    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Tuple[float, float]:
+    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Readings:
         """Raises MissingCapabilityError."""
         raise MissingCapabilityError(Capability.READINGS)
 

@@ -1,4 +1,4 @@
-"""Stage 6, `clue train calibrate`: fit the gate, the threshold and the box confidence of a model directory.
+"""Stage 6, `clue train calibrate`: fit the gate, the thresholds and the box confidence of a model directory.
 
 The figures are of a fit (logistic regression) on half of the held-out scenes, read on the other half: F1, and whether
 P(ambiguous) means what it says (expected calibration error, reliability). What is shipped is then fitted on all of
@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, cast
+from typing import Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
 
 from clue_ros.ambiguity.gate import calibrated, logit, sigmoid
 from clue_ros.ambiguity.kinds import kind_of
+from clue_ros.data.sample import Label
+from clue_ros.data.source import Source
+from clue_ros.data.stream import SampleStream
 from clue_ros.eyes.sight import has_sight
 from clue_ros.geometry import box_iou
 from clue_ros.grounder import Grounder
@@ -28,26 +32,47 @@ from clue_ros.measures.results import Curve, Series
 from clue_ros.simulation.queries import scene_states, turns_of
 from clue_ros.simulation.scene_data import SceneData
 from clue_ros.training.features import unsqueezed
-from clue_ros.types import Answer, Box, Turn
+from clue_ros.types import Answer, Box, Readings, Turn
 from clue_ros.vlm.settings import FILE, ClueSettings
 
 
 @dataclass
 class _Readings:
-    """One row an expression: the two readings' log-odds, label, kind, scene; and one row a box that was given for a
-    clear expression: raw confidence, whether it was right (IoU >= 0.5), scene."""
+    """One row an expression: the two readings' log-odds, label, kind, picture; one row each of those for "nothing
+    fits": its log-odds, whether nothing does; and one row a box that was given for a clear expression: raw confidence,
+    whether it was right (IoU >= 0.5), picture."""
 
     rows: List[Tuple[float, float, bool, str, int]] = field(default_factory=list)
+    absent: List[Tuple[float, bool]] = field(default_factory=list)
     boxes: List[Tuple[float, bool, int]] = field(default_factory=list)
 
+    def add(self, reading: Readings, ambiguous: bool, absent: bool, kind: str, picture: int) -> None:
+        self.rows.append((logit(reading.ambiguous), reading.question, ambiguous, kind, picture))
+        self.absent.append((reading.nothing, absent))
 
-def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -> Dict:
+    def joined(self, other: "_Readings") -> "_Readings":
+        """Both, with the other's rows repeated until they count as much as these."""
+        parts = []
+        for mine, more in ((self.rows, other.rows), (self.absent, other.absent), (self.boxes, other.boxes)):
+            parts.append(mine + more * max(1, round(len(mine) / max(1, len(more)))))  # type: ignore[operator]
+        return _Readings(*parts)
+
+
+def calibrate(
+    model_folder: Path, data: SceneData, scenes: int, seed: int = 3, photographs: Sequence[Source] = ()
+) -> Dict:
     """Fit on all scenes and write `clue.json`; returns a report on what a fit on the scenes of even number is worth on
-    the others, and writes it beside the model: calibration.json, reliability.png."""
+    the others, and writes it beside the model: calibration.json, reliability.png.
+
+    photographs: data sets of labelled instructions about them, which then count as much as all scenes together.
+    """
     model_folder = Path(model_folder)
-    settings = replace(ClueSettings.load(model_folder, 10**6), confidence=())
-    settings.save(model_folder)  # the confidence must be read raw
-    found = _read(cast(Grounder, Grounder.from_pretrained(model_folder)), data, scenes, seed, has_sight(model_folder))
+    settings = replace(ClueSettings.load(model_folder, 10**6), confidence=(), absence=0.0)
+    settings.save(model_folder)  # the confidence must be read raw, and every box be given
+    grounder = cast(Grounder, Grounder.from_pretrained(model_folder))
+    found = _read(grounder, data, scenes, seed, has_sight(model_folder))
+    if photographs:
+        found = found.joined(_read_photographs(grounder, photographs))
     x, label = np.array([r[:2] for r in found.rows]), np.array([r[2] for r in found.rows])
     scene = np.array([r[4] for r in found.rows])
     fit, kinds = scene % 2 == 0, np.array([r[3] for r in found.rows])
@@ -65,12 +90,13 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
 
     half, weights = logistic(x[fit], label[fit]), logistic(x, label)
     threshold = round(quiet_threshold(_probability(x @ weights[:2] + weights[2]), label), 3)
-    confidence = _fit_confidence(found.boxes)
+    confidence, absence = _fit_confidence(found.boxes), fit_absence(found.absent)
     replace(
         settings,
         gate=tuple(round(float(w), 4) for w in weights),
         threshold=threshold,
         confidence=tuple(confidence["fit"]),
+        absence=absence["fit"],
     ).save(model_folder)
     alone = "map alone" if kind_of(settings, model_folder / FILE).reads_map else "answer alone"
     report = {
@@ -81,6 +107,7 @@ def calibrate(model_folder: Path, data: SceneData, scenes: int, seed: int = 3) -
         "weights": weights.tolist(),
         "threshold": threshold,
         "confidence": confidence,
+        "absence": absence,
     }
     (model_folder / "calibration.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     save_plots([_diagram({name: report[name] for name in ("gate", alone)})], model_folder)
@@ -110,6 +137,12 @@ def told(report: Dict) -> List[str]:
             f"box confidence: calibration error {row['error_before']:.3f} before, {row['error_after']:.3f} "
             f"after ({row['count']} boxes)"
         )
+    if "there_kept" in report["absence"]:
+        row = report["absence"]
+        lines.append(
+            f'"nothing fits" loses {row["fit"]:.1f} of its log-odds: {row["there_kept"]:.1%} of the things that are '
+            f"there are not denied, {row['absent_recognised']:.1%} of the absent ones are"
+        )
     return lines
 
 
@@ -129,8 +162,8 @@ def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int, in_propor
         for state in scene_states(objects, image, rng, 8):
             turns = [_scaled(turn, x, y) for turn in turns_of(state, objects)]
             instruction, remaining = state.step.instruction, state.step.remaining
-            detector, speech = grounder.readings(seen, instruction, turns)
-            found.rows.append((logit(detector), speech, len(remaining) > 1, state.kind, index))
+            reading = grounder.readings(seen, instruction, turns)
+            found.add(reading, len(remaining) > 1, not remaining, state.kind, index)
             if len(remaining) != 1:
                 continue
             decision = grounder.ground(seen, instruction, turns, may_ask=False)
@@ -142,9 +175,42 @@ def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int, in_propor
     return found
 
 
+def _read_photographs(grounder: Grounder, photographs: Sequence[Source]) -> _Readings:
+    found = _Readings()
+    numbers: Dict[str, int] = {}
+    for sample in chain.from_iterable(SampleStream(source, None) for source in photographs):
+        if sample.label is Label.UNKNOWN or sample.boxes is None:
+            continue
+        index = numbers.setdefault(sample.image.name, len(numbers))
+        seen, boxes = grounder.look(sample.pixels()), sample.boxes
+        ambiguous = sample.label is Label.AMBIGUOUS and not sample.turns
+        reading = grounder.readings(seen, sample.expression, sample.turns)
+        found.add(reading, ambiguous, not boxes, "photograph", index)
+        if len(boxes) == 1 and not ambiguous:
+            decision = grounder.ground(seen, sample.expression, sample.turns, may_ask=False)
+            if decision.box is not None:
+                found.boxes.append((decision.confidence, box_iou(decision.box, boxes[0]) >= 0.5, index))
+    return found
+
+
 def _scaled(turn: Turn, x: float, y: float) -> Turn:
     point = turn.answer.point
     return turn if point is None else Turn(turn.question, Answer(turn.answer.text, point=(point[0] * x, point[1] * y)))
+
+
+def fit_absence(rows: Sequence[Tuple[float, bool]]) -> Dict:
+    """What "nothing fits" loses before it is compared: the value, of tenths from -1 to 3 and nearest to 0 among equals,
+    at which the mean of two shares is best: of things that are there and not denied, and of absent ones that are.
+
+    rows: log-odds of "nothing fits" against the likeliest other, whether nothing does. 0 without both kinds.
+    """
+    odds, absent = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], bool)
+    if absent.all() or not absent.any():
+        return {"fit": 0.0, "count": len(rows)}
+    shares = lambda at: (float((odds[~absent] <= at).mean()), float((odds[absent] > at).mean()))  # noqa: E731
+    best = max((round(0.1 * k, 1) for k in range(-10, 31)), key=lambda at: (round(sum(shares(at)), 6), -abs(at)))
+    there, denied = shares(best)
+    return {"fit": best, "count": len(rows), "there_kept": round(there, 4), "absent_recognised": round(denied, 4)}
 
 
 def _fit_confidence(boxes: List[Tuple[float, bool, int]]) -> Dict:

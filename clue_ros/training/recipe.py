@@ -41,7 +41,9 @@ EYE_STAGES = (*PARTS, EYES)  # of a model whose eyes are frozen
 class DataSettings:
     """Scenes rendered for training and for fitting the threshold, and their seeds. varied: the training scenes' shapes
     are bent in every second shard (simulation/variety.py); the validation scenes' never are. sets: the pictures that
-    the eyes (stages patch, crop, neck), language and joint learn from, in the place of the rendered ones."""
+    the eyes (stages patch, crop, neck), language and joint learn from, in the place of the rendered ones; photographs:
+    data sets of labelled instructions about photographs that the gate, the thresholds and the confidence are fitted on
+    as well."""
 
     train_scenes: int = 7000
     train_seed: int = 1
@@ -49,6 +51,7 @@ class DataSettings:
     validation_scenes: int = 400
     validation_seed: int = 2
     sets: Tuple[SetSettings, ...] = ()
+    photographs: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

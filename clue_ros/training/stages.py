@@ -216,6 +216,7 @@ class Stages:
         print(f"model directory: {folder}" + (f" — try: clue evaluate demo --model {folder}" if wanted else ""))
 
     def calibrate(self) -> None:
+        from clue_ros.data.formats import open_data
         from clue_ros.training.calibrate import calibrate, told
 
         if not (self._output / "model" / "clue.json").exists():
@@ -223,7 +224,8 @@ class Stages:
                 f"{self._output / 'model'} is no model directory: run first clue train export --output {self._output}"
             )
         data = self._inputs.scenes(True)
-        for line in told(calibrate(self._output / "model", data, len(data))):
+        photographs = [open_data(Path(named)) for named in self._config.data.photographs]
+        for line in told(calibrate(self._output / "model", data, len(data), photographs=photographs)):
             print(line)
 
     def _train_in_processes(self, stage: str) -> None:

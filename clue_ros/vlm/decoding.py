@@ -7,6 +7,7 @@ that they say what the model believes and not what was allowed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -29,7 +30,7 @@ class Branch(str, Enum):
 class Vocabulary:
     """Token ids that the constraints need. `wordless`: pieces without a letter or digit, after which alone a question
     may not end; `banned`: never generated as text (padding, image, segmentation tokens); question_limit: most tokens of
-    one.
+    one; absence: log-odds that <eos> as the first token loses before it is compared with the other branches.
     """
 
     first_location: int
@@ -37,6 +38,7 @@ class Vocabulary:
     wordless: FrozenSet[int]
     banned: FrozenSet[int]
     question_limit: int = 48
+    absence: float = 0.0
 
     def bin_of(self, token: int) -> int:
         """The location bin in [0, 1023] of a token; -1 for one that is no location."""
@@ -140,7 +142,8 @@ class ConstrainedSequence:
 
     def _choose(self, logits: torch.Tensor) -> None:
         self.branch_probability = branch_probability(self._vocabulary, logits)
-        self.branch = max(self._allowed, key=lambda b: (self.branch_probability[b], b.value))
+        weight = {Branch.NOTHING: math.exp(-self._vocabulary.absence)}
+        self.branch = max(self._allowed, key=lambda b: (self.branch_probability[b] * weight.get(b, 1.0), b.value))
 
     def _not_text(self, logits: torch.Tensor) -> torch.Tensor:
         if self._text_mask is None:

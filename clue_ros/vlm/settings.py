@@ -29,16 +29,14 @@ class ClueSettings:
     2's caps on attention and output logits as config.json says, False for none, as PaliGemma 2's paper trained its
     stage 3; questions: how the base is asked in free words, 'prefixed' ("answer en is there a mug?") or 'open' ("is
     there a mug?", what mix checkpoints answer best); presence: log-odds of yes from which a thing that stock mode has
-    boxed counts as there, empty to measure it (perception/presence.py); threshold: P(ambiguous) from which the robot
-    asks; gate: weights of the detector's reading, speech and bias
-    (ambiguity/gate.py), empty for the detector alone; confidence: scale and bias of the box confidence's log-odds,
-    fitted on held-out data, empty for raw;
+    boxed counts as there, empty to measure it (perception/presence.py); absence: log-odds that are taken from "nothing
+    fits" before it is compared with a box or a question, fitted on held-out data; threshold: P(ambiguous) from which
+    the robot asks; gate: weights of the detector's reading, speech and bias (ambiguity/gate.py), empty for the detector
+    alone; confidence: scale and bias of the box confidence's log-odds, fitted on held-out data, empty for raw;
     detector: how ambiguity is read, with the conditioning word detector_prefix at detector_depth: names that
-    ambiguity/kinds.py knows and checks;
-    detector_adapter, dialogue_adapter: folders under adapters/, empty for none; answer_adapter: of the oracle, which
-    plays the person in an evaluation and which no robot needs;
-    closed_vocabulary: words outside the tokenizer are reported instead of guessed, except ignored_words, which are
-    skipped."""
+    ambiguity/kinds.py knows and checks; detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
+    answer_adapter: of the oracle, which plays the person in an evaluation and which no robot needs; closed_vocabulary:
+    words outside the tokenizer are reported instead of guessed, except ignored_words, which are skipped."""
 
     prefix_attention: str = "full"
     tap_layer: int = PAPER_TAP
@@ -46,6 +44,7 @@ class ClueSettings:
     soft_caps: bool = True
     questions: str = "prefixed"
     presence: Tuple[float, ...] = ()
+    absence: float = 0.0
     threshold: float = 0.5
     gate: Tuple[float, ...] = ()
     confidence: Tuple[float, ...] = ()

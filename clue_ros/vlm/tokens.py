@@ -4,6 +4,7 @@ repair of slips of the keyboard (spelling.py) and the other forms of its words (
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import FrozenSet, NamedTuple, Optional, Tuple
 
 import torch
@@ -53,12 +54,17 @@ class PromptTokens:
             - {tokenizer.eos_token_id}
         )
         self.vocabulary = Vocabulary(
-            first, tokenizer.eos_token_id, frozenset(wordless), frozenset(i for i in banned if i < outputs)
+            first,
+            tokenizer.eos_token_id,
+            frozenset(wordless),
+            frozenset(i for i in banned if i < outputs),
+            absence=settings.absence,
         )
 
     def with_settings(self, settings: ClueSettings) -> "PromptTokens":
         other = copy.copy(self)
         other._settings = settings
+        other.vocabulary = replace(self.vocabulary, absence=settings.absence)
         return other
 
     def prefix(self, text: str) -> Prefix:

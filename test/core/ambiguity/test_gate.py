@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from clue_ros.ambiguity.gate import Gate, logit, sigmoid, speech_logit
+from clue_ros.ambiguity.gate import Gate, logit, nothing_logit, sigmoid, speech_logit
 from clue_ros.measures.classification import figures_at, fitted_threshold
-from clue_ros.training.calibrate import logistic
+from clue_ros.training.calibrate import fit_absence, logistic
 from clue_ros.vlm.decoding import Branch
 
 SURE_QUESTION = {Branch.QUESTION: 0.98, Branch.BOX: 0.01, Branch.NOTHING: 0.01}
@@ -43,3 +43,16 @@ def test_the_report_counts_right():
     assert (report["accuracy"], report["precision"], report["recall"], report["f1"]) == (0.5, 0.5, 0.5, 0.5)
     assert report["by_kind"]["a"] == {"count": 2, "accuracy": 0.5}
     assert fitted_threshold(probability, label) <= 0.4
+
+
+def test_nothing_is_weighed_against_the_likelier_of_the_others():
+    odds = nothing_logit({Branch.QUESTION: 0.1, Branch.BOX: 0.3, Branch.NOTHING: 0.6})
+    assert odds == pytest.approx(np.log(2), abs=1e-4)
+
+
+def test_absence_is_fitted_between_what_is_there_and_what_is_not():
+    """There: denied by less than 1.45; absent: denied by more than 1.55. 1.5 tells them all apart."""
+    rows = [(-3.0, False), (0.4, False), (1.45, False), (1.55, True), (4.0, True)]
+    assert fit_absence(rows) == {"fit": 1.5, "count": 5, "there_kept": 1.0, "absent_recognised": 1.0}
+    assert fit_absence([(-3.0, False), (2.0, True)])["fit"] == 0.0, "the nearest to 0 of those that are as good"
+    assert fit_absence([(2.0, False)])["fit"] == 0.0

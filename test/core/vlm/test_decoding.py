@@ -1,6 +1,7 @@
 """The constraints: whatever the logits, a branch completes and says how sure it is."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -144,3 +145,13 @@ def test_a_list_goes_on_where_its_end_is_the_likeliest_and_yet_unlikely(ends_fro
     assert free.ending == pytest.approx(0.99 if said else 0.55)
     at_once = FreeSequence(V, 9, 0.9)
     assert at_once.feed(torch.zeros(size).index_fill(0, torch.tensor([eos]), 1.0)) == eos and at_once.finished
+
+
+@pytest.mark.parametrize("absence, branch", [(0.0, Branch.NOTHING), (1.0, Branch.NOTHING), (1.2, Branch.BOX)])
+def test_nothing_loses_its_fitted_log_odds_before_it_is_compared(absence, branch):
+    """P(nothing) = 3 · P(box): it wins until it loses more than ln 3 = 1.0986. What it says it believes stays."""
+    logits = torch.full((SIZE,), -100.0)
+    logits[V.eos], logits[30] = math.log(3), 0.0
+    sequence = ConstrainedSequence(replace(V, absence=absence), frozenset({Branch.BOX, Branch.NOTHING}))
+    sequence.feed(logits)
+    assert sequence.branch is branch and sequence.branch_probability[Branch.NOTHING] == pytest.approx(0.75)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from clue_ros.eyes.sight import Sight, Trained, has_sight, save_sight
@@ -140,6 +141,25 @@ def test_eyes_go_on_from_those_of_a_finished_model(recipe, sighted, shape, tmp_p
     assert isinstance(stages._own_eyes(), SightTower)
 
 
+def labelled_photograph(folder):
+    """Three instructions about two photographs, in the form of docs/data.md."""
+    meant = {"the red mug": [[4, 4, 20, 30]], "the cup": [[4, 4, 20, 30], [40, 8, 60, 30]], "the bowl": []}
+    lines = []
+    for number in range(2):
+        Image.fromarray(np.full((48, 64, 3), 80 + number, np.uint8)).save(folder / f"{number}.png")
+        lines += [
+            {
+                "image": f"{number}.png",
+                "expression": words,
+                "boxes": boxes,
+                "label": "ambiguous" if boxes[1:] else "clear",
+            }
+            for words, boxes in meant.items()
+        ]
+    (folder / "labelled.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder / "labelled.jsonl"
+
+
 def test_what_reads_rendered_scenes_reads_them_through_eyes(recipe, sighted, scenes, tmp_path, monkeypatch):
     """Validation, calibration and masks; the scenes of a recipe with eyes are kept in larger squares."""
     monkeypatch.setattr("clue_ros.training.stages.VALIDATION_BATCHES", 2)
@@ -147,7 +167,12 @@ def test_what_reads_rendered_scenes_reads_them_through_eyes(recipe, sighted, sce
     sets = recipe().data.sets
     config = recipe(
         stages=["eyes", "language", "export", "joint", "calibrate", "mask"],
-        data={"train_scenes": 20, "validation_scenes": 10, "sets": [asdict(one) for one in sets]},
+        data={
+            "train_scenes": 20,
+            "validation_scenes": 10,
+            "sets": [asdict(one) for one in sets],
+            "photographs": [str(labelled_photograph(tmp_path))],
+        },
         size=SIZE,
         language={**few, "look": [1, 2]},
         joint=few,
@@ -162,3 +187,7 @@ def test_what_reads_rendered_scenes_reads_them_through_eyes(recipe, sighted, sce
     decision = model.ground(np.zeros((48, 64, 3), np.uint8), "the red box")
     assert decision.ambiguity.attention_map.shape == (4, 4)
     assert (tmp_path / "run/model/mask.safetensors").is_file() and len(model.backbone.settings.gate) == 3
+    report = json.loads((tmp_path / "run/model/calibration.json").read_text())
+    scenes_said, of_photographs = report["gate"]["count"], report["gate"]["by_kind"]["photograph"]["count"]
+    assert of_photographs and report["absence"]["fit"] == model.backbone.settings.absence
+    assert 2 * of_photographs == pytest.approx(scenes_said, rel=0.35), "photographs count as much as scenes"
