@@ -75,6 +75,10 @@ class Device:
             return nullcontext()
         return torch.autocast(torch.device(self.name).type, torch.bfloat16)
 
+    def decoder(self, on_cpu: str = "fp32"):
+        """The same for the decoder, which stays in float32 on a card."""
+        return self.tower(on_cpu) if self.is_cpu else nullcontext()
+
     def fits(self, size: int) -> bool:
         """Is there room for an array of `size` bytes beside a training step? Never on the CPU, where a memory-mapped
         file does as well."""

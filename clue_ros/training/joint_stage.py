@@ -54,7 +54,7 @@ class JointSettings(MeasuredSettings):
     """lr: of the adapter; cnn_lr: of the CNN; ambiguity_weight: of the auxiliary loss; tap: layer whose map is read;
     start_from: an adapter folder of the base (adapters/NAME) to start from, with the base's CNN if it has one (a map of
     another layer is still a map); empty for fresh ones; metric: loss, auc, f1, ambiguity, iou50, branch, …; keep: what
-    the export takes."""
+    the export takes; precision: as of the language stage."""
 
     steps: int = 500
     batch: int = 12
@@ -64,6 +64,7 @@ class JointSettings(MeasuredSettings):
     tap: int = 3
     ambiguity_weight: float = 0.5
     start_from: str = "dialogue"
+    precision: str = "fp32"
     warmup: int = 25
     validate_every: int = 50
     validation: int = 60
@@ -88,6 +89,7 @@ class JointTrainer:
         device: Device = Device(),
     ):
         self.model, self.source, self.settings, self._device = model, source, settings, device.name
+        self._context = device.decoder
         add_adapter(model, NAME, None, lora)
         self.detector = AmbiguityDetector()
         start = Path(base_folder or "") / "adapters" / settings.start_from
@@ -145,7 +147,8 @@ class JointTrainer:
 
     def _loss(self, step: int, rng: np.random.Generator) -> Tuple[torch.Tensor, Dict[str, float]]:
         features, pack = self.draw(self.settings.batch // world(), rng)
-        loss, readings, _, _ = self._both(features, pack, rng)
+        with self._context(self.settings.precision):
+            loss, readings, _, _ = self._both(features, pack, rng)
         return loss, readings
 
     def _both(self, features: torch.Tensor, pack: Pack, shake: Optional[np.random.Generator] = None):

@@ -42,6 +42,7 @@ from clue_ros.vlm.decoder import Pass, attention_scores, logits_of
 class LanguageSettings(MeasuredSettings):
     """tap: the layer whose map the detector will read; also: further layers whose closing row should look at every
     match; look: layers whose rows look at the one object that the next token is about.
+    precision: of the decoder's steps on a CPU, 'fp32', 'bf16', or 'auto' for bf16 where the processor has units for it;
     metric: loss, branch, iou50, bins_off, mass, word_accuracy, …
     For ablations: scenes: how many of the training scenes are used, 0 for all; pick: how many of an image's queries, 0
     for all; freeze_locations: the rows of the <loc> tokens stay as they are; pretrained_tower: the vision run's."""
@@ -56,6 +57,7 @@ class LanguageSettings(MeasuredSettings):
     also: Tuple[int, ...] = ()
     look: Tuple[int, ...] = (3, 4)
     optimizer: str = "muon"
+    precision: str = "fp32"
     weight_decay: float = 0.02
     scenes: int = 0
     pick: int = 0
@@ -112,8 +114,9 @@ def train_language(
 
     def loss_of(step: int, rng: np.random.Generator):
         index, pack = ahead.batch(step)
-        embedded = model.model.multi_modal_projector(source.rows(index))
-        return pack_loss(model, embedded, moved(pack, device.name), packer.first_location, settings)
+        with device.decoder(settings.precision):
+            embedded = model.model.multi_modal_projector(source.rows(index))
+            return pack_loss(model, embedded, moved(pack, device.name), packer.first_location, settings)
 
     def measure() -> Dict[str, float]:
         with evaluating(model):

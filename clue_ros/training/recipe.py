@@ -98,7 +98,8 @@ class TrainConfig:
             found += range_problems(settings, name, ("validation",), 1)
             found += choice_problems(settings, name, {"keep": KEEP, "metric": (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)})
         found += gpu_problems(self.gpu)
-        found += choice_problems(self.vision, "vision", {"precision": CPU_PRECISIONS})
+        for name in ("vision", "language", "joint"):
+            found += choice_problems(getattr(self, name), name, {"precision": CPU_PRECISIONS})
         return found + range_problems(self.lora, "lora", ("r",), 1)
 
 

@@ -187,6 +187,21 @@ def test_a_bfloat16_tower_trains(scenes, tmp_path, tiny_size):
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
+def test_a_bfloat16_decoder_computes_the_same_loss_but_for_rounding(scenes, tmp_path, recipe):
+    """Two stages, each in both precisions: what is learnt in the first is what the second goes on from."""
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        few = [f"{stage}.{rest}" for stage in ("language", "joint") for rest in (f"precision={precision}", "steps=1")]
+        run_dir = tmp_path / precision
+        config = read_config(recipe, few)
+        stages = Stages(config, run_dir, scenes)
+        for stage in ("vision", "language", "export", "joint"):
+            stages.run(stage)
+        files = [run_dir / stage / "readings.jsonl" for stage in ("language", "joint")]
+        losses[precision] = [json.loads(file.read_text())["loss"] for file in files]
+    assert losses["fp32"] != losses["bf16"] and losses["fp32"] == pytest.approx(losses["bf16"], rel=0.03)
+
+
 def test_images_are_jittered_on_a_device_as_on_the_cpu():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     flips = np.array([True, False, True])
