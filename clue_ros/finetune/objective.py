@@ -70,7 +70,7 @@ class Plan:
 
 
 class Objective(nn.Module):
-    """A frozen model with one new adapter, and the detector's head where the task has one.
+    """A frozen model with one new adapter (`finetune: none`: without), and the detector's head where the task has one.
 
     named: the adapter's weights that a loss reaches. Through a map these are all of the layers below k, and of layer k
     q_proj and k_proj; its v, o, gate, up and down stay at their start and are frozen here, which spares their memory
@@ -82,10 +82,11 @@ class Objective(nn.Module):
         self.model, self.settings = model, settings
         self.plan = Plan.of(settings, base, model.config.get_text_config().num_hidden_layers)
         add_adapter(model, self.plan.folder, self.plan.layers, lora)
-        model.set_adapter(self.plan.folder)
+        if self.plan.layers:
+            model.set_adapter(self.plan.folder)
         kind = self.plan.kind
         self.head: Optional[Head] = None if kind is None else kind.new_head(tokenizer, base.detector_channels)
-        first = min(self.plan.layers) if settings.checkpointing else None
+        first = min(self.plan.layers, default=None) if settings.checkpointing else None
         self._route = Route(base.pattern, self.plan.stop, self.plan.tap, first)
         self.named = self._reached()
         self.processes = 1

@@ -84,7 +84,11 @@ def write_model(
     if new_words:
         tokenizer.save_pretrained(output)
     count = objective.model.config.get_text_config().num_hidden_layers
-    save_adapter(objective.model, plan.folder, output / "adapters" / plan.folder)
+    adapter = output / "adapters" / plan.folder
+    if plan.layers:
+        save_adapter(objective.model, plan.folder, adapter)
+    else:
+        shutil.rmtree(adapter, ignore_errors=True)
     if plan.folder == ANSWER:  # beside whatever the directory is, a plain download too: the oracle grounds nothing
         text = json.dumps({**stated(output), "answer_adapter": ANSWER}, indent=2)
         (output / FILE).write_text(text + "\n", encoding="utf-8")
@@ -110,6 +114,8 @@ def write_model(
             prefix=getattr(settings, "prefix", ""),
             depth=getattr(settings, "depth", ""),
         )
+        if not plan.layers:
+            clue = replace(clue, detector_adapter="")
         if plan.kind.one_pass:
             shutil.rmtree(output / "adapters" / DETECTOR, ignore_errors=True)
     clue.save(output)

@@ -87,8 +87,8 @@ class AnswerTask(DialogueTask):
 @dataclass(frozen=True)
 class DetectorTask(TaskSettings):
     """Adapter A and, with reading 'cnn', the CNN. reading, prefix, depth, finetune: the variant (training/variants.py);
-    tap: the layer k, -1 for the base's own; cnn_lr: of the CNN; states: 'all' reads every state of a dialogue, 'first'
-    the bare instruction only."""
+    tap: the layer k, -1 for the base's own; lr: of adapter A, 0 holds it (`finetune: none` has none); cnn_lr: of the
+    CNN; states: 'all' reads every state of a dialogue, 'first' the bare instruction only."""
 
     lr: float = 5e-6
     cnn_lr: float = 1e-4
@@ -152,8 +152,10 @@ def _task_problems(settings: TaskSettings, where: str) -> List[str]:
     choices = {"precision": PRECISIONS, "states": STATES, "loss_over": LOSS_OVER, "keep": KEEP}
     found = choice_problems(settings, where, choices)
     found += range_problems(settings, where, ("per_device", "validate_every", "save_every", "workers"), 1)
-    found += range_problems(settings, where, ("lr", "cnn_lr", "clip", "feature_cache_gb"), 0, above=True)
-    not_negative = ("validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight")
+    cnn = isinstance(settings, DetectorTask) and settings.reading == "cnn"  # which learns alone with lr 0
+    positive = ("cnn_lr", "clip", "feature_cache_gb") if cnn else ("lr", "cnn_lr", "clip", "feature_cache_gb")
+    found += range_problems(settings, where, positive, 0, above=True)
+    not_negative = ("lr", "validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight")
     found += range_problems(settings, where, not_negative, 0)
     if len(settings.fractions) != 3 or min(settings.fractions) < 0 or sum(settings.fractions) <= 0:
         found.append(f"'{where}.fractions' must be three numbers for train, valid and test, got {settings.fractions}")

@@ -163,8 +163,9 @@ def _check_tap(settings: AnyTask, model, order: Order) -> None:
 def _start_from(objective: Objective, order: Order, clue: ClueSettings, tokenizer) -> None:
     if not order.settings.start_from:
         return
-    start = Path(order.base) / "adapters" / order.settings.start_from
-    load_adapter_weights(objective.model, objective.plan.folder, start)
+    if objective.plan.layers:
+        start = Path(order.base) / "adapters" / order.settings.start_from
+        load_adapter_weights(objective.model, objective.plan.folder, start)
     kind, head = objective.plan.kind, objective.head
     if kind is not None and head is not None and kind.file and (Path(order.base) / kind.file).is_file():
         head.load_state_dict(kind.load_head(order.base, clue, tokenizer).state_dict())

@@ -37,8 +37,11 @@ def add_adapter(
 ) -> List[torch.nn.Parameter]:
     """Add a trainable adapter on the decoder's layers (None: all) and freeze everything else; returns its parameters.
 
-    At the start it changes nothing: LoRA's second factor is zero.
+    At the start it changes nothing: LoRA's second factor is zero. On no layers there is none.
     """
+    if layers is not None and not layers:
+        model.requires_grad_(False)
+        return []
     count = model.config.get_text_config().num_hidden_layers
     chosen = range(count) if layers is None else layers
     names = "|".join(str(i) for i in chosen)

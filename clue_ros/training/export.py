@@ -111,7 +111,10 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
         )
     add_adapter(base.model, folder, layers, LoraSettings(**run["lora"]))
     load_modules(run_folder, {"adapter": NamedParameters(named_adapter_parameters(base.model, folder))})
-    save_adapter(base.model, folder, output / "adapters" / folder)
+    if layers == []:
+        shutil.rmtree(output / "adapters" / folder, ignore_errors=True)
+    else:
+        save_adapter(base.model, folder, output / "adapters" / folder)
     if kind is None:
         replace(base.settings, dialogue_adapter=DIALOGUE).save(output)
         return output
@@ -123,7 +126,8 @@ def export_variant(base_dir: Path, run_folder: Path, output: Path) -> Path:
         load_modules(run_folder, {"detector": head})
         head.save(output)
     how = {"prefix": run.get("prefix", ""), "depth": run.get("depth", "")}
-    kind.written(base.settings, threshold=report.get("threshold", 0.5), tap=run["tap"], **how).save(output)
+    clue = kind.written(base.settings, threshold=report.get("threshold", 0.5), tap=run["tap"], **how)
+    (replace(clue, detector_adapter="") if layers == [] else clue).save(output)
     return output
 
 

@@ -8,6 +8,7 @@
               full            all layers
     finetune  last            LoRA on the last layer in use
               all             LoRA on all layers in use
+              none            no LoRA: the CNN alone learns (Fig. 7)
 
 "Half-Last-Detect (CNN)" is the paper's choice. Its names: depth, finetuning ("Full" there is `all`), prefix, reading.
 """
@@ -21,7 +22,11 @@ from clue_ros.ambiguity.kinds import KINDS, two_pass
 from clue_ros.ambiguity.reading import DEPTHS, PREFIXES
 from clue_ros.configuration import choice_problems, range_problems
 
-FINETUNES: Dict[str, Callable[[List[int]], List[int]]] = {"last": lambda used: used[-1:], "all": lambda used: used}
+FINETUNES: Dict[str, Callable[[List[int]], List[int]]] = {
+    "last": lambda used: used[-1:],
+    "all": lambda used: used,
+    "none": lambda used: [],
+}
 CHOICES = {
     "prefix": PREFIXES,
     "depth": tuple(DEPTHS),
@@ -65,6 +70,8 @@ def setting_problems(settings, where: str) -> List[str]:
             f"'{where}.depth' is '{settings.depth}' with reading '{kind.name}': a map is read at the tap, so it must "
             f"be {' or '.join(kind.depths)}"
         )
+    if kind is not None and settings.finetune == "none" and not kind.reads_map:
+        found.append(f"'{where}.finetune' is 'none' with reading '{kind.name}': nothing would be trained")
     return found + range_problems(settings, where, ("steps", "batch", "queries", "length"), 1)
 
 

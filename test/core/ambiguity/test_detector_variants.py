@@ -89,6 +89,17 @@ def test_a_dialogue_run_on_a_directory_leaves_its_detector_alone(tiny_model_dir,
     assert ClueSettings.load(tmp_path / "model", 4) == ClueSettings.load(tiny_model_dir, 4)
 
 
+def test_a_cnn_alone_leaves_no_adapter_and_an_answer_without_one_is_refused(tiny_model_dir, scenes, recipe, tmp_path):
+    where = ["--base", str(tiny_model_dir), "--config", str(recipe), "--data", str(scenes), "--output", str(tmp_path)]
+    command = ["train", "detector", *where, "--steps", "2", "--set", "detector.finetune=none"]
+    assert main([*command, "--set", "detector.reading=autoregressive"]) == 2
+    assert main(command) == 0
+    assert ClueSettings.load(tmp_path / "model", 4).detector_adapter == ""
+    assert [p.name for p in (tmp_path / "model/adapters").iterdir()] == ["dialogue"]
+    decision = Grounder.from_pretrained(tmp_path / "model").ground(np.full((48, 64, 3), 90, np.uint8), "the red mug")
+    assert 0 <= decision.ambiguity.probability <= 1
+
+
 @pytest.mark.parametrize("name", ["half-last-disambig-ar", "full-full-disambig-ar"])
 def test_serving_gives_the_answer_odds_of_training(name, trained, batch):
     """The exported directory, run as the robot runs it, says yes as often as the packed trainer does."""

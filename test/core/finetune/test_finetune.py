@@ -64,6 +64,19 @@ def test_only_what_a_loss_reaches_is_trained_and_the_best_weights_are_exported(b
     assert report["test"]["count"] > 0 and set(report["test"]["by_kind"]) == {"turn 0"}
 
 
+@pytest.mark.parametrize("changes", [{"finetune": "none"}, {"lr": 0.0}])
+def test_the_cnn_alone_learns_on_full_attention(changes, base, yesno, tmp_path):
+    """`finetune: none` has no adapter, lr 0 one that stays at its start; both read the frozen model's own map."""
+    finetune(order("detector", base, tmp_path / "out", steps=3, tap=1, **changes), open_data(yesno))
+    weights = last_checkpoint(tmp_path / "out", "detector")
+    adapter = {k: v for k, v in weights.items() if k.startswith("adapter.")}
+    assert bool(adapter) == ("lr" in changes) and not any(v.any() for k, v in adapter.items() if "lora_B" in k)
+    kept = json.loads((tmp_path / "out/clue.json").read_text())["detector_adapter"]
+    assert kept == ("detector" if adapter else "") and (tmp_path / "out/adapters/detector").exists() == bool(adapter)
+    grounder = Grounder.from_pretrained(tmp_path / "out")
+    assert grounder.ground(np.zeros((48, 64, 3), np.uint8), "the thing").ambiguity is not None
+
+
 def test_bfloat16_weights_train_a_float32_adapter(base, invig, tmp_path):
     result = finetune(order("joint", base, tmp_path / "out", precision="bf16", tap=1), open_data(invig))
     assert result["done"] and np.isfinite(result["report"]["valid"]["loss"])
