@@ -1,4 +1,4 @@
-"""`clue finetune dialogue|detector|joint|answer`: train adapters on a real checkpoint, on one device or many.
+"""`clue finetune dialogue|detector|joint|answer|layers|variants`: train adapters on a real checkpoint.
 
 The work is in `clue_ros.finetune`; for several GPUs or machines start it with
 `accelerate launch -m clue_ros.cli finetune`.
@@ -10,18 +10,20 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Tuple
 
 from clue_ros.cli.data import FORMATS
 from clue_ros.types import ClueError
 
-# Those of clue_ros.finetune.recipe, and the layer sweep.
-TASKS = ("dialogue", "detector", "joint", "answer", "layers")
+# Those of clue_ros.finetune.recipe, and two studies of the detector.
+TASKS = ("dialogue", "detector", "joint", "answer", "layers", "variants")
 EXAMPLES = """examples:
   clue finetune dialogue --base paligemma2-3b-mix-448 --data /data/invig --output runs/clue
   clue finetune detector --base runs/clue --data yesno.csv --output runs/clue-full --variant half-last-detect-cnn
   clue finetune answer --base paligemma2-3b-mix-448 --data /data/invig --output runs/oracle
   clue finetune joint --base paligemma2-3b-mix-448 --data /data/invig --output runs/one --config my.yaml
   clue finetune layers --base paligemma2-3b-mix-448 --data yesno.csv --output runs/layers
+  clue finetune variants --base DIR --data scenes.jsonl --data /data/it2p=2 --test set2.csv --output runs/table1
   clue finetune dialogue --base paligemma2-3b-mix-448 --estimate
   accelerate launch --multi_gpu --num_processes 4 -m clue_ros.cli finetune dialogue --base DIR --data DIR --output DIR
 The same command goes on with an interrupted run. docs/training.md says what each part does."""
@@ -32,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "task",
         choices=TASKS,
-        help="adapter B, adapter A with its detector, both in one pass, the oracle, or which layer tells most",
+        help="adapter B, adapter A with its detector, both in one pass, the oracle, which layer tells most, or the "
+        "paper's variants of the detector side by side",
     )
     parser.add_argument(
         "--base",
@@ -41,10 +44,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="model directory to start from, such as a download of paligemma2-3b-mix-448",
     )
-    parser.add_argument("--data", type=Path, metavar="PATH", help="data set (docs/data.md)")
+    parser.add_argument(
+        "--data",
+        action="append",
+        type=_weighted,
+        metavar="PATH[=N]",
+        help="data set (docs/data.md); may be repeated, and each record of one comes N times an epoch",
+    )
+    parser.add_argument(
+        "--test",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="variants: a data set to judge on besides what is held out; may be repeated",
+    )
     parser.add_argument("--format", choices=FORMATS, default="auto", help="of the data; default: found out")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not in the usual place")
-    parser.add_argument("--subset", metavar="NAME", help="InViG: 21k, 500k, en, zh; refcoco, refcoco+, refcocog")
+    parser.add_argument(
+        "--subset", metavar="NAME", help="InViG: 21k, 500k, en, zh; refcoco, refcoco+, refcocog; scenes: duplicated"
+    )
     parser.add_argument(
         "--output",
         "-o",
@@ -56,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant",
         metavar="NAME",
-        help="detector: a variant of the paper, such as half-full-disambig-ar (docs/training.md)",
+        help="detector: a variant of the paper, such as half-full-disambig-ar (docs/training.md); variants: these "
+        "only, with commas between",
     )
     parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
     parser.add_argument("--steps", type=int, metavar="N", help="overrides the recipe's number of steps")
@@ -76,15 +96,16 @@ def run(args: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in ("data", "output") if getattr(args, name) is None]
     if missing:
         raise ClueError(f"{' and '.join(missing)} must be given")
-    from clue_ros.data import open_data
     from clue_ros.finetune.run import Order, finetune
     from clue_ros.training.slot import Slot
 
-    source = open_data(args.data, args.format, images=args.images, subset=args.subset)
+    source = _opened(args, settings)
     slot = Slot.of_minutes(args.minutes)
     if args.task == "layers":
         return _sweep(args, source, settings, slot)
     order = Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, slot, args.cpu)
+    if args.task == "variants":
+        return _variants(args, replace(order, task="detector"), source)
     result = finetune(order, source)
     if int(os.environ.get("RANK", "0")) == 0:
         _print_result(result, args)
@@ -95,15 +116,17 @@ def _with_arguments(config, args: argparse.Namespace):
     from clue_ros.training.recipe_file import TrainingError
     from clue_ros.training.variants import VARIANTS, with_variant
 
-    name = "detector" if args.task == "layers" else args.task
+    name = "detector" if args.task in ("layers", "variants") else args.task
     settings = getattr(config, name)
-    if args.variant is not None:
+    if args.test and args.task != "variants":
+        raise TrainingError("--test belongs to the task variants")
+    if args.variant is not None and args.task != "variants":
         if args.task != "detector" or args.variant not in VARIANTS:
             raise TrainingError(f"--variant belongs to the task detector and is one of {', '.join(VARIANTS)}")
         settings = with_variant(settings, args.variant)
     if args.tap is not None:
-        if args.task not in ("detector", "joint"):
-            raise TrainingError("--tap belongs to the tasks detector and joint")
+        if args.task not in ("detector", "joint", "variants"):
+            raise TrainingError("--tap belongs to the tasks detector, joint and variants")
         settings = replace(settings, tap=args.tap)
     if args.steps is not None:
         settings = replace(settings, steps=args.steps)
@@ -111,6 +134,62 @@ def _with_arguments(config, args: argparse.Namespace):
     if problems or (args.minutes is not None and args.minutes <= 0):
         raise TrainingError("; ".join(problems) or "--minutes must be above 0")
     return settings
+
+
+def _weighted(text: str) -> Tuple[Path, int]:
+    """An argparse type: PATH, or PATH=N."""
+    path, _, number = text.rpartition("=")
+    return (Path(path), int(number)) if path and number.isdigit() else (Path(text), 1)
+
+
+def _opened(args: argparse.Namespace, settings):
+    """One data set as it is, several as a mixture."""
+    from clue_ros.data import open_data
+    from clue_ros.data.mixture import MixtureSource, Part
+
+    parts = [
+        Part(open_data(path, args.format, images=args.images, subset=args.subset), weight) for path, weight in args.data
+    ]
+    if len(parts) == 1 and parts[0].weight == 1:
+        return parts[0].source
+    return MixtureSource(parts, settings.fractions)
+
+
+def _variants(args: argparse.Namespace, order, source) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from clue_ros.evaluation.samples import Selection
+    from clue_ros.lab.variant_table import FIGURES, Trial, compare_variants, set_names
+    from clue_ros.training.recipe_file import TrainingError
+    from clue_ros.training.variants import VARIANTS
+
+    names = args.variant.split(",") if args.variant else list(VARIANTS)
+    tests = {f"{n}-{path.stem}": Selection(path) for n, path in enumerate(args.test, 1)}
+    if not set(names) <= set(VARIANTS):
+        raise TrainingError(f"--variant takes some of {', '.join(VARIANTS)}, with commas between")
+    held = [Selection(path, args.format, args.images, args.subset) for path, _ in args.data]
+    rows = compare_variants(Trial(order, source, held, tests, "cpu" if args.cpu else _device()), names)
+    table = Table(title="Detector variants, at their own thresholds", title_justify="left")
+    table.add_column("variant", no_wrap=True)
+    for name in set_names(rows):
+        for key in FIGURES:
+            table.add_column(f"{name}\n{'F1' if key == 'f1' else key}", justify="right")
+    for row in rows:
+        figures = [row[name][key] for name in set_names(rows) for key in FIGURES]
+        table.add_row(row["variant"], *("-" if v is None else f"{v:.3f}" for v in figures))
+    console = Console()
+    (console if console.is_terminal else Console(width=180)).print(table)  # piped output keeps whole lines
+    print(f"results: {args.output} (table.json, table.csv)")
+    if len(rows) < len(names):
+        print("stopped; the same command goes on")
+    return 0
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _sweep(args: argparse.Namespace, source, settings, slot) -> int:
@@ -160,7 +239,7 @@ def _print_result(result, args: argparse.Namespace) -> None:
     if result["problems"]:
         print(
             f"{result['problems']} times a record or image could not be used, once each time it came; see: clue "
-            f"data check {args.data}"
+            f"data check {' '.join(str(path) for path, _ in args.data)}"
         )
     if not result["done"]:
         print(f"stopped after step {result['step']}; the same command goes on")

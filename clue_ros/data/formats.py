@@ -37,8 +37,8 @@ def open_data(
 
     path: a folder or a file, or hf:OWNER/NAME of the Hugging Face hub; form: one of FORMATS or 'auto'; images: the
     folder of its images where it is not the usual one; subset: '21k' or '500k' of InViG, 'en' or 'zh' of its parquet
-    files, 'refcoco', 'refcoco+' or 'refcocog'; seed: of what the scenes' grammar
-    says; boxes: of jsonl, how its boxes are measured (box_forms.FORMS). Raises MissingDataError naming what is missing,
+    files, 'refcoco', 'refcoco+' or 'refcocog', 'duplicated' of scenes; seed: of what the scenes' grammar says; boxes:
+    of jsonl, how its boxes are measured (box_forms.FORMS). Raises MissingDataError naming what is missing,
     PickleRefusedError, or DataError for an unknown form.
     """
     path = Path(path)
@@ -71,7 +71,7 @@ def open_data(
     if form == "scenes":
         from clue_ros.data.scenes import ScenesSource
 
-        return ScenesSource(path, seed)
+        return ScenesSource(path, seed, subset=subset)
     raise DataError(f"there is no data format '{form}'; there are: {', '.join(FORMATS)}")
 
 

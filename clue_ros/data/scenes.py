@@ -2,6 +2,9 @@
 
 For each scene `per_scene` ambiguous instructions (with a dialogue where words can tell the things apart), as many clear
 ones, and one for something that is not there. The same seed gives the same samples.
+
+The subset 'duplicated' is the CLUE paper's Dataset 1 instead: of each scene with a kind of thing that stands there more
+than once and another that stands there once, "get the DUPLICATED" (ambiguous) and "get the UNIQUE" (clear).
 """
 
 from __future__ import annotations
@@ -19,21 +22,25 @@ from clue_ros.images.files import ImageFile, ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.simulation import paraphrases
 from clue_ros.simulation.queries import general_noun
-from clue_ros.simulation.referring import Reference, absent_references, enumerate_references
+from clue_ros.simulation.referring import Reference, absent_references, enumerate_references, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import sample_dialogue
-from clue_ros.simulation.words import learn_nouns
+from clue_ros.simulation.words import NOUNS, learn_nouns
 from clue_ros.types import Answer, Turn
 
 PATTERN = "scenes-*.jsonl"
+DUPLICATED = "duplicated"
 
 
 class ScenesSource(Source):
     name = "scenes"
 
-    def __init__(self, path: Path, seed: int = 0, per_scene: int = 2):
-        """path: a folder made by `clue scenes`, or a folder of such folders named train, valid, test. Raises
-        MissingDataError."""
+    def __init__(self, path: Path, seed: int = 0, per_scene: int = 2, subset: Optional[str] = None):
+        """path: a folder made by `clue scenes`, or a folder of such folders named train, valid, test; subset:
+        'duplicated' or None. Raises MissingDataError."""
+        if subset not in (None, DUPLICATED):
+            raise MissingDataError(f"scenes have no subset '{subset}'; there is '{DUPLICATED}'")
+        self._duplicated = subset == DUPLICATED
         folders = [path] if any(path.glob(PATTERN)) else sorted({f.parent for f in path.glob(f"*/{PATTERN}")})
         if not folders:
             raise MissingDataError(f"{path} holds no {PATTERN}; make scenes with: clue scenes --output {path}")
@@ -75,7 +82,11 @@ class ScenesSource(Source):
             folder = root.folder.name
             rng = np.random.default_rng([self._seed, *f"{folder}/{key}".encode()])
             try:
-                made = scene_samples(objects, image, rng, self._per_scene)
+                made = (
+                    duplicated_samples(objects, image, rng)
+                    if self._duplicated
+                    else scene_samples(objects, image, rng, self._per_scene)
+                )
             except KeyError as error:
                 raise ValueError(f"the grammar has no words for {error}") from error
             samples = [
@@ -103,6 +114,23 @@ def scene_samples(
             samples.append(_sample(reference, matches, objects, picture, rng))
     for reference in absent_references(objects, rng, 1):
         samples.append(Sample("", picture, paraphrases.instruction(reference, rng), boxes=(), label=Label.CLEAR))
+    return samples
+
+
+def duplicated_samples(objects: Tuple[SceneObject, ...], picture: ImageFile, rng: np.random.Generator) -> List[Sample]:
+    """One ambiguous and one clear instruction, still without id and split; none where a scene does not have both."""
+    kinds: Tuple[List[_Selected], List[_Selected]] = [], []  # duplicated, unique
+    for category in dict.fromkeys(o.category for o in objects):
+        matches = resolve(Reference(category), objects, ImageSize(*picture.size))
+        if matches:
+            kinds[len(matches) == 1].append((Reference(category), matches))
+    if not all(kinds):
+        return []
+    samples = []
+    for pool, label in zip(kinds, (Label.AMBIGUOUS, Label.CLEAR)):
+        reference, matches = pool[int(rng.integers(len(pool)))]
+        boxes = tuple(objects[i].visible_box for i in matches)
+        samples.append(Sample("", picture, f"get the {NOUNS[reference.category][0]}", boxes=boxes, label=label))
     return samples
 
 

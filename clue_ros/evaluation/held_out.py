@@ -48,8 +48,10 @@ def runs_on(model: Optional[Path], source: Source) -> List[Seen]:
         if not isinstance(run, dict) or "annotations" not in run or not isinstance(run.get("splits"), dict):
             continue
         own = source.fingerprint() if own is None else own
-        if run["annotations"] == own:
-            splits: Dict[str, Any] = run["splits"]
+        # Of a mixture each data set is known by itself.
+        part = next((p for p in [run, *run.get("parts", ())] if p.get("annotations") == own), None)
+        if part is not None:
+            splits: Dict[str, Any] = part["splits"]
             fractions = tuple(splits["fractions"]) if splits.get("fractions") else None
             found.append(Seen(file.parent.name, splits.get("train", ""), splits.get("test", ""), fractions))
     return found

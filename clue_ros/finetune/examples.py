@@ -97,6 +97,23 @@ class Splits:
     fractions: Optional[Tuple[float, ...]]
 
 
+def balance(source: Source, splits: Splits, settings: AnyTask) -> float:
+    """Clear examples for each ambiguous one in the training split: a `pos_weight` under which both classes count alike.
+    Raises TrainingError if a class is missing."""
+    labels = [
+        example.ambiguous
+        for sample in SampleStream(source, splits.train, fractions=splits.fractions)
+        for example in examples_of(sample, settings)
+    ]
+    ambiguous, clear = labels.count(True), labels.count(False)
+    if not ambiguous or not clear:
+        raise TrainingError(
+            f"pos_weight 0 balances two classes, but the training data has {ambiguous} ambiguous and {clear} clear "
+            "examples"
+        )
+    return clear / ambiguous
+
+
 def choose_splits(source: Source, settings: AnyTask) -> Splits:
     """The data set's own splits, or ones by fractions where it has none or one (the paper's 70/15/15).
 

@@ -145,7 +145,7 @@ class Objective(nn.Module):
             return zero, verdicts
         if passed.maps is None:
             odds = self.head(closing_logits(self.model, passed.text, batch, self.plan.stop is None))
-            loss = F.binary_cross_entropy_with_logits(odds[known], batch.labels[known], reduction="sum")
+            loss = self._verdict_loss(odds[known], batch.labels[known])
             return loss, torch.where(known, odds.detach(), verdicts)
         maps, labels, own = passed.maps, batch.labels, slice(0, len(batch.labels))
         if self.training and self.gather is not None:
@@ -158,9 +158,13 @@ class Objective(nn.Module):
             torch.manual_seed(batch.noise[1])
         with torch.autocast(maps.device.type, enabled=False):
             odds = self.head(maps[counts])
-            loss = F.binary_cross_entropy_with_logits(odds, labels[counts], reduction="sum") / self.processes_heard
+            loss = self._verdict_loss(odds, labels[counts]) / self.processes_heard
         every = torch.full_like(labels, float("nan")).masked_scatter(counts, odds.detach())
         return loss, every[own]
+
+    def _verdict_loss(self, odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        weight = odds.new_tensor(self.settings.pos_weight) if self.training else None
+        return F.binary_cross_entropy_with_logits(odds, labels, pos_weight=weight, reduction="sum")
 
     @property
     def processes_heard(self) -> int:

@@ -88,7 +88,8 @@ class AnswerTask(DialogueTask):
 class DetectorTask(TaskSettings):
     """Adapter A and, with reading 'cnn', the CNN. reading, prefix, depth, finetune: the variant (training/variants.py);
     tap: the layer k, -1 for the base's own; lr: of adapter A, 0 holds it (`finetune: none` has none); cnn_lr: of the
-    CNN; states: 'all' reads every state of a dialogue, 'first' the bare instruction only."""
+    CNN; states: 'all' reads every state of a dialogue, 'first' the bare instruction only; pos_weight: how much an
+    ambiguous example's loss counts beside a clear one's, 0: as often as there are clear ones for each (balanced)."""
 
     lr: float = 5e-6
     cnn_lr: float = 1e-4
@@ -99,18 +100,20 @@ class DetectorTask(TaskSettings):
     finetune: str = "last"
     tap: int = -1
     states: str = "all"
+    pos_weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class JointTask(TaskSettings):
     """One adapter that speaks, and the CNN on the map of layer `tap` of the same pass. ambiguity_weight: its loss's;
-    loss_over: as for the dialogue."""
+    loss_over: as for the dialogue; pos_weight: as for the detector."""
 
     cnn_lr: float = 1e-4
     ambiguity_weight: float = 0.5
     loss_over: str = "examples"
     tap: int = -1
     states: str = "all"
+    pos_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def _task_problems(settings: TaskSettings, where: str) -> List[str]:
     cnn = isinstance(settings, DetectorTask) and settings.reading == "cnn"  # which learns alone with lr 0
     positive = ("cnn_lr", "clip", "feature_cache_gb") if cnn else ("lr", "cnn_lr", "clip", "feature_cache_gb")
     found += range_problems(settings, where, positive, 0, above=True)
-    not_negative = ("lr", "validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight")
+    not_negative = ("lr", "validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight", "pos_weight")
     found += range_problems(settings, where, not_negative, 0)
     if len(settings.fractions) != 3 or min(settings.fractions) < 0 or sum(settings.fractions) <= 0:
         found.append(f"'{where}.fractions' must be three numbers for train, valid and test, got {settings.fractions}")

@@ -8,7 +8,7 @@ recipe ── read_config ───> settings of the task                       
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, cast
 
@@ -16,10 +16,11 @@ import torch
 
 from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.data.looks import looks_of
+from clue_ros.data.mixture import MixtureSource
 from clue_ros.data.source import Source
 from clue_ros.data.stream import SampleStream
 from clue_ros.finetune.batch import Collator, draw
-from clue_ros.finetune.examples import ExampleStream, Splits, choose_splits, fixed_examples
+from clue_ros.finetune.examples import ExampleStream, Splits, balance, choose_splits, fixed_examples
 from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.older_runs import adopt
@@ -77,6 +78,9 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
         adopt(folder, chosen_metric(order.settings))
     accelerator.wait_for_everyone()
     splits = choose_splits(source, order.settings)
+    if getattr(order.settings, "pos_weight", 1.0) == 0:
+        weight = round(balance(source, splits, order.settings), 4)
+        order = replace(order, settings=replace(cast(Any, order.settings), pos_weight=weight))
     _hold_recipe(order, folder, source, splits)
     if accelerator.is_main_process and not (folder / SEEN).exists():
         stream = SampleStream(source, splits.train, fractions=splits.fractions)
@@ -121,6 +125,15 @@ def _hold_recipe(order: Order, folder: Path, source: Source, splits: Splits) -> 
         "annotations": source.fingerprint(),
         "splits": asdict(splits),
     }
+    if isinstance(source, MixtureSource):
+        run["parts"] = [
+            {
+                "annotations": part.source.fingerprint(),
+                "splits": {**asdict(splits), "fractions": list(source.fractions) if part.divided else None},
+                "weight": part.weight,
+            }
+            for part in source.parts
+        ]
     sections = {"run": run, order.task: order.settings, "lora": order.lora}
     hold_recipe(folder, f"clue finetune {order.task}", sections, FREE)
 

@@ -12,7 +12,7 @@ from finetune_runs import LORA, SMALL, STILL, features_of, last_checkpoint, orde
 from safetensors.torch import load_file
 
 from clue_ros.data import open_data
-from clue_ros.finetune.examples import ExampleStream, choose_splits, fixed_examples
+from clue_ros.finetune.examples import ExampleStream, balance, choose_splits, fixed_examples
 from clue_ros.finetune.passes import Route, run_batch, suffix_logits
 from clue_ros.finetune.run import finetune
 from clue_ros.training.readings import READINGS, VALIDATION
@@ -183,3 +183,19 @@ def test_accumulation_checkpointing_and_cache_change_nothing(adapted, invig, tmp
     for on in (True, False):
         finetune(order("dialogue", adapted, tmp_path / f"{on}", LORA, checkpointing=on, **once), source)
     assert_same_gradients(*(gradients(tmp_path / f"{on}", "dialogue") for on in (True, False)))
+
+
+def test_an_ambiguous_example_counts_as_often_as_the_recipe_says(base, yesno):
+    source = open_data(yesno)
+    plain, collator, _, settings = started(base, "detector", tap=1)
+    examples = fixed_examples(source, "train", settings, settings.fractions, 40)
+    counts = [sum(e.ambiguous is wanted for e in examples) for wanted in (True, False)]
+    splits = choose_splits(source, settings)
+    assert balance(source, splits, settings) == pytest.approx(counts[1] / counts[0])
+    batches = [collator([e for e in examples if e.ambiguous is wanted][:3]) for wanted in (True, False)]
+    features = [features_of(plain, batch) for batch in batches]
+    weighted, _, _, _ = started(base, "detector", tap=1, pos_weight=3.0)
+    sums = [[float(o.train()(f, b).ambiguity) for f, b in zip(features, batches)] for o in (plain, weighted)]
+    assert sums[1] == pytest.approx([3 * sums[0][0], sums[0][1]], rel=1e-4)
+    held = [float(o.eval()(features[0], batches[0]).ambiguity) for o in (plain, weighted)]
+    assert held[0] == pytest.approx(held[1], rel=1e-4), "what is held out is measured as it is"
