@@ -34,7 +34,7 @@ class Page:
     def send(self, **message: Any) -> None:
         self.socket.send(json.dumps(message))
 
-    def until(self, condition: Callable[["Page"], Any], limit_s: float = 60.0) -> Any:
+    def until(self, condition: Callable[["Page"], Any], limit_s: float = 120.0) -> Any:
         """Reads until the condition holds, and gives its value. Raises TimeoutError after `limit_s` seconds."""
         end = time.monotonic() + limit_s
         while not (value := condition(self)):

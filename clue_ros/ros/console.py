@@ -79,7 +79,7 @@ class Console(Node):
         self._ears = DialogueEars(self, self.state, self.pictures, self._camera)
         self._goals = ConsoleGoals(self, self.state)
         self._health = ConsoleHealth(
-            self, self.state, self._camera, values["node"], self._goals.lose_all, self._own_line
+            self, self.state, self._camera, values["node"], self._goals.lose_all, self._goals.ask_again, self._own_line
         )
         self._answer = self.create_client(Answer, "answer")
         self._speech = self.create_publisher(String, "speech", 10)

@@ -5,6 +5,7 @@ import { element, rebuild, setText } from "./dom.js";
 const NODE_WORDS = {
   inactive: ["The clue node is not active.", "Activate it: ros2 lifecycle set /clue/clue activate"],
   unconfigured: ["The clue node is not configured.", "Configure it: ros2 lifecycle set /clue/clue configure"],
+  asked: ["The clue node has not answered yet.", ""],
   away: ["The clue node is away.", "Start it: ros2 launch clue_ros clue.launch.py"],
 };
 const CAMERA_WORDS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Optional
+from typing import Any, List
 
 from rclpy.task import Future
 
@@ -12,7 +12,7 @@ from clue_ros.ros.client.promise import Promise
 from clue_ros.ros.client.wires import Wires, ask, forget
 
 AGAIN_S = 0.25  # between two questions for the state
-LOST_S = 2.0  # an answer that takes longer is asked for again
+LOST_S = 2.0  # an answer that takes longer is asked for again; it counts all the same when it comes
 
 
 class Readiness(Promise):
@@ -25,7 +25,7 @@ class Readiness(Promise):
         self._limit_s = limit_s
         self._missing = "the node is not there"
         self._asked = 0.0
-        self._future: Optional[Future] = None
+        self._futures: List[Future] = []
 
     def on_tick(self, now: float) -> None:
         if self._is_there():
@@ -55,14 +55,20 @@ class Readiness(Promise):
             return
         if not state.service_is_ready():
             return
-        waiting = self._future is not None and not self._future.done()
+        waiting = bool(self._futures) and not any(future.done() for future in self._futures)
         if now < self._asked + (LOST_S if waiting else AGAIN_S):
             return
-        if waiting or self._future is None:
+        if waiting or not self._futures:
             self._missing = f"no answer from {state.srv_name}"
-        forget(state, self._future)
+        if not waiting:
+            self._forget()
         self._asked = now
-        self._future = ask(state, state.srv_type.Request(), self._on_state)
+        self._futures.append(ask(state, state.srv_type.Request(), self._on_state))
+
+    def _forget(self) -> None:
+        for future in self._futures:
+            forget(self._wires.client("state"), future)
+        self._futures = []
 
     def _on_state(self, response: Any) -> None:
         label = response.current_state.label
@@ -71,4 +77,5 @@ class Readiness(Promise):
             self._end(Code.NONE, "")
 
     def _end(self, code: int, message: str) -> None:
+        self._forget()
         self.set(CallOutcome("the clue node", int(code), message))

@@ -115,6 +115,14 @@ class ConsoleGoals:
         with self._state.dialogues() as dialogues:
             dialogues.close_all("lost")
 
+    def ask_again(self) -> None:
+        """After a silence: a node that took the place of a dead one does not know its goals, and says so."""
+        for future in self._asked.values():
+            self._result.remove_pending_request(future)
+        self._asked.clear()
+        for number in self._state.running:
+            self._follow(number)
+
     def _follow(self, number: str) -> None:
         """Asks for the result; the answer comes when there is one."""
         if number in self._asked:

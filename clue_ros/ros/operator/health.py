@@ -14,7 +14,8 @@ from clue_ros.ros.operator.ears import CameraEars
 from clue_ros.ros.running.lifecycle import CONFIGURING
 
 PERIOD_S = 0.5
-SILENT_S = 3.0  # a node that has not answered for so long is away
+# Counted in looks: a console that is held up itself, by a busy machine, does not take that for the node's silence.
+SILENT = 6  # looks, 3 s: a node that has not answered for so long is away
 STALE_S = 1.0  # of the newest camera frame
 GONE_S = 10.0
 _LEVELS = {b"\x00": "ok", b"\x01": "warn", b"\x02": "error", b"\x03": "stale"}
@@ -22,7 +23,8 @@ MAX_VALUES = 20
 
 
 class ConsoleHealth:
-    """Looks twice a second. on_loss is called when the node goes away."""
+    """Looks twice a second. on_loss is called when the node goes, on_return when it answers after a silence: another
+    one, which knows nothing, may have taken its place."""
 
     def __init__(
         self,
@@ -31,18 +33,19 @@ class ConsoleHealth:
         camera: CameraEars,
         name: str,
         on_loss: Callable[[], None],
+        on_return: Callable[[], None],
         own_line: Callable[[], dict],
     ) -> None:
         self._node = node
         self._state = state
         self._camera = camera
-        self._on_loss = on_loss
+        self._on_loss, self._on_return = on_loss, on_return
         self._own_line = own_line
         self._name = node.resolve_service_name(name)
         self._client = node.create_client(GetState, f"{self._name}/get_state")
-        self._pending: Optional[Any] = None
-        self._asked = 0.0
-        self._answered: Optional[float] = None
+        self._pending: List[Any] = []  # what was asked, the newest last
+        self._here = False
+        self._unanswered = 0  # looks since the node was asked what it has not answered
         self._label = "away"
         self._loads = False
         self._model: Optional[str] = None
@@ -62,36 +65,42 @@ class ConsoleHealth:
 
     def look(self) -> None:
         """Asks the node, looks at the camera, tells the state."""
-        now = time.monotonic()
-        self._ask(now)
-        here = self._client.service_is_ready()
-        silent = self._answered is None or now - self._answered > SILENT_S
-        if not here or silent:
-            if self._label != "away":
-                self._label, self._model = "away", None
-                self._on_loss()
-        camera, age = self._look_at_camera(now)
+        was, self._here = self._here, self._client.service_is_ready()
+        self._unanswered = self._unanswered + 1 if self._here else 0
+        if not self._here or self._unanswered > SILENT:
+            self._label, self._model = "away", None
+        elif not was:
+            self._label = "asked"
+        if was and not self._here:
+            self._on_loss()
+        self._ask()
+        self._tell()
+
+    def _tell(self) -> None:
+        camera, age = self._look_at_camera(time.monotonic())
         self._state.connect(
             node=self._label, camera=camera, camera_age_s=age, model=self._model,
-            advice=self._advice(here, camera),
+            advice=self._advice(camera),
         )  # fmt: skip
 
-    def _ask(self, now: float) -> None:
-        if self._pending is not None and not self._pending.done():
-            if now - self._asked < SILENT_S:
-                return
-            self._client.remove_pending_request(self._pending)
-            self._pending = None
-        if not self._client.service_is_ready():
+    def _ask(self) -> None:
+        self._pending = [future for future in self._pending if not future.done()]
+        if self._here and self._pending and self._unanswered % SILENT:
             return
-        self._asked = now
-        self._pending = self._client.call_async(GetState.Request())
-        self._pending.add_done_callback(self._on_state)
+        # The question may be lost, and is put anew; a late answer to the one before still counts.
+        for future in self._pending[:-1] if self._here else self._pending:
+            self._client.remove_pending_request(future)
+        self._pending = self._pending[-1:] if self._here else []
+        if self._here:
+            self._pending.append(self._client.call_async(GetState.Request()))
+            self._pending[-1].add_done_callback(self._on_state)
 
     def _on_state(self, done: Any) -> None:
         if done.cancelled() or done.exception() is not None:
             return
-        self._answered = time.monotonic()
+        silent, self._unanswered = self._unanswered > SILENT, 0
+        if silent:
+            self._on_return()
         label = done.result().current_state.label
         self._loads = label == CONFIGURING
         label = (
@@ -101,7 +110,7 @@ class ConsoleHealth:
             self._label = label
             if label == "unconfigured":
                 self._model = None
-            self.look()
+            self._tell()
 
     def _look_at_camera(self, now: float) -> "tuple[str, Optional[float]]":
         last = self._camera.last
@@ -112,9 +121,9 @@ class ConsoleHealth:
             return "ok", age
         return ("away" if age > GONE_S and not self._camera.publishers else "stale"), age
 
-    def _advice(self, here: bool, camera: str) -> str:
+    def _advice(self, camera: str) -> str:
         if self._label == "away":
-            if here:
+            if self._here:
                 return (
                     f"{self._name} does not answer: it loads its model, or it hangs or was killed. If it does not "
                     "come back,"
@@ -126,6 +135,8 @@ class ConsoleHealth:
                 "the same"
                 " ROS_DOMAIN_ID and namespace for it and this console."
             )
+        if self._label == "asked":
+            return f"{self._name} is there and was asked how it is; its first answer takes a moment."
         if self._label == "unconfigured" and self._loads:
             return f"{self._name} loads its model; its line on /diagnostics counts the seconds."
         if self._label == "unconfigured":

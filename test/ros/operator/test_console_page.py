@@ -194,6 +194,7 @@ def test_what_is_away_is_said_with_what_to_do(console, pages):
     assert banner.count() == 0
     quiet = QUIET["connection"]
     for changes, what, advice in (
+        ({"node": "asked", "advice": "/clue was asked"}, "The clue node has not answered yet.", "/clue was asked"),
         ({"node": "away"}, "The clue node is away.", "ros2 launch"),
         ({"node": "inactive"}, "The clue node is not active.", "activate"),
         (
