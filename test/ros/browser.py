@@ -19,7 +19,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LIMIT_MS = 20_000  # of one wait on a loaded machine
+LIMIT_MS = 90_000  # of one wait on a loaded machine
 
 
 def chromium() -> str:

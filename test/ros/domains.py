@@ -22,7 +22,7 @@ DOMAINS = 100  # 1 to 100: the ports of those above lie where Linux takes ports 
 LOCKS = (
     32768  # + domain: domain_coordinator and rmw_test_fixture hold a domain by this TCP port, here and in other runs
 )
-GRACE_S = 10.0  # for what a test has ended and not waited for
+GRACE_S = 60.0  # for what a test has ended and not waited for
 _round = itertools.count(random.randrange(DOMAINS))
 
 

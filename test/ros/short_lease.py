@@ -1,4 +1,4 @@
-"""A process that DDS gives up a second after it was killed, instead of the twenty of the default."""
+"""A process that DDS gives up three seconds after it was killed, instead of the twenty of the default."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Dict
 
 from clue_ros.ros.running.dds_profile import VARIABLES, profile_path
 
-LEASE = """<builtin><discovery_config><leaseDuration><sec>1</sec></leaseDuration>
+LEASE = """<builtin><discovery_config><leaseDuration><sec>3</sec></leaseDuration>
 <leaseAnnouncement><sec>0</sec><nanosec>300000000</nanosec></leaseAnnouncement></discovery_config></builtin>"""
 
 

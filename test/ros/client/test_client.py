@@ -8,12 +8,11 @@ import os
 import re
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
-from bench import wait_until
+from bench import PATIENT, TIMEOUT, wait_until
 from conftest import REPOSITORY
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
@@ -35,6 +34,7 @@ from clue_ros.ros.client import (
     WouldBlockError,
     click,
 )  # fmt: skip
+from clue_ros.ros.client import goal as goal_module
 from clue_ros.ros.node import autostart
 from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.scripted_ground import ScriptedGround
@@ -46,7 +46,9 @@ RED, BLUE = (100, 200, 180, 280), (400, 200, 480, 280)
 
 @pytest.fixture
 def server(domain):
-    node = ScriptedGround(namespace="clue")
+    node = ScriptedGround(
+        namespace="clue", parameter_overrides=[Parameter(name, value=value) for name, value in PATIENT.items()]
+    )
     spinner = Spinner(node)
     node.call = spinner.call
     assert spinner.call(functools.partial(autostart, node))
@@ -59,7 +61,7 @@ def server(domain):
 @pytest.fixture
 def clue(server):
     with ClueClient(namespace="/clue") as client:
-        assert client.wait_until_ready(30.0).ok
+        assert client.wait_until_ready(TIMEOUT).ok
         yield client
 
 
@@ -134,21 +136,30 @@ def test_what_a_callback_raises_comes_out_and_the_goal_is_canceled(clue, server)
         clue.ground(Ground.Goal(expression="the mug"), camera="front")
 
 
-def test_cancel_from_another_thread_by_an_event_and_by_ctrl_c(clue, server):
-    threading.Timer(0.2, clue.cancel).start()
+def once_busy(server, act):
+    """Does it from another thread, once the node works."""
+
+    def wait():
+        wait_until(lambda: server.call(lambda: server.busy))
+        act()
+
+    threading.Thread(target=wait).start()
+
+
+def test_cancel_from_another_thread_by_an_event_and_by_ctrl_c(clue, server, monkeypatch):
+    once_busy(server, clue.cancel)
     assert clue.ground("something slow").error_name == "CANCELED"
     token = threading.Event()
-    threading.Timer(0.2, token.set).start()
+    once_busy(server, token.set)
     outcome = clue.ground("something slow", cancel=token)
     assert (outcome.error_name, outcome.status) == ("CANCELED", GoalStatus.STATUS_CANCELED)
-    begun = time.monotonic()
-    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    once_busy(server, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         clue.ground("something slow")
-    assert time.monotonic() - begun < 15.0 and not server.call(lambda: server.busy), "the node is free again"
+    assert not server.call(lambda: server.busy), "the node is free again"
     assert clue.ground("the red mug").ok
-    begun = time.monotonic()
-    assert clue.ground("something slow", timeout=0.3).error_name == "TIMEOUT" and time.monotonic() - begun < 15.0
+    monkeypatch.setattr(goal_module, "LATE_S", 600.0)  # it is the node's own that comes
+    assert clue.ground("something slow", timeout=2.0).error_name == "TIMEOUT"
 
 
 def test_several_goals_at_once_each_with_its_own_end(clue):
@@ -166,10 +177,9 @@ def test_an_inactive_node_and_one_that_is_deactivated_in_the_middle(clue, server
     assert clue.finish(goal).error_name == "NOT_ACTIVE" and clue.state().value == "inactive"
     outcome = clue.ground("the red mug")
     assert outcome.error_code == ClientCode.REJECTED and "not active" in outcome.error_msg
-    ready = clue.wait_until_ready(0.5)
-    assert not ready.ok and "inactive" in ready.error_msg
+    wait_until(lambda: "inactive" in (not_yet := clue.wait_until_ready(0.5)).error_msg and not not_yet.ok)
     server.call(server.trigger_activate)
-    assert clue.wait_until_ready(10.0).ok and clue.ground("the red mug").ok
+    assert clue.wait_until_ready(TIMEOUT).ok and clue.ground("the red mug").ok
 
 
 def test_the_other_services(clue):
@@ -190,7 +200,7 @@ def test_a_watch_knows_whether_a_target_still_holds(clue, server):
         assert watch.holds and box(watch.target) == BLUE and watch.next(0.05) is None
         wait_until(lambda: not server.call(lambda: server.busy))
         assert clue.answer("no, the red one").ok
-        assert [watch.next(10.0).state for _ in range(2)] == [Correction.REOPENED, Correction.CORRECTED]
+        assert [watch.next(TIMEOUT).state for _ in range(2)] == [Correction.REOPENED, Correction.CORRECTED]
         assert watch.holds and box(watch.target) == RED and watch.dialogue != outcome.dialogue
         late = clue.watch(outcome)  # made after it was said
         assert box(late.target) == RED and late.dialogue == watch.dialogue
@@ -199,7 +209,7 @@ def test_a_watch_knows_whether_a_target_still_holds(clue, server):
         assert [message.state for message in watch] == [Correction.WITHDRAWN], "then nothing more can come"
         assert (watch.holds, watch.target, watch.state) == (False, None, Held.WITHDRAWN)
         wait_until(lambda: late.state is Held.WITHDRAWN)
-        assert [everything.next(5.0).state for _ in range(3)] == [message.state for message in heard]
+        assert [everything.next(TIMEOUT).state for _ in range(3)] == [message.state for message in heard]
     assert everything.next(0.0) is None
     with pytest.raises(GroundFailed):
         clue.watch(clue.ground("error not found"))
@@ -238,7 +248,8 @@ def test_whose_target_counts():
 
 
 @pytest.mark.parametrize("threads", (1, 3))
-def test_in_somebody_elses_node_its_callbacks_await(server, threads):
+def test_in_somebody_elses_node_its_callbacks_await(server, threads, monkeypatch):
+    monkeypatch.setattr(goal_module, "LATE_S", 600.0)
     node = Node("mine", parameter_overrides=[Parameter("use_sim_time", value=True)])
     executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
     executor.add_node(node)
@@ -246,14 +257,14 @@ def test_in_somebody_elses_node_its_callbacks_await(server, threads):
 
     async def play():
         timer.cancel()
-        assert (await clue.wait_until_ready_async(30.0)).ok
+        assert (await clue.wait_until_ready_async(TIMEOUT)).ok
 
         async def person(question):
             assert (await clue.state_async()).value == "active"  # the executor is free for it
             return "the blue one"
 
         seen.append(await clue.ground_async("the mug", on_question=person))
-        seen.append(await clue.ground_async("something slow", timeout=0.3))
+        seen.append(await clue.ground_async("something slow", timeout=2.0))
         if threads == 1:
             with pytest.raises(WouldBlockError, match="ground_async|_async"):
                 clue.ground("the red mug")
@@ -270,14 +281,14 @@ def test_in_somebody_elses_node_its_callbacks_await(server, threads):
     with pytest.raises(NotSpunError):
         ClueClient("/clue", node=Node("alone")).ground("the red mug")
     thread.start()
-    wait_until(lambda: tasks and tasks[0].done(), 90.0)
+    wait_until(lambda: tasks and tasks[0].done())
     tasks[0].result()
     assert box(seen[0].require()) == BLUE and seen[1].error_name == "TIMEOUT"
     assert len(seen) == 2 or box(seen[2].require()) == RED
     assert clue.ground("the red mug").ok, "from a thread that spins nothing"
     clue.close()
     executor.shutdown()
-    thread.join(5.0)
+    thread.join(TIMEOUT)
     node.destroy_node()
 
 
@@ -291,14 +302,15 @@ def test_asyncio_awaits_it_and_a_cancelled_task_cancels_the_goal(clue, server):
             clue.ground_async("the mug", on_question=person), clue.state_async(), asyncio.sleep(0.01)
         )
         slow = asyncio.ensure_future(clue.ground_async("something slow"))
-        await asyncio.sleep(0.2)
+        await asyncio.to_thread(wait_until, lambda: server.call(lambda: server.busy))
         slow.cancel()
         with pytest.raises(asyncio.CancelledError):
             await slow
         return both
 
     outcome, state, _ = asyncio.run(program())
-    assert box(outcome.require()) == BLUE and state.value == "active" and not server.call(lambda: server.busy)
+    assert box(outcome.require()) == BLUE and state.value == "active"
+    wait_until(lambda: not server.call(lambda: server.busy))
 
 
 # With servers that go wrong.

@@ -84,7 +84,7 @@ def test_an_ended_dialogue_is_freed_without_the_collector(make_bench, monkeypatc
             dialogues.append(weakref.ref(self))
 
     monkeypatch.setattr(conversation, "Grounding", Watched)
-    script = {"the mug": [Say.ask("Which one?"), Say.found()], "the cup": Say.found(delay_s=5.0)}
+    script = {"the mug": [Say.ask("Which one?"), Say.found()], "the cup": Say.found(delay_s=600.0)}
     bench = make_bench(script, correction_window_s=0.0)
     gc.collect()
     gc.disable()

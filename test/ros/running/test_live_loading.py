@@ -1,8 +1,12 @@
-"""While a model loads the node lives: services, diagnostics and signals are answered, and loading can be given up."""
+"""While a model loads the node lives: services, diagnostics and signals are answered, and loading can be given up.
+
+A model loads until the test says so: what is answered before is answered meanwhile, on a slow machine as well.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,16 +32,14 @@ from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 from clue_ros.types import ModelLoadError
 
-PROMPT_S = 2.5  # how long an answer may take on a busy machine, however long the model loads
 PROGRAM = """
-import sys, time
+import os, sys, time
 from clue_ros.ros.node import main
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 
 def factory(settings):
-    how, seconds = settings.model.split("-")
-    end = time.monotonic() + float(seconds)
-    while time.monotonic() < end:
+    how, until = settings.model.split("-")
+    while not os.path.exists(until):
         if how == "sleeps":
             time.sleep(0.05)
         else:  # Python code that keeps the interpreter's lock busy
@@ -60,7 +62,7 @@ class Operator:
         self._available = client.create_client(GetAvailableTransitions, "/clue/get_available_transitions")
         self._parameters = client.create_client(GetParameters, "/clue/get_parameters")
 
-    def connect(self, timeout: float = 90.0) -> "Operator":
+    def connect(self, timeout: float = 180.0) -> "Operator":
         for service in (self._change, self._state, self._available, self._parameters):
             wait_until(service.service_is_ready, timeout, what=service.srv_name)
         return self
@@ -72,10 +74,8 @@ class Operator:
         return self._change.call_async(request)
 
     def now(self, client, request):
-        asked = time.monotonic()
         future = client.call_async(request)
         wait_until(future.done, what=client.srv_name)
-        assert time.monotonic() - asked < PROMPT_S, f"{client.srv_name}: {time.monotonic() - asked:.2f} s"
         return future.result()
 
     @property
@@ -106,7 +106,7 @@ def operator(domain):
 
 @pytest.fixture
 def start(tmp_path):
-    """start(model) -> the node as a process; all of them are ended."""
+    """start(model) -> the node as a process, in tmp_path; all of them are ended."""
     (tmp_path / "slow_node.py").write_text(PROGRAM)
     running = []
 
@@ -124,7 +124,7 @@ def start(tmp_path):
         process.wait()
 
 
-def ended_well(process: subprocess.Popen, within: float = 90.0) -> str:
+def ended_well(process: subprocess.Popen, within: float = 300.0) -> str:
     """The log of a process that has ended as it should."""
     _, log = process.communicate(timeout=within)
     assert process.returncode == 0, log
@@ -132,17 +132,16 @@ def ended_well(process: subprocess.Popen, within: float = 90.0) -> str:
     return log
 
 
-def test_services_parameters_and_diagnostics_answer_while_a_model_keeps_pythons_lock(operator, start):
-    process = start("computes-4")
+def test_services_parameters_and_diagnostics_answer_while_a_model_keeps_pythons_lock(operator, start, tmp_path):
+    process = start("computes-go")
     operator.connect()
-    states = []
-    while not states or states[-1] == "configuring":
-        states.append(operator.state)
-        assert operator.parameter("model") == "computes-4"
-        time.sleep(0.1)
-    assert states[-1] == "active" and len(states) > 5
-    loading = [line.message for line in operator.lines if line.message.startswith("loading computes-4, ")]
-    assert loading and loading[-1].endswith((" 2 s", " 3 s", " 4 s"))
+    for _ in range(6):
+        assert operator.state == "configuring" and operator.parameter("model") == "computes-go"
+    wait_until(lambda: any(re.fullmatch(r"loading computes-go, [2-9] s|loading computes-go, \d\d+ s", line.message)
+                           for line in list(operator.lines)))  # fmt: skip
+    assert operator.state == "configuring"
+    (tmp_path / "go").touch()
+    wait_until(lambda: operator.state == "active")
     process.send_signal(signal.SIGINT)
     ended_well(process)
 
@@ -151,21 +150,19 @@ def test_services_parameters_and_diagnostics_answer_while_a_model_keeps_pythons_
     "numbers", [(signal.SIGINT,), (signal.SIGTERM, signal.SIGINT, signal.SIGINT)], ids=["one", "three"]
 )
 def test_signals_while_a_model_loads(operator, start, numbers):
-    process = start("sleeps-600")
-    wait_until(lambda: operator.lines and operator.lines[-1].message.startswith("loading"), 90.0)
+    process = start("sleeps-never")
+    wait_until(lambda: operator.lines and operator.lines[-1].message.startswith("loading"))
     for number in numbers:
         process.send_signal(number)
         time.sleep(0.05)
-    asked = time.monotonic()
-    log = ended_well(process)
-    assert time.monotonic() - asked < 30.0  # it would load for ten minutes
+    log = ended_well(process)  # it would load for ever
     assert "given up after" in log and "autostart failed" not in log
 
 
 def test_two_signals_and_a_shutdown_before_them(operator, start):
     clue = ClueClient(node=operator.client)
-    process = start("sleeps-0", "-p", "max_image_age_s:=600.0")
-    wait_until(lambda: clue.available, 90.0)
+    process = start("sleeps-.", "-p", "max_image_age_s:=600.0", "-p", "answer_timeout_s:=600.0")
+    wait_until(lambda: clue.available)
     camera = operator.client.create_publisher(Image, "image", 1)
     picture, said = rgb_to_image(np.full((48, 64, 3), 90, np.uint8), Header()), []
     operator.client.create_timer(0.1, lambda: camera.publish(picture))
@@ -184,8 +181,8 @@ def test_two_signals_and_a_shutdown_before_them(operator, start):
     ended_well(process)
     clue.close()
     operator.lines.clear()
-    process = start("sleeps-0")
-    wait_until(lambda: operator.lines and operator.lines[-1].message == "loaded", 90.0)
+    process = start("sleeps-.")
+    wait_until(lambda: operator.lines and operator.lines[-1].message == "loaded")
     operator.connect()
     wait_until(lambda: operator.state == "active")
     answer = operator.change("shutdown")
@@ -206,7 +203,7 @@ class Slow:
 
     def __call__(self, settings):
         self.began += 1
-        assert self.go.wait(90.0)
+        assert self.go.wait(600.0)
         if self.error is not None:
             raise self.error
         self.made.append(ScriptedGrounder())
@@ -233,7 +230,7 @@ def test_configure_is_answered_at_its_end_and_other_transitions_meanwhile(slow):
         ("", Transition.TRANSITION_ON_CONFIGURE_SUCCESS), ("nonsense", 0),
     ):  # fmt: skip
         refused = operator.change(label, number)
-        wait_until(refused.done, PROMPT_S)
+        wait_until(refused.done)
         assert not refused.result().success and operator.state == "configuring", label
     assert operator.available == [("cleanup", "configuring", "unconfigured"), ("shutdown", "configuring", "finalized")]
     assert not configured.done()
@@ -252,7 +249,7 @@ def test_configure_is_answered_at_its_end_and_other_transitions_meanwhile(slow):
 def test_cleanup_gives_loading_up_and_the_next_configure_waits_for_what_still_loads(slow):
     factory, bench, operator, configured = slow
     cleaned = operator.change("cleanup")
-    wait_until(lambda: configured.done() and cleaned.done(), PROMPT_S)
+    wait_until(lambda: configured.done() and cleaned.done())
     assert not configured.result().success and cleaned.result().success and operator.state == "unconfigured"
     again = operator.change("configure")
     wait_until(lambda: operator.state == "configuring")
@@ -267,7 +264,7 @@ def test_cleanup_gives_loading_up_and_the_next_configure_waits_for_what_still_lo
 def test_shutdown_gives_loading_up(slow, number):
     factory, bench, operator, configured = slow
     shut = operator.change("" if number else "shutdown", number)
-    wait_until(lambda: configured.done() and shut.done(), PROMPT_S)
+    wait_until(lambda: configured.done() and shut.done())
     assert not configured.result().success and shut.result().success and operator.state == "finalized"
     factory.go.set()
     wait_until(lambda: factory.made and factory.made[0].closed, what="what is loaded late is freed")

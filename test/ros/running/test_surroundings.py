@@ -175,7 +175,7 @@ def test_a_remap_of_the_action_is_followed_on_every_distribution(domain):
 
 def test_troubles_of_both_kinds_in_one_process_are_told(make_bench, elsewhere, capfd):
     """rclpy refuses another severity from the same line of code, and the exception would end the node."""
-    bench = make_bench(camera=False)
+    bench = make_bench(camera=False, wait_for_image_s=0.05)
     driver = elsewhere("driver")
     driver.create_publisher(CompressedImage, "image", 1)
     until(bench, DiagnosticStatus.WARN)

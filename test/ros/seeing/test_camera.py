@@ -134,7 +134,7 @@ def test_a_frame_gets_old_whatever_its_stamp(make_bench, offset):
 
 
 def test_a_frame_of_a_clock_that_is_behind_is_refused_with_the_cause(make_bench):
-    bench = make_bench(camera=False, wait_for_image_s=0.05)
+    bench = make_bench(camera=False, wait_for_image_s=0.05, max_image_age_s=1.0)
     Driver(bench).send(image(now(bench) - 100))
     result = bench.ground("the mug")[1]
     assert result.error_code == Code.NO_IMAGE and "use_sim_time" in result.error_msg

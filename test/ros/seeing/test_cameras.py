@@ -32,10 +32,12 @@ def start(bench, name: str, grey: int, metres: float = 0.0) -> None:
         for topic, message in messages.items()
     }
 
+    stamp = bench.client.get_clock().now().to_msg()  # one for all: depth that is lost comes again
+    for message in messages.values():
+        message.header.stamp = stamp
+
     def publish() -> None:
-        stamp = bench.client.get_clock().now().to_msg()
         for topic, message in messages.items():
-            message.header.stamp = stamp
             publishers[topic].publish(message)
 
     bench.client.create_timer(0.03, publish)

@@ -205,7 +205,7 @@ def test_a_new_goal_or_deactivation_ends_it(mugs):
 
 def test_a_goal_ends_a_correction_that_runs(mugs):
     bench, _ = mugs()
-    bench.grounder.delay_s = 30.0
+    bench.grounder.delay_s = 600.0
     bench.grounder.working.clear()
     bench.say("the other one")
     assert bench.grounder.working.wait(TIMEOUT)

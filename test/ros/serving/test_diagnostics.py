@@ -52,11 +52,15 @@ def test_a_node_without_a_model_is_an_error_that_says_what_to_do(make_bench):
 def test_model_camera_and_goals_of_a_working_node(make_bench):
     bench = make_bench({"the mug": Say.found(), "the cup": Say.not_found()}, model="/models/x")
     newest = watch(bench)
-    wait_until(lambda: newest("camera")[0] == OK and float(newest("camera")[2]["rate_hz"]) > 1.0)
+
+    def seen():
+        level, _, values = newest("camera")
+        return values if level == OK and float(values["rate_hz"]) > 1.0 and float(values["age_s"]) < 1.0 else None
+
+    camera = wait_until(seen)
     level, _, values = newest("model")
     assert level == OK and values["model"] == "/models/x" and float(values["memory_mb"]) > 10
-    camera = newest("camera")[2]
-    assert camera["topic"] == "/image" and -1.0 < float(camera["age_s"]) < 1.0
+    assert camera["topic"] == "/image" and float(camera["age_s"]) > -1.0
     for expression in ("the mug", "the cup", "the cup"):
         bench.ground(expression)
     wait_until(lambda: newest("goals")[2].get("ended") == "3")
@@ -99,7 +103,7 @@ def test_the_node_checks_a_model_against_itself_unless_it_is_on_a_cpu(monkeypatc
 
 
 def test_it_warns_when_images_stop_and_when_they_come_back_no_more(make_bench):
-    bench = make_bench(max_image_age_s=0.3)
+    bench = make_bench(max_image_age_s=0.6)
     newest = watch(bench)
     wait_until(lambda: newest("camera")[0] == OK)
     image, bench.image = bench.image, None
@@ -120,7 +124,7 @@ def test_a_failing_model_warns_until_a_goal_ends_otherwise(make_bench):
 
 
 def test_a_question_waits_in_no_queue_and_deactivation_shows_at_once(make_bench):
-    bench = make_bench({"the mug": Say.found(delay_s=30.0)})
+    bench = make_bench({"the mug": Say.found(delay_s=600.0)})
     newest = watch(bench)
     goal = bench.goal("the mug")
     wait_until(lambda: newest("goals")[2].get("queue") == "1")

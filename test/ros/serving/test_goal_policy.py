@@ -11,7 +11,7 @@ from clue_ros.ros.serving import conversation
 from clue_ros.testing.fake_grounder import Say
 
 Code, State = Ground.Result, Ground.Feedback
-SCRIPT = {"the mug": [Say.ask("Which mug?"), Say.found()], "the plate": Say.found(delay_s=60.0)}
+SCRIPT = {"the mug": [Say.ask("Which mug?"), Say.found()], "the plate": Say.found(delay_s=600.0)}
 
 
 def open_goal(bench):

@@ -10,9 +10,12 @@ from bench import ABORTED, CANCELED, FRAME, SUCCEEDED, TIMEOUT, depth_image, wai
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from test_answers import Held
 
 from clue_ros.action import Ground
 from clue_ros.msg import Box as BoxMsg
+from clue_ros.ros.seeing import whereabouts
+from clue_ros.ros.seeing.camera import DEPTHS_KEPT
 from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say
 from clue_ros.types import Box
@@ -22,11 +25,27 @@ MUGS = [Say.ask("Which mug, the red or the blue one?"), Say.found(Box(10, 20, 30
 
 
 def see(bench, metres):
-    """Depth and a calibration for the camera's frames, until a target has a position."""
+    """Depth and a calibration for the still camera's picture, until a target has a position."""
     bench.depth = depth_image(np.full((48, 64), metres))
     k = [100.0, 0.0, 31.5, 0.0, 100.0, 23.5, 0.0, 0.0, 1.0]
     bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=k)
     wait_until(lambda: bench.ground("the cup")[1].target.has_position)
+
+
+def someone_steps_in(bench, metres):
+    """Another picture with its own depth, and then so many of them that no depth image of before is kept."""
+    picture, depth = (
+        rgb_to_image(np.full((48, 64, 3), 30, np.uint8), Header(frame_id=FRAME)),
+        depth_image(np.full((48, 64), metres)),
+    )
+
+    def change():
+        bench.image, bench.depth = picture, depth
+
+    bench.spinner.call(change)
+    bench.sees(DEPTHS_KEPT + 2)
+    stamp = bench.image.header.stamp
+    wait_until(lambda: all(kept.message.header.stamp == stamp for kept in list(bench.eye._depths)))
 
 
 def test_success_carries_the_header_and_the_box(make_bench):
@@ -71,8 +90,7 @@ def test_position_from_depth(make_bench):
     bench.depth = depth_image(np.full((48, 64), 0.8))
     k = [100.0, 0.0, 31.5, 0.0, 100.0, 23.5, 0.0, 0.0, 1.0]
     bench.info = CameraInfo(header=Header(frame_id=FRAME), width=64, height=48, k=k)
-    wait_until(lambda: bench.ground("the mug")[1].target.has_position)
-    target = bench.ground("the mug")[1].target
+    target = wait_until(lambda: (lambda t: t.has_position and t)(bench.ground("the mug")[1].target))
     point = target.position.point
     assert (point.x, point.y, point.z) == pytest.approx((0.16 * 0.8, 0.12 * 0.8, 0.8), abs=1e-4)
     assert target.position.header == target.header
@@ -80,12 +98,11 @@ def test_position_from_depth(make_bench):
 
 def test_a_clarified_target_has_the_depth_of_the_questions_image(make_bench):
     """A person takes seconds to answer; a camera has sent a hundred depth images by then."""
-    bench = make_bench({"the mug": MUGS})
+    bench = make_bench({"the mug": MUGS}, still=True)
     see(bench, 0.8)
     goal = bench.goal("the mug")
     bench.hear("Which mug, the red or the blue one?")
-    bench.depth = depth_image(np.full((48, 64), 1.6))  # someone steps in
-    time.sleep(1.0)  # long enough for every depth image of then to have gone by
+    someone_steps_in(bench, 1.6)
     bench.say("the red one")
     target = goal.finish()[1].target
     assert target.has_position and target.position.point.z == pytest.approx(0.8, abs=1e-4)
@@ -93,21 +110,26 @@ def test_a_clarified_target_has_the_depth_of_the_questions_image(make_bench):
 
 def test_a_slow_model_does_not_lose_the_depth_of_its_image(make_bench):
     """The depth images that are kept last 0.3 s at 30 Hz; a large model, or a busy machine, takes longer."""
-    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40), delay_s=1.5)})
+    bench = make_bench(grounder=Held({"the mug": Say.found(Box(10, 20, 30, 40))}, 0), still=True)
+    bench.grounder.let_go.set()
     see(bench, 0.8)
+    bench.grounder.let_go.clear()
+    bench.grounder.working.clear()
     goal = bench.goal("the mug")
-    wait_until(lambda: goal.reached(State.DETECTING_AMBIGUITY))
-    bench.depth = depth_image(np.full((48, 64), 1.6))
+    assert bench.grounder.working.wait(TIMEOUT)
+    someone_steps_in(bench, 1.6)
+    bench.grounder.let_go.set()
     target = goal.finish()[1].target
     assert target.has_position and target.position.point.z == pytest.approx(0.8, abs=1e-4)
 
 
-def test_depth_that_comes_after_the_decision_is_waited_for(make_bench):
+def test_depth_that_comes_after_the_decision_is_waited_for(make_bench, monkeypatch):
     """Drivers align depth to colour after the colour image is out; a model that saw the image ahead is quicker."""
     bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40))})
     see(bench, 0.8)
     shown, bench.image, bench.depth = bench.image, None, None  # from now on only what this test sends
-    time.sleep(0.3)
+    bench.spinner.call(lambda: None)  # what was on its way is out
+    monkeypatch.setattr(whereabouts, "FLOWS_S", 600.0)
 
     def send(publisher, message) -> None:
         message.header.stamp = stamp
@@ -116,11 +138,12 @@ def test_depth_that_comes_after_the_decision_is_waited_for(make_bench):
     camera = bench.eye
     far, stamp = depth_image(np.full((48, 64), 1.6)), bench.client.get_clock().now().to_msg()
     for comes in (True, False):
+        monkeypatch.setattr(whereabouts, "DEPTH_PATIENCE_S", 600.0 if comes else 0.3)
         send(bench.depth_publisher, far)  # depth images do come
-        time.sleep(0.3)
-        count, stamp = camera.frames, bench.client.get_clock().now().to_msg()
+        wait_until(lambda: camera._depths[-1].message.header.stamp == stamp)
+        stamp = bench.client.get_clock().now().to_msg()
         send(bench.image_publisher, shown)
-        wait_until(lambda: camera.frames > count)
+        wait_until(lambda: camera._frame.message.header.stamp == stamp)
         goal = bench.goal("the mug")
         wait_until(lambda: goal.reached(State.PROJECTING))
         if comes:
@@ -132,12 +155,12 @@ def test_depth_that_comes_after_the_decision_is_waited_for(make_bench):
 
 def test_an_undated_picture_in_the_goal_has_no_depth(make_bench):
     """Of another place or time, for all that is known: the camera's depth says nothing about it."""
-    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40))})
+    bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40))}, still=True)
     see(bench, 0.8)
     pixels = np.full((48, 64, 3), 7, np.uint8)
     assert not bench.ground("the mug", image=rgb_to_image(pixels, Header(frame_id=FRAME)))[1].target.has_position
-    now = Header(frame_id=FRAME, stamp=bench.client.get_clock().now().to_msg())
-    assert bench.ground("the mug", image=rgb_to_image(pixels, now))[1].target.has_position
+    dated = Header(frame_id=FRAME, stamp=bench.image.header.stamp)
+    assert bench.ground("the mug", image=rgb_to_image(pixels, dated))[1].target.has_position
 
 
 def test_candidates_are_honoured(make_bench):
@@ -168,16 +191,14 @@ def test_cancel_while_waiting_for_the_answer(make_bench):
     bench = make_bench({"the mug": MUGS})
     goal = bench.goal("the mug")
     bench.hear("Which mug, the red or the blue one?")
-    begun = time.monotonic()
     goal.cancel()
-    status, result = goal.finish()
-    assert time.monotonic() - begun < 10.0  # it would wait for half a minute
+    status, result = goal.finish()  # it would wait for ten minutes
     assert (status, result.error_code) == (CANCELED, Code.CANCELED)
     assert bench.ground("the cup")[0] == SUCCEEDED
 
 
 def test_cancel_while_the_model_works_reaches_the_token_loop(make_bench):
-    bench = make_bench({"the mug": Say.found(delay_s=30.0)})
+    bench = make_bench({"the mug": Say.found(delay_s=600.0)})
     goal = bench.goal("the mug")
     assert bench.grounder.working.wait(TIMEOUT)
     goal.cancel()
@@ -187,19 +208,19 @@ def test_cancel_while_the_model_works_reaches_the_token_loop(make_bench):
 
 
 def test_cancel_while_waiting_for_a_frame(make_bench):
-    bench = make_bench(camera=False, wait_for_image_s=30.0)
+    bench = make_bench(camera=False, wait_for_image_s=600.0)
     goal = bench.goal("the mug")
     wait_until(lambda: goal.reached(State.WAITING_FOR_IMAGE))
     goal.cancel()
     assert goal.finish()[0] == CANCELED
 
 
-@pytest.mark.parametrize("delay", [0.0, 30.0], ids=["waiting for the answer", "while the model works"])
+@pytest.mark.parametrize("delay", [0.0, 600.0], ids=["waiting for the answer", "while the model works"])
 def test_goal_timeout(make_bench, delay):
     bench = make_bench({"the mug": Say.ask(delay_s=delay)})
     begun = time.monotonic()
     status, result = bench.ground("the mug", timeout=0.4)
-    assert 0.3 < time.monotonic() - begun < 15.0
+    assert time.monotonic() - begun > 0.3
     assert (status, result.error_code) == (ABORTED, Code.TIMEOUT)
 
 
@@ -218,10 +239,11 @@ def test_no_camera(make_bench):
 
 
 def test_a_stale_frame_is_refused(make_bench):
-    bench = make_bench(wait_for_image_s=0.2, max_image_age_s=0.5)
+    bench = make_bench(wait_for_image_s=0.2)
     assert bench.ground("the mug")[0] == SUCCEEDED
     bench.image = None  # the camera stops
-    time.sleep(0.6)
+    bench.node.set_parameters([Parameter("max_image_age_s", value=0.5)])
+    wait_until(lambda: bench.eye.age_s() > 0.5)
     _, result = bench.ground("the mug")
     assert result.error_code == Code.NO_IMAGE and "old" in result.error_msg
 
@@ -298,7 +320,7 @@ def test_the_budget_of_questions(make_bench):
 
 
 def test_a_newer_goal_preempts(make_bench):
-    bench = make_bench({"the mug": MUGS, "the plate": Say.found(delay_s=30.0)})
+    bench = make_bench({"the mug": MUGS, "the plate": Say.found(delay_s=600.0)})
     first = bench.goal("the mug")
     bench.hear("Which mug, the red or the blue one?")
     second = bench.goal("the plate")

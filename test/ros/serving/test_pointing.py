@@ -46,7 +46,7 @@ def point(x, y, z=0.0, frame=FRAME):
 
 def answered(bench, message):
     """Where a published point lands as the answer to an open question, in pixels."""
-    goal = bench.goal("the mug", answer_timeout=20.0)
+    goal = bench.goal("the mug")
     asked = len(bench.utterances)
     wait_until(lambda: "Which mug?" in bench.utterances[asked - 1 :], what="question")
     publisher(bench).publish(message)
@@ -57,7 +57,7 @@ def answered(bench, message):
 
 def test_pixels_answer_the_open_question_and_points_outside_do_not(make_bench, capfd):
     bench = make_bench(ASKS)
-    goal = bench.goal("the mug", answer_timeout=20.0)
+    goal = bench.goal("the mug")
     wait_until(lambda: "Which mug?" in bench.utterances, what="question")
     sender = publisher(bench)
     sender.publish(point(-3, 12))
@@ -98,7 +98,7 @@ def test_a_place_pointed_at_belongs_to_the_words_that_need_one(make_bench):
 
 def test_a_question_of_numbers_and_its_answer(make_bench):
     bench = make_bench(ASKS, question_policy="numbers")
-    goal = bench.goal("the mug", answer_timeout=20.0)
+    goal = bench.goal("the mug")
     wait_until(lambda: "Do you mean 1 or 2?" in bench.utterances, what="question")
     bench.say("the second")
     status, result = goal.finish()
@@ -107,7 +107,7 @@ def test_a_question_of_numbers_and_its_answer(make_bench):
 
 def test_a_scribble_and_a_mark_answer_through_the_service(make_bench):
     bench = make_bench(ASKS, question_policy="numbers")
-    goal = bench.goal("the mug", answer_timeout=20.0)
+    goal = bench.goal("the mug")
     bench.hear("Do you mean 1 or 2?")
     for wrong, why in (
         ({"kind": MARK, "mark": 3}, "none of the 2 numbers"), ({"kind": MARK}, "none of the 2 numbers"),
@@ -121,7 +121,7 @@ def test_a_scribble_and_a_mark_answer_through_the_service(make_bench):
     assert bench.answer(kind=MARK, mark=2).accepted
     status, result = goal.finish()
     assert status == SUCCEEDED and msg_to_box(result.target.box) == RIGHT
-    goal = bench.goal("the mug", answer_timeout=20.0)
+    goal = bench.goal("the mug")
     wait_until(lambda: bench.utterances.count("Do you mean 1 or 2?") == 2, what="question")
     assert bench.answer(kind=SCRIBBLE, points=stroke((42, 12), (58, 38), (44, 30))).accepted
     status, result = goal.finish()
@@ -133,7 +133,7 @@ def test_a_scribble_and_a_mark_answer_through_the_service(make_bench):
 
 def test_a_mark_needs_a_question_of_numbers(make_bench):
     bench = make_bench(ASKS)
-    goal = bench.goal("the mug", answer_timeout=20.0)
+    goal = bench.goal("the mug")
     bench.hear("Which mug?")
     refused = bench.answer(kind=MARK, mark=1)
     assert not refused.accepted and "question_policy numbers" in refused.message
@@ -169,7 +169,7 @@ def test_a_gesture_that_means_nothing_is_told(make_bench):
 def test_the_belief_goes_out_with_the_ambiguity(make_bench):
     ask = Say.ask("Which mug?", candidates=(RIGHT, LEFT), belief=(0.75, 0.25))
     bench = make_bench({"the mug": [ask, Say.found(LEFT)], "the can": Say.found(LEFT)})
-    goal = bench.goal("the mug", answer_timeout=20.0)
+    goal = bench.goal("the mug")
     wait_until(lambda: bench.ambiguities, what="ambiguity")
     reading = bench.ambiguities[0]
     assert [msg_to_box(box) for box in reading.candidates] == [RIGHT, LEFT] and list(reading.belief) == [0.75, 0.25]
@@ -184,7 +184,7 @@ def test_a_point_corrects_the_target_in_the_image_of_its_own_camera(make_bench):
     bench = make_bench(ASKS, camera=False, cameras=["front", "wrist"])
     start(bench, "front", 40)
     start(bench, "wrist", 200)
-    goal = bench.goal("the mug", camera="wrist", answer_timeout=20.0)
+    goal = bench.goal("the mug", camera="wrist")
     bench.hear("Which mug?")
     assert bench.answer(text="the left one").accepted
     assert goal.finish()[0] == SUCCEEDED
