@@ -77,6 +77,7 @@ class Grounder:
         *,
         quantization: str = "none",
         merge: str = "auto",
+        glances: Optional[int] = None,
     ) -> seams.Grounder:
         """Load a model directory. One without adapters and detector (a plain PaliGemma 2 download) gives a
         `StockGrounder` (stock/), which has the same methods.
@@ -87,13 +88,16 @@ class Grounder:
             cheap (vlm.dense.Precision.choose).
         quantization: of the weights, 'none', 'int8' or 'int4'.
         merge: adapters into the weights, 'auto', 'yes' or 'no'.
+        glances: second glances a picture, 0 to 64; None: the model's own. A model without eyes for them logs a warning.
 
         Raises ModelLoadError naming what is wrong, OutOfMemoryError.
         """
         folder = Path(path) if path else EMBEDDED_MODEL
         if not folder.is_dir():
             raise ModelLoadError(f"the model directory {folder} does not exist")
-        backbone = PaliGemmaBackbone.from_pretrained(folder, device, dtype, quantization=quantization, merge=merge)
+        backbone = PaliGemmaBackbone.from_pretrained(
+            folder, device, dtype, quantization=quantization, merge=merge, glances=glances
+        )
         return cls.with_backbone(backbone, folder)
 
     @classmethod

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import List
 
-from clue_ros.cli.loading import positive
+from clue_ros.cli.loading import add_glances, positive
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quantization", choices=["none", "int8", "int4"], default="none", help="of our weights (default none)"
     )
+    add_glances(parser)
     parser.add_argument(
         "--last-logits",
         action="store_true",
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if warning:
         print(f"clue: {warning}", file=sys.stderr)
     orders = [
-        Order(model, device, args.dtype, args.quantization, not args.last_logits)
+        Order(model, device, args.dtype, args.quantization, not args.last_logits, args.glances)
         for model in args.models
         for device in devices(args.devices)
     ]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from clue_ros.cli.ground import write_picture
-from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
+from clue_ros.cli.loading import add_model_arguments, add_photo, add_sample_bits, load_grounder
 from clue_ros.images.photos import read_photo
 
 EXAMPLES = """examples:
@@ -22,7 +22,7 @@ The picture is out/chat/PHOTO's name.png unless --out names another."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("photo", type=Path, metavar="PHOTO", help="any image that Pillow reads")
+    add_photo(parser)
     parser.add_argument("question", metavar="QUESTION", help='such as "which cups do you see?"')
     add_model_arguments(parser, threshold=False)
     add_sample_bits(parser)

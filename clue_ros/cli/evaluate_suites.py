@@ -194,7 +194,7 @@ def _load(model: Optional[Path], args: argparse.Namespace):
     from clue_ros.evaluation.subject import Subject
 
     try:
-        return Subject.load(model, args.device, args.quantization, args.dtype)
+        return Subject.load(model, args.device, args.quantization, args.dtype, args.glances)
     except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
 

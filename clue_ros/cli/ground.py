@@ -16,13 +16,14 @@ import numpy as np
 from clue_ros.belief.grounder import QUESTION_POLICIES, BeliefGrounder
 from clue_ros.belief.pointing import from_numbers, pointed_place
 from clue_ros.cli.decision_json import decision_to_dict
-from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
+from clue_ros.cli.loading import add_model_arguments, add_photo, add_sample_bits, load_grounder
 from clue_ros.dialogue.phrases import describe_answer
 from clue_ros.images.photos import read_photo
 from clue_ros.seams import Capability, require
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
 
 EXAMPLES = """examples:
+  clue ground example:red-mug "the red mug"
   clue ground table.png "the red mug"
   clue ground table.png "the mug" --turn "the red one or the blue one?" "the blue one"
   clue ground table.png "the one here" --pointing 212 96
@@ -37,7 +38,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="any image that Pillow reads")
+    add_photo(parser, nargs="?")
     parser.add_argument("expression", nargs="?", metavar="EXPRESSION", help='the instruction, such as "the red mug"')
     parser.add_argument(
         "--turn",

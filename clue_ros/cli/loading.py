@@ -10,6 +10,7 @@ from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.types import ClueError
 
 DTYPES, QUANTIZATIONS = ("auto", "float32", "bfloat16"), ("none", "int8", "int4")  # those of vlm/, without torch
+EXAMPLE_PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "examples" / "photographs"
 
 
 def probability(text: str) -> float:
@@ -36,6 +37,23 @@ def count(text: str) -> int:
     return value
 
 
+def photo_path(text: str) -> Path:
+    """An argparse type: a file, or `example:NAME` for a photograph that ships."""
+    scheme, _, name = text.partition(":")
+    if scheme != "example":
+        return Path(text)
+    names = sorted(file.stem for file in EXAMPLE_PHOTOGRAPHS.glob("*.jpg"))
+    if name not in names:
+        raise argparse.ArgumentTypeError(f"there is no example '{name}'; there are: {', '.join(names)}")
+    return EXAMPLE_PHOTOGRAPHS / f"{name}.jpg"
+
+
+def add_photo(parser: argparse.ArgumentParser, **options: Any) -> None:
+    """PHOTO."""
+    help = "any image that Pillow reads, or example:red-mug and others that ship (example: lists them)"
+    parser.add_argument("photo", type=photo_path, metavar="PHOTO", help=help, **options)
+
+
 def add_model_arguments(parser: argparse.ArgumentParser, threshold: bool = True) -> None:
     """--model and in which form it is held; --threshold too, unless the verb never decides whether to ask."""
     parser.add_argument(
@@ -47,11 +65,20 @@ def add_model_arguments(parser: argparse.ArgumentParser, threshold: bool = True)
         help="of the weights (default auto: bfloat16; on a CPU float32 where that is cheap)",
     )  # fmt: skip
     parser.add_argument("--quantization", choices=QUANTIZATIONS, default="none", help="of the weights (default none)")
+    add_glances(parser)
     if not threshold:
         return
     parser.add_argument(
         "--threshold", type=probability, metavar="T", help="P(ambiguous) from which it asks (default: the model's own)"
     )
+
+
+def add_glances(parser: argparse.ArgumentParser) -> None:
+    """--glances."""
+    parser.add_argument(
+        "--glances", type=count, metavar="N",
+        help="second glances a picture, for a model with eyes; 0: none (default: the model's own)",
+    )  # fmt: skip
 
 
 def add_sample_bits(parser: Any) -> None:
@@ -68,7 +95,7 @@ def load_grounder(args: argparse.Namespace):
 
     try:
         return Grounder.from_pretrained(
-            args.model, device=args.device, dtype=args.dtype, quantization=args.quantization
+            args.model, device=args.device, dtype=args.dtype, quantization=args.quantization, glances=args.glances
         )
     except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clue_ros.cli.loading import add_model_arguments, add_sample_bits, load_grounder
+from clue_ros.cli.loading import add_model_arguments, add_photo, add_sample_bits, load_grounder
 from clue_ros.images.photos import read_photo
 from clue_ros.types import ClueError
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     verbs = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     relevance = verbs.add_parser("relevance", help="everything that matters to an instruction")
-    relevance.add_argument("photo", type=Path, metavar="PHOTO", help="any image that Pillow reads")
+    add_photo(relevance)
     relevance.add_argument("instruction", metavar="INSTRUCTION")
     add_model_arguments(relevance, threshold=False)
     add_sample_bits(relevance)

@@ -41,22 +41,30 @@ class Subject:
     stock: bool
     quantization: str = "none"
     dtype: str = "auto"  # as it was asked for
+    glances: Optional[int] = None  # second ones a picture, None for the model's own
     _seen: Optional[Tuple[np.ndarray, Any]] = field(default=None, init=False, repr=False)
 
     @classmethod
     def load(
-        cls, path: Optional[Path] = None, device: str = "cpu", quantization: str = "none", dtype: str = "auto"
+        cls,
+        path: Optional[Path] = None,
+        device: str = "cpu",
+        quantization: str = "none",
+        dtype: str = "auto",
+        glances: Optional[int] = None,
     ) -> "Subject":
         """A model directory; None: the embedded model. Raises ModelLoadError, OutOfMemoryError."""
         folder = Path(path) if path else EMBEDDED_MODEL
-        grounder = models.Grounder.from_pretrained(folder, device, dtype, quantization=quantization)
-        return cls(grounder, grounder.backbone, folder, is_stock(folder), quantization, dtype)
+        grounder = models.Grounder.from_pretrained(folder, device, dtype, quantization=quantization, glances=glances)
+        return cls(grounder, grounder.backbone, folder, is_stock(folder), quantization, dtype, glances)
 
-    def about(self) -> Dict[str, str]:
+    def about(self) -> Dict[str, Any]:
         """The model's folder ('embedded' for the shipped one, wherever it is installed), and a fingerprint of what lies
         in it: rows of a model that was trained on since then must not be mixed with new ones."""
         name = "embedded" if self.folder == EMBEDDED_MODEL else str(self.folder)
-        form = {"quantization": self.quantization, "dtype": self.dtype}
+        form: Dict[str, Any] = {"quantization": self.quantization, "dtype": self.dtype}
+        if self.glances is not None:
+            form["glances"] = self.glances
         return {"model": name, "fingerprint": fingerprint(self.folder), **form}
 
     @property

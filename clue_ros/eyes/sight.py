@@ -28,6 +28,7 @@ from clue_ros.eyes.second_glance import CropHead
 from clue_ros.types import ModelLoadError
 
 FILE, WEIGHTS = "eyes.json", "eyes.safetensors"
+MOST_GLANCES = 64  # second ones of one picture: their crops lie in memory side by side
 
 
 @dataclass(frozen=True)
@@ -73,26 +74,28 @@ class FirstGlance(NamedTuple):
 
 
 class Sight:
-    """Frozen eyes and trained parts on one device. Not thread-safe."""
+    """Frozen eyes and trained parts on one device; `glances`: how many second ones a picture gets. Not thread-safe."""
 
-    def __init__(self, eyes: FrozenEyes, trained: Trained, device: str = "cpu"):
+    def __init__(self, eyes: FrozenEyes, trained: Trained, device: str = "cpu", glances: Optional[int] = None):
+        """glances: in [0, MOST_GLANCES], None for the shape's. Raises ModelLoadError."""
         self.eyes, self.trained, self.device = eyes, trained.eval().to(device), torch.device(device)
         self.shape = trained.shape
+        self.glances = self.shape.glances if glances is None else checked_glances(glances)
 
     @classmethod
-    def open(cls, folder: Path, device: str = "cpu", engine: str = "auto") -> "Sight":
-        """Of a model folder. engine: of the frozen eyes (frozen.ENGINES). Raises ModelLoadError naming what is missing
-        or does not fit."""
+    def open(cls, folder: Path, device: str = "cpu", engine: str = "auto", glances: Optional[int] = None) -> "Sight":
+        """Of a model folder. engine: of the frozen eyes (frozen.ENGINES); glances: as above. Raises ModelLoadError
+        naming what is missing or does not fit."""
         folder = Path(folder)
         shape = read_sight_shape(folder / FILE)
         trained = Trained(shape)
         _load(trained, folder / WEIGHTS)
-        return cls(FrozenEyes.open(SHIPPED, device, engine), trained, device)
+        return cls(FrozenEyes.open(SHIPPED, device, engine), trained, device, glances)
 
     @torch.inference_mode()
     def see(self, rgb: np.ndarray, glances: Optional[int] = None) -> torch.Tensor:
-        """float32[1,grid²,width]. rgb: uint8[H,W,3]; glances: how many second ones, None for the shape's."""
-        first = self.first(rgb, self.shape.glances if glances is None else glances)
+        """float32[1,grid²,width]. rgb: uint8[H,W,3]; glances: how many second ones, None for `self.glances`."""
+        first = self.first(rgb, self.glances if glances is None else glances)
         found = first.found
         second = self.second(rgb, first.rough)
         return self.trained.neck(first.features, first.pixels, found.thing.sigmoid(), found.boxes, second)
@@ -146,6 +149,13 @@ def no_glances(shape: SightShape, device: torch.device) -> Glances:
         torch.zeros(1, 1, 4, device=device),
         torch.zeros(1, 1, device=device),
     )
+
+
+def checked_glances(glances: int) -> int:
+    """The same. Raises ModelLoadError for a budget that no picture can have."""
+    if isinstance(glances, bool) or not isinstance(glances, int) or not 0 <= glances <= MOST_GLANCES:
+        raise ModelLoadError(f"glances is {glances!r}, must be a whole number from 0 to {MOST_GLANCES}")
+    return glances
 
 
 def has_sight(folder: Path) -> bool:

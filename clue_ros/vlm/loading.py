@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
 import torch
 
-from clue_ros.eyes.sight import Sight, has_sight
+from clue_ros.eyes.sight import Sight, checked_glances, has_sight
 from clue_ros.eyes.tower import SightTower
 from clue_ros.types import ModelLoadError, OutOfMemoryError
 from clue_ros.vlm.adapters import Adapter, load_adapters
@@ -19,6 +20,8 @@ from clue_ros.vlm.quiet import quiet
 from clue_ros.vlm.settings import ClueSettings
 from clue_ros.vlm.shards import Shards
 from clue_ros.vlm.skeleton import Filler, skeleton
+
+log = logging.getLogger(__name__)
 
 SHORTEST_WINDOW = 2048  # tokens; a shorter sliding window would hide image tokens from the words
 
@@ -51,16 +54,26 @@ def load_directory(path: Path, device: str, precision: Precision) -> Loaded:
     return opened.loaded
 
 
-def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None, quantization: str = "none") -> Opened:
+def open_directory(
+    path: Path,
+    device: str,
+    dtype: Optional[torch.dtype] = None,
+    quantization: str = "none",
+    glances: Optional[int] = None,
+) -> Opened:
     """Everything of a directory but its weights, of which the headers are checked.
 
     dtype: of the weights, None for what suits the machine (dense.Precision.choose); quantization: what will be done
-    with them, which counts in that choice. Raises ModelLoadError naming what is wrong, OutOfMemoryError.
+    with them, which counts in that choice; glances: second ones a picture, None for the model's own, of no effect on a
+    model without such eyes, which is logged. Raises ModelLoadError naming what is wrong, OutOfMemoryError.
     """
     from transformers import AutoTokenizer, PaliGemmaConfig
 
     path = Path(path)
     check_folder(path)
+    if glances is not None and not has_sight(path):
+        checked_glances(glances)
+        log.warning("glances is %d, but %s sees a picture once: it has no eyes for second glances", glances, path)
     shards = Shards(path)
     try:
         with quiet(), memory_guard(f"loading {path}"):
@@ -75,7 +88,7 @@ def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None,
             precision = Precision.choose(device, dtype, stays(model, torch.float32, quantization))
             fill = Filler(model, shards, precision.storage, device)
             if has_sight(path):
-                model.model.vision_tower = _sight(path, config, device)
+                model.model.vision_tower = _sight(path, config, device, glances)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (ModelLoadError, OutOfMemoryError):
         raise
@@ -90,9 +103,9 @@ def open_directory(path: Path, device: str, dtype: Optional[torch.dtype] = None,
     return Opened(Loaded(model, tokenizer, settings, adapters), precision, fill)
 
 
-def _sight(path: Path, config: Any, device: str) -> SightTower:
+def _sight(path: Path, config: Any, device: str, glances: Optional[int]) -> SightTower:
     """Raises ModelLoadError where the eyes' files are broken, or do not give the grid that config.json names."""
-    sight, vision = Sight.open(path, device), config.vision_config
+    sight, vision = Sight.open(path, device, glances=glances), config.vision_config
     wanted = (vision.image_size // vision.patch_size, vision.hidden_size)
     if (sight.shape.grid, sight.shape.width) != wanted:
         raise ModelLoadError(

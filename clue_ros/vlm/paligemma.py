@@ -79,18 +79,20 @@ class PaliGemmaBackbone:
         *,
         quantization: str = "none",
         merge: str = "auto",
+        glances: Optional[int] = None,
     ) -> "PaliGemmaBackbone":
         """Load a directory (vlm/settings.py says what it holds), layer by layer into the form that stays.
 
         dtype: of the weights, 'float32', 'bfloat16'; 'auto' or None: dense.Precision.choose. quantization: 'none',
         'int8', 'int4'.
-        merge: adapters into the weights, 'auto' (small decoders), 'yes' (a copy an adapter), 'no'.
+        merge: adapters into the weights, 'auto' (small decoders), 'yes' (a copy an adapter), 'no'. glances: second ones
+        a picture (eyes/sight.py), None for the model's own.
         Raises ModelLoadError naming what is missing, truncated or does not match; OutOfMemoryError.
         """
         check_kind(quantization)
         decide_merge(merge, 0)
         check_device(device)
-        opened = open_directory(path, device, dtype_named(dtype), quantization)
+        opened = open_directory(path, device, dtype_named(dtype), quantization, glances)
         with memory_guard(f"preparing {path}"):
             return cls(
                 *opened.loaded, precision=opened.precision, quantization=quantization, merge=merge, fill=opened.fill

@@ -140,7 +140,7 @@ def test_the_clients_codes_and_methods():
 
 def described_range(row: Dict[str, str]) -> Dict[str, object]:
     """The column `range`: `low–high`, or the choices."""
-    limits = re.fullmatch(r"([\d.]+)–([\d.]+)", row["range"])
+    limits = re.fullmatch(r"(-?[\d.]+)–([\d.]+)", row["range"])
     if limits:
         return {"range": (float(limits[1]), float(limits[2]))}
     return {"choices": row["range"]} if row["range"] and row["name"] != "cameras" else {}

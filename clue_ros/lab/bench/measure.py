@@ -247,6 +247,7 @@ def _about(subject: Subject, rates: Rates, libraries: Optional[int], clean: bool
         "storage": name(precision.storage),
         "compute": name(precision.compute),
         "quantization": order.quantization,
+        "glances": order.glances,
         "adapters": sorted(subject.backbone.adapters),
         "weight_bytes": subject.weight_bytes,
         "libraries_bytes": libraries,

@@ -16,13 +16,15 @@ EMBEDDED_MODEL = Path(__file__).resolve().parents[2] / "models" / "tabletop"
 @dataclass(frozen=True)
 class Order:
     """model: 'embedded', '3b' (random weights) or a model directory; dtype: of the weights, None for float32 on a CPU
-    and bfloat16 on a GPU and for 3b; quantization: of our weights; all_logits: plain.PlainPath."""
+    and bfloat16 on a GPU and for 3b; quantization: of our weights; all_logits: plain.PlainPath; glances: second ones
+    a picture, None for the model's own."""
 
     model: str
     device: str = "cpu"
     dtype: Optional[str] = None
     quantization: str = "none"
     all_logits: bool = True
+    glances: Optional[int] = None
 
     @property
     def folder(self) -> Path:

@@ -189,7 +189,8 @@ def glances(subject: Subject) -> List[Row]:
     if order.model == THREE_B or not has_sight(order.folder):
         return []
     shape, noise = read_sight_shape(order.folder / FILE), np.random.default_rng(0)
-    batches = [("first_glance", 1, shape.first), ("second_glances", shape.glances, SIDE)]
+    second = shape.glances if order.glances is None else order.glances
+    batches = [("first_glance", 1, shape.first), ("second_glances", second, SIDE)]
     pictures = [(name, noise.integers(0, 256, (n, side, side, 3), np.uint8)) for name, n, side in batches if n]
     return [
         Row(

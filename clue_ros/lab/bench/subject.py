@@ -50,7 +50,7 @@ class Subject:
         if order.model == THREE_B:
             return cls._random(order)
         backbone = PaliGemmaBackbone.from_pretrained(
-            order.folder, order.device, order.precision.storage, quantization=order.quantization
+            order.folder, order.device, order.precision.storage, quantization=order.quantization, glances=order.glances
         )
         settings = backbone.settings
         if is_stock(order.folder):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from clue_ros.seams import Grounder
 
 QUANTIZATIONS = ("none", "int8", "int4")
 DTYPES = ("auto", "float32", "bfloat16")
 MERGES = ("auto", "yes", "no")
+MOST_GLANCES = 64  # that of eyes/sight.py, without torch
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ModelSettings:
     quantization: str = "none"  # one of QUANTIZATIONS: of the weights
     merge_adapters: str = "auto"  # one of MERGES: fold the adapters into the weights
     dtype: str = "auto"  # one of DTYPES: of the weights
+    glances: Optional[int] = None  # second ones a picture; None: the model's own
 
     @property
     def name(self) -> str:
@@ -43,7 +45,7 @@ def load_grounder(settings: ModelSettings) -> Grounder:
 
     grounder = Trained.from_pretrained(
         settings.model or None, device=settings.device, dtype=settings.dtype, quantization=settings.quantization,
-        merge=settings.merge_adapters,
+        merge=settings.merge_adapters, glances=settings.glances,
     )  # fmt: skip
     if grounder.backbone.device.type != "cpu":
         from clue_ros.grounder import EMBEDDED_MODEL

@@ -18,7 +18,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from clue_ros.dialogue.steps import Policy
 from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.ros.running import overrides
-from clue_ros.ros.running.loading import DTYPES, MERGES, QUANTIZATIONS, ModelSettings
+from clue_ros.ros.running.loading import DTYPES, MERGES, MOST_GLANCES, QUANTIZATIONS, ModelSettings
 
 TRANSPORTS = ("raw", "compressed", "both")
 TOLERANCE = 2.0  # grey levels: above a camera's noise (sigma 10: 1.2), below an object that moved by 1 cm (2.2)
@@ -46,6 +46,7 @@ class Parameters:
     dtype: str
     quantization: str
     merge_adapters: str
+    glances: int
     threshold: float
     min_confidence: float
     speech_policy: str
@@ -93,7 +94,8 @@ class Parameters:
 
     @property
     def model_settings(self) -> ModelSettings:
-        return ModelSettings(self.model, self.device, self.quantization, self.merge_adapters, self.dtype)
+        glances = None if self.glances < 0 else self.glances
+        return ModelSettings(self.model, self.device, self.quantization, self.merge_adapters, self.dtype, glances)
 
 
 _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -105,6 +107,7 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "dtype": ("auto", "Type of the model's weights: auto, float32 or bfloat16. Read by configure.", None),
     "quantization": ("none", "Weight-only quantization: none, int8 or int4. Read by configure.", None),
     "merge_adapters": ("auto", 'Fold adapters into the weights: auto, "yes" or "no". Read by configure.', None),
+    "glances": (-1, "Second glances a picture, 0: none; -1: the model's own. Read by configure.", (-1, MOST_GLANCES)),
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
     "min_confidence": (0.5, "A box below it is asked about under the policy ASK_UNTIL_CONFIDENT.", (0.0, 1.0)),
     "speech_policy": ("ask", "What a spoken instruction does when it is ambiguous; goals bring their own.", None),

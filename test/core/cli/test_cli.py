@@ -26,9 +26,9 @@ class FakeGrounder:
     calls = []
 
     @classmethod
-    def from_pretrained(cls, path=None, device="cpu", dtype=None, *, quantization="none"):
+    def from_pretrained(cls, path=None, device="cpu", dtype=None, *, quantization="none", glances=None):
         print("a library that prints while it loads")
-        cls.form = dtype, quantization
+        cls.form, cls.glances = (dtype, quantization), glances
         if path is not None and not Path(path).is_dir():
             raise ModelLoadError(f"{path}: there is no such model directory")
         if device != "cpu":
@@ -179,6 +179,23 @@ def test_the_form_of_the_weights_reaches_the_model(grounder, photo, capsys):
     with pytest.raises(SystemExit):
         run("ground", photo, "the mug", "--dtype", "float8")
     assert "auto" in capsys.readouterr().err
+
+
+def test_the_budget_of_glances_reaches_the_model(grounder, photo, capsys):
+    for given, wanted in (((), None), (("--glances", "0"), 0), (("--glances", "3"), 3)):
+        assert run("ground", photo, "the mug", "--no-picture", *given) == 0 and FakeGrounder.glances == wanted
+    with pytest.raises(SystemExit):
+        run("ground", photo, "the mug", "--glances", "-1")
+    assert "0 or more" in capsys.readouterr().err
+
+
+def test_a_photograph_that_ships_is_taken_by_its_name(grounder, tmp_path, capsys):
+    assert run("ground", "example:red-mug", "the red mug") == 0
+    assert FakeGrounder.calls[-1][0].shape == (480, 640, 3) and (tmp_path / "out/ground/red-mug.png").is_file()
+    for nothing in ("example:", "example:../photographs/red-mug"):
+        with pytest.raises(SystemExit):
+            run("ground", nothing, "the red mug")
+        assert "blue-mug, bottle, cups, fruit, red-mug, table" in capsys.readouterr().err
 
 
 def test_unwritable_picture(grounder, photo, tmp_path, capsys):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from clue_ros.eyes import sight as sight_module
 from clue_ros.eyes.frozen import FrozenEyes
-from clue_ros.eyes.sight import FILE, WEIGHTS, Sight, SightShape, Trained, has_sight, save_sight
+from clue_ros.eyes.sight import FILE, MOST_GLANCES, WEIGHTS, Sight, SightShape, Trained, has_sight, save_sight
 from clue_ros.lab.bench.plain import PlainPath
 from clue_ros.types import ModelLoadError
 from clue_ros.vlm.dense import Precision
@@ -105,6 +105,30 @@ def test_serving_gives_what_transformers_gives_on_these_eyes(folder, sight, phot
     torch.testing.assert_close(image.features, plain.features(photo), atol=1e-4, rtol=1e-4)
     ours = backbone.prefill(image, "clarify the red mug", "").logits
     torch.testing.assert_close(ours, plain.logits(photo, "clarify the red mug", ""), atol=1e-3, rtol=1e-3)
+
+
+def test_the_budget_of_a_backbone_is_that_of_its_eyes(folder, sight, photo, shipped):
+    for glances in (0, 3, 8, None):
+        backbone = PaliGemmaBackbone.from_pretrained(folder, dtype="float32", glances=glances)
+        assert torch.equal(
+            backbone.encode(photo).tower, sight.see(photo, SHAPE.glances if glances is None else glances)
+        )
+
+
+@pytest.mark.parametrize("glances", [-1, MOST_GLANCES + 1, 1.5, True])
+def test_a_budget_that_no_picture_can_have_is_refused(folder, tiny_model_dir, shipped, glances):
+    for path in (folder, tiny_model_dir):
+        with pytest.raises(ModelLoadError, match=f"glances is {glances}, must be a whole number from 0 to 64"):
+            PaliGemmaBackbone.from_pretrained(path, glances=glances)
+
+
+def test_a_model_without_eyes_says_that_it_has_no_glances_to_spend(tiny_model_dir, photo, caplog):
+    backbone = PaliGemmaBackbone.from_pretrained(tiny_model_dir, dtype="float32", glances=3)
+    assert "glances is 3" in caplog.text and str(tiny_model_dir) in caplog.text
+    caplog.clear()
+    same = PaliGemmaBackbone.from_pretrained(tiny_model_dir, dtype="float32")
+    assert not caplog.text
+    assert torch.equal(same.encode(photo).features, backbone.encode(photo).features)
 
 
 def test_what_is_wrong_with_a_folder_is_named(folder, trained, tmp_path, shipped):

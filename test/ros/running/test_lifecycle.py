@@ -18,7 +18,7 @@ from rclpy.parameter import Parameter
 from clue_ros.action import Ground
 from clue_ros.ros.node import ClueNode, autostart
 from clue_ros.ros.running import parameters
-from clue_ros.ros.running.loading import ModelSettings
+from clue_ros.ros.running.loading import MOST_GLANCES, ModelSettings
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import ModelLoadError, OutOfMemoryError
 
@@ -110,7 +110,8 @@ def test_parameters_have_ranges_and_refuse_nonsense(make_bench):
         ("threshold", 1.5), ("max_questions", -1), ("answer_timeout_s", 0.0), ("image_transport", "theora"),
         ("device", ""), ("threshold", "high"), ("quantization", "int3"), ("dtype", "float8"),
         ("merge_adapters", "perhaps"),
-        ("merge_adapters", 1), ("look_ahead_rate", 0.0), ("look_ahead_tolerance", -1.0), ("min_confidence", 1.1),
+        ("merge_adapters", 1), ("glances", -2), ("glances", MOST_GLANCES + 1),
+        ("look_ahead_rate", 0.0), ("look_ahead_tolerance", -1.0), ("min_confidence", 1.1),
     ):  # fmt: skip
         outcome = set_one(name, value)
         assert not outcome.successful and outcome.reason, name
@@ -135,9 +136,11 @@ def test_the_models_settings_reach_the_factory(make_bench):
         quantization="int8",
         merge_adapters=False,
         dtype="bfloat16",
+        glances=3,
     )
     assert bench.lifecycle("configure") == SUCCESS
-    assert seen == [ModelSettings("/models/x", "cuda:1", "int8", "no", "bfloat16")]
+    assert seen == [ModelSettings("/models/x", "cuda:1", "int8", "no", "bfloat16", 3)]
+    assert parameters.read(make_bench(activate=False).node).model_settings.glances is None
 
 
 @pytest.mark.parametrize("where", ["load", "warm_up"])
