@@ -3,7 +3,7 @@
 `clue evaluate bag BAG`: a recorded bag, offline, as the node would have decided.
 `clue evaluate vocabulary FILE`: what share of somebody's sentences is understood: evaluate_vocabulary.py.
 `clue evaluate pointing | questions`: clicks, and question policies: evaluate_belief.py.
-`clue evaluate tabletop | ambiguity | grounding | dialogue | interactive`: evaluate_suites.py, docs/evaluation.md."""
+`clue evaluate tabletop | ambiguity | photographs | grounding | dialogue | interactive`: evaluate_suites.py."""
 
 from __future__ import annotations
 

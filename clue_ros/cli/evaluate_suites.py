@@ -15,6 +15,7 @@ from clue_ros.types import ClueError
 EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
   clue evaluate ambiguity dataset1.csv --split test --model DIR
   clue evaluate grounding /data/invig --split test --model DIR --against out/evaluate/other
+  clue evaluate photographs clue_ros/examples/photographs/photographs.jsonl
   clue evaluate chat --scenes 200
   clue evaluate chat instances_val2017.json --images val2017 --limit 1000 --model DIR
   clue evaluate dialogue /data/invig --model DIR --oracle-model runs/oracle
@@ -24,15 +25,18 @@ EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
 SUITES = {
     "tabletop": "the model card's table, on rendered scenes of fixed test seeds",
     "ambiguity": "ambiguous or not, on data with labels: F1, ROC, reliability, by expression type",
+    "photographs": 'real pictures: right boxes, questions and "not found" at once, and what a click then settles',
     "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
     "masks": "pixels of targets (mIoU, cIoU) and relevance of instructions, on rendered scenes",
     "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
+DECIDING = ("tabletop", "ambiguity", "photographs", "interactive")  # whether to ask, by --threshold
 # Those of clue_ros.data.formats.
 FORMATS = ("auto", "invig", "parquet", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
+GESTURES = ("click", "box", "recorded")  # of them, for photographs
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle
 
 
@@ -46,7 +50,7 @@ def add_parsers(suites: Any) -> None:
             _add_scenes(parser)
         elif name != "tabletop":
             _add_data(parser)
-        add_model_arguments(parser, threshold=name in ("tabletop", "ambiguity", "interactive"))
+        add_model_arguments(parser, threshold=name in DECIDING)
         parser.add_argument("--output", "-o", type=Path, metavar="FOLDER", help=f"default out/evaluate/{name}")
         parser.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")
         parser.add_argument(
@@ -79,7 +83,7 @@ def add_parsers(suites: Any) -> None:
                 metavar="N",
                 help="share the scenes among N processes; the results are those of one (default 1)",
             )
-        if name in ("tabletop", "interactive"):
+        if name in ("tabletop", "interactive", "photographs"):
             # With the instruction nine are ten turns, as many as are reported; the robot's own budget is three.
             budget = 9 if name == "interactive" else 3
             parser.add_argument(
@@ -94,8 +98,12 @@ def add_parsers(suites: Any) -> None:
                 "or a click on the target or its box (default: scenes answer for themselves, else "
                 "the model if it can, else a click)",
             )
+        if name == "photographs":
+            parser.add_argument(
+                "--oracle", choices=GESTURES, default="click", help="who answers what it asks (default click)"
+            )
         if name not in ("tabletop", "masks"):
-            evaluate_other.add_arguments(parser, files=name != "interactive")
+            evaluate_other.add_arguments(parser, files=name not in ("interactive", "photographs"))
         if name in ("interactive", "dialogue"):
             evaluate_other.add_oracle(parser)
 
@@ -229,6 +237,11 @@ def _suite(args: argparse.Namespace, subject, selection, answerer, judge):
     from clue_ros.evaluation.oracle import choose_oracle
     from clue_ros.evaluation.subject import Subject
 
+    if args.what == "photographs":
+        from clue_ros.evaluation.photograph_suite import PhotographSuite
+
+        oracle = choose_oracle(args.oracle, subject, args.path, selection.source.name)
+        return PhotographSuite(subject, selection, oracle, max_questions=args.max_questions, threshold=args.threshold)
     other, program = (answerer, None) if isinstance(answerer, Subject) else (None, answerer)
     name = " ".join(args.oracle_command or ())
     if other is not None:
