@@ -62,6 +62,12 @@ class FrozenEyes:
     def shape(self) -> Shape:
         return self._weights.shape
 
+    @property
+    def weight_bytes(self) -> int:
+        """Of the matrices, in the precision in which they run."""
+        matrices = [self._weights.kernel, *(matrix for layer in self._weights.layers for matrix in layer)]
+        return sum(m.weight.numel() for m in matrices) * (2 if self.engine.endswith("bfloat16") else 4)
+
     def glance(self, rgb: np.ndarray) -> Glance:
         """Look at pictures, all in one batch.
 

@@ -22,11 +22,13 @@ from clue_ros.problems import Kind, Place, Problems
 from clue_ros.vlm.tokens import PromptTokens
 
 IGNORE = -100
+_GREY = 64  # pixels a side of what stands for a broken picture, where pictures are of any size
 
 
 @dataclass
 class Seen:
-    """An image of a batch: its pixels uint8[3,S,S], or its features float[N,D] where they lie in the cache."""
+    """An image of a batch: its pixels uint8[3,S,S] (of eyes uint8[3,H,W]), or its features float[N,D] where they lie in
+    the cache."""
 
     image: Union[ImageFile, ImageArray]
     pixels: Optional[torch.Tensor] = None
@@ -73,9 +75,12 @@ class Batch:
 
 class Collator:
     """Examples -> Batch. An image that cannot be decoded becomes a grey one without targets, an example that is too
-    long loses its targets; both are counted in `problems`."""
+    long loses its targets; both are counted in `problems`.
 
-    def __init__(self, tokens: PromptTokens, side: int, length: int, cache: FeatureCache, workers: int = 4):
+    side: pixels of the squares that the tower takes, None for whole pictures (features.side_of).
+    """
+
+    def __init__(self, tokens: PromptTokens, side: Optional[int], length: int, cache: FeatureCache, workers: int = 4):
         self._tokens, self._side, self._length, self._cache = tokens, side, length, cache
         self._pool = ThreadPoolExecutor(workers)
         self.problems = Problems()
@@ -86,7 +91,7 @@ class Collator:
         first = [examples[places.index(n)].image for n in range(len(images))]
         seen = list(self._pool.map(self._see, first))
         rows = [self._row(e, seen[place] is not None) for e, place in zip(examples, places)]
-        grey = torch.full((3, self._side, self._side), 127, dtype=torch.uint8)
+        grey = torch.full((3, self._side or _GREY, self._side or _GREY), 127, dtype=torch.uint8)
         width = max(len(ids) for ids, *_ in rows)
         pad = lambda values, fill: torch.tensor([list(v) + [fill] * (width - len(v)) for v in values])  # noqa: E731
         ids, prefix, targets, read, labels = zip(*rows)
@@ -109,11 +114,12 @@ class Collator:
         if features is not None:
             return Seen(image, features=features)
         try:
-            square = to_square(image.read(), self._side)
+            picture = image.read()
         except BrokenImageError as error:
             self.problems.add(Kind.IMAGE, Place(image.name, 0), error)
             return None
-        return Seen(image, pixels=torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1))))
+        picture = picture if self._side is None else to_square(picture, self._side)
+        return Seen(image, pixels=torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))))
 
     def _row(self, example: Example, usable: bool):
         ids, rows = self._tokens.prefix(example.prefix)

@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from clue_ros.data import ImageArray, ImageFile
+from clue_ros.eyes.tower import SightTower
 
 GIGABYTE = 1e9
 
@@ -80,21 +81,38 @@ class FrozenVision:
         fresh = [n for n, s in enumerate(batch.seen) if s.features is None]
         held = {n: s.features.to(weight.device) for n, s in enumerate(batch.seen) if s.features is not None}
         if fresh:
-            pixels = torch.stack([batch.seen[n].pixels for n in fresh]).to(weight.device)
-            made = self._model.vision_tower(pixels.to(weight.dtype) / 127.5 - 1).last_hidden_state.to(weight.dtype)
+            made = self._seen([batch.seen[n].pixels for n in fresh], weight)
             for n, features in zip(fresh, made):
                 held[n] = features
                 self._cache.write(batch.seen[n].image, features)
         every = torch.stack([held[n] for n in range(len(batch.seen))])
         return self._model.multi_modal_projector(every)[batch.image]
 
+    def _seen(self, pictures: Sequence[torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+        """float[B,N,D] of uint8[3,H,W], in the place and dtype of a weight."""
+        tower = self._model.vision_tower
+        # Eyes take one picture at a time, each of its own size.
+        batches = [p[None] for p in pictures] if isinstance(tower, SightTower) else [torch.stack(list(pictures))]
+        seen = [tower(b.to(weight.device).to(weight.dtype) / 127.5 - 1).last_hidden_state for b in batches]
+        return torch.cat(seen).to(weight.dtype)
+
+
+def side_of(model) -> Optional[int]:
+    """Pixels of the squares that a model's tower takes, None for eyes: they take pictures as they are."""
+    return None if isinstance(model.model.vision_tower, SightTower) else model.config.vision_config.image_size
+
 
 def fingerprint(model) -> str:
-    """16 hexadecimal digits that differ between towers: of the configuration and of two of the weights."""
+    """16 hexadecimal digits that differ between towers: of the configuration and of two of the weights; of eyes, of all
+    that was trained."""
     tower = model.model.vision_tower
     digest = hashlib.blake2b(
         json.dumps(model.config.vision_config.to_dict(), sort_keys=True, default=str).encode(), digest_size=8
     )
-    for weight in (tower.embeddings.patch_embedding.weight, tower.encoder.layers[-1].mlp.fc2.weight):
+    if isinstance(tower, SightTower):
+        weights = list(tower.trained.parameters())
+    else:
+        weights = [tower.embeddings.patch_embedding.weight, tower.encoder.layers[-1].mlp.fc2.weight]
+    for weight in weights:
         digest.update(weight.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()

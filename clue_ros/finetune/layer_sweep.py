@@ -23,7 +23,7 @@ from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.data.source import Source
 from clue_ros.finetune.batch import Collator, chunks, draw
 from clue_ros.finetune.examples import Splits, choose_splits, fixed_examples
-from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision
+from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision, side_of
 from clue_ros.finetune.passes import maps_of_layers
 from clue_ros.finetune.recipe import FREE, DetectorTask
 from clue_ros.measures.classification import figures_at, fitted_threshold
@@ -112,7 +112,7 @@ def _run_model(
     tokenizer, _ = name_spare_tokens(cast(Any, loaded.tokenizer))
     tokens = PromptTokens(tokenizer, clue, model.config.image_token_id, model.lm_head.weight.shape[0], "cpu")
     cache = FeatureCache(settings.feature_cache, model, dtype, settings.feature_cache_gb * GIGABYTE)
-    collator = Collator(tokens, model.config.vision_config.image_size, settings.length, cache, settings.workers)
+    collator = Collator(tokens, side_of(model), settings.length, cache, settings.workers)
     vision, language = FrozenVision(model, cache), model.model.language_model
     side = model.config.vision_config.image_size // model.config.vision_config.patch_size
     try:

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Tuple, cast
 
+from clue_ros.eyes.cost import weights_of, work_of
+from clue_ros.eyes.frozen import SHIPPED
+from clue_ros.eyes.sight import FILE, has_sight, read_sight_shape
+from clue_ros.eyes.weights import read_shape
 from clue_ros.finetune.objective import Plan
 from clue_ros.finetune.recipe import AnyTask, DetectorTask
 from clue_ros.training.adapters import LoraSettings
@@ -28,7 +32,7 @@ TARGETS = 24  # of which are targets
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of a PaliGemma configuration."""
+    """Of a PaliGemma configuration. eyes, looks: numbers in frozen eyes and operations on a picture, else 0."""
 
     width: int
     mlp: int
@@ -42,6 +46,8 @@ class Sizes:
     vision_mlp: int
     image_tokens: int
     patch: int
+    eyes: int = 0
+    looks: int = 0
 
     @classmethod
     def read(cls, base: Path) -> "Sizes":
@@ -66,6 +72,7 @@ class Sizes:
                 vision.intermediate_size,
                 (vision.image_size // vision.patch_size) ** 2,
                 vision.patch_size,
+                *_eyes(Path(base)),
             )
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelLoadError(f"{file} is no configuration of a PaliGemma model: {error}") from error
@@ -91,7 +98,16 @@ class Sizes:
         w = self.vision_width
         tower = self.vision_layers * (4 * w * w + 2 * w * self.vision_mlp)
         tower += (3 * self.patch**2 + self.image_tokens) * w
+        tower = self.eyes or tower
         return self.layers * layer + self.vocabulary * self.width + tower + w * self.width
+
+
+def _eyes(base: Path) -> Tuple[int, int]:
+    """(numbers, operations) of a model folder's eyes, zeros for none. Raises ModelLoadError."""
+    if not has_sight(base):
+        return 0, 0
+    work = work_of(read_sight_shape(base / FILE), read_shape(SHIPPED / "config.json"))
+    return weights_of(base), sum(step.flops for step in work)
 
 
 def lora_weights(sizes: Sizes, plan: Plan, r: int) -> int:
@@ -147,6 +163,7 @@ def operations(base: Path, settings: AnyTask) -> float:
     layer = 2 * rows * sum(a * b for a, b in sizes.projections.values()) + 4 * rows**2 * sizes.heads * sizes.head_dim
     w, patches = sizes.vision_width, sizes.image_tokens
     tower = sizes.vision_layers * (2 * patches * (4 * w * w + 2 * w * sizes.vision_mlp) + 4 * patches**2 * w)
+    tower = sizes.looks or tower
     adapted = len([n for n in plan.layers if n < stop])
     backward = adapted * (2 if settings.checkpointing else 1)
     return float(tower + (stop + backward) * layer)

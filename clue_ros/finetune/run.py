@@ -19,9 +19,10 @@ from clue_ros.data.looks import looks_of
 from clue_ros.data.mixture import MixtureSource
 from clue_ros.data.source import Source
 from clue_ros.data.stream import SampleStream
+from clue_ros.eyes.sight import has_sight
 from clue_ros.finetune.batch import Collator, draw
 from clue_ros.finetune.examples import ExampleStream, Splits, balance, choose_splits, fixed_examples
-from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision
+from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision, side_of
 from clue_ros.finetune.objective import Objective
 from clue_ros.finetune.older_runs import adopt
 from clue_ros.finetune.output import check_output, write_model
@@ -142,7 +143,9 @@ def build(order: Order, folder: Path, accelerator):
     """(Trainer, tokenizer, whether the tokenizer got new names for spare tokens)."""
     settings = order.settings
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    loaded = load_directory(order.base, "cpu", Precision(dtype, dtype))
+    # Eyes run where they were opened; everything else is moved by Accelerate.
+    device = str(accelerator.device) if has_sight(order.base) else "cpu"
+    loaded = load_directory(order.base, device, Precision(dtype, dtype))
     model, clue = cast(Any, loaded.model), loaded.settings
     speaks = isinstance(settings, DialogueTask) and not isinstance(settings, AnswerTask)
     if speaks and kind_of(clue, Path(order.base) / FILE).one_pass:
@@ -157,10 +160,9 @@ def build(order: Order, folder: Path, accelerator):
     torch.manual_seed(draw(settings.seed, 31))  # the new adapter and the CNN start alike in every process
     objective = Objective(model, tokenizer, clue, settings, order.lora)
     _start_from(objective, order, clue, tokenizer)
-    side = model.config.vision_config.image_size
     tokens = PromptTokens(tokenizer, clue, model.config.image_token_id, model.lm_head.weight.shape[0], "cpu")
     cache = FeatureCache(settings.feature_cache, model, dtype, settings.feature_cache_gb * GIGABYTE)
-    collator = Collator(tokens, side, settings.length, cache, settings.workers)
+    collator = Collator(tokens, side_of(model), settings.length, cache, settings.workers)
     with memory_guard("moving the model to the device"):
         trainer = Trainer(accelerator, objective, FrozenVision(model, cache), collator, settings, folder)
     return trainer, tokenizer, bool(renamed)

@@ -112,7 +112,7 @@ def _sight(path: Path, config: Any, device: str, glances: Optional[int]) -> Sigh
             f"{path}: eyes.json gives a grid of {sight.shape.grid} with {sight.shape.width} channels, config.json says "
             f"{wanted[0]} with {wanted[1]}"
         )
-    return SightTower(sight)
+    return SightTower(sight).requires_grad_(False)
 
 
 def check_device(device: str) -> None:

@@ -1,10 +1,10 @@
 """What a step must cost at least: its matrix products and the bytes that it must read, counted from a configuration.
 
-Pure functions of a PaliGemmaConfig; nothing is run. Counted are the products of the vision tower, the projector, the
-decoder's projections and attention, and the head: 2·m·n·k operations each, as torch.utils.flop_counter counts them (the
-tests compare the two). Bytes are those of the weights, once a phase, and of the keys and values that a decode step
-reads. Norms, activations, softmax and intermediate results cost nothing here, so the real lower bound lies above this
-one.
+Pure functions of a PaliGemmaConfig, and of what frozen eyes cost (eyes/cost.py); nothing is run. Counted are the
+products of the vision tower, the projector, the decoder's projections and attention, and the head: 2·m·n·k operations
+each, as torch.utils.flop_counter counts them (the tests compare the two). Bytes are those of the weights, once a phase,
+and of the keys and values that a decode step reads. Norms, activations, softmax and intermediate results cost nothing
+here, so the real lower bound lies above this one.
 """
 
 from __future__ import annotations
@@ -12,17 +12,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence, Tuple
 
+from clue_ros.eyes.cost import Work
+
 
 @dataclass(frozen=True)
 class Cost:
     """One phase that runs after the one before. flops: operations of matrix products; elements: weights and cached keys
-    and values that it reads at least once, as numbers (times the bytes a number: bytes)."""
+    and values that it reads at least once, as numbers (times the bytes a number: bytes); eyes: of frozen eyes, which
+    compute in bfloat16 where that is faster, whatever the model does."""
 
     flops: int
     elements: int
+    eyes: bool = False
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.flops + other.flops, self.elements + other.elements)
+
+    def width(self, bytes_per_element: float) -> float:
+        """Bytes of a number that the phase reads, where the model's have so many."""
+        return min(2, bytes_per_element) if self.eyes else bytes_per_element
 
     def seconds(self, flops_per_second: float, bytes_per_second: float, bytes_per_element: float) -> float:
         """The roofline: whichever takes longer, computing or reading."""
@@ -37,10 +45,19 @@ def total(phases: Sequence[Cost]) -> Cost:
 
 
 def floor_seconds(
-    phases: Sequence[Cost], flops_per_second: float, bytes_per_second: float, bytes_per_element: float
+    phases: Sequence[Cost],
+    flops_per_second: float,
+    bytes_per_second: float,
+    bytes_per_element: float,
+    eyes_flops_per_second: float = 0.0,
 ) -> float:
-    """Phases run one after another, so their rooflines add up."""
-    return sum(phase.seconds(flops_per_second, bytes_per_second, bytes_per_element) for phase in phases)
+    """Phases run one after another, so their rooflines add up. eyes_flops_per_second: of products in bfloat16, where
+    those are faster than the model's own."""
+    fastest = max(flops_per_second, eyes_flops_per_second)
+    return sum(
+        phase.seconds(fastest if phase.eyes else flops_per_second, bytes_per_second, phase.width(bytes_per_element))
+        for phase in phases
+    )
 
 
 def image_tokens(config) -> int:
@@ -103,9 +120,10 @@ def tap(config, tapped_rows: int) -> Cost:
     return Cost(2 * tapped_rows * queries + products, queries) + keys_only(config, image_tokens(config), values=False)
 
 
-def see(config) -> Phases:
-    """Pixels to projected features."""
-    return vision(config), projector(config)
+def see(config, eyes: Sequence[Work] = ()) -> Phases:
+    """Pixels to projected features. eyes: what frozen eyes do in the place of a tower (eyes/cost.py)."""
+    looks = tuple(Cost(step.flops, step.numbers, eyes=True) for step in eyes)
+    return (*(looks or (vision(config),)), projector(config))
 
 
 def detection(

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict
 import torch
 import torch.nn.functional as F
 
+from clue_ros.processor import has_bfloat16_units
 from clue_ros.vlm.memory import available_memory
 
 SQUARE = {"cpu": 2048, "cuda": 8192}  # side of the large matrix product
@@ -23,7 +24,8 @@ READ_BYTES = {"cpu": 1 << 29, "cuda": 1 << 32}  # far more than any cache
 class Rates:
     """square, vision, decoder: FLOP/s of a large square product and of the model's own widest ones; read, reread: B/s
     of a large array, and of one as large as the model's weights again and again (small ones stay in the processor's
-    cache); dtype: in which the products were taken, that is, in which the model computes."""
+    cache); dtype: in which the products were taken, that is, in which the model computes; eyes: of a large product in
+    bfloat16, 0 for a model without frozen eyes or where the device has no units for it."""
 
     dtype: str
     square: float
@@ -31,6 +33,7 @@ class Rates:
     decoder: float
     read: float
     reread: float
+    eyes: float = 0.0
 
     @property
     def flops(self) -> float:
@@ -45,12 +48,15 @@ class Rates:
         return asdict(self)
 
 
-def measure_rates(config, weight_bytes: int, device: str, dtype: torch.dtype, seconds: float = 0.6) -> Rates:
-    """Rates for a PaliGemmaConfig; takes about 5 × `seconds`."""
+def measure_rates(
+    config, weight_bytes: int, device: str, dtype: torch.dtype, seconds: float = 0.6, eyes: bool = False
+) -> Rates:
+    """Rates for a PaliGemmaConfig; takes about 5 × `seconds`. eyes: whether frozen eyes see for it."""
     kind = torch.device(device).type
     side = SQUARE.get(kind, 2048)
     v, t = config.vision_config, config.text_config
     rows = (v.image_size // v.patch_size) ** 2
+    narrow = eyes and (kind != "cpu" or has_bfloat16_units())
     return Rates(
         str(dtype).replace("torch.", ""),
         matmul_rate(side, side, side, device, dtype, seconds),
@@ -58,6 +64,7 @@ def measure_rates(config, weight_bytes: int, device: str, dtype: torch.dtype, se
         matmul_rate(rows, t.hidden_size, t.intermediate_size, device, dtype, seconds),
         read_bandwidth(READ_BYTES.get(kind, READ_BYTES["cpu"]), device, seconds),
         read_bandwidth(weight_bytes, device, seconds),
+        matmul_rate(side, side, side, device, torch.bfloat16, seconds) if narrow else 0.0,
     )
 
 

@@ -39,7 +39,9 @@ def measure(order: Order, rounds: Optional[int], emit: Emit, only: Sequence[str]
             emit({"event": "skip", "reason": reason})
             return
         libraries = resident()
-        rates = measure_rates(config, weight_bytes(order, config), order.device, order.precision.compute)
+        rates = measure_rates(
+            config, weight_bytes(order, config), order.device, order.precision.compute, eyes=order.has_eyes
+        )
         clean = reset_peak(order.device)
         subject = Subject.load(order)
     except OutOfMemoryError as error:
@@ -159,11 +161,11 @@ class _Run:
             event["ratio"] = event["ours"]["p50"] / event["plain"]["p50"]
         if row.phases is not None:
             phases, storage = row.phases(tokens), self._subject.order.precision.storage.itemsize
-            cost = floor.total(phases)
-            seconds = floor.floor_seconds(phases, self._rates.flops, self._rates.bandwidth, storage)
+            rates = self._rates
+            seconds = floor.floor_seconds(phases, rates.flops, rates.bandwidth, storage, rates.eyes)
             event.update(
-                flops=cost.flops,
-                bytes=cost.elements * storage,
+                flops=floor.total(phases).flops,
+                bytes=sum(phase.elements * phase.width(storage) for phase in phases),
                 floor_s=seconds,
                 times_floor=event["ours"]["p50"] / seconds,
             )

@@ -31,6 +31,13 @@ class Order:
         return EMBEDDED_MODEL if self.model == EMBEDDED else Path(self.model)
 
     @property
+    def has_eyes(self) -> bool:
+        """Whether the model sees with frozen eyes in the place of a vision tower."""
+        from clue_ros.eyes.sight import has_sight
+
+        return self.model != THREE_B and has_sight(self.folder)
+
+    @property
     def precision(self):
         """The vlm.dense.Precision."""
         import torch

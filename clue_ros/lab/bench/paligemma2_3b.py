@@ -117,9 +117,11 @@ def build_tokenizer(words: Sequence[str]):
     )
 
 
-def parameter_count(config) -> int:
-    """Parameters of a configuration, tied ones once, without allocating any."""
+def parameter_count(config, tower: bool = True) -> int:
+    """Parameters of a configuration, tied ones once, without allocating any; tower: those of its vision tower too."""
     model = skeleton(config)
+    if not tower:
+        model.model.vision_tower = None
     model.tie_weights()
     return sum(p.numel() for p in model.parameters())
 

@@ -14,9 +14,8 @@ import numpy as np
 from clue_ros.ambiguity.kinds import CNN, JOINT
 from clue_ros.eyes.crops import SIDE
 from clue_ros.eyes.frozen import SHIPPED, FrozenEyes, engines
-from clue_ros.eyes.sight import FILE, has_sight, read_sight_shape
+from clue_ros.eyes.sight import FILE, read_sight_shape
 from clue_ros.lab.bench import floor
-from clue_ros.lab.bench.order import THREE_B
 from clue_ros.lab.bench.subject import Subject, Way
 from clue_ros.location import BINS
 from clue_ros.prompt import CLARIFY
@@ -64,7 +63,7 @@ RowProvider = Callable[[Subject], Sequence[Row]]
 def standard(subject: Subject) -> List[Row]:
     """From a cold image, under the checkpoint's own settings; and a second turn on the same image."""
     way, show = subject.way(), subject.show
-    see = floor.see(subject.config)
+    see = subject.see_floor
     detect = lambda words, turns=(): way.prefix(way.detect_task, words, turns)  # noqa: E731
     speak = lambda words, turns=(): way.prefix(CLARIFY, words, turns)  # noqa: E731
     joint = way.kind.one_pass
@@ -149,7 +148,7 @@ def other_passes(subject: Subject) -> List[Row]:
             title,
             way,
             lambda _: way.box(show.clear_image, show.clear),
-            lambda n: floor.see(subject.config) + way.outcome_floor(show.clear, n, outputs=BINS),
+            lambda n: subject.see_floor + way.outcome_floor(show.clear, n, outputs=BINS),
             plain,
             speaks=True,
             note="time only: not the way this checkpoint was trained",
@@ -169,7 +168,7 @@ def query_blind(subject: Subject) -> List[Row]:
     if subject.way().blind:
         return []
     way, show = subject.way(prefix_attention=IMAGE_BLIND.name, tap_rows=IMAGE_BLIND.tap_rows), subject.show
-    see, note = floor.see(subject.config), "query-blind variant"
+    see, note = subject.see_floor, "query-blind variant"
     return [
         Row(
             "blind_decision",
@@ -186,7 +185,7 @@ def query_blind(subject: Subject) -> List[Row]:
 def glances(subject: Subject) -> List[Row]:
     """The frozen eyes alone, in every engine that can be had: the first glance, and all second ones in one batch."""
     order = subject.order
-    if order.model == THREE_B or not has_sight(order.folder):
+    if not order.has_eyes:
         return []
     shape, noise = read_sight_shape(order.folder / FILE), np.random.default_rng(0)
     second = shape.glances if order.glances is None else order.glances

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence
 
@@ -12,6 +13,8 @@ from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.ambiguity.head import Head
 from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.ambiguity.readers import AmbiguityReader
+from clue_ros.eyes.cost import weights_of, work_of
+from clue_ros.eyes.tower import SightTower
 from clue_ros.grounder import Grounder, is_stock
 from clue_ros.lab.bench import floor, paligemma2_3b
 from clue_ros.lab.bench.order import THREE_B, Order
@@ -107,7 +110,17 @@ class Subject:
 
     @property
     def weight_bytes(self) -> int:
-        return sum(p.numel() * p.element_size() for p in self.backbone.model.parameters())
+        """Adapters apart; of frozen eyes in the precision in which they run."""
+        tower = self.backbone.model.model.vision_tower
+        frozen = tower.sight.eyes.weight_bytes if isinstance(tower, SightTower) else 0
+        return frozen + sum(p.numel() * p.element_size() for p in self.backbone.model.parameters())
+
+    @cached_property
+    def see_floor(self) -> floor.Phases:
+        """Pixels to projected features."""
+        tower = self.backbone.model.model.vision_tower
+        eyes = work_of(tower.sight.shape, tower.sight.eyes.shape) if isinstance(tower, SightTower) else ()
+        return floor.see(self.config, eyes)
 
     def keep_looks(self) -> None:
         """Look at a picture once for all rows that want it seen beforehand, where a look takes a minute. What is kept
@@ -256,8 +269,14 @@ def load_peft(model, folder: Path, names: FrozenSet[str]) -> None:
     model.eval()
 
 
+def weight_count(order: Order, config) -> int:
+    """Numbers in all weights, frozen eyes among them. Raises ModelLoadError."""
+    eyes = weights_of(order.folder) if order.has_eyes else 0
+    return paligemma2_3b.parameter_count(config, tower=not eyes) + eyes
+
+
 def weight_bytes(order: Order, config) -> int:
-    return paligemma2_3b.parameter_count(config) * order.precision.storage.itemsize
+    return weight_count(order, config) * order.precision.storage.itemsize
 
 
 def memory_needed(order: Order, config) -> int:

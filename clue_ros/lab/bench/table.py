@@ -35,15 +35,15 @@ def print_report(
 def footnotes(subject: Dict[str, Any]) -> List[str]:
     """What the columns mean for this subject."""
     rates, machine = subject["rates"], subject["machine"]
+    eyes = f"; {_rate(rates['eyes'])} in bfloat16 for the frozen eyes" if rates.get("eyes") else ""
     lines = [
         f"Machine: {machine.get('gpu') or machine['processor']}, {machine['cores']} cores; measured in this run in "
         f"{rates['dtype']}: {_rate(rates['square'])} (large square), {_rate(rates['vision'])} and "
         f"{_rate(rates['decoder'])} (the "
         f"model's own shapes), reading {rates['read'] / 1e9:.1f} GB/s (large array) and {rates['reread'] / 1e9:.1f} "
         "GB/s (as "
-        "large as the weights). Floor: counted matrix products over the best of these rates, or the bytes of the "
-        "weights over "
-        "the bandwidth where that is longer.",
+        f"large as the weights){eyes}. Floor: counted matrix products over the best of these rates, or the bytes of "
+        "the weights over the bandwidth where that is longer.",
         "Plain: transformers, full depth with output_attentions=True for the map, then generate from pixels with "
         "as many tokens "
         f"as ours, adapters {'beside the weights' if subject['adapters'] else 'none'}; logits of "

@@ -8,11 +8,13 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
+from clue_ros.eyes.cost import weights_of
+from clue_ros.eyes.crops import SIDE
+from clue_ros.eyes.sight import FILE, read_sight_shape
 from clue_ros.grounder import is_stock
 from clue_ros.lab.bench.floor import image_tokens
 from clue_ros.lab.bench.order import THREE_B, Order
-from clue_ros.lab.bench.paligemma2_3b import parameter_count
-from clue_ros.lab.bench.subject import memory_needed, weight_bytes
+from clue_ros.lab.bench.subject import memory_needed, weight_bytes, weight_count
 from clue_ros.types import ClueError, ModelLoadError
 from clue_ros.vlm.adapter_kinds import read_settings
 from clue_ros.vlm.loading import check_device
@@ -75,7 +77,10 @@ def needed_bytes(order: Order, config) -> int:
     whole = memory_needed(replace(order, quantization="none"), config)
     if order.model == THREE_B:  # is made whole, and quantised then
         return whole
-    loaded = stays(skeleton(config), order.precision.storage, order.quantization)
+    model, eyes = skeleton(config), 0
+    if order.has_eyes:
+        model.model.vision_tower, eyes = None, weights_of(order.folder) * order.precision.storage.itemsize
+    loaded = stays(model, order.precision.storage, order.quantization) + eyes
     return whole - int(1.05 * weight_bytes(order, config)) + int(1.15 * loaded)
 
 
@@ -136,15 +141,22 @@ def _size(order: Order, outlook: Outlook) -> None:
             if open_ones
             else 'with task prefixes: "answer en is there a mug?"'
         )
-    count = parameter_count(config)
+    count = weight_count(order, config)
     name = lambda dtype: str(dtype).replace("torch.", "")  # noqa: E731
     outlook.lines["size"] = (
-        f"{count / 1e6:,.0f} million parameters, {text.num_hidden_layers} layers, {config.vision_config.image_size} px "
-        f"as {image_tokens(config)} tokens"
+        f"{count / 1e6:,.0f} million parameters, {text.num_hidden_layers} layers, {_looks(order, config)} as "
+        f"{image_tokens(config)} tokens"
     )
     outlook.lines["dtype"] = f"weights in {name(precision.storage)}, products in {name(precision.compute)}"
     outlook.lines["memory"] = _memory(order.device, needed_bytes(order, config))
     outlook.problem = is_short(order, config)
+
+
+def _looks(order: Order, config: Any) -> str:
+    if not order.has_eyes:
+        return f"{config.vision_config.image_size} px"
+    shape = read_sight_shape(order.folder / FILE)
+    return f"frozen eyes: {shape.first} px and {shape.glances} crops of {SIDE} px"
 
 
 def _memory(device: str, needed: int) -> str:

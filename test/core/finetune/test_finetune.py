@@ -1,25 +1,32 @@
 """Finetuning real checkpoints by command: tasks, what is trained, what cannot start, real vocabularies."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from drawn_data import draw, write_lines
 from finetune_runs import SMALL, features_of, last_checkpoint, order, readings, started
-from safetensors.torch import load_file
+from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
 from clue_ros.evaluation.held_out import held_out
 from clue_ros.evaluation.samples import Selection
+from clue_ros.eyes.sight import Sight, SightShape, Trained, save_sight
 from clue_ros.finetune.examples import fixed_examples
 from clue_ros.finetune.run import finetune
 from clue_ros.grounder import Grounder
 from clue_ros.training.readings import VALIDATION
 from clue_ros.training.recipe_file import TrainingError
 from clue_ros.training.slot import Slot
+from clue_ros.vlm.dense import Precision
+from clue_ros.vlm.loading import load_directory
+
+FLOAT32 = Precision(torch.float32, torch.float32)
 
 
 @pytest.mark.parametrize("task", ["dialogue", "detector", "joint"])
@@ -139,6 +146,29 @@ def test_the_embedded_model_class_trains_too(tiny_model_dir, yesno, tmp_path):
         order("detector", tiny_model_dir, tmp_path / "out", variant="half-full-disambig-ar", tap=1),
         open_data(tmp_path / "mugs.csv", images=yesno.parent),
     )
+    decision = Grounder.from_pretrained(tmp_path / "out").ground(np.zeros((48, 64, 3), np.uint8), "the red mug")
+    assert decision.ambiguity is not None
+
+
+def test_a_model_with_eyes_learns_from_whole_pictures(tiny_model_dir, yesno, tmp_path, monkeypatch):
+    """Not from squares; and what the eyes saw is kept like a tower's features."""
+    folder, looked, see = tmp_path / "sighted", [], Sight.see
+    shutil.copytree(tiny_model_dir, folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if "vision_tower" not in k}, folder / "model.safetensors")
+    save_sight(Trained(SightShape(first=112, glances=0, grid=8, width=32)), folder)
+    monkeypatch.setattr(Sight, "see", lambda sight, rgb, *rest: looked.append(rgb.shape[:2]) or see(sight, rgb, *rest))
+    rows = [f"{n}.png,hand me the red mug,{'yes' if n % 2 else 'no'}" for n in range(8)]
+    (tmp_path / "mugs.csv").write_text("\n".join(["image,instruction,label", *rows]))
+    finetune(
+        order("detector", folder, tmp_path / "out", tap=1, feature_cache=str(tmp_path / "seen"), validation=2),
+        open_data(tmp_path / "mugs.csv", images=yesno.parent),
+    )
+    size = Image.open(yesno.parent / "0.png").size[::-1]
+    assert set(looked) == {size} and size[0] != size[1]
+    kept = load_file(next((tmp_path / "seen").glob("*/*/*.safetensors")))["features"]
+    assert kept.shape == (64, 32)
+    assert not any(p.requires_grad for p in load_directory(folder, "cpu", FLOAT32).model.parameters())
     decision = Grounder.from_pretrained(tmp_path / "out").ground(np.zeros((48, 64, 3), np.uint8), "the red mug")
     assert decision.ambiguity is not None
 

@@ -42,7 +42,7 @@ GARBAGE: Tuple[Tuple[str, Any], ...] = (
     ("deleted", lambda path: path.unlink()),
 )
 PARTS = ("model.safetensors", "config.json", "clue.json", "tokenizer.json", "ambiguity.safetensors",
-         "adapters/dialogue/adapter_model.safetensors")  # fmt: skip
+         "adapters/dialogue/adapter_model.safetensors", "eyes.json", "eyes.safetensors")  # fmt: skip
 
 
 def node_killed(robot: Robot) -> Iterator[Check]:
