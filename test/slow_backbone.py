@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PaliGemmaForConditionalGeneration
 
+from clue_ros.eyes.sight import Sight, has_sight
+from clue_ros.eyes.tower import SightTower
 from clue_ros.geometry import to_square
 from clue_ros.types import stop_if
 from clue_ros.vlm.attention import to_map
@@ -33,12 +35,26 @@ class Ran(NamedTuple):
     attention: torch.Tensor
 
 
+class SeenOnce(SightTower):
+    """The eyes of a model that has some. They look longer than everything else takes, so a picture is kept."""
+
+    last = (None, None)
+
+    def forward(self, pixel_values, **_):
+        if self.last[0] is not pixel_values:
+            self.last = pixel_values, super().forward(pixel_values)
+        return self.last[1]
+
+
 class SlowBackbone:
     def __init__(self, folder: Path):
         folder = Path(folder)
         self.model = PaliGemmaForConditionalGeneration.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager"
         ).eval()
+        self._whole = has_sight(folder)
+        if self._whole:
+            self.model.model.vision_tower = SeenOnce(Sight.open(folder))
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.settings = ClueSettings.load(folder, self.model.config.get_text_config().num_hidden_layers)
         self.device, self.remarks = torch.device("cpu"), ()
@@ -70,7 +86,8 @@ class SlowBackbone:
     @torch.inference_mode()
     def encode(self, rgb: np.ndarray) -> EncodedImage:
         square = to_square(rgb, self._side)
-        pixels = torch.from_numpy(square.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+        picture = rgb if self._whole else square
+        pixels = torch.from_numpy(picture.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         tower = self.model.model.vision_tower(pixels).last_hidden_state
         return EncodedImage(pixels, rgb.shape[1], rgb.shape[0], tower=tower, square=square)
 

@@ -208,8 +208,8 @@ def test_the_embedded_model_answers(embedded, tmp_path, capsys):
     assert isinstance(first, GroundedAnswer) and first.text.startswith("I see") and first.latency_s["chat"] > 0
     asked = len(seen.detections)
     assert asked >= 16 and embedded.chat(seen, "which cups do you see?").text and len(seen.detections) == asked
-    lost = embedded.chat(seen, "which forks do you see?")
-    assert lost.unknown_words == ("forks",) and '"forks"' in lost.text and not lost.phrases
+    lost = embedded.chat(seen, "which umbrellas do you see?")
+    assert lost.unknown_words == ("umbrellas",) and '"umbrellas"' in lost.text and not lost.phrases
     with pytest.raises(InvalidExpressionError):
         embedded.chat(seen, " ")
     with pytest.raises(Cancelled):

@@ -205,13 +205,18 @@ def test_the_embedded_model_decides_the_same_on_either():
     from clue_ros.simulation.renderer import TabletopRenderer
 
     fast, slow = grounders(EMBEDDED_MODEL)
-    outcomes = set()
+    wanted = {Outcome.FOUND, Outcome.ASK, Outcome.NOT_FOUND}
     with TabletopRenderer(640, 480) as renderer:
-        for seed, index in ((100, 0), (100, 1), (104, 0)):
-            episode = derive_episode(seed, index)
+        for number in range(12):  # a clear, an ambiguous and an absent thing by turns, until each outcome was seen
+            episode = derive_episode(100 + number, (0, 1, 4)[number % 3])
             rgb = renderer.render(episode.scene).rgb
-            one, other = (g.ground(rgb, episode.expression, mask=True) for g in (fast, slow))
+            one = fast.ground(rgb, episode.expression, mask=True)
+            if one.outcome not in wanted:
+                continue
+            other = slow.ground(rgb, episode.expression, mask=True)
             same(one, other)
             assert one.mask is None or (one.mask == other.mask).mean() > 0.999
-            outcomes.add(one.outcome)
-    assert outcomes == {Outcome.FOUND, Outcome.ASK, Outcome.NOT_FOUND}
+            wanted.remove(one.outcome)
+            if not wanted:
+                break
+    assert not wanted

@@ -220,6 +220,6 @@ def test_the_embedded_model_takes_a_misspelled_instruction_and_answer():
     assert (whole.outcome, whole.box) == (short.outcome, short.box) and short.unknown_words == ()
     with pytest.raises(InvalidExpressionError, match="'hello' names nothing"):
         grounder.ground(image, "hello")
-    kept = grounder.ground(image, "hand me the bell")
-    assert kept.outcome is Outcome.UNKNOWN_WORDS and kept.unknown_words == ("bell",)
+    kept = grounder.ground(image, "hand me the umbrella")
+    assert kept.outcome is Outcome.UNKNOWN_WORDS and kept.unknown_words == ("umbrella",)
     grounder.close()
