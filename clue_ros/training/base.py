@@ -126,6 +126,11 @@ def copy_weights(model: PaliGemmaForConditionalGeneration, tokenizer: PreTrained
     weights = {k: v for k, v in base.model.state_dict().items() if k in own}
     if isinstance(model.model.vision_tower, SightTower):
         own = {k: v for k, v in own.items() if _TOWER not in k}
+    elif isinstance(base.model.model.vision_tower, SightTower):
+        raise UnsupportedBaseError(
+            f"{base.folder} sees with frozen eyes, the recipe's model with a tower of its own: take a recipe with the "
+            "stage eyes (clue_ros/training/eyes.yaml)"
+        )
     wordy = {k for k, v in own.items() if len(v) == len(tokenizer) and k.endswith(_BY_WORD)}
     other = [k for k, v in own.items() if k not in weights or _form(weights[k], k in wordy) != _form(v, k in wordy)]
     if other:

@@ -129,6 +129,9 @@ def test_a_model_with_eyes_keeps_them_when_it_takes_over_a_decoder(tiny_model_di
     made = load_file(tiny_model_dir / "model.safetensors")
     name = next(k for k in made if k.endswith("layers.0.mlp.up_proj.weight") and "language" in k)
     assert torch.equal(model.model.language_model.layers[0].mlp.up_proj.weight, made[name].float())
+    tokenizer, plain, _ = start(tiny_size, 3)
+    with pytest.raises(bases.UnsupportedBaseError, match="frozen eyes.*eyes.yaml"):
+        bases.copy_weights(plain, tokenizer, bases.Base(tokenizer, model, folder=tiny_model_dir))
 
 
 def test_eyes_go_on_from_those_of_a_finished_model(recipe, sighted, shape, tmp_path):
