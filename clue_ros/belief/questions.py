@@ -16,17 +16,19 @@ import numpy as np
 
 from clue_ros.belief.belief import Belief, information_gain
 from clue_ros.dialogue.phrases import choice
+from clue_ros.language.kinds import noun_of as in_table
 from clue_ros.language.phrase import parse_description, parse_instruction
 from clue_ros.language.positions import choose
 from clue_ros.language.questions import options
 from clue_ros.language.reply import Verdict, read_reply
+from clue_ros.simulation.words import is_noun
 from clue_ros.types import Box, Turn
 
 if TYPE_CHECKING:
     from clue_ros.belief.reader import ModelReader
     from clue_ros.vlm.passes import EncodedImage
 
-COLORS = ("red", "green", "blue", "yellow", "orange", "purple", "white", "black")
+COLORS = ("red", "green", "blue", "yellow", "orange", "purple", "white", "black", "gray", "brown", "pink", "silver")
 SIZES = ("small", "large")
 THINGS = (
     "mug",
@@ -145,8 +147,14 @@ def heard(
 
 def noun_of(expression: str) -> Optional[str]:
     """The thing that an instruction names, as a question would name it; None if it names none, or more than one."""
-    names = [SAME_THING.get(w, w) for w in expression.lower().split() if w in THINGS or w in SAME_THING]
-    return names[0] if len(set(names)) == 1 else None
+    words, names, at = expression.lower().replace(",", " ").split(), set(), 0
+    while at < len(words):
+        found = [(n, in_table(" ".join(words[at : at + n]))) for n in (3, 2, 1) if at + n <= len(words)]
+        size, noun = next(((n, noun) for n, noun in found if noun), (1, None))
+        if noun and (size > 1 or is_noun(words, at)):
+            names.add(SAME_THING.get(noun, noun))
+        at += size
+    return names.pop() if len(names) == 1 else None
 
 
 def attribute_table(

@@ -182,6 +182,18 @@ def test_a_grounder_that_cannot_be_read_asks_by_numbers_and_understands_them():
         BeliefGrounder(plain, "guess")
 
 
+@pytest.mark.parametrize(
+    "said, noun",
+    [
+        ("hand me the red mug", "mug"), ("the cup", "mug"), ("the dishes", "plate"), ("find the marker", "marker"),
+        ("the toilet paper on the left", "toilet roll"), ("the orange mug", "mug"), ("the orange on top", "orange"),
+        ("the orange one", None), ("the mug next to the plate", None), ("the one here", None),
+    ],
+)  # fmt: skip
+def test_the_thing_that_an_instruction_names(said, noun):
+    assert questions.noun_of(said) == noun
+
+
 @pytest.fixture(scope="module")
 def scene():
     """(embedded model, what it sees, objects, instruction that fits two) of one test scene."""
