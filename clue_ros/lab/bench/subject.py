@@ -119,8 +119,10 @@ class Subject:
     def see_floor(self) -> floor.Phases:
         """Pixels to projected features."""
         tower = self.backbone.model.model.vision_tower
-        eyes = work_of(tower.sight.shape, tower.sight.eyes.shape) if isinstance(tower, SightTower) else ()
-        return floor.see(self.config, eyes)
+        if not isinstance(tower, SightTower):
+            return floor.see(self.config)
+        sight = tower.sight
+        return floor.see(self.config, work_of(replace(sight.shape, glances=sight.glances), sight.eyes.shape))
 
     def keep_looks(self) -> None:
         """Look at a picture once for all rows that want it seen beforehand, where a look takes a minute. What is kept
