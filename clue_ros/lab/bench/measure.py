@@ -172,7 +172,9 @@ class _Run:
         return event
 
     def _facts(self, identity: str, title: str) -> Event:
-        return {"model": self._subject.order.model, "device": self._device, "id": identity, "title": title}
+        named = {"model": self._subject.order.model, "device": self._device, "id": identity, "title": title}
+        sight = self._subject.sight
+        return {**named, "sees": sight.eyes.engine.split("-")[0], "glances": sight.glances} if sight else named
 
     def _tick(self, row: Row, who: str) -> None:
         self._emit({"event": "tick", "row": row.title, "who": who})

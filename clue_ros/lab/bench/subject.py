@@ -14,6 +14,7 @@ from clue_ros.ambiguity.head import Head
 from clue_ros.ambiguity.kinds import kind_of
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.eyes.cost import weights_of, work_of
+from clue_ros.eyes.sight import Sight
 from clue_ros.eyes.tower import SightTower
 from clue_ros.grounder import Grounder, is_stock
 from clue_ros.lab.bench import floor, paligemma2_3b
@@ -109,19 +110,23 @@ class Subject:
         return load_directory(self.order.folder, self.order.device, self.order.precision).model
 
     @property
+    def sight(self) -> Optional[Sight]:
+        """The eyes of a model that has some."""
+        tower = self.backbone.model.model.vision_tower
+        return tower.sight if isinstance(tower, SightTower) else None
+
+    @property
     def weight_bytes(self) -> int:
         """Adapters apart; of frozen eyes in the precision in which they run."""
-        tower = self.backbone.model.model.vision_tower
-        frozen = tower.sight.eyes.weight_bytes if isinstance(tower, SightTower) else 0
+        frozen = self.sight.eyes.weight_bytes if self.sight else 0
         return frozen + sum(p.numel() * p.element_size() for p in self.backbone.model.parameters())
 
     @cached_property
     def see_floor(self) -> floor.Phases:
         """Pixels to projected features."""
-        tower = self.backbone.model.model.vision_tower
-        if not isinstance(tower, SightTower):
+        sight = self.sight
+        if sight is None:
             return floor.see(self.config)
-        sight = tower.sight
         return floor.see(self.config, work_of(replace(sight.shape, glances=sight.glances), sight.eyes.shape))
 
     def keep_looks(self) -> None:

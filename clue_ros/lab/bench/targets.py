@@ -1,4 +1,4 @@
-"""The bars that a row is held against: where they come from is issue 3, section 3; nothing here is a result."""
+"""The bars that a row is held against: of issue 3, section 3, and for eyes of issue 18; nothing here is a result."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from clue_ros.ambiguity.kinds import JOINT
 
 PLAIN, FLOOR, SECONDS, ROW, WEIGHTS = "plain", "floor", "seconds", "row", "weights"
 EMBEDDED, THREE_B = "embedded", "3b"
+TOWER, EYES, TORCH, OPENVINO = "tower", "eyes", "torch", "openvino"  # what sees; eyes in an engine, or in any
 SHORT = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}  # holds -> mark and colour
 
 
 @dataclass(frozen=True)
 class Target:
     """limit: the most that a row may reach of `of`: the plain path's p50, the floor, seconds, another row's p50, or the
-    weights' size. The other fields say which rows it is for; empty is any."""
+    weights' size. The other fields say which rows it is for; empty is any. sees: TOWER, TORCH or OPENVINO;
+    glances: second ones of eyes, None for any number."""
 
     row: str
     of: str
@@ -25,6 +27,8 @@ class Target:
     other: str = ""
     detector: str = ""
     note: str = ""
+    sees: str = ""
+    glances: Optional[int] = None
 
     def concerns(self, row: Mapping[str, Any]) -> bool:
         return (
@@ -32,6 +36,8 @@ class Target:
             and (not self.models or row["model"] in self.models)
             and (not self.device or row["device"].startswith(self.device))
             and (not self.detector or row.get("detector") == self.detector)
+            and (not self.sees or row.get("sees", TOWER) == self.sees)
+            and (self.glances is None or row.get("glances") == self.glances)
         )
 
     def text(self) -> str:
@@ -50,14 +56,20 @@ TARGETS: List[Target] = [
     Target("detection", FLOOR, 1.5, (THREE_B,), "cpu"),
     Target("detection", SECONDS, 0.010, (THREE_B,), "cuda", note="H200, bf16"),
     Target("box", PLAIN, 0.60, (EMBEDDED, THREE_B)),
-    Target("box", SECONDS, 0.150, (EMBEDDED,), "cpu", note="2 cores"),
+    Target("box", SECONDS, 0.150, (EMBEDDED,), "cpu", note="2 cores", sees=TOWER),
     Target("box", SECONDS, 0.035, (THREE_B,), "cuda", note="H200, bf16"),
     Target("box", PLAIN, 0.45, (EMBEDDED, THREE_B), detector=JOINT.name),
     Target("box_one_pass", PLAIN, 0.45, (EMBEDDED, THREE_B)),
     Target("box_two_pass", PLAIN, 0.60, (EMBEDDED, THREE_B)),
     Target("question", SECONDS, 0.060, (THREE_B,), "cuda", note="H200, bf16"),
     Target("second_turn", ROW, 0.80, (EMBEDDED, THREE_B), other="box"),
-    Target("decision", SECONDS, 0.060, (EMBEDDED,), "cpu", note="2 cores"),
+    Target("decision", SECONDS, 0.060, (EMBEDDED,), "cpu", note="2 cores", sees=TOWER),
+    Target("decision", SECONDS, 0.150, (EMBEDDED,), "cpu", note="2 cores, one glance", sees=TORCH, glances=0),
+    Target("decision", SECONDS, 0.450, (EMBEDDED,), "cpu", note="2 cores", sees=TORCH, glances=8),
+    Target("decision", SECONDS, 0.090, (EMBEDDED,), "cpu", note="2 cores, one glance", sees=OPENVINO, glances=0),
+    Target("decision", SECONDS, 0.250, (EMBEDDED,), "cpu", note="2 cores", sees=OPENVINO, glances=8),
+    Target("decision", FLOOR, 2.0, (EMBEDDED,), "cpu", sees=TORCH),
+    Target("decision", FLOOR, 2.0, (EMBEDDED,), "cpu", sees=OPENVINO),
     Target("seen_decision", SECONDS, 0.015, (EMBEDDED,), "cpu", note="2 cores"),
     Target("seen_box", SECONDS, 0.060, (EMBEDDED,), "cpu", note="2 cores"),
     Target("blind_seen_decision", ROW, 0.10, (THREE_B,), other="blind_decision"),

@@ -10,7 +10,7 @@ import torch
 
 from clue_ros.lab.bench.machine import describe
 from clue_ros.lab.bench.order import Order
-from clue_ros.lab.bench.targets import SECONDS, TARGETS
+from clue_ros.lab.bench.targets import EYES, SECONDS, TARGETS, TOWER
 from clue_ros.lab.doctor.outlook import Outlook, is_short, look
 from clue_ros.lab.doctor.trial import VARIANTS, Readings, Trial, Variant, attempt
 from clue_ros.types import ClueError
@@ -146,12 +146,11 @@ def _compare(row: Row, beside: str, expected: Readings, got: Readings, limits: T
 
 def _targets(order: Order, trial: Trial) -> List[Dict[str, Any]]:
     """The bars in seconds that hold for this model and device (lab/bench/targets.py), beside what was measured."""
+    about = {"model": order.model, "device": order.device, "detector": "", "sees": EYES if order.has_eyes else TOWER}
     measured = [
         (target, trial.times[target.row])
         for target in TARGETS
-        if target.of == SECONDS
-        and target.row in trial.times
-        and target.concerns({"id": target.row, "model": order.model, "device": order.device, "detector": ""})
+        if target.of == SECONDS and target.row in trial.times and target.concerns({**about, "id": target.row})
     ]
     return [
         {"row": target.row, "target": target.text(), "seconds": value, "holds": value <= target.limit}

@@ -209,6 +209,9 @@ def test_targets_say_whether_they_hold():
     one_pass = judge({**first, "detector": "joint"}, [first])
     assert [v["holds"] for v in one_pass] == [False, True, False]  # against 0.45 too
     assert judge({**first, "model": "elsewhere"}, []) == []
+    seen = {"model": "embedded", "device": "cpu", "id": "decision", "ours": {"p50": 0.2}, "times_floor": 1.5}
+    held = {n: [v["holds"] for v in judge({**seen, "sees": "torch", "glances": n}, [])] for n in (0, 8, 3)}
+    assert held == {0: [False, True], 8: [True, True], 3: [True]} and [v["holds"] for v in judge(seen, [])] == [False]
     assert {t.row for t in TARGETS} >= {
         "detection",
         "box",
