@@ -36,7 +36,7 @@ def run(tmp_path, *arguments, breaks="nothing", code=0, **variables):
     }
     done = subprocess.run(
         [str(ROOT / "scripts" / "gpu_check.sh"), *arguments],
-        capture_output=True, text=True, timeout=60, env=environment,
+        capture_output=True, text=True, timeout=300, env=environment,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr, calls.read_text().splitlines()
 

@@ -104,7 +104,7 @@ class Bench:
         self.info_publisher = self.client.create_publisher(CameraInfo, info, qos_profile_sensor_data)
         self.answer_client = self.client.create_client(Answer, "answer")
         self.detect_client = self.client.create_client(DetectAmbiguity, "detect_ambiguity")
-        self.clue = ClueClient(node=self.client)
+        self.clue = ClueClient(node=self.client, server_timeout=TIMEOUT, acceptance_timeout=TIMEOUT)
         self._still, self._stamped = still, (None, None)  # the picture that was sent last, and its stamp
         self.image: Optional[Image] = None
         self.depth: Optional[Image] = None

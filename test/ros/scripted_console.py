@@ -208,7 +208,7 @@ class ScriptedConsole:
         """As if the process had died: the port is free, every socket is gone."""
         self.answering.set()
         self._server.shutdown()
-        self._thread.join(10)
+        self._thread.join(60)
         for page in list(self._pages):
             page.socket.close()
 

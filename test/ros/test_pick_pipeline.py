@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from bench import wait_until
+from bench import PATIENT, TIMEOUT, wait_until
 from conftest import REPOSITORY
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
@@ -37,7 +37,7 @@ def example():
 
 @pytest.fixture
 def server(domain):
-    node = ScriptedGround(parameter_overrides=[Parameter("answer_timeout_s", value=20.0)])
+    node = ScriptedGround(parameter_overrides=[Parameter(name, value=value) for name, value in PATIENT.items()])
     spinner = Spinner(node)
     node.spinner = spinner
     assert spinner.call(functools.partial(autostart, node))
@@ -56,11 +56,11 @@ def pipeline(example, server):
         questions.append(question)
         return answers.pop(0)
 
-    with ClueClient() as clue, ThreadPoolExecutor(1) as threads:
+    with ClueClient(server_timeout=TIMEOUT, acceptance_timeout=TIMEOUT) as clue, ThreadPoolExecutor(1) as threads:
         pipeline = example.PickPipeline(clue, ask, arm)
         pipeline.begin = lambda expression: threads.submit(pipeline.pick, expression)
-        pipeline.pick_now = lambda expression: pipeline.begin(expression).result(90.0)
-        assert clue.wait_until_ready(30.0).ok
+        pipeline.pick_now = lambda expression: pipeline.begin(expression).result(300.0)
+        assert clue.wait_until_ready(TIMEOUT).ok
         # The grey camera's first depth may come after its first image.
         wait_until(lambda: server.spinner.call(lambda: server.count_publishers("depth")) > 0)
         wait_until(lambda: server.count_subscribers("correction") > 0)
@@ -117,7 +117,7 @@ def moving(pipeline, server):
     pipeline.arm.reached.clear()
     pipeline.answers.append("the red one")
     task = pipeline.begin("the mug")
-    wait_until(lambda: pipeline.arm.goes_to, 90.0)
+    wait_until(lambda: pipeline.arm.goes_to)
     # Its result is out, and the node has noted the target: from now on words may take it back.
     wait_until(lambda: server.spinner.call(lambda: server._conversation.corrigible and not server.busy))
     return task
@@ -126,17 +126,17 @@ def moving(pipeline, server):
 def test_a_corrected_target_turns_the_arm(pipeline, moving):
     red = pipeline.arm.goes_to
     pipeline.say("no, the blue one")
-    wait_until(lambda: pipeline.arm.goes_to not in (None, red), 90.0)
+    wait_until(lambda: pipeline.arm.goes_to not in (None, red))
     assert pipeline.arm.stops == 1 and pipeline.arm.goes_to[0] > 0 > red[0] and not moving.done()
     pipeline.arm.seconds = 0.01
     pipeline.say("no, the red one")  # of the correction's own target
-    wait_until(moving.done, 90.0)
+    wait_until(moving.done)
     assert moving.result().plan is None and pipeline.arm.reached == [red] and pipeline.arm.stops == 2
 
 
 def test_a_target_taken_back_stops_the_arm(pipeline, example, moving):
     pipeline.say("never mind")
-    wait_until(moving.done, 90.0)
+    wait_until(moving.done)
     outcome = moving.result()
     assert (outcome.plan, outcome.code) == (example.Plan.STOP, Code.ABANDONED) and "never mind" in outcome.message
     assert pipeline.arm.stops == 1 and pipeline.arm.goes_to is None and pipeline.arm.reached == []
@@ -146,6 +146,6 @@ def test_as_a_program_with_answers_from_stdin(server, tmp_path):
     for answer, code, said in (("red\n", 0, "arm: picks at x -0.2"), ("", 1, "plan: stop")):
         done = subprocess.run(
             [sys.executable, str(PATH), "pick", "up", "the", "mug"], input=answer, capture_output=True, text=True,
-            timeout=120, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, cwd=tmp_path,
+            timeout=300, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, cwd=tmp_path,
         )  # fmt: skip
         assert done.returncode == code and said in done.stdout, done.stdout + done.stderr

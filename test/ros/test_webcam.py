@@ -93,17 +93,16 @@ def test_a_video_plays_in_a_loop_with_its_calibration(watch, clip, tmp_path):
     calibration = tmp_path / "ost.yaml"
     calibration.write_text(CALIBRATION.format(width=64))
     images, infos, _ = watch(source=str(clip), camera_info_file=str(calibration), frame_id="eye")
-    wait_until(lambda: len(images) >= 5 and len(infos) >= 3)
-    assert {color for message in images for color in (RED, BLUE) if is_color(message, color)} == {RED, BLUE}
+    wait_until(lambda: len(images) >= 5 and all(any(is_color(m, color) for m in list(images)) for color in (RED, BLUE)))
+    assert all(is_color(message, RED) or is_color(message, BLUE) for message in images)
     stamps = [message.header.stamp.sec + message.header.stamp.nanosec * 1e-9 for message in images]
-    assert stamps == sorted(stamps) and abs(stamps[-1] - time.time()) < 30.0
+    assert stamps == sorted(stamps) and abs(stamps[-1] - time.time()) < 600.0
     assert {message.header.frame_id for message in (*images, *infos)} == {"eye"}
+    stamps_of = lambda messages: {(m.header.stamp.sec, m.header.stamp.nanosec) for m in list(messages)}  # noqa: E731
+    wait_until(lambda: len(stamps_of(infos) & stamps_of(images)) >= 3, what="calibrations of these very images")
     info = infos[-1]
     assert (info.width, info.height, info.distortion_model) == (64, 48, "plumb_bob")
     assert [info.k[0], info.k[4], info.p[0], info.p[6], info.d[1]] == [60.5, 61.5, 50.5, 22.5, -0.2]
-    assert {(message.stamp.sec, message.stamp.nanosec) for message in (item.header for item in infos)} <= {
-        (message.header.stamp.sec, message.header.stamp.nanosec) for message in images
-    } | {(info.header.stamp.sec, info.header.stamp.nanosec)}
 
 
 def test_a_calibration_of_another_size_is_not_published_and_the_log_says_why(watch, clip, tmp_path, capfd):
@@ -192,12 +191,12 @@ def test_a_damaged_calibration_names_the_entry(tmp_path, change, words):
 
 def test_the_program_says_in_one_line_what_is_wrong_and_ends_well_by_a_signal(domain, clip):
     command = [sys.executable, "-m", "clue_ros.ros.webcam", "--ros-args", "-p"]
-    failed = subprocess.run([*command, "source:=nowhere.mp4"], capture_output=True, text=True, timeout=120)
+    failed = subprocess.run([*command, "source:=nowhere.mp4"], capture_output=True, text=True, timeout=300)
     assert failed.returncode == 2 and "Traceback" not in failed.stderr and "no source of pictures" in failed.stderr
     process = subprocess.Popen([*command, f"source:={clip}"], stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     assert "shows" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(90) == 0 and "Traceback" not in process.stderr.read()
+    assert process.wait(300) == 0 and "Traceback" not in process.stderr.read()
 
 
 def test_a_camera_number_may_be_an_integer(domain):

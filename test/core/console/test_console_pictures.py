@@ -75,11 +75,11 @@ def test_frames_are_not_queued_behind_a_slow_encoder(pictures):
 
     def slow() -> np.ndarray:
         begun.set()
-        go.wait(10)
+        go.wait(60)
         return grey(1)
 
     pictures.offer(Frame(1, slow))
-    assert pictures.encode_live() and begun.wait(10)
+    assert pictures.encode_live() and begun.wait(60)
     for level in range(2, 50):
         pictures.offer(Frame(level, lambda level=level: grey(level)))
         assert not pictures.encode_live()

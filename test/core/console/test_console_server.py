@@ -7,6 +7,7 @@ import http.client
 import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any, Callable, List, Optional
 
 import numpy as np
@@ -15,7 +16,7 @@ from exported_session import dialogues_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from clue_ros.console import requests
+from clue_ros.console import access, requests, viewers
 from clue_ros.console.access import AccessError
 from clue_ros.console.client import open_page
 from clue_ros.console.dialogues import PERSON, ROBOT, Found, Reading
@@ -26,7 +27,7 @@ from clue_ros.console.server import ConsoleServer, Settings
 from clue_ros.console.state import ConsoleState
 from clue_ros.types import Box, ClueError
 
-LIMIT_S = 60.0  # generous: the machine may be busy
+LIMIT_S = 120.0  # generous: the machine may be busy
 TOKEN = "0123456789abcdef0123"
 EVIL = "</script><img src=x onerror=alert(1)>&\u2028"
 
@@ -242,7 +243,14 @@ def test_a_huge_message_closes_its_page_only(serve):
         wait(lambda: running.robot.asked)
 
 
-def test_a_flood_is_dropped_then_shown_the_door(serve):
+@pytest.fixture
+def standing_clock(monkeypatch):
+    """Of what is allowed a second: on a slow machine a flood takes longer than a second."""
+    monkeypatch.setattr(access.Allowance.__init__, "__defaults__", (lambda: 100.0,))
+    monkeypatch.setattr(viewers, "time", SimpleNamespace(monotonic=lambda: 100.0))
+
+
+def test_a_flood_is_dropped_then_shown_the_door(serve, standing_clock):
     running = serve()
     with running.page() as other:
         with pytest.raises(ConnectionClosed) as closed, running.page() as page:
@@ -250,7 +258,7 @@ def test_a_flood_is_dropped_then_shown_the_door(serve):
                 page.send(type="instruct", text="again")
             page.read_for(LIMIT_S)
         assert closed.value.rcvd is None or closed.value.rcvd.code == 1008
-        assert 20 <= len(running.robot.asked) < 200 and len(page.notes) < 20
+        assert len(running.robot.asked) == viewers.MESSAGES_PER_S and len(page.notes) <= 1
         other.send(type="instruct", text="somebody else")
         wait(lambda: requests.Instruct("somebody else") in running.robot.asked)
 
@@ -303,7 +311,7 @@ def test_so_many_pages_and_no_more(serve):
         page.until(lambda p: p.state)
 
 
-def test_words_are_escaped_in_the_export(serve):
+def test_words_are_escaped_in_the_export(serve, standing_clock):
     running = serve()
     a_dialogue(running, EVIL)
     running.state.goal("a" * 32, "ABORTED", EVIL, EVIL)

@@ -148,7 +148,7 @@ def test_two_processes_of_accelerate_give_the_gradients_of_one(adapted, invig, t
         str(recipe),
         "--cpu",
     ]
-    process = subprocess.run(launch, capture_output=True, text=True, timeout=240)
+    process = subprocess.run(launch, capture_output=True, text=True, timeout=900)
     assert process.returncode == 0, process.stderr[-3000:]
     assert process.stdout.count("model directory:") == 1, "one process reports"
     assert json.loads((tmp_path / "two/training/joint/report.json").read_text())["processes"] == 2

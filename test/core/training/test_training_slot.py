@@ -78,7 +78,7 @@ def test_a_signal_to_the_parent_alone_ends_the_processes_that_share_a_stage_once
     number, scenes, recipe, tmp_path, quick_processes
 ):
     def interrupt():
-        end = time.monotonic() + 100
+        end = time.monotonic() + 600
         while not (tmp_path / "vision/readings.jsonl").exists() and time.monotonic() < end:
             time.sleep(0.02)
         os.kill(os.getpid(), number)

@@ -60,7 +60,7 @@ def server(domain):
 
 @pytest.fixture
 def clue(server):
-    with ClueClient(namespace="/clue") as client:
+    with ClueClient(namespace="/clue", server_timeout=TIMEOUT, acceptance_timeout=TIMEOUT) as client:
         assert client.wait_until_ready(TIMEOUT).ok
         yield client
 
@@ -253,7 +253,7 @@ def test_in_somebody_elses_node_its_callbacks_await(server, threads, monkeypatch
     node = Node("mine", parameter_overrides=[Parameter("use_sim_time", value=True)])
     executor = SingleThreadedExecutor() if threads == 1 else MultiThreadedExecutor(threads)
     executor.add_node(node)
-    clue, seen = ClueClient("/clue", node=node), []
+    clue, seen = ClueClient("/clue", node=node, server_timeout=TIMEOUT, acceptance_timeout=TIMEOUT), []
 
     async def play():
         timer.cancel()

@@ -99,7 +99,7 @@ def foreign(domain):
 
 @pytest.fixture
 def client(domain):
-    with ClueClient(server_timeout=90.0) as made:
+    with ClueClient(server_timeout=TIMEOUT, acceptance_timeout=TIMEOUT) as made:
         yield made
 
 

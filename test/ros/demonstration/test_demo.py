@@ -53,7 +53,7 @@ def left_over(output) -> list:
 
 def test_six_episodes(tmp_path):
     demo = start(tmp_path)
-    text, _ = demo.communicate(timeout=300)
+    text, _ = demo.communicate(timeout=600)
     assert demo.returncode == 0, text
     assert "6 of 6 episodes as they should be" in text, text
     assert "P(ambiguous) 0.90" in text and "I see it." in text
@@ -78,19 +78,19 @@ def test_six_episodes(tmp_path):
 def test_ctrl_c_leaves_nothing_behind_also_when_it_is_pressed_twice(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # its lines have characters that ASCII lacks
     demo = start(tmp_path)
-    wait_until(lambda: len(left_over(tmp_path)) >= 4, 90)
+    wait_until(lambda: len(left_over(tmp_path)) >= 4, 300)
     time.sleep(1.0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
         demo.send_signal(number)
         time.sleep(0.05)
-    text, _ = demo.communicate(timeout=120)
+    text, _ = demo.communicate(timeout=600)
     assert demo.returncode == 130 and "stopped" in text and "Traceback" not in text, text
     assert not left_over(tmp_path)
 
 
 def test_a_model_that_does_not_load_is_named(tmp_path):
     demo = start(tmp_path, "--model", str(tmp_path / "broken"))
-    text, _ = demo.communicate(timeout=120)
+    text, _ = demo.communicate(timeout=600)
     assert demo.returncode == 1 and "a model that does not load" in text, text
     assert not left_over(tmp_path)
 
@@ -103,7 +103,7 @@ def test_somebody_at_the_terminal(tmp_path):
     demo = start(tmp_path, "--person", "me", "--episodes", "1", stdin=subprocess.PIPE)
     demo.stdin.write(f"{said}\nthe red one\n")
     demo.stdin.flush()
-    assert demo.wait(120) == 0
+    assert demo.wait(600) == 0
     row = json.loads((tmp_path / "summary.json").read_text())["episodes"][0]
     assert (row["expression"], row["answers"], row["outcome"]) == (said, ["the red one"], "found")
     assert row["truth"] == "unknown" and row["iou"] is None

@@ -31,7 +31,7 @@ def test_masks_pointing_belief_chat_and_dialogue_of_the_real_model(tmp_path):
     """Without focus, which loads a model of its own: test_focus.py has it."""
     parts = ("masks", "pointing", "belief", "chat", "dialogue")
     command = [sys.executable, "-m", "clue_ros.ros.demo_parts", "--output", str(tmp_path), "--only", *parts]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for part in parts:
         picture = cv2.imread(str(tmp_path / f"{part}.png"))
@@ -41,6 +41,6 @@ def test_masks_pointing_belief_chat_and_dialogue_of_the_real_model(tmp_path):
 def test_a_model_that_does_not_load_is_told(tmp_path):
     command = [sys.executable, "-m", "clue_ros.ros.demo_parts", "--output", str(tmp_path), "--only", "chat", "--model",
                str(tmp_path / "none")]  # fmt: skip
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 1 and "not active" in ran.stdout and "none" in ran.stdout, ran.stdout
     assert not list(tmp_path.glob("*.png"))

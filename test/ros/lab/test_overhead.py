@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from clue_ros.ros.lab import latency_ab, overhead
-from clue_ros.ros.serving.conversation import TICK_S
+from clue_ros.ros.serving import conversation
 
 PROGRAM = """
 from clue_ros.ros.running import allocation
@@ -25,12 +25,13 @@ allocation.give_back()
 """
 
 
-def test_an_instruction_does_not_wait_for_a_tick(domain):
+def test_an_instruction_does_not_wait_for_a_tick(domain, monkeypatch):
+    monkeypatch.setattr(conversation, "TICK_S", 20.0)
     row = overhead.measure(overhead.SIZES[0], rounds=12)
     assert len(row["frame"]["wall"]) == len(row["instruction"]["wall"]) == 12
     assert all(0 < seconds for part in ("frame", "instruction") for seconds in row[part]["wall"])
     # The quickest: other processes may hold up any single one. Before the dialogue woke the executor it was a tick.
-    assert min(row["instruction"]["wall"]) < TICK_S / 2
+    assert min(row["instruction"]["wall"]) < conversation.TICK_S / 2
     text = overhead.report([row], load=3.0)
     assert "640x480 bgr8" in text and row["holds"] == (row["p50_ms"] <= 2.0) and "load 3.0" in text
 

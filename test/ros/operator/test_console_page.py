@@ -244,7 +244,7 @@ def test_a_network_that_dies_silently_is_noticed(console, pages):
     assert page.get_by_role("alert").count() == 0 and console.viewers == 1
     console.answering.clear()
     page.clock.fast_forward(7000)
-    page.get_by_role("alert").get_by_text("The console does not answer").wait_for(timeout=60_000)
+    page.get_by_role("alert").get_by_text("The console does not answer").wait_for(timeout=120_000)
     console.answering.set()
     wait_until(lambda: page.get_by_role("alert").count() == 0, 60.0, "connected again")
 

@@ -320,7 +320,7 @@ def real_launch(tmp_path, domain):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             try:
-                process.wait(120)
+                process.wait(300)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -346,11 +346,11 @@ def test_really_two_pushed_robots_run_side_by_side_and_nothing_leaks(real_launch
     spinner = Spinner(watcher)
     try:
         expected = {("clue", "/robot1/clue"), ("clue", "/robot2/clue")}
-        wait_until(lambda: expected <= set(watcher.get_node_names_and_namespaces()), 120.0, "both nodes")
+        wait_until(lambda: expected <= set(watcher.get_node_names_and_namespaces()), 300.0, "both nodes")
     finally:
         spinner.close()
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(120) == 0
+    assert process.wait(300) == 0
     log = (tmp_path / "launch.log").read_text()
     assert "ROS_DISTRO" in log or "PATH=" in log, "the foreign process showed its environment"
     assert not any(f"{variable}=" in log for variable in VARIABLES)
@@ -362,6 +362,6 @@ def test_really_two_pushed_robots_run_side_by_side_and_nothing_leaks(real_launch
     (["imgae:=/x"], "imgae:= is no argument of clue.launch.py: did you mean image:=?"),
 ])  # fmt: skip
 def test_really_a_bad_argument_ends_the_launch_with_a_sentence(real_launch, tmp_path, arguments, says):
-    assert real_launch(FOLDER / "clue.launch.py", *arguments).wait(120) == 1
+    assert real_launch(FOLDER / "clue.launch.py", *arguments).wait(300) == 1
     log = Path(tmp_path / "launch.log").read_text()
     assert says in log and "Traceback" not in log

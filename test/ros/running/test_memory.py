@@ -39,21 +39,21 @@ class Operator:
     def __init__(self) -> None:
         self.node = Node("operator")
         self._change = self.node.create_client(ChangeState, "clue/change_state")
-        self._clue = ClueClient(node=self.node, server_timeout=120.0)
+        self._clue = ClueClient(node=self.node, server_timeout=300.0)
         self._spinner = Spinner(self.node)
-        wait_until(self._change.service_is_ready, 120.0, "the node's process")
+        wait_until(self._change.service_is_ready, 300.0, "the node's process")
 
     def ask(self, *names: str) -> None:
         for name in names:
             request = ChangeState.Request()
             request.transition.label = name
             future = self._change.call_async(request)
-            wait_until(future.done, 120.0, name)
+            wait_until(future.done, 300.0, name)
             assert future.result().success, name
 
     def ground(self) -> None:
         pixels = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
-        outcome = self._clue.ground("the mug", image=pixels, policy="best_guess", timeout=120.0)
+        outcome = self._clue.ground("the mug", image=pixels, policy="best_guess", timeout=300.0)
         assert outcome.error_name in ("NONE", "NOT_FOUND"), outcome
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ def test_cleanup_gives_the_models_memory_back_and_lives_leave_nothing(domain, tm
             cleaned.append(resident_mb(process.pid))
     finally:
         process.terminate()
-        process.wait(90.0)
+        process.wait(300.0)
         operator.close()
     print(f"\nstarted {started:.0f} MB\nlife   active   after cleanup")
     for number, pair in enumerate(zip(active, cleaned), 1):

@@ -105,6 +105,7 @@ def test_the_policy_of_spoken_instructions(make_bench):
     bench.say("the mug")
     bench.hear("Which mug?")
     assert bench.answer(text="never mind").accepted
+    wait_until(lambda: not bench.node.busy)
     assert operator.set(speech_policy="best_guess").successful
     bench.say("the mug")
     wait_until(lambda: len(bench.targets) == 1)

@@ -104,5 +104,5 @@ def test_take_waits_for_work_and_ends_with_close():
     while len(taken) < 201:
         worker.join(0.01)
     queue.close()
-    worker.join(5.0)
+    worker.join(60.0)
     assert not worker.is_alive() and sorted(taken[:-1]) == list(range(200)) and taken[-1] == "last"

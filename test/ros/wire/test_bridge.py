@@ -61,7 +61,7 @@ def install(monkeypatch, tmp_path):
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
         bridge.find_bridge.cache_clear()
-        bridge.find_bridge().result(90)
+        bridge.find_bridge().result(300)
         return lines
 
     yield install

@@ -94,7 +94,7 @@ def test_our_own_cameras_publish_camera_info_beside_their_images(node):
 
 def test_a_remap_of_the_image_alone_gives_positions(make_bench):
     """The bench publishes camera_info where a driver would: beside its images."""
-    bench = make_bench(SAYS, camera=False, look_ahead=False, remap={"image": "/camera/color/image_raw"})
+    bench = make_bench(SAYS, camera=False, look_ahead=False, still=True, remap={"image": "/camera/color/image_raw"})
     bench.info, bench.depth = info(k=(600.0, 600.0, 319.5, 239.5)), depth_image(np.full((480, 640), 1.0))
     assert bench.info_publisher.topic_name == "/camera/color/camera_info"
     bench.start_camera(rgb_to_image(np.full((480, 640, 3), 127, np.uint8), Header(frame_id=bench.info.header.frame_id)))
