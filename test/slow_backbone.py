@@ -57,7 +57,7 @@ class SlowBackbone:
             self.model.model.vision_tower = SeenOnce(Sight.open(folder))
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.settings = ClueSettings.load(folder, self.model.config.get_text_config().num_hidden_layers)
-        self.device, self.remarks = torch.device("cpu"), ()
+        self.device, self.remarks, self.sight = torch.device("cpu"), (), None
         names = (self.settings.detector_adapter, self.settings.dialogue_adapter, self.settings.answer_adapter)
         self.adapters = frozenset(name for name in names if name and (folder / "adapters" / name).is_dir())
         for name in sorted(self.adapters):

@@ -16,6 +16,7 @@ EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
   clue evaluate ambiguity dataset1.csv --split test --model DIR
   clue evaluate grounding /data/invig --split test --model DIR --against out/evaluate/other
   clue evaluate photographs clue_ros/examples/photographs/photographs.jsonl
+  clue evaluate taught scenes/own --limit 100 --model DIR
   clue evaluate chat --scenes 200
   clue evaluate chat instances_val2017.json --images val2017 --limit 1000 --model DIR
   clue evaluate dialogue /data/invig --model DIR --oracle-model runs/oracle
@@ -28,6 +29,7 @@ SUITES = {
     "photographs": 'real pictures: right boxes, questions and "not found" at once, and what a click then settles',
     "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
     "masks": "pixels of targets (mIoU, cIoU) and relevance of instructions, on rendered scenes",
+    "taught": "things shown in one scene and asked for by a made-up name in others",
     "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
@@ -46,7 +48,7 @@ def add_parsers(suites: Any) -> None:
         parser = suites.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == "chat":
             evaluate_chat.add_arguments(parser)
-        elif name == "masks":
+        elif name in ("masks", "taught"):
             _add_scenes(parser)
         elif name != "tabletop":
             _add_data(parser)
@@ -102,7 +104,7 @@ def add_parsers(suites: Any) -> None:
             parser.add_argument(
                 "--oracle", choices=GESTURES, default="click", help="who answers what it asks (default click)"
             )
-        if name not in ("tabletop", "masks"):
+        if name not in ("tabletop", "masks", "taught"):
             evaluate_other.add_arguments(parser, files=name not in ("interactive", "photographs"))
         if name in ("interactive", "dialogue"):
             evaluate_other.add_oracle(parser)
@@ -111,7 +113,7 @@ def add_parsers(suites: Any) -> None:
 def _add_scenes(parser: argparse.ArgumentParser) -> None:
     # Relevance is about every thing of a picture: only rendered scenes know them all.
     parser.add_argument("path", type=Path, metavar="SCENES", help="a folder made by clue scenes")
-    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many scenes")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most so many scenes (taught: things)")
     parser.add_argument("--seed", type=int, default=0, help="of what the scenes' grammar says (default 0)")
 
 
@@ -145,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
 
     folder = args.output or Path("out/evaluate") / args.what
     evaluate_other.split_commands(args)
-    selection = None if args.what in ("tabletop", "chat", "masks") else _selection(args)
+    selection = None if args.what in ("tabletop", "chat", "masks", "taught") else _selection(args)
     subject = evaluate_other.other_model(args) or _load(args.model, args)
     answerer = judge = None
     try:
@@ -230,6 +232,10 @@ def _suite(args: argparse.Namespace, subject, selection, answerer, judge):
         from clue_ros.evaluation.grounding_suite import GroundingSuite
 
         return GroundingSuite(subject, selection)
+    if args.what == "taught":
+        from clue_ros.evaluation.taught_suite import TaughtSuite
+
+        return TaughtSuite(subject, args.path, args.limit, args.seed)
     if args.what == "masks":
         from clue_ros.evaluation.mask_suite import MaskSuite
 

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
@@ -29,6 +29,7 @@ EXAMPLES = """examples:
   clue ground table.png "the one here" --pointing 212 96
   clue ground table.png "another one like this" --pointing 212 96
   clue ground table.png "the mug" --question-policy numbers --turn "Do you mean 1, 2 or 3?" "two"
+  clue ground table.png "hand me my thermos" --taught taught
   clue ground table.png "the mug" --json
   clue ground --batch instructions.jsonl -o decisions.jsonl
      each line: {"image": "table.png", "expression": "the mug", "turns": [["which color?", "blue"]]}
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--question-policy", choices=QUESTION_POLICIES, default="learned",
                         help="what is asked: the model's own question (default), the one from whose answer most is "
                              "expected, or numbers drawn on the picture; the last two keep a belief")  # fmt: skip
+    parser.add_argument("--taught", type=Path, metavar="DIR", help="also know what clue teach has put into this folder")
     parser.add_argument("--no-ask", action="store_true", help="never ask: the best guess or not found")
     add_model_arguments(parser)
     add_sample_bits(parser)
@@ -104,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             began = time.perf_counter()
             if args.mask is not None:
                 require(grounder.capabilities, Capability.MASKS)
-            decision = BeliefGrounder(grounder, args.question_policy).ground(
+            decision = _knowing(grounder, args).ground(
                 rgb, args.expression, turns, pointing=pointing, may_ask=not args.no_ask, threshold=args.threshold,
                 mask=args.mask is not None,
             )  # fmt: skip
@@ -126,6 +128,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_decision(decision, seconds, picture)
     return 0
+
+
+def _knowing(grounder: Any, args: argparse.Namespace) -> Any:
+    """With a belief, and what is taught where that was asked for."""
+    believing = BeliefGrounder(grounder, args.question_policy)
+    if args.taught is None:
+        return believing
+    from clue_ros.taught.grounder import TaughtGrounder
+
+    return TaughtGrounder.around(believing, args.taught)
 
 
 def _save_picture(

@@ -21,6 +21,7 @@ from clue_ros.version import VERSION
 # verb -> (module with add_arguments(parser) and run(args) -> int, one-line help)
 DAILY = {
     "ground": ("clue_ros.cli.ground", "find what an instruction means in a photo, or ask"),
+    "teach": ("clue_ros.cli.teach", "show the robot a thing once and name it"),
     "mask": ("clue_ros.cli.mask", "what an instruction is about in a photo, as pixels"),
     "chat": ("clue_ros.cli.chat", "ask what is in a photo: an answer whose phrases carry boxes"),
     "data": ("clue_ros.cli.data", "check, show, convert and filter data sets; make dialogues by machine"),

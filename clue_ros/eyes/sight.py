@@ -8,10 +8,11 @@ No word is needed, so all of it can be paid before a person speaks. A model fold
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -73,6 +74,15 @@ class FirstGlance(NamedTuple):
     rough: np.ndarray
 
 
+class Things(NamedTuple):
+    """What second glances see, K of them. vectors: float32[K,D], what each is; boxes: float32[K,4], shares of the
+    picture in [0, 1]; sure: float32[K] in [0, 1], that it is one thing."""
+
+    vectors: np.ndarray
+    boxes: np.ndarray
+    sure: np.ndarray
+
+
 class Sight:
     """Frozen eyes and trained parts on one device; `glances`: how many second ones a picture gets. Not thread-safe."""
 
@@ -81,6 +91,7 @@ class Sight:
         self.eyes, self.trained, self.device = eyes, trained.eval().to(device), torch.device(device)
         self.shape = trained.shape
         self.glances = self.shape.glances if glances is None else checked_glances(glances)
+        self._last: Optional[Tuple[np.ndarray, Glances]] = None
 
     @classmethod
     def open(cls, folder: Path, device: str = "cpu", engine: str = "auto", glances: Optional[int] = None) -> "Sight":
@@ -98,7 +109,41 @@ class Sight:
         first = self.first(rgb, self.glances if glances is None else glances)
         found = first.found
         second = self.second(rgb, first.rough)
+        if glances is None:
+            self._last = rgb.copy(), second
         return self.trained.neck(first.features, first.pixels, found.thing.sigmoid(), found.boxes, second)
+
+    def things(self, rgb: np.ndarray) -> Things:
+        """What the second glances saw in a picture: uint8[H,W,3]. Right after `see` of it this costs nothing."""
+        if self._last is None or not np.array_equal(self._last[0], rgb):
+            self.see(rgb)
+        assert self._last is not None
+        second = self._last[1]
+        vectors, boxes, sure = (
+            t[0].float().cpu().numpy() for t in (second.vectors, second.boxes.clamp(0, 1), second.things)
+        )
+        there = sure > 0
+        return Things(vectors[there], boxes[there], sure[there])
+
+    @torch.inference_mode()
+    def vectors(self, crops: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """float32[K,D]: what crops show, in one batch. crops: uint8[K,SIDE,SIDE,3] as `cut` makes them; boxes:
+        float32[K,4] of the thing in each, shares of the crop."""
+        if not len(crops):
+            return np.zeros((0, self.shape.vector), np.float32)
+        whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device=self.device).repeat(len(crops), 1)
+        rough = torch.from_numpy(boxes.astype(np.float32)).to(self.device)
+        said = self.read(self.eyes.glance(crops), _small(crops), whole, rough)
+        return said.vectors[0].float().cpu().numpy()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that `vectors` depends on: the shape, and the weights behind the frozen eyes."""
+        found = hashlib.blake2b(repr(self.shape).encode(), digest_size=16)
+        for name, values in sorted(self.trained.crops.state_dict().items()):
+            found.update(name.encode())
+            found.update(values.detach().float().cpu().numpy().tobytes())
+        return found.hexdigest()
 
     @torch.inference_mode()
     def first(self, rgb: np.ndarray, glances: int) -> FirstGlance:
@@ -121,8 +166,7 @@ class Sight:
         look = self.eyes.glance(np.stack(pictures))
         window = np.array([(x, y, x + side, y + side) for x, y, side in squares], np.float32)
         window = torch.from_numpy(window / np.array((width, height, width, height), np.float32)).to(self.device)
-        small = np.stack([cv2.resize(p, (CELL * CELLS,) * 2, interpolation=cv2.INTER_AREA) for p in pictures])
-        return self.read(look, small, window, torch.from_numpy(rough).to(self.device))
+        return self.read(look, _small(pictures), window, torch.from_numpy(rough).to(self.device))
 
     def read(self, look: Glance, small: np.ndarray, window: torch.Tensor, rough: torch.Tensor) -> Glances:
         """What the crops' features say. small: uint8[K,32,32,3]; window, rough: float32[K,4], the crops' squares and
@@ -134,6 +178,10 @@ class Sight:
 
     def _pixels(self, pixels: np.ndarray, side: int) -> torch.Tensor:
         return cell_pixels(torch.from_numpy(pixels).to(self.device), side)
+
+
+def _small(crops: Iterable[np.ndarray]) -> np.ndarray:
+    return np.stack([cv2.resize(crop, (CELL * CELLS,) * 2, interpolation=cv2.INTER_AREA) for crop in crops])
 
 
 def resized(rgb: np.ndarray, side: int) -> np.ndarray:

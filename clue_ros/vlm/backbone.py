@@ -14,6 +14,7 @@ from typing import Any, FrozenSet, List, Optional, Protocol, Sequence, Tuple
 import numpy as np
 import torch
 
+from clue_ros.eyes.sight import Sight
 from clue_ros.types import StopTest
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.passes import Completion, EncodedImage, Likelihood, Prefill
@@ -55,6 +56,11 @@ class Backbone(Protocol):
     @property
     def widths(self) -> Tuple[int, int]:
         """Channels of EncodedImage.tower and of `word_states`, as a mask head must be built for them."""
+        ...
+
+    @property
+    def sight(self) -> Optional[Sight]:
+        """The eyes that see things before any word (clue_ros/eyes); None for a model with a tower of its own."""
         ...
 
     # Words.

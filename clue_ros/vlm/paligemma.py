@@ -15,6 +15,7 @@ from typing import FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 import torch
 
+from clue_ros.eyes.sight import Sight
 from clue_ros.geometry import to_square
 from clue_ros.types import ModelLoadError, StopTest
 from clue_ros.vlm.adapters import Adapter, decide_merge
@@ -125,6 +126,11 @@ class PaliGemmaBackbone:
         """Channels of EncodedImage.tower and of `word_states`."""
         config = self.model.config
         return config.vision_config.hidden_size, config.get_text_config().hidden_size
+
+    @property
+    def sight(self) -> Optional[Sight]:
+        """The eyes that see things before any word; None for a model with a tower of its own."""
+        return self._vision.sight
 
     @property
     def words(self) -> Optional[FrozenSet[str]]:

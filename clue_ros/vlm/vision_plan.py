@@ -5,12 +5,13 @@ faster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from clue_ros.eyes.sight import Sight
 from clue_ros.eyes.tower import SightTower
 from clue_ros.vlm.assembly import Assembly
 from clue_ros.vlm.dense import Dense, Precision, Scratch
@@ -54,6 +55,11 @@ class VisionPlan:
         projector = model.model.multi_modal_projector.linear
         self._projector = Dense(projector.weight.detach(), projector.bias.detach(), precision, scratch)
 
+    @property
+    def sight(self) -> Optional[Sight]:
+        """None: a tower of its own."""
+        return None
+
     def matrices(self) -> List[Dense]:
         """Every layer's weight matrices, to quantise or to count."""
         return [matrix for layer in self._layers for matrix in layer.matrices()]
@@ -93,7 +99,7 @@ class SightPlan:
     """The same for a model that sees with the eyes of clue_ros/eyes."""
 
     def __init__(self, model: Any, precision: Precision, scratch: Scratch, assembly: Assembly = Assembly()):
-        self._sight = model.model.vision_tower.sight
+        self.sight: Optional[Sight] = model.model.vision_tower.sight
         assembly.fill(model.model.multi_modal_projector)
         projector = model.model.multi_modal_projector.linear
         self._projector = Dense(projector.weight.detach(), projector.bias.detach(), precision, scratch)
@@ -105,7 +111,8 @@ class SightPlan:
 
     def see(self, rgb: np.ndarray, square: np.ndarray) -> torch.Tensor:
         """float[1,N,D] of uint8[H,W,3]: the second glances need the whole picture, not its square."""
-        return self._sight.see(rgb).to(self._compute)
+        assert self.sight is not None
+        return self.sight.see(rgb).to(self._compute)
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
         """float[1,N,W] of float[1,N,D]."""

@@ -3,6 +3,7 @@ transformers."""
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clue_ros.eyes import sight as sight_module
+from clue_ros.eyes.crops import cut
 from clue_ros.eyes.frozen import FrozenEyes
 from clue_ros.eyes.sight import FILE, MOST_GLANCES, WEIGHTS, Sight, SightShape, Trained, has_sight, save_sight
 from clue_ros.lab.bench.plain import PlainPath
@@ -154,3 +156,36 @@ def test_what_is_wrong_with_a_folder_is_named(folder, trained, tmp_path, shipped
     }.items():  # fmt: skip
         with pytest.raises(ModelLoadError, match=told):
             PaliGemmaBackbone.from_pretrained(tmp_path / name)
+
+
+def test_things_are_what_the_second_glances_saw_and_cost_nothing_after_see(sight, photo, monkeypatch):
+    sight.see(photo)
+    monkeypatch.setattr(sight.eyes, "glance", None)  # would fail
+    things = sight.things(photo.copy())
+    assert (
+        things.vectors.shape == (3, 8)
+        and things.boxes.shape == (3, 4)
+        and ((things.sure > 0) & (things.sure < 1)).all()
+    )
+    monkeypatch.undo()
+    assert not np.array_equal(sight.things(photo[:, ::-1].copy()).vectors, things.vectors)
+
+
+def test_the_vector_of_a_crop_is_that_of_the_glance_which_cut_it(sight, photo):
+    first = sight.first(photo, 1)
+    box = first.rough[0] * (160, 90, 160, 90)
+    crop, (left, top, side) = cut(photo, box)
+    inside = (box - (left, top, left, top)) / side
+    seen = sight.second(photo, first.rough).vectors[0].numpy()
+    np.testing.assert_allclose(sight.vectors(crop[None], inside[None]), seen, atol=1e-4)
+    assert sight.vectors(np.zeros((0, 224, 224, 3), np.uint8), np.zeros((0, 4))).shape == (0, 8)
+
+
+def test_the_fingerprint_is_of_what_reads_the_crops(sight, trained):
+    other = copy.deepcopy(trained)
+    with torch.no_grad():
+        other.patches.thing.bias.add_(1)
+    assert Sight(sight.eyes, other).fingerprint == sight.fingerprint
+    with torch.no_grad():
+        other.crops.vector.bias.add_(1)
+    assert Sight(sight.eyes, other).fingerprint != sight.fingerprint
