@@ -145,7 +145,7 @@ def test_a_neck_imitates_a_finished_models_tower(recipe, tiny_model_dir, built, 
 
 def test_the_recipe_of_the_eyes_is_valid():
     config = read_config(DEFAULT_CONFIG.with_name("eyes.yaml"))
-    assert [one.name for one in config.data.sets] == ["built", "own", "photos", "composites"]
+    assert [one.name for one in config.data.sets] == ["built", "small", "own", "photos", "composites"]
     assert config.stages[0] == "eyes" and config.sight == SightShape()
 
 
