@@ -83,6 +83,8 @@ def test_instruct_question_chip_and_target(run):
         assert (page.pictures[reading["frame"]]["width"], page.pictures[reading["map"]]["width"]) == (64, 16)
         page.send(type="answer", text=dialogue["chips"][0])
         page.until(lambda p: p.state["goals"][0]["state"] == "SUCCEEDED" and dialogue_of(p)["target"])
+        page.until(lambda p: p.state["history"] and len(dialogue_of(p)["turns"]) == 4)  # each by a topic of its own
+        page.until(lambda p: len(dialogue_of(p)["readings"]) == 2 and dialogue_of(p)["target"]["mask"] is not None)
         dialogue = dialogue_of(page)
         target = dialogue["target"]
         assert (target["x"], target["y"], target["width"], target["height"]) == (10, 20, 20, 20)
@@ -217,6 +219,7 @@ def test_spoken_dialogue_and_its_correction(run):
         assert dialogue_of(page)["source"] == "speech"
         bench.say("the red mug")
         page.until(lambda p: dialogue_of(p)["target"] and not dialogue_of(p)["open"])
+        wait_until(lambda: bench.targets, LIMIT_S)
         assert dialogue_of(page)["id"] == bench.targets[-1].dialogue
         wait_until(lambda: not bench.node.busy)
         page.send(type="never_mind")

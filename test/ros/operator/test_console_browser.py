@@ -118,6 +118,7 @@ def test_instruct_question_click_box_seen_by_two_viewers(make_system):
         assert "box 100, 60, 80 × 100 px" in viewer.locator(".outcome").inner_text()
         viewer.locator(".goal .state[data-kind=good]").wait_for(timeout=SLOW)
         settled(viewer)
+    page.locator(".step").nth(1).wait_for(timeout=SLOW)
     assert system.benches[0].grounder.calls[-1][1], "the click came as an answer"
     # The target's green on the canvas, at the lower edge of the box.
     color = page.evaluate(
@@ -245,12 +246,14 @@ def test_with_the_embedded_model_on_a_rendered_table(make_system):
     target = view.objects[episode.target_index].box
     click_image(page, *target.center, width, height)
     page.locator(".outcome.good").wait_for(timeout=SLOW)
-    found = system.console.state.snapshot()["dialogue"]["target"]
-    assert found["mask"] is not None
+    target_of = lambda: system.console.state.snapshot()["dialogue"]["target"]  # noqa: E731
+    wait_until(lambda: target_of()["mask"] is not None, what="the mask: the goal's result has none, the topic has")
+    found = target_of()
     x, y = target.center
     assert found["x"] <= x <= found["x"] + found["width"] and found["y"] <= y <= found["y"] + found["height"]
     for reader in shots.values():
         reader.locator(".outcome.good").wait_for(timeout=SLOW)
+        reader.locator(".step").nth(1).wait_for(timeout=SLOW)
         assert reader.locator(".step").count() == 2
         settled(reader)
         assert not overlaps(reader)

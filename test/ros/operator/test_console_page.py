@@ -224,7 +224,7 @@ def test_the_console_dies_and_comes_back(console, pages):
     try:
         again.pictures()
         again.say(dialogue=asking())
-        wait_until(lambda: page.get_by_role("alert").count() == 0, 30)
+        wait_until(lambda: page.get_by_role("alert").count() == 0)
         question_shown(page)
         # What was typed is still there.
         page.get_by_role("button", name="Answer").click()
@@ -240,13 +240,13 @@ def test_a_network_that_dies_silently_is_noticed(console, pages):
     wait_until(lambda: console.viewers == 1)
     # Nothing to say is no death: the page asks and stays.
     page.clock.fast_forward(7000)
-    wait_until(lambda: console.asked >= 1, 60.0, "the page asks whether anybody is there")
+    wait_until(lambda: console.asked >= 1, what="the page asks whether anybody is there")
     assert page.get_by_role("alert").count() == 0 and console.viewers == 1
     console.answering.clear()
     page.clock.fast_forward(7000)
     page.get_by_role("alert").get_by_text("The console does not answer").wait_for(timeout=120_000)
     console.answering.set()
-    wait_until(lambda: page.get_by_role("alert").count() == 0, 60.0, "connected again")
+    wait_until(lambda: page.get_by_role("alert").count() == 0, what="connected again")
 
 
 def test_a_console_that_only_shows(pages):

@@ -62,6 +62,7 @@ def mugs(make_bench):
         status, result = goal.finish()
         assert status == SUCCEEDED and msg_to_box(result.target.box) == RED
         bench.hear("I see it.")
+        wait_until(lambda: bench.targets)
         return bench, goal
 
     return make
@@ -92,8 +93,7 @@ def test_another_target_by_speech(mugs, words):
     assert target == done.target and (target.dialogue, target.corrects) == (done.dialogue, goal.id)
     assert target.header == first.header and target.expression == "the mug", "the same image, the same instruction"
     assert len(bench.grounder.images) == images, "the image is not encoded again"
-    wait_until(lambda: bench.utterances.count("I see it.") == 2)
-    assert words in [turn.text for turn in bench.turns]
+    wait_until(lambda: bench.utterances.count("I see it.") == 2 and words in [turn.text for turn in bench.turns])
     if words == "no, the blue one":
         said = bench.grounder.calls[-1][1]
         assert [turn.question for turn in said] == [QUESTION, WHICH] and said[1].answer.text == "the blue one"
@@ -125,7 +125,8 @@ def test_several_others_are_asked_about_and_answered_by_speech(mugs):
     bench, _ = mugs(ThreeMugs())
     bench.say("not that one")
     bench.hear("Do you mean the blue mug or the green mug?")
-    assert states(bench) == [REOPENED], "the target is taken back before the question"
+    wait_until(lambda: bench.corrections)
+    assert states(bench) == [REOPENED], "the target is taken back before there is another"
     bench.say("the green one")
     assert msg_to_box(corrected(bench).target.box) == GREEN
 

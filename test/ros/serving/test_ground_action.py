@@ -32,6 +32,15 @@ def see(bench, metres):
     wait_until(lambda: bench.ground("the cup")[1].target.has_position)
 
 
+def follow(bench) -> list:
+    """The states that the feedback tells from now on, also after the result: the two come on ways of their own."""
+    states = []
+    topic, kind = "ground/_action/feedback", Ground.Impl.FeedbackMessage
+    bench.client.create_subscription(kind, topic, lambda message: states.append(message.feedback.state), 50)
+    wait_until(lambda: bench.node.count_subscribers(topic) >= 2)
+    return states
+
+
 def someone_steps_in(bench, metres):
     """Another picture with its own depth, and then so many of them that no depth image of before is kept."""
     picture, depth = (
@@ -50,8 +59,8 @@ def someone_steps_in(bench, metres):
 
 def test_success_carries_the_header_and_the_box(make_bench):
     bench = make_bench({"the mug": Say.found(Box(10, 20, 30, 40), confidence=0.75, probability=0.2)})
-    goal = bench.goal("the mug")
-    status, result = goal.finish()
+    states = follow(bench)
+    status, result = bench.ground("the mug")
     assert (status, result.error_code, result.error_msg) == (SUCCEEDED, Code.NONE, "")
     box = result.target.box
     assert (box.x0, box.y0, box.x1, box.y1) == (10, 20, 30, 40)
@@ -60,7 +69,7 @@ def test_success_carries_the_header_and_the_box(make_bench):
     assert not result.was_ambiguous and result.ambiguity_probability == pytest.approx(0.2)
     assert [turn.speaker for turn in result.turns] == ["person", "robot"]
     assert result.turns[0].text == "the mug"
-    assert goal.reached(State.DETECTING_AMBIGUITY) and goal.reached(State.PROJECTING)
+    wait_until(lambda: {State.DETECTING_AMBIGUITY, State.PROJECTING} <= set(states))
     wait_until(lambda: bench.targets and bench.ambiguities)
     assert bench.targets[0] == result.target
     assert bench.ambiguities[0].map_height == 16 and len(bench.ambiguities[0].map) == 256
@@ -173,8 +182,10 @@ def test_candidates_are_honoured(make_bench):
 
 def test_question_answered_by_speech(make_bench):
     bench = make_bench({"the mug": MUGS})
+    states = follow(bench)
     goal = bench.goal("the mug")
     bench.hear("Which mug, the red or the blue one?")
+    wait_until(lambda: goal.reached(State.WAITING_FOR_ANSWER))
     bench.say("the red one")
     status, result = goal.finish()
     assert status == SUCCEEDED and result.was_ambiguous and result.ambiguity_probability == pytest.approx(0.9)
@@ -184,7 +195,7 @@ def test_question_answered_by_speech(make_bench):
     assert len(bench.grounder.images) == 1, "one image a dialogue is encoded once"
     waiting = [feedback for feedback in goal.feedback if feedback.state == State.WAITING_FOR_ANSWER]
     assert waiting[0].question == "Which mug, the red or the blue one?" and waiting[0].questions_asked == 1
-    assert goal.reached(State.ASKING) and goal.reached(State.GROUNDING)
+    wait_until(lambda: {State.ASKING, State.GROUNDING} <= set(states))
 
 
 def test_cancel_while_waiting_for_the_answer(make_bench):

@@ -88,7 +88,8 @@ def test_live_speech_counts_when_it_is_final(make_bench):
     bench.hear(QUESTION)
     ann.publish(LiveSpeech(final="the red one"))
     bench.hear("I see it.")
-    assert [turn.text for turn in bench.turns if turn.speaker == "person"] == ["the mug", "the red one"]
+    said = lambda: [turn.text for turn in bench.turns if turn.speaker == "person"]  # noqa: E731
+    wait_until(lambda: said() == ["the mug", "the red one"], what="both turns, and no other")
 
 
 def test_transforms_travel_as_tf2_sends_them(make_bench, monkeypatch):
@@ -209,12 +210,14 @@ def test_the_voice_speaks_and_mutes_the_ears_until_it_has_ended(make_bench, make
     bench.say(QUESTION)  # the microphone hears the loudspeaker
     assert bench.answer(text="the red one").accepted, "the service is no microphone"
     bench.hear("I see it.")
+    wait_until(lambda: bench.targets)
     assert len(bench.targets) == 1 and len(engine.said) == 1, "it waits until the question has been spoken"
     engine.finish()
     engine.hear("I see it.")
     engine.finish()
     assert hears(engine)
-    assert [turn.text for turn in bench.turns if turn.speaker == "person"] == ["the mug", "the red one"]
+    said = lambda: [turn.text for turn in bench.turns if turn.speaker == "person"]  # noqa: E731
+    wait_until(lambda: said() == ["the mug", "the red one"], what="both turns, and no other")
 
 
 def test_only_the_newest_of_those_that_wait_is_spoken(make_bench, make_engine):

@@ -47,8 +47,7 @@ def point(x, y, z=0.0, frame=FRAME):
 def answered(bench, message):
     """Where a published point lands as the answer to an open question, in pixels."""
     goal = bench.goal("the mug")
-    asked = len(bench.utterances)
-    wait_until(lambda: "Which mug?" in bench.utterances[asked - 1 :], what="question")
+    wait_until(lambda: goal.reached(Ground.Feedback.WAITING_FOR_ANSWER), what="question")
     publisher(bench).publish(message)
     status, _ = goal.finish()
     assert status == SUCCEEDED

@@ -67,6 +67,7 @@ def test_speech_off(make_bench, monkeypatch):
     goal = bench.goal("the mug")
     bench.hear(QUESTION)
     say(bench, words, "the red one")
+    wait_until(lambda: heard(bench))
     assert not goal.done and heard(bench) == ["the mug"]
     assert bench.answer(kind=0, text="the red one").accepted, "the service is no microphone"
     assert goal.finish()[0] == SUCCEEDED
@@ -82,7 +83,7 @@ def test_the_robot_does_not_answer_itself(make_bench, monkeypatch):
     bench.node.set_parameters([Parameter("mute_after_utterance_s", value=0.0)])
     bench.say("the red one")
     bench.hear("I see it.")
-    assert heard(bench) == ["the mug", "the red one"]
+    wait_until(lambda: heard(bench) == ["the mug", "the red one"], what="both turns, and no other")
 
 
 def test_a_muted_robot_still_stops(make_bench, monkeypatch):
@@ -134,7 +135,7 @@ def test_speaking_mutes_while_its_publisher_lives(make_bench, monkeypatch):
     wait_until(lambda: bench.node.count_publishers("speaking") == 0)
     bench.say("the red one")
     bench.hear("I see it.")
-    assert heard(bench) == ["the mug", "the red one"]
+    wait_until(lambda: heard(bench) == ["the mug", "the red one"], what="both turns, and no other")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("hri_msgs") is not None, reason="hri_msgs is here")
