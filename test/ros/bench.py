@@ -151,6 +151,10 @@ class Bench:
         assert ready.ok, ready.error_msg
         wait_until(self.detect_client.service_is_ready, what="detect service")
         wait_until(lambda: self.speech.get_subscription_count() > 0, what="speech subscription")
+        # Fast DDS drops the response to a client that the server has not discovered yet.
+        actions = [f"ground/_action/{name}" for name in ("send_goal", "get_result", "cancel_goal")]
+        for service in ("detect_ambiguity", "answer", *actions):
+            wait_until(lambda service=service: self.node.count_clients(service) > 0, what=f"a client of {service}")
         for topic in ("utterance", "turn", "target", "ambiguity", "correction"):
             wait_until(lambda topic=topic: self.node.count_subscribers(topic) > 0, what=topic)
             wait_until(lambda topic=topic: self.client.count_publishers(topic) > 0, what=topic)
@@ -208,6 +212,7 @@ class Bench:
         return self.call(self.detect_client, DetectAmbiguity.Request(expression=expression, **fields))
 
     def call(self, client: Any, request: Any) -> Any:
+        wait_until(lambda: self.node.count_clients(client.srv_name) > 0, what=f"a client of {client.srv_name}")
         future = client.call_async(request)
         wait_until(future.done, what="service response")
         return future.result()

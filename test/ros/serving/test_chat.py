@@ -43,7 +43,7 @@ def bench(make_bench):
     made.client.create_subscription(GroundedAnswer, "chat_answer", made.answers.append, 10)
     made.asks = made.client.create_publisher(String, "chat", 10)
     made.chat_client = made.client.create_client(Chat, "chat")
-    wait_until(made.chat_client.service_is_ready)
+    wait_until(lambda: made.chat_client.service_is_ready() and made.node.count_clients("chat") > 0)
     wait_until(lambda: made.asks.get_subscription_count() > 0 and made.node.count_subscribers("chat_answer") > 0)
     wait_until(lambda: made.client.count_publishers("chat_answer") > 0)
     wait_until(lambda: made.eye.frame_id, what="the first image")
