@@ -38,7 +38,7 @@ SMALL = dict(
 def order(task, base, output, lora=LORA, **changes):
     """An Order with small settings; fields of Order by their names, the rest are the task's settings."""
     kind = {"dialogue": DialogueTask, "detector": DetectorTask, "joint": JointTask, "answer": AnswerTask}[task]
-    own = {k: changes.pop(k) for k in ("slot", "copy_base") if k in changes}
+    own = {k: changes.pop(k) for k in ("slot", "copy_base", "push") if k in changes}
     variant = changes.pop("variant", None)
     settings = kind(**{**SMALL, **changes})
     return Order(task, base, output, with_variant(settings, variant) if variant else settings, lora, cpu=True, **own)

@@ -78,11 +78,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="detector: a variant of the paper, such as half-full-disambig-ar (docs/training.md); variants: these "
         "only, with commas between",
     )
+    parser.add_argument(
+        "--learns",
+        choices=("all", "questions", "boxes"),
+        help="dialogue: the whole (default), or one part of InViG-Base, the questioner or the guesser",
+    )
     parser.add_argument("--tap", type=int, metavar="K", help="detector, joint: layer whose map is read, from 0")
     parser.add_argument("--steps", type=int, metavar="N", help="overrides the recipe's number of steps")
     parser.add_argument("--minutes", type=float, metavar="M", help="save and stop after M minutes; run again to go on")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU even if there is a GPU")
-    parser.add_argument("--copy-base", action="store_true", help="copy the base's weights instead of linking to them")
+    parser.add_argument(
+        "--copy-base",
+        action="store_true",
+        help="copy the base's weights instead of linking to them: it can be moved then",
+    )
+    parser.add_argument(
+        "--push-to-hub",
+        metavar="OWNER/NAME",
+        help="upload what was trained, with a model card and without the base's weights, to the Hugging Face hub",
+    )
     parser.add_argument("--estimate", action="store_true", help="print an estimate of memory and time, and stop")
 
 
@@ -103,7 +117,9 @@ def run(args: argparse.Namespace) -> int:
     slot = Slot.of_minutes(args.minutes)
     if args.task == "layers":
         return _sweep(args, source, settings, slot)
-    order = Order(args.task, args.base, args.output, settings, config.lora, args.copy_base, slot, args.cpu)
+    order = Order(
+        args.task, args.base, args.output, settings, config.lora, args.copy_base, slot, args.cpu, args.push_to_hub or ""
+    )
     if args.task == "variants":
         return _variants(args, replace(order, task="detector"), source)
     result = finetune(order, source)
@@ -118,6 +134,8 @@ def _with_arguments(config, args: argparse.Namespace):
 
     name = "detector" if args.task in ("layers", "variants") else args.task
     settings = getattr(config, name)
+    if args.push_to_hub and args.task in ("layers", "variants"):
+        raise TrainingError("--push-to-hub is for the tasks that make one model")
     if args.test and args.task != "variants":
         raise TrainingError("--test belongs to the task variants")
     if args.variant is not None and args.task != "variants":
@@ -128,6 +146,10 @@ def _with_arguments(config, args: argparse.Namespace):
         if args.task not in ("detector", "joint", "variants"):
             raise TrainingError("--tap belongs to the tasks detector, joint and variants")
         settings = replace(settings, tap=args.tap)
+    if args.learns is not None:
+        if args.task != "dialogue":
+            raise TrainingError("--learns belongs to the task dialogue")
+        settings = replace(settings, learns=args.learns)
     if args.steps is not None:
         settings = replace(settings, steps=args.steps)
     problems = replace(config, **{name: settings}).problems()

@@ -119,18 +119,18 @@ def scene_samples(
 
 def duplicated_samples(objects: Tuple[SceneObject, ...], picture: ImageFile, rng: np.random.Generator) -> List[Sample]:
     """One ambiguous and one clear instruction, still without id and split; none where a scene does not have both."""
-    kinds: Tuple[List[_Selected], List[_Selected]] = [], []  # duplicated, unique
+    kinds: Tuple[List[Tuple[str, Tuple[int, ...]]], List[Tuple[str, Tuple[int, ...]]]] = [], []  # duplicated, unique
     for category in dict.fromkeys(o.category for o in objects):
         matches = resolve(Reference(category), objects, ImageSize(*picture.size))
         if matches:
-            kinds[len(matches) == 1].append((Reference(category), matches))
+            kinds[len(matches) == 1].append((category, matches))
     if not all(kinds):
         return []
     samples = []
     for pool, label in zip(kinds, (Label.AMBIGUOUS, Label.CLEAR)):
-        reference, matches = pool[int(rng.integers(len(pool)))]
+        category, matches = pool[int(rng.integers(len(pool)))]
         boxes = tuple(objects[i].visible_box for i in matches)
-        samples.append(Sample("", picture, f"get the {NOUNS[reference.category][0]}", boxes=boxes, label=label))
+        samples.append(Sample("", picture, f"get the {NOUNS[category][0]}", boxes=boxes, label=label))
     return samples
 
 

@@ -18,6 +18,7 @@ from clue_ros.data import BrokenImageError, ImageArray, ImageFile
 from clue_ros.finetune.examples import Example, ExampleStream
 from clue_ros.finetune.features import FeatureCache
 from clue_ros.geometry import to_square
+from clue_ros.location import token
 from clue_ros.problems import Kind, Place, Problems
 from clue_ros.vlm.tokens import PromptTokens
 
@@ -105,6 +106,11 @@ class Collator:
             torch.tensor(labels),
             noise,
         )
+
+    @property
+    def first_location(self) -> int:
+        """The token id of <loc0000>."""
+        return self._tokens.tokenizer.convert_tokens_to_ids(token(0))
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -58,7 +58,10 @@ def examples_of(sample: Sample, settings: AnyTask) -> List[Example]:
         return [Example(sample.image, p.prefix, p.suffix, None, p.turn) for p in answering_pairs(sample)]
     suffixes = {p.turn: p for p in revealing_pairs(sample)}
     if isinstance(settings, DialogueTask):
-        return [Example(sample.image, p.prefix, p.suffix, None, p.turn) for p in suffixes.values()]
+        wanted = {"all": (True, False), "questions": (False,), "boxes": (True,)}[settings.learns]
+        return [
+            Example(sample.image, p.prefix, p.suffix, None, p.turn) for p in suffixes.values() if p.grounds in wanted
+        ]
     found = []
     for turn, ambiguous in enumerate(labels):
         pair = suffixes.get(turn)

@@ -124,6 +124,11 @@ class Objective(nn.Module):
         ambiguity, verdicts = self._ambiguity(passed, batch, zero)
         return Losses(language, ambiguity, correct, verdicts)
 
+    def next_logits(self, features: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """float32[targets,V]: what the text rows that have a target would say next."""
+        passed = run_batch(self.model.model.language_model, features, batch, replace(self._route, tap=None))
+        return suffix_logits(self.model, passed.text, batch)
+
     def words(self, batch: Batch) -> int:
         """What the sum `language` of a batch is divided by for its mean."""
         return batch.tokens if self._every_token else batch.speaking
@@ -163,7 +168,7 @@ class Objective(nn.Module):
         return loss, every[own]
 
     def _verdict_loss(self, odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        weight = odds.new_tensor(self.settings.pos_weight) if self.training else None
+        weight = odds.new_tensor(getattr(self.settings, "pos_weight", 1.0)) if self.training else None
         return F.binary_cross_entropy_with_logits(odds, labels, pos_weight=weight, reduction="sum")
 
     @property

@@ -17,8 +17,12 @@ TASKS = ("dialogue", "detector", "joint", "answer")
 PRECISIONS = ("bf16", "fp32")
 STATES = ("all", "first")
 LOSS_OVER = ("examples", "tokens")
-# What may change between an interruption and the resumption: none of it touches the loss curve.
+LEARNS = ("all", "questions", "boxes")
+# What may change between an interruption and the resumption: none of it touches the steps that were made.
 FREE = (
+    "steps",
+    "keep_best",
+    "wandb",
     "validate_every",
     "keep",
     "save_every",
@@ -73,9 +77,11 @@ class TaskSettings(MeasuredSettings):
 class DialogueTask(TaskSettings):
     """Adapter B: loss on the suffix of cumulatively revealed dialogues, LoRA on all layers. loss_over: 'examples' is
     the paper's L_IVG, the mean over each example's tokens and then over examples; 'tokens' counts every token of a step
-    alike, so long questions weigh more."""
+    alike, so long questions weigh more. learns: 'all', or as InViG-Base's parts do 'questions' (the questioner) or
+    'boxes' (the guesser, after the whole dialogue) only."""
 
     loss_over: str = "examples"
+    learns: str = "all"
 
 
 @dataclass(frozen=True)
@@ -152,9 +158,9 @@ def passes_a_step(settings: AnyTask, processes: int) -> int:
 
 
 def _task_problems(settings: TaskSettings, where: str) -> List[str]:
-    choices = {"precision": PRECISIONS, "states": STATES, "loss_over": LOSS_OVER, "keep": KEEP}
+    choices = {"precision": PRECISIONS, "states": STATES, "loss_over": LOSS_OVER, "learns": LEARNS, "keep": KEEP}
     found = choice_problems(settings, where, choices)
-    found += range_problems(settings, where, ("per_device", "validate_every", "save_every", "workers"), 1)
+    found += range_problems(settings, where, ("per_device", "validate_every", "save_every", "workers", "keep_best"), 1)
     cnn = isinstance(settings, DetectorTask) and settings.reading == "cnn"  # which learns alone with lr 0
     positive = ("cnn_lr", "clip", "feature_cache_gb") if cnn else ("lr", "cnn_lr", "clip", "feature_cache_gb")
     found += range_problems(settings, where, positive, 0, above=True)

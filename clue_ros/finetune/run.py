@@ -21,6 +21,7 @@ from clue_ros.data.source import Source
 from clue_ros.data.stream import SampleStream
 from clue_ros.eyes.sight import has_sight
 from clue_ros.finetune.batch import Collator, draw
+from clue_ros.finetune.card import push, write_card
 from clue_ros.finetune.examples import ExampleStream, Splits, balance, choose_splits, fixed_examples
 from clue_ros.finetune.features import GIGABYTE, FeatureCache, FrozenVision, side_of
 from clue_ros.finetune.objective import Objective
@@ -52,6 +53,7 @@ class Order:
     copy_base: weights copied instead of linked.
     slot: when the run saves and stops.
     cpu: no GPU even if there is one.
+    push: OWNER/NAME on the Hugging Face hub that gets what was trained, '' for none.
     """
 
     task: str
@@ -62,6 +64,7 @@ class Order:
     copy_base: bool = False
     slot: Slot = Slot()
     cpu: bool = False
+    push: str = ""
 
 
 def finetune(order: Order, source: Source, accelerator=None) -> Dict:
@@ -214,5 +217,9 @@ def _finish(
     if trainer.accelerator.is_main_process:
         write_model(trainer.objective, tokenizer, order.base, order.output, threshold, order.copy_base, new_words)
         (trainer.run.folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        reports = (Path(order.output) / RUNS).glob("*/report.json")
+        write_card(order.output, {f.parent.name: json.loads(f.read_text(encoding="utf-8")) for f in reports})
+        if order.push:
+            push(order.output, order.push)
     trainer.accelerator.wait_for_everyone()
     return report

@@ -1,21 +1,26 @@
-"""Measuring on held-out examples: the losses, what share of words is right, and the detector's F1 and AUC."""
+"""Measuring on held-out examples: the losses, what share of words and of boxes is right, the detector's F1 and AUC."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Dict, List, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from clue_ros.finetune.batch import Collator, chunks
+from clue_ros.finetune.batch import IGNORE, Batch, Collator, chunks
 from clue_ros.finetune.examples import Example
 from clue_ros.finetune.features import FrozenVision
 from clue_ros.finetune.objective import Objective
-from clue_ros.finetune.recipe import AnyTask, DetectorTask, DialogueTask, JointTask
+from clue_ros.finetune.recipe import AnswerTask, AnyTask, DetectorTask, DialogueTask, JointTask
+from clue_ros.geometry import box_iou
+from clue_ros.location import BINS, bins_to_box
 from clue_ros.measures.classification import area_under_curve, figures_at, fitted_threshold, rates_at
 from clue_ros.training.recipe_file import TrainingError
+
+_LOCATIONS = re.compile(r"<loc(\d{4})>" * 4)
 
 
 @dataclass
@@ -33,6 +38,7 @@ def chosen_metric(settings: AnyTask) -> str:
     available = (
         ["loss"]
         + ([] if isinstance(settings, DetectorTask) else ["token_accuracy"])
+        + ([] if isinstance(settings, (DetectorTask, AnswerTask)) else ["iou50"])
         + ([] if isinstance(settings, DialogueTask) else ["f1", "auc", "accuracy", "ambiguity_loss"])
     )
     name = settings.metric or ("f1" if isinstance(settings, DetectorTask) else "loss")
@@ -54,14 +60,18 @@ def measure(
     objective.eval()
     rank, world = accelerator.process_index, accelerator.num_processes
     place = torch.arange(rank, len(examples), world)
-    totals = torch.zeros(4, dtype=torch.float64, device=accelerator.device)  # language, words, targets, right
+    # language, words, targets, right, boxes, boxes right
+    totals = torch.zeros(6, dtype=torch.float64, device=accelerator.device)
     odds, labels = [], []
-    for _, batch in chunks([examples[i] for i in place.tolist()], collator, settings.per_device):
+    for part, batch in chunks([examples[i] for i in place.tolist()], collator, settings.per_device):
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
-            out = objective(vision.features(batch), batch)
+            features = vision.features(batch)
+            out = objective(features, batch)
+            ious = boxes_iou(objective, collator, features, part, batch) if settings.metric == "iou50" else []
         counts = torch.tensor([objective.words(batch), batch.tokens], dtype=torch.float64, device=totals.device)
-        totals += torch.stack([out.language.double(), *counts, out.correct.double()])
+        boxes = counts.new_tensor([len(ious), sum(iou >= 0.5 for iou in ious)])
+        totals += torch.stack([out.language.double(), *counts, out.correct.double(), *boxes])
         odds.append(out.verdicts)
         labels.append(batch.labels)
     objective.train()
@@ -78,10 +88,38 @@ def measure(
     return _held(totals, rows, [f"turn {e.turn}" for e in examples], settings)
 
 
+def boxes_iou(
+    objective: Objective, collator: Collator, features: torch.Tensor, examples: Sequence[Example], batch: Batch
+) -> List[float]:
+    """IoU of the box that the model gives, token by token and nothing but location tokens (InViG's guesser may not
+    ask), for each example of a batch whose suffix is a box. Raises nothing: other examples are passed over."""
+    chosen = [(n, found) for n, e in enumerate(examples) if (found := _LOCATIONS.match(e.suffix or ""))]
+    if not chosen:
+        return []
+    index = torch.tensor([n for n, _ in chosen], device=features.device)
+    first, rows = collator.first_location, torch.arange(len(chosen), device=features.device)
+    prefix = batch.prefix[index]
+    ids = F.pad(batch.ids[index], (0, 4))
+    ids[torch.arange(ids.shape[1], device=ids.device)[None] >= prefix[:, None]] = 0  # the truth is not told
+    one = replace(
+        batch, image=batch.image[index], ids=ids, prefix=prefix, rows=F.pad(batch.rows[index], (0, 4)), targets=ids
+    )
+    for n in range(4):
+        targets = torch.full_like(ids, IGNORE)
+        targets[rows, prefix - 1 + n] = 0
+        logits = objective.next_logits(features[index], replace(one, targets=targets))
+        ids[rows, prefix + n] = first + logits[:, first : first + BINS].argmax(-1)
+    given = (ids[rows[:, None], prefix[:, None] + torch.arange(4, device=ids.device)] - first).tolist()
+    truths = [[int(bin) for bin in found.groups()] for _, found in chosen]
+    return [box_iou(bins_to_box(a, 1, 1), bins_to_box(b, 1, 1)) for a, b in zip(given, truths)]
+
+
 def _held(totals: List[float], rows: torch.Tensor, kinds: List[str], settings: AnyTask) -> Held:
-    language, words, targets, right = totals
+    language, words, targets, right, boxes, found = totals
     metrics = {} if not targets else {"language_loss": language / words, "token_accuracy": right / targets}
     probability, label = rows[:, 0].sigmoid().numpy(), rows[:, 1].numpy() > 0.5
+    if boxes:
+        metrics["iou50"] = found / boxes
     if len(rows):
         metrics["ambiguity_loss"] = float(F.binary_cross_entropy_with_logits(rows[:, 0], rows[:, 1]))
         threshold, area = fitted_threshold(probability, label), area_under_curve(probability, label)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Iterable, Optional
 
 import torch
 from safetensors import SafetensorError
@@ -48,6 +48,19 @@ def save_best(folder: Path, modules: Modules) -> None:
     folder = Path(folder)
     save_file(_tensors(modules), str(_partial(folder / BEST)))
     _partial(folder / BEST).replace(folder / BEST)
+
+
+def save_ranked(folder: Path, modules: Modules, step: int, dropped: Iterable[int] = ()) -> None:
+    """Keep the weights of a good validation as best-STEP.safetensors; those of the steps `dropped` go."""
+    file = Path(folder) / _ranked(step)
+    save_file(_tensors(modules), str(_partial(file)))
+    _partial(file).replace(file)
+    for other in dropped:
+        (Path(folder) / _ranked(other)).unlink(missing_ok=True)
+
+
+def _ranked(step: int) -> str:
+    return f"best-{step:06d}.safetensors"
 
 
 def read_state(folder: Path) -> Optional[Dict]:

@@ -25,7 +25,7 @@ from clue_ros.training.parallel import average_gradients, handling, rank, world
 from clue_ros.training.readings import READINGS, VALIDATION, Readings
 from clue_ros.training.settings import LoopSettings, MeasuredSettings
 from clue_ros.training.slot import Slot, SlotOver
-from clue_ros.training.validation import is_better
+from clue_ros.training.validation import HIGHER_IS_BETTER, is_better
 
 SAVE_EVERY_S = 120.0
 Values = Dict[str, float]
@@ -50,6 +50,7 @@ class Run:
         self.settings: Dict = asdict(cast(Any, settings)) if is_dataclass(settings) else dict(cast(Dict, settings))
         self.step = 0
         self.best: Optional[Dict] = None
+        self.ranked: List[Tuple[int, float]] = []  # (step, value) of the weights that are kept, the best first
         self.place: Optional[Dict] = None
         self._gathered: Dict[str, List[float]] = {}  # readings since the last report
         self._seconds = 0.0  # that the steps took, over all calls, without validation and saving
@@ -59,6 +60,7 @@ class Run:
             checkpoint.load(self.folder, modules, optimizer)
             self.step, self.seed = state["step"], state["seed"]
             self.best, self.place = state.get("best"), state.get("place")
+            self.ranked = [(step, value) for step, value in state.get("ranked") or ()]
             self._gathered, self._seconds = state.get("gathered") or {}, state.get("seconds", 0.0)
 
     def train(self, settings: LoopSettings, loss_of: LossFunction, **how) -> None:
@@ -87,7 +89,8 @@ class Run:
 
         s, steps = settings, settings.steps
         watched = settings if isinstance(settings, MeasuredSettings) and settings.validate_every else None
-        readings = Readings(self.folder, self.step) if rank() == 0 else None
+        project = watched.wandb if watched else ""
+        readings = Readings(self.folder, self.step, project) if rank() == 0 else None
         saved = time.monotonic()
         stop: List[bool] = []
         stopped = False
@@ -120,7 +123,7 @@ class Run:
                 if self._gathered and (self.step % report_every == 0 or self.step == steps):
                     self._report(readings, bar)
                 if watched and measure and (self.step % watched.validate_every == 0 or self.step == steps):
-                    self._validate(measure(), watched.metric, readings, bar)
+                    self._validate(measure(), watched, readings, bar)
                 if self.step % save_every == 0 if save_every else time.monotonic() - saved > SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()
@@ -153,6 +156,7 @@ class Run:
             "seed": self.seed,
             "settings": self.settings,
             "best": self.best,
+            "ranked": self.ranked,
             "place": self.place,
             "gathered": self._gathered,
             "seconds": self._seconds,
@@ -167,7 +171,8 @@ class Run:
             bar.set_postfix(shown, refresh=False)
             readings.write(READINGS, self.step, line)
 
-    def _validate(self, values: Values, metric: str, readings: Optional[Readings], bar) -> None:
+    def _validate(self, values: Values, watched: MeasuredSettings, readings: Optional[Readings], bar) -> None:
+        metric = watched.metric
         if readings:
             readings.write(VALIDATION, self.step, values)
             bar.write(f"step {self.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()), file=sys.stderr)
@@ -176,4 +181,16 @@ class Run:
             self.best = {"step": self.step, "metric": metric, "value": value}
             if rank() == 0:
                 checkpoint.save_best(self.folder, self.modules)
+            self.save()
+        if watched.keep_best > 1 and not np.isnan(value):
+            self._rank(value, watched)
+
+    def _rank(self, value: float, watched: MeasuredSettings) -> None:
+        """Keep these weights where they are among the best few."""
+        sign = -1.0 if watched.metric in HIGHER_IS_BETTER else 1.0
+        ranked = sorted([*(r for r in self.ranked if r[0] != self.step), (self.step, value)], key=lambda r: sign * r[1])
+        self.ranked, dropped = ranked[: watched.keep_best], ranked[watched.keep_best :]
+        if (self.step, value) in self.ranked:
+            if rank() == 0:
+                checkpoint.save_ranked(self.folder, self.modules, self.step, [step for step, _ in dropped])
             self.save()

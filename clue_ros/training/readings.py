@@ -6,19 +6,24 @@ an interruption lost are dropped when the run goes on, so the files are those of
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
 from typing import Any, Dict, List
 
+from clue_ros.training.recipe_file import TrainingError
+
 READINGS, VALIDATION = "readings.jsonl", "validation.jsonl"
 
 
 class Readings:
-    """The logs of one run folder. step: the last finished step; what the files hold beyond it is dropped."""
+    """The logs of one run folder. step: the last finished step; what the files hold beyond it is dropped; project: of
+    Weights & Biases, '' for none. Raises TrainingError where a project is named and wandb is not installed."""
 
-    def __init__(self, folder: Path, step: int = 0):
+    def __init__(self, folder: Path, step: int = 0, project: str = ""):
         self._folder, self._step = Path(folder), step
+        self._wandb: Any = _wandb_run(project, self._folder) if project else None
         self._writer: Any = None  # False where there can be none
         for name in (READINGS, VALIDATION):
             keep_until(self._folder / name, step)
@@ -29,6 +34,8 @@ class Readings:
         line = {"step": step, "at": round(time.time(), 1), **plain}
         with open(self._folder / name, "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+        if self._wandb:
+            self._wandb.log({f"{Path(name).stem}/{k}": v for k, v in plain.items() if v is not None}, step=step)
         writer = self._tensorboard()
         for key, value in values.items() if writer else ():
             writer.add_scalar(f"{Path(name).stem}/{key}", value, step)
@@ -38,7 +45,9 @@ class Readings:
     def close(self) -> None:
         if self._writer:
             self._writer.close()
-        self._writer = None
+        if self._wandb:
+            self._wandb.finish()
+        self._writer = self._wandb = None
 
     def _tensorboard(self) -> Any:
         """A writer to FOLDER/tensorboard; None where TensorBoard is not installed."""
@@ -51,6 +60,19 @@ class Readings:
 
                 self._writer = SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._step + 1)
         return self._writer
+
+
+def _wandb_run(project: str, folder: Path) -> Any:
+    """A run of Weights & Biases named by its folder, which a resumed run goes on with."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise TrainingError(
+            f"the recipe's wandb names the project '{project}', but wandb is not installed: pip install wandb"
+        ) from error
+    name = "-".join(folder.resolve().parts[-3:])
+    key = hashlib.blake2b(str(folder.resolve()).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    return wandb.init(project=project, name=name, id=key, resume="allow", dir=str(folder))
 
 
 def keep_until(file: Path, step: int) -> None:

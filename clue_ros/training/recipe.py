@@ -115,4 +115,4 @@ def on_card(config: TrainConfig) -> TrainConfig:
 
 
 # What may change when a stage goes on: none of it touches the loss curve of the steps that were made.
-FREE = ("steps", "validate_every", "validation", "keep")
+FREE = ("steps", "validate_every", "validation", "keep", "keep_best", "wandb")

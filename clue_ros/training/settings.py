@@ -26,9 +26,13 @@ class LoopSettings:
 @dataclass(frozen=True)
 class MeasuredSettings(LoopSettings):
     """validate_every: steps between two measurements on held-out scenes or examples, 0 for never; validation: how many
-    of them; metric: the figure that makes weights the best; keep: 'best' or 'last', what the next stage takes."""
+    of them; metric: the figure that makes weights the best; keep: 'best' or 'last', what the next stage takes;
+    keep_best: how many of the best weights stay in the run folder, as best-STEP.safetensors where they are more than
+    one; wandb: a project of Weights & Biases that gets the readings too, '' for none."""
 
     validate_every: int = 100
     validation: int = 48
     metric: str = "loss"
     keep: str = "best"
+    keep_best: int = 1
+    wandb: str = ""
