@@ -9,7 +9,7 @@ from typing import Any, Callable
 from clue_ros.types import ClueError
 
 BOXES = ("xyxy", "xywh", "cxcywh", "xyxy01", "xywh01", "cxcywh01")  # those of clue_ros.data.box_forms
-COMMANDS = ("model_command", "oracle_command", "judge_command")
+COMMANDS = ("model_command", "oracle_command", "judge_command", "answer_command")
 
 
 def add_arguments(parser: argparse.ArgumentParser, files: bool = True) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from clue_ros.cli import evaluate_chat, evaluate_other
+from clue_ros.cli import evaluate_chat, evaluate_other, evaluate_vqa
 from clue_ros.cli.loading import add_model_arguments, count, positive
 from clue_ros.types import ClueError
 
@@ -22,7 +22,8 @@ EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
   clue evaluate dialogue /data/invig --model DIR --oracle-model runs/oracle
   clue evaluate interactive /data/invig --model DIR --oracle-command python3 my_oracle.py
   clue evaluate grounding /data/invig --predictions tio.jsonl
-  clue evaluate ambiguity dataset1.csv --model-command python3 my_vlm.py"""
+  clue evaluate ambiguity dataset1.csv --model-command python3 my_vlm.py
+  clue evaluate vqa vstar_bench/test_questions.jsonl --answer-command python3 my_vlm.py"""
 SUITES = {
     "tabletop": "the model card's table, on rendered scenes of fixed test seeds",
     "ambiguity": "ambiguous or not, on data with labels: F1, ROC, reliability, by expression type",
@@ -30,13 +31,14 @@ SUITES = {
     "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
     "masks": "pixels of targets (mIoU, cIoU) and relevance of instructions, on rendered scenes",
     "taught": "things shown in one scene and asked for by a made-up name in others",
+    "vqa": "questions with options, answered by your program about the whole picture and the focused one (V*Bench)",
     "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
 DECIDING = ("tabletop", "ambiguity", "photographs", "interactive")  # whether to ask, by --threshold
 # Those of clue_ros.data.formats.
-FORMATS = ("auto", "invig", "parquet", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
+FORMATS = ("auto", "invig", "parquet", "it2p", "refcoco", "flickr30k", "csv", "jsonl", "paligemma", "scenes")
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 GESTURES = ("click", "box", "recorded")  # of them, for photographs
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle
@@ -50,6 +52,8 @@ def add_parsers(suites: Any) -> None:
             evaluate_chat.add_arguments(parser)
         elif name in ("masks", "taught"):
             _add_scenes(parser)
+        elif name == "vqa":
+            evaluate_vqa.add_arguments(parser)
         elif name != "tabletop":
             _add_data(parser)
         add_model_arguments(parser, threshold=name in DECIDING)
@@ -104,7 +108,7 @@ def add_parsers(suites: Any) -> None:
             parser.add_argument(
                 "--oracle", choices=GESTURES, default="click", help="who answers what it asks (default click)"
             )
-        if name not in ("tabletop", "masks", "taught"):
+        if name not in ("tabletop", "masks", "taught", "vqa"):
             evaluate_other.add_arguments(parser, files=name not in ("interactive", "photographs"))
         if name in ("interactive", "dialogue"):
             evaluate_other.add_oracle(parser)
@@ -147,13 +151,15 @@ def run(args: argparse.Namespace) -> int:
 
     folder = args.output or Path("out/evaluate") / args.what
     evaluate_other.split_commands(args)
-    selection = None if args.what in ("tabletop", "chat", "masks", "taught") else _selection(args)
+    selection = None if args.what in ("tabletop", "chat", "masks", "taught", "vqa") else _selection(args)
     subject = evaluate_other.other_model(args) or _load(args.model, args)
     answerer = judge = None
     try:
         answerer = evaluate_other.answerer(args, _load)
         if getattr(args, "judge_command", None):
             judge = evaluate_chat.judge_of(args)
+        elif args.what == "vqa":
+            judge = evaluate_vqa.program(args)
         suite = _suite(args, subject, selection, answerer, judge)
         with tqdm(total=suite.total(), unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
             results = run_suite(
@@ -224,6 +230,8 @@ def _suite(args: argparse.Namespace, subject, selection, answerer, judge):
         )
     if args.what == "chat":
         return evaluate_chat.suite(args, subject, judge)
+    if args.what == "vqa":
+        return evaluate_vqa.suite(args, subject, judge)
     if args.what == "ambiguity":
         from clue_ros.evaluation.ambiguity_suite import AmbiguitySuite
 

@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   clue mask relevance table.png "put the red cup on the plate"            # the photo with nothing else in it
   clue mask relevance table.png "the mug" --mode heat --out heat.png
   clue mask decoder vae-oid.npz --output paligemma2-3b-mix-448            # once, for PaliGemma 2's own masks"""
-MODES = ("heat", "overlay", "blur", "greyscale", "crop")
+MODES = ("heat", "overlay", "blur", "greyscale", "crop", "overlay+crop")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _relevance(args: argparse.Namespace) -> int:
-    from clue_ros.masks.focus import active_pixels, focused, smallest_box
+    from clue_ros.masks.focus import active_pixels, focused, focused_crop, smallest_box
 
     rgb = read_photo(args.photo, args.sample_bits)
     grounder = load_grounder(args)
@@ -64,9 +64,14 @@ def _relevance(args: argparse.Namespace) -> int:
         grounder.close()
     active = active_pixels(heat)
     box = smallest_box(active)
-    picture = (heat * 255).round().astype(np.uint8) if args.mode == "heat" else focused(rgb, active, args.mode)
-    if args.mode == "crop" and box is not None:
-        picture = picture[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+    if args.mode == "heat":
+        picture = (heat * 255).round().astype(np.uint8)
+    elif args.mode == "overlay+crop":
+        picture = focused_crop(rgb, active)
+    else:
+        picture = focused(rgb, active, args.mode)
+        if args.mode == "crop" and box is not None:
+            picture = picture[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
     path = save_picture(picture, args.out or Path("out/mask") / f"{args.photo.stem}.png")
     where = "nothing matters to it" if box is None else f"box x {box.x0} to {box.x1}, y {box.y0} to {box.y1} pixels"
     print(f"{active.mean():.0%} of the picture matters, {where}: {path}")

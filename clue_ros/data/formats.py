@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Optional
 
 from clue_ros.data.box_forms import check_form
+from clue_ros.data.flickr30k import ANNOTATIONS as ENTITIES
+from clue_ros.data.flickr30k import SENTENCES, Flickr30kSource
 from clue_ros.data.hub import hub_id, local_copy
 from clue_ros.data.invig import PATTERN as INVIG_PATTERN
 from clue_ros.data.invig import InvigSource
@@ -20,7 +22,7 @@ from clue_ros.data.table import TableSource
 from clue_ros.data.textfiles import json_object, read_json_arrays, read_lines
 from clue_ros.problems import BrokenDataError, DataError, MissingDataError
 
-FORMATS = ("invig", "parquet", "it2p", "refcoco", "csv", "jsonl", "paligemma", "scenes")
+FORMATS = ("invig", "parquet", "it2p", "refcoco", "flickr30k", "csv", "jsonl", "paligemma", "scenes")
 _PEEK = 20  # lines
 
 
@@ -62,6 +64,8 @@ def open_data(
         return It2pSource(path, images)
     if form == "refcoco":
         return RefCocoSource(path, images, subset)
+    if form == "flickr30k":
+        return Flickr30kSource(path, images)
     if form == "csv":
         return TableSource(path, images)
     if form == "jsonl":
@@ -95,6 +99,8 @@ def detect(path: Path) -> str:
         return "scenes"
     elif any((path / name).is_dir() for name in ("train_img", "train_script", AMBIGUOUS)):
         return "it2p"
+    elif (path / ENTITIES).is_dir() and (path / SENTENCES).is_dir():
+        return "flickr30k"
     elif files_named(path, INVIG_PATTERN):
         return "invig"
     elif files_named(path, "*.parquet"):
@@ -107,9 +113,9 @@ def detect(path: Path) -> str:
         return _of_lines(sorted(path.glob("*.jsonl"))[0])
     raise MissingDataError(
         f"{path}: no known data set. Known are invig (invig*_anns.jsonl), parquet (InViG's), it2p (train_img, "
-        "train_script, script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), csv (image, "
-        "instruction, label), jsonl (image, expression, ...), paligemma (image, prefix, suffix) and scenes "
-        "(scenes-*.jsonl); docs/data.md shows each"
+        "train_script, script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), flickr30k "
+        "(Annotations, Sentences), csv (image, instruction, label), jsonl (image, expression, ...), paligemma (image, "
+        "prefix, suffix) and scenes (scenes-*.jsonl); docs/data.md shows each"
     )
 
 

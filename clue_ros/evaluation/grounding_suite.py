@@ -25,7 +25,7 @@ from clue_ros.measures.bootstrap import Values, mean, rate
 from clue_ros.measures.overlap import THRESHOLDS, accuracy_curve, best_iou
 from clue_ros.measures.results import Curve, Measure, Results, Table, series_of
 from clue_ros.perception.selection import nearest_candidate
-from clue_ros.types import Decision, Outcome, Turn
+from clue_ros.types import Box, Decision, Outcome, Turn
 
 EXPLANATION = """The robot gives a box for an instruction and the recorded dialogue, and may not ask. Acc@t: the \
 share of boxes whose overlap with the annotated one (IoU) reaches t. Guesser: the listed object nearest to the given \
@@ -102,6 +102,8 @@ class GroundingSuite:
                 "guesser among listed objects, Acc@0.5",
                 _rate(boxed, lambda r: None if r["guesser_iou"] is None else r["guesser_iou"] >= 0.5),
             ),
+            # Flickr30K's two protocols: any of a phrase's boxes (Acc@0.5 above), and the one around all of them.
+            Measure("merged_at_50", "box around all of several targets, Acc@0.5", _rate(full, _merged)),
             Measure("point_on_target", "annotated point inside the box", _rate(full, lambda r: r["point_hit"])),
             Measure("absent_recognised", "absent target recognised", _rate(full, lambda r: r["absent_recognised"])),
         ]
@@ -174,6 +176,7 @@ def _scored(sample: Sample, decision: Decision) -> Row:
         "confidence": round(float(decision.confidence), 4),
         "iou": None,
         "guesser_iou": None,
+        "merged_iou": None,
         "right": None,
         "point_hit": None,
         "absent_recognised": None,
@@ -183,6 +186,10 @@ def _scored(sample: Sample, decision: Decision) -> Row:
     elif sample.boxes:
         row["iou"] = best_iou(box, sample.boxes)
         row["right"] = row["iou"] >= 0.5
+        if len(sample.boxes) > 1:
+            x0, y0, x1, y1 = zip(*sample.boxes)
+            around = Box(min(x0), min(y0), max(x1), max(y1))
+            row["merged_iou"] = best_iou(box, [around])
         if sample.objects:
             candidates = [*sample.objects, *(b for b in sample.boxes[:1] if b not in sample.objects)]
             row["guesser_iou"] = best_iou(nearest_candidate(box, candidates) if box else None, sample.boxes)
@@ -190,6 +197,10 @@ def _scored(sample: Sample, decision: Decision) -> Row:
         x, y = sample.point
         row["point_hit"] = row["right"] = box is not None and box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1
     return row
+
+
+def _merged(row: Row) -> Optional[bool]:
+    return None if row.get("merged_iou") is None else row["merged_iou"] >= 0.5
 
 
 def _iou_table(rows: Sequence[Row]) -> Table:

@@ -68,6 +68,15 @@ def focused(image: np.ndarray, active: np.ndarray, mode: str = "overlay") -> np.
     return cv2.copyTo(image, active.astype(np.uint8), other)
 
 
+def focused_crop(image: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """Overlay and crop together, as IVM gives pictures to a model: the smallest box around what is active, all else
+    in it covered; the image itself where nothing is active."""
+    box = smallest_box(active)
+    if box is None:
+        return image
+    return focused(image, active)[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)]
+
+
 def _mean_of_colors(channels: int) -> np.ndarray:
     """float32[C,C]: every channel becomes the mean of the first three."""
     matrix = np.zeros((channels, channels), np.float32)
