@@ -31,6 +31,7 @@ SUITES = {
     "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
     "masks": "pixels of targets (mIoU, cIoU) and relevance of instructions, on rendered scenes",
     "taught": "things shown in one scene and asked for by a made-up name in others",
+    "segmentation": "pixels of what an expression means (RES: mIoU, cIoU), on RefCOCO, RefCOCO+ and RefCOCOg",
     "vqa": "questions with options, answered by your program about the whole picture and the focused one (V*Bench)",
     "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
@@ -108,7 +109,7 @@ def add_parsers(suites: Any) -> None:
             parser.add_argument(
                 "--oracle", choices=GESTURES, default="click", help="who answers what it asks (default click)"
             )
-        if name not in ("tabletop", "masks", "taught", "vqa"):
+        if name not in ("tabletop", "masks", "taught", "vqa", "segmentation"):
             evaluate_other.add_arguments(parser, files=name not in ("interactive", "photographs"))
         if name in ("interactive", "dialogue"):
             evaluate_other.add_oracle(parser)
@@ -244,6 +245,10 @@ def _suite(args: argparse.Namespace, subject, selection, answerer, judge):
         from clue_ros.evaluation.taught_suite import TaughtSuite
 
         return TaughtSuite(subject, args.path, args.limit, args.seed)
+    if args.what == "segmentation":
+        from clue_ros.evaluation.segmentation_suite import SegmentationSuite
+
+        return SegmentationSuite(subject, selection)
     if args.what == "masks":
         from clue_ros.evaluation.mask_suite import MaskSuite
 
