@@ -41,6 +41,7 @@ OPTIONAL = {
     "torchao",
     "openvino",
     "pycocoevalcap",
+    "wandb",
     "pyarrow",
     "bond",
     "bondpy",
