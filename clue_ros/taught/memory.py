@@ -1,4 +1,4 @@
-"""A store as eyes see it: a vector for every view, made once and kept in vectors.safetensors beside the store."""
+"""A store as eyes see it: the look of every view, made once and kept in vectors.safetensors beside the store."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from clue_ros.eyes.crops import SIDE
 from clue_ros.eyes.sight import Sight
+from clue_ros.taught.looks import COLOURS, looks
 from clue_ros.taught.store import KeptView, TaughtStore, TaughtStoreError, Thing
 from clue_ros.taught.views import NothingToTeachError, View, view_of
 from clue_ros.types import Answer, Box
 
 FILE = "vectors.safetensors"
 BATCH = 16  # views looked at together
+LOOKS = "looks 1"  # how they are made of what the eyes say: other ones are made anew
 
 
 class Shown(NamedTuple):
-    """name: of a thing; vectors: float32[V,D], one for each view."""
+    """name: of a thing; looks: float32[V,·] (looks.py), one for each view."""
 
     name: str
-    vectors: np.ndarray
+    looks: np.ndarray
 
 
 class TaughtMemory:
@@ -32,8 +35,8 @@ class TaughtMemory:
     def __init__(self, store: TaughtStore, sight: Sight):
         """Looks at the views that these eyes have not seen yet. Raises TaughtStoreError."""
         self.store, self.sight = store, sight
-        self._eyes = sight.fingerprint
-        self._vectors: Dict[str, np.ndarray] = _read(store.folder / FILE, self._eyes, sight.shape.vector)
+        self._eyes = f"{sight.fingerprint} {LOOKS}"
+        self._vectors: Dict[str, np.ndarray] = _read(store.folder / FILE, self._eyes, sight.shape.vector + COLOURS)
         self._refresh()
 
     @property
@@ -73,8 +76,10 @@ class TaughtMemory:
 
     def _look(self, kept: Sequence[KeptView]) -> None:
         views = [self.store.view(view) for view in kept]
-        said = self.sight.vectors(np.stack([v.picture for v in views]), np.array([v.box for v in views], np.float32))
-        self._vectors.update(zip((view.id for view in kept), said))
+        boxes = np.array([view.box for view in views], np.float32)
+        said = self.sight.vectors(np.stack([view.picture for view in views]), boxes)
+        for n, (id_, view) in enumerate(zip((view.id for view in kept), views)):
+            self._vectors[id_] = looks(said[n : n + 1], view.picture, boxes[n : n + 1] * SIDE)[0]
 
     def _write(self) -> None:
         """Without it (a folder that cannot be written) the next start looks again."""

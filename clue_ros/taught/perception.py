@@ -16,6 +16,7 @@ from clue_ros.language.phrase import COLORS, GENERIC_NOUN
 from clue_ros.perception.candidates import Candidate
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.simulation.color_names import dominant_color
+from clue_ros.taught.looks import looks
 from clue_ros.taught.matching import Rule, matching
 from clue_ros.taught.memory import TaughtMemory
 from clue_ros.taught.names import Names
@@ -29,9 +30,12 @@ SURE_THING = 0.5  # from which a second glance is counted among the things of "t
 
 @dataclass
 class TaughtImage(StockImage):
-    """A StockImage with the things that second glances see in it. seen: what the wrapped Grounder encoded."""
+    """A StockImage with the things that second glances see in it. boxes: theirs, pixels, and looks:
+    float32[K,·] (looks.py), once a taught name was asked for; seen: what the wrapped Grounder encoded."""
 
     things: Optional[Things] = None
+    boxes: Tuple[Box, ...] = ()
+    looks: Optional[np.ndarray] = None
     seen: Any = None
 
 
@@ -99,27 +103,32 @@ class TaughtPerception(Perception):
         return ("",) * len(boxes)
 
     def _taught(self, image: StockImage, name: str) -> Tuple[Candidate, ...]:
-        things = self._seen(image)
-        shown = {thing.name: thing.vectors for thing in self._memory.things}
+        known = self._looked(image)
+        shown = {thing.name: thing.looks for thing in self._memory.things}
         if name not in shown:  # forgotten since the names were read
             return ()
-        others = [vectors for other, vectors in shown.items() if other != name]
-        return matching(things, shown[name], others, image.size, self._rule)
+        others = [views for other, views in shown.items() if other != name]
+        assert known.looks is not None
+        return matching(known.boxes, known.looks, shown[name], others, self._rule)
 
     def _things(self, image: StockImage) -> Tuple[Candidate, ...]:
-        things, (width, height) = self._seen(image), image.size
+        known = self._looked(image)
+        assert known.things is not None
         found = [
-            Candidate(Box(*(float(v) for v in box * (width, height, width, height))), float(sure))
-            for box, sure in zip(things.boxes, things.sure)
-            if sure >= SURE_THING
+            Candidate(box, float(sure))
+            for box, sure in zip(known.boxes, known.things.sure)
+            if sure >= SURE_THING and box.area > 0
         ]
-        return tuple(sorted((c for c in found if c.box.area > 0), key=lambda c: -c.confidence))
+        return tuple(sorted(found, key=lambda c: -c.confidence))
 
-    def _seen(self, image: StockImage) -> Things:
+    def _looked(self, image: StockImage) -> TaughtImage:
         assert isinstance(image, TaughtImage)
-        if image.things is None:
-            image.things = self._memory.sight.things(image.rgb)
-        return image.things
+        if image.looks is None:
+            image.things = image.things or self._memory.sight.things(image.rgb)
+            pixels = image.things.boxes * np.array((*image.size, *image.size), np.float32)
+            image.boxes = tuple(Box(*(float(v) for v in box)) for box in pixels)
+            image.looks = looks(image.things.vectors, image.rgb, pixels)
+        return image
 
 
 def _core(rgb: np.ndarray, box: Box) -> np.ndarray:

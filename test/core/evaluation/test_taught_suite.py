@@ -68,6 +68,7 @@ def test_what_eyes_that_tell_colours_apart_find(scenes, tmp_path):
 
 def test_eyes_that_see_one_colour_take_the_look_alike(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr("coloured_sight._unlike_grey", lambda pixels: (1.0, 0.0, 0.0))
+    monkeypatch.setattr("clue_ros.taught.looks.WEIGHT", 0.0)
     results = run_suite(TaughtSuite(subject(ColourSight()), scenes), tmp_path / "out", gallery=0)
     figures = {(m.name, m.column): (m.estimate.value, m.reached) for m in results.measures}
     assert figures["look-alike", "1 view"] == (1, False) and figures["absent", "1 view"] == (0, False)

@@ -136,7 +136,7 @@ def test_views_are_looked_at_once_by_the_same_eyes(store, view):
     first = ColourSight()
     TaughtMemory(store, first).add("my thermos", view)
     again, others = ColourSight(), ColourSight("other")
-    assert TaughtMemory(TaughtStore(store.folder), again).things[0].vectors.shape == (1, 3) and again.looked == 0
+    assert TaughtMemory(TaughtStore(store.folder), again).things[0].looks.shape == (1, 9) and again.looked == 0
     TaughtMemory(TaughtStore(store.folder), others)
     assert first.looked == 1 and others.looked == 1
 
