@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
                 "--pointing, --out and"
                 " --mask away"
             )
+        if args.taught is not None:
+            raise ClueError("--batch does not know taught things yet: leave --taught away")
         from clue_ros.cli.batch import run_batch
 
         return run_batch(args)

@@ -46,6 +46,7 @@ def test_a_thing_is_taught_found_listed_and_forgotten(photo, capsys):
         (["teach", "part 17", "table.png", "--box", "1", "1", "2", "2"], "8 x 8"),
         (["teach", "--forget", "part 17"], "nobody taught"),
         (["teach", "part 17", "--list"], "leave NAME"),
+        (["ground", "--batch", "x.jsonl", "--taught", "taught"], "leave --taught"),
     ],
 )
 def test_wrong_use_is_named(photo, capsys, arguments, says):
