@@ -134,6 +134,11 @@ class Grounder:
         return self._backbone.settings.threshold
 
     @property
+    def min_confidence(self) -> float:
+        """Confidence of a box from which it need not be asked about, as fitted for this checkpoint."""
+        return self._backbone.settings.min_confidence
+
+    @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words that the model understands; None for an open vocabulary."""
         return self._backbone.words
@@ -201,7 +206,7 @@ class Grounder:
         may_ask: bool = True,
         threshold: Optional[float] = None,
         candidates: Sequence[Box] = (),
-        min_confidence: float = 0.0,
+        min_confidence: Optional[float] = 0.0,
         should_stop: StopTest = None,
         mask: bool = False,
     ) -> Decision:
@@ -217,13 +222,15 @@ class Grounder:
         threshold: P(ambiguous) in [0, 1] from which to ask; None: the checkpoint's own.
         candidates: detections of another system in pixels; the box is then one of them, or NOT_FOUND where none
             overlaps the model's own (perception/selection.py).
-        min_confidence: in [0, 1]; with may_ask, a box that is less sure than this is asked about instead.
+        min_confidence: in [0, 1]; with may_ask, a box that is less sure than this is asked about instead; None: the
+            checkpoint's own.
         should_stop: asked between steps and before every token; True raises Cancelled.
         mask: also the pixels of what was found (Decision.mask), where the model has masks.
 
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, OutOfMemoryError, Cancelled.
         """
         times: Times = {}
+        least = self.min_confidence if min_confidence is None else min_confidence
         words, turns = check_expression(expression), check_turns(turns)
         with timed(times, "image"):
             encoded = self.encode(image)
@@ -240,7 +247,7 @@ class Grounder:
                 f"'{expression.strip()}' names nothing to look for: say, for example, \"the red mug\""
             )
         with memory_guard("grounding an instruction"):
-            options = Options(expression, may_ask, threshold, tuple(candidates), min_confidence, should_stop)
+            options = Options(expression, may_ask, threshold, tuple(candidates), least, should_stop)
             decision = self._decider.decide(encoded, words, turns, options, times)
             box = decision.box
             if mask and box is not None and self._masker.can_segment:

@@ -84,6 +84,11 @@ class Grounder(Protocol):
         ...
 
     @property
+    def min_confidence(self) -> float:
+        """Confidence in [0, 1] of a box from which it need not be asked about; where it counts, a call says."""
+        ...
+
+    @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words that the model understands; None for an open vocabulary."""
         ...
@@ -131,7 +136,7 @@ class Grounder(Protocol):
         may_ask: bool = True,
         threshold: Optional[float] = None,
         candidates: Sequence[Box] = (),
-        min_confidence: float = 0.0,
+        min_confidence: Optional[float] = 0.0,
         should_stop: StopTest = None,
         mask: bool = False,
     ) -> Decision:
@@ -143,7 +148,8 @@ class Grounder(Protocol):
         may_ask: False gives the best guess instead of a question.
         threshold: P(ambiguous) in [0, 1] from which to ask; None: the checkpoint's own.
         candidates: another system's detections in pixels; the box is then one of them, or NOT_FOUND.
-        min_confidence: in [0, 1]; with may_ask, a box that is less sure than this is asked about instead.
+        min_confidence: in [0, 1]; with may_ask, a box that is less sure than this is asked about instead; None: the
+            checkpoint's own.
         should_stop: asked between steps and before every token; True raises Cancelled.
         mask: also the pixels of what was found, bool[H,W], where MASKS is among the capabilities.
 

@@ -29,7 +29,7 @@ class ReplaySettings:
     correction_window_s: float = 10.0
     point_window_s: float = 3.0
     mute_after_utterance_s: float = 0.0
-    min_confidence: float = 0.5
+    min_confidence: Optional[float] = None
     speech_policy: str = Policy.ASK.value
     question_policy: str = "learned"
 

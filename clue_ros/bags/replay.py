@@ -217,7 +217,7 @@ class Replay:
         _, dialogue = self._in_progress()
         session = dialogue.session
 
-        def ground(turns, may_ask: bool, min_confidence: float) -> Decision:
+        def ground(turns, may_ask: bool, min_confidence: Optional[float]) -> Decision:
             return self._belief.ground(
                 self._encoded, session.expression, turns, may_ask=may_ask, threshold=self._settings.threshold,
                 min_confidence=min_confidence, pointing=dialogue.instruction.pointing,

@@ -64,6 +64,10 @@ class BeliefGrounder:
         return self._grounder.threshold
 
     @property
+    def min_confidence(self) -> float:
+        return self._grounder.min_confidence
+
+    @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         return self._grounder.vocabulary
 

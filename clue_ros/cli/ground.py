@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
                 rgb, args.expression, turns, pointing=pointing, may_ask=not args.no_ask, threshold=args.threshold,
                 mask=args.mask is not None,
             )  # fmt: skip
-            seconds = time.perf_counter() - began
+            seconds, enough = time.perf_counter() - began, grounder.min_confidence
         finally:
             grounder.close()
     if decision.mask is not None and args.mask is not None:
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(row, allow_nan=False))
     else:
-        _print_decision(decision, seconds, picture)
+        _print_decision(decision, enough, seconds, picture)
     return 0
 
 
@@ -189,11 +189,14 @@ def robot_says(decision: Decision) -> str:
     )
 
 
-def how_sure(decision: Decision) -> str:
+def how_sure(decision: Decision, enough: float = 0.5) -> str:
     """One sentence on how far a decision can be trusted. It promises no share of right boxes: the confidence may be
-    fitted on other pictures than this one (the embedded model's on rendered scenes), or not at all."""
+    fitted on other pictures than this one (the embedded model's on rendered scenes), or not at all.
+
+    enough: confidence from which it is fairly sure, the model's min_confidence.
+    """
     if decision.outcome is Outcome.FOUND:
-        sure = next(words for least, words in SURENESS if decision.confidence >= least)
+        sure = "not sure" if decision.confidence < enough else "sure" if decision.confidence >= SURE else "fairly sure"
         return f"It is {sure} of this box: its confidence is {100 * decision.confidence:.0f} %."
     reading = decision.ambiguity
     if decision.outcome is Outcome.ASK:
@@ -205,10 +208,10 @@ def how_sure(decision: Decision) -> str:
     return "Nothing here fits the words well enough for a box."
 
 
-SURENESS = ((0.8, "sure"), (0.5, "fairly sure"), (0.0, "not sure"))  # least confidence, what it is called
+SURE = 0.8  # confidence
 
 
-def _print_decision(decision: Decision, seconds: float, picture) -> None:
+def _print_decision(decision: Decision, enough: float, seconds: float, picture) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -218,7 +221,7 @@ def _print_decision(decision: Decision, seconds: float, picture) -> None:
     console.print(
         Text.assemble((decision.outcome.value.replace("_", " "), f"bold {color}"), "  ", robot_says(decision))
     )
-    console.print(Text(how_sure(decision)), soft_wrap=True)
+    console.print(Text(how_sure(decision, enough)), soft_wrap=True)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()

@@ -46,7 +46,7 @@ class Instruction:
     answer_timeout_s: Optional[float] = 30.0
     timeout_s: Optional[float] = None
     wait_for_image_s: float = 2.0
-    min_confidence: float = 0.5
+    min_confidence: Optional[float] = None
     spoken: bool = False
     pointing: Optional[Answer] = None
     dialogue: str = ""

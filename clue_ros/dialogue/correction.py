@@ -161,7 +161,7 @@ def forbidden(text: str) -> Optional[Tuple[str, str]]:
 
 def reopen(
     past: Concluded, correction: Correction, *, now: float, answer_timeout_s: Optional[float] = 30.0,
-    timeout_s: Optional[float] = None, min_confidence: float = 0.5,
+    timeout_s: Optional[float] = None, min_confidence: Optional[float] = None,
 ) -> DialogueSession:  # fmt: skip
     """A new session about the same instruction: the earlier turns are its history, and what was named or pointed at
     answers QUESTION. Policy and budget of questions are those of the dialogue that is corrected."""

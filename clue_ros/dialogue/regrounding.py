@@ -22,7 +22,7 @@ SAME_IOU = 0.3  # boxes that overlap so much are one thing: two boxes of it need
 MAX_POINTED = 4  # other regions that the model is pointed at: each costs one grounding
 
 # Called with (turns, may_ask, min_confidence); grounds the instruction of the dialogue in its image.
-Ground = Callable[[Sequence[Turn], bool, float], Decision]
+Ground = Callable[[Sequence[Turn], bool, Optional[float]], Decision]
 
 
 class Regrounding:
@@ -41,7 +41,7 @@ class Regrounding:
             self._rejected += past.rejected
 
     def __call__(
-        self, ground: Ground, turns: Sequence[Turn], may_ask: bool = True, min_confidence: float = 0.0
+        self, ground: Ground, turns: Sequence[Turn], may_ask: bool = True, min_confidence: Optional[float] = 0.0
     ) -> Decision:
         """The decision for the re-opened session's turns. Raises what `ground` raises."""
         turns = tuple(turns)
@@ -129,7 +129,7 @@ def correct(
         return None
     encoded = grounder.encode(image)
 
-    def ground(turns: Sequence[Turn], may_ask: bool, min_confidence: float) -> Decision:
+    def ground(turns: Sequence[Turn], may_ask: bool, min_confidence: Optional[float]) -> Decision:
         options = {"may_ask": may_ask, "min_confidence": min_confidence, "candidates": candidates, **rest}
         return grounder.ground(encoded, past.expression, turns, **options)
 

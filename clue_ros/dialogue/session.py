@@ -59,8 +59,8 @@ class DialogueSession:
         now: monotonic seconds at which the instruction was heard.
         history: turns of an earlier dialogue that this one goes on from (correction.py).
         opening: what the person said to go on from it; None: the instruction itself opened this dialogue.
-        min_confidence: under Policy.ASK_UNTIL_CONFIDENT a box below it is asked about, in [0, 1]. With the budget spent
-            the best box is given, whatever its confidence: the caller reads it there.
+        min_confidence: under Policy.ASK_UNTIL_CONFIDENT a box below it is asked about, in [0, 1]; None: the model's
+            own. With the budget spent the best box is given, whatever its confidence: the caller reads it there.
 
     Raises:
         ValueError: a negative budget, a limit that is not positive, a confidence outside [0, 1].
@@ -75,11 +75,11 @@ class DialogueSession:
         timeout_s: Optional[float] = None,
         *,
         now: float = 0.0,
-        min_confidence: float = 0.5,
+        min_confidence: Optional[float] = None,
         history: Sequence[Turn] = (),
         opening: Optional[Answer] = None,
     ) -> None:
-        if not 0 <= min_confidence <= 1:
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
             raise ValueError(f"min_confidence is {min_confidence}; give 0 to 1")
         if max_questions < 0:
             raise ValueError(f"max_questions is {max_questions}; give 0 or more")
@@ -124,8 +124,9 @@ class DialogueSession:
         return self.policy.asks and self._questions_asked < self.max_questions
 
     @property
-    def min_confidence(self) -> float:
-        """Below it the next decision's box is asked about instead; 0 unless the policy is ASK_UNTIL_CONFIDENT."""
+    def min_confidence(self) -> Optional[float]:
+        """Below it the next decision's box is asked about instead, None for the model's own; 0 unless the policy
+        is ASK_UNTIL_CONFIDENT."""
         return self._min_confidence if self.policy is Policy.ASK_UNTIL_CONFIDENT and self.may_ask else 0.0
 
     @property

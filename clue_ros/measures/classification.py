@@ -15,6 +15,8 @@ import numpy as np
 from clue_ros.measures.bootstrap import Estimate, rate, ratio, statistic
 
 BINS = 10  # of the reliability diagram
+SURE = 0.8  # share of right boxes from which their confidence is enough
+LEAST_BOXES = 10  # fewer say nothing about a share
 
 
 class Rates(NamedTuple):
@@ -76,6 +78,21 @@ def quiet_threshold(probability: np.ndarray, label: np.ndarray, cost: float = 0.
     flat within the noise of a few hundred scenes, and a question that nobody needed annoys more than F1 tells."""
     grid, f1 = _f1_on_grid(probability, label)
     return float(grid[np.flatnonzero(f1 >= f1.max() - cost)[-1]])
+
+
+def sure_from(confidence: Sequence[float], right: Sequence[bool], share: float = SURE) -> Optional[float]:
+    """The smallest confidence, of hundredths, such that of the boxes with at least it `share` are right.
+
+    confidence: in [0, 1]; right: one a box. None where at none of them LEAST_BOXES boxes and that share are left.
+    """
+    sure, hit = np.asarray(confidence, float), np.asarray(right, bool)
+    for limit in np.linspace(0, 1, 101):
+        kept = hit[sure >= limit]
+        if len(kept) < LEAST_BOXES:
+            return None
+        if kept.mean() >= share:
+            return round(float(limit), 2)
+    return None
 
 
 def _f1_on_grid(probability: np.ndarray, label: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

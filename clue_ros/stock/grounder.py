@@ -83,6 +83,11 @@ class StockGrounder:
         return self._backbone.settings.threshold
 
     @property
+    def min_confidence(self) -> float:
+        """Confidence of a box from which it need not be asked about: of clue.json, 0.5 without one."""
+        return self._backbone.settings.min_confidence
+
+    @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words that the model understands; None for an open vocabulary."""
         return self._backbone.words
@@ -136,7 +141,7 @@ class StockGrounder:
         may_ask: bool = True,
         threshold: Optional[float] = None,
         candidates: Sequence[Box] = (),
-        min_confidence: float = 0.0,
+        min_confidence: Optional[float] = 0.0,
         should_stop: StopTest = None,
         mask: bool = False,
     ) -> Decision:
@@ -153,7 +158,7 @@ class StockGrounder:
         threshold: P(ambiguous) in [0, 1] from which to ask; None: the checkpoint's own.
         candidates: detections of another system in pixels; the box is then one of them.
         min_confidence: in [0, 1]; with may_ask, a box that is less sure is offered for a yes or no first, unless the
-            person has already chosen it.
+            person has already chosen it; None: the checkpoint's own.
         should_stop: asked between steps and before every token; True raises Cancelled.
         mask: also the pixels of what was found, where PaliGemma's mask decoder lies in the model directory.
 
@@ -225,7 +230,7 @@ class StockGrounder:
         may_ask: bool,
         threshold: Optional[float],
         given: Sequence[Box],
-        min_confidence: float,
+        min_confidence: Optional[float],
         times: Times,
         should_stop: StopTest,
     ) -> Decision:
@@ -233,10 +238,11 @@ class StockGrounder:
         if state.unknown:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=state.unknown, latency_s=times)
         limit = self.threshold if threshold is None else float(threshold)
-        asks = may_ask and wants_to_ask(state, limit, min_confidence)
+        least = self.min_confidence if min_confidence is None else min_confidence
+        asks = may_ask and wants_to_ask(state, limit, least)
         if asks and not state.useless:
             state = self._dialogue.by_color(image, state, times, should_stop)
-            asks = wants_to_ask(state, limit, min_confidence)
+            asks = wants_to_ask(state, limit, least)
         ambiguity = self._ambiguity(image, state, threshold, times, should_stop)
         common: Dict[str, Any] = dict(
             expression=expression, ambiguity=ambiguity, latency_s=times, candidates=tuple(given) or state.boxes

@@ -97,11 +97,12 @@ class ScriptedGrounder:
     look_s: float = 0.0  # how long `look` takes
     look_error: Optional[Exception] = None
     threshold: float = 0.5
+    min_confidence: float = 0.5
     vocabulary: Optional[frozenset] = None
     chats: Mapping[str, Union[GroundedAnswer, Exception]] = field(default_factory=dict)
     questions: List[str] = field(default_factory=list)
     calls: List[Tuple[str, Tuple[Turn, ...], bool]] = field(default_factory=list)
-    limits: List[float] = field(default_factory=list)
+    limits: List[Optional[float]] = field(default_factory=list)
     used: List[np.ndarray] = field(default_factory=list)
     images: List[np.ndarray] = field(default_factory=list)
     looks: List[np.ndarray] = field(default_factory=list)
@@ -148,7 +149,7 @@ class ScriptedGrounder:
         may_ask: bool = True,
         threshold: Optional[float] = None,
         candidates: Sequence[Box] = (),
-        min_confidence: float = 0.0,
+        min_confidence: Optional[float] = 0.0,
         should_stop: StopTest = None,
         mask: bool = False,
     ) -> Decision:
@@ -166,7 +167,11 @@ class ScriptedGrounder:
         outcome = say.outcome
         if outcome is Outcome.ASK and not may_ask:
             outcome = Outcome.FOUND
-        if outcome is Outcome.FOUND and may_ask and say.confidence < min_confidence:
+        if (
+            outcome is Outcome.FOUND
+            and may_ask
+            and say.confidence < (self.min_confidence if min_confidence is None else min_confidence)
+        ):
             outcome = Outcome.ASK
         if outcome is Outcome.FOUND and candidates:
             index = choose_candidate(box, candidates)

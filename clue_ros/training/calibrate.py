@@ -32,6 +32,7 @@ from clue_ros.measures.results import Curve, Series
 from clue_ros.simulation.queries import scene_states, turns_of
 from clue_ros.simulation.scene_data import SceneData
 from clue_ros.training.features import unsqueezed
+from clue_ros.training.least_confidence import fit_least_confidence, told_of
 from clue_ros.types import Answer, Box, Readings, Turn
 from clue_ros.vlm.settings import FILE, ClueSettings
 
@@ -71,8 +72,9 @@ def calibrate(
     settings.save(model_folder)  # the confidence must be read raw, and every box be given
     grounder = cast(Grounder, Grounder.from_pretrained(model_folder))
     found = _read(grounder, data, scenes, seed, has_sight(model_folder))
+    real = _read_photographs(grounder, photographs)
     if photographs:
-        found = found.joined(_read_photographs(grounder, photographs))
+        found = found.joined(real)
     x, label = np.array([r[:2] for r in found.rows]), np.array([r[2] for r in found.rows])
     scene = np.array([r[4] for r in found.rows])
     fit, kinds = scene % 2 == 0, np.array([r[3] for r in found.rows])
@@ -91,12 +93,14 @@ def calibrate(
     half, weights = logistic(x[fit], label[fit]), logistic(x, label)
     threshold = round(quiet_threshold(_probability(x @ weights[:2] + weights[2]), label), 3)
     confidence, absence = _fit_confidence(found.boxes), fit_absence(found.absent)
+    sure = fit_least_confidence(real.boxes, tuple(confidence["fit"]))
     replace(
         settings,
         gate=tuple(round(float(w), 4) for w in weights),
         threshold=threshold,
         confidence=tuple(confidence["fit"]),
         absence=absence["fit"],
+        min_confidence=settings.min_confidence if sure["fit"] is None else sure["fit"],
     ).save(model_folder)
     alone = "map alone" if kind_of(settings, model_folder / FILE).reads_map else "answer alone"
     report = {
@@ -108,6 +112,7 @@ def calibrate(
         "threshold": threshold,
         "confidence": confidence,
         "absence": absence,
+        "min_confidence": sure,
     }
     (model_folder / "calibration.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     save_plots([_diagram({name: report[name] for name in ("gate", alone)})], model_folder)
@@ -143,7 +148,7 @@ def told(report: Dict) -> List[str]:
             f'"nothing fits" loses {row["fit"]:.1f} of its log-odds: {row["there_kept"]:.1%} of the things that are '
             f"there are not denied, {row['absent_recognised']:.1%} of the absent ones are"
         )
-    return lines
+    return lines + told_of(report["min_confidence"])
 
 
 def _read(grounder: Grounder, data: SceneData, scenes: int, seed: int, in_proportion: bool) -> _Readings:

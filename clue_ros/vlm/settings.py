@@ -33,6 +33,7 @@ class ClueSettings:
     fits" before it is compared with a box or a question, fitted on held-out data; threshold: P(ambiguous) from which
     the robot asks; gate: weights of the detector's reading, speech and bias (ambiguity/gate.py), empty for the detector
     alone; confidence: scale and bias of the box confidence's log-odds, fitted on held-out data, empty for raw;
+    min_confidence: below it a box is asked about under ASK_UNTIL_CONFIDENT where the user gives no limit;
     detector: how ambiguity is read, with the conditioning word detector_prefix at detector_depth: names that
     ambiguity/kinds.py knows and checks; detector_adapter, dialogue_adapter: folders under adapters/, empty for none;
     answer_adapter: of the oracle, which plays the person in an evaluation and which no robot needs; closed_vocabulary:
@@ -48,6 +49,7 @@ class ClueSettings:
     threshold: float = 0.5
     gate: Tuple[float, ...] = ()
     confidence: Tuple[float, ...] = ()
+    min_confidence: float = 0.5
     detector: str = "cnn"
     detector_prefix: str = "detect"
     detector_depth: str = "half"
@@ -67,8 +69,9 @@ class ClueSettings:
                 found.append(f"{name} is '{getattr(self, name)}', must be {allowed}")
         if not 0 <= self.tap_layer < layers:
             found.append(f"tap_layer is {self.tap_layer}, the model has layers 0 to {layers - 1}")
-        if not 0 <= self.threshold <= 1:
-            found.append(f"threshold is {self.threshold}, must lie in [0, 1]")
+        for name in ("threshold", "min_confidence"):
+            if not 0 <= getattr(self, name) <= 1:
+                found.append(f"{name} is {getattr(self, name)}, must lie in [0, 1]")
         if len(self.gate) not in (0, 3):
             found.append(f"gate has {len(self.gate)} numbers, must have 3 (map, speech, bias) or none")
         if len(self.presence) > 1:

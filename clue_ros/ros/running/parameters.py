@@ -83,6 +83,11 @@ class Parameters:
         return self.threshold or None
 
     @property
+    def least_confidence(self) -> Optional[float]:
+        """None: the model's own."""
+        return self.min_confidence or None
+
+    @property
     def camera_names(self) -> Tuple[str, ...]:
         """One empty name: the one camera, whose topics stand under no name."""
         return tuple(name for name in self.cameras if name) or ("",)
@@ -109,7 +114,11 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "merge_adapters": ("auto", 'Fold adapters into the weights: auto, "yes" or "no". Read by configure.', None),
     "glances": (-1, "Second glances a picture, 0: none; -1: the model's own. Read by configure.", (-1, MOST_GLANCES)),
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
-    "min_confidence": (0.5, "A box below it is asked about under the policy ASK_UNTIL_CONFIDENT.", (0.0, 1.0)),
+    "min_confidence": (
+        0.0,
+        "A box below it is asked about under the policy ASK_UNTIL_CONFIDENT; 0: the model's own.",
+        (0.0, 1.0),
+    ),
     "speech_policy": ("ask", "What a spoken instruction does when it is ambiguous; goals bring their own.", None),
     "speech_mode": ("start", "What speech may do: start a dialogue or answer, only answer, or only stop (off).", None),
     "mute_after_utterance_s": (0.0, "Speech is not heard for so many seconds after each utterance.", (0.0, 60.0)),

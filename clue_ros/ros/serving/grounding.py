@@ -251,7 +251,7 @@ class Grounding:
                 if self._asking is None:
                     self._asking = BeliefGrounder(grounder, request.question_policy)
 
-                def ground(turns, may_ask: bool, min_confidence: float) -> Decision:
+                def ground(turns, may_ask: bool, min_confidence: Optional[float]) -> Decision:
                     return self._asking.ground(
                         self._view.encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
                         candidates=request.candidates, min_confidence=min_confidence, should_stop=should_stop,

@@ -6,6 +6,7 @@ import pytest
 from clue_ros.ambiguity.gate import Gate, logit, nothing_logit, sigmoid, speech_logit
 from clue_ros.measures.classification import figures_at, fitted_threshold
 from clue_ros.training.calibrate import fit_absence, logistic
+from clue_ros.training.least_confidence import fit_least_confidence, told_of
 from clue_ros.vlm.decoding import Branch
 
 SURE_QUESTION = {Branch.QUESTION: 0.98, Branch.BOX: 0.01, Branch.NOTHING: 0.01}
@@ -56,3 +57,16 @@ def test_absence_is_fitted_between_what_is_there_and_what_is_not():
     assert fit_absence(rows) == {"fit": 1.5, "count": 5, "there_kept": 1.0, "absent_recognised": 1.0}
     assert fit_absence([(-3.0, False), (2.0, True)])["fit"] == 0.0, "the nearest to 0 of those that are as good"
     assert fit_absence([(2.0, False)])["fit"] == 0.0
+
+
+def test_the_least_confidence_is_fitted_on_what_the_robot_says():
+    """Raw 0.5 and 0.6 become 0.27 and 0.36 under a bias of -1: ten wrong boxes, and ten of which nine are right."""
+    boxes = [(0.5, False, 0)] * 10 + [(0.6, True, 1)] * 9 + [(0.6, False, 2)]
+    raw, shifted = fit_least_confidence(boxes, ()), fit_least_confidence(boxes, (1.0, -1.0))
+    assert raw == {"fit": 0.51, "share": 0.8, "count": 20, "all_right": 0.45, "kept": 10, "right": 0.9}
+    assert shifted == {**raw, "fit": 0.27}
+    assert told_of(raw) == [
+        "min_confidence 0.51: 90.0% of the 10 boxes from it on are right, 45.0% of all 20 "
+        "(photographs, clear instructions)"
+    ]
+    assert fit_least_confidence(boxes[:9], ()) == {"fit": None, "count": 9} and told_of({"fit": None}) == []

@@ -11,6 +11,7 @@ import torch
 from clue_ros.ambiguity.gate import calibrated
 from clue_ros.ambiguity.kinds import AUTOREGRESSIVE
 from clue_ros.ambiguity.readers import AmbiguityReader
+from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.grounder import Grounder, is_stock
 from clue_ros.types import ModelLoadError, Outcome, OutOfMemoryError
 from clue_ros.vlm.decoder_plan import DecoderPlan
@@ -148,6 +149,19 @@ def test_a_box_that_is_not_sure_enough_is_asked_about(tiny_model_dir, tmp_path):
     assert doubtful.outcome is Outcome.ASK and doubtful.question.endswith("?")
     assert grounder.ground(SCENE, WORDS, min_confidence=1.0, may_ask=False).outcome is Outcome.FOUND
     assert grounder.ground(SCENE, WORDS, min_confidence=first.confidence * 0.99).outcome is Outcome.FOUND
+
+
+@pytest.mark.parametrize("least, outcome", [(0.0, Outcome.FOUND), (1.0, Outcome.ASK)])
+def test_a_checkpoint_says_itself_from_which_confidence_on_it_is_sure_enough(tiny_model_dir, tmp_path, least, outcome):
+    grounder = grounder_of(tiny_model_dir, tmp_path, gate=[0.0, 0.0, -9.0], min_confidence=least)
+    assert grounder.min_confidence == least and BeliefGrounder(grounder).min_confidence == least
+    assert grounder.ground(SCENE, WORDS, min_confidence=None).outcome is outcome
+    assert grounder.ground(SCENE, WORDS).outcome is Outcome.FOUND  # where nobody wants to hear of doubts
+
+
+def test_a_confidence_that_none_can_have_is_refused(tiny_model_dir, tmp_path):
+    with pytest.raises(ModelLoadError, match=r"min_confidence is 1.5, must lie in \[0, 1\]"):
+        grounder_of(tiny_model_dir, tmp_path, min_confidence=1.5)
 
 
 def test_a_doubtful_box_does_not_become_nothing_there(tiny_model_dir, tmp_path, monkeypatch):

@@ -159,7 +159,7 @@ def test_a_gesture_answers_corrects_and_goes_with_its_words():
 
 def test_no_limit_that_the_node_does_not_have():
     """The defaults are the node's; test/ros compares them with its parameters."""
-    assert ReplaySettings() == ReplaySettings(None, 3, 30.0, 1.0, 2.0, 10.0, 3.0, 0.0, 0.5, "ask", "learned")
+    assert ReplaySettings() == ReplaySettings(None, 3, 30.0, 1.0, 2.0, 10.0, 3.0, 0.0, None, "ask", "learned")
 
 
 def test_words_of_stopping_are_read_as_in_the_node(grounder):

@@ -22,6 +22,7 @@ class FakeGrounder:
     """Finds "red", asks about "mug", does not know "gizmo", raises for "bad" and "boom"; counts what it is asked."""
 
     threshold = 0.5
+    min_confidence = 0.5
     encoded = 0
     calls = []
 
@@ -120,6 +121,12 @@ def test_json_of_every_other_outcome(grounder, photo, capsys, expression, outcom
 def test_one_sentence_says_how_sure_it_is(grounder, photo, capsys, expression, sentence):
     assert run("ground", photo, expression) == 0
     assert capsys.readouterr().out.splitlines()[1] == sentence
+
+
+def test_a_box_below_the_models_own_limit_is_not_called_sure(grounder, photo, capsys, monkeypatch):
+    monkeypatch.setattr(FakeGrounder, "min_confidence", 0.9)
+    assert run("ground", photo, "the red mug") == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("It is not sure of this box:")
 
 
 def test_turns_threshold_and_no_ask_reach_the_grounder(grounder, photo):

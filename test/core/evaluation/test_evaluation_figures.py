@@ -234,3 +234,21 @@ def test_comparison_of_two_models_on_shared_items(tmp_path):
     assert comparison(terms, store.rows, ABOUT, tmp_path).rows[0][4] == "no"
     with pytest.raises(ClueError, match="another data"):
         comparison(terms, ours, {**ABOUT, "data": "e"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "confidence, right, limit",
+    [
+        ([0.9] * 12, [True] * 12, 0.0),  # all right: nothing need be asked
+        ([0.3] * 10 + [0.7] * 10, [False] * 10 + [True] * 10, 0.31),  # the first that leaves the wrong ones out
+        ([0.3] * 5 + [0.7] * 20, [False] * 5 + [True] * 20, 0.0),  # 20 of 25 are 80 % already
+        ([0.3] * 6 + [0.7] * 20, [False] * 6 + [True] * 20, 0.31),  # 20 of 26 are not
+        ([0.2] * 10 + [0.5] * 10 + [0.8] * 10, [False] * 10 + [True] * 7 + [False] * 3 + [True] * 9 + [False], 0.21),
+        ([0.2] * 10 + [0.5] * 10 + [0.8] * 10, [False] * 10 + [True] * 6 + [False] * 4 + [True] * 9 + [False], 0.51),
+        ([0.3] * 10 + [0.7] * 9, [False] * 10 + [True] * 9, None),  # nine boxes tell nothing
+        ([0.9] * 12, [False] * 12, None),
+        ([], [], None),
+    ],
+)
+def test_the_confidence_from_which_four_of_five_boxes_are_right(confidence, right, limit):
+    assert classification.sure_from(confidence, right) == limit

@@ -150,10 +150,17 @@ def test_out_of_memory_is_said_and_the_node_stays_up(make_bench):
     assert bench.ground("the cup")[0] == SUCCEEDED
 
 
-@pytest.mark.parametrize("policy, limit, asked", [(Ground.Goal.ASK, 0.0, 0), (Ground.Goal.ASK_UNTIL_CONFIDENT, 0.7, 2)])
-def test_ask_until_confident(make_bench, policy, limit, asked):
+@pytest.mark.parametrize(
+    "policy, given, limit, asked",
+    [
+        (Ground.Goal.ASK, 0.7, 0.0, 0),
+        (Ground.Goal.ASK_UNTIL_CONFIDENT, 0.7, pytest.approx(0.7), 2),
+        (Ground.Goal.ASK_UNTIL_CONFIDENT, 0.0, None, 2),  # the model's own, 0.5
+    ],
+)
+def test_ask_until_confident(make_bench, policy, given, limit, asked):
     unsure = Say.found(confidence=0.3, question="Is it the red one?")
-    bench = make_bench({"the mug": unsure}, min_confidence=0.7, max_questions=2)
+    bench = make_bench({"the mug": unsure}, min_confidence=given, max_questions=2)
     goal = bench.goal("the mug", ambiguity_policy=policy)
     for count in range(asked):
         wait_until(lambda n=count: bench.utterances.count("Is it the red one?") == n + 1)
@@ -161,4 +168,4 @@ def test_ask_until_confident(make_bench, policy, limit, asked):
     status, result = goal.finish()
     assert status == SUCCEEDED and result.target.confidence == pytest.approx(0.3), "the best box, and how sure it is"
     assert bench.utterances.count("Is it the red one?") == asked
-    assert bench.grounder.limits == [pytest.approx(limit)] * asked + [0.0]
+    assert bench.grounder.limits == [limit] * asked + [0.0]

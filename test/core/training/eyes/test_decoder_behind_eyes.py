@@ -191,6 +191,7 @@ def test_what_reads_rendered_scenes_reads_them_through_eyes(recipe, sighted, sce
     assert decision.ambiguity.attention_map.shape == (4, 4)
     assert (tmp_path / "run/model/mask.safetensors").is_file() and len(model.backbone.settings.gate) == 3
     report = json.loads((tmp_path / "run/model/calibration.json").read_text())
+    assert report["min_confidence"]["fit"] is None and model.min_confidence == 0.5, "two photographs tell nothing"
     scenes_said, of_photographs = report["gate"]["count"], report["gate"]["by_kind"]["photograph"]["count"]
     assert of_photographs and report["absence"]["fit"] == model.backbone.settings.absence
     assert 2 * of_photographs == pytest.approx(scenes_said, rel=0.35), "photographs count as much as scenes"
