@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,17 +15,21 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from bench import wait_until
+from bench import SUCCEEDED, wait_until
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
+from clue_ros.action import Ground
+from clue_ros.cli.loading import EXAMPLE_PHOTOGRAPHS
 from clue_ros.images.video import VideoError
 from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.webcam import Webcam
 from clue_ros.ros.wire.calibration_file import CalibrationFileError, read_calibration
 from clue_ros.ros.wire.conversions import message_to_rgb
-from clue_ros.types import ClueError
+from clue_ros.ros.wire.messages import msg_to_box
+from clue_ros.testing.fake_grounder import Say
+from clue_ros.types import Box, ClueError
 
 RED, BLUE = (220, 30, 30), (30, 40, 220)
 CALIBRATION = """image_width: {width}
@@ -202,3 +207,33 @@ def test_the_program_says_in_one_line_what_is_wrong_and_ends_well_by_a_signal(do
 def test_a_camera_number_may_be_an_integer(domain):
     with pytest.raises(VideoError, match="video985"):
         Webcam(parameter_overrides=[Parameter("source", value=985)])
+
+
+@pytest.mark.parametrize("kind", ["folder", "video"])
+def test_a_person_before_a_webcam_is_asked_and_gets_a_box(make_bench, watch, tmp_path, kind):
+    """Photographs that ship in the place of a desk, and a script in that of the model."""
+    photo = cv2.imread(str(EXAMPLE_PHOTOGRAPHS / "cups.jpg"))
+    source = tmp_path / kind
+    if kind == "folder":
+        source.mkdir()
+        shutil.copy(EXAMPLE_PHOTOGRAPHS / "cups.jpg", source)
+        shutil.copy(EXAMPLE_PHOTOGRAPHS / "LICENSES.md", source)
+    else:
+        source = source.with_suffix(".avi")
+        writer = cv2.VideoWriter(str(source), cv2.VideoWriter_fourcc(*"MJPG"), 5.0, (480, 640))
+        for _ in range(3):
+            writer.write(photo)
+        writer.release()
+    right = Box(194.0, 165.0, 387.0, 386.0)
+    cup = [Say.ask("The left or the right cup?"), Say.found(right)]
+    bench = make_bench({"the cup": cup, "the bottle": Say.not_found()}, camera=False)
+    watch(source=str(source))
+    goal = bench.goal("the cup")
+    bench.hear("The left or the right cup?")
+    bench.say("the right one")
+    status, result = goal.finish()
+    assert status == SUCCEEDED and msg_to_box(result.target.box) == pytest.approx(right)
+    assert bench.grounder.calls[-1][1][0].answer.text == "the right one"
+    assert bench.ground("the bottle")[1].error_code == Ground.Result.NOT_FOUND
+    for seen in bench.grounder.used:
+        assert seen.shape == (640, 480, 3) and np.abs(seen[..., ::-1].astype(int) - photo).mean() < 8
