@@ -6,7 +6,7 @@ import re
 from typing import Dict, List
 
 import pytest
-from bench import wait_until
+from bench import PATIENT, wait_until
 from conftest import REPOSITORY
 from rcl_interfaces.msg import ParameterType
 from rclpy.action import get_action_server_names_and_types_by_node
@@ -18,6 +18,7 @@ from clue_ros.action import Ground
 from clue_ros.msg import Correction
 from clue_ros.ros.client import ClientCode, ClueClient
 from clue_ros.ros.running.errors import CODE_NAMES
+from clue_ros.ros.running.parameters import _DECLARATIONS
 
 TEXT = (REPOSITORY / "docs" / "interfaces.md").read_text(encoding="utf-8")
 LIVE = "/humans/voices/ann/speech"
@@ -158,6 +159,7 @@ def test_parameters(bench):
     assert sorted(names) == sorted(rows)
     values = [parameter_value_to_python(value) for value in call(client.get_parameters(names)).values]
     given = {"publish_detections": False, "live_speech_topic": ""}  # this bench's own
+    given.update((name, _DECLARATIONS[name][0]) for name in PATIENT)
     for name, value, descriptor in zip(names, values, call(client.describe_parameters(names)).descriptors):
         row = rows[name]
         value = given.get(name, value)
