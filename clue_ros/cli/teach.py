@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from clue_ros.cli.loading import add_model_arguments, add_sample_bits, positive
+from clue_ros.cli.loading import add_model_arguments, add_photo, add_sample_bits, positive
 from clue_ros.images.photos import read_photo
 from clue_ros.types import Answer, Box, ClueError
 
@@ -24,7 +24,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("name", nargs="?", metavar="NAME", help='what it is called, such as "my thermos"')
-    parser.add_argument("photo", nargs="?", type=Path, metavar="PHOTO", help="any image that Pillow reads")
+    add_photo(parser, nargs="?")
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="around the thing, in pixels"

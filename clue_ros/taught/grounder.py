@@ -103,6 +103,10 @@ class TaughtGrounder:
         return self._grounder.threshold
 
     @property
+    def min_confidence(self) -> float:
+        return self._grounder.min_confidence
+
+    @property
     def vocabulary(self) -> Optional[FrozenSet[str]]:
         """The words of the model; taught names are `memory.store.names`."""
         return self._grounder.vocabulary
@@ -127,7 +131,7 @@ class TaughtGrounder:
         may_ask: bool = True,
         threshold: Optional[float] = None,
         candidates: Sequence[Box] = (),
-        min_confidence: float = 0.0,
+        min_confidence: Optional[float] = 0.0,
         should_stop: StopTest = None,
         mask: bool = False,
     ) -> Decision:
@@ -141,14 +145,13 @@ class TaughtGrounder:
                 candidates=candidates, min_confidence=min_confidence, should_stop=should_stop, mask=mask,
             )  # fmt: skip
         times: Times = {}
+        least = self.min_confidence if min_confidence is None else min_confidence
         with timed(times, "image"):
             seen = self.encode(image)
         if pointing is not None and is_pointed(pointing):
             turns = (Turn(POINTED, pointing), *turns)
         with memory_guard("deciding about a taught thing"):
-            decision = self._decide(
-                seen, expression, turns, may_ask, threshold, candidates, min_confidence, times, should_stop
-            )
+            decision = self._decide(seen, expression, turns, may_ask, threshold, candidates, least, times, should_stop)
         if mask and decision.box is not None and Capability.MASKS in self.capabilities:
             with timed(times, "mask"):
                 pixels = self.target_mask(seen, expression, turns, decision.box)
