@@ -1,4 +1,4 @@
-"""`clue train`: the embedded model from nothing, or adapters and detectors on a model directory.
+"""`clue train`: models of the embedded one's class, or adapters and detectors on a model directory.
 
     clue train all --output runs/tabletop            # scenes, every stage, model directory in runs/tabletop/model
     clue train language --output runs/tabletop --config my.yaml     # one stage, goes on where it stopped
@@ -10,7 +10,7 @@
 
     clue train eyes --config eyes.yaml --output runs/eyes     # patch, crop and neck behind the frozen eyes
 
-    clue train all --start-from clue_ros/models/tabletop --output runs/more   # go on from a finished model
+    clue train all --start-from runs/tabletop/model --output runs/more        # go on from a finished model
     clue train all --output runs/tabletop --device cuda --minutes 9           # a time slot; the next one goes on
     clue train ablate --output runs/tabletop --stage language --steps 150     # what each choice is worth
 

@@ -39,4 +39,4 @@ EVERYTHING = Lexicon(
     between=True,
     free=True,
 )
-SAID = BUILT_IN  # what people say to the shipped model, in data sets, training and evaluation alike
+SAID = EVERYTHING  # what people say to the shipped model, in data sets, training and evaluation alike

@@ -1,4 +1,4 @@
-"""The embedded tabletop model before training: tokenizer, processor and configuration, PaliGemma 2's class at 1/400
+"""A tabletop model before training: tokenizer, processor and configuration, PaliGemma 2's class at 1/400
 size.
 
 A plain random start learns nothing in the time that two cores have. What makes it learn (docs/log): frozen
