@@ -7,8 +7,8 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.language.kinds import NOUNS as EVERY_NOUN
 from clue_ros.language.kinds import kinds_of
-from clue_ros.simulation.lexicon import SAID, Lexicon
 from clue_ros.simulation.referring import Reference
 from clue_ros.simulation.shapes import COLORS
 from clue_ros.simulation.words import (
@@ -51,18 +51,14 @@ def pick(choices: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def instruction(
-    reference: Reference,
-    rng: np.random.Generator,
-    typo_rate: float = 0.0,
-    chatter_rate: float = 0.0,
-    said: Lexicon = SAID,
+    reference: Reference, rng: np.random.Generator, typo_rate: float = 0.0, chatter_rate: float = 0.0
 ) -> str:
     """What a person may say who means the reference.
 
     typo_rate: share of instructions with one misspelt word; chatter_rate: share with words of FILLERS around them. Both
     are for evaluation: the model's text is spell-checked and rid of fillers before it, so it never learns from them.
     """
-    text = _instruction(reference, rng, said)
+    text = _instruction(reference, rng)
     if chatter_rate and rng.random() < chatter_rate:
         text = f"{pick(CHATTER_BEFORE, rng)} {text}" if rng.random() < 0.6 else f"{text} {pick(CHATTER_AFTER, rng)}"
     return misspell(text, rng) if typo_rate and rng.random() < typo_rate else text
@@ -78,14 +74,14 @@ def plain_instruction(reference: Reference, rng: np.random.Generator) -> str:
     return str(rng.choice(INSTRUCTIONS)).format(n=words)
 
 
-def _instruction(reference: Reference, rng: np.random.Generator, said: Lexicon) -> str:
+def _instruction(reference: Reference, rng: np.random.Generator) -> str:
     roll = rng.random()
     if roll >= CORE_SHARE + MORE_SHARE:
         for form in _unusual(rng):
-            text = form(reference, rng, said)
+            text = form(reference, rng)
             if text:
                 return text
-    words = noun_phrase(reference, rng, said=said)
+    words = noun_phrase(reference, rng)
     # "hand the mug on the left to me" invites a wrong reading, "the mug on the left" at the end does not.
     more = ENDING if _is_long(words) else MORE_INSTRUCTIONS
     template = pick(INSTRUCTIONS if roll < CORE_SHARE else more, rng)
@@ -111,9 +107,7 @@ def _unusual(rng: np.random.Generator):
     return [forms[i] for i in rng.permutation(len(forms))]
 
 
-def noun_phrase(
-    reference: Reference, rng: np.random.Generator, noun: Optional[str] = None, said: Lexicon = SAID
-) -> str:
+def noun_phrase(reference: Reference, rng: np.random.Generator, noun: Optional[str] = None) -> str:
     """'small red mug', 'mug that is red', 'second mug from the left', 'mug next to the bowl': without an article."""
     head = noun or pick(NOUNS[reference.category] if reference.category else ANY_NOUN, rng)
     color = pick(COLOR_WORDS[reference.color], rng) if reference.color else ""
@@ -121,7 +115,7 @@ def noun_phrase(
     if reference.position or reference.relation or reference.ordinal or rng.random() > 0.12:
         words = " ".join(w for w in (size, color, head) if w)
     elif color:
-        form = pick(COLOR_PHRASES, rng) if said.free else "{n} that is {c}"
+        form = pick(COLOR_PHRASES, rng)
         words = form.format(n=" ".join(w for w in (size, head) if w), c=color)
     else:
         words = f"{head} that is {size}" if size else head
@@ -131,17 +125,17 @@ def noun_phrase(
     if reference.relation:
         words = f"{words} {relation_phrase(reference, rng)}"
     if reference.position:
-        words = _placed(reference.position, words, rng, said)
+        words = _placed(reference.position, words, rng)
     return words
 
 
-def _placed(position: str, words: str, rng: np.random.Generator, said: Lexicon) -> str:
+def _placed(position: str, words: str, rng: np.random.Generator) -> str:
     """'left mug', 'mug at the upper left corner'."""
     if " " in position:
         vertical, across = (pick(CORNER_WORDS[w], rng) for w in position.split())
         return pick(CORNER_PHRASES, rng).format(v=vertical, h=across, n=words)
     table = POSITION_PHRASES if rng.random() < 0.75 else MORE_POSITION_PHRASES
-    forms = table[position] + (AMONG_OTHERS if said.free and position == "middle" else ())
+    forms = table[position] + (AMONG_OTHERS if position == "middle" else ())
     return pick(forms, rng).format(n=words)
 
 
@@ -172,7 +166,7 @@ def _between(first: Reference, second: Optional[Reference], rng: np.random.Gener
     return pick(RELATION_PHRASES["between"], rng).format(a=one, b=other)
 
 
-def fragment(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) -> str:
+def fragment(reference: Reference, rng: np.random.Generator) -> str:
     """'mug , red', 'red', 'mug , the left one', 'something red': the least one can say."""
     attribute = reference.color or reference.size or reference.position or reference.relation or reference.ordinal
     if reference.category is None:
@@ -199,15 +193,15 @@ def fragment(reference: Reference, rng: np.random.Generator, said: Lexicon = SAI
             ),
             rng,
         ).format(n=head, c=color)
-    rest = noun_phrase(reference, rng, "one", said)
+    rest = noun_phrase(reference, rng, "one")
     return pick(("{n} , the {r}", "the {n} , the {r}", "give me the {n} , the {r}"), rng).format(n=head, r=rest)
 
 
-def distracted(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) -> str:
+def distracted(reference: Reference, rng: np.random.Generator) -> str:
     """'not the bowls , the red mug', 'the left mug , not the right one': names what is not meant."""
     if reference.category is None:
         return ""
-    words, head = noun_phrase(reference, rng, said=said), pick(NOUNS[reference.category], rng)
+    words, head = noun_phrase(reference, rng), pick(NOUNS[reference.category], rng)
     wrong = ""
     if reference.kind() == "color_category":
         wrong = pick([c for c in COLORS if c != reference.color], rng)
@@ -224,13 +218,13 @@ def distracted(reference: Reference, rng: np.random.Generator, said: Lexicon = S
             rng,
         ).format(w=wrong, n=words, h=head)
     taken = {r.category for r in (reference, reference.anchor, reference.second) if r is not None and r.category}
-    other = pick(said.kinds, rng)
+    other = pick(EVERY_NOUN, rng)
     while any(kinds_of(other) & kinds_of(noun) for noun in taken):  # "not the cups, the mug" contradicts itself
-        other = pick(said.kinds, rng)
+        other = pick(EVERY_NOUN, rng)
     return pick(DISTRACTED, rng).format(n=words, other=pick(NOUNS[other], rng), others=pick(PLURALS[other], rng))
 
 
-def among(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) -> str:
+def among(reference: Reference, rng: np.random.Generator) -> str:
     """'of the mugs , the red one', 'the left one of the red mugs'."""
     narrowed = reference.size or reference.position or reference.relation or reference.ordinal
     if reference.category is None or not (reference.color or narrowed):
@@ -238,7 +232,7 @@ def among(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) 
     many, color = pick(PLURALS[reference.category], rng), reference.color
     if color and narrowed:
         many, color = f"{pick(COLOR_WORDS[color], rng)} {many}", None
-    words = noun_phrase(replace(reference, category=None, color=color), rng, "one", said)
+    words = noun_phrase(replace(reference, category=None, color=color), rng, "one")
     # "the one on the left of the mugs" would be something else.
     forms = [t for t in AMONG if not (t.startswith("the {n} of") and _is_long(words))]
     return pick(forms, rng).format(many=many, n=words)

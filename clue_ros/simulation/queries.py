@@ -7,12 +7,11 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.language.kinds import general_nouns
+from clue_ros.language.kinds import GENERAL, general_nouns
 from clue_ros.location import box_to_text, point_to_text
 from clue_ros.prompt import CLARIFY, DETECT, linearize
 from clue_ros.simulation import paraphrases, questions
 from clue_ros.simulation.answers import refusal
-from clue_ros.simulation.lexicon import SAID, Lexicon
 from clue_ros.simulation.paraphrases import pick
 from clue_ros.simulation.referring import (
     Reference,
@@ -56,20 +55,18 @@ class State:
     kind: str
 
 
-def scene_states(
-    objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int, said: Lexicon = SAID
-) -> List[State]:
+def scene_states(objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int) -> List[State]:
     """Up to `count` dialogue states: half of them ambiguous where the scene has that many, the others clear, settled by
     a dialogue, or absent; kinds of expression as often as people use them, beside the kinds' nouns a general one."""
-    sayable = enumerate_references(objects, image, general_noun(objects, rng, said), said)
-    missing = lambda n: absent_references(objects, rng, n, said=said)  # noqa: E731
-    return states_of(sayable, missing, objects, image, rng, count, said)
+    sayable = enumerate_references(objects, image, general_noun(objects, rng))
+    missing = lambda n: absent_references(objects, rng, n)  # noqa: E731
+    return states_of(sayable, missing, objects, image, rng, count)
 
 
-def general_noun(objects: Sequence[SceneObject], rng: np.random.Generator, said: Lexicon = SAID) -> Tuple[str, ...]:
+def general_noun(objects: Sequence[SceneObject], rng: np.random.Generator) -> Tuple[str, ...]:
     """One noun that is said for several kinds, of those that fit something here; none where there is none."""
     seen = {item.category for item in objects if item.pixels}
-    nouns = sorted({noun for kind in seen for noun in general_nouns(kind)}.intersection(said.general))
+    nouns = sorted({noun for kind in seen for noun in general_nouns(kind)}.intersection(GENERAL))
     return (pick(nouns, rng),) if nouns else ()
 
 
@@ -80,31 +77,30 @@ def states_of(
     image: ImageSize,
     rng: np.random.Generator,
     count: int,
-    said: Lexicon = SAID,
 ) -> List[State]:
     """As `scene_states`, of expressions that somebody else chose. absent_ones: gives up to as many references as asked
     for that select nothing."""
     pools: Dict[bool, Dict[str, List[Selected]]] = {True: {}, False: {}}
     for reference, matches in sayable:
         pools[len(matches) > 1].setdefault(reference.kind(), []).append((reference, matches))
-    talks = [_talk(*found, objects, image, rng, said) for found in draw(pools[True], rng, (count + 1) // 2)]
+    talks = [_talk(*found, objects, image, rng) for found in draw(pools[True], rng, (count + 1) // 2)]
     many = [s for talk in talks for s in talk if len(s.step.remaining) > 1]
     settled = [s for talk in talks for s in talk if len(s.step.remaining) <= 1]
     # A question that follows another is rare: none of them is left out.
     many = sorted([many[i] for i in rng.permutation(len(many))], key=lambda s: not s.step.exchanges)[: (count + 1) // 2]
     free = count - len(many)
     settled = [settled[i] for i in rng.permutation(len(settled))[: round(SETTLED_SHARE * free)]]
-    absent = [absent_state(r, rng, said) for r in absent_ones(int(rng.binomial(free, ABSENT_SHARE)))]
+    absent = [absent_state(r, rng) for r in absent_ones(int(rng.binomial(free, ABSENT_SHARE)))]
     clear = [
-        State(Step(paraphrases.instruction(reference, rng, said=said), (), matches, None), reference.kind())
+        State(Step(paraphrases.instruction(reference, rng), (), matches, None), reference.kind())
         for reference, matches in draw(pools[False], rng, max(0, free - len(settled) - len(absent)))
     ]
     chosen = many + settled + absent + clear
     return [chosen[i] for i in rng.permutation(len(chosen))[:count]]
 
 
-def absent_state(reference: Reference, rng: np.random.Generator, said: Lexicon = SAID) -> State:
-    return State(Step(paraphrases.instruction(reference, rng, said=said), (), (), None), "absent")
+def absent_state(reference: Reference, rng: np.random.Generator) -> State:
+    return State(Step(paraphrases.instruction(reference, rng), (), (), None), "absent")
 
 
 def draw(pools: Dict[str, List[Selected]], rng: np.random.Generator, count: int) -> List[Selected]:
@@ -119,10 +115,9 @@ def _talk(
     objects: Sequence[SceneObject],
     image: ImageSize,
     rng: np.random.Generator,
-    said: Lexicon,
 ) -> List[State]:
     """The states of a dialogue about an ambiguous expression, sometimes one in which the robot's question missed."""
-    text = paraphrases.instruction(reference, rng, said=said)
+    text = paraphrases.instruction(reference, rng)
     # Most dialogues are one question long; the longer of two tries is drawn more often.
     tries = [sample_dialogue(text, matches, objects, image, rng) for _ in range(2 if len(matches) > 2 else 1)]
     steps = max(tries, key=len)
@@ -194,15 +189,10 @@ def click_text(item: SceneObject, image: ImageSize, rng: np.random.Generator) ->
 
 
 def scene_queries(
-    objects: Sequence[SceneObject],
-    image: ImageSize,
-    rng: np.random.Generator,
-    count: int,
-    clarify_share: float = 0.5,
-    said: Lexicon = SAID,
+    objects: Sequence[SceneObject], image: ImageSize, rng: np.random.Generator, count: int, clarify_share: float = 0.5
 ) -> List[Query]:
     """`count` queries about a scene: dialogue states under both prefixes, and one 'what stands at this point'."""
-    return queries_of(scene_states(objects, image, rng, count - 1, said), objects, image, rng, clarify_share)
+    return queries_of(scene_states(objects, image, rng, count - 1), objects, image, rng, clarify_share)
 
 
 def queries_of(

@@ -13,8 +13,8 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from clue_ros.language.kinds import disputed, fits
-from clue_ros.simulation.lexicon import SAID, SIZE_CLASSES, Lexicon
+from clue_ros.language.kinds import NOUNS, disputed, fits
+from clue_ros.simulation.lexicon import ABSENT_COLORS, EVERY_POSITION, EVERY_SIZE, SIZE_CLASSES
 from clue_ros.simulation.relations import RELATIONS, between, related
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.standing import extreme, nth, of_size
@@ -149,12 +149,12 @@ def anchors(objects: Sequence[SceneObject], image: ImageSize) -> List[Tuple[Refe
 
 
 def enumerate_references(
-    objects: Sequence[SceneObject], image: ImageSize, general: Sequence[str] = (), said: Lexicon = SAID
+    objects: Sequence[SceneObject], image: ImageSize, general: Sequence[str] = ()
 ) -> List[Tuple[Reference, Tuple[int, ...]]]:
     """Every reference over a scene's own attributes that is decidable, with what it selects.
 
     Words that a lone thing does not need ("the small mug" of one) are among them where they are true.
-    general: nouns that are said beside the categories' own ("fruit"); said: which positions, sizes and relations are.
+    general: nouns that are said beside the categories' own ("fruit").
     """
     visible = [o for o in objects if o.pixels > 0]
     colors = sorted({o.color for o in visible if o.color})
@@ -168,7 +168,7 @@ def enumerate_references(
     plain = [r for r in dict.fromkeys(plain) if r.category is None or r.category != r.color]
     supports = anchors(objects, image)
     selected = [(r, matches) for r in plain for matches in [resolve(r, objects, image)] if matches]
-    gaps = _gaps(selected, supports) if said.between else []
+    gaps = _gaps(selected, supports)
     found = []
     for reference, matches in selected:
         found.append((reference, matches))
@@ -181,9 +181,9 @@ def enumerate_references(
                 if inner
             ]
         if len(matches) > 1:
-            found += _narrowed(reference, matches, objects, image, supports, said)
+            found += _narrowed(reference, matches, objects, image, supports)
         elif len(matches) == 1 and reference.category and not reference.color:
-            found += [(more, matches) for more in _redundant(reference, objects[matches[0]], image, said)]
+            found += [(more, matches) for more in _redundant(reference, objects[matches[0]], image)]
             nearby = [(a, i) for a, i in supports if not a.color and i not in matches]
             found += [
                 (replace(reference, relation="next_to", anchor=a), matches)
@@ -210,30 +210,29 @@ def _narrowed(
     objects: Sequence[SceneObject],
     image: ImageSize,
     supports: Sequence[Tuple[Reference, int]],
-    said: Lexicon,
 ) -> List[Tuple[Reference, Tuple[int, ...]]]:
-    found = [(replace(reference, position=p), _single(extreme(p, matches, objects, image))) for p in said.positions]
+    found = [(replace(reference, position=p), _single(extreme(p, matches, objects, image))) for p in EVERY_POSITION]
     found += [
         (replace(reference, ordinal=(n, side)), _single(nth(n, side, matches, objects, image)))
         for side in SIDES
         for n in range(1, min(ORDINAL_MAX, len(matches)) + 1)
     ]
     if reference.category:
-        found += [(replace(reference, size=s), of_size(s, matches, objects)) for s in said.sizes]
+        found += [(replace(reference, size=s), of_size(s, matches, objects)) for s in EVERY_SIZE]
         others = [(a, i) for a, i in supports if a.category != reference.category and i not in matches]
         selected = {(r, i): related(r, matches, i, objects, image) for i in {i for _, i in others} for r in RELATIONS}
         found += [(replace(reference, relation=r, anchor=a), selected[r, i]) for a, i in others for r in RELATIONS]
     return [(r, selected) for r, selected in found if selected]
 
 
-def _redundant(reference: Reference, item: SceneObject, image: ImageSize, said: Lexicon) -> List[Reference]:
+def _redundant(reference: Reference, item: SceneObject, image: ImageSize) -> List[Reference]:
     """What people say of a thing without rivals though they need not."""
     found = [replace(reference, size=item.size)] if item.size in SIZE_CLASSES else []
     place = item.visible_box.center[0] / image.width
     side = "left" if place < OUTER_THIRD else "right" if place > 1 - OUTER_THIRD else ""
     height = item.visible_box.center[1] / image.height
     level = "top" if height < OUTER_THIRD else "bottom" if height > 1 - OUTER_THIRD else ""
-    found += [replace(reference, position=p) for p in (side, level, f"{level} {side}") if p in said.positions]
+    found += [replace(reference, position=p) for p in (side, level, f"{level} {side}") if p in EVERY_POSITION]
     return found
 
 
@@ -245,7 +244,7 @@ def draw_kinds(kinds: Iterable[str], rng: np.random.Generator) -> List[str]:
 
 
 def absent_references(
-    objects: Sequence[SceneObject], rng: np.random.Generator, count: int, plain: bool = False, said: Lexicon = SAID
+    objects: Sequence[SceneObject], rng: np.random.Generator, count: int, plain: bool = False
 ) -> List[Reference]:
     """References that select nothing: half of them miss by the colour only, where the category is there.
 
@@ -256,13 +255,13 @@ def absent_references(
     while len(result) < count:
         roll = rng.random()
         if roll < 0.5 and categories:
-            reference = Reference(category=str(rng.choice(sorted(categories))), color=str(rng.choice(said.colors)))
+            reference = Reference(category=str(rng.choice(sorted(categories))), color=str(rng.choice(ABSENT_COLORS)))
         elif roll < 0.8:
-            reference = Reference(category=str(rng.choice(said.kinds)))
+            reference = Reference(category=str(rng.choice(NOUNS)))
         else:
-            reference = Reference(category=str(rng.choice(said.kinds)), color=str(rng.choice(said.colors)))
+            reference = Reference(category=str(rng.choice(NOUNS)), color=str(rng.choice(ABSENT_COLORS)))
         if reference.category != reference.color and not any(_perhaps(reference, o) for o in objects):
-            result.append(reference if plain else _embellished(reference, rng, said))
+            result.append(reference if plain else _embellished(reference, rng))
     return result
 
 
@@ -272,8 +271,8 @@ def _perhaps(reference: Reference, item: SceneObject) -> bool:
     return named and (not item.color or has_color(reference.color, item))
 
 
-def _embellished(reference: Reference, rng: np.random.Generator, said: Lexicon) -> Reference:
+def _embellished(reference: Reference, rng: np.random.Generator) -> Reference:
     roll = rng.random()
     if roll < 0.14:
-        return replace(reference, position=str(rng.choice(said.positions)))
-    return replace(reference, size=str(rng.choice(said.sizes))) if roll < 0.28 else reference
+        return replace(reference, position=str(rng.choice(EVERY_POSITION)))
+    return replace(reference, size=str(rng.choice(EVERY_SIZE))) if roll < 0.28 else reference

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clue_ros.simulation import paraphrases
-from clue_ros.simulation.lexicon import BUILT_IN, EVERYTHING
 from clue_ros.simulation.queries import general_noun, scene_states
 from clue_ros.simulation.referring import Reference, absent_references, enumerate_references, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
@@ -50,7 +49,7 @@ def test_a_noun_selects_every_kind_that_it_covers():
 
 
 def absent(objects, seed):
-    return absent_references(objects, np.random.default_rng(seed), 6, plain=True, said=EVERYTHING)
+    return absent_references(objects, np.random.default_rng(seed), 6, plain=True)
 
 
 def test_what_has_no_colour_word_may_be_of_any_colour():
@@ -85,9 +84,8 @@ def test_between():
     assert resolve(reference, near, SIZE) is None, "is it between, or in front?"
     texts = {paraphrases.instruction(reference, np.random.default_rng(seed)) for seed in range(60)}
     assert any("between the bowl and the plate" in t for t in texts)
-    found = enumerate_references(row, SIZE, (), EVERYTHING)
+    found = enumerate_references(row, SIZE)
     assert (1,) in [m for r, m in found if r.relation == "between" and {r.anchor, r.second} == {BOWL, PLATE}]
-    assert not any(r.relation == "between" for r, _ in enumerate_references(row, SIZE, (), BUILT_IN))
 
 
 def test_heights_are_those_of_the_boxes():
@@ -100,15 +98,15 @@ def test_heights_are_those_of_the_boxes():
 @given(st.integers(0, 2**31))
 def test_everything_that_is_said_is_true_and_of_the_vocabulary(seed):
     objects, rng = drawn(seed)
-    general = general_noun(objects, rng, EVERYTHING)
-    references = enumerate_references(objects, SIZE, general, EVERYTHING)
+    general = general_noun(objects, rng)
+    references = enumerate_references(objects, SIZE, general)
     assert len({r for r, _ in references}) == len(references)
     for reference, matches in references:
         assert matches and resolve(reference, objects, SIZE) == matches, reference
-        text = paraphrases.instruction(reference, rng, said=EVERYTHING)
+        text = paraphrases.instruction(reference, rng)
         assert set(text.split()) <= set(all_words()), text
         assert "{" not in text and "  " not in text and "orange orange" not in text, text
-    for reference in absent_references(objects, rng, 6, said=EVERYTHING):
+    for reference in absent_references(objects, rng, 6):
         assert resolve(reference, objects, SIZE) == ()
 
 
@@ -116,7 +114,7 @@ def test_dialogues_are_of_the_vocabulary():
     spoken = set()
     for seed in range(12):
         objects, rng = drawn(seed)
-        for state in scene_states(objects, SIZE, rng, 10, EVERYTHING):
+        for state in scene_states(objects, SIZE, rng, 10):
             said = [state.step.instruction, *(t for e in state.step.exchanges for t in e)]
             spoken.update(" ".join(said + ([state.step.question.text] if state.step.question else [])).split())
     assert spoken <= set(all_words()) and len(spoken) > 100
