@@ -88,7 +88,7 @@ def open_directory(
             precision = Precision.choose(device, dtype, stays(model, torch.float32, quantization))
             fill = Filler(model, shards, precision.storage, device)
             if has_sight(path):
-                model.model.vision_tower = _sight(path, config, device, glances)
+                model.model.vision_tower = _sight(path, config, device, glances, precision.storage)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (ModelLoadError, OutOfMemoryError):
         raise
@@ -103,7 +103,7 @@ def open_directory(
     return Opened(Loaded(model, tokenizer, settings, adapters), precision, fill)
 
 
-def _sight(path: Path, config: Any, device: str, glances: Optional[int]) -> SightTower:
+def _sight(path: Path, config: Any, device: str, glances: Optional[int], dtype: torch.dtype) -> SightTower:
     """Raises ModelLoadError where the eyes' files are broken, or do not give the grid that config.json names."""
     sight, vision = Sight.open(path, device, glances=glances), config.vision_config
     wanted = (vision.image_size // vision.patch_size, vision.hidden_size)
@@ -112,7 +112,7 @@ def _sight(path: Path, config: Any, device: str, glances: Optional[int]) -> Sigh
             f"{path}: eyes.json gives a grid of {sight.shape.grid} with {sight.shape.width} channels, config.json says "
             f"{wanted[0]} with {wanted[1]}"
         )
-    return SightTower(sight).requires_grad_(False)
+    return SightTower(sight, dtype).requires_grad_(False)
 
 
 def check_device(device: str) -> None:
