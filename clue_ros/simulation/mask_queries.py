@@ -7,6 +7,7 @@ in one instruction ("put the red cup on the plate") make both things relevant, w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -77,9 +78,9 @@ def mask_queries(
 def relevant_to(
     reference: Reference, matches: Tuple[int, ...], objects: Sequence[SceneObject], image: ImageSize
 ) -> Tuple[int, ...]:
-    """What a reference selects, and the anchor that it leans on."""
-    anchor = resolve(reference.anchor, objects, image) if reference.anchor is not None else ()
-    return tuple(dict.fromkeys((*matches, *(anchor or ()))))
+    """What a reference selects, and the anchors that it leans on."""
+    leans = [resolve(a, objects, image) or () for a in (reference.anchor, reference.second) if a is not None]
+    return tuple(dict.fromkeys((*matches, *chain.from_iterable(leans))))
 
 
 def _both(pools: Dict[str, list], rng: np.random.Generator) -> Optional[MaskQuery]:

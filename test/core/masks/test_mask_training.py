@@ -43,7 +43,7 @@ def test_labels_are_shares_of_cells_and_mirrored_with_their_scene(scenes, data, 
 
 
 def test_what_matters_to_an_instruction(data):
-    """Both things of two phrases, the anchor of a relation, nothing for what is not there; a box makes its object the
+    """Both things of two phrases, the anchors of a relation, nothing for what is not there; a box makes its object the
     target."""
     seen = {}
     for n in range(40):
@@ -51,7 +51,8 @@ def test_what_matters_to_an_instruction(data):
         for reference, matches in enumerate_references(objects, size):
             if reference.relation:
                 leans = relevant_to(reference, matches, objects, size)
-                assert set(matches) < set(leans) and len(leans) == len(matches) + 1
+                anchors = 2 if reference.relation == "between" else 1
+                assert set(matches) < set(leans) and len(leans) == len(matches) + anchors
         for query in mask_queries(objects, size, np.random.default_rng(n), 6, known={"clarify", "mug", "red"}):
             seen.setdefault(query.kind, []).append(query)
             assert set(query.prefix.split()) <= {"clarify", "mug", "red"} or "<" in query.prefix
