@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Tuple, Union
 
+from clue_ros.ambiguity.kinds import KINDS
 from clue_ros.configuration import choice_problems, range_problems
 from clue_ros.training.adapters import LoraSettings
 from clue_ros.training.recipe_file import TrainingError, read_recipe
@@ -161,7 +162,8 @@ def _task_problems(settings: TaskSettings, where: str) -> List[str]:
     choices = {"precision": PRECISIONS, "states": STATES, "loss_over": LOSS_OVER, "learns": LEARNS, "keep": KEEP}
     found = choice_problems(settings, where, choices)
     found += range_problems(settings, where, ("per_device", "validate_every", "save_every", "workers", "keep_best"), 1)
-    cnn = isinstance(settings, DetectorTask) and settings.reading == "cnn"  # which learns alone with lr 0
+    kind = KINDS.get(settings.reading) if isinstance(settings, DetectorTask) else None
+    cnn = kind is not None and kind.reads_map  # which learns alone with lr 0
     positive = ("cnn_lr", "clip", "feature_cache_gb") if cnn else ("lr", "cnn_lr", "clip", "feature_cache_gb")
     found += range_problems(settings, where, positive, 0, above=True)
     not_negative = ("lr", "validation", "shuffle", "warmup", "weight_decay", "ambiguity_weight", "pos_weight")

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, cast
+from typing import Dict, List, Optional, Sequence, Tuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -36,6 +36,12 @@ from clue_ros.training.least_confidence import fit_least_confidence, told_of
 from clue_ros.types import Answer, Box, Readings, Turn
 from clue_ros.vlm.settings import FILE, ClueSettings
 
+_Row = TypeVar("_Row")
+
+
+def _evenly(rows: List[_Row], more: List[_Row]) -> List[_Row]:
+    return rows + more * max(1, round(len(rows) / max(1, len(more))))
+
 
 @dataclass
 class _Readings:
@@ -53,10 +59,9 @@ class _Readings:
 
     def joined(self, other: "_Readings") -> "_Readings":
         """Both, with the other's rows repeated until they count as much as these."""
-        parts = []
-        for mine, more in ((self.rows, other.rows), (self.absent, other.absent), (self.boxes, other.boxes)):
-            parts.append(mine + more * max(1, round(len(mine) / max(1, len(more)))))  # type: ignore[operator]
-        return _Readings(*parts)
+        return _Readings(
+            _evenly(self.rows, other.rows), _evenly(self.absent, other.absent), _evenly(self.boxes, other.boxes)
+        )
 
 
 def calibrate(

@@ -65,7 +65,7 @@ class Readings:
 def _wandb_run(project: str, folder: Path) -> Any:
     """A run of Weights & Biases named by its folder, which a resumed run goes on with."""
     try:
-        import wandb  # pyright: ignore[reportMissingImports]
+        import wandb  # pyright: ignore[reportMissingImports]  # only where it is installed
     except ImportError as error:
         raise TrainingError(
             f"the recipe's wandb names the project '{project}', but wandb is not installed: pip install wandb"

@@ -70,7 +70,7 @@ def setting_problems(settings, where: str) -> List[str]:
             f"'{where}.depth' is '{settings.depth}' with reading '{kind.name}': a map is read at the tap, so it must "
             f"be {' or '.join(kind.depths)}"
         )
-    if kind is not None and settings.finetune == "none" and not kind.reads_map:
+    if kind is not None and not kind.reads_map and not FINETUNES.get(settings.finetune, list)([0]):
         found.append(f"'{where}.finetune' is 'none' with reading '{kind.name}': nothing would be trained")
     return found + range_problems(settings, where, ("steps", "batch", "queries", "length"), 1)
 
