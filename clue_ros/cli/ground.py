@@ -23,7 +23,7 @@ from clue_ros.seams import Capability, require
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
 
 EXAMPLES = """examples:
-  clue ground example:red-mug "the red mug"
+  clue ground example:blue-mug "the blue mug"
   clue ground table.png "the red mug"
   clue ground table.png "the mug" --turn "the red one or the blue one?" "the blue one"
   clue ground table.png "the one here" --pointing 212 96
