@@ -25,6 +25,18 @@ TINY = TabletopSize(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_picture_is_seen_twice():
+    from seen_pictures import remembering
+
+    from clue_ros.eyes.sight import Sight
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sight, "seeing", Sight.see, raising=False)
+        patch.setattr(Sight, "see", remembering(Sight.see))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_size():
     return TINY

@@ -5,6 +5,13 @@ import pytest
 import torch
 from transformers import Dinov2Config, Dinov2Model
 
+from clue_ros.eyes.sight import Sight
+
+
+@pytest.fixture(autouse=True)
+def every_picture_is_seen(monkeypatch):
+    monkeypatch.setattr(Sight, "see", Sight.seeing)  # test/seen_pictures.py
+
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):

@@ -1,30 +1,15 @@
-"""StockGrounder: with scripted answers (what a mix checkpoint is documented to say), and with the embedded model's base
-without its adapters, which can detect several things but knows neither colour questions nor captions."""
+"""StockGrounder with scripted answers: what a mix checkpoint is documented to say."""
 
-import json
 import math
 import re
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from clue_ros.geometry import box_iou, clip_box
-from clue_ros.grounder import EMBEDDED_MODEL, Grounder
+from clue_ros.geometry import box_iou
 from clue_ros.location import box_to_bins, box_to_text
-from clue_ros.perception.candidates import (
-    Candidate,
-    matching,
-    parse_detections,
-    pointed_at,
-    probability_ambiguous,
-    snapped,
-    suppress,
-)
-from clue_ros.perception.perception import crop
-from clue_ros.perception.presence import ABSENT, THERE, shapes
+from clue_ros.perception.presence import ABSENT, THERE
 from clue_ros.stock.grounder import StockGrounder
 from clue_ros.types import Answer, Box, Cancelled, InvalidExpressionError, InvalidImageError, Outcome, Turn
 from clue_ros.vlm.passes import Completion, EncodedImage, Likelihood
@@ -32,15 +17,6 @@ from clue_ros.vlm.settings import ClueSettings
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
 RED, BLUE, GREEN = Box(50, 200, 110, 280), Box(500, 205, 560, 285), Box(320, 200, 380, 280)
-
-boxes = st.builds(
-    lambda x, y, w, h: Box(x, y, x + w, y + h),
-    st.integers(0, 600),
-    st.integers(0, 440),
-    st.integers(1, 200),
-    st.integers(1, 200),
-)
-surenesses = st.floats(0, 1)
 
 
 class ScriptedBackbone:
@@ -330,144 +306,3 @@ def test_a_correction_to_what_is_not_there_is_not_believed(scene):
     backbone = ScriptedBackbone({**TWO, "kettle": [(GREEN, 0.9)]}, {1: "red", 2: "Blue."}, presence={"kettle": -6.0})
     turns = [Turn("Do you mean the red mug or the blue mug?", Answer("no, the kettle"))]
     assert StockGrounder(backbone).ground(scene, "the mug", turns).outcome is Outcome.NOT_FOUND
-
-
-def test_the_shapes_are_drawn_in_their_colours():
-    picture = shapes()
-    assert picture.shape == (448, 448, 3) and picture.dtype == np.uint8
-    red, blue, yellow = picture[130, 110], picture[130, 330], picture[350, 224]
-    assert (
-        red.argmax() == 0 and red[1:].max() < 60 and blue.argmax() == 2 and yellow.min() == yellow[2] < 80 < yellow[1]
-    )
-    assert (picture[5, 5] == 255).all()
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(-1, 1023), surenesses), max_size=40))
-def test_any_answer_gives_boxes_in_the_image(tokens):
-    found = parse_detections([b for b, _ in tokens], [c for _, c in tokens], [1 - c for _, c in tokens], 640, 480)
-    assert len(found) <= len(tokens) // 4
-    for candidate in found:
-        assert clip_box(candidate.box, 640, 480) == candidate.box and candidate.box.area > 0
-        assert 0 <= candidate.confidence <= 1
-
-
-def test_a_box_is_as_sure_as_it_is_that_the_list_went_on_to_it():
-    bins = [*box_to_bins(RED, 640, 480), -1, -1, *box_to_bins(BLUE, 640, 480), 3, 4, 5]
-    ends = [0.1, 0, 0, 0, 0, 0.6] + [0] * 7
-    found = parse_detections(bins, [0.5] * 4 + [1, 0.4] + [0.5] * 7, ends, 640, 480)
-    assert [round(c.confidence, 3) for c in found] == [0.45, 0.2]
-
-
-@settings(deadline=None)
-@given(st.lists(st.builds(Candidate, boxes, surenesses), max_size=12))
-def test_suppression_keeps_the_surest_of_what_overlaps(candidates):
-    kept = suppress(candidates)
-    assert bool(kept) == bool(candidates)
-    assert all(box_iou(a.box, b.box) < 0.5 for n, a in enumerate(kept) for b in kept[:n])
-    assert list(kept) == sorted(kept, key=lambda c: -c.confidence)
-    for c in candidates:
-        assert any(k.confidence >= c.confidence and (k == c or box_iou(k.box, c.box) >= 0.5) for k in kept)
-
-
-@settings(deadline=None)
-@given(st.lists(surenesses, max_size=8))
-def test_probability_is_one_and_grows_with_rivals(confidences):
-    p = probability_ambiguous(confidences)
-    assert 0 <= p <= 1 and (p == 0 or len(confidences) > 1)
-    assert probability_ambiguous([*confidences, 0.0]) >= p - 1e-9
-
-
-def test_one_strong_and_one_weak_box_is_not_ambiguous():
-    assert probability_ambiguous([0.9, 0.4]) < 0.5 < probability_ambiguous([0.9, 0.8])
-    assert probability_ambiguous([0.03, 0.03]) == pytest.approx(0.9) == probability_ambiguous([0, 0])
-
-
-@settings(deadline=None)
-@given(boxes, st.floats(0, 1))
-def test_a_crop_holds_the_box(box, margin):
-    part = crop(IMAGE, box, margin)
-    inside = clip_box(box, 640, 480)
-    assert part.shape[0] >= inside.y1 - inside.y0 and part.shape[1] >= inside.x1 - inside.x0 and part.size
-
-
-def test_pointing_matching_and_snapping():
-    two = [Candidate(RED, 0.9), Candidate(BLUE, 0.8)]
-    assert pointed_at((60, 210), [RED, BLUE]) == 0 and pointed_at((639, 479), [RED, BLUE]) == 1
-    assert pointed_at((60, 210), [Box(0, 0, 640, 480), RED]) == 1
-    assert matching(two, [Box(501, 206, 560, 285)]) == (1,)
-    assert snapped([*two, Candidate(Box(51, 200, 110, 280), 0.5)], [RED, BLUE]) == tuple(two)
-
-
-@pytest.fixture(scope="module")
-def stock_dir(tmp_path_factory):
-    """The embedded model as somebody would have it who trained no adapters and no detector."""
-    if not EMBEDDED_MODEL.is_dir():
-        pytest.skip("the embedded model is not in this checkout")
-    root = tmp_path_factory.mktemp("stock")
-    heads = ("clue.json", "ambiguity.safetensors", "calibration.json", "mask.safetensors")
-    for file in EMBEDDED_MODEL.iterdir():
-        if file.suffix in (".json", ".safetensors") and file.name not in heads:
-            (root / file.name).symlink_to(file)
-    settings = json.loads((EMBEDDED_MODEL / "clue.json").read_text(encoding="utf-8"))
-    kept = ("prefix_attention", "tap_layer", "tap_rows", "closed_vocabulary", "ignored_words")
-    (root / "clue.json").write_text(json.dumps({k: settings[k] for k in kept}), encoding="utf-8")
-    return root
-
-
-def test_a_directory_without_adapters_asks_and_finds_by_position(stock_dir):
-    """Acceptance on the real class: the base detects several things and knows no colour question, so that positions
-    must take over. The figures over more seeds are in docs/log."""
-    from clue_ros.evaluation.episode_runner import derive_episode, person_rng, run_episode
-    from clue_ros.simulation.renderer import TabletopRenderer
-
-    grounder = Grounder.from_pretrained(stock_dir)
-    assert isinstance(grounder, StockGrounder) and {"mug", "red", "left"} <= grounder.vocabulary
-    results = []
-    with TabletopRenderer(640, 480) as renderer:
-        for index in range(6):
-            for seed in (300, 301):
-                episode = derive_episode(seed, index)
-                results.append(
-                    run_episode(grounder, renderer.render(episode.scene), episode, rng=person_rng(seed, index))
-                )
-    assert sum(r.success for r in results) >= 7, [(r.kind, r.reason) for r in results if not r.success]
-    asked = [q for r in results for q in r.questions]
-    assert asked and all("left" in q or "front" in q or "middle" in q or "right" in q or "back" in q for q in asked)
-
-
-def test_the_map_and_unknown_words_with_the_real_class(stock_dir):
-    grounder = Grounder.from_pretrained(stock_dir)
-    grounder.warm_up()
-    reading = grounder.detect_ambiguity(grounder.look(IMAGE), "the mug on the left")
-    side = grounder.backbone.grid
-    assert reading.attention_map.shape == (side, side) and reading.attention_map.dtype == np.float32
-    assert 0 <= reading.attention_map.min() and reading.attention_map.max() <= 1
-    lost = grounder.ground(IMAGE, "hand me the zyzzyva")
-    assert lost.outcome is Outcome.UNKNOWN_WORDS and lost.unknown_words == ("zyzzyva",)
-    image = grounder.encode(IMAGE)
-    assert grounder.ground(image, "hand me the yelow botle").expression == "hand me the yelow botle"
-    assert set(image.detections) == {"yellow bottle"}
-    with pytest.raises(InvalidExpressionError):
-        grounder.detect_ambiguity(IMAGE, "the zyzzyva")
-    with pytest.raises(Cancelled):
-        grounder.ground(IMAGE, "the mug", should_stop=lambda: True)
-    grounder.close()
-
-
-def test_a_download_without_clue_json_runs_every_step(stock_dir, tmp_path):
-    """PaliGemma's own full attention and an open vocabulary: colours and captions are asked through the real class. The
-    embedded base was not trained for either, so that only the form of the decision is looked at."""
-    for file in stock_dir.iterdir():
-        if file.name != "clue.json":
-            (tmp_path / file.name).symlink_to(file.resolve())
-    grounder = Grounder.from_pretrained(tmp_path)
-    assert isinstance(grounder, StockGrounder) and grounder.vocabulary is None and grounder.threshold == 0.5
-    grounder.warm_up()
-    image = grounder.encode(IMAGE)
-    image.detections["mug"] = (Candidate(RED, 0.9), Candidate(BLUE, 0.8))
-    asked = grounder.ground(image, "the mug")
-    assert asked.outcome is Outcome.ASK and asked.question.endswith("?") and asked.latency_s["describe"] > 0
-    assert len(image.colors) == 2
-    found = grounder.ground(image, "the mug", [Turn(asked.question, Answer("the left one"))])
-    assert found.outcome is Outcome.FOUND and found.box == RED
