@@ -307,7 +307,8 @@ def print_results(results: Any) -> None:
         for row in table.rows:
             drawn.add_row(*(escape(shown(cell, table.form)) for cell in row))
         console.print(drawn)
-    console.print(head)
+    if lines:
+        console.print(head)
     for note in results.notes:
         console.print(f"note: {escape(note)}", soft_wrap=True)
 

@@ -24,7 +24,8 @@ class OtherRunError(ClueError):
 
 
 class RowStore:
-    """Rows by item, in the order in which they were judged. `resumed`: items that a former run had done."""
+    """Rows by item, in the order in which they were judged. `resumed`: items that a former run had done; what it could
+    not use ('skipped') is none of them."""
 
     def __init__(self, folder: Path, about: Mapping[str, Any], fresh: bool = False):
         """about: JSON values that fix the result (suite, model, data, seed, options); fresh: throw former rows away.
@@ -71,7 +72,8 @@ class RowStore:
                 entry = json.loads(line)
                 if number == 1:
                     self._check(entry)
-                else:
+                # The cause of what was skipped may be gone: it is tried again.
+                elif not entry["rows"] or any("skipped" not in row for row in entry["rows"]):
                     self._items[str(entry["key"])] = list(entry["rows"])
             except (ValueError, KeyError, TypeError) as error:
                 raise OtherRunError(
@@ -97,7 +99,8 @@ def read_rows(file: Path) -> Tuple[Row, List[Row]]:
     """(about, rows) of a finished or interrupted run. Raises OtherRunError where the file is none."""
     try:
         lines = [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines()]
-        return lines[0]["about"], [{"item": entry["key"], **row} for entry in lines[1:] for row in entry["rows"]]
+        items = {entry["key"]: entry["rows"] for entry in lines[1:]}  # what was skipped stands there again, once judged
+        return lines[0]["about"], [{"item": key, **row} for key, rows in items.items() for row in rows]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise OtherRunError(
             f"{file} holds no rows of a suite ({type(error).__name__}: {error}): give the output "

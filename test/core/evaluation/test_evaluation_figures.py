@@ -204,6 +204,18 @@ def test_rows_go_on_where_a_killed_run_stopped(tmp_path):
     assert len(RowStore(tmp_path, ABOUT, fresh=True)) == 0
 
 
+def test_what_could_not_be_used_is_tried_again(tmp_path):
+    """A run whose images were not found (a wrong --images) left rows that made the corrected command find nothing."""
+    store = RowStore(tmp_path, ABOUT)
+    store.add("1", [{"skipped": "there is no such image file"}])
+    store.add("2", [{"iou": 0.5}])
+    again = RowStore(tmp_path, ABOUT)
+    assert "1" not in again and "2" in again and again.resumed == 1
+    again.add("1", [{"iou": 0.75}])
+    assert sorted(row["iou"] for row in read_rows(tmp_path / "rows.jsonl")[1]) == [0.5, 0.75]
+    assert sorted(row["iou"] for row in RowStore(tmp_path, ABOUT).rows) == [0.5, 0.75]
+
+
 def test_rows_of_another_run_are_not_mixed(tmp_path):
     RowStore(tmp_path, ABOUT).add("1", [])
     with pytest.raises(OtherRunError, match="model was 'a', is 'b'.*--fresh"):
