@@ -2,7 +2,8 @@
 
 The node, bags, evaluation, console and command line know a Grounder only through this Protocol. Implementers:
 `clue_ros.grounder.Grounder` (a trained checkpoint), `BeliefGrounder` (wraps any of them), `StockGrounder` (an untrained
-download), `ScriptedGrounder` and `ScenarioGrounder` (no model). The other seam, `Backbone`, is in vlm/backbone.py.
+download), `RemoteGrounder` (on a server), `ScriptedGrounder` and `ScenarioGrounder` (no model). The other seam,
+`Backbone`, is in vlm/backbone.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Capability(str, Enum):
     READINGS = "readings"  # the detector's reading and the first token's apart, for calibration: `readings`
     BACKBONE = "backbone"  # a model is behind it that can be asked directly: `backbone`
     BELIEF = "belief"  # that model was trained on dialogues, so a belief over candidates can be read from it
+    OWN_BELIEF = "own_belief"  # it keeps the belief itself: `ground` takes BeliefGrounder's pointing, question_policy
 
 
 _REMEDIES = {
@@ -36,6 +38,7 @@ _REMEDIES = {
     Capability.READINGS: "only a checkpoint trained for CLUE has a detector whose reading can be taken apart: "
     "clue train calibrate is for those",
     Capability.BACKBONE: "no model is behind it: load a model directory with Grounder.from_pretrained",
+    Capability.OWN_BELIEF: "wrap it in BeliefGrounder, which keeps one",
     Capability.BELIEF: "only a checkpoint trained on dialogues can be read for a belief: ask by numbers instead",
 }
 

@@ -38,6 +38,14 @@ class OutOfMemoryError(ClueError):
     """Device or host memory ran out while the model was loading or working; a loaded model stays usable."""
 
 
+class ModelFailedError(ClueError):
+    """The model raised an error of its own while it worked."""
+
+
+class ModelUnavailableError(ClueError):
+    """The model is on a server that does not answer, or is too busy; the text says for how long it was tried."""
+
+
 class Cancelled(ClueError):
     """The caller's `should_stop` returned True while the model was working."""
 

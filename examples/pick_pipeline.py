@@ -55,6 +55,7 @@ PLANS = {
     Code.MODEL_ERROR: Plan.OPERATOR,
     Code.OUT_OF_MEMORY: Plan.OPERATOR,
     Code.UNKNOWN_CAMERA: Plan.OPERATOR,
+    Code.MODEL_UNAVAILABLE: Plan.RETRY,
 }
 # and what only its client knows.
 CLIENT_PLANS = {

@@ -97,6 +97,12 @@ class BeliefGrounder:
 
         Raises also InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py),
         InvalidAnswerError for a gesture outside the image (a scripted or stock grounder takes it as it is)."""
+        if Capability.OWN_BELIEF in self._grounder.capabilities:
+            there: Any = self._grounder.ground  # takes what the Protocol does not name
+            return there(
+                image, expression, turns, pointing=pointing, candidates=candidates, may_ask=may_ask, mask=mask,
+                question_policy=self.question_policy, **rest,
+            )  # fmt: skip
         turns, given = check_turns(turns), tuple(Box(*box) for box in candidates)
         candidates = tuple(box for box in given if box.area > 0) or given  # nothing to grasp in the others
         gesture = pointing if pointing is not None and is_pointed(pointing) else None

@@ -24,6 +24,7 @@ DAILY = {
     "teach": ("clue_ros.cli.teach", "show the robot a thing once and name it"),
     "mask": ("clue_ros.cli.mask", "what an instruction is about in a photo, as pixels"),
     "chat": ("clue_ros.cli.chat", "ask what is in a photo: an answer whose phrases carry boxes"),
+    "serve": ("clue_ros.cli.serve", "hold one model for many robots"),
     "data": ("clue_ros.cli.data", "check, show, convert and filter data sets; make dialogues by machine"),
     "train": ("clue_ros.cli.train", "train a model on rendered scenes"),
     "finetune": ("clue_ros.cli.finetune", "train adapters on a PaliGemma 2 checkpoint"),

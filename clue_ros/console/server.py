@@ -169,7 +169,7 @@ class ConsoleServer:
         check_bind(settings.address, settings.token, settings.allow_open)
         self._settings = settings
         self._parts = (state, pictures, robot, recordings or {}, export)
-        self._socket = _bind(settings.address, settings.port)
+        self._socket = bind(settings.address, settings.port)
         self.port: int = self._socket.getsockname()[1]
         self.feed: Optional[Feed] = None
         self._server: Optional[uvicorn.Server] = None
@@ -225,11 +225,11 @@ class ConsoleServer:
             limit_concurrency=256,
             h11_max_incomplete_event_size=16384,
         )
-        self._server = server = _Server(config, self._ready.set)
+        self._server = server = TellingServer(config, self._ready.set)
         await server.serve(sockets=[self._socket])
 
 
-class _Server(uvicorn.Server):
+class TellingServer(uvicorn.Server):
     """Says when it listens."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
@@ -241,7 +241,7 @@ class _Server(uvicorn.Server):
         self._on_start()
 
 
-def _bind(address: str, port: int) -> socket.socket:
+def bind(address: str, port: int, what: str = "console") -> socket.socket:
     """A listening socket, taken now, so that what is wrong with the address is said at once."""
     try:
         family, kind, _, _, where = socket.getaddrinfo(address.strip("[]"), port, type=socket.SOCK_STREAM)[0]
@@ -255,6 +255,6 @@ def _bind(address: str, port: int) -> socket.socket:
         return server
     except OSError as error:
         raise ClueError(
-            f"the console cannot listen on {address} port {port} ({error.strerror or error}): another console may run;"
+            f"the {what} cannot listen on {address} port {port} ({error.strerror or error}): another {what} may run;"
             " give another `port` (0: any free one)"
         ) from error

@@ -23,21 +23,28 @@ from std_msgs.msg import Header
 
 from clue_ros.images.encodings import UnsupportedEncodingError
 from clue_ros.ros import node as clue_node
-from clue_ros.ros.running.errors import CODE_NAMES, DialogueEnded, ModelFailedError, NoImageError
+from clue_ros.ros.running.errors import CODE_NAMES, DialogueEnded, NoImageError
 from clue_ros.ros.running.loading import ModelSettings
 from clue_ros.ros.tabletop_camera import FRAME, camera_info
 from clue_ros.ros.wire.camera_topics import info_topic
 from clue_ros.ros.wire.conversions import array_to_image
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.testing.scenario import DEFAULT, CameraScript, Scenario, load_scenario
-from clue_ros.types import InvalidExpressionError, InvalidImageError, OutOfMemoryError, Turn
+from clue_ros.types import (
+    InvalidExpressionError,
+    InvalidImageError,
+    ModelFailedError,
+    ModelUnavailableError,
+    OutOfMemoryError,
+    Turn,
+)  # fmt: skip
 
 CODES = {name: code for code, name in CODE_NAMES.items() if name != "NONE"}
 # What the real node raises for a code; the codes not named here end a dialogue from outside.
 RAISED = {
     "INVALID_EXPRESSION": InvalidExpressionError, "INVALID_IMAGE": InvalidImageError,
     "UNSUPPORTED_ENCODING": UnsupportedEncodingError, "NO_IMAGE": NoImageError, "MODEL_ERROR": ModelFailedError,
-    "OUT_OF_MEMORY": OutOfMemoryError,
+    "OUT_OF_MEMORY": OutOfMemoryError, "MODEL_UNAVAILABLE": ModelUnavailableError,
 }  # fmt: skip
 KEPT = 8  # calls that are remembered: a server runs for days
 

@@ -46,6 +46,7 @@ inline Plan plan_of(std::uint16_t error_code)
     case Code::NO_IMAGE:
     case Code::TIMEOUT:
     case Code::NOT_ACTIVE:
+    case Code::MODEL_UNAVAILABLE:
       return Plan::RETRY;
     case Code::INVALID_EXPRESSION:
     case Code::UNKNOWN_WORDS:

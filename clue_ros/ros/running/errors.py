@@ -13,7 +13,9 @@ from clue_ros.types import (
     ClueError,
     InvalidExpressionError,
     InvalidImageError,
+    ModelFailedError,
     ModelLoadError,
+    ModelUnavailableError,
     OutOfMemoryError,
 )  # fmt: skip
 
@@ -40,10 +42,6 @@ class NoPositionError(ClueError):
 
 class NoImageError(ClueError):
     """No camera frame arrived in time, or the newest one is too old."""
-
-
-class ModelFailedError(ClueError):
-    """The model raised an error of its own while it worked."""
 
 
 class UnknownCameraError(ClueError):
@@ -75,6 +73,7 @@ _CODES = (
     (UnknownCameraError, Code.UNKNOWN_CAMERA),
     (OutOfMemoryError, Code.OUT_OF_MEMORY),
     (ModelFailedError, Code.MODEL_ERROR),
+    (ModelUnavailableError, Code.MODEL_UNAVAILABLE),
     (Cancelled, Code.NOT_ACTIVE),  # only reached when the node itself stopped the model
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
+from clue_ros.fleet.remote import RemoteGrounder, is_address
 from clue_ros.seams import Grounder
 
 QUANTIZATIONS = ("none", "int8", "int4")
@@ -17,7 +18,8 @@ MOST_GLANCES = 64  # that of eyes/sight.py, without torch
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What a Grounder is made from. `model`: a directory, empty for the embedded model; `device`: a torch device."""
+    """What a Grounder is made from. `model`: a directory, empty for the embedded model, or the address of a server
+    (clue_ros/fleet/remote.py), which has its own device and so on; `device`: a torch device."""
 
     model: str = ""
     device: str = "cpu"
@@ -37,7 +39,9 @@ GrounderFactory = Callable[[ModelSettings], Grounder]
 
 def load_grounder(settings: ModelSettings) -> Grounder:
     """The real Grounder, checked against itself on other devices than a CPU; imported here so that a node with a
-    scripted one needs no torch."""
+    scripted one, or one on a server, needs no torch."""
+    if is_address(settings.model):
+        return RemoteGrounder.open(settings.model)
     # OpenMP's threads spin while they wait for each other: beside one other busy process (a camera driver, a planner) a
     # decision took 2.0 s instead of 0.13 s on 2 cores. Sleeping costs nothing measurable. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

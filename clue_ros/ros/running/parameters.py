@@ -107,7 +107,11 @@ _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 # name: (default, description, (lowest, highest) or None)
 _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
-    "model": ("", "Model directory; empty: the embedded tabletop model. Read by configure.", None),
+    "model": (
+        "",
+        "Model directory or http://HOST:PORT of `clue serve`; empty: the embedded model. Read by configure.",
+        None,
+    ),
     "device": ("cpu", "torch device of the model: cpu, cuda, cuda:1. Read by configure.", None),
     "dtype": ("auto", "Type of the model's weights: auto, float32 or bfloat16. Read by configure.", None),
     "quantization": ("none", "Weight-only quantization: none, int8 or int4. Read by configure.", None),

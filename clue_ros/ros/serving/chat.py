@@ -15,6 +15,7 @@ from std_msgs.msg import Header, String
 
 from clue_ros.action import Ground
 from clue_ros.chat.answer import GroundedAnswer
+from clue_ros.fleet.job_queue import Lane
 from clue_ros.msg import GroundedAnswer as AnswerMsg
 from clue_ros.msg import Phrase as PhraseMsg
 from clue_ros.ros.running.errors import DialogueEnded, NoImageError, error_code
@@ -22,7 +23,6 @@ from clue_ros.ros.running.parameters import read
 from clue_ros.ros.serving.conversation import Conversation
 from clue_ros.ros.serving.ground_action import BURST
 from clue_ros.ros.serving.grounding import Parts
-from clue_ros.ros.serving.job_queue import Lane
 from clue_ros.ros.serving.outputs import RELIABLE
 from clue_ros.ros.serving.request import check_expression
 from clue_ros.ros.wire.conversions import is_empty

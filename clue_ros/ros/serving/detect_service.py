@@ -6,12 +6,12 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
 from clue_ros.action import Ground
+from clue_ros.fleet.job_queue import Lane
 from clue_ros.ros.running.errors import DialogueEnded, NoImageError, error_code
 from clue_ros.ros.running.parameters import read
 from clue_ros.ros.serving.conversation import Conversation
 from clue_ros.ros.serving.ground_action import BURST
 from clue_ros.ros.serving.grounding import Parts
-from clue_ros.ros.serving.job_queue import Lane
 from clue_ros.ros.serving.request import check_expression
 from clue_ros.ros.wire.conversions import is_empty
 from clue_ros.ros.wire.messages import ambiguity_to_msg

@@ -20,6 +20,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from clue_ros.action import Ground
+from clue_ros.fleet.connection import Health
 from clue_ros.ros.running.errors import CODE_NAMES
 from clue_ros.ros.running.loading import ModelSettings
 from clue_ros.ros.running.parameters import read
@@ -30,7 +31,7 @@ from clue_ros.ros.serving.conversation import Conversation
 from clue_ros.ros.serving.inference import Inference
 
 PERIOD_S = 1.0
-_BROKEN = (Ground.Result.MODEL_ERROR, Ground.Result.OUT_OF_MEMORY)
+_BROKEN = (Ground.Result.MODEL_ERROR, Ground.Result.OUT_OF_MEMORY, Ground.Result.MODEL_UNAVAILABLE)
 
 
 class Diagnostics:
@@ -97,6 +98,8 @@ class Diagnostics:
             wanted = read(self._node).model_settings
             text = "no model is loaded: configure the node; if that fails, its log names the path and the reason"
             return self._line("model", self._status.ERROR, text, model=wanted.name, device=wanted.device)
+        if self._inference.server is not None:
+            return self._served(settings, self._inference.server)
         values = {"model": settings.name, "device": settings.device, "dtype": settings.dtype}
         values["quantization"] = settings.quantization
         resident = resident_mb()
@@ -110,6 +113,20 @@ class Diagnostics:
             text = f"loaded, slower than it could be: {'; '.join(remarks)}: clue doctor says more"
             return self._line("model", self._status.WARN, text, **values)
         return self._line("model", self._status.OK, "loaded", **values)
+
+    def _served(self, settings: ModelSettings, server: Health) -> Any:
+        """A model elsewhere: the line to it."""
+        times = sorted(server.latency_s)
+        values = {"model": settings.name, "server": server.server, "server_queue": str(server.waiting),
+                  "failures": str(server.failures)}  # fmt: skip
+        if times:
+            values["latency_s"] = f"{times[len(times) // 2]:.3f}"
+            values["latency_worst_s"] = f"{times[-1]:.3f}"
+        since = server.away_since
+        if since is None:
+            return self._line("model", self._status.OK, "on a server", **values)
+        text = f"no server answers since {time.monotonic() - since:.0f} s ({server.why}): is clue serve running?"
+        return self._line("model", self._status.ERROR, text, **values)
 
     def _images(self) -> Any:
         camera = None if self._cameras is None else self._cameras.first

@@ -23,6 +23,7 @@ from clue_ros.belief.pointing import check_within
 from clue_ros.dialogue.acts import Dialogue
 from clue_ros.dialogue.regrounding import Regrounding
 from clue_ros.dialogue.steps import PERSON, Ask, Continue, End, Finish, Step
+from clue_ros.fleet.job_queue import Lane
 from clue_ros.perception.selection import index_of
 from clue_ros.ros.running.errors import DialogueEnded, NoImageError
 from clue_ros.ros.running.waiting import Waiting
@@ -32,14 +33,13 @@ from clue_ros.ros.seeing.sight import Sight, View
 from clue_ros.ros.seeing.whereabouts import Whereabouts
 from clue_ros.ros.serving.corrections import Scene
 from clue_ros.ros.serving.inference import Inference, Job
-from clue_ros.ros.serving.job_queue import Lane
 from clue_ros.ros.serving.outputs import Outputs
 from clue_ros.ros.serving.report import OnFeedback, Report
 from clue_ros.ros.serving.request import Request
 from clue_ros.ros.wire.frames import Frames
 from clue_ros.ros.wire.messages import answer_text, decision_to_target
 from clue_ros.seams import Grounder
-from clue_ros.types import Answer, ClueError, Decision, OutOfMemoryError, StopTest
+from clue_ros.types import Answer, ClueError, Decision, ModelUnavailableError, OutOfMemoryError, StopTest
 
 State = Ground.Feedback
 
@@ -154,7 +154,10 @@ class Grounding:
         try:
             finish = await self._dialogue()
         except _Finished as finished:
-            finish = finished.finish
+            finish, server = finished.finish, self._parts.inference.server
+            if finish.end is End.TIMEOUT and server is not None and server.away_since is not None:
+                gone = f"the model's server did not come back within the goal's timeout ({server.why})"
+                return self._report.fail(ModelUnavailableError(gone), self.request.spoken)
         except ClueError as error:
             if isinstance(error, OutOfMemoryError):
                 self._parts.sight.clear()  # what can be given back is given back

@@ -17,9 +17,11 @@ from rclpy.executors import Executor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.task import Future
 
+from clue_ros.fleet.connection import Health
+from clue_ros.fleet.job_queue import JobQueue, Lane
+from clue_ros.fleet.remote import RemoteGrounder
 from clue_ros.ros.running.errors import from_load, from_model
 from clue_ros.ros.running.loading import GrounderFactory, ModelSettings
-from clue_ros.ros.serving.job_queue import JobQueue, Lane
 from clue_ros.seams import Capability, Grounder
 from clue_ros.types import Cancelled, ClueError, ModelLoadError
 
@@ -90,6 +92,7 @@ class Loading:
         self.thread: Optional[threading.Thread] = None
         self.refusal: Optional[ClueError] = None  # it was given up
         self.remarks: Sequence[str] = ()  # Inference.remarks, when it is ready
+        self.server: Optional[Health] = None  # Inference.server, when it is ready
         self._lock = threading.Lock()
 
     @property
@@ -120,6 +123,7 @@ class Inference:
         self._loading: Optional[Loading] = None
         self._given_up: Optional[Loading] = None  # the last one whose thread may still be loading
         self._remarks: Sequence[str] = ()
+        self.server: Optional[Health] = None  # how the line to the model's server is; None: the model is here
 
     @property
     def loading(self) -> Optional[Loading]:
@@ -183,6 +187,7 @@ class Inference:
         finally:
             self._loading = None
         self._queue, self._thread, self._remarks = loading.queue, loading.thread, loading.remarks
+        self.server = loading.server
 
     def give_up(self, why: str) -> None:
         """What is on its way is no longer wanted: `finish` raises Cancelled, and its thread frees what it loads."""
@@ -232,7 +237,7 @@ class Inference:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self._logger.error(f"the model did not stop within {timeout_s:g} s; its memory is not freed yet")
-        self._thread, self._remarks = None, ()
+        self._thread, self._remarks, self.server = None, (), None
         self._jobs.clear()  # they hold encoded images, which may lie in the device's memory
 
     def _drop_look(self) -> None:
@@ -249,6 +254,8 @@ class Inference:
             grounder = self._factory(loading.settings)
             begun = time.monotonic()
             grounder.warm_up()
+            if isinstance(grounder, RemoteGrounder):
+                loading.server = grounder.health
             if Capability.BACKBONE in grounder.capabilities:
                 loading.remarks = grounder.backbone.remarks
             for remark in loading.remarks:

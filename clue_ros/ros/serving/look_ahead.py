@@ -18,16 +18,15 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
+from clue_ros.fleet.job_queue import Lane
 from clue_ros.images.encodings import UnsupportedEncodingError
-from clue_ros.ros.running.errors import ModelFailedError
 from clue_ros.ros.running.parameters import read
 from clue_ros.ros.seeing.camera import Camera
 from clue_ros.ros.seeing.sight import Glance, Sight
 from clue_ros.ros.serving.conversation import Conversation
 from clue_ros.ros.serving.inference import Inference, Job
-from clue_ros.ros.serving.job_queue import Lane
 from clue_ros.seams import Grounder
-from clue_ros.types import Cancelled, InvalidImageError, OutOfMemoryError
+from clue_ros.types import Cancelled, InvalidImageError, ModelFailedError, ModelUnavailableError, OutOfMemoryError
 
 CHECK_S = 0.1  # so often at least a frame is compared with the seen one: a millisecond of work
 CHECK_SHARE = 0.05  # of the worker's time: where comparing is quick, each frame of a camera
@@ -37,6 +36,7 @@ BURST = 2  # looks in a row after a pause: that one, and the one at rest
 RENEW_S = 10.0  # then a scene that seems unchanged is looked at again: changes below the tolerance add up
 RENEW_SHARE = 0.05  # of the worker's time, for slow models: then less often
 PAUSE_S = 60.0  # after a failure of the model
+AWAY_S = 5.0  # after a server did not answer: asking one that lost its power holds the worker for up to 2 s
 
 
 class LookAhead:
@@ -122,6 +122,7 @@ class LookAhead:
         if error is not None:
             # A frame that cannot be read says nothing about the next one; a model that failed once will fail again.
             pause_s = PAUSE_S if isinstance(error, (ModelFailedError, OutOfMemoryError)) else CHECK_S
+            pause_s = AWAY_S if isinstance(error, ModelUnavailableError) else pause_s
             self._sight.clear()
             if isinstance(error, (InvalidImageError, UnsupportedEncodingError)) and self._examined is not None:
                 self._camera.unreadable(self._examined, error)

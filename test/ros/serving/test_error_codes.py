@@ -14,11 +14,13 @@ from clue_ros.action import Ground
 from clue_ros.ros.running.errors import CODE_NAMES
 from clue_ros.ros.wire.messages import seconds_to_duration
 from clue_ros.testing.fake_grounder import Say
+from clue_ros.types import ModelUnavailableError
 
 Goal, State = Ground.Goal, Ground.Feedback
 SCRIPT = {
     "the mug": Say.ask("Which mug?"), "the ghost": Say.not_found(), "the zyzzyva": Say.unknown("zyzzyva"),
     "something slow": Say.found(delay_s=600.0), "a bug": Say.failure(ValueError("boom")),
+    "far away": Say.failure(ModelUnavailableError("no answer from http://gpu:8780")),
     "a large image": Say.failure(RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")),
 }  # fmt: skip
 CUT_SHORT = {"height": 2, "width": 2, "step": 6, "data": [0] * 11}
@@ -77,6 +79,7 @@ WAYS = {
     "MODEL_ERROR": (ends("a bug"), "boom"),
     "OUT_OF_MEMORY": (ends("a large image"), "out of memory"),
     "UNKNOWN_CAMERA": (ends("the cup", camera="nose"), "nose"),
+    "MODEL_UNAVAILABLE": (ends("far away"), "http://gpu:8780"),
 }
 # What the service detect_ambiguity can end with, of the same codes.
 DETECT_WAYS = {
@@ -85,6 +88,7 @@ DETECT_WAYS = {
     "UNSUPPORTED_ENCODING": {"expression": "the cup", "image": Image(encoding="rgb9", **CUT_SHORT)},
     "MODEL_ERROR": {"expression": "a bug"}, "OUT_OF_MEMORY": {"expression": "a large image"},
     "UNKNOWN_CAMERA": {"expression": "the cup", "camera": "nose"},
+    "MODEL_UNAVAILABLE": {"expression": "far away"},
 }  # fmt: skip
 
 

@@ -18,13 +18,13 @@ from std_msgs.msg import Bool, Header, String
 from clue_ros.bags.events import NS, Frame, Heard, Pointed, ReplaySettings
 from clue_ros.bags.replay import Replay
 from clue_ros.dialogue.acts import Begin, Ignore, TakeBack
+from clue_ros.fleet.job_queue import JobQueue
 from clue_ros.ros.running import parameters
 from clue_ros.ros.running.errors import CODE_NAMES
 from clue_ros.ros.seeing.sight import Sight
 from clue_ros.ros.serving import conversation, corrections, grounding, report, speech
 from clue_ros.ros.serving.grounding import Parts
 from clue_ros.ros.serving.inference import Job
-from clue_ros.ros.serving.job_queue import JobQueue
 from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
 from clue_ros.types import Answer, Box, ClueError

@@ -15,7 +15,7 @@ from clue_ros.images.encodings import ImageMessageError, UnsupportedEncodingErro
 from clue_ros.msg import Ambiguity as AmbiguityMsg
 from clue_ros.msg import Target
 from clue_ros.ros.demonstration.scripted_scene import closing_of
-from clue_ros.ros.running.errors import END_CODES, DialogueEnded, ModelFailedError, NoImageError, error_code, from_model
+from clue_ros.ros.running.errors import END_CODES, DialogueEnded, NoImageError, error_code, from_model
 from clue_ros.ros.wire import messages
 from clue_ros.ros.wire.frames import UPRIGHT, Located
 from clue_ros.types import (
@@ -26,6 +26,8 @@ from clue_ros.types import (
     Decision,
     InvalidExpressionError,
     InvalidImageError,
+    ModelFailedError,
+    ModelUnavailableError,
     Outcome,
     OutOfMemoryError,
     Region,
@@ -90,6 +92,7 @@ def test_answers_and_durations():
         (UnsupportedEncodingError("x"), Code.UNSUPPORTED_ENCODING),
         (NoImageError("x"), Code.NO_IMAGE),
         (ModelFailedError("x"), Code.MODEL_ERROR),
+        (ModelUnavailableError("x"), Code.MODEL_UNAVAILABLE),
         (OutOfMemoryError("x"), Code.OUT_OF_MEMORY),
         (Cancelled("x"), Code.NOT_ACTIVE),
         (DialogueEnded(Code.PREEMPTED, "x"), Code.PREEMPTED),

@@ -38,6 +38,7 @@ NOT_RESULTS = (
     "UNKNOWN",
     "MODEL_ERROR",
     "OUT_OF_MEMORY",
+    "MODEL_UNAVAILABLE",
     "NOT_ACTIVE",
     "NO_IMAGE",
     *ClientCode.__members__,

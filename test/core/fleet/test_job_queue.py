@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from clue_ros.ros.serving.job_queue import JobQueue, Lane
+from clue_ros.fleet.job_queue import JobQueue, Lane
 
 
 def drain(queue, count):
