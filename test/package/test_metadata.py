@@ -39,6 +39,7 @@ OPTIONAL = {
     "communication_skills",
     "tf2_geometry_msgs",
     "torchao",
+    "ray",
     "openvino",
     "pycocoevalcap",
     "wandb",
@@ -51,6 +52,7 @@ BROUGHT_ALONG = {
     "rosidl_runtime_py": "rclpy",
     "rpyutils": "rclpy",
     "OpenGL": "mujoco",
+    "starlette": "python3-fastapi",
     "huggingface_hub": "transformers",
     "markupsafe": "python3-jinja2",
 }

@@ -146,4 +146,4 @@ def test_the_node_works_without_diagnostic_msgs(make_bench, monkeypatch, capfd):
 
 
 def test_every_error_code_has_its_name():
-    assert CODE_NAMES[0] == "NONE" and CODE_NAMES[7005] == "NOT_FOUND" and len(CODE_NAMES) == 18
+    assert CODE_NAMES[0] == "NONE" and CODE_NAMES[7005] == "NOT_FOUND" and len(CODE_NAMES) == 19
