@@ -13,29 +13,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, FrozenSet, Optional, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from clue_ros.belief import marks
+from clue_ros.belief.around import GrounderAround
 from clue_ros.belief.belief import Belief
 from clue_ros.belief.pointing import check_within, is_pointed
 from clue_ros.dialogue.phrases import speaks_of_likeness
 from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.prompt import check_turns
-from clue_ros.seams import Capability, Grounder, SeenImage
-from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome, Readings, StopTest, Turn
+from clue_ros.seams import Capability, Grounder
+from clue_ros.types import Answer, Box, Decision, Outcome, Turn
 
 if TYPE_CHECKING:
     from clue_ros.belief.reasoning import Reasoner  # noqa: F401 (for the annotation; pyflakes sees only the later one)
-    from clue_ros.chat.answer import GroundedAnswer
-    from clue_ros.vlm.backbone import Backbone
 
 QUESTION_POLICIES = ("learned", "information_gain", "numbers")
 POINTED = OPEN_QUESTION  # what a pointing gesture that came with an instruction answers
 
 
-class BeliefGrounder:
+class BeliefGrounder(GrounderAround):
     """A Grounder around another. One without BELIEF (stock, scripted) asks by numbers about the candidates that it
     names, and knows clicks itself. Not thread-safe, as the Grounder is not.
 
@@ -47,33 +44,13 @@ class BeliefGrounder:
     def __init__(self, grounder: Grounder, question_policy: str = "learned"):
         if question_policy not in QUESTION_POLICIES:
             raise ValueError(f"question_policy is {question_policy!r}: give one of {', '.join(QUESTION_POLICIES)}")
-        self._grounder, self.question_policy = grounder, question_policy
+        super().__init__(grounder)
+        self.question_policy = question_policy
         self._reasoner: Optional[Reasoner] = None
         if Capability.BELIEF in grounder.capabilities:  # imported here: a node without a model needs no torch
             from clue_ros.belief.reasoning import Reasoner
 
             self._reasoner = Reasoner(grounder, question_policy)
-
-    @property
-    def capabilities(self) -> FrozenSet[Capability]:
-        """Those of the grounder that it wraps."""
-        return self._grounder.capabilities
-
-    @property
-    def threshold(self) -> float:
-        return self._grounder.threshold
-
-    @property
-    def min_confidence(self) -> float:
-        return self._grounder.min_confidence
-
-    @property
-    def vocabulary(self) -> Optional[FrozenSet[str]]:
-        return self._grounder.vocabulary
-
-    @property
-    def backbone(self) -> "Backbone":
-        return self._grounder.backbone
 
     def ground(
         self,
@@ -137,43 +114,6 @@ class BeliefGrounder:
         return replace(
             decision, expression=expression, latency_s={**decision.latency_s, "belief": time.perf_counter() - begun}
         )
-
-    # Everything else is the grounder's own.
-
-    def encode(self, image: Any) -> SeenImage:
-        return self._grounder.encode(image)
-
-    def look(self, image: Any) -> SeenImage:
-        return self._grounder.look(image)
-
-    def detect_ambiguity(
-        self,
-        image: Any,
-        expression: str,
-        turns: Sequence[Turn] = (),
-        *,
-        threshold: Optional[float] = None,
-        should_stop: StopTest = None,
-    ) -> Ambiguity:
-        return self._grounder.detect_ambiguity(image, expression, turns, threshold=threshold, should_stop=should_stop)
-
-    def chat(self, image: Any, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
-        return self._grounder.chat(image, question, should_stop=should_stop)
-
-    def target_mask(self, image: Any, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
-        return self._grounder.target_mask(image, expression, turns, box)
-
-    def relevance(self, image: Any, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
-        return self._grounder.relevance(image, instruction, turns)
-
-    def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Readings:
-        return self._grounder.readings(image, expression, turns)
-
-    def warm_up(self) -> None:
-        self._grounder.warm_up()
-
-    def close(self) -> None:
-        self._grounder.close()
 
     def _plain(self, image, expression, turns, candidates, may_ask, rest) -> Decision:
         """Numbers without a model that can be read: about the candidates that the grounder names itself."""

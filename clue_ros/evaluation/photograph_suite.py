@@ -9,27 +9,20 @@ one is chosen, and the dialogue goes on to its end.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Container, Dict, Iterator, List, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.data.sample import Sample
 from clue_ros.evaluation import interaction
-from clue_ros.evaluation.episode_runner import picture_of
+from clue_ros.evaluation.episode_runner import EpisodeResult
 from clue_ros.evaluation.grounding_suite import notes_of
-from clue_ros.evaluation.interactive_suite import truth_of
-from clue_ros.evaluation.oracle import Oracle
-from clue_ros.evaluation.other_model import OtherModel
+from clue_ros.evaluation.played_suite import PlayedSuite, truth_of
 from clue_ros.evaluation.rows import Row
-from clue_ros.evaluation.sample_loop import judged_samples
-from clue_ros.evaluation.samples import Selection
-from clue_ros.evaluation.subject import Subject
-from clue_ros.evaluation.suite import Judged
 from clue_ros.measures.bootstrap import Values, rate, ratio
 from clue_ros.measures.classification import f1_estimate, f1_terms
 from clue_ros.measures.results import Measure, Results, Table
-from clue_ros.seams import Grounder
-from clue_ros.types import Outcome
+from clue_ros.types import Box, Outcome
 
 EXPLANATION = """The person says an instruction, and what the robot does first counts: a box, a question, "not found", \
 or a word that it does not know. Acc@0.5: clear instructions that get the right box at once (IoU at least 0.5), of all \
@@ -53,57 +46,21 @@ SHARES: Tuple[Tuple[str, str, str, Callable[[Row], bool], Optional[float], bool]
 )
 
 
-class PhotographSuite:
+class PhotographSuite(PlayedSuite):
     name, title = "photographs", "Photographs"
 
-    def __init__(
-        self,
-        subject: Union[Subject, OtherModel],
-        selection: Selection,
-        oracle: Oracle,
-        *,
-        max_questions: int = 3,
-        threshold: Optional[float] = None,
-    ):
-        self._subject, self._selection, self._oracle = subject, selection, oracle
-        self._max_questions, self._threshold = max_questions, threshold
+    def unusable(self, sample: Sample) -> str:
+        if sample.boxes is None:
+            return "no target box is annotated"
+        return "no label says whether it is ambiguous" if truth_of(sample) == "unknown" else ""
 
-    def about(self) -> Dict[str, Any]:
-        return {
-            "suite": self.name,
-            **self._subject.about(),
-            **self._selection.about(),
-            "oracle": self._oracle.kind,
-            "max_questions": self._max_questions,
-            "threshold": self._threshold,
-        }
+    def meant(self, sample: Sample) -> Sequence[Box]:
+        """Of several things that an ambiguous instruction fits, the first."""
+        boxes = sample.boxes or ()
+        return boxes[:1] if truth_of(sample) == "ambiguous" else boxes
 
-    def total(self) -> Optional[int]:
-        return self._selection.limit
-
-    def judged(self, done: Container[str]) -> Iterator[Judged]:
-        return judged_samples(self._subject, self._selection, done, _unusable, self._judge)
-
-    def _judge(self, sample: Sample, base: Row, rgb: Any, image: Any) -> Judged:
-        truth, boxes = truth_of(sample), sample.boxes or ()
-        row, result = interaction.play(
-            cast(Grounder, self._subject.grounder),  # of another model: of it no more than this is asked
-            image,
-            sample.expression,
-            truth,
-            boxes[:1] if truth == "ambiguous" else boxes,  # of several things the first is meant
-            self._oracle.person(sample, rgb),
-            max_questions=self._max_questions,
-            threshold=self._threshold,
-        )
-        row["first"] = result.decisions[0].outcome.value
-        return Judged(
-            sample.source_id,
-            [{**base, **row}],
-            interaction.caption(row),
-            row["success"],
-            lambda: picture_of(rgb, result, f"{sample.source_id}, {row['truth']}"),
-        )
+    def further(self, result: EpisodeResult) -> Row:
+        return {"first": result.decisions[0].outcome.value}
 
     def terms(self, rows: Sequence[Row]) -> Dict[str, Tuple[Values, Values]]:
         found: Dict[str, Tuple[Values, Values]] = {}
@@ -162,9 +119,3 @@ def _by_type(rows: Sequence[Row]) -> Table:
         own = [r for r in clear if r["type"] == kind]
         lines.append((kind, len(own), rate([bool(r["success"]) for r in own], [r["image"] for r in own])))
     return Table("Right box at once, clear instructions by type", ("type", "count", "right box"), tuple(lines), "rate")
-
-
-def _unusable(sample: Sample) -> str:
-    if sample.boxes is None:
-        return "no target box is annotated"
-    return "no label says whether it is ambiguous" if truth_of(sample) == "unknown" else ""

@@ -8,7 +8,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
-from clue_ros.simulation.scene import Scene, SceneObject, sample_scene
+from clue_ros.simulation.scene import Scene, SceneObject
+from clue_ros.simulation.scene_draw import sample_scene
 from clue_ros.simulation.splits import TRAIN, is_held_out, out_of_distribution_scene
 
 TEST_SEED, OUT_OF_DISTRIBUTION_SEED = 41, 43  # training has 1, calibration 2, the comparison of detectors 12

@@ -18,7 +18,8 @@ from clue_ros.lens.model import CameraModel
 from clue_ros.seams import Grounder
 from clue_ros.simulation import depth_camera
 from clue_ros.simulation.renderer import TabletopRenderer, View
-from clue_ros.simulation.scene import SceneConfig, SceneObject, sample_scene
+from clue_ros.simulation.scene import SceneObject
+from clue_ros.simulation.scene_draw import SceneConfig, sample_scene
 from clue_ros.types import Box, Decision
 
 MIN_VISIBLE, MIN_PIXELS = 0.5, 150  # of the silhouette; of the image

@@ -15,7 +15,8 @@ from clue_ros.simulation.paraphrases import noun_phrase, pick, relation_phrase
 from clue_ros.simulation.referring import Reference, anchors, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.standing import nth
-from clue_ros.simulation.words import COLOR_WORDS, NOUNS, ORDINALS, REFUSALS, SIZE_WORDS, VERBOSE
+from clue_ros.simulation.utterances import REFUSALS, VERBOSE
+from clue_ros.simulation.words import COLOR_WORDS, NOUNS, ORDINALS, SIZE_WORDS
 
 RESTATED, BY_ANOTHER, NEGATIVE, CONTRASTED = 0.10, 0.10, 0.12, 0.12  # shares of the answers
 TERSE, PLAIN = 0.4, 0.35  # of the others: one word, "the red one"; the rest are whole sentences

@@ -30,7 +30,8 @@ import numpy as np
 
 from clue_ros.simulation import own_scenes
 from clue_ros.simulation.own_objects import OwnObject
-from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, recolored, sample_scene
+from clue_ros.simulation.scene import Scene, SceneObject
+from clue_ros.simulation.scene_draw import SceneConfig, recolored, sample_scene
 from clue_ros.simulation.shapes import COLORS, MORE_COLORS
 from clue_ros.simulation.variety import PLAIN
 from clue_ros.types import Box, ClueError

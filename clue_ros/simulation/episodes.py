@@ -11,7 +11,8 @@ import numpy as np
 from clue_ros.simulation import paraphrases
 from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.referring import Reference, absent_references, clearly_visible, resolve
-from clue_ros.simulation.scene import ImageSize, Scene, SceneConfig, draw_object, place, surroundings
+from clue_ros.simulation.scene import ImageSize, Scene
+from clue_ros.simulation.scene_draw import SceneConfig, draw_object, place, surroundings
 from clue_ros.simulation.teacher import best_question
 
 PLAN = ImageSize(320, 240)  # the size at which episodes are planned; boxes scale with the render

@@ -12,7 +12,7 @@ from clue_ros.language.kinds import fits, noun_of
 from clue_ros.simulation.own_files import OwnObjectError
 from clue_ros.simulation.own_folder import load_objects
 from clue_ros.simulation.own_objects import OwnObject
-from clue_ros.simulation.scene import SceneConfig
+from clue_ros.simulation.scene_draw import SceneConfig
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
 
 RECORD = "own_objects.json"

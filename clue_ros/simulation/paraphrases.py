@@ -11,21 +11,23 @@ from clue_ros.language.kinds import NOUNS as EVERY_NOUN
 from clue_ros.language.kinds import kinds_of
 from clue_ros.simulation.referring import Reference
 from clue_ros.simulation.shapes import COLORS
-from clue_ros.simulation.words import (
+from clue_ros.simulation.utterances import (
     AMONG,
-    AMONG_OTHERS,
-    ANY_NOUN,
-    BETWEEN_MANY,
     CHATTER_AFTER,
     CHATTER_BEFORE,
-    COLOR_PHRASES,
-    COLOR_WORDS,
-    CORNER_PHRASES,
-    CORNER_WORDS,
     DISTRACTED,
     FILLERS,
     INSTRUCTIONS,
     MORE_INSTRUCTIONS,
+)
+from clue_ros.simulation.words import (
+    AMONG_OTHERS,
+    ANY_NOUN,
+    BETWEEN_MANY,
+    COLOR_PHRASES,
+    COLOR_WORDS,
+    CORNER_PHRASES,
+    CORNER_WORDS,
     MORE_POSITION_PHRASES,
     NOUNS,
     ORDINAL_PHRASES,

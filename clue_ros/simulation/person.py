@@ -8,12 +8,12 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros.language.kinds import fits
-from clue_ros.simulation import words
 from clue_ros.simulation.answers import answer, by_another, refusal, reply, restated
 from clue_ros.simulation.lexicon import POSITIONS
 from clue_ros.simulation.question_reading import asks_for, offered
 from clue_ros.simulation.referring import Reference, means, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.utterances import DONT_KNOW
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class SimulatedPerson:
             for position in POSITIONS:
                 if self._kept(Reference(position=position)) == (self._target,):
                     return refusal(self._rng, Reference(position=position))
-        return str(self._rng.choice(words.DONT_KNOW))
+        return str(self._rng.choice(DONT_KNOW))
 
     def _open(self, question: str) -> str:
         """An answer to "which color ?" or "which one do you mean ?"."""
@@ -137,7 +137,7 @@ class SimulatedPerson:
             if said is not None:
                 self._keep(said.keeps)
                 return said.text
-        return str(self._rng.choice(words.DONT_KNOW))
+        return str(self._rng.choice(DONT_KNOW))
 
     def _situation(self):
         return self._meant, self._candidates, self._objects, self._image, self._rng

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from clue_ros.simulation.scene import Scene, SceneConfig, SceneObject, sample_scene
+from clue_ros.simulation.scene import Scene, SceneObject
+from clue_ros.simulation.scene_draw import SceneConfig, sample_scene
 from clue_ros.simulation.shapes import HELD_OUT_PAIRS, HELD_OUT_SHAPES
 from clue_ros.simulation.textures import HELD_OUT_SURFACES
 

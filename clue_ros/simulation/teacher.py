@@ -15,7 +15,7 @@ from clue_ros.simulation.referring import Reference, anchors
 from clue_ros.simulation.relations import related
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.standing import CLEAR_SIZE_RATIO, extreme, of_size, position_options
-from clue_ros.simulation.words import CLICK_WORDS, DONT_KNOW
+from clue_ros.simulation.utterances import CLICK_WORDS, DONT_KNOW
 
 MAX_QUESTIONS = 3
 

@@ -12,6 +12,16 @@ from clue_ros.language import kinds
 from clue_ros.language.kinds import words_of
 from clue_ros.language.plurals import plural
 from clue_ros.simulation.shapes import CATEGORIES, COLORS
+from clue_ros.simulation.utterances import (
+    AMONG,
+    CLICK_WORDS,
+    DISTRACTED,
+    DONT_KNOW,
+    INSTRUCTIONS,
+    MORE_INSTRUCTIONS,
+    REFUSALS,
+    VERBOSE,
+)
 
 
 def _weighted(words: Sequence[str]) -> Tuple[str, ...]:
@@ -102,126 +112,6 @@ ORDINAL_PHRASES = (
     "{n} that is {o} from the {s}",
     "{o} {n} on the {s}",
 )
-INSTRUCTIONS: Tuple[str, ...] = (
-    "{n}",
-    "the {n}",
-    "the {n}",
-    "get the {n}",
-    "get the {n}",
-    "give me the {n}",
-    "hand me the {n}",
-    "hand me the {n}",
-    "pick up the {n}",
-    "pick the {n}",
-    "pass me the {n}",
-    "bring me the {n}",
-    "grab the {n}",
-    "take the {n}",
-    "fetch the {n}",
-    "i need the {n}",
-    "i want the {n}",
-    "i would like the {n}",
-    "can i have the {n}",
-    "could you pass me the {n}",
-    "can you give me the {n}",
-    "could you hand me the {n}",
-    "would you bring me the {n}",
-    "please hand me the {n}",
-    "hand me the {n} please",
-    "give me the {n} , please",
-    "please get me the {n}",
-    "robot , bring the {n}",
-    "hey robot , give me the {n}",
-    "where is the {n}",
-    "find the {n}",
-    "show me the {n}",
-    "point at the {n}",
-    "look for the {n}",
-    "select the {n}",
-    "i need a {n}",
-    "get me a {n}",
-    "hand me that {n}",
-    "give it to me , the {n}",
-    "now take the {n}",
-    "reach for the {n}",
-    "lift the {n}",
-    "locate the {n}",
-)
-MORE_INSTRUCTIONS: Tuple[str, ...] = (
-    "would you mind passing me the {n}",
-    "would you mind handing me the {n}",
-    "would you mind giving me the {n} please",
-    "may i have the {n}",
-    "may i have the {n} please",
-    "could i have the {n}",
-    "can i get the {n} please",
-    "i am looking for the {n}",
-    "i want you to take the {n}",
-    "i need you to pick up the {n}",
-    "could you please pass me the {n}",
-    "can you please bring me the {n}",
-    "could you grab the {n} for me",
-    "could you get me the {n} please",
-    "would you please hand me the {n}",
-    "would you get the {n} for me",
-    "go and get the {n}",
-    "go get me the {n}",
-    "can you find the {n}",
-    "can you see the {n}",
-    "do you see the {n}",
-    "{n} please",
-    "{n} , please",
-    "the {n} please",
-    "get {n}",
-    "give me {n}",
-    "bring {n}",
-    "take {n}",
-    "find {n}",
-    "robot , the {n} please",
-    "please pick the {n} up",
-    "pick the {n} up",
-    "choose the {n}",
-    "hold the {n}",
-    "show me where the {n} is",
-    "where do you see the {n}",
-    "which one is the {n}",
-    "use the {n}",
-    "what i need is the {n}",
-    "it is the {n} that i need",
-    "the {n} is what i want",
-    "the {n} is the one i want",
-    "i would like to have the {n}",
-    "i would like you to bring me the {n}",
-    "give the {n} to me",
-    "hand the {n} to me",
-    "i want that {n}",
-    "can you bring me a {n}",
-    "could i have a {n} please",
-    "bring the {n} here",
-    "get the {n} from the table",
-    "take the {n} on the table",
-    "just the {n}",
-)
-# What stands beside the thing that is meant: {other} and {others} are things not meant, one or many of them.
-DISTRACTED: Tuple[str, ...] = (
-    "not the {others} , the {n}",
-    "not the {other} , the {n}",
-    "forget the {others} , give me the {n}",
-    "i do not need the {others} , i need the {n}",
-    "no {others} , the {n} please",
-    "leave the {others} , take the {n}",
-    "the {n} , not the {other}",
-    "i want the {n} , not the {others}",
-    "not the {other} but the {n}",
-)
-AMONG: Tuple[str, ...] = (
-    "of the {many} , the {n}",
-    "among the {many} , the {n}",
-    "of the {many} give me the {n}",
-    "the {n} of the {many}",
-    "of the {many} i want the {n}",
-    "among the {many} , take the {n}",
-)
 ONE_PHRASES: Dict[str, str] = {
     "left": "the left {n}",
     "right": "the right {n}",
@@ -229,22 +119,6 @@ ONE_PHRASES: Dict[str, str] = {
     "front": "the front {n}",
     "back": "the back {n}",
 }
-DONT_KNOW = ("i do not know", "i am not sure", "no idea", "i don't know")
-CLICK_WORDS = ("this one", "that one", "here", "this")
-REFUSALS = ("neither", "neither of them", "none of them", "none of these", "no , neither")
-VERBOSE = (
-    "{x} please",
-    "i mean {x}",
-    "i want {x}",
-    "i would like {x}",
-    "i would like {x} please",
-    "i need {x}",
-    "give me {x}",
-    "it is {x}",
-    "please take {x}",
-    "{x} , please",
-    "i am looking for {x}",
-)
 SIGNS_AND_ROLES = ("?", ",", ":", ";", "assistant", "user", "detect", "clarify", "disambiguate")
 # What the autoregressive detectors say (ambiguity/autoregressive.py): no text reaches these names, so a person's "no"
 # stays a word.
@@ -252,51 +126,6 @@ DETECTOR_ANSWERS = ("<yes>", "<no>")
 _AFTER_NOUN = frozenset(
     "on in at to from that which is next near behind beside by closest nearest please and , ?".split()
 )
-# Words that do not matter for finding a thing: a person may say them, the model never learnt them, they are skipped.
-FILLERS = (
-    "actually",
-    "again",
-    "also",
-    "carefully",
-    "coloured",
-    "desk",
-    "gently",
-    "hello",
-    "hi",
-    "hmm",
-    "i'd",
-    "i'll",
-    "kindly",
-    "let",
-    "maybe",
-    "my",
-    "oh",
-    "ok",
-    "okay",
-    "our",
-    "quickly",
-    "really",
-    "so",
-    "some",
-    "sorry",
-    "standing",
-    "thanks",
-    "then",
-    "there",
-    "three",
-    "uh",
-    "uhm",
-    "um",
-    "us",
-    "very",
-    "we",
-    "well",
-    "will",
-    "yes",
-    "your",
-)
-CHATTER_BEFORE = ("uh", "hello", "hi", "ok so", "well", "um", "oh", "hmm", "so", "okay then", "actually")
-CHATTER_AFTER = ("thanks", "then", "quickly", "there", "on the table", "carefully")
 
 
 def is_noun(words: Sequence[str], at: int) -> bool:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, FrozenSet, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.belief.around import GrounderAround
 from clue_ros.belief.grounder import POINTED, BeliefGrounder
 from clue_ros.belief.pointing import is_pointed
 from clue_ros.eyes.sight import Sight
@@ -48,7 +49,6 @@ from clue_ros.vlm.memory import memory_guard
 
 if TYPE_CHECKING:
     from clue_ros.chat.answer import GroundedAnswer
-    from clue_ros.vlm.backbone import Backbone
 
 ASKS_FROM = 0.5  # P(ambiguous) of candidates from which it asks, where a call names no other
 MAP_SIDE = 16  # cells of the map that shows where taught things are
@@ -59,13 +59,14 @@ class NoEyesError(ClueError):
     """A model without second glances cannot be taught; the text says what to do."""
 
 
-class TaughtGrounder:
-    """A BeliefGrounder with names of its own. Not thread-safe."""
+class TaughtGrounder(GrounderAround):
+    """A BeliefGrounder with names of its own (`memory.store.names`); `vocabulary` is the model's. Not thread-safe."""
 
     def __init__(self, grounder: BeliefGrounder, memory: TaughtMemory, rule: Rule = Rule()):
         """Raises MissingCapabilityError for a grounder without a model behind it."""
         require(grounder.capabilities, Capability.BACKBONE)
-        self._grounder, self.memory = grounder, memory
+        super().__init__(grounder)
+        self._believing, self.memory = grounder, memory
         self._see = TaughtPerception(grounder.backbone, memory, rule)
         self._dialogue = Interpreter(self._see)
         self._know()
@@ -93,28 +94,6 @@ class TaughtGrounder:
         believing = grounder if isinstance(grounder, BeliefGrounder) else BeliefGrounder(grounder)
         return cls(believing, TaughtMemory(TaughtStore(folder, limits), eyes))
 
-    @property
-    def capabilities(self) -> FrozenSet[Capability]:
-        """Those of the grounder that it wraps."""
-        return self._grounder.capabilities
-
-    @property
-    def threshold(self) -> float:
-        return self._grounder.threshold
-
-    @property
-    def min_confidence(self) -> float:
-        return self._grounder.min_confidence
-
-    @property
-    def vocabulary(self) -> Optional[FrozenSet[str]]:
-        """The words of the model; taught names are `memory.store.names`."""
-        return self._grounder.vocabulary
-
-    @property
-    def backbone(self) -> "Backbone":
-        return self._grounder.backbone
-
     def encode(self, image: Any) -> TaughtImage:
         return self._seen(image, self._grounder.encode)
 
@@ -140,7 +119,7 @@ class TaughtGrounder:
         words, turns = check_expression(expression), check_turns(turns)
         self._know()
         if not self._names_one(words, turns):
-            return self._grounder.ground(
+            return self._believing.ground(
                 self.encode(image).seen, expression, turns, pointing=pointing, may_ask=may_ask, threshold=threshold,
                 candidates=candidates, min_confidence=min_confidence, should_stop=should_stop, mask=mask,
             )  # fmt: skip
@@ -200,19 +179,11 @@ class TaughtGrounder:
             found[int(box.y0) : int(np.ceil(box.y1)), int(box.x0) : int(np.ceil(box.x1))] = 1
         return found
 
-    # Everything else is the grounder's own.
-
     def chat(self, image: Any, question: str, *, should_stop: StopTest = None) -> "GroundedAnswer":
         return self._grounder.chat(self.encode(image).seen, question, should_stop=should_stop)
 
     def readings(self, image: Any, expression: str, turns: Sequence[Turn] = ()) -> Readings:
         return self._grounder.readings(self.encode(image).seen, expression, turns)
-
-    def warm_up(self) -> None:
-        self._grounder.warm_up()
-
-    def close(self) -> None:
-        self._grounder.close()
 
     def _seen(self, image: Any, see: Any) -> TaughtImage:
         if isinstance(image, TaughtImage):

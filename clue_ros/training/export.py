@@ -15,7 +15,7 @@ from clue_ros.ambiguity.reading import DETECTOR, DIALOGUE, DetectorKind
 from clue_ros.eyes.sight import Sight, has_sight, save_sight
 from clue_ros.eyes.tower import SightTower
 from clue_ros.masks.head import FILE as MASK_FILE
-from clue_ros.simulation.words import FILLERS
+from clue_ros.simulation.utterances import FILLERS
 from clue_ros.training.adapters import (
     LoraSettings,
     NamedParameters,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Optional
 
 from clue_ros.measures.classification import figures_at, fitted_threshold
-from clue_ros.training.base import Base, open_base
+from clue_ros.training.base import open_base
 from clue_ros.training.detector_stage import DetectorTrainer
 from clue_ros.training.device import Device
 from clue_ros.training.dialogue_stage import train_dialogue
 from clue_ros.training.export import export, export_mask, export_variant, write_report
-from clue_ros.training.features import FeatureData, compute_features
+from clue_ros.training.features import compute_features
 from clue_ros.training.inputs import Inputs
 from clue_ros.training.joint_stage import JointTrainer
 from clue_ros.training.language_stage import language_start, train_language
@@ -24,7 +24,7 @@ from clue_ros.training.progress import Progress
 from clue_ros.training.recipe import FREE, TrainConfig
 from clue_ros.training.recipe_file import TrainingError, hold_recipe
 from clue_ros.training.slot import Slot, SlotOver
-from clue_ros.training.sweep import LayerSweep, write_sweep
+from clue_ros.training.sweep import LayerSweep, figure, table_of, write_sweep
 from clue_ros.training.variants import variant_name
 from clue_ros.training.vision import train_vision
 
@@ -73,15 +73,9 @@ class Stages:
         self._progress.begins(stage)
         if stage in USED_SECTIONS:
             sections = USED_SECTIONS[stage] + (() if self._base else ("size",))
-            hold_recipe(
-                self._output / stage,
-                f"clue train {stage}",
-                {
-                    name: self._with_steps(part) if name == stage else part
-                    for name, part in ((name, getattr(self._config, name)) for name in sections)
-                },
-                FREE,
-            )
+            used = {name: getattr(self._config, name) for name in sections}
+            used[stage] = self._with_steps(used[stage])
+            hold_recipe(self._output / stage, f"clue train {stage}", used, FREE)
         if stage in ("joint", "dialogue"):
             self._train_in_processes(stage)
             getattr(self, f"_after_{stage}")()
@@ -189,9 +183,7 @@ class Stages:
                 "steps": sweep.run.step,
             },
         )
-        print(f"{'layer':>5}  {'F1':>6}  {'accuracy':>8}  {'AUC':>6}   ({rows[0]['count']} held-out expressions)")
-        for row in rows:
-            print(f"{row['layer']:>5}  {row['f1']:6.3f}  {row['accuracy']:8.3f}  {_figure(row['auc']):>6}")
+        print("\n".join(table_of(rows)))
         print(f"sweep: {folder / 'sweep.json'}, sweep.csv and sweep.png beside it")
 
     def export(self) -> None:
@@ -251,7 +243,7 @@ class Stages:
         write_report(trainer.run.folder, report)
         print(
             f"{name} on {report['count']} held-out expressions: F1 {report['f1']:.3f}, accuracy "
-            f"{report['accuracy']:.3f}, AUC {_figure(report['auc'])} at threshold {report['threshold']:.2f}"
+            f"{report['accuracy']:.3f}, AUC {figure(report['auc'])} at threshold {report['threshold']:.2f}"
         )
 
     def _export_run(self, stage: str) -> None:
@@ -276,7 +268,7 @@ class Stages:
                 compute_features(model.model.vision_tower, scenes, folder, self._config.language.seed)
         else:
             base = self._inputs.open_base()
-            (self._joint_source if stage == "joint" else self._inputs.features)(base, False)
+            self._inputs.features(base, False)
             if stage == "joint" and self._config.joint.validate_every:
                 self._inputs.features(base, validation=True)
 
@@ -297,7 +289,7 @@ class Stages:
         return JointTrainer(
             base.model,
             base.tokenizer,
-            self._joint_source(base, validation),
+            self._inputs.features(base, validation),
             self._output / "joint",
             self._config.language,
             self._with_steps(self._config.joint),
@@ -306,17 +298,9 @@ class Stages:
             self._device,
         )
 
-    def _joint_source(self, base: Base, validation: bool) -> FeatureData:
-        return self._inputs.features(base, validation)
-
     def _put_mask(self, base: Path, trainer: MaskTrainer) -> None:
         folder = export_mask(base, trainer.run.folder, self._output / "model")
         print(f"model directory: {folder} (mask head after {trainer.run.step} of {trainer.settings.steps} steps)")
 
     def _with_steps(self, settings):
         return replace(settings, steps=self._steps) if self._steps else settings
-
-
-def _figure(value: Optional[float]) -> str:
-    """An area under the curve that one class cannot have shows as '-'."""
-    return "-" if value is None else f"{value:.3f}"

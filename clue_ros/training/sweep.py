@@ -10,7 +10,7 @@ import csv
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
@@ -130,3 +130,15 @@ def _plot(file: Path, rows: List[Dict]) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(file, dpi=150)
+
+
+def table_of(rows: List[Dict]) -> List[str]:
+    """The lines of a report."""
+    head = f"{'layer':>5}  {'F1':>6}  {'accuracy':>8}  {'AUC':>6}   ({rows[0]['count']} held-out expressions)"
+    form = "{layer:>5}  {f1:6.3f}  {accuracy:8.3f}  {area:>6}"
+    return [head, *(form.format(**row, area=figure(row["auc"])) for row in rows)]
+
+
+def figure(value: Optional[float]) -> str:
+    """An area under the curve that one class cannot have shows as '-'."""
+    return "-" if value is None else f"{value:.3f}"

@@ -16,7 +16,8 @@ from clue_ros.geometry import box_iou
 from clue_ros.language.questions import options
 from clue_ros.perception.inventory import look_around
 from clue_ros.perception.perception import Perception, StockImage
-from clue_ros.simulation.words import INSTRUCTIONS, NOUNS
+from clue_ros.simulation.utterances import INSTRUCTIONS
+from clue_ros.simulation.words import NOUNS
 from clue_ros.types import Box, Outcome
 
 SAME = 0.5  # IoU from which two boxes are one thing

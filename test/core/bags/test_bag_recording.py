@@ -16,7 +16,8 @@ from clue_ros.bags.stream import header_stamp
 from clue_ros.bags.suite import evaluate_bag
 from clue_ros.bags.truth import parse_truth
 from clue_ros.cli.main import main
-from clue_ros.simulation.words import FILLERS, all_words
+from clue_ros.simulation.utterances import FILLERS
+from clue_ros.simulation.words import all_words
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 
 KINDS = ["clear", "ambiguous_color", "ambiguous_position", "two_questions", "absent"]  # they take turns

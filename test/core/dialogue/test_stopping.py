@@ -15,7 +15,8 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from clue_ros.dialogue.stopping import after_stop, halts, is_stop  # noqa: E402
-from clue_ros.simulation.words import COLOR_WORDS, INSTRUCTIONS, NOUNS, POSITION_PHRASES, REFUSALS, VERBOSE  # noqa: E402
+from clue_ros.simulation.utterances import INSTRUCTIONS, REFUSALS, VERBOSE
+from clue_ros.simulation.words import COLOR_WORDS, NOUNS, POSITION_PHRASES
 
 HERE = Path(__file__).resolve().parent
 PAGE, MORE = HERE.parents[2] / "docs" / "stopping.md", HERE / "words_of_stopping.md"

@@ -9,7 +9,8 @@ from clue_ros.language.phrase import Relation, parse_description, parse_instruct
 from clue_ros.language.positions import MIN_GAP, Place, choose, extract_place, position_names
 from clue_ros.language.relations import related
 from clue_ros.simulation.shapes import CATEGORIES
-from clue_ros.simulation.words import INSTRUCTIONS, NOUNS, POSITION_PHRASES
+from clue_ros.simulation.utterances import INSTRUCTIONS
+from clue_ros.simulation.words import NOUNS, POSITION_PHRASES
 from clue_ros.types import Box
 
 SIZE = (640.0, 480.0)

@@ -12,9 +12,11 @@ from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.queries import missed, scene_states
 from clue_ros.simulation.question_reading import offered
 from clue_ros.simulation.referring import Reference, absent_references, draw_kinds, enumerate_references, resolve
-from clue_ros.simulation.scene import ImageSize, SceneObject, sample_scene
+from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.scene_draw import sample_scene
 from clue_ros.simulation.teacher import best_question, sample_dialogue
-from clue_ros.simulation.words import FILLERS, all_words
+from clue_ros.simulation.utterances import FILLERS
+from clue_ros.simulation.words import all_words
 from clue_ros.types import Box
 
 SIZE = ImageSize(320, 240)

@@ -9,7 +9,8 @@ from clue_ros.simulation.queries import general_noun, scene_states
 from clue_ros.simulation.referring import Reference, absent_references, enumerate_references, resolve
 from clue_ros.simulation.scene import ImageSize, SceneObject
 from clue_ros.simulation.teacher import best_question
-from clue_ros.simulation.words import FILLERS, all_words
+from clue_ros.simulation.utterances import FILLERS
+from clue_ros.simulation.words import all_words
 from clue_ros.types import Box
 
 SIZE = ImageSize(320, 240)

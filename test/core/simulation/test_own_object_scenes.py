@@ -16,7 +16,7 @@ from clue_ros.simulation.dataset import generate, read_scenes, scene_for
 from clue_ros.simulation.own_files import OwnObjectError
 from clue_ros.simulation.own_folder import load_objects
 from clue_ros.simulation.own_scenes import load_for_scenes, own_config
-from clue_ros.simulation.scene import sample_scene
+from clue_ros.simulation.scene_draw import sample_scene
 from clue_ros.simulation.splits import out_of_distribution_scene
 from clue_ros.simulation.words import NOUNS, all_words, learn_nouns
 from clue_ros.types import Box, ClueError

@@ -13,7 +13,8 @@ from clue_ros.simulation.episodes import PLAN, EpisodeKind, sample_episode
 from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.referring import Reference, absent_references, enumerate_references, resolve
 from clue_ros.simulation.renderer import SimulationError, TabletopRenderer
-from clue_ros.simulation.scene import ImageSize, SceneConfig, SceneObject, sample_scene
+from clue_ros.simulation.scene import ImageSize, SceneObject
+from clue_ros.simulation.scene_draw import SceneConfig, sample_scene
 from clue_ros.simulation.standing import extreme
 from clue_ros.simulation.teacher import best_question, sample_dialogue
 from clue_ros.types import Box

@@ -8,7 +8,7 @@ import pytest
 from clue_ros.simulation.dataset import generate, read_scenes, scene_for
 from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.renderer import SimulationError, TabletopRenderer
-from clue_ros.simulation.scene import SceneConfig
+from clue_ros.simulation.scene_draw import SceneConfig
 from clue_ros.simulation.shapes import HELD_OUT_SHAPES, SHAPES, SIZES
 from clue_ros.simulation.variety import UNBENT, deformation
 from clue_ros.types import ClueError

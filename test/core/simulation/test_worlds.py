@@ -13,7 +13,8 @@ from clue_ros.simulation.own_folder import load_objects
 from clue_ros.simulation.own_scenes import load_for_scenes, own_config, remarks
 from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.referring import Reference, resolve
-from clue_ros.simulation.scene import ImageSize, SceneConfig, sample_scene
+from clue_ros.simulation.scene import ImageSize
+from clue_ros.simulation.scene_draw import SceneConfig, sample_scene
 from clue_ros.simulation.shapes import COLORS, MORE_COLORS
 from clue_ros.types import ClueError
 

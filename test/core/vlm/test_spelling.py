@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clue_ros.grounder import EMBEDDED_MODEL, Grounder
-from clue_ros.simulation.words import FILLERS, all_words
+from clue_ros.simulation.utterances import FILLERS
+from clue_ros.simulation.words import all_words
 from clue_ros.types import Answer, InvalidExpressionError, Outcome, Turn
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.short_forms import written_out
