@@ -20,7 +20,8 @@ from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Played
 from clue_ros.bags.reading import Bag, TopicNames, choose_topics
 from clue_ros.bags.replay import Replay
 from clue_ros.bags.stream import events_of
-from clue_ros.console.dialogues import ROBOT, SPEECH, Dialogues, Found, Reading
+from clue_ros.console.dialogue import ROBOT, SPEECH, Found, Reading
+from clue_ros.console.dialogues import Dialogues
 from clue_ros.console.pictures import Pictures, encode_frame, pack, to_grey
 from clue_ros.console.requests import RequestError
 from clue_ros.seams import Grounder

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from clue_ros.console.dialogues import PERSON, ROBOT, Found, Reading
+from clue_ros.console.dialogue import PERSON, ROBOT, Found, Reading
 from clue_ros.console.pictures import Frame, Pictures
 from clue_ros.console.replay import Episode, Recorded, Steps, Told, tell
 from clue_ros.dialogue import phrases

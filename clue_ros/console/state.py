@@ -8,7 +8,8 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
-from clue_ros.console.dialogues import NO_DIALOGUE, Dialogues
+from clue_ros.console.dialogue import NO_DIALOGUE
+from clue_ros.console.dialogues import Dialogues
 
 MAX_GOALS = 30
 FINAL = ("SUCCEEDED", "ABORTED", "CANCELED", "REJECTED", "LOST")

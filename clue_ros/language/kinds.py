@@ -179,10 +179,5 @@ def general_nouns(kind: str) -> Tuple[str, ...]:
     return tuple(sorted(found, key=lambda noun: (len(kinds_of(noun)), noun)))
 
 
-def nouns_for(kind: str) -> Tuple[str, ...]:
-    """What a person may say for a thing of a kind, the robot's own word first, general nouns last."""
-    return (*words_of(kind), *(word for noun in general_nouns(kind) for word in words_of(noun)))
-
-
 def _known(kind: str) -> str:
     return kind if kind in _ALL else noun_called(kind) or kind

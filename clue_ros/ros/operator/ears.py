@@ -12,7 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from clue_ros.console.dialogues import Found, Reading
+from clue_ros.console.dialogue import Found, Reading
 from clue_ros.console.pictures import Frame, Pictures, RecentFrames, to_grey
 from clue_ros.console.state import ConsoleState
 from clue_ros.dialogue import phrases

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from clue_ros.console import access, requests, viewers
 from clue_ros.console.access import AccessError
 from clue_ros.console.client import open_page
-from clue_ros.console.dialogues import PERSON, ROBOT, Found, Reading
+from clue_ros.console.dialogue import PERSON, ROBOT, Found, Reading
 from clue_ros.console.export import export_html
 from clue_ros.console.page_files import page_files
 from clue_ros.console.pictures import Frame, Pictures

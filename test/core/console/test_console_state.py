@@ -7,7 +7,8 @@ import json
 import pytest
 
 from clue_ros.console.chips import chips_for
-from clue_ros.console.dialogues import ACTION, PERSON, ROBOT, SPEECH, Dialogues, Found, Reading
+from clue_ros.console.dialogue import ACTION, PERSON, ROBOT, SPEECH, Found, Reading
+from clue_ros.console.dialogues import Dialogues
 from clue_ros.console.feed import _current
 from clue_ros.console.state import MAX_GOALS, ConsoleState
 from clue_ros.types import Box
