@@ -207,6 +207,7 @@ def distracted(reference: Reference, rng: np.random.Generator) -> str:
     wrong = ""
     if reference.kind() == "color_category":
         wrong = pick([c for c in COLORS if c != reference.color], rng)
+        wrong = "" if wrong == head else wrong  # "the orange orange" says too little
     elif reference.kind() in ("position", "size"):
         wrong = OPPOSITE.get(reference.position or reference.size or "", "")
     if wrong and rng.random() < 0.5:

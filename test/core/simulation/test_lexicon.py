@@ -1,7 +1,7 @@
 """The whole language: nouns that cover several kinds, corners, between, heights, shades; and all of it in sentences."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clue_ros.simulation import paraphrases
@@ -97,6 +97,7 @@ def test_heights_are_those_of_the_boxes():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31))
+@example(468027)  # "not the orange orange"
 def test_everything_that_is_said_is_true_and_of_the_vocabulary(seed):
     objects, rng = drawn(seed)
     general = general_noun(objects, rng)
