@@ -19,6 +19,7 @@ from clue_ros.belief import marks
 from clue_ros.belief.around import GrounderAround
 from clue_ros.belief.belief import Belief
 from clue_ros.belief.pointing import check_within, is_pointed
+from clue_ros.belief.synonyms import Synonyms
 from clue_ros.dialogue.phrases import speaks_of_likeness
 from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.prompt import check_turns
@@ -46,11 +47,16 @@ class BeliefGrounder(GrounderAround):
             raise ValueError(f"question_policy is {question_policy!r}: give one of {', '.join(QUESTION_POLICIES)}")
         super().__init__(grounder)
         self.question_policy = question_policy
+        self._synonyms: Optional[Synonyms] = None  # from the first unknown word on, where they are installed
         self._reasoner: Optional[Reasoner] = None
         if Capability.BELIEF in grounder.capabilities:  # imported here: a node without a model needs no torch
             from clue_ros.belief.reasoning import Reasoner
 
             self._reasoner = Reasoner(grounder, question_policy)
+
+    def asking(self, question_policy: str) -> "BeliefGrounder":
+        """Another one around the same grounder, with a belief of its own. Raises ValueError as above."""
+        return BeliefGrounder(self._grounder, question_policy)
 
     def ground(
         self,
@@ -72,15 +78,42 @@ class BeliefGrounder(GrounderAround):
             this"); give it again with every turn of the dialogue.
         rest: threshold, min_confidence and should_stop, as there.
 
+        An unknown word may be asked about where synonyms.py is installed ("Do you mean the clock?").
+
         Raises also InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py),
         InvalidAnswerError for a gesture outside the image (a scripted or stock grounder takes it as it is)."""
+        turns = check_turns(turns)
+
+        def decide(words: str, turns: Sequence[Turn]) -> Decision:
+            return self._decide(image, words, turns, pointing, candidates, may_ask, mask, **rest)
+
+        decision = decide(expression, turns)
+        if decision.outcome is not Outcome.UNKNOWN_WORDS:
+            return decision
+        self._synonyms = self._synonyms or Synonyms.installed(self.vocabulary)
+        if self._synonyms is None:
+            return decision
+        settled = self._synonyms.settle(decision, decide, expression, turns, may_ask)
+        return replace(settled, expression=expression)
+
+    def _decide(
+        self,
+        image: Any,
+        expression: str,
+        turns: Sequence[Turn],
+        pointing: Optional[Answer],
+        candidates: Sequence[Box],
+        may_ask: bool,
+        mask: bool,
+        **rest: Any,
+    ) -> Decision:
         if Capability.OWN_BELIEF in self._grounder.capabilities:
             there: Any = self._grounder.ground  # takes what the Protocol does not name
             return there(
                 image, expression, turns, pointing=pointing, candidates=candidates, may_ask=may_ask, mask=mask,
                 question_policy=self.question_policy, **rest,
             )  # fmt: skip
-        turns, given = check_turns(turns), tuple(Box(*box) for box in candidates)
+        given = tuple(Box(*box) for box in candidates)
         candidates = tuple(box for box in given if box.area > 0) or given  # nothing to grasp in the others
         gesture = pointing if pointing is not None and is_pointed(pointing) else None
         alike = gesture is not None and self._reasoner is not None and speaks_of_likeness(expression)
