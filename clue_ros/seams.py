@@ -1,8 +1,9 @@
 """The seam between a model and everything that asks it: what a Grounder is, and what one may lack.
 
 The node, bags, evaluation, console and command line know a Grounder only through this Protocol. Implementers:
-`clue_ros.grounder.Grounder` (a trained checkpoint), `BeliefGrounder` (wraps any of them), `StockGrounder` (an untrained
-download), `RemoteGrounder` (on a server), `ScriptedGrounder` and `ScenarioGrounder` (no model). The other seam,
+`clue_ros.grounder.Grounder` (a trained checkpoint), `BeliefGrounder` and `TaughtGrounder` (around others),
+`StockGrounder` (an untrained download), `RemoteGrounder` (on a server), `ScriptedGrounder` and `ScenarioGrounder` (no
+model). The other seam,
 `Backbone`, is in vlm/backbone.py.
 """
 
@@ -29,6 +30,7 @@ class Capability(str, Enum):
     BACKBONE = "backbone"  # a model is behind it that can be asked directly: `backbone`
     BELIEF = "belief"  # that model was trained on dialogues, so a belief over candidates can be read from it
     OWN_BELIEF = "own_belief"  # it keeps the belief itself: `ground` takes BeliefGrounder's pointing, question_policy
+    TAUGHT = "taught"  # things can be shown and named (taught/grounder.py)
 
 
 _REMEDIES = {
@@ -40,6 +42,7 @@ _REMEDIES = {
     Capability.BACKBONE: "no model is behind it: load a model directory with Grounder.from_pretrained",
     Capability.OWN_BELIEF: "wrap it in BeliefGrounder, which keeps one",
     Capability.BELIEF: "only a checkpoint trained on dialogues can be read for a belief: ask by numbers instead",
+    Capability.TAUGHT: "nothing can be taught here: name a folder for what is taught (the node's parameter taught)",
 }
 
 

@@ -56,6 +56,8 @@ WORDS = frozenset("hand me the a my of to left right red blue cup mug one thing 
 class CupBackbone:
     """Knows WORDS, and sees a cup wherever something is green."""
 
+    remarks = ()
+
     def __init__(self, sight):
         self.sight, self.words, self.settings, self.device = sight, WORDS, ClueSettings(), "cpu"
         self.asked = []

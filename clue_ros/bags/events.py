@@ -104,3 +104,11 @@ class NotTaken(NamedTuple):
     time: int
     text: str
     reason: str
+
+
+class Lesson(NamedTuple):
+    """What was taught, forgotten or asked for (dialogue/lessons.py); text: the words; said: by the robot."""
+
+    time: int
+    text: str
+    said: str

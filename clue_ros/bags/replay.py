@@ -12,17 +12,35 @@ from __future__ import annotations
 import itertools
 import time as clock
 from collections import deque
+from dataclasses import replace
 from typing import Any, Deque, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Heard, NotTaken, Played, Pointed, ReplaySettings
-from clue_ros.belief.grounder import BeliefGrounder
-from clue_ros.dialogue.acts import REMEMBERED, Act, Begin, Cause, Dialogue, Ignore, Instruction, Proceed, Stop, TakeBack
+from clue_ros.bags.events import NS, WITHDRAWN, Event, Frame, Heard, Lesson, NotTaken, Played, Pointed, ReplaySettings
+from clue_ros.dialogue.acts import (
+    REMEMBERED,
+    Act,
+    Begin,
+    Cause,
+    Dialogue,
+    Forget,
+    Ignore,
+    Instruction,
+    Proceed,
+    Recount,
+    Rules,
+    Say,
+    Stop,
+    TakeBack,
+    Teach,
+)  # fmt: skip
+from clue_ros.dialogue.lessons import Report, Told
 from clue_ros.dialogue.regrounding import Regrounding
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import Continue, Finish, Policy, Step
 from clue_ros.dialogue.turn_taking import TurnTaking
 from clue_ros.images.encodings import UnsupportedEncodingError
-from clue_ros.seams import Grounder
+from clue_ros.seams import Capability, Grounder
+from clue_ros.taught.asking import asking, knowing
 from clue_ros.types import Answer, ClueError, Decision, InvalidImageError
 
 
@@ -36,7 +54,10 @@ class _Scene(NamedTuple):
 
 
 class Replay:
-    """Plays one stream of events; `not_taken` lists what was said or shown and came to nothing.
+    """Plays one stream of events; `not_taken` lists what was said or shown and came to nothing, `lessons` what was
+    taught.
+
+    A TaughtGrounder is taught by the bag: give it a copy of a folder that is to stay as it is.
 
     Args:
         grounder: a `Grounder`, or anything with its `encode` and `ground`.
@@ -47,7 +68,8 @@ class Replay:
         self._grounder = grounder
         self._settings = settings
         self._ids = map(str, itertools.count(1))
-        self._turns = TurnTaking(self._instruct, lambda: settings.rules, lambda: next(self._ids))
+        self.lessons: List[Lesson] = []
+        self._turns = TurnTaking(self._instruct, self._rules, lambda: next(self._ids))
         self._frame: Optional[Frame] = None
         self._open: Optional[Played] = None
         self._dialogue: Optional[Dialogue] = None  # the rules' side of the open one
@@ -86,6 +108,10 @@ class Replay:
             answer_timeout_s=settings.answer_timeout_s, wait_for_image_s=settings.wait_for_image_s,
             min_confidence=settings.min_confidence, spoken=True, dialogue=next(self._ids),
         )  # fmt: skip
+
+    def _rules(self) -> Rules:
+        known = Capability.TAUGHT in self._grounder.capabilities
+        return replace(self._settings.rules, taught=knowing(self._grounder).memory.store.names if known else None)
 
     def _pass_time(self, now: int) -> None:
         for act in self._turns.on_time(now / NS):
@@ -135,9 +161,33 @@ class Replay:
             self._begin(act.dialogue, event, now)
         elif isinstance(act, TakeBack):
             self._take_back(act, event, now)
+        elif isinstance(act, (Teach, Forget, Recount)):
+            for then in self._turns.report(act, self._learn(act), now / NS):
+                self._take_up(then, event, now)
+        elif isinstance(act, Say):
+            self.lessons.append(
+                Lesson(event.time, event.text if isinstance(event, Heard) else "(a gesture)", act.words)
+            )
+            self._said.append(act.words)
+            self._said_at = now
         elif isinstance(act, Ignore):
             text = event.text if isinstance(event, Heard) else "(a gesture)"
             self.not_taken.append(NotTaken(event.time, text, act.reason))
+
+    def _learn(self, act: Union[Teach, Forget, Recount]) -> Report:
+        from clue_ros.taught.lesson import carry_out  # here: a scripted grounder needs no torch
+
+        image: Any = None
+        if isinstance(act, Teach) and act.scene is not None:
+            image = act.scene.encoded
+        elif isinstance(act, Teach):
+            if self._frame is None:
+                return Report(Told.REFUSED, why="no image came")
+            try:
+                image = self._frame.rgb()
+            except ClueError as error:
+                return Report(Told.REFUSED, why=str(error))
+        return carry_out(knowing(self._grounder), image, act)
 
     def _in_progress(self) -> Tuple[Played, Dialogue]:
         """The open dialogue: as it is reported, and the rules' side of it."""
@@ -153,7 +203,7 @@ class Replay:
         scene: Optional[_Scene] = None if dialogue.reopening is None else dialogue.reopening.target.scene
         self._dialogue = dialogue
         played = self._open = self._new(dialogue.session, event, None if scene is None else scene.number)
-        self._belief = BeliefGrounder(self._grounder, self._settings.question_policy)
+        self._belief = asking(self._grounder, self._settings.question_policy)
         if scene is None:
             dialogue.looks(now / NS)
             self._take_image(now)

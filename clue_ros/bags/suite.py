@@ -47,12 +47,13 @@ COLUMNS = (
 
 @dataclass
 class BagResult:
-    """rows: see `row_of`; not_taken: speech that came to nothing; unsaid: truths whose instruction is not in the bag;
-    seconds: of each row, not part of the digest."""
+    """rows: see `row_of`; not_taken: speech that came to nothing; lessons: what was taught; unsaid: truths whose
+    instruction is not in the bag; seconds: of each row, not part of the digest."""
 
     topics: Topics
     rows: List[Row] = field(default_factory=list)
     not_taken: List[Row] = field(default_factory=list)
+    lessons: List[Row] = field(default_factory=list)
     unsaid: List[str] = field(default_factory=list)
     seconds: List[float] = field(default_factory=list)
 
@@ -110,6 +111,10 @@ def evaluate_bag(
         result.not_taken = [
             {"time_s": seconds_of(item.time, bag.start), "text": item.text[:200], "reason": item.reason}
             for item in replay.not_taken
+        ]
+        result.lessons = [
+            {"time_s": seconds_of(item.time, bag.start), "text": item.text[:200], "said": item.said}
+            for item in replay.lessons
         ]
     return result
 
@@ -202,6 +207,7 @@ def save(result: BagResult, output: Path, about: Dict[str, Any], settings: Repla
         "summary": summarise(result.rows),
         "episodes": result.rows,
         "not_taken": result.not_taken,
+        "lessons": result.lessons,
         "unsaid": result.unsaid,
         "timing": {
             "p50_s": median([s for s in result.seconds if s > 0]),

@@ -78,10 +78,11 @@ def understand(text: str) -> Question:
             if w not in _FRAME and w not in _ANY and w not in color_of and w not in DIRECTION_OF and not w.isdigit()
         )
     )
-    return Question(_kind(said), category, color, noun, side, unknown)
+    return Question(kind_of(said), category, color, noun, side, unknown)
 
 
-def _kind(said: str) -> Kind:
+def kind_of(said: str) -> Kind:
+    """What is asked, by words in lower case without signs."""
     if re.search(r"\bhow many\b|^count\b", said):
         return Kind.COUNT
     if _COLOR.search(said):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -28,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--wait-for-image", type=float, default=2.0, metavar="S", help="as the node's (default 2)")
     group.add_argument("--answer-timeout", type=float, default=30.0, metavar="S", help="as the node's (default 30)")
     group.add_argument("--correction-window", type=float, default=10.0, metavar="S", help="as the node's (default 10)")
+    group.add_argument("--taught", type=Path, metavar="DIR", help="also know what clue teach put there (a copy of it)")
     add_sample_bits(group)
     words = parser.add_argument_group("words for a bag in which nobody speaks, beside those that it holds")
     words.add_argument(
@@ -61,8 +65,11 @@ def run(args: argparse.Namespace) -> int:
                 told[row["reason"]] = True
                 print(f"clue: {row['expression']!r}: {row['reason']}", file=sys.stderr)
 
-    grounder = load_grounder(args)
-    try:
+    with contextlib.ExitStack() as stack:
+        grounder = load_grounder(args)
+        stack.callback(grounder.close)
+        if args.taught is not None:
+            grounder = _with_taught(grounder, args.taught, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         result = evaluate_bag(
             grounder,
             args.bag,
@@ -73,8 +80,6 @@ def run(args: argparse.Namespace) -> int:
             sample_bits=args.sample_bits,
             on_row=on_row,
         )
-    finally:
-        grounder.close()
     about = {
         "what": "bag",
         "bag": str(args.bag),
@@ -86,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     summaries = summarise(result.rows)
     if summaries:
         print_summary(summaries)
+    for lesson in result.lessons:
+        print(f"clue: at {lesson['time_s']:.1f} s: {lesson['text']!r}: {lesson['said']}", file=sys.stderr)
     for item in result.not_taken:
         print(f"clue: not taken at {item['time_s']:.1f} s: {item['text']!r}: {item['reason']}", file=sys.stderr)
     for expression in result.unsaid:
@@ -100,6 +107,15 @@ def run(args: argparse.Namespace) -> int:
     if not summaries:
         raise ClueError("--at-least needs truths: the bag has none, and no --truth was given")
     return int(summaries[-1]["success_rate"] < args.at_least)
+
+
+def _with_taught(grounder: Any, folder: Path, own: Path) -> Any:
+    """A grounder that knows a copy of what was taught, for the bag's own lessons change it."""
+    from clue_ros.taught.grounder import TaughtGrounder
+
+    if folder.is_dir():
+        shutil.copytree(folder, own / "taught")
+    return TaughtGrounder.around(grounder, own / "taught")
 
 
 def print_rows(rows: List[Dict[str, Any]]) -> None:

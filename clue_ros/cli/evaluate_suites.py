@@ -54,6 +54,10 @@ def add_parsers(suites: Any) -> None:
             evaluate_chat.add_arguments(parser)
         elif name in ("masks", "taught"):
             _add_scenes(parser)
+            if name == "taught":
+                parser.add_argument(
+                    "--fit", action="store_true", help="fit the bounds for this model's eyes, into its taught_rule.json"
+                )
         elif name == "vqa":
             evaluate_vqa.add_arguments(parser)
         elif name != "tabletop":
@@ -163,6 +167,8 @@ def run(args: argparse.Namespace) -> int:
         elif args.what == "vqa":
             judge = evaluate_vqa.program(args)
         suite = _suite(args, subject, selection, answerer, judge)
+        if getattr(args, "fit", False):
+            return _fit(suite)
         with tqdm(total=suite.total(), unit="item", file=sys.stderr, dynamic_ncols=True) as bar:
             results = run_suite(
                 suite, folder, fresh=args.fresh, gallery=args.pictures, against=args.against, progress=bar.update
@@ -182,6 +188,27 @@ def run(args: argparse.Namespace) -> int:
             "check, and at --split"
         )
     print(f"results: {folder} (results.json, summary.csv, rows.csv, plots); a page of it: clue report {folder}")
+    return 0
+
+
+def _fit(suite: Any) -> int:
+    from tqdm import tqdm
+
+    from clue_ros.evaluation.taught_fit import episodes, figures, fitted
+    from clue_ros.evaluation.taught_suite import VIEWS
+    from clue_ros.taught.matching import Rule, rule_of, save_rule
+
+    with tqdm(total=suite.total(), unit="thing", file=sys.stderr, dynamic_ncols=True) as bar:
+        things = episodes(suite, bar.update)
+    if len(things) < 4:
+        raise ClueError(f"{len(things)} things can be taught in these scenes: make more of them")
+    folder = suite.sight.folder
+    rule = fitted(things[::2])
+    for name, chosen in (("as it was", rule_of(folder)), ("as it ships", Rule()), ("fitted", rule)):
+        for views in VIEWS:
+            told = ", ".join(f"{case} {value:.2f}" for case, value in figures(things[1::2], chosen, views).items())
+            print(f"{name}, {views} view{'s' if views > 1 else ''}: {told}")
+    print(f"{save_rule(rule, folder)}: {rule}; figures of the {len(things[1::2])} things that were not fitted on")
     return 0
 
 

@@ -69,7 +69,6 @@ def run(args: argparse.Namespace) -> int:
 def _teach(args: argparse.Namespace, limits) -> int:
     from clue_ros.cli.loading import load_grounder
     from clue_ros.taught.grounder import TaughtGrounder
-    from clue_ros.taught.memory import teach
 
     rgb = read_photo(args.photo, args.sample_bits)
     shown = Answer(box=Box(*args.box)) if args.box is not None else Answer(point=tuple(args.click))
@@ -77,7 +76,7 @@ def _teach(args: argparse.Namespace, limits) -> int:
         grounder = TaughtGrounder.around(load_grounder(args), args.taught, limits=limits)
     try:
         began = time.perf_counter()
-        thing, box = teach(grounder.memory, args.name, rgb, shown, args.shadow, grounder.vocabulary)
+        thing, box = grounder.teach(rgb, args.name, shown, args.shadow)
         seconds = time.perf_counter() - began
     finally:
         grounder.close()

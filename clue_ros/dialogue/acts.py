@@ -24,12 +24,13 @@ class Rules:
     """The node's parameters of the same names (docs/interfaces.md). Times in seconds.
 
     speech_mode: 'start': words may begin a dialogue, or one that corrects; 'answer': they only answer and take back;
-    'off': they only stop.
+    'off': they only stop. taught: names of what was taught; None: nothing can be.
     """
 
     speech_mode: str = "start"
     correction_window_s: float = 10.0
     point_window_s: float = 3.0
+    taught: Optional[Tuple[str, ...]] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,5 +176,41 @@ class Ignore:
     reason: str
 
 
-Act = Union[Begin, Admit, Proceed, Stop, TakeBack, Ignore]
+@dataclass(frozen=True)
+class Teach:
+    """Keep a view of what was shown under this name, then report (lessons.py). shown: a place in the image, None: the
+    only thing that is there; scene: what its image was, None: the camera's newest; shadow: the name may hide words that
+    the model knows; said: the person's words."""
+
+    name: str
+    shown: Optional[Answer] = None
+    scene: Any = None
+    shadow: bool = False
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Drop what is taught under this name, then report."""
+
+    name: str
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Recount:
+    """Report what is taught."""
+
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Say:
+    """The robot says these words, outside any dialogue; said: the person's, if they were not told yet."""
+
+    words: str
+    said: str = ""
+
+
+Act = Union[Begin, Admit, Proceed, Stop, TakeBack, Ignore, Teach, Forget, Recount, Say]
 Acts = Tuple[Act, ...]

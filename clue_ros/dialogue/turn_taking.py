@@ -11,7 +11,8 @@ dialogue open is an instruction; while a question is open it is the answer. Betw
 new instruction replaces a spoken one that has asked nothing yet, and anything else is ignored: the second half of an
 answer must neither start nor stop a robot. For a while after a result with a target, words that take it back re-open
 the dialogue. Words of stopping (stopping.py) end the open dialogue, or take the last target back, in every state;
-those that halt also end the goals that wait, and take back earlier targets within their windows.
+those that halt also end the goals that wait, and take back earlier targets within their windows. Where things can be
+taught (Rules.taught), words outside a dialogue may teach (lessons.py).
 
 All times are monotonic seconds that the caller passes in. Not thread-safe: serialise the calls.
 """
@@ -29,17 +30,21 @@ from clue_ros.dialogue.acts import (
     Begin,
     Cause,
     Dialogue,
+    Forget,
     Ignore,
     Instruction,
     Proceed,
+    Recount,
     Reopening,
     Rules,
     Stop,
     TakeBack,
     Target,
+    Teach,
     Why,
 )  # fmt: skip
 from clue_ros.dialogue.correction import Concluded, Correction, Kind, forbidden, understand
+from clue_ros.dialogue.lessons import QUESTION_S, Lessons, Report, Shown
 from clue_ros.dialogue.phrases import names_nothing, speaks_of_place, withdrawn
 from clue_ros.dialogue.steps import Finish, Ignored
 from clue_ros.dialogue.stopping import after_stop, halts, is_stop, same_words
@@ -73,6 +78,7 @@ class TurnTaking:
         self._target: Optional[Target] = None
         self._earlier: List[Target] = []  # oldest first; newer dialogues have begun, but somebody may still act on them
         self._pointed: Optional[Tuple[Answer, float]] = None  # where somebody pointed without a question, and when
+        self._lessons = Lessons()
 
     @property
     def current(self) -> Optional[Dialogue]:
@@ -113,7 +119,8 @@ class TurnTaking:
         if robot_speaks and any(same_words(text, said) for said in robot_said):
             return (Ignore(Why.SPEAKS, "the robot itself says that"),)
         if is_stop(text):
-            return self._end(answer, now) or (Ignore(Why.TURN, NOTHING_TO_STOP),)
+            dropped = self._lessons.drop()  # what the robot does is stopped before what it asks
+            return self._end(answer, now) or dropped or (Ignore(Why.TURN, NOTHING_TO_STOP),)
         wanted = after_stop(text)  # "Stop! The left one."
         if self._rules().speech_mode == "off":
             return (self._end(answer, now) if wanted else ()) or (Ignore(Why.MODE, "speech_mode is off"),)
@@ -122,7 +129,10 @@ class TurnTaking:
         if len(text) > MAX_CHARACTERS:
             return (Ignore(Why.REFUSED, f"{len(text)} characters were said, {MAX_CHARACTERS} are allowed"),)
         if current is None:
-            return self._correct(answer, now, self._may_start) or self._instruct(text, now)
+            return (
+                self._lessons.answer(text, now) or self._correct(answer, now, self._may_start)
+                or self._lesson(text, now) or self._instruct(text, now)
+            )  # fmt: skip
         if current.session.open_question is not None:
             return self._answer(current, answer, now)
         if current.instruction.spoken and current.session.questions_asked == 0 and (self._may_start or not wanted):
@@ -137,9 +147,13 @@ class TurnTaking:
         if not self.active:
             return (Ignore(Why.TURN, NO_QUESTION),)
         if answer.point is None and answer.box is None and is_stop(answer.text):
-            return self._end(answer, now) or (Ignore(Why.TURN, NO_QUESTION),)
+            dropped = self._lessons.drop()
+            return self._end(answer, now) or dropped or (Ignore(Why.TURN, NO_QUESTION),)
         if self._current is not None:
             return self._answer(self._current, answer, now)
+        learned = self._point_at_lesson(answer, now) or self._lessons.answer(answer.text, now)
+        if learned:
+            return learned
         reason = NO_QUESTION if self.target(now) is None else f"{NO_QUESTION}, and this corrects no target"
         return self._correct(answer, now, may_reopen=True) or (Ignore(Why.TURN, reason),)
 
@@ -152,12 +166,19 @@ class TurnTaking:
             return ()
         if self._current is not None and self._current.session.open_question is not None:
             return self._answer(self._current, answer, now)
+        learned = self._point_at_lesson(answer, now)
+        if learned:
+            return learned
         corrected: Acts = ()
         if self._current is None and corrects:
             corrected = self._correct(answer, now, self._may_start)
         if not corrected:
             self._pointed = (answer, now)
         return corrected
+
+    def report(self, act: "Teach | Forget | Recount", report: Report, now: float) -> Acts:
+        """A lesson was carried out."""
+        return self._lessons.report(act, report, now) if self.active else ()
 
     def cancel(self, dialogue: Dialogue) -> Acts:
         """Its client gives it up."""
@@ -224,6 +245,7 @@ class TurnTaking:
     def _take(self, dialogue: Dialogue) -> None:
         """It is the open dialogue from now on. The target before it holds, and only what halts is about it still."""
         self._current = dialogue
+        self._lessons.close()
         if self._target is not None:
             self._earlier = [*self._earlier, replace(self._target, scene=None)][-MAX_EARLIER:]
         self._target = None
@@ -285,6 +307,27 @@ class TurnTaking:
         if correction.kind is Kind.WITHDRAW or not may_reopen:
             return (TakeBack(instruction, reopening, withdrawn(correction.kind is Kind.WITHDRAW)),)
         return self._begin(instruction, now, reopening=reopening)[1]
+
+    def _lesson(self, text: str, now: float) -> Acts:
+        """Takes it as words that teach; nothing if they are none, or nothing can be taught."""
+        names = self._rules().taught
+        if names is None or not self._may_start:
+            return ()
+        target, shown = self.target(now), None
+        if self._pointed is not None and now < self._pointed[1] + QUESTION_S:
+            shown = Shown(self._pointed[0])
+        elif target is not None:
+            shown = Shown(Answer(box=target.past.box), target.scene)
+        return self._lessons.hear(text, names, shown)
+
+    def wants_place(self, now: float) -> bool:
+        """Whether the next gesture, into any image, shows what is to be taught."""
+        return self._current is None and self._lessons.wants_place(now)
+
+    def _point_at_lesson(self, answer: Answer, now: float) -> Acts:
+        """A gesture as what is to be taught; nothing if that is not asked for."""
+        placed = answer.point is not None or answer.box is not None
+        return self._lessons.point(answer) if placed and self.wants_place(now) else ()
 
     def _corrects(self, target: Target) -> Instruction:
         """Of a dialogue about it, with an id of its own. Nobody waits for its result."""

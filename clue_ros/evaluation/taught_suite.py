@@ -23,6 +23,8 @@ from clue_ros.measures.bootstrap import rate, ratio
 from clue_ros.measures.results import Measure, Results
 from clue_ros.simulation.dataset import read_scenes
 from clue_ros.taught.grounder import TaughtGrounder
+from clue_ros.taught.looks import looks
+from clue_ros.taught.memory import looks_in
 from clue_ros.taught.views import view_of
 from clue_ros.types import Box, ClueError, Decision, Outcome
 
@@ -104,26 +106,27 @@ class TaughtSuite:
             raise ClueError(str(error)) from error
         every = lessons(self._lines, seed)
         chosen = np.random.default_rng(seed).permutation(len(every))[:limit]
-        self._lessons = [every[n] for n in sorted(chosen)]
+        self.lessons = [every[n] for n in sorted(chosen)]
         self._seen: Dict[int, Any] = {}
+        self._looked: Dict[int, Tuple[Tuple[Box, ...], np.ndarray]] = {}
         with tempfile.TemporaryDirectory() as empty:
-            TaughtGrounder.around(subject.grounder, Path(empty))
+            self.sight = TaughtGrounder.around(subject.grounder, Path(empty)).memory.sight
 
     def about(self) -> Dict[str, Any]:
         return {
             "suite": self.name,
             **self._subject.about(),
             "data": str(self._folder),
-            "things": len(self._lessons),
+            "things": len(self.lessons),
             "data_seed": self._seed,
         }
 
     def total(self) -> int:
-        return len(self._lessons)
+        return len(self.lessons)
 
     def judged(self, done: Container[str]) -> Iterator[Judged]:
         """One item a thing."""
-        for lesson in self._lessons:
+        for lesson in self.lessons:
             if lesson.thing not in done:
                 yield self._judge(lesson)
 
@@ -151,6 +154,21 @@ class TaughtSuite:
             rows[0]["right"],
             lambda: self._picture(lesson, trial, decision),
         )
+
+    def looked(self, number: int) -> Tuple[Tuple[Box, ...], np.ndarray]:
+        """What second glances see in a scene: boxes in pixels, and float32[K,·], their looks."""
+        if number not in self._looked:
+            rgb = self._rgb(number)
+            things = self.sight.things(rgb)
+            pixels = things.boxes * np.array(rgb.shape[1::-1] * 2, np.float32)
+            boxes = tuple(Box(*(float(v) for v in box)) for box in pixels)
+            self._looked[number] = boxes, looks(things.vectors, rgb, pixels)
+        return self._looked[number]
+
+    def looks_of(self, lesson: Lesson) -> np.ndarray:
+        """float32[V,·], of what is shown."""
+        views = [view_of(self._rgb(number), box) for number, box in lesson.shown]
+        return np.concatenate([looks_in(self.sight, [view]) for view in views])
 
     def _rgb(self, number: int) -> np.ndarray:
         name = self._lines[number]["id"]

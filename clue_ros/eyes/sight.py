@@ -84,7 +84,10 @@ class Things(NamedTuple):
 
 
 class Sight:
-    """Frozen eyes and trained parts on one device; `glances`: how many second ones a picture gets. Not thread-safe."""
+    """Frozen eyes and trained parts on one device; `glances`: how many second ones a picture gets; `folder`: of the
+    model that they are of. Not thread-safe."""
+
+    folder: Optional[Path] = None
 
     def __init__(self, eyes: FrozenEyes, trained: Trained, device: str = "cpu", glances: Optional[int] = None):
         """glances: in [0, MOST_GLANCES], None for the shape's. Raises ModelLoadError."""
@@ -101,7 +104,9 @@ class Sight:
         shape = read_sight_shape(folder / FILE)
         trained = Trained(shape)
         _load(trained, folder / WEIGHTS)
-        return cls(FrozenEyes.open(SHIPPED, device, engine), trained, device, glances)
+        sight = cls(FrozenEyes.open(SHIPPED, device, engine), trained, device, glances)
+        sight.folder = folder
+        return sight
 
     @torch.inference_mode()
     def see(self, rgb: np.ndarray, glances: Optional[int] = None) -> torch.Tensor:

@@ -38,6 +38,7 @@ from clue_ros.ros.serving.look_ahead import LookAhead
 from clue_ros.ros.serving.outputs import Outputs
 from clue_ros.ros.serving.pointing import Pointing
 from clue_ros.ros.serving.speech import Speech, live_speech_type
+from clue_ros.ros.serving.teaching import Teaching
 from clue_ros.ros.serving.voice import Voice, say_action_type
 from clue_ros.ros.wire.frames import Frames
 from clue_ros.types import Cancelled, ClueError
@@ -141,6 +142,7 @@ class ClueNode(LiveLifecycleNode):
         self._keep(Speech(self, settings, outputs, conversation, self._group))
         self._keep(Pointing(self, cameras, frames, conversation, self._group))
         self._keep(Chat(self, parts, conversation, self._group))
+        self._keep(Teaching(self, parts, conversation, self._group))
         allocation.settle()
         self._diagnostics.configured(settings.model_settings, cameras, self._conversation)
         self._diagnostics.publish()

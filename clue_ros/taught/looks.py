@@ -12,7 +12,6 @@ import numpy as np
 COLOURS = 6  # last numbers of a look: means and spreads of L, a and b
 CORE = 0.7  # of a box's sides, about its middle
 STEP = 40.0  # of 255 L, a or b: a clear difference; light changes L by half of it
-WEIGHT = 0.1  # of the distance between colours, against the cosine of the vectors
 _SCALE = np.array([0.5, 1.0, 1.0, 0.5, 0.7, 0.7], np.float32) / STEP
 
 
@@ -25,12 +24,12 @@ def looks(vectors: np.ndarray, rgb: np.ndarray, boxes: np.ndarray) -> np.ndarray
     return np.concatenate([vectors.astype(np.float32), found], 1)
 
 
-def likeness(things: np.ndarray, views: np.ndarray) -> np.ndarray:
+def likeness(things: np.ndarray, views: np.ndarray, weight: float) -> np.ndarray:
     """float32[K], at most 1: how like each thing is to the view that it is likest to. float32[K,D+COLOURS] and
-    float32[V,D+COLOURS], looks."""
+    float32[V,D+COLOURS], looks; weight: of the distance between colours, against the cosine of the vectors."""
     cosines = _unit(things[:, :-COLOURS]) @ _unit(views[:, :-COLOURS]).T
     apart = np.linalg.norm(things[:, None, -COLOURS:] - views[None, :, -COLOURS:], axis=2)
-    return (cosines - WEIGHT * apart).max(1) if len(things) else np.zeros(0, np.float32)
+    return (cosines - weight * apart).max(1) if len(things) else np.zeros(0, np.float32)
 
 
 def _colours(rgb: np.ndarray, box: np.ndarray) -> np.ndarray:

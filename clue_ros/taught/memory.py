@@ -14,8 +14,7 @@ from clue_ros.eyes.crops import SIDE
 from clue_ros.eyes.sight import Sight
 from clue_ros.taught.looks import COLOURS, looks
 from clue_ros.taught.store import KeptView, TaughtStore, TaughtStoreError, Thing
-from clue_ros.taught.views import NothingToTeachError, View, view_of
-from clue_ros.types import Answer, Box
+from clue_ros.taught.views import View
 
 FILE = "vectors.safetensors"
 BATCH = 16  # views looked at together
@@ -60,6 +59,10 @@ class TaughtMemory:
         self._refresh()
         return thing
 
+    def warm_up(self) -> None:
+        """Look at nothing once, so that the first lesson is not the slow one."""
+        self.sight.vectors(np.zeros((1, SIDE, SIDE, 3), np.uint8), np.array([[0.25, 0.25, 0.75, 0.75]], np.float32))
+
     def _refresh(self) -> None:
         views = {view.id: view for thing in self.store.things for view in thing.views}
         missing = [view for id_, view in views.items() if id_ not in self._vectors]
@@ -75,11 +78,8 @@ class TaughtMemory:
             self._write()
 
     def _look(self, kept: Sequence[KeptView]) -> None:
-        views = [self.store.view(view) for view in kept]
-        boxes = np.array([view.box for view in views], np.float32)
-        said = self.sight.vectors(np.stack([view.picture for view in views]), boxes)
-        for n, (id_, view) in enumerate(zip((view.id for view in kept), views)):
-            self._vectors[id_] = looks(said[n : n + 1], view.picture, boxes[n : n + 1] * SIDE)[0]
+        seen = looks_in(self.sight, [self.store.view(view) for view in kept])
+        self._vectors.update({view.id: look for view, look in zip(kept, seen)})
 
     def _write(self) -> None:
         """Without it (a folder that cannot be written) the next start looks again."""
@@ -92,36 +92,13 @@ class TaughtMemory:
             partial.unlink(missing_ok=True)
 
 
-def box_around(sight: Sight, rgb: np.ndarray, point: Tuple[float, float]) -> Optional[Box]:
-    """The box in pixels of the smallest thing around a click, as the second glances see it; None where they see none.
-
-    rgb: uint8[H,W,3]; point: x, y in pixels.
-    """
-    height, width = rgb.shape[:2]
-    boxes = [Box(*(float(v) for v in box * (width, height, width, height))) for box in sight.things(rgb).boxes]
-    x, y = point
-    around = [box for box in boxes if box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1 and box.area > 0]
-    return min(around, key=lambda box: box.area, default=None)
-
-
-def teach(
-    memory: TaughtMemory, name: str, rgb: np.ndarray, shown: Answer, shadow: bool = False,
-    vocabulary: Optional[FrozenSet[str]] = None,
-) -> Tuple[Thing, Box]:  # fmt: skip
-    """Keep a view of what a box is drawn around, or a click is on; the thing with all its views, and that box.
-
-    name: as a person says it; rgb: uint8[H,W,3]; shown: a box or a point in pixels; shadow, vocabulary: as for
-    TaughtStore.add.
-
-    Raises NothingToTeachError where there is no thing, NameRefusedError, TaughtStoreError.
-    """
-    box = shown.box
-    if box is None and shown.point is not None:
-        box = box_around(memory.sight, rgb, shown.point)
-    if box is None:
-        x, y = shown.point or (0.0, 0.0)
-        raise NothingToTeachError(f"no thing is seen at {x:.0f} {y:.0f}: draw a box around it instead of a click")
-    return memory.add(name, view_of(rgb, box), vocabulary, shadow), box
+def looks_in(sight: Sight, views: Sequence[View]) -> np.ndarray:
+    """float32[V,·]: the look of the thing in each view."""
+    boxes = np.array([view.box for view in views], np.float32)
+    said = sight.vectors(np.stack([view.picture for view in views]), boxes)
+    return np.concatenate([
+        looks(said[n : n + 1], view.picture, boxes[n : n + 1] * SIDE) for n, view in enumerate(views)
+    ])  # fmt: skip
 
 
 def _read(file: Path, eyes: str, width: int) -> Dict[str, np.ndarray]:

@@ -7,24 +7,23 @@ rules of language/ it is hidden behind one made-up noun, so that "left hand tool
 from __future__ import annotations
 
 import re
-from typing import Callable, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from typing import FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
+from clue_ros.language.owners import OWNERS, without_owner
 from clue_ros.language.phrase import ATTRIBUTES, GENERIC
 from clue_ros.prompt import clean
-from clue_ros.types import ClueError
+from clue_ros.taught.refusals import KnownNameError, NameRefusedError
 
 MOST_WORDS, MOST_CHARACTERS = 5, 48
 ARTICLES = ("the", "a", "an", "this", "that")
-OWNERS = ("my", "your", "our", "his", "her", "their")
 _WORD = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*")
 _BEFORE_A_THING = frozenset(
     "of to behind near by beside besides under above below over beneath on in and between".split()
 )
 _HIDDEN = "taughtthing"  # no English word, so no rule of language/ reads anything into it
-
-
-class NameRefusedError(ClueError):
-    """A name that cannot be taught; the text says why and what to do."""
+_NOUN = re.compile(rf"{_HIDDEN}(\d+(?:n\d+)*)")  # of one name, or of several: "taughtthing0n2"
+_AND = rf"(?:,? (?:and|or)|,)(?: then)?(?: the)? {_HIDDEN}\d+"
+_SEVERAL = re.compile(rf"(?<!between )(?<!between the ){_HIDDEN}\d+(?:{_AND})+")
 
 
 class Said(NamedTuple):
@@ -56,13 +55,13 @@ def as_name(text: str) -> str:
 
 
 def check_not_known(name: str, vocabulary: Optional[FrozenSet[str]]) -> None:
-    """Raises NameRefusedError for a name that the model has words for, as "red cup": a taught name hides them.
+    """Raises KnownNameError for a name that the model has words for, as "red cup": a taught name hides them.
 
     With an owner ("my cup") it hides nothing else. vocabulary: the model's words; None for an open one, where any name
     could be meant for something else and so none is refused.
     """
     if vocabulary is not None and name.split()[0] not in OWNERS and all(w in vocabulary for w in name.split()):
-        raise NameRefusedError(
+        raise KnownNameError(
             f"the model already knows '{name}': call it 'my {name}', or ask for the name to be hidden (shadow)"
         )
 
@@ -88,7 +87,7 @@ class Names:
         return self.hidden(text).names
 
     def hidden(self, text: str) -> Said:
-        """The text in lower case, each name in it a made-up noun that `name_of` and `shown` take back."""
+        """The text in lower case, each name in it a made-up noun that `names_of` and `shown` take back."""
         found: List[str] = []
 
         def hide(match: "re.Match[str]") -> str:
@@ -100,26 +99,25 @@ class Names:
             return f"{article}{self.noun_of(name)}"
 
         lowered = clean(text)
-        return Said(self._pattern.sub(hide, lowered) if self._pattern else lowered, tuple(found))
+        if self._pattern is None:
+            return Said(lowered, ())
+        hidden = self._pattern.sub(hide, lowered)
+        return Said(_SEVERAL.sub(lambda m: _HIDDEN + "n".join(re.findall(r"\d+", m[0])), hidden), tuple(found))
 
     def noun_of(self, name: str) -> str:
         """The made-up noun of a name."""
         return f"{_HIDDEN}{self.all.index(name)}"
 
-    def name_of(self, phrase: str) -> Optional[str]:
-        """The name behind the made-up noun in a phrase such as "red taughtthing1"; None without one."""
-        found = re.search(rf"{_HIDDEN}(\d+)", phrase)
-        number = int(found[1]) if found else len(self.all)
-        return self.all[number] if number < len(self.all) else None
+    def names_of(self, phrase: str) -> Tuple[str, ...]:
+        """The names behind the made-up noun in a phrase such as "red taughtthing1"; several of "my cap and part 17"."""
+        found = _NOUN.search(phrase)
+        numbers = [int(n) for n in found[1].split("n")] if found else []
+        return tuple(self.all[n] for n in numbers) if all(n < len(self.all) for n in numbers) else ()
 
-    def shown(self, text: str, change: Callable[[str], str] = lambda name: name) -> str:
+    def shown(self, text: str) -> str:
         """A text of the robot with the names again; "my thermos" becomes "thermos" behind "the left"."""
 
         def show(match: "re.Match[str]") -> str:
-            name = self.name_of(match[0])
-            if name is None:
-                return match[0]
-            owner, _, rest = name.partition(" ")
-            return change(rest if owner in OWNERS and rest else name)
+            return " or ".join(map(without_owner, self.names_of(match[0]))) or match[0]
 
-        return re.sub(rf"{_HIDDEN}\d+", show, text)
+        return _NOUN.sub(show, text)

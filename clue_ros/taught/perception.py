@@ -7,7 +7,7 @@ names too. Phrases hold names hidden as made-up nouns (names.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from clue_ros.perception.candidates import Candidate
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.simulation.color_names import dominant_color
 from clue_ros.taught.looks import looks
-from clue_ros.taught.matching import Rule, matching
+from clue_ros.taught.matching import Rule, matching, one_thing
 from clue_ros.taught.memory import TaughtMemory
 from clue_ros.taught.names import Names
 from clue_ros.types import Box, StopTest
@@ -51,34 +51,34 @@ class TaughtPerception(Perception):
 
     def unknown_words(self, phrase: str) -> Tuple[str, ...]:
         """As Perception's; a hidden name is a known word, and so is what stands for anything."""
-        return tuple(w for w in super().unknown_words(phrase) if w != GENERIC_NOUN and self.names.name_of(w) is None)
+        return tuple(w for w in super().unknown_words(phrase) if w != GENERIC_NOUN and not self.names.names_of(w))
 
     def respelled(self, text: str) -> str:
         """The text, of which the model's spelling never touches a hidden name."""
         return " ".join(
-            w if self.names.name_of(w) else super(TaughtPerception, self).respelled(w) for w in text.split()
+            w if self.names.names_of(w) else super(TaughtPerception, self).respelled(w) for w in text.split()
         )
 
     def detect(
         self, image: StockImage, phrase: str, should_stop: StopTest = None, otherwise: str = ""
     ) -> Tuple[Candidate, ...]:
         """As Perception's. A colour in front of a name ("red taughtthing0") chooses among several of that name."""
-        name, words = self.names.name_of(phrase), phrase.split()
-        if name is None and words[-1:] != [GENERIC_NOUN]:
+        names, words = self.names.names_of(phrase), phrase.split()
+        if not names and words[-1:] != [GENERIC_NOUN]:
             return super().detect(image, phrase, should_stop)  # `otherwise` is the instruction, with hidden names in it
         if phrase not in image.detections:
-            found = self._things(image) if name is None else self._taught(image, name)
+            found = tuple(c for name in names for c in self._taught(image, name)) if names else self._things(image)
             wanted = COLORS & set(words)
-            if wanted and (name is None or len(found) > 1):
+            if wanted and (not names or len(found) > 1):
                 said = self.colors(image, [c.box for c in found], phrase)
                 fitting = tuple(c for c, color in zip(found, said) if color in wanted)
-                found = fitting if name is None else fitting or found
+                found = fitting or (found if names else ())
             image.detections[phrase] = found
         return image.detections[phrase]
 
     def presence(self, image: StockImage, phrase: str, should_stop: StopTest = None) -> float:
         """1: what the store finds is there, and a closed vocabulary is not asked."""
-        asked = self._asks_in_words and self.names.name_of(phrase) is None
+        asked = self._asks_in_words and not self.names.names_of(phrase)
         return super().presence(image, phrase, should_stop) if asked else 1.0
 
     def colors(
@@ -120,6 +120,17 @@ class TaughtPerception(Perception):
             if sure >= SURE_THING and box.area > 0
         ]
         return tuple(sorted(found, key=lambda c: -c.confidence))
+
+    def things_in(self, image: TaughtImage, sure: float = 0.0) -> Tuple[Box, ...]:
+        """Boxes of whatever second glances see, each thing once, the surest first. sure: from which they count."""
+        kept: List[Box] = []
+        known = self._looked(image)
+        assert known.things is not None
+        for n in np.argsort(-known.things.sure):
+            box = known.boxes[n]
+            if known.things.sure[n] >= sure and box.area > 0 and not any(one_thing(box, other) for other in kept):
+                kept.append(box)
+        return tuple(kept)
 
     def _looked(self, image: StockImage) -> TaughtImage:
         assert isinstance(image, TaughtImage)

@@ -25,7 +25,8 @@ import numpy as np
 from PIL import Image
 
 from clue_ros.configuration import ConfigurationError, from_mapping
-from clue_ros.taught.names import NameRefusedError, as_name, check_not_known
+from clue_ros.taught.names import as_name, check_not_known
+from clue_ros.taught.refusals import NameRefusedError
 from clue_ros.taught.views import View, is_view
 from clue_ros.types import ClueError
 

@@ -7,19 +7,17 @@ are made again, and a person who looks into the folder sees what the robot was s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
 from clue_ros.eyes.crops import SIDE, cut
 from clue_ros.geometry import clip_box
-from clue_ros.types import Box, ClueError
+from clue_ros.taught.refusals import NothingToTeachError
+from clue_ros.types import Box
 
+PROMINENT, MOST = 4.0, 0.6  # times the area of the next thing; share of a picture that is rather its background
 SMALLEST = 8  # pixels a side of what is taught: less shows nothing
-
-
-class NothingToTeachError(ClueError):
-    """The box or click that was given holds no thing that could be taught; the text says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +48,24 @@ def view_of(rgb: np.ndarray, box: Box) -> View:
         (inside.x0 - left) / side, (inside.y0 - top) / side, (inside.x1 - left) / side, (inside.y1 - top) / side,
     ))  # fmt: skip
     return View(picture, (x0, y0, x1, y1))
+
+
+def smallest_around(boxes: Sequence[Box], point: Optional[Tuple[float, float]]) -> Box:
+    """The smallest of the things around a click, pixels. Raises NothingToTeachError where there is none."""
+    x, y = point or (-1.0, -1.0)
+    around = [box for box in boxes if box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1]
+    if not around:
+        raise NothingToTeachError(f"no thing is seen at {x:.0f} {y:.0f}: draw a box around it instead of a click")
+    return min(around, key=lambda box: box.area)
+
+
+def only_thing(boxes: Sequence[Box], size: Tuple[float, float]) -> Box:
+    """The one thing in a picture of (width, height) pixels: the only one, or one that is PROMINENT times as large as
+    every other. Raises NothingToTeachError where there is none such, or it is most of the picture."""
+    largest = sorted((box for box in boxes if box.area < MOST * size[0] * size[1]), key=lambda box: -box.area)
+    if not largest or (len(largest) > 1 and largest[0].area < PROMINENT * largest[1].area):
+        raise NothingToTeachError(f"{len(largest)} things are seen: click on the one that is meant, or box it")
+    return largest[0]
 
 
 def is_view(picture: np.ndarray) -> bool:

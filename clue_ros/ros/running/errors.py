@@ -8,6 +8,7 @@ from __future__ import annotations
 from clue_ros.action import Ground
 from clue_ros.dialogue.steps import End
 from clue_ros.images.encodings import UnsupportedEncodingError
+from clue_ros.taught.refusals import NameRefusedError, NothingToTeachError
 from clue_ros.types import (
     Cancelled,
     ClueError,
@@ -69,6 +70,8 @@ _CODES = (
     (UnsupportedEncodingError, Code.UNSUPPORTED_ENCODING),
     (InvalidImageError, Code.INVALID_IMAGE),
     (InvalidExpressionError, Code.INVALID_EXPRESSION),
+    (NameRefusedError, Code.INVALID_EXPRESSION),
+    (NothingToTeachError, Code.NOT_FOUND),
     (NoImageError, Code.NO_IMAGE),
     (UnknownCameraError, Code.UNKNOWN_CAMERA),
     (OutOfMemoryError, Code.OUT_OF_MEMORY),

@@ -47,6 +47,9 @@ class Parameters:
     quantization: str
     merge_adapters: str
     glances: int
+    taught: str
+    most_taught: int
+    most_views: int
     threshold: float
     min_confidence: float
     speech_policy: str
@@ -100,7 +103,10 @@ class Parameters:
     @property
     def model_settings(self) -> ModelSettings:
         glances = None if self.glances < 0 else self.glances
-        return ModelSettings(self.model, self.device, self.quantization, self.merge_adapters, self.dtype, glances)
+        return ModelSettings(
+            self.model, self.device, self.quantization, self.merge_adapters, self.dtype, glances, self.taught,
+            self.most_taught, self.most_views,
+        )  # fmt: skip
 
 
 _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -117,6 +123,9 @@ _DECLARATIONS: Dict[str, Tuple[Any, str, Optional[Tuple[float, float]]]] = {
     "quantization": ("none", "Weight-only quantization: none, int8 or int4. Read by configure.", None),
     "merge_adapters": ("auto", 'Fold adapters into the weights: auto, "yes" or "no". Read by configure.', None),
     "glances": (-1, "Second glances a picture, 0: none; -1: the model's own. Read by configure.", (-1, MOST_GLANCES)),
+    "taught": ("", "Folder of things shown and named; empty: nothing can be taught. Read by configure.", None),
+    "most_taught": (200, "Things that may be taught. Read by configure.", (1, 10000)),
+    "most_views": (8, "Views of one taught thing. Read by configure.", (1, 64)),
     "threshold": (0.0, "P(ambiguous) from which the node asks; 0: the model's own.", (0.0, 1.0)),
     "min_confidence": (
         0.0,

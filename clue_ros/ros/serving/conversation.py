@@ -8,13 +8,27 @@ come from their modules.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 
 from clue_ros.action import Ground
-from clue_ros.dialogue.acts import Acts, Admit, Begin, Cause, Dialogue, Ignore, Proceed, Rules, Stop, TakeBack, Why
+from clue_ros.dialogue.acts import (
+    Act,
+    Acts,
+    Admit,
+    Begin,
+    Cause,
+    Dialogue,
+    Ignore,
+    Proceed,
+    Rules,
+    Stop,
+    TakeBack,
+    Why,
+)  # fmt: skip
+from clue_ros.dialogue.lessons import Report as LessonReport
 from clue_ros.dialogue.turn_taking import NO_QUESTION, TurnTaking
 from clue_ros.ros.running.parameters import read
 from clue_ros.ros.serving.corrections import Corrections, Scene
@@ -53,6 +67,7 @@ class Conversation:
         self._playing: Dict[Dialogue, Grounding] = {}
         self._corrections = Corrections(parts.node, parts.outputs)
         self.on_result: Callable[[Ground.Result], None] = lambda result: None  # called with every result
+        self.on_lesson: Callable[[Act], None] = lambda act: None  # called with every act of a lesson (teaching.py)
         # Steady: limits of time hold also when a simulation's clock stands still.
         self._timer = self._node.create_timer(
             TICK_S, self._on_time, callback_group=group, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -88,6 +103,12 @@ class Conversation:
         """What the last target's dialogue saw, while that may still be corrected."""
         target = self._turns.target(self._clock())
         return None if target is None else target.scene
+
+    @property
+    def shown(self) -> Tuple[Any, Optional[Answer]]:
+        """What the last target's dialogue saw, encoded, and the target's box, while that may still be corrected."""
+        target = self._turns.target(self._clock())
+        return (None, None) if target is None else (target.scene.view.encoded, Answer(box=target.past.box))
 
     @property
     def pointed(self) -> Optional[Answer]:
@@ -131,13 +152,20 @@ class Conversation:
         """Somebody points into the image; corrects: it is about the image of the last target."""
         self._carry_out(self._turns.point(answer, self._clock(), corrects))
 
+    def report(self, act: Any, report: LessonReport) -> None:
+        """A lesson was carried out."""
+        self._carry_out(self._turns.report(act, report, self._clock()))
+
     def close(self) -> None:
         self._node.destroy_timer(self._timer)
         self._node.destroy_service(self._answer)
 
     def _rules(self) -> Rules:
         parameters = read(self._node)
-        return Rules(parameters.speech_mode, parameters.correction_window_s, parameters.point_window_s)
+        return Rules(
+            parameters.speech_mode, parameters.correction_window_s, parameters.point_window_s,
+            self._parts.inference.taught,
+        )  # fmt: skip
 
     def _carry_out(self, acts: Acts, on_feedback: OnFeedback = lambda *_: None) -> None:
         """on_feedback: of a client's dialogue that begins."""
@@ -156,6 +184,8 @@ class Conversation:
                 self._corrections.taken_back(act)
             elif isinstance(act, Ignore):
                 self._log(act)
+            else:
+                self.on_lesson(act)
 
     def _play(self, act: Begin, on_feedback: OnFeedback) -> None:
         dialogue = act.dialogue
@@ -188,6 +218,8 @@ class Conversation:
         current, scene = self.current, self.corrigible
         question = None if current is None else current.open_question
         size = current.image_size if current is not None else (0, 0) if scene is None else scene.size
+        if self._turns.wants_place(self._clock()):
+            size = self._parts.camera.size or size
         try:
             answer = request_to_answer(request, size, question or "")
         except InvalidAnswerError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
@@ -18,7 +18,6 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from clue_ros.action import Ground
-from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.pointing import check_within
 from clue_ros.dialogue.acts import Dialogue
 from clue_ros.dialogue.regrounding import Regrounding
@@ -39,6 +38,7 @@ from clue_ros.ros.serving.request import Request
 from clue_ros.ros.wire.frames import Frames
 from clue_ros.ros.wire.messages import answer_text, decision_to_target
 from clue_ros.seams import Grounder
+from clue_ros.taught.asking import asking
 from clue_ros.types import Answer, ClueError, Decision, ModelUnavailableError, OutOfMemoryError, StopTest
 
 State = Ground.Feedback
@@ -92,7 +92,7 @@ class Grounding:
         self._header = Header()
         self._view: Optional[View] = None
         self._where: Optional[Whereabouts] = None
-        self._asking: Optional[BeliefGrounder] = None  # keeps the belief from turn to turn
+        self._asking: Any = None  # keeps the belief from turn to turn
 
     # What may happen to a dialogue while it runs.
 
@@ -252,7 +252,7 @@ class Grounding:
                 if request.pointing is not None:
                     check_within(request.pointing, self.image_size)
                 if self._asking is None:
-                    self._asking = BeliefGrounder(grounder, request.question_policy)
+                    self._asking = asking(grounder, request.question_policy)
 
                 def ground(turns, may_ask: bool, min_confidence: Optional[float]) -> Decision:
                     return self._asking.ground(

@@ -23,6 +23,7 @@ from clue_ros.fleet.remote import RemoteGrounder
 from clue_ros.ros.running.errors import from_load, from_model
 from clue_ros.ros.running.loading import GrounderFactory, ModelSettings
 from clue_ros.seams import Capability, Grounder
+from clue_ros.taught.asking import knowing
 from clue_ros.types import Cancelled, ClueError, ModelLoadError
 
 Work = Callable[[Grounder, Callable[[], bool]], Any]  # (grounder, should_stop) -> result
@@ -93,6 +94,7 @@ class Loading:
         self.refusal: Optional[ClueError] = None  # it was given up
         self.remarks: Sequence[str] = ()  # Inference.remarks, when it is ready
         self.server: Optional[Health] = None  # Inference.server, when it is ready
+        self.taught: Optional[Tuple[str, ...]] = None  # Inference.taught, when it is ready
         self._lock = threading.Lock()
 
     @property
@@ -124,6 +126,7 @@ class Inference:
         self._given_up: Optional[Loading] = None  # the last one whose thread may still be loading
         self._remarks: Sequence[str] = ()
         self.server: Optional[Health] = None  # how the line to the model's server is; None: the model is here
+        self.taught: Optional[Tuple[str, ...]] = None  # names of what was shown (teaching.py); None: nothing can be
 
     @property
     def loading(self) -> Optional[Loading]:
@@ -188,6 +191,7 @@ class Inference:
             self._loading = None
         self._queue, self._thread, self._remarks = loading.queue, loading.thread, loading.remarks
         self.server = loading.server
+        self.taught = loading.taught
 
     def give_up(self, why: str) -> None:
         """What is on its way is no longer wanted: `finish` raises Cancelled, and its thread frees what it loads."""
@@ -237,7 +241,7 @@ class Inference:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self._logger.error(f"the model did not stop within {timeout_s:g} s; its memory is not freed yet")
-        self._thread, self._remarks, self.server = None, (), None
+        self._thread, self._remarks, self.server, self.taught = None, (), None, None
         self._jobs.clear()  # they hold encoded images, which may lie in the device's memory
 
     def _drop_look(self) -> None:
@@ -258,6 +262,8 @@ class Inference:
                 loading.server = grounder.health
             if Capability.BACKBONE in grounder.capabilities:
                 loading.remarks = grounder.backbone.remarks
+            if Capability.TAUGHT in grounder.capabilities:
+                loading.taught = knowing(grounder).memory.store.names
             for remark in loading.remarks:
                 self._logger.warning(f"slower than it could be: {remark}")
             if loading.refusal is None:

@@ -8,9 +8,11 @@ import pytest
 from coloured_sight import BLUE, GREEN, RED, ColourSight, CupBackbone, drawn
 
 from clue_ros.evaluation.suite import run_suite
+from clue_ros.evaluation.taught_fit import episodes, figures, fitted
 from clue_ros.evaluation.taught_suite import TaughtSuite, lessons
 from clue_ros.stock.grounder import StockGrounder
-from clue_ros.types import ClueError
+from clue_ros.taught.matching import RULE, Rule, rule_of, save_rule
+from clue_ros.types import ClueError, ModelLoadError
 
 PLACES = ((40, 50, 90, 120), (200, 60, 260, 140))
 COLOURS = {"red_mug": RED, "blue_mug": BLUE, "green_box": GREEN}
@@ -68,10 +70,25 @@ def test_what_eyes_that_tell_colours_apart_find(scenes, tmp_path):
 
 def test_eyes_that_see_one_colour_take_the_look_alike(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr("coloured_sight._unlike_grey", lambda pixels: (1.0, 0.0, 0.0))
-    monkeypatch.setattr("clue_ros.taught.looks.WEIGHT", 0.0)
+    monkeypatch.setattr("clue_ros.taught.grounder.rule_of", lambda _: Rule(colours=0.0))
     results = run_suite(TaughtSuite(subject(ColourSight()), scenes), tmp_path / "out", gallery=0)
     figures = {(m.name, m.column): (m.estimate.value, m.reached) for m in results.measures}
     assert figures["look-alike", "1 view"] == (1, False) and figures["absent", "1 view"] == (0, False)
+
+
+def test_a_rule_is_fitted_to_what_the_eyes_tell_apart_and_kept_in_the_models_folder(scenes, tmp_path):
+    things = episodes(TaughtSuite(subject(ColourSight()), scenes))
+    assert sorted({e.case for thing in things for e in thing}) == ["absent", "look-alike", "one", "two"]
+    all_right = {"one": 1, "f1": 1, "look-alike": 0, "absent": 1}
+    assert figures(things, Rule(least=-2.0, near=5.0), 1) == {**all_right, "look-alike": 1, "absent": 0}
+    rule = fitted(things)
+    assert figures(things, rule, 1) == figures(things, rule, 3) == all_right
+    assert rule_of(tmp_path) == rule_of(None) == Rule() != rule
+    assert save_rule(rule, tmp_path) == tmp_path / RULE and rule_of(tmp_path) == rule
+    for broken in ("{", '{"least": "x"}', '{"leest": 1}', '{"least": NaN}'):
+        (tmp_path / RULE).write_text(broken)
+        with pytest.raises(ModelLoadError, match=RULE):
+            rule_of(tmp_path)
 
 
 def test_a_model_without_eyes_and_a_folder_without_scenes_are_named(scenes, tmp_path):

@@ -6,13 +6,11 @@ from coloured_sight import BLUE, GREEN, RED, ColourSight, CupBackbone, drawn
 from grounder_contract import PROMISES
 
 from clue_ros.geometry import box_iou
-from clue_ros.seams import MissingCapabilityError
+from clue_ros.seams import Capability, MissingCapabilityError
 from clue_ros.stock.grounder import StockGrounder
 from clue_ros.taught.grounder import NoEyesError, TaughtGrounder
-from clue_ros.taught.memory import teach
-from clue_ros.taught.names import NameRefusedError
+from clue_ros.taught.refusals import NameRefusedError, NothingToTeachError
 from clue_ros.taught.store import TaughtStore
-from clue_ros.taught.views import NothingToTeachError
 from clue_ros.testing.fake_grounder import ScriptedGrounder
 from clue_ros.types import Answer, Box, Outcome, Turn
 
@@ -28,7 +26,7 @@ def grounder(sight, tmp_path):
 
 
 def shown(grounder, name, colour):
-    teach(grounder.memory, name, drawn((colour, 100, 60, 150, 150)), Answer(box=Box(100, 60, 150, 150)))
+    grounder.teach(drawn((colour, 100, 60, 150, 150)), name, Answer(box=Box(100, 60, 150, 150)))
 
 
 def same(box, other):
@@ -120,12 +118,50 @@ def test_what_another_program_teaches_or_forgets_counts_at_once(grounder):
 
 
 def test_a_click_teaches_the_thing_under_it(grounder):
-    thing, box = teach(grounder.memory, "part 17", ONE, Answer(point=(230, 100)))
+    thing, box = grounder.teach(ONE, "part 17", Answer(point=(230, 100)))
     assert same(box, (200, 60, 260, 140)) and thing.name == "part 17"
     with pytest.raises(NothingToTeachError, match="150 20"):
-        teach(grounder.memory, "part 18", ONE, Answer(point=(150, 20)))
+        grounder.teach(ONE, "part 18", Answer(point=(150, 20)))
     with pytest.raises(NameRefusedError, match="already knows"):
-        teach(grounder.memory, "red cup", ONE, Answer(point=(230, 100)), vocabulary=grounder.vocabulary)
+        grounder.teach(ONE, "red cup", Answer(point=(230, 100)))
+
+
+def test_several_names_in_one_instruction_are_asked_about_by_their_names(grounder):
+    shown(grounder, "part 17", BLUE)
+    asked = grounder.ground(ONE, "hand me my thermos and part 17")
+    assert asked.outcome is Outcome.ASK and len(asked.candidates) == 2
+    assert asked.question == "Do you mean your thermos or part 17?"
+    for answer, box in (("my thermos", (60, 60, 100, 120)), ("part 17 please", (200, 60, 260, 140))):
+        decision = grounder.ground(ONE, "hand me my thermos and part 17", [Turn(asked.question, Answer(answer))])
+        assert decision.outcome is Outcome.FOUND and same(decision.box, box)
+    alone = drawn((BLUE, 200, 60, 260, 140))
+    assert same(grounder.ground(alone, "part 17 or my thermos").box, (200, 60, 260, 140))
+    cups = (GREEN, 130, 60, 170, 120), (GREEN, 5, 200, 30, 230)
+    between = drawn((RED, 20, 60, 60, 120), (BLUE, 250, 60, 300, 140), *cups)
+    assert same(grounder.ground(between, "the cup between my thermos and part 17").box, (130, 60, 170, 120))
+
+
+def test_questions_about_a_taught_thing_are_answered_with_its_box(grounder):
+    said = grounder.chat(ONE, "Where is my thermos?")
+    assert said.text.startswith("Your thermos is ") and same(said.phrases[0].box, (60, 60, 100, 120))
+    assert grounder.chat(ONE, "do you see the thermos?").text == "Yes, I see your thermos."
+    assert grounder.chat(ONE, "what colour is my thermos").text == "Your thermos is red."
+    assert grounder.chat(TWO, "how many thermoses, like my thermos, are there?").text == "I see 2 thermoses."
+    assert grounder.chat(drawn((BLUE, 9, 9, 60, 60)), "is there my thermos?").text == "No, I do not see your thermos."
+
+
+def test_without_a_gesture_the_only_thing_is_taught(grounder):
+    thing, box = grounder.teach(drawn((GREEN, *LEFT_CUP)), "grandma's cup", None)
+    assert thing.name == "grandma's cup" and same(box, LEFT_CUP)
+    with pytest.raises(NothingToTeachError, match="2 things"):
+        grounder.teach(ONE, "part 18", None)
+
+
+def test_another_question_policy_knows_the_same_things(grounder):
+    other = grounder.asking("numbers")
+    shown(grounder, "part 17", BLUE)
+    assert same(other.ground(ONE, "part 17").box, (200, 60, 260, 140))
+    assert Capability.TAUGHT in other.capabilities
 
 
 def test_a_picture_is_looked_at_once(grounder, monkeypatch):

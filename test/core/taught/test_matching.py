@@ -58,11 +58,14 @@ def test_boxes_on_one_thing_count_once():
 def test_colours_tell_apart_what_a_glance_calls_the_same():
     same, vectors = drawn((RED, 40, 50, 90, 120)), np.ones((1, 3), np.float32)
     one, other = looks(vectors, same, BOX), looks(vectors, drawn((DARK_RED, 40, 50, 90, 120)), BOX)
-    assert one.shape == (1, 3 + COLOURS) and likeness(one, one)[0] == pytest.approx(1)
-    assert likeness(other, one)[0] < 1 and likeness(looks(vectors, drawn(), BOX), one)[0] < likeness(other, one)[0]
+    assert one.shape == (1, 3 + COLOURS) and likeness(one, one, 0.1)[0] == pytest.approx(1)
+    assert (
+        likeness(other, one, 0.1)[0] < 1
+        and likeness(looks(vectors, drawn(), BOX), one, 0.1)[0] < likeness(other, one, 0.1)[0]
+    )
     beyond = np.array([[300, 200, 900, 900], [-50, -50, -10, -10]], np.float32)
     assert np.isfinite(looks(vectors.repeat(2, 0), same, beyond)).all()
-    assert likeness(np.zeros((0, 9), np.float32), one).shape == (0,)
+    assert likeness(np.zeros((0, 9), np.float32), one, 0.1).shape == (0,)
 
 
 def test_more_views_know_more_sides_and_are_judged_more_strictly(sight):

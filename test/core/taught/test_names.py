@@ -2,7 +2,8 @@
 
 import pytest
 
-from clue_ros.taught.names import NameRefusedError, Names, as_name, check_not_known
+from clue_ros.taught.names import Names, as_name, check_not_known
+from clue_ros.taught.refusals import NameRefusedError
 
 KNOWN = frozenset("the my a red blue cup mug one left right of hand me".split())
 
@@ -52,7 +53,7 @@ def test_a_hidden_name_comes_back():
     assert said == (f"the cup left of the {names.noun_of('my thermos')}", ("my thermos",))
     assert names.hidden("near part 17").text == f"near the {names.noun_of('part 17')}"
     assert names.hidden("the red part 17").text == f"the red {names.noun_of('part 17')}"
-    assert names.name_of(said.text) == "my thermos" and names.name_of("the cup") is None
-    assert names.name_of("taughtthing7") is None
+    assert names.names_of(said.text) == ("my thermos",) and names.names_of("the cup") == ()
+    assert names.names_of("taughtthing7") == ()
     assert names.shown(f"the left {names.noun_of('my thermos')}?") == "the left thermos?"
     assert names.shown(f"the {names.noun_of('part 17')}") == "the part 17"

@@ -7,10 +7,10 @@ import pytest
 from coloured_sight import BLUE, RED, ColourSight, drawn
 
 from clue_ros.taught.memory import FILE as VECTORS
-from clue_ros.taught.memory import TaughtMemory, box_around
-from clue_ros.taught.names import NameRefusedError
+from clue_ros.taught.memory import TaughtMemory
+from clue_ros.taught.refusals import NameRefusedError, NothingToTeachError
 from clue_ros.taught.store import FILE, Limits, TaughtStore, TaughtStoreError
-from clue_ros.taught.views import NothingToTeachError, view_of
+from clue_ros.taught.views import only_thing, smallest_around, view_of
 from clue_ros.types import Box
 
 SCENE = drawn((RED, 40, 50, 90, 120), (BLUE, 200, 60, 260, 140))
@@ -149,9 +149,13 @@ def test_another_program_s_thing_is_taken_over(store, sight, view):
     assert [thing.name for thing in memory.things] == ["part 17"]
 
 
-def test_a_click_means_the_thing_around_it(sight):
-    assert box_around(sight, SCENE, (60, 100)) == pytest.approx(RED_BOX)
-    assert box_around(sight, SCENE, (150, 20)) is None
+def test_a_click_means_the_smallest_thing_around_it_and_no_gesture_the_only_thing():
+    large, small, far = Box(0, 0, 100, 100), Box(20, 20, 40, 40), Box(200, 200, 215, 215)
+    assert smallest_around([large, small], (30, 30)) == small and smallest_around([large, small], (50, 50)) == large
+    assert only_thing([small], (320, 240)) == small and only_thing([large, far], (320, 240)) == large
+    for boxes in ([], [small, far], [Box(0, 0, 320, 240)]):
+        with pytest.raises(NothingToTeachError, match="click on"):
+            only_thing(boxes, (320, 240))
 
 
 def test_the_list_is_readable(store, view):

@@ -198,6 +198,8 @@ class Outputs:
 class Model:
     """The worker, at once."""
 
+    taught = None
+
     def __init__(self, grounder):
         self._grounder = grounder
 
