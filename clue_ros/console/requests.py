@@ -42,6 +42,20 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Teach:
+    """What is in a box of the live image, in pixels; shadow: the name may hide words that the robot knows."""
+
+    name: str
+    box: Box
+    shadow: bool
+
+
+@dataclass(frozen=True)
+class Forget:
+    name: str
+
+
+@dataclass(frozen=True)
 class NeverMind:
     pass
 
@@ -68,7 +82,7 @@ class Seen:
     frame: int
 
 
-Request = Union[Instruct, Answer, Point, NeverMind, Cancel, Replay, Live, Seen]
+Request = Union[Instruct, Answer, Point, Teach, Forget, NeverMind, Cancel, Replay, Live, Seen]
 
 
 def parse(text: str) -> Request:
@@ -103,10 +117,21 @@ def _answer(fields: Dict[str, Any]) -> Answer:
         return Answer(text=_text(fields))
     if given[0] == "click":
         return Answer(click=_click(fields))
+    return Answer(box=_box(fields))
+
+
+def _box(fields: Dict[str, Any]) -> Box:
     x, y, width, height = _numbers(fields, "box", 4)
     if width < 1 or height < 1:
         raise RequestError("a box must be at least one pixel wide and high")
-    return Answer(box=Box(x, y, x + width, y + height))
+    return Box(x, y, x + width, y + height)
+
+
+def _teach(fields: Dict[str, Any]) -> Teach:
+    shadow = fields.pop("shadow", False)
+    if not isinstance(shadow, bool):
+        raise RequestError("shadow must be true or false")
+    return Teach(_text(fields, "name"), _box(fields), shadow)
 
 
 def _point(fields: Dict[str, Any]) -> Point:
@@ -132,21 +157,22 @@ def _seen(fields: Dict[str, Any]) -> Seen:
 
 
 _READERS: Dict[str, Callable[[Dict[str, Any]], Request]] = {
-    "instruct": _instruct, "answer": _answer, "point": _point, "never_mind": lambda fields: NeverMind(),
+    "instruct": _instruct, "answer": _answer, "point": _point, "teach": _teach,
+    "forget": lambda fields: Forget(_text(fields, "name")), "never_mind": lambda fields: NeverMind(),
     "cancel": _cancel, "replay": _replay, "live": lambda fields: Live(), "seen": _seen,
 }  # fmt: skip
 
 
-def _text(fields: Dict[str, Any]) -> str:
+def _text(fields: Dict[str, Any], name: str = "text") -> str:
     """Text without control characters, on one line: it goes to the robot, to logs and to other pages."""
-    value = fields.pop("text", None)
+    value = fields.pop(name, None)
     if not isinstance(value, str):
-        raise RequestError("text must be text")
+        raise RequestError(f"{name} must be text")
     if len(value) > MAX_TEXT:
-        raise RequestError(f"the text has {len(value)} characters: {MAX_TEXT} are allowed")
+        raise RequestError(f"the {name} has {len(value)} characters: {MAX_TEXT} are allowed")
     words = " ".join("".join(c if c.isprintable() else " " for c in value).split())
     if not words:
-        raise RequestError("the text is empty: say something")
+        raise RequestError(f"the {name} is empty: say something")
     return words
 
 

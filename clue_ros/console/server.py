@@ -125,6 +125,10 @@ def make_app(parts: Parts) -> FastAPI:
     def bags(request: Request) -> Response:
         return refused(request) or JSONResponse(bags_of(parts.recordings))
 
+    @app.get("/taught")
+    def taught(request: Request) -> Response:
+        return refused(request) or JSONResponse(feed.state.taught)
+
     @app.get("/export")
     def export(request: Request) -> Response:
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):

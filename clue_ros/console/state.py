@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections import OrderedDict
@@ -29,6 +30,7 @@ class ConsoleState:
         self._goals: "OrderedDict[str, Dict[str, Any]]" = OrderedDict()
         self._health: List[Dict[str, Any]] = []
         self._health_at: Optional[float] = None
+        self._taught: Optional[List[Dict[str, Any]]] = None
         self._connection: Dict[str, Any] = {
             "node": "away", "camera": "away", "camera_age_s": None, "model": None, "advice": "looking for the node …",
         }  # fmt: skip
@@ -92,6 +94,28 @@ class ConsoleState:
             self._health, self._health_at = lines, self.clock()
         self.on_change()
 
+    def teach(self, things: Optional[List[Dict[str, Any]]]) -> None:
+        """What the robot was taught, [{"name", "views", "picture": jpeg}]; None: nothing can be."""
+        with self._lock:
+            if things == self._taught:
+                return
+            self._taught = things
+        self.on_change()
+
+    @property
+    def taught(self) -> Optional[List[Dict[str, Any]]]:
+        """As `teach` was told, with a data URI for each picture."""
+        with self._lock:
+            things = self._taught
+        return (
+            None
+            if things is None
+            else [
+                {**thing, "picture": "data:image/jpeg;base64," + base64.b64encode(thing["picture"]).decode()}
+                for thing in things
+            ]
+        )
+
     def snapshot(self) -> Dict[str, Any]:
         """A copy that nobody changes any more."""
         with self._lock:
@@ -105,6 +129,9 @@ class ConsoleState:
                 "health": [{**line, "level": "stale"} if stale else dict(line) for line in self._health],
                 "history": self._dialogues.history(),
                 "replay": None,
+                "taught": None
+                if self._taught is None
+                else [{"name": thing["name"], "views": thing["views"]} for thing in self._taught],
             }
 
     def records(self) -> List[Dict[str, Any]]:

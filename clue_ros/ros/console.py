@@ -23,8 +23,10 @@ from clue_ros.console.export import export_html
 from clue_ros.console.pictures import Pictures
 from clue_ros.console.server import PORT, ConsoleServer, Settings
 from clue_ros.console.state import ConsoleState
+from clue_ros.dialogue.lesson_words import teaches
 from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
 from clue_ros.ros.operator.ears import CameraEars, DialogueEars
+from clue_ros.ros.operator.gallery import Gallery
 from clue_ros.ros.operator.goals import ConsoleGoals, Tell, open_dialogue
 from clue_ros.ros.operator.health import ConsoleHealth
 from clue_ros.ros.running import overrides, spinning
@@ -81,6 +83,7 @@ class Console(Node):
         self._health = ConsoleHealth(
             self, self.state, self._camera, values["node"], self._goals.lose_all, self._goals.ask_again, self._own_line
         )
+        self._gallery = Gallery(self, self.state)
         self._answer = self.create_client(Answer, "answer")
         self._speech = self.create_publisher(String, "speech", 10)
         self._point = self.create_publisher(PointStamped, "point", 10)
@@ -126,11 +129,15 @@ class Console(Node):
     def _do(self, request: requests.Request, tell: Tell) -> None:
         actions: "dict[type, Callable[[Any, Tell], None]]" = {
             requests.Instruct: self._instruct, requests.Answer: self._give_answer, requests.Point: self._point_at,
+            requests.Teach: self._gallery.teach, requests.Forget: self._gallery.forget,
             requests.NeverMind: self._never_mind, requests.Cancel: lambda r, tell: self._goals.cancel(r.goal, tell),
         }  # fmt: skip
         actions[type(request)](request, tell)
 
     def _instruct(self, request: requests.Instruct, tell: Tell) -> None:
+        if self.state.taught is not None and teaches(request.text, [thing["name"] for thing in self.state.taught]):
+            self._speech.publish(String(data=request.text))  # no goal: a goal moves the robot
+            return
         if not self._goals.ready:
             tell("error", self.state.connection["advice"] or "The node's action is not there yet: try again.")
             return

@@ -9,6 +9,7 @@ import { Goals } from "./goals.js";
 import { Health } from "./health.js";
 import { Images } from "./images.js";
 import { Replay } from "./replay.js";
+import { Taught } from "./taught.js";
 import { Viewer } from "./viewer.js";
 import { Why } from "./why.js";
 
@@ -50,8 +51,10 @@ const viewer = new Viewer(images, {
   },
   box: (box) => {
     if (mayAct && asked() && viewer.frozen && !state.replay) return send({ type: "answer", box });
+    if (mayAct && !asked() && !viewer.frozen && taught.possible) return taught.show(box);
     return notes.add("info", "A box answers a question; none is open on this image.");
   },
+  draft: () => (viewer.frozen ? null : taught.draft),
   goLive: () => send({ type: "live" }),
 });
 const conversation = new Conversation({
@@ -63,6 +66,9 @@ const gauge = new Gauge(document.getElementById("gauge"));
 const why = new Why(images, (index) => viewer.select(index));
 const goals = new Goals(document.getElementById("goals"), (goal) => send({ type: "cancel", goal }));
 const health = new Health(document.getElementById("health"), document.getElementById("tab-health"));
+const taught = new Taught(document.getElementById("taught"), document.getElementById("tab-taught"), send, () =>
+  viewer.redraw(),
+);
 const replay = new Replay(document.getElementById("replay"), send);
 
 function asked() {
@@ -83,6 +89,7 @@ function render() {
   viewer.render(state);
   renderDialogue();
   goals.render(state);
+  taught.render(state);
   health.render(state);
 }
 

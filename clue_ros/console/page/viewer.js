@@ -17,7 +17,7 @@ export class Viewer {
   layers = { map: true, opacity: 0.6, regions: true, target: true, mask: true, confidence: true };
   onselect = () => {}; // () => void: another reading or image is shown
 
-  /** actions: {point(click), box(box), goLive()}. */
+  /** actions: {point(click), box(box), goLive(), draft() -> a box that is to be shown, or null}. */
   constructor(images, actions) {
     this.#images = images;
     this.actions = actions;
@@ -136,7 +136,8 @@ export class Viewer {
     const context = canvas.getContext("2d"),
       scale = width / frame.width;
     paintScene(context, frame, this.layers, this.#content(), unit);
-    const { draft, cross } = this.pointing;
+    const { cross } = this.pointing,
+      draft = this.pointing.draft ?? this.actions.draft();
     if (draft) paintBox(context, draft, scale, unit, COLORS.draft, "", [3, 3]);
     if (cross) paintCross(context, cross, scale, unit);
     setAttribute(canvas, "data-frame", this.frozen ? this.#frozenId() : frame.id);

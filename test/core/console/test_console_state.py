@@ -186,3 +186,13 @@ def test_a_robot_that_says_nan_does_not_break_the_page():
     assert "NaN" not in current.text and "Infinity" not in current.text
     dialogue = json.loads(current.text)["state"]["dialogue"]
     assert dialogue["readings"][0]["probability"] is None and dialogue["turns"][0]["text"] == "</script><b>&"
+
+
+def test_what_was_taught_is_told_without_pictures_and_shown_with_them():
+    told = []
+    state = ConsoleState(lambda: told.append(1))
+    assert state.snapshot()["taught"] is None and state.taught is None
+    for _ in range(2):
+        state.teach([{"name": "my cap", "views": 2, "picture": b"jpeg"}])
+    assert len(told) == 1 and state.snapshot()["taught"] == [{"name": "my cap", "views": 2}]
+    assert state.taught[0]["picture"] == "data:image/jpeg;base64,anBlZw=="
