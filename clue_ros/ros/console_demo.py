@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from clue_ros.console.server import PORT
+from clue_ros.ros.running.loading import has_eyes
 from clue_ros.ros.running.stop_signals import Interrupted, StopSignals
 from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
@@ -73,7 +74,13 @@ def start(children: Any, options: argparse.Namespace) -> None:
     children.start(
         NODE,
         "clue_ros.ros.node",
-        {"model": model, "device": options.device, "answer_timeout_s": 600.0, "target_mask": True},
+        {
+            "model": model,
+            "device": options.device,
+            "answer_timeout_s": 600.0,
+            "target_mask": True,
+            **({"taught": str(options.output.resolve() / "taught")} if has_eyes(model) else {}),
+        },  # fmt: skip
     )
     console: Dict[str, object] = {"port": options.port, "address": options.address, "token": options.token}
     if options.replay:

@@ -1,5 +1,5 @@
-"""One picture of each further part at work, over real ROS 2: masks, focus, pointing and numbers, belief, chat, machine
-dialogue.
+"""One picture of each further part at work, over real ROS 2: masks, focus, pointing and numbers, belief, chat,
+teaching, machine dialogue.
 
     python -m clue_ros.ros.demo_parts --seed 0 --output out/demo/parts          (make demo runs it after the episodes)
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -20,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from clue_ros.ros.running.loading import has_eyes
 from clue_ros.ros.running.stop_signals import Interrupted, StopSignals
 from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
@@ -70,7 +72,10 @@ def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> i
         os.environ.update(processes.environment(domain))
         options.output.mkdir(parents=True, exist_ok=True)
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
-            children.start("clue_node", "clue_ros.ros.node", {"model": model, "look_ahead": False})
+            taught = options.output.resolve() / "taught"
+            shutil.rmtree(taught, ignore_errors=True)  # of an earlier demo
+            given = {"taught": str(taught)} if has_eyes(model) else {}
+            children.start("clue_node", "clue_ros.ros.node", {"model": model, "look_ahead": False, **given})
             if "focus" in wanted:
                 children.start("focus", "clue_ros.ros.focus", {"model": model})
             return _play(options, console, children, wanted, stop)
@@ -126,7 +131,7 @@ def _lazy(name: str) -> Callable[..., Tuple[str, list, list]]:
 
 
 PARTS: Dict[str, Callable] = {
-    name: _lazy(name) for name in ("masks", "focus", "pointing", "belief", "chat", "dialogue")
+    name: _lazy(name) for name in ("masks", "focus", "pointing", "belief", "chat", "teaching", "dialogue")
 }
 
 if __name__ == "__main__":

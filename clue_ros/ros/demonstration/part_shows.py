@@ -142,6 +142,29 @@ def belief(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     return "Belief: the question from whose answer most is expected", panels, lines
 
 
+def teaching(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
+    """A thing is clicked on and named in one scene, and handed over by that name in another."""
+    from clue_ros.evaluation.episode_runner import derive_episode
+
+    _, view = stage.render(CROWD)
+    shown = max((o for o in view.objects if o.box is not None), key=lambda o: o.box.area)
+    looks = (shown.category, shown.color, shown.shape)
+    others = (n for n in range(CROWD + 1, 200) if _looks_of(derive_episode(options.seed, n).scene).count(looks) == 1)
+    _, elsewhere = stage.render(next(others, CROWD))
+    name = "my treasure"
+    box = robot.teach(name, view.rgb, shown.box.center)
+    found = robot.ground(f"hand me {name}", elsewhere.rgb, policy="best_guess")
+    panels = [
+        Panel(f"a click, and “this is {name}”", with_boxes(view.rgb, target=box, clicks=[shown.box.center])),
+        Panel(f"“hand me {name}”", with_boxes(elsewhere.rgb, target=msg_to_box(found.target.box))),
+    ]
+    return "Teaching: shown once, found elsewhere", panels, []
+
+
+def _looks_of(scene: Any) -> List[Tuple[str, str, str]]:
+    return [(o.category, o.color, o.shape) for o in scene.objects]
+
+
 def _boxes_only(folder: Path, view: Any) -> None:
     """image.png and boxes.jsonl: what annotation starts from, boxes without any words."""
     import cv2

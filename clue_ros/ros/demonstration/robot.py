@@ -14,12 +14,14 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 from clue_ros.images.messages import image_to_rgb
-from clue_ros.msg import Ambiguity
+from clue_ros.msg import Ambiguity, Pointing
 from clue_ros.ros.client import ClueClient, GroundOutcome, Reply
 from clue_ros.ros.running.lifecycle import CONFIGURING
 from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.wire.conversions import rgb_to_image
-from clue_ros.types import ClueError
+from clue_ros.ros.wire.messages import msg_to_box
+from clue_ros.srv import Teach
+from clue_ros.types import Box, ClueError
 
 FRAME = "camera_color_optical_frame"
 START_S, STEP_S = 180.0, 60.0  # for the model to load, for one step, on a slow machine
@@ -38,6 +40,7 @@ class Robot:
         self._parameters = {
             name: node.create_client(SetParameters, f"{name}/set_parameters") for name in ("clue", "focus")
         }
+        self._teach = node.create_client(Teach, "teach")
         self.readings: List[Ambiguity] = []
         self.debug_images: List[np.ndarray] = []
         self._focused: List[Image] = []
@@ -104,6 +107,16 @@ class Robot:
     def chat(self, question: str, rgb: np.ndarray) -> Any:
         """clue_ros/GroundedAnswer."""
         return self._clue.chat(question, rgb_to_image(rgb, Header(frame_id=FRAME))).require()
+
+    def teach(self, name: str, rgb: np.ndarray, place: Tuple[float, float]) -> Box:
+        """The box of what is at a place of an image uint8[H,W,3], which is called so from now on."""
+        shown = Pointing(kind=Pointing.POINT, x=float(place[0]), y=float(place[1]))
+        self._until(self._teach.service_is_ready, self._teach.srv_name)
+        image = rgb_to_image(rgb, Header(frame_id=FRAME))
+        told = self._call(self._teach, Teach.Request(name=name, shown=shown, image=image))
+        if not told.success:
+            raise ClueError(told.error_msg)
+        return msg_to_box(told.box)
 
     def focused(self, rgb: np.ndarray, instruction: str, mode: str, crop: bool = False) -> np.ndarray:
         """What the focus node makes of a camera that shows this image."""

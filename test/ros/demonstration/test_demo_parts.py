@@ -27,9 +27,9 @@ def opengl():
         stage.close()
 
 
-def test_masks_pointing_belief_chat_and_dialogue_of_the_real_model(tmp_path):
+def test_masks_pointing_belief_chat_teaching_and_dialogue_of_the_real_model(tmp_path):
     """Without focus, which loads a model of its own: test_focus.py has it."""
-    parts = ("masks", "pointing", "belief", "chat", "dialogue")
+    parts = ("masks", "pointing", "belief", "chat", "teaching", "dialogue")
     command = [sys.executable, "-m", "clue_ros.ros.demo_parts", "--output", str(tmp_path), "--only", *parts]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stdout + ran.stderr
