@@ -198,7 +198,7 @@ class Outputs:
 class Model:
     """The worker, at once."""
 
-    taught = None
+    taught = server = None
 
     def __init__(self, grounder):
         self._grounder = grounder
