@@ -37,7 +37,7 @@ from clue_ros.taught.names import Names
 from clue_ros.taught.perception import SURE_THING, TaughtImage, TaughtPerception
 from clue_ros.taught.reading import ASKS_FROM, ambiguity_of
 from clue_ros.taught.store import Limits, TaughtStore, Thing
-from clue_ros.taught.views import only_thing, smallest_around, view_of
+from clue_ros.taught.views import holds, only_thing, smallest_around, view_of
 from clue_ros.timing import Times, timed
 from clue_ros.types import (
     Ambiguity,
@@ -219,7 +219,8 @@ class TaughtGrounder(GrounderAround):
         if shown is None:
             box = only_thing(self._see.things_in(seen, SURE_THING), seen.size)
         else:
-            box = shown.box or smallest_around(self._see.things_in(seen), shown.point)
+            sure = [box for box in self._see.things_in(seen, SURE_THING) if shown.box or holds(box, shown.point)]
+            box = shown.box or smallest_around(sure or self._see.things_in(seen), shown.point)
         return self.memory.add(name, view_of(seen.rgb, box), self.vocabulary, shadow), box
 
     # Everything else is the grounder's own.

@@ -50,11 +50,16 @@ def view_of(rgb: np.ndarray, box: Box) -> View:
     return View(picture, (x0, y0, x1, y1))
 
 
+def holds(box: Box, point: Optional[Tuple[float, float]]) -> bool:
+    """Whether a click, in pixels, is in a box."""
+    return point is not None and box.x0 <= point[0] <= box.x1 and box.y0 <= point[1] <= box.y1
+
+
 def smallest_around(boxes: Sequence[Box], point: Optional[Tuple[float, float]]) -> Box:
     """The smallest of the things around a click, pixels. Raises NothingToTeachError where there is none."""
-    x, y = point or (-1.0, -1.0)
-    around = [box for box in boxes if box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1]
+    around = [box for box in boxes if holds(box, point)]
     if not around:
+        x, y = point or (-1.0, -1.0)
         raise NothingToTeachError(f"no thing is seen at {x:.0f} {y:.0f}: draw a box around it instead of a click")
     return min(around, key=lambda box: box.area)
 

@@ -143,7 +143,7 @@ def belief(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
 
 
 def teaching(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
-    """A thing is clicked on and named in one scene, and handed over by that name in another."""
+    """A thing is boxed and named in one scene, and handed over by that name in another."""
     from clue_ros.evaluation.episode_runner import derive_episode
 
     _, view = stage.render(CROWD)
@@ -152,10 +152,10 @@ def teaching(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     others = (n for n in range(CROWD + 1, 200) if _looks_of(derive_episode(options.seed, n).scene).count(looks) == 1)
     _, elsewhere = stage.render(next(others, CROWD))
     name = "my treasure"
-    box = robot.teach(name, view.rgb, shown.box.center)
+    robot.teach(name, view.rgb, shown.box)
     found = robot.ground(f"hand me {name}", elsewhere.rgb, policy="best_guess")
     panels = [
-        Panel(f"a click, and “this is {name}”", with_boxes(view.rgb, target=box, clicks=[shown.box.center])),
+        Panel(f"shown by a box: “{name}”", with_boxes(view.rgb, target=shown.box)),
         Panel(f"“hand me {name}”", with_boxes(elsewhere.rgb, target=msg_to_box(found.target.box))),
     ]
     return "Teaching: shown once, found elsewhere", panels, []

@@ -19,7 +19,7 @@ from clue_ros.ros.client import ClueClient, GroundOutcome, Reply
 from clue_ros.ros.running.lifecycle import CONFIGURING
 from clue_ros.ros.running.spinning import Spinner
 from clue_ros.ros.wire.conversions import rgb_to_image
-from clue_ros.ros.wire.messages import msg_to_box
+from clue_ros.ros.wire.messages import box_to_msg
 from clue_ros.srv import Teach
 from clue_ros.types import Box, ClueError
 
@@ -108,15 +108,14 @@ class Robot:
         """clue_ros/GroundedAnswer."""
         return self._clue.chat(question, rgb_to_image(rgb, Header(frame_id=FRAME))).require()
 
-    def teach(self, name: str, rgb: np.ndarray, place: Tuple[float, float]) -> Box:
-        """The box of what is at a place of an image uint8[H,W,3], which is called so from now on."""
-        shown = Pointing(kind=Pointing.POINT, x=float(place[0]), y=float(place[1]))
+    def teach(self, name: str, rgb: np.ndarray, box: Box) -> None:
+        """What is in a box of an image uint8[H,W,3] is called so from now on."""
+        shown = Pointing(kind=Pointing.BOX, box=box_to_msg(box))
         self._until(self._teach.service_is_ready, self._teach.srv_name)
         image = rgb_to_image(rgb, Header(frame_id=FRAME))
         told = self._call(self._teach, Teach.Request(name=name, shown=shown, image=image))
         if not told.success:
             raise ClueError(told.error_msg)
-        return msg_to_box(told.box)
 
     def focused(self, rgb: np.ndarray, instruction: str, mode: str, crop: bool = False) -> np.ndarray:
         """What the focus node makes of a camera that shows this image."""
