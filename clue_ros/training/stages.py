@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Optional
 
 from clue_ros.measures.classification import figures_at, fitted_threshold
-from clue_ros.training.base import open_base
+from clue_ros.training.base import Base, open_base
 from clue_ros.training.detector_stage import DetectorTrainer
 from clue_ros.training.device import Device
 from clue_ros.training.dialogue_stage import train_dialogue
 from clue_ros.training.export import export, export_mask, export_variant, write_report
-from clue_ros.training.features import compute_features
+from clue_ros.training.features import FeatureData, compute_features
 from clue_ros.training.inputs import Inputs
 from clue_ros.training.joint_stage import JointTrainer
 from clue_ros.training.language_stage import language_start, train_language
@@ -268,7 +268,7 @@ class Stages:
                 compute_features(model.model.vision_tower, scenes, folder, self._config.language.seed)
         else:
             base = self._inputs.open_base()
-            self._inputs.features(base, False)
+            (self._joint_source if stage == "joint" else self._inputs.features)(base, False)
             if stage == "joint" and self._config.joint.validate_every:
                 self._inputs.features(base, validation=True)
 
@@ -289,7 +289,7 @@ class Stages:
         return JointTrainer(
             base.model,
             base.tokenizer,
-            self._inputs.features(base, validation),
+            self._joint_source(base, validation),
             self._output / "joint",
             self._config.language,
             self._with_steps(self._config.joint),
@@ -297,6 +297,10 @@ class Stages:
             base.folder,
             self._device,
         )
+
+    def _joint_source(self, base: Base, validation: bool) -> FeatureData:
+        """Overridden where more than rendered scenes are learnt from (eyes/stages.py)."""
+        return self._inputs.features(base, validation)
 
     def _put_mask(self, base: Path, trainer: MaskTrainer) -> None:
         folder = export_mask(base, trainer.run.folder, self._output / "model")
