@@ -28,7 +28,6 @@ from clue_ros.deciding import Decider, Options, prefix_of
 from clue_ros.dialogue.phrases import names_nothing
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
-from clue_ros.masks.segment_codes import SegmentDecoder
 from clue_ros.perception.perception import Perception, StockImage
 from clue_ros.prompt import ANSWER, CLARIFY, check_expression, check_turns, clean
 from clue_ros.seams import Capability, require
@@ -113,7 +112,7 @@ class Grounder:
         if is_stock(folder):
             from clue_ros.stock.grounder import StockGrounder
 
-            return StockGrounder(backbone, Masker(backbone, None, SegmentDecoder.load(folder, backbone.device)))
+            return StockGrounder(backbone, Masker.load(folder, backbone))
         return cls(backbone, AmbiguityReader.load(folder, backbone), Masker.load(folder, backbone))
 
     @property

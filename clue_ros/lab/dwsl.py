@@ -240,7 +240,7 @@ class Comparison:
     def _weights(self, judge: LabelJudge) -> Dict[str, Dict[str, float]]:
         """Mean d and f(d) of labels by how they were spoilt, on scenes of D_o (Fig. 11 b)."""
         found: Dict[str, List[float]] = {}
-        for part in np.array_split(self._mixed[:32], 8):
+        for part in np.array_split(self._mixed[:32], min(8, len(self._mixed))):
             batch, kinds = self.batch(part, True)
             for kind, d in zip(kinds, self._judged(judge, batch).sigmoid().tolist()):
                 found.setdefault(kind, []).append(d)

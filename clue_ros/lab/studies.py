@@ -63,7 +63,7 @@ class Studies(EyeStages):
     def dwsl(self) -> None:
         """Weighted training of the relevance map beside its rivals (lab/dwsl.py)."""
         base = self._inputs.finished_model()
-        opened, settings = open_base(base), DwslSettings()
+        opened, settings = open_base(base, any_attention=True), DwslSettings()
         settings = replace(settings, steps=self._steps, judge_steps=self._steps) if self._steps else settings
         sizes = MaskSettings(scenes=settings.clean + settings.mixed, validation=settings.held)
         compared = Comparison(

@@ -32,7 +32,7 @@ from clue_ros.geometry import as_rgb
 from clue_ros.language.phrase import GENERIC_NOUN, parse_instruction
 from clue_ros.masks.masker import Masker
 from clue_ros.perception.perception import Perception, StockImage
-from clue_ros.prompt import check_expression, check_turns
+from clue_ros.prompt import CLARIFY, build_prefix, check_expression, check_turns
 from clue_ros.seams import Capability, MissingCapabilityError, require
 from clue_ros.stock.interpreter import Interpreter, Understanding, wants_to_ask
 from clue_ros.timing import Times, timed
@@ -68,9 +68,11 @@ class StockGrounder:
 
     @property
     def capabilities(self) -> FrozenSet[Capability]:
-        """BACKBONE, and MASKS where PaliGemma's mask decoder lies in the model directory (masks/segment_codes.py)."""
-        masks = {Capability.MASKS} if self._masker.decoder is not None else set()
-        return frozenset({Capability.BACKBONE} | masks)
+        """BACKBONE, MASKS with PaliGemma's mask decoder (masks/segment_codes.py) or a mask head in the model directory,
+        and RELEVANCE with a head."""
+        masks = {Capability.MASKS} if self._masker.can_segment else set()
+        relevance = {Capability.RELEVANCE} if self._masker.head is not None else set()
+        return frozenset({Capability.BACKBONE} | masks | relevance)
 
     @property
     def backbone(self) -> Backbone:
@@ -160,7 +162,7 @@ class StockGrounder:
         min_confidence: in [0, 1]; with may_ask, a box that is less sure is offered for a yes or no first, unless the
             person has already chosen it; None: the checkpoint's own.
         should_stop: asked between steps and before every token; True raises Cancelled.
-        mask: also the pixels of what was found, where PaliGemma's mask decoder lies in the model directory.
+        mask: also the pixels of what was found, where the model has masks.
 
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
@@ -192,15 +194,20 @@ class StockGrounder:
         return chat(self._see, self.encode(image), question, should_stop)
 
     def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
-        """bool[H,W], the pixels of what the instruction means in a box that is known; the dialogue changes nothing.
-        Raises MissingCapabilityError without PaliGemma's mask decoder, InvalidImageError, InvalidExpressionError."""
+        """bool[H,W], the pixels of what the instruction means in a box that is known; the dialogue changes nothing for
+        PaliGemma's mask decoder. Raises MissingCapabilityError without masks, InvalidImageError,
+        InvalidExpressionError."""
         require(self.capabilities, Capability.MASKS)
-        phrase = parse_instruction(check_expression(expression)).phrase
-        return self._masker.target(self.encode(image).encoded, phrase, phrase, box)
+        phrase, encoded = parse_instruction(check_expression(expression)).phrase, self.encode(image).encoded
+        prefix = build_prefix(CLARIFY, expression, turns, (encoded.width, encoded.height))
+        return self._masker.target(encoded, prefix, phrase, box)
 
     def relevance(self, image: Image, instruction: str, turns: Sequence[Turn] = ()) -> np.ndarray:
-        """Raises MissingCapabilityError: a mask head is trained with a checkpoint."""
-        raise MissingCapabilityError(Capability.RELEVANCE)
+        """float32[H,W] in [0, 1], as Grounder's. Raises MissingCapabilityError without a mask head, InvalidImageError,
+        InvalidExpressionError."""
+        require(self.capabilities, Capability.RELEVANCE)
+        words, encoded = self._backbone.without_unknown(check_expression(instruction)), self.encode(image).encoded
+        return self._masker.relevance(encoded, build_prefix(CLARIFY, words, turns, (encoded.width, encoded.height)))
 
     def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Readings:
         """Raises MissingCapabilityError: there is no detector."""

@@ -3,7 +3,8 @@
     clue train joint --base clue_ros/models/tabletop --output runs/joint
 
 Any directory that this package wrote, or that somebody downloaded, can be the base. The packed trainer needs image
-tokens that do not see the text (`prefix_attention: image_blind`); PaliGemma's own bidirectional prefix is refused.
+tokens that do not see the text (`prefix_attention: image_blind`); PaliGemma's own bidirectional prefix is refused,
+except by the mask head, which leaves the decoder as it is (full_reader.py).
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ class Base:
         return PATCH_FOR_EYES if eyes else self.model.config.vision_config.patch_size
 
 
-def open_base(folder: Path, device: str = "cpu") -> Base:
+def open_base(folder: Path, device: str = "cpu", any_attention: bool = False) -> Base:
     """Load a model directory as the start of a run. Its adapters and detector are left where they are. device: where
-    its eyes will look, if it has some.
+    its eyes will look, if it has some. any_attention: PaliGemma's own prefix too, for what does not train the decoder.
 
     Raises ModelLoadError if it is no model directory, UnsupportedBaseError if its attention is not image_blind.
     """
@@ -76,7 +77,7 @@ def open_base(folder: Path, device: str = "cpu") -> Base:
         raise ModelLoadError(f"{folder / 'config.json'} says no text_config.num_hidden_layers")
     settings = ClueSettings.load(folder, layers)
     kind_of(settings, folder / FILE)
-    if settings.pattern.image_sees_words or settings.pattern.words_see_ahead:
+    if not any_attention and (settings.pattern.image_sees_words or settings.pattern.words_see_ahead):
         raise UnsupportedBaseError(
             f"{folder}: training on a checkpoint with prefix_attention '{settings.prefix_attention}' is not supported "
             f"yet; the packed trainer needs '{IMAGE_BLIND.name}', as the embedded model has (clue_ros/models/tabletop)"

@@ -135,7 +135,9 @@ def export_mask(base_dir: Path, run_folder: Path, output: Path) -> Path:
     """Write a model directory: the base's, with the mask head of a run. Raises ModelLoadError, UnsupportedBaseError."""
     base_dir, output = Path(base_dir), Path(output)
     run = run_settings(run_folder)
-    head = new_head(open_base(base_dir), MaskSettings(**{k: v for k, v in run.items() if k != "stage"}))
+    head = new_head(
+        open_base(base_dir, any_attention=True), MaskSettings(**{k: v for k, v in run.items() if k != "stage"})
+    )
     load_modules(run_folder, {"mask": head})
     if base_dir.resolve() != output.resolve():
         shutil.copytree(base_dir, output, dirs_exist_ok=True)

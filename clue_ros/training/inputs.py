@@ -69,7 +69,7 @@ class Inputs:
     def finished_model(self) -> Path:
         """The base, or the model directory in the output. Raises TrainingError if there is neither."""
         folder = self.base or self._output / "model"
-        if not (folder / "clue.json").exists():
+        if not (folder / "config.json").exists():
             raise TrainingError(f"{folder} is no model directory: name a finished model with --base DIR")
         return folder
 

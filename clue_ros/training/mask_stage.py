@@ -27,6 +27,7 @@ from clue_ros.simulation.scene_data import SceneData, augment, plain
 from clue_ros.training.base import Base
 from clue_ros.training.device import Device, moved
 from clue_ros.training.features import FeatureData, mirrored_ones
+from clue_ros.training.full_reader import FullReader, merge_dialogue
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
 from clue_ros.training.packed import closing_maps, image_positions
@@ -35,7 +36,6 @@ from clue_ros.training.parallel import world
 from clue_ros.training.settings import MeasuredSettings
 from clue_ros.training.slot import Slot
 from clue_ros.training.validation import chosen_scenes, evaluating, mean_of_batches
-from clue_ros.vlm.adapters import Adapter, load_adapters
 from clue_ros.vlm.decoder import image_keys, run_layers, text_queries
 
 Spoil = Callable[[int, int, MaskQuery, np.ndarray], Optional[np.ndarray]]
@@ -104,20 +104,21 @@ class BaseReader:
 
     def __init__(self, base: Base, device: Device = Device()):
         self.model, self.tap = base.model, base.settings.tap_layer
-        language = self.model.model.language_model
-        if base.folder is not None:
-            for adapter in load_adapters(language, base.folder, (base.settings.dialogue_adapter,)).values():
-                merge(language, adapter)
+        merge_dialogue(base)
         self.model.to(device.name).eval()
         self.packer = Packer(base.tokenizer, (base.side // base.patch) ** 2)
         self.known = frozenset(base.tokenizer.get_vocab()) if base.settings.closed_vocabulary else None
         self._device = device.name
+        sees = base.settings.pattern.image_sees_words or base.settings.pattern.words_see_ahead
+        self._full = FullReader(base, device.name) if sees else None
 
     @torch.no_grad()
     def read(
         self, vision: torch.Tensor, per_image: Sequence[Sequence[MaskQuery]], length: int
     ) -> Tuple[MaskQueries, List[MaskQuery], List[int]]:
         """(queries as the head takes them, those that found room in the pack, the image of each)."""
+        if self._full is not None:
+            return self._full.read(vision, per_image, length)
         grid = round(vision.shape[1] ** 0.5)
         pack = moved(self.packer.pack(per_image, np.zeros((len(per_image), grid, grid), np.int8), length), self._device)
         language = self.model.model.language_model
@@ -140,16 +141,6 @@ class BaseReader:
         boxes = torch.tensor([q.box or (float("nan"),) * 4 for q in used], device=last.device)
         read = MaskQueries(text.hidden[where[:, None], rows], there, maps, boxes.float(), where)
         return read, used, where.tolist()
-
-
-def merge(language, adapter: Adapter) -> None:
-    """Add an adapter's products to the decoder's own weights."""
-    for index, projections in adapter.items():
-        for name, module in language.layers[index].named_modules():
-            factors = projections.get(name.rsplit(".", 1)[-1])
-            if factors is not None and name.endswith("_proj"):
-                a, b = factors
-                module.weight.data += (b @ a).to(module.weight)
 
 
 class MaskTrainer:

@@ -150,7 +150,7 @@ class Stages:
 
     def mask(self) -> None:
         base = self._inputs.finished_model()
-        opened, settings = open_base(base), self._with_steps(self._config.mask)
+        opened, settings = open_base(base, any_attention=True), self._with_steps(self._config.mask)
         held = self._inputs.mask_scenes(opened, settings, validation=True) if settings.validate_every else None
         trainer = MaskTrainer(
             opened, self._inputs.mask_scenes(opened, settings), self._output / "mask", settings, held, self._device

@@ -1,6 +1,7 @@
 """Masks and relevance as a model gives them: serving reads what training reads, by Grounder and by command."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,16 +14,67 @@ from clue_ros.grounder import Grounder
 from clue_ros.masks.head import FILE, MaskHead, MaskQueries
 from clue_ros.seams import Capability, MissingCapabilityError
 from clue_ros.simulation.mask_queries import MaskQuery
-from clue_ros.training.base import open_base
-from clue_ros.training.mask_stage import BaseReader
+from clue_ros.training.base import UnsupportedBaseError, open_base
+from clue_ros.training.mask_stage import BaseReader, MaskSettings
+from clue_ros.training.recipe import DataSettings, TrainConfig
+from clue_ros.training.stages import Stages
+from clue_ros.training.tabletop_model import build_model
 from clue_ros.types import Box, InvalidExpressionError, ModelLoadError
 
+SMALL = MaskSettings(steps=2, batch=3, width=16, blocks=1, validate_every=2, validation=4)
 
-def test_serving_reads_what_training_reads(tiny_model_dir, data, mask_scenes):
-    """States, map and the head's own result, from the packed pass under the merged adapter and from the serving
-    plans.
+
+def test_a_head_is_trained_on_a_plain_download_and_served_there(
+    gemma_like_tokenizer, tiny_size, scenes, tmp_path, capsys
+):
+    """PaliGemma as it is published: image tokens see the words, no clue.json, no adapters. Stages that train the
+    decoder refuse it.
     """
-    reader = BaseReader(open_base(tiny_model_dir))
+    folder, output, photo = tmp_path / "download", tmp_path / "run", scenes / "train/images/000000.webp"
+    build_model(gemma_like_tokenizer, tiny_size).save_pretrained(folder)
+    gemma_like_tokenizer.save_pretrained(folder)
+    config = TrainConfig(data=DataSettings(train_scenes=20, validation_scenes=10), mask=SMALL)
+    Stages(config, output, scenes, base=folder).run("mask")
+    capsys.readouterr()
+    assert (
+        main(
+            [
+                "mask",
+                "relevance",
+                str(photo),
+                "the mug",
+                "--model",
+                str(output / "model"),
+                "--out",
+                str(output / "a.png"),
+            ]
+        )
+        == 0
+    )
+    assert "of the picture matters" in capsys.readouterr().out
+    grounder = Grounder.from_pretrained(output / "model")
+    assert grounder.capabilities >= {Capability.MASKS, Capability.RELEVANCE}
+    assert grounder.target_mask(Image.open(photo), "the mug", (), Box(10, 10, 90, 90)).dtype == bool
+    with pytest.raises(UnsupportedBaseError, match="prefix_attention 'full'"):
+        open_base(folder)
+
+
+def with_attention(model, folder, pattern):
+    if pattern == "image_blind":
+        return model
+    shutil.copytree(model, folder)
+    clue = json.loads((folder / "clue.json").read_text())
+    (folder / "clue.json").write_text(json.dumps({**clue, "prefix_attention": pattern, "tap_rows": "paper"}))
+    return folder
+
+
+@pytest.mark.parametrize("pattern", ["image_blind", "full"])
+def test_serving_reads_what_training_reads(pattern, tiny_model_dir, data, mask_scenes, tmp_path):
+    """States, map and the head's own result, from the packed pass under the merged adapter (or one pass a query) and
+    from the serving plans.
+    """
+    tiny_model_dir = with_attention(tiny_model_dir, tmp_path / "full", pattern)
+    reader = BaseReader(open_base(tiny_model_dir, any_attention=True))
     queries = [MaskQuery("clarify hand me the mug", (), (), ""), MaskQuery("clarify the red bowl please", (), (), "")]
     vision = mask_scenes.features.take(np.array([0]))[0]
     read, used, where = reader.read(vision, [queries], 64)
