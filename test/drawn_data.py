@@ -69,6 +69,21 @@ def make_invig(root: Path, train: int = 6, other: int = 2) -> Path:
     return root
 
 
+def make_ivm(root: Path, own_images: bool = True) -> Path:
+    """Lines, images and maps as their reader joins them; a machine's lines name images of other data sets."""
+    lines = []
+    for n in range(3):
+        heat = np.zeros((48, 64), np.uint8)
+        heat[8:40, 16:48] = 120
+        draw(root / ("images" if own_images else "coco/train2017") / (f"img_{n}.jpg" if own_images else f"{n}.jpg"), n)
+        (root / "masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(root / "masks" / f"mask_{n}.jpg"), heat)
+        line = {"uuid": n, "instruction": ["where is the mug?", "the mug"]}
+        lines.append(line if own_images else {**line, "image": f"coco/train2017/{n}.jpg"})
+    write_lines(root / "meta.json", lines)
+    return root / "meta.json"
+
+
 def make_it2p(root: Path) -> Path:
     for n in range(3):
         draw(root / "train_img" / f"{n:04d}.jpg", n)

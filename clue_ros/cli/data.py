@@ -21,7 +21,20 @@ EXAMPLES = """examples:
   clue data show /data/refcoco --images /data/coco/train2014 --split val -n 3
 The formats are described in docs/data.md."""
 # Those of clue_ros.data.formats.
-FORMATS = ("auto", "invig", "parquet", "it2p", "refcoco", "flickr30k", "csv", "jsonl", "paligemma", "scenes")
+FORMATS = (
+    "auto",
+    "invig",
+    "parquet",
+    "it2p",
+    "refcoco",
+    "flickr30k",
+    "csv",
+    "jsonl",
+    "paligemma",
+    "ambres",
+    "ivm",
+    "scenes",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

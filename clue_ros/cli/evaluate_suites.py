@@ -32,7 +32,7 @@ SUITES = {
     "grounding": "boxes, with the dialogue, without its last turns, among the listed objects; Acc over IoU",
     "masks": "pixels of targets (mIoU, cIoU) and relevance of instructions, on rendered scenes",
     "taught": "things shown in one scene and asked for by a made-up name in others",
-    "segmentation": "pixels of what an expression means (RES: mIoU, cIoU), on RefCOCO, RefCOCO+ and RefCOCOg",
+    "segmentation": "pixels of what an expression means (RES: mIoU, cIoU), on RefCOCO, + and g; IVM-Mix-1M's relevance",
     "vqa": "questions with options, answered by your program about the whole picture and the focused one (V*Bench)",
     "dialogue": "questions and answers: Recall@1/5 and mean rank among candidates, BLEU, METEOR, ROUGE-L, CIDEr",
     "chat": "answers with boxes: grounded recall, precision and F1, on rendered scenes or images with named boxes",
@@ -40,7 +40,20 @@ SUITES = {
 }
 DECIDING = ("tabletop", "ambiguity", "photographs", "interactive")  # whether to ask, by --threshold
 # Those of clue_ros.data.formats.
-FORMATS = ("auto", "invig", "parquet", "it2p", "refcoco", "flickr30k", "csv", "jsonl", "paligemma", "scenes")
+FORMATS = (
+    "auto",
+    "invig",
+    "parquet",
+    "it2p",
+    "refcoco",
+    "flickr30k",
+    "csv",
+    "jsonl",
+    "paligemma",
+    "ambres",
+    "ivm",
+    "scenes",
+)
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 GESTURES = ("click", "box", "recorded")  # of them, for photographs
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle

@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Optional
 
+from clue_ros.data.ambres import FILE as AMBRES
+from clue_ros.data.ambres import AmbresSource
 from clue_ros.data.box_forms import check_form
 from clue_ros.data.flickr30k import ANNOTATIONS as ENTITIES
 from clue_ros.data.flickr30k import SENTENCES, Flickr30kSource
@@ -13,16 +15,17 @@ from clue_ros.data.hub import hub_id, local_copy
 from clue_ros.data.invig import PATTERN as INVIG_PATTERN
 from clue_ros.data.invig import InvigSource
 from clue_ros.data.it2p import AMBIGUOUS, It2pSource
+from clue_ros.data.ivm import IvmSource
 from clue_ros.data.jsonl import JsonLinesSource
 from clue_ros.data.paligemma import PaliGemmaSource
 from clue_ros.data.refcoco import PATTERNS as REFCOCO_PATTERNS
 from clue_ros.data.refcoco import RefCocoSource
 from clue_ros.data.source import Source, files_named
 from clue_ros.data.table import TableSource
-from clue_ros.data.textfiles import json_object, read_json_arrays, read_lines
+from clue_ros.data.textfiles import holds_lines, json_object, read_json_arrays, read_lines
 from clue_ros.problems import BrokenDataError, DataError, MissingDataError
 
-FORMATS = ("invig", "parquet", "it2p", "refcoco", "flickr30k", "csv", "jsonl", "paligemma", "scenes")
+FORMATS = ("invig", "parquet", "it2p", "refcoco", "flickr30k", "csv", "jsonl", "paligemma", "ambres", "ivm", "scenes")
 _PEEK = 20  # lines
 
 
@@ -72,6 +75,10 @@ def open_data(
         return JsonLinesSource(path, images, boxes or "")
     if form == "paligemma":
         return PaliGemmaSource(path, images)
+    if form == "ambres":
+        return AmbresSource(path, images)
+    if form == "ivm":
+        return IvmSource(path, images)
     if form == "scenes":
         from clue_ros.data.scenes import ScenesSource
 
@@ -86,7 +93,7 @@ def detect(path: Path) -> str:
         if path.suffix in (".csv", ".tsv"):
             return "csv"
         if path.suffix == ".json":
-            form = _of_list(path)
+            form = _of_lines(path) if holds_lines(path) else _of_list(path)
             if form:
                 return form
         if path.suffix == ".jsonl":
@@ -101,6 +108,8 @@ def detect(path: Path) -> str:
         return "it2p"
     elif (path / ENTITIES).is_dir() and (path / SENTENCES).is_dir():
         return "flickr30k"
+    elif files_named(path, AMBRES, 1):
+        return "ambres"
     elif files_named(path, INVIG_PATTERN):
         return "invig"
     elif files_named(path, "*.parquet"):
@@ -115,7 +124,8 @@ def detect(path: Path) -> str:
         f"{path}: no known data set. Known are invig (invig*_anns.jsonl), parquet (InViG's), it2p (train_img, "
         "train_script, script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), flickr30k "
         "(Annotations, Sentences), csv (image, instruction, label), jsonl (image, expression, ...), paligemma (image, "
-        "prefix, suffix) and scenes (scenes-*.jsonl); docs/data.md shows each"
+        "prefix, suffix), ambres (train/data.json), ivm (uuid, instruction) and scenes (scenes-*.jsonl); docs/data.md "
+        "shows each"
     )
 
 
@@ -132,6 +142,8 @@ def _of_list(path: Path) -> str:
         return "refcoco"
     if any("prefix" in e and "suffix" in e for e in entries):
         return "paligemma"
+    if any("ambiguity_bool" in e for e in entries):
+        return "ambres"
     return "jsonl" if any("image" in e and ("expression" in e or "instruction" in e) for e in entries) else ""
 
 
@@ -152,4 +164,6 @@ def _of_lines(path: Path) -> str:
             return "refcoco"
         if "prefix" in entry and "suffix" in entry:
             return "paligemma"
+        if "uuid" in entry and isinstance(entry.get("instruction"), list):
+            return "ivm"
     return "jsonl"

@@ -30,7 +30,7 @@ from clue_ros.data.source import (
     texts_of,
 )
 from clue_ros.data.table import label_of
-from clue_ros.data.textfiles import count_lines, json_object, read_json_arrays, read_lines
+from clue_ros.data.textfiles import count_lines, holds_lines, json_object, read_json_arrays, read_lines
 from clue_ros.images.files import ImageRoot, image_file, size_of
 from clue_ros.problems import MissingDataError, Place, Problems
 from clue_ros.prompt import MAX_CHARACTERS
@@ -125,7 +125,7 @@ class JsonLinesSource(Source):
 
 def _entries(file: Path) -> Iterator[Tuple[int, Any]]:
     """(number from 1, bytes of a line, or an element of a .json file's list)."""
-    if file.suffix == ".jsonl":
+    if file.suffix == ".jsonl" or holds_lines(file):
         yield from read_lines(file)
     else:
         yield from ((number, element) for _, number, element in read_json_arrays(file))

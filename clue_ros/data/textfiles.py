@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
@@ -40,6 +41,15 @@ def count_lines(path: Path) -> int:
     """Lines that are not blank."""
     with open(path, "rb") as file:
         return sum(1 for line in iter(lambda: file.readline(MAX_LINE), b"") if line.strip())
+
+
+def holds_lines(path: Path) -> bool:
+    """Whether a .json file is in truth one object a line, and no list or object of lists."""
+    try:
+        objects = [json_object(line) for _, line in islice(read_lines(path), 2)]
+    except ValueError:
+        return False
+    return len(objects) == 2 or (len(objects) == 1 and any(name in objects[0] for name in ("image", "uuid")))
 
 
 def text_of(line: bytes) -> str:

@@ -1,19 +1,22 @@
-"""`clue evaluate segmentation DATA`: the pixels of what an expression means (RES), on RefCOCO, RefCOCO+ and RefCOCOg.
+"""`clue evaluate segmentation DATA`: the pixels of what an expression means (RES), on RefCOCO, RefCOCO+ and RefCOCOg;
+of what matters to an instruction, on IVM-Mix-1M.
 
     clue evaluate segmentation refcoco --images /data/coco/train2014 --split testA --model DIR
 
 mIoU is the mean over expressions, cIoU (oIoU) the sum of all intersections over the sum of all unions, P@t the share of
 expressions whose mask reaches IoU t. An expression without a mask counts as an empty one. The model needs a mask head
-(`clue train mask`) or PaliGemma's own mask decoder (`clue mask decoder`).
+(`clue train mask`) or PaliGemma's own mask decoder (`clue mask decoder`), for IVM-Mix-1M a mask head. There the truth
+is where the heat map reaches HOT, the model's answer where its own does.
 """
 
 from __future__ import annotations
 
-from typing import Any, Container, Dict, Iterator, Optional, Sequence
+from typing import Any, Callable, Container, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 
 from clue_ros.data.coco_masks import ReferenceMasks
+from clue_ros.data.ivm import IvmSource
 from clue_ros.data.refcoco import RefCocoSource
 from clue_ros.data.sample import Sample
 from clue_ros.evaluation.grounding_suite import notes_of
@@ -25,12 +28,15 @@ from clue_ros.evaluation.suite import Judged
 from clue_ros.masks.focus import focused
 from clue_ros.measures.bootstrap import mean, rate, ratio
 from clue_ros.measures.results import Measure, Results
+from clue_ros.problems import BrokenImageError
 from clue_ros.seams import Capability
 from clue_ros.types import ClueError
 
-EXPLANATION = """The pixels of what an expression means, against COCO's own segmentation. mIoU: the mean over \
+EXPLANATION = """The pixels of what an expression means, against COCO's own segmentation; on IVM-Mix-1M \
+of what matters to an instruction. mIoU: the mean over \
 expressions; cIoU: all intersections over all unions; P@t: the share of masks with IoU of at least t."""
 THRESHOLDS = (0.5, 0.7, 0.9)
+HOT = 0.5  # of a heat map
 
 
 class SegmentationSuite:
@@ -38,14 +44,18 @@ class SegmentationSuite:
 
     def __init__(self, subject: Subject, selection: Selection):
         """Raises ClueError if the model has no masks, or the data none of RefCOCO's."""
-        if Capability.MASKS not in subject.grounder.capabilities:
+        heat = isinstance(selection.source, IvmSource)
+        if (Capability.RELEVANCE if heat else Capability.MASKS) not in subject.grounder.capabilities:
             raise ClueError(
                 f"{subject.folder} gives no masks: clue train mask, or clue mask decoder for PaliGemma's own"
             )
-        if not isinstance(selection.source, RefCocoSource):
-            raise ClueError(f"{selection.path} is {selection.source.name}: segmentations are read of RefCOCO's files")
-        self._subject, self._selection = subject, selection
-        self._masks = ReferenceMasks(selection.source, selection.split)
+        if isinstance(selection.source, IvmSource):
+            self._truth: Callable[[Sample], Optional[np.ndarray]] = lambda s: selection.source.heat(s) >= HOT
+        elif isinstance(selection.source, RefCocoSource):
+            self._truth = ReferenceMasks(selection.source, selection.split).of
+        else:
+            raise ClueError(f"{selection.path} is {selection.source.name}: pixels are read of RefCOCO and IVM-Mix-1M")
+        self._subject, self._selection, self._heat = subject, selection, heat
 
     def about(self) -> Dict[str, Any]:
         return {"suite": self.name, **self._subject.about(), **self._selection.about()}
@@ -58,14 +68,17 @@ class SegmentationSuite:
 
     def _unusable(self, sample: Sample) -> str:
         try:
-            return "no segmentation is annotated" if self._masks.of(sample) is None else ""
-        except ValueError as error:
+            return "no segmentation is annotated" if self._truth(sample) is None else ""
+        except (ValueError, BrokenImageError) as error:
             return str(error)
 
     def _judge(self, sample: Sample, base: Row, rgb: np.ndarray, image: Any) -> Judged:
-        truth = self._masks.of(sample)
+        truth = self._truth(sample)
         assert truth is not None
-        said = self._subject.grounder.ground(image, sample.expression, may_ask=False, mask=True).mask
+        if self._heat:
+            said: Optional[np.ndarray] = self._subject.grounder.relevance(image, sample.expression) >= HOT
+        else:
+            said = self._subject.grounder.ground(image, sample.expression, may_ask=False, mask=True).mask
         said = np.zeros_like(truth) if said is None else said
         inside, union = int((said & truth).sum()), int((said | truth).sum())
         row = {**base, "inside": inside, "union": union, "iou": inside / union if union else 1.0}

@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
-from drawn_data import make_refcoco
+from drawn_data import make_ivm, make_refcoco
 
 from clue_ros.cli.main import main
 from clue_ros.data import SampleStream, open_data
 from clue_ros.data.coco_masks import ReferenceMasks, pixels_of
+from clue_ros.grounder import Grounder
 from clue_ros.measures.results import load
 
 SQUARE = [[4, 6, 13, 6, 13, 25, 4, 25]]
@@ -69,3 +70,15 @@ def test_segmentation_by_its_command(with_head, tiny_model_dir, tmp_path, capsys
     assert found["p_at_50"] == float(found["miou"] >= 0.5) and np.isfinite(found["miou"])
     assert main([*command, "--model", str(tiny_model_dir)]) == 2
     assert "gives no masks" in capsys.readouterr().err
+
+
+def test_relevance_on_heat_maps_by_its_command(with_head, tmp_path):
+    file, out = make_ivm(tmp_path), tmp_path / "out"
+    command = ["evaluate", "segmentation", str(file), "-o", str(out), "--limit", "2", "--model", str(with_head)]
+    assert main(command) == 0
+    first = next(iter(SampleStream(open_data(file))))
+    said = Grounder.from_pretrained(with_head).relevance(first.pixels(), first.expression) >= 0.5
+    truth = open_data(file).heat(first) >= 0.5
+    row = next(csv.DictReader((out / "rows.csv").open()))
+    assert (int(row["inside"]), int(row["union"])) == (int((said & truth).sum()), int((said | truth).sum()))
+    assert truth.sum() == pytest.approx(32 * 32, rel=0.1)
