@@ -75,8 +75,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boxes",
         metavar="FORM",
-        help="of JSON lines: how boxes are measured, xyxy, xywh, cxcywh, or xyxy01, xywh01, cxcywh01 as shares "
-        "(default: xyxy in pixels); box, bbox and the like are read then, too",
+        help="of JSON lines: how boxes are measured, xyxy, xywh, cxcywh or yxyx, in pixels or, with 01, 100 or 1000 "
+        "behind it, in shares of so much (default: xyxy); box, bbox and the like are read then, too",
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any, Callable
 
 from clue_ros.types import ClueError
 
-BOXES = ("xyxy", "xywh", "cxcywh", "xyxy01", "xywh01", "cxcywh01")  # those of clue_ros.data.box_forms
+BOXES = tuple(
+    kind + unit for unit in ("", "01", "100", "1000") for kind in ("xyxy", "xywh", "cxcywh", "yxyx")
+)  # those of clue_ros.data.box_forms
 COMMANDS = ("model_command", "oracle_command", "judge_command", "answer_command")
 
 
@@ -27,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser, files: bool = True) -> None:
         metavar="PROGRAM ARGUMENT",
         help="last on the line: a local program that asks another model, no shell (docs/evaluation.md)",
     )
-    parser.add_argument("--boxes", choices=BOXES, default="xyxy", help="numbers of its boxes (docs/data.md)")
+    parser.add_argument(
+        "--boxes", choices=BOXES, default="xyxy", metavar="FORM", help="numbers of its boxes (docs/data.md)"
+    )
 
 
 def add_oracle(parser: argparse.ArgumentParser) -> None:

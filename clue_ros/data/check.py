@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 import numpy as np
 
-from clue_ros.data.box_forms import advice_on_order, unit_problem
+from clue_ros.data.box_forms import Scale, advice_on_order, unit_problem
 from clue_ros.data.sample import Sample, is_empty, is_outside
 from clue_ros.data.source import Source
 from clue_ros.data.stream import target_problem
@@ -98,7 +98,7 @@ def check(
     allow_shared: an image in several splits is counted and no problem.
     """
     report = CheckReport(source.name, unsplit=source.unsplit)
-    seen = _Seen(report, allow_shared)
+    seen, scale = _Seen(report, allow_shared), Scale()
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         reader = _Images(pool, images, report.problems)
         for batch in _batches(source, report, progress):
@@ -106,6 +106,11 @@ def check(
             for (place, sample), content in zip(batch, contents):
                 seen.add(place, sample, content, reader.looks)
                 _check_boxes(place, sample, report.problems)
+                for box in (*(sample.boxes or ()), *sample.objects):
+                    scale.add(box, sample.size)
+    wrong = scale.problem()
+    if wrong is not None:
+        report.problems.add(wrong[0], Place(source.name, 0), wrong[1])
     report.shared_images = seen.shared_images() + seen.copies()
     return report
 
@@ -235,7 +240,7 @@ def _check_boxes(place: Place, sample: Sample, problems: Problems) -> None:
         if is_empty(box):
             problems.add(Kind.EMPTY, place, text + advice_on_order(box, sample.size))
         elif is_outside(box, sample.size):
-            problems.add(Kind.OUTSIDE, place, text)
+            problems.add(Kind.OUTSIDE, place, text + advice_on_order(box, sample.size))
     if sample.point is not None:
         wrong = target_problem(replace(sample, boxes=None))
         if wrong:

@@ -120,6 +120,8 @@ def detect(path: Path) -> str:
         return "csv"
     elif any(path.glob("*.jsonl")):
         return _of_lines(sorted(path.glob("*.jsonl"))[0])
+    elif any(path.glob("*/*.jsonl")):
+        return _of_lines(sorted(path.glob("*/*.jsonl"))[0])
     raise MissingDataError(
         f"{path}: no known data set. Known are invig (invig*_anns.jsonl), parquet (InViG's), it2p (train_img, "
         "train_script, script_ambiguous), refcoco (refs(unc).json with instances.json, or refcoco*.jsonl), flickr30k "

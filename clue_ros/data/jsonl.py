@@ -60,18 +60,22 @@ class JsonLinesSource(Source):
     name = "jsonl"
 
     def __init__(self, path: Path, images: Optional[Path] = None, boxes: str = ""):
-        """path: a file, or a folder of such files (train.jsonl, …); image names are relative to the file's folder or to
-        `images`; boxes: their form (box_forms.py), '' for pixels under our own names. Raises MissingDataError, and
-        DataError for a form that is none."""
+        """path: a file, a folder of such files (train.jsonl, …), or one with a folder a split (train/…jsonl), as
+        Roboflow and maestro have it; image names are relative to the file's folder or to `images`; boxes: their form
+        (box_forms.py), '' for pixels under our own names. Raises MissingDataError, and DataError for a form that is
+        none."""
         self._form = check_form(boxes) if boxes else ""
         self._root = path if path.is_dir() else path.parent
-        files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        files = (sorted(path.glob("*.jsonl")) or sorted(path.glob("*/*.jsonl"))) if path.is_dir() else [path]
         if not files:
             raise MissingDataError(f"{path} holds no .jsonl file")
         base = ImageRoot(self._root)
         self._files = [base.inside(f) for f in files]
-        self.roots = (ImageRoot(images) if images is not None else base,)
-        self._fixed = {f: split_in(f.name) for f in self._files}
+        self._own = images is None
+        folders = [images] if images is not None else dict.fromkeys(f.parent for f in files)
+        self.roots = tuple(ImageRoot(folder) for folder in folders)
+        nested = [f for f in self._files if f.parent != self._root]
+        self._fixed = {f: split_in(f.name) or (split_in(f.parent.name) if f in nested else "") for f in self._files}
         found: Counter = Counter()
         for file in self._files:
             found.update([self._fixed[file]] if self._fixed[file] else _splits(file))
@@ -106,13 +110,25 @@ class JsonLinesSource(Source):
             elif other:
                 raise ValueError(
                     f"'{other}' is not read: the field is 'boxes', [[x0, y0, x1, y1], ...] in pixels. Say how "
-                    f"'{other}' is meant and it is read: --boxes xyxy, xywh, cxcywh, or xyxy01, ... for shares"
+                    f"'{other}' is meant and it is read: --boxes xyxy, xywh, cxcywh or "
+                    "yxyx, or xyxy01, xyxy1000, ... for shares"
                 )
             for key in entry:
                 near = difflib.get_close_matches(key, FIELDS, 1, 0.8) if key not in FIELDS else []
                 if near:
                     raise ValueError(f"unknown field '{key}', did you mean '{near[0]}'?")
-            yield sample_of(entry, str(entry.get("id", record.place)), record.split, self.roots, self._form or "xyxy")
+            yield sample_of(
+                entry, str(entry.get("id", record.place)), record.split, self.roots_of(record), self._form or "xyxy"
+            )
+
+    def roots_of(self, record: Record) -> Tuple[ImageRoot, ...]:
+        """The folders that the image of a record is looked for in; that of its own file first."""
+        folder = (self._root / record.place.file).parent
+        return (
+            tuple(sorted(self.roots, key=lambda root: root.folder != folder))
+            if self._own and len(self.roots) > 1
+            else self.roots
+        )
 
     def entry_of(self, record: Record) -> Dict[str, Any]:
         """The object of a record. Raises ValueError if it is none."""

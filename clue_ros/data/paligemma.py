@@ -36,7 +36,7 @@ class PaliGemmaSource(JsonLinesSource):
             if task not in TASKS:
                 raise ValueError(f"the task '{task}' asks for no place: only {' and '.join(TASKS)} are read")
             found = places(field_of(entry, "suffix"), names)
-            image = image_file(self.roots, field_of(entry, "image"))
+            image = image_file(self.roots_of(record), field_of(entry, "image"))
             for number, name in enumerate(names):
                 boxes = tuple(bins_to_box(bins, *image.size) for bins in found[name])
                 yield Sample(

@@ -20,6 +20,9 @@ from clue_ros.types import InvalidExpressionError
 
 TRAIN = "train"
 _SPLITS = {
+    "train": "train",
+    "valid": "valid",
+    "test": "test",
     "training": "train",
     "val": "valid",
     "validation": "valid",
@@ -85,7 +88,7 @@ class Source:
 
 
 def split_name(text: str) -> str:
-    """'val', 'validation' and 'dev' are 'valid'; other names stay."""
+    """'val', 'validation' and 'dev' are 'valid', 'Train' is 'train'; other names stay."""
     return _SPLITS.get(text.strip().lower(), text.strip())
 
 

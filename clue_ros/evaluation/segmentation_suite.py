@@ -49,10 +49,11 @@ class SegmentationSuite:
             raise ClueError(
                 f"{subject.folder} gives no masks: clue train mask, or clue mask decoder for PaliGemma's own"
             )
-        if isinstance(selection.source, IvmSource):
-            self._truth: Callable[[Sample], Optional[np.ndarray]] = lambda s: selection.source.heat(s) >= HOT
-        elif isinstance(selection.source, RefCocoSource):
-            self._truth = ReferenceMasks(selection.source, selection.split).of
+        source = selection.source
+        if isinstance(source, IvmSource):
+            self._truth: Callable[[Sample], Optional[np.ndarray]] = lambda sample: source.heat(sample) >= HOT
+        elif isinstance(source, RefCocoSource):
+            self._truth = ReferenceMasks(source, selection.split).of
         else:
             raise ClueError(f"{selection.path} is {selection.source.name}: pixels are read of RefCOCO and IVM-Mix-1M")
         self._subject, self._selection, self._heat = subject, selection, heat

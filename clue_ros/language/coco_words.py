@@ -117,4 +117,14 @@ def _listed(text: str) -> Tuple[str, ...]:
 COCO: Dict[str, Tuple[str, ...]] = {name: _listed(words) for name, words in _TABLE.items()}
 GENERAL: Dict[str, Tuple[str, ...]] = {name: _listed(words) for name, words in _GENERAL.items()}
 # Their last word alone names something else.
-COMPOUNDS = ("hot dog", "corn dog", "chili dog", "teddy bear", "gummy bear", "sea lion", "sea horse", "guinea pig")
+COMPOUNDS = (
+    "hot dog",
+    "clock tower",
+    "corn dog",
+    "chili dog",
+    "teddy bear",
+    "gummy bear",
+    "sea lion",
+    "sea horse",
+    "guinea pig",
+)

@@ -19,6 +19,7 @@ _PART_OF = frozenset(
     "flock herd pack crowd team swarm school slice piece stack pile heap bunch bouquet cluster row line pair couple "
     "set group lot number assortment collection variety array dozen head loaf stalk".split()
 )
+_COMPOUND = re.compile(r"\b\w+-\w+(?:ed|ing|like|free|sized|drawn)\s+")
 _AND = re.compile(r"\s*(?:,|and|or|&|,\s*and|,\s*or)\s*")
 
 
@@ -50,7 +51,7 @@ class Naming:
 
     def _longest(self, head: str, name: str) -> str:
         """The longest known name at the end of a head ('wine glass' of 'tall wine glass'), else its last word."""
-        tokens = plain(head).split()
+        tokens = plain(_COMPOUND.sub("", head)).split()  # "a bear-shaped hat"
         tokens = plain(" ".join(self._before_participle(tokens))).split()
         for start in range(len(tokens)):
             suffix = " ".join(tokens[start:])

@@ -64,6 +64,42 @@ def test_sides_in_fields_of_their_own_are_told(write, names):
         assert not samples and "'boxes'" in str(problems.first[0])
 
 
+@pytest.mark.parametrize("field", [{"target": {"bbox": [1, 2, 3, 4]}}, {"polygon": [[1, 2], [3, 4], [5, 6]]}])
+def test_a_box_further_down_is_told_too(write, field):
+    (name,) = field
+    samples, problems = read(write([{**MUG, **field}]))
+    assert not samples and name in str(problems.first[0])
+
+
+@pytest.mark.parametrize("whole, unit", [(100, "100"), (1000, "1000")])
+def test_numbers_that_never_leave_a_round_scale_are_told(write, whole, unit, tmp_path):
+    """Each box alone could be pixels; all of them together are not."""
+    path = write([{**MUG, "boxes": [[0.1 * whole, 0.2 * whole, 0.9 * whole, 0.8 * whole]]}] * 16)
+    for n in range(16):
+        draw(tmp_path / f"images/{n}.jpg", n, int(1.6 * whole), int(1.2 * whole))
+    report = check(open_data(path), images="none")
+    assert report.problems.total == 1 and f"--boxes xyxy{unit}" in str(report.problems.first[0])
+    assert check(open_data(path, boxes=f"xyxy{unit}"), images="none").ok
+
+
+def test_a_folder_a_split(tmp_path):
+    """As Roboflow exports and maestro reads: train/annotations.jsonl beside its images, which may have one name."""
+    for n, split in enumerate(("train", "valid", "test")):
+        draw(tmp_path / split / "0.jpg", n)
+        line = {"image": "0.jpg", "prefix": "detect mug", "suffix": "<loc0256><loc0256><loc0767><loc0767> mug"}
+        (tmp_path / split / "annotations.jsonl").write_text(json.dumps(line) + "\n")
+    source = open_data(tmp_path)
+    assert (source.name, source.splits) == ("paligemma", ("test", "train", "valid"))
+    samples, problems = read(tmp_path)
+    assert [(s.split, s.image.path.parent.name) for s in samples] == [(s, s) for s in source.splits]
+    assert not problems.total and check(source).ok
+
+
+def test_split_names_in_capitals(write):
+    path = write([{**MUG, "split": "Train"}, {**MUG, "split": "TEST"}, {**MUG, "split": "Val"}])
+    assert set(open_data(path).splits) == {"train", "test", "valid"}
+
+
 def test_other_fields_are_no_matter(write):
     samples, problems = read(write([{**MUG, "note": "x", "scores": [0.1, 0.2], "tags": [], "year": 2026}]))
     assert len(samples) == 1 and not problems.total
@@ -79,6 +115,9 @@ def test_other_fields_are_no_matter(write):
         ("xyxy01", [0.25, 0.25, 0.75, 0.75]),
         ("xywh01", [0.25, 0.25, 0.5, 0.5]),
         ("cxcywh01", [0.5, 0.5, 0.5, 0.5]),
+        ("yxyx", [12, 16, 36, 48]),
+        ("xywh100", [25, 25, 50, 50]),
+        ("yxyx1000", [250, 250, 750, 750]),
     ],
 )
 def test_where_the_form_is_given_the_boxes_are_pixels(write, form, numbers, name):

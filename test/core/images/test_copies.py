@@ -28,6 +28,7 @@ def test_a_copy_in_another_form_is_found(tmp_path, name, size, options):
     for n in (0, 8):
         (photos[n] if size is None else photos[n].resize(size)).save(tmp_path / name, **options)
         assert known.copy_of(look_of(verify_image(tmp_path / name, size or photos[n].size))) == n
+    assert known.copy_of(look_of(np.ascontiguousarray(np.asarray(photos[1])[:, ::-1]))) == 1  # mirrored
     assert known.copy_of(look_of(np.asarray(photo(40)))) is None
     assert Looks([]).copy_of(look_of(np.asarray(photo(1)))) is None
 
