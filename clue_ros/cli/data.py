@@ -1,5 +1,6 @@
 """`clue data check | convert | show PATH`: look into a data set, find what is broken in it, turn it into our format.
-`clue data filter | dialogues PATH`: choose images, and have dialogues made about them (data_made.py)."""
+`clue data filter | dialogues PATH`: choose images, and have dialogues made about them (data_made.py).
+`clue data pairs PATH`: have two people make them (data_pairs.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Optional
 
-from clue_ros.cli import data_made
+from clue_ros.cli import data_made, data_pairs
 from clue_ros.types import ClueError
 
 EXAMPLES = """examples:
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--copy-images", action="store_true", help="copy the images beside the file, under images/")
     convert.add_argument("--strict", action="store_true", help="stop at the first broken record")
     data_made.add_parsers(verbs)
+    data_pairs.add_parser(verbs)
     show = verbs.add_parser("show", help="print samples and the training pairs made of them")
     _add_source(show)
     _add_selection(show)
@@ -92,6 +94,8 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action == "pairs":
+        return data_pairs.run(args)
     if args.action in ("filter", "dialogues"):
         return (data_made.run_filter if args.action == "filter" else data_made.run_dialogues)(args)
     from clue_ros.data.formats import open_data

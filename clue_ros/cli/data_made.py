@@ -18,7 +18,7 @@ ORACLES = ("auto", "scene", "model", "options")
 
 def add_parsers(verbs: Any) -> None:
     filter_ = verbs.add_parser("filter", help="keep the images that are worth a dialogue (InViG's Bayesian filter)")
-    _add_pictures(filter_)
+    add_pictures(filter_)
     filter_.add_argument(
         "--sorted",
         required=True,
@@ -32,7 +32,7 @@ def add_parsers(verbs: Any) -> None:
     )
     filter_.add_argument("--exclude", nargs="+", default=[], metavar="CLASS", help="images with such a thing go")
     made = verbs.add_parser("dialogues", help="captioner, questioner, oracle and guesser make dialogues about images")
-    _add_pictures(made)
+    add_pictures(made)
     made.add_argument(
         "--output",
         "-o",
@@ -66,7 +66,7 @@ def add_parsers(verbs: Any) -> None:
     )
 
 
-def _add_pictures(parser: argparse.ArgumentParser) -> None:
+def add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="images with boxes (docs/data.md)")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are, if not beside PATH")

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import threading
 from dataclasses import dataclass, field
-from typing import AsyncIterator, Callable, Mapping, Optional, Tuple
+from typing import Any, AsyncIterator, Callable, Mapping, Optional, Tuple
 
 import uvicorn
 from fastapi import FastAPI, Request, WebSocket
@@ -21,7 +21,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 
 from clue_ros.console.access import Access, Allowance, check_bind, local_address
 from clue_ros.console.feed import Feed, Recording, bags_of
-from clue_ros.console.page_files import INDEX, page_files
+from clue_ros.console.page_files import INDEX, PageFile, page_files
 from clue_ros.console.pictures import Pictures
 from clue_ros.console.state import ConsoleState
 from clue_ros.console.viewers import Robot, Viewer
@@ -74,19 +74,10 @@ class Parts:
     exports: Allowance = field(default_factory=lambda: Allowance(1.0))
 
 
-def make_app(parts: Parts) -> FastAPI:
-    """The routes. Every answer carries HEADERS."""
-    access, feed, settings = parts.access, parts.feed, parts.settings
-    files = page_files()
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.ensure_future(feed.run())
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    app = FastAPI(title="clue_ros console", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+def guarded_app(title: str, access: Access, files: Mapping[str, PageFile], lifespan: Any = None) -> FastAPI:
+    """An application that serves the page's files, and that no foreign page or name reaches. Every answer carries
+    HEADERS."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
 
     @app.middleware("http")
     async def guard(request: Request, proceed: Callable) -> Response:
@@ -101,15 +92,6 @@ def make_app(parts: Parts) -> FastAPI:
         response.headers.update(HEADERS)
         return response
 
-    def refused(request: Request) -> Optional[Response]:
-        if access.knows(request.query_params.get("token")):
-            return None
-        return PlainTextResponse("Open the address with ?token=… as the console printed it when it started.", 401)
-
-    @app.get("/")
-    def index(request: Request) -> Response:
-        return refused(request) or Response(files[INDEX].path.read_bytes(), media_type=files[INDEX].mime)
-
     @app.get("/static/{name}")
     def static(name: str) -> Response:
         file = files.get(name)
@@ -120,6 +102,32 @@ def make_app(parts: Parts) -> FastAPI:
     @app.get("/healthz")
     def health() -> Response:
         return JSONResponse({"ok": True})
+
+    return app
+
+
+def make_app(parts: Parts) -> FastAPI:
+    """The routes."""
+    access, feed, settings = parts.access, parts.feed, parts.settings
+    files = page_files()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.ensure_future(feed.run())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    app = guarded_app("clue_ros console", access, files, lifespan)
+
+    def refused(request: Request) -> Optional[Response]:
+        if access.knows(request.query_params.get("token")):
+            return None
+        return PlainTextResponse("Open the address with ?token=… as the console printed it when it started.", 401)
+
+    @app.get("/")
+    def index(request: Request) -> Response:
+        return refused(request) or Response(files[INDEX].path.read_bytes(), media_type=files[INDEX].mime)
 
     @app.get("/bags")
     def bags(request: Request) -> Response:
@@ -162,36 +170,30 @@ def make_app(parts: Parts) -> FastAPI:
     return app
 
 
-class ConsoleServer:
-    """Binds at once, serves from `start` to `stop`."""
+class PageServer:
+    """Binds at once, serves an application from `start` to `stop`, in a thread of its own."""
 
-    def __init__(
-        self, state: ConsoleState, pictures: Pictures, robot: Robot, settings: Settings = Settings(),
-        recordings: Optional[Mapping[str, Recording]] = None, export: Callable[[], str] = lambda: "",
-    ) -> None:  # fmt: skip
-        """Raises AccessError for an address that may not be opened, ClueError for one that cannot be bound."""
-        check_bind(settings.address, settings.token, settings.allow_open)
-        self._settings = settings
-        self._parts = (state, pictures, robot, recordings or {}, export)
-        self._socket = bind(settings.address, settings.port)
+    def __init__(self, settings: Settings, make: Callable[[Access], FastAPI], what: str = "console") -> None:
+        """make: called in the server's loop. Raises AccessError for an address that may not be opened, ClueError for
+        one that cannot be bound."""
+        self._settings, self._make, self._what = settings, make, what
+        self._socket = bind(settings.address, settings.port, what)
         self.port: int = self._socket.getsockname()[1]
-        self.feed: Optional[Feed] = None
         self._server: Optional[uvicorn.Server] = None
         self._thread = threading.Thread(target=self._serve, name="console-server", daemon=True)
         self._ready = threading.Event()
         self._failure: Optional[BaseException] = None
 
-    @property
-    def url(self) -> str:
+    def address(self, token: str) -> str:
         """What a browser on this machine opens; with the token, if there is one."""
         name, port = local_address(self._settings.address, self.port)
-        return f"http://{name}:{port}/" + (f"?token={self._settings.token}" if self._settings.token else "")
+        return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
 
     def start(self) -> None:
         """Returns when pages can be served."""
         self._thread.start()
         if not self._ready.wait(START_S) or self._failure is not None:
-            raise ClueError(f"the console's server did not start: {self._failure or f'not within {START_S:g} s'}")
+            raise ClueError(f"the {self._what}'s server did not start: {self._failure or f'not within {START_S:g} s'}")
 
     def stop(self) -> None:
         """Closes every socket; pages find out and try again."""
@@ -210,14 +212,8 @@ class ConsoleServer:
             self._ready.set()
 
     async def _main(self) -> None:
-        state, pictures, robot, recordings, export = self._parts
-        settings = self._settings
-        self.feed = feed = Feed(state, pictures, settings.frames_per_s)
-        feed.recordings = recordings
-        access = Access(settings.token, settings.allowed_hosts)
-        app = make_app(Parts(feed, robot, access, settings, recordings, export))
         config = uvicorn.Config(
-            app,
+            self._make(Access(self._settings.token, self._settings.allowed_hosts)),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -231,6 +227,31 @@ class ConsoleServer:
         )
         self._server = server = TellingServer(config, self._ready.set)
         await server.serve(sockets=[self._socket])
+
+
+class ConsoleServer(PageServer):
+    """The console's."""
+
+    def __init__(
+        self, state: ConsoleState, pictures: Pictures, robot: Robot, settings: Settings = Settings(),
+        recordings: Optional[Mapping[str, Recording]] = None, export: Callable[[], str] = lambda: "",
+    ) -> None:  # fmt: skip
+        """Raises AccessError for an address that may not be opened, ClueError for one that cannot be bound."""
+        check_bind(settings.address, settings.token, settings.allow_open)
+        super().__init__(settings, self._app)
+        self._parts = (state, pictures, robot, recordings or {}, export)
+        self.feed: Optional[Feed] = None
+
+    @property
+    def url(self) -> str:
+        """What a browser on this machine opens; with the token, if there is one."""
+        return self.address(self._settings.token)
+
+    def _app(self, access: Access) -> FastAPI:
+        state, pictures, robot, recordings, export = self._parts
+        self.feed = feed = Feed(state, pictures, self._settings.frames_per_s)
+        feed.recordings = recordings
+        return make_app(Parts(feed, robot, access, self._settings, recordings, export))
 
 
 class TellingServer(uvicorn.Server):
