@@ -73,6 +73,20 @@ class Pages:
         self._contexts.clear()
 
 
+@pytest.fixture(scope="module")
+def chrome():
+    with browser() as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def pages(chrome):
+    pages = Pages(chrome)
+    yield pages
+    pages.close()
+    assert not pages.errors, pages.errors
+
+
 MEASURES = Path(__file__).with_name("browser_measures.js").read_text(encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ health.
 from __future__ import annotations
 
 import pytest
-from browser import Pages, browser
+from browser import chrome, pages  # noqa: F401
 from scripted_console import ScriptedConsole
 
 GOAL = {
@@ -20,20 +20,6 @@ HEALTH = [
     {"name": "clue: camera", "level": "ok", "message": "10 Hz", "values": [["age_s", "0.1"]]},
     {"name": "clue: goals", "level": "error", "message": "last: MODEL_ERROR", "values": [["active", "1"]]},
 ]
-
-
-@pytest.fixture(scope="module")
-def chrome():
-    with browser() as chrome:
-        yield chrome
-
-
-@pytest.fixture
-def pages(chrome):
-    pages = Pages(chrome)
-    yield pages
-    pages.close()
-    assert not pages.errors, pages.errors
 
 
 @pytest.fixture

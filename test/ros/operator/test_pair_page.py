@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from browser import overlaps
+from browser import chrome, overlaps, pages  # noqa: F401
 from drawn_data import draw, write_lines
-from page_fixtures import chrome, pages  # noqa: F401
 
 from clue_ros.console.pair_chat import ORACLE, QUESTIONER, PairChat
 from clue_ros.console.pair_server import PairServer
@@ -42,10 +41,9 @@ def test_from_an_instruction_to_the_click(server, pages):  # noqa: F811
     say(oracle, "the mug")
     say(asker, "which mug?")
     say(oracle, "this <img src=x onerror='document.title=666'> one")
-    asker.wait_for_function(
-        "document.querySelectorAll('.turn').length === 3 && !document.getElementById('say').disabled"
-    )
-    oracle.wait_for_function("document.querySelectorAll('.turn').length === 3")
+    for page in (oracle, asker):
+        page.locator(".turn").nth(2).wait_for()
+    asker.wait_for_selector("#say:not([disabled])")
     asker.wait_for_selector("#canvas:not(.blank)")
     marked = [box for box in ((40, 40), (200, 60)) if oracle.evaluate(GREEN, box)]
     assert len(marked) == 1 and not any(asker.evaluate(GREEN, box) for box in ((40, 40), (200, 60)))
@@ -61,4 +59,4 @@ def test_from_an_instruction_to_the_click(server, pages):  # noqa: F811
     (line,) = map(json.loads, output.read_text(encoding="utf-8").splitlines())
     assert line["boxes"][0][:2] == list(marked[0]) and line["turns"][0]["question"] == "which mug?"
     asker.click("#next")
-    oracle.wait_for_function("document.getElementById('move').innerText.includes('no more pictures')")
+    oracle.get_by_text("There are no more pictures").wait_for()
