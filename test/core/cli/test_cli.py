@@ -23,6 +23,7 @@ class FakeGrounder:
 
     threshold = 0.5
     min_confidence = 0.5
+    vocabulary = None
     encoded = 0
     calls = []
 
