@@ -46,8 +46,7 @@ setup-for-tests:  ## the same with both: tests build the documentation and run t
 	@scripts/setup.sh --docs --lint
 
 demo: setup  ## pictures and summary.json land in out/demo, the further parts' in out/demo/parts
-	@scripts/run.sh python -m clue_ros.ros.demo $(if $(SEED),--seed $(SEED)) $(if $(PERSON),--person $(PERSON)) $(if $(ANIMATE),--animate)
-	@$(if $(PERSON),,scripts/run.sh python -m clue_ros.ros.demo_parts $(if $(SEED),--seed $(SEED)) --output out/demo/parts)
+	@scripts/run.sh python -m clue_ros.ros.demo $(if $(SEED),--seed $(SEED)) $(if $(PERSON),--person $(PERSON)) $(if $(ANIMATE),--animate) $(if $(PERSON),,--parts)
 
 console: setup  ## says what to open in a browser; logs land in out/console
 	@scripts/run.sh python -m clue_ros.ros.console_demo $(if $(SEED),--seed $(SEED)) $(if $(CAMERA),--camera "$(CAMERA)") $(ARGS)

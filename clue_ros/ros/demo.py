@@ -3,7 +3,8 @@
     python -m clue_ros.ros.demo --seed 0 --output out/demo          (or: make demo SEED=0)
     python -m clue_ros.ros.demo --person me                         you give the instructions and the answers
 
-Plays one episode of each kind, prints the transcript, writes a picture an episode and summary.json.
+Plays one episode of each kind, prints the transcript, writes a picture an episode and summary.json. With --parts the
+same node then shows what else it does (demo_parts.py).
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any, Callable, Dict, List, Optional
 from rich.console import Console
 from rich.markup import escape
 
+from clue_ros.ros.demo_parts import NAMESPACE, PARTS, play, taught_here
 from clue_ros.ros.running.stop_signals import Interrupted, StopSignals
 from clue_ros.terminal import any_encoding
 from clue_ros.types import ClueError
 
-NAMESPACE = "/clue"
 START_S = 180.0  # for the processes to start and the model to load, on a slow machine
 EPISODE_S = 120.0  # for one scripted episode
 
@@ -36,6 +37,13 @@ def arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--person", choices=("scripted", "me"), default="scripted", help="who talks to the robot")
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder for pictures and summary.json")
     parser.add_argument("--episodes", type=int, default=6, help="how many; the kinds take turns")
+    parser.add_argument(
+        "--parts",
+        nargs="*",
+        choices=tuple(PARTS),
+        metavar="PART",
+        help="then a picture of each further part, or of these, in OUTPUT/parts: " + ", ".join(PARTS),
+    )
     parser.add_argument("--animate", action="store_true", help="also an animation an episode (WebP)")
     parser.add_argument("--model", default="", help="model directory; default: the embedded model")
     parser.add_argument("--device", default="cpu", help="torch device")
@@ -78,7 +86,8 @@ def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> i
             with stop.making():
                 _start(children, options)
             console.print(f"[dim]ROS_DOMAIN_ID={domain}, namespace {NAMESPACE}, logs in {options.output}/logs[/]")
-            return Demo(options, console, children, stop).run()
+            code = Demo(options, console, children, stop).run()
+            return max(code, _parts(options, console, children, stop)) if _wanted(options) else code
     except Interrupted:
         console.print("\n[yellow]stopped[/]")
         return 130
@@ -90,12 +99,33 @@ def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> i
 def _start(children: Any, options: argparse.Namespace) -> None:
     model = str(Path(options.model).resolve()) if options.model else ""
     mine = options.person == "me"
+    wanted = _wanted(options)
     node: Dict[str, object] = {"model": model, "device": options.device}
+    node.update(taught_here(wanted, options.output / "parts", model))
     if mine:
         node["answer_timeout_s"] = 600.0
     children.start("clue_node", options.node_module, node)
     children.start("tabletop_camera", "clue_ros.ros.tabletop_camera", {"seed": options.seed})
     children.start("person", "clue_ros.ros.person", {"seed": options.seed, "mode": options.person}, at_terminal=mine)
+    if "focus" in wanted:  # it loads beside the node and waits
+        from clue_ros.ros.demonstration.robot import Robot
+
+        Robot.start_focus(children, model)
+
+
+def _parts(options: argparse.Namespace, console: Console, children: Any, stop: StopSignals) -> int:
+    """The node that has played the episodes goes on, without camera and person."""
+    for name in ("person", "tabletop_camera"):
+        children.end(name)
+    model = str(Path(options.model).resolve()) if options.model else ""
+    chosen = argparse.Namespace(seed=options.seed, model=model, output=options.output / "parts")
+    console.print()
+    return play(chosen, console, children, _wanted(options), stop)
+
+
+def _wanted(options: argparse.Namespace) -> Dict[str, Callable]:
+    """The parts; --parts alone means all."""
+    return {} if options.parts is None else {name: PARTS[name] for name in options.parts or PARTS}
 
 
 class Demo:
@@ -141,7 +171,7 @@ class Demo:
         while not condition():
             if self._stop:
                 raise Interrupted
-            self._children.check(may_end=() if self._scripted else ("person",))
+            self._children.check(may_end=() if self._scripted else ("person",), beside=("focus",))
             if end is not None and time.monotonic() > end:
                 return False
             if not self._scripted and self._children.ended("person"):

@@ -1,11 +1,11 @@
 """One picture of each further part at work, over real ROS 2: masks, focus, pointing and numbers, belief, chat,
 teaching, machine dialogue.
 
-    python -m clue_ros.ros.demo_parts --seed 0 --output out/demo/parts          (make demo runs it after the episodes)
+    python -m clue_ros.ros.demo_parts --seed 0 --output out/demo/parts      (make demo does it with the episodes' node)
 
 Starts the clue node and the focus node as processes and talks to them as a robot's programs would: parameters, the
 action `ground`, the services `answer` and `chat`, the topics of the focus node. The machine-made dialogue is one that
-`clue data dialogues` makes of the same kind of scene. What a model cannot do is left out, and said.
+`clue data dialogues` makes of the same kind of scene, beside the others. What a model cannot do is left out, and said.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, List, Optional, Tuple
 
 import numpy as np
 from rich.console import Console
@@ -66,35 +66,48 @@ def _main(options: argparse.Namespace, console: Console, stop: StopSignals) -> i
 
     model = str(Path(options.model).resolve()) if options.model else ""
     options.model = model
-    console.print(f"[bold]parts[/] · seed {options.seed} · {', '.join(wanted)}")
     try:
         domain, lock = (options.domain, None) if options.domain is not None else processes.free_domain()
         os.environ.update(processes.environment(domain))
-        options.output.mkdir(parents=True, exist_ok=True)
         with processes.Processes(NAMESPACE, options.output.resolve() / "logs") as children:
-            taught = options.output.resolve() / "taught"
-            shutil.rmtree(taught, ignore_errors=True)  # of an earlier demo
-            given = {"taught": str(taught)} if has_eyes(model) else {}
-            children.start("clue_node", "clue_ros.ros.node", {"model": model, "look_ahead": False, **given})
+            given = taught_here(wanted, options.output, model)
+            children.start("clue_node", "clue_ros.ros.node", {"model": model, **given})
             if "focus" in wanted:
-                children.start("focus", "clue_ros.ros.focus", {"model": model})
-            return _play(options, console, children, wanted, stop)
+                from clue_ros.ros.demonstration.robot import Robot
+
+                Robot.start_focus(children, model)
+            return play(options, console, children, wanted, stop)
     except (ClueError, OSError) as error:
         console.print(f"[bold red]the parts failed:[/] {escape(str(error))}", soft_wrap=True)
         return 1
 
 
-def _play(
+def taught_here(wanted: Collection[str], output: Path, model: str) -> Dict[str, object]:
+    """The clue node's parameter for what the part "teaching" teaches it: an empty folder under `output`."""
+    if "teaching" not in wanted or not has_eyes(model):
+        return {}
+    folder = output.resolve() / "taught"
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier demo
+    return {"taught": str(folder)}
+
+
+def play(
     options: argparse.Namespace, console: Console, children: Any, wanted: Dict[str, Callable], stop: StopSignals
 ) -> int:
+    """Makes the pictures with nodes that run or load: `clue`, and `focus` where it is wanted; options: seed, model,
+    output. 1 if some part failed."""
     import rclpy
 
+    from clue_ros.ros.demonstration.part_shows import making_dialogue
     from clue_ros.ros.demonstration.robot import Robot
     from clue_ros.ros.demonstration.scripted_scene import Stage
     from clue_ros.ros.running import spinning
 
+    console.print(f"[bold]parts[/] · seed {options.seed} · {', '.join(wanted)}")
+    options.output.mkdir(parents=True, exist_ok=True)
     spinning.init([], stop)
     robot, stage, failed = Robot(NAMESPACE, children), Stage(options.seed), 0
+    options.making = making_dialogue(stage, options) if "dialogue" in wanted else None
     try:
         robot.wait_for_the_node()
         for name, show in wanted.items():
@@ -108,6 +121,8 @@ def _play(
             _write_png(path, card(title, panels, lines))
             console.print(f"  {name}: [dim]{path}[/]", soft_wrap=True)
     finally:
+        if options.making is not None:
+            options.making.kill()
         robot.close()
         stage.close()
         rclpy.try_shutdown()

@@ -192,34 +192,29 @@ def chat(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
     return "Chat: answers whose phrases carry boxes", panels, []
 
 
-def dialogue(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
-    """One dialogue made by machine from an image with boxes, by `clue data dialogues`."""
+def making_dialogue(stage: Any, options: argparse.Namespace) -> "subprocess.Popen[str]":
+    """`clue data dialogues` at work on an image with boxes: it loads a model of its own, so it begins early."""
     _, view = stage.render(BY_COLOR)
     folder = (options.output / "dialogue").resolve()
     _boxes_only(folder, view)
-    command = [
-        sys.executable,
-        "-m",
-        "clue_ros.cli",
-        "data",
-        "dialogues",
-        str(folder / "boxes.jsonl"),
-        "--format",
-        "lines",
-        "--output",
-        str(folder / "made"),
-        "--per-image",
-        "4",
-        "--asked-only",
-        "--fresh",
-    ]
+    command = [sys.executable, "-m", "clue_ros.cli", "data", "dialogues", str(folder / "boxes.jsonl")]
+    command += ["--format", "lines", "--output", str(folder / "made"), "--per-image", "4", "--asked-only", "--fresh"]
     command += ["--model", options.model] if options.model else []
-    ran = subprocess.run(command, env=own_environment(), capture_output=True, text=True, timeout=DIALOGUE_S)
-    if ran.returncode:
-        raise ClueError(f"clue data dialogues: {ran.stderr.strip()[-500:]}")
-    made = [json.loads(line) for line in (folder / "made" / "dialogues.jsonl").read_text("utf-8").splitlines()]
+    pipes: Dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=own_environment(), **pipes)
+
+
+def dialogue(robot: Robot, stage: Any, options: argparse.Namespace) -> Shown:
+    """One dialogue made by machine from an image with boxes; options.making: what makes it."""
+    _, view = stage.render(BY_COLOR)
+    making = options.making
+    said, complaint = making.communicate(timeout=DIALOGUE_S)
+    if making.returncode:
+        raise ClueError(f"clue data dialogues: {complaint.strip()[-500:]}")
+    lines_made = (options.output / "dialogue" / "made" / "dialogues.jsonl").read_text("utf-8").splitlines()
+    made = [json.loads(line) for line in lines_made]
     if not made:
-        raise ClueError(f"no dialogue was kept ({ran.stdout.strip()}): try another --seed")
+        raise ClueError(f"no dialogue was kept ({said.strip()}): try another --seed")
     first: Dict[str, Any] = made[0]
     lines = [("caption", first["expression"])]
     for turn in first["turns"]:

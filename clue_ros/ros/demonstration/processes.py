@@ -80,14 +80,15 @@ class Processes:
 
     def start(
         self, name: str, module: str, values: Dict[str, object], *, at_terminal: bool = False,
-        under: Sequence[str] = (), variables: Optional[Dict[str, str]] = None,
+        under: Sequence[str] = (), variables: Optional[Dict[str, str]] = None, remaps: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """python -m `module` in the namespace; `at_terminal`: with this terminal, else with a log file.
 
-        under: a command that runs the rest of its arguments in its own place; variables: beside this environment's.
+        under: a command that runs the rest of its arguments in its own place; variables: beside this environment's;
+        remaps: each "name:=other".
         """
         command = [*under, sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={self._namespace}"]
-        command += parameters(values)
+        command += [word for remap in remaps for word in ("-r", remap)] + parameters(values)
         variables = {**own_environment(), **(variables or {})}
         with open(self.log(name), "wb") as log:
             self._children[name] = subprocess.Popen(
@@ -105,11 +106,11 @@ class Processes:
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def check(self, may_end: Sequence[str] = ()) -> None:
-        """Raises ProcessDied if one ended that should not have."""
+    def check(self, may_end: Sequence[str] = (), beside: Sequence[str] = ()) -> None:
+        """Raises ProcessDied if one ended that should not have; those of `beside` do not matter yet."""
         for name, child in self._children.items():
             code = child.poll()
-            if code is not None and not (name in may_end and code == 0):
+            if code is not None and name not in beside and not (name in may_end and code == 0):
                 raise ProcessDied(f"{name} ended with code {code}; the end of {self.log(name)}:\n{self.tail(name)}")
 
     def ended(self, name: str) -> bool:

@@ -24,6 +24,7 @@ from clue_ros.srv import Teach
 from clue_ros.types import Box, ClueError
 
 FRAME = "camera_color_optical_frame"
+FOCUS_IMAGE = "focus_image"  # pictures for the focus node only
 START_S, STEP_S = 180.0, 60.0  # for the model to load, for one step, on a slow machine
 ASK_S = 2.0  # for a service to be there, before it is looked whether a process has died
 
@@ -48,7 +49,7 @@ class Robot:
         node.create_subscription(Ambiguity, "ambiguity", lambda m: self.readings.append(m), 10)
         node.create_subscription(Image, "debug_image", lambda m: self.debug_images.append(image_to_rgb(m)), 1)
         node.create_subscription(Image, "image_focused", lambda m: self._focused.append(m), qos_profile_sensor_data)
-        self._images = node.create_publisher(Image, "image", qos_profile_sensor_data)
+        self._images = node.create_publisher(Image, FOCUS_IMAGE, qos_profile_sensor_data)
         self._focus_on = node.create_publisher(String, "focus_on", 10)
         self._spinner = Spinner(node)
 
@@ -69,6 +70,11 @@ class Robot:
         self._until(parameters.service_is_ready, parameters.srv_name)
         for topic in ("ambiguity", "debug_image"):
             self._until(lambda topic=topic: self._node.count_publishers(topic) > 0, topic)
+
+    @staticmethod
+    def start_focus(children: Any, model: str) -> None:
+        """The focus node, which looks at what `focused` sends and not at a camera."""
+        children.start("focus", "clue_ros.ros.focus", {"model": model}, remaps=[f"image:={FOCUS_IMAGE}"])
 
     def set(self, node: str, **values: Any) -> None:
         """Parameters of the node clue or focus."""
@@ -120,7 +126,7 @@ class Robot:
     def focused(self, rgb: np.ndarray, instruction: str, mode: str, crop: bool = False) -> np.ndarray:
         """What the focus node makes of a camera that shows this image."""
         self.set("focus", mode=mode, crop=crop)
-        self._until(lambda: self._focus_on.get_subscription_count() and self._images.get_subscription_count() > 1,
+        self._until(lambda: self._focus_on.get_subscription_count() and self._images.get_subscription_count(),
                     "the focus node", START_S)  # fmt: skip
         if instruction != self._focus:
             self._focus = instruction

@@ -27,14 +27,15 @@ def opengl():
         stage.close()
 
 
-def test_masks_pointing_belief_chat_teaching_and_dialogue_of_the_real_model(tmp_path):
+def test_masks_pointing_belief_chat_teaching_and_dialogue_of_the_real_model_after_an_episode(tmp_path):
     """Without focus, which loads a model of its own: test_focus.py has it."""
     parts = ("masks", "pointing", "belief", "chat", "teaching", "dialogue")
-    command = [sys.executable, "-m", "clue_ros.ros.demo_parts", "--output", str(tmp_path), "--only", *parts]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    command = [sys.executable, "-m", "clue_ros.ros.demo", "--output", str(tmp_path), "--episodes", "1", "--parts"]
+    ran = subprocess.run([*command, *parts], capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(list((tmp_path / "logs").glob("clue_node*"))) == 1 and list(tmp_path.glob("episode_1_*.png"))
     for part in parts:
-        picture = cv2.imread(str(tmp_path / f"{part}.png"))
+        picture = cv2.imread(str(tmp_path / "parts" / f"{part}.png"))
         assert picture is not None and picture.shape[1] == 1200 and picture.std() > 20, part
 
 
