@@ -7,7 +7,7 @@ top-left corner of the top-left pixel, in pixels (float). Nothing here imports t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
@@ -157,7 +157,8 @@ class Readings(NamedTuple):
 class Decision:
     """What `Grounder.ground` returns. `confidence` in [0, 1] belongs to `box`; `latency_s` maps stage name to seconds;
     mask: bool[H,W], the pixels of the target in the original image, where they were asked for and the model has masks;
-    belief: a probability for each of `candidates`, where one was kept (belief/)."""
+    belief: a probability for each of `candidates`, where one was kept (belief/); unsure: `confidence` is below what was
+    wanted, so the robot says that it is not sure."""
 
     outcome: Outcome
     expression: str
@@ -170,6 +171,12 @@ class Decision:
     latency_s: Mapping[str, float] = field(default_factory=dict)
     mask: Optional[np.ndarray] = None
     belief: Tuple[float, ...] = ()
+    unsure: bool = False
+
+    def doubted_below(self, least: float) -> Decision:
+        """The same, `unsure` where it is a box of less confidence than `least` in [0, 1]."""
+        doubted = self.outcome is Outcome.FOUND and self.confidence < least
+        return replace(self, unsure=True) if doubted else self
 
 
 def _are_finite(values: Any, count: int) -> bool:

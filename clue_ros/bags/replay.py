@@ -268,10 +268,11 @@ class Replay:
         session = dialogue.session
 
         def ground(turns, may_ask: bool, min_confidence: Optional[float]) -> Decision:
-            return self._belief.ground(
+            decision = self._belief.ground(
                 self._encoded, session.expression, turns, may_ask=may_ask, threshold=self._settings.threshold,
                 min_confidence=min_confidence, pointing=dialogue.instruction.pointing,
             )  # fmt: skip
+            return decision.doubted_below(self._belief.min_confidence)
 
         wanted = (session.turns, session.may_ask, session.min_confidence)
         if dialogue.reopening is None:

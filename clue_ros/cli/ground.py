@@ -113,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
                 mask=args.mask is not None,
             )  # fmt: skip
             seconds, enough = time.perf_counter() - began, grounder.min_confidence
+            decision = decision.doubted_below(enough)
         finally:
             grounder.close()
     if decision.mask is not None and args.mask is not None:

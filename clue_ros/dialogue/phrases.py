@@ -13,19 +13,29 @@ from clue_ros.prompt import clean
 from clue_ros.types import Answer, Decision
 
 MAX_QUOTED_CHARACTERS = 80
+UNSURE = "I think this is it, but I am not sure."
 
 # Answers and politeness that name nothing. Words that may be a whole instruction ("right", "robot", "well") are not
 # here.
 _NAMELESS = frozenset(
     "yes yeah yep yup no nope nah ok okay sure alright please sorry thanks oh ah uh um hm hmm hey hi hello".split()
 )
+# What is there to be seen is a question for `chat` and names no thing to give.
+_OPEN_QUESTION = re.compile(
+    r"\bwhat (?:things |objects |else )?(?:(?:is|are)(?: (?:all|lying|standing|there))*"
+    r" (?:here|there|(?:on|in) (?:the|this|my) (?:table|desk|picture|image|photo))"
+    r"|(?:do|can) you see(?: (?:here|there|now))?)$"
+)
 _NAMELESS_PHRASES = re.compile(r"\b(?:thank you|of course|all right)\b")
 
 
 def names_nothing(text: str) -> bool:
-    """True if `text` as a whole is agreement, refusal or politeness, "yes", "no thanks", "ok": no instruction."""
-    words = re.sub(r"[^\w\s]", " ", _NAMELESS_PHRASES.sub(" ok ", " ".join(text.lower().split()))).split()
-    return bool(words) and all(word in _NAMELESS for word in words)
+    """True if `text` as a whole is no instruction: agreement, refusal, politeness ("yes", "no thanks", "ok"), or asks
+    what there is ("what is on the table?")."""
+    said = " ".join(text.lower().split())
+    words = re.sub(r"[^\w\s]", " ", _NAMELESS_PHRASES.sub(" ok ", said)).split()
+    asked = " ".join(re.sub(r"[^\w\s]", " ", said.replace("what's", "what is")).split())
+    return bool(words) and (all(word in _NAMELESS for word in words) or _OPEN_QUESTION.search(asked) is not None)
 
 
 _HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")
@@ -52,7 +62,7 @@ def closing(end: End, expression: str, decision: Optional[Decision] = None, corr
     """The robot's last sentence for the utterance topic; `decision` supplies the unknown words. corrected: the dialogue
     was about another one than the target before."""
     if end is End.FOUND:
-        return "I see it."
+        return UNSURE if decision is not None and decision.unsure else "I see it."
     if end is End.NOT_FOUND and corrected:
         return "I see no other one."
     if end is End.NOT_FOUND:
@@ -69,6 +79,14 @@ def closing(end: End, expression: str, decision: Optional[Decision] = None, corr
     if end is End.ABANDONED:
         return "All right, never mind."
     return "All right, I stop."
+
+
+def announced(words: str, expression: str) -> Optional[End]:
+    """The end that a line of the robot announces, of `closing` without unknown words; None for any other line."""
+    if words == UNSURE:
+        return End.FOUND
+    forms = ((end, closing(end, expression, None, corrected)) for end in End for corrected in (False, True))
+    return next((end for end, form in forms if form == words), None)
 
 
 def withdrawn(given_up: bool) -> str:

@@ -9,11 +9,12 @@ whoever shows them keeps the pace that `rate_hz` says.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -182,6 +183,19 @@ def _pictures_in(folder: Path) -> List[Path]:
     return sorted((path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()), key=order)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What fails is said once, in words; OpenCV and FFmpeg say it in their own at every try."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+@_quiet()
 def _opened(source: "int | str") -> cv2.VideoCapture:
     if isinstance(source, int):
         return cv2.VideoCapture(source)
@@ -206,7 +220,10 @@ def _cure(source: "int | str") -> str:
             "next number)"
         )
     if STREAM.match(source):
-        return f"no answer within {STREAM_TIMEOUT_MS / 1000:.0f} s, or no video in it; try the address with  ffplay"
+        return (
+            f"nothing answers there, or no video comes within {STREAM_TIMEOUT_MS / 1000:.0f} s; is the address right, "
+            "with its port, path and password?  ffplay  shows what it gives"
+        )
     return "it is damaged or of a format that OpenCV cannot read; convert it with  ffmpeg -i FILE out.mp4"
 
 

@@ -47,7 +47,5 @@ def closing_of(words: str, expression: str) -> Optional[str]:
         return "error"
     if words.startswith("I do not know the word"):
         return End.UNKNOWN_WORDS.value
-    for end in End:
-        if words == phrases.closing(end, expression, None):
-            return end.value
-    return None
+    end = phrases.announced(words, expression)
+    return None if end is None else end.value

@@ -171,10 +171,8 @@ def closing_of(words: str, expression: str) -> Optional[str]:
         return End.UNKNOWN_WORDS.value
     if words in (phrases.withdrawn(True), phrases.withdrawn(False)):
         return End.ABANDONED.value
-    for end in End:
-        if words in (phrases.closing(end, expression), phrases.closing(end, expression, corrected=True)):
-            return end.value
-    return None
+    end = phrases.announced(words, expression)
+    return None if end is None else end.value
 
 
 def stamp_ns(header: Header) -> int:

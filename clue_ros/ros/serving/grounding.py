@@ -254,12 +254,15 @@ class Grounding:
                 if self._asking is None:
                     self._asking = asking(grounder, request.question_policy)
 
+                least = grounder.min_confidence if request.min_confidence is None else request.min_confidence
+
                 def ground(turns, may_ask: bool, min_confidence: Optional[float]) -> Decision:
-                    return self._asking.ground(
+                    decision = self._asking.ground(
                         self._view.encoded, request.expression, turns, may_ask=may_ask, threshold=request.threshold,
                         candidates=request.candidates, min_confidence=min_confidence, should_stop=should_stop,
                         **({"mask": True} if request.mask else {}), pointing=request.pointing,
                     )  # fmt: skip
+                    return decision.doubted_below(least)
 
                 return ground(turns, *wanted) if reground is None else reground(ground, turns, *wanted)
             finally:

@@ -98,12 +98,51 @@ def test_other_words_do_not_give_up(text):
     assert not is_stop(text)
 
 
-@pytest.mark.parametrize("text", ["no", "Yes.", "ok", "no, thanks", "yes please", "All right!", "hm"])
+def test_a_box_of_low_confidence_is_not_sold_as_a_sure_one():
+    found = decide(Outcome.FOUND)
+    assert phrases.closing(End.FOUND, "the mug", found.doubted_below(found.confidence)) == "I see it."
+    doubted = found.doubted_below(found.confidence + 0.01)
+    assert phrases.closing(End.FOUND, "the mug", doubted) == phrases.UNSURE
+    assert phrases.announced(phrases.UNSURE, "the mug") is End.FOUND
+    assert not decide(Outcome.NOT_FOUND).doubted_below(1.0).unsure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no",
+        "Yes.",
+        "ok",
+        "no, thanks",
+        "yes please",
+        "All right!",
+        "hm",
+        "What is on the table?",
+        "what's here",
+        "what do you see?",
+        "so what things are there on my desk",
+    ],
+)
 def test_agreement_and_politeness_alone_name_nothing(text):
     assert phrases.names_nothing(text)
 
 
-@pytest.mark.parametrize("text", ["right", "the no entry sign", "the mug please", "this one", "robot", "of", "?", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "right",
+        "the no entry sign",
+        "the mug please",
+        "this one",
+        "robot",
+        "of",
+        "?",
+        "",
+        "what is in the mug",
+        "what is next to the box",
+        "give me what is on the plate",
+    ],
+)
 def test_words_that_may_mean_a_thing_are_an_instruction(text):
     assert not phrases.names_nothing(text)
 

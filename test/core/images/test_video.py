@@ -113,12 +113,13 @@ def test_a_network_stream_is_live_and_ends_when_the_server_ends():
         ("nowhere.mp4", "give a camera's number"),
         ("987", "there is no /dev/video987"),
         ("/dev/video986", "is it plugged in"),
-        ("http://127.0.0.1:9/none", "try the address"),
+        ("http://127.0.0.1:9/none", "is the address right"),
     ],
 )
-def test_what_cannot_be_opened_says_what_to_do(source, cure):
+def test_what_cannot_be_opened_says_what_to_do_once(source, cure, capfd):
     with pytest.raises(VideoError, match=cure):
         open_video(source)
+    assert "WARN" not in capfd.readouterr().err  # of OpenCV, at each of a webcam's many tries
 
 
 def test_a_persistent_name_is_the_device_that_it_links_to(monkeypatch):

@@ -11,6 +11,7 @@ from test_answers import Held
 from test_speech import say, watch
 
 from clue_ros.action import Ground
+from clue_ros.dialogue.phrases import UNSURE
 from clue_ros.msg import Box as BoxMsg
 from clue_ros.ros.wire.conversions import rgb_to_image
 from clue_ros.ros.wire.messages import msg_to_attention_map
@@ -24,7 +25,7 @@ MUGS = [Say.ask(QUESTION), Say.found(Box(1, 2, 3, 4))]
 
 
 def test_a_spoken_instruction(make_bench):
-    bench = make_bench({"the mug": MUGS})
+    bench = make_bench({"the mug": MUGS, "the cup": Say.found(confidence=0.3)})
     bench.say("the mug")
     bench.hear(QUESTION)
     assert not bench.targets
@@ -38,6 +39,7 @@ def test_a_spoken_instruction(make_bench):
     ]  # fmt: skip
     bench.say("the cup")  # the dialogue is over: an instruction again
     wait_until(lambda: len(bench.targets) == 2)
+    bench.hear(UNSURE)
 
 
 def test_the_person_hears_why_an_instruction_fails(make_bench):
