@@ -8,6 +8,7 @@ from typing import Iterator
 
 from clue_ros.cli.data import FORMATS
 from clue_ros.cli.loading import positive
+from clue_ros.types import ClueError
 
 EXAMPLES = """  clue evaluate vocabulary what_we_say.txt                     # one sentence a line
   clue evaluate vocabulary /data/it2p --top 50                 # the instructions of a data set"""
@@ -29,9 +30,11 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from clue_ros.cli.loading import load_grounder
-    from clue_ros.evaluation.vocabulary import coverage, save
+    from clue_ros.evaluation.vocabulary import NOTHING, coverage, save
 
     sentences = list(_sentences(args))  # what is wrong with the file is said before a large model loads
+    if not sentences:
+        raise ClueError(f"{args.path} holds no sentence: give one a line (lines that begin with # are left out)")
     grounder = load_grounder(args)
     try:
         found = coverage(sentences, grounder.backbone.unknown_words)
@@ -42,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
     console.print(
         f"{found.understood} of {len(found.rows)} sentences are understood: {found.share:.1%} ({low:.1%} to {high:.1%})"
     )
+    nameless = sum(row["verdict"] == NOTHING for row in found.rows)
+    if nameless:
+        console.print(f"{nameless} of them name nothing to look for, as “yes” or “what is on the table?”")
     if found.missing:
         table = Table("missing word", "sentences", "understood with it alone", title_justify="left")
         for word, count in found.missing.most_common(args.top):

@@ -51,18 +51,24 @@ def test_a_text_file(tmp_path):
 
 def test_the_command_on_text_and_on_a_data_set(tmp_path, capsys, monkeypatch):
     path = tmp_path / "said.txt"
-    path.write_text("the red mug\nthe blue bottle on the left\nhand me the brass gasket\nthe bras gasket\n")
+    path.write_text("the red mug\nthe blue bottle on the left\nhand me the brass gasket\nthe bras gasket\nyes\n")
     output = tmp_path / "out.json"
     assert main(["evaluate", "vocabulary", str(path), "-o", str(output)]) == 0
     printed = capsys.readouterr().out
-    assert "2 of 4 sentences are understood: 50.0%" in printed and "gasket" in printed
+    assert (
+        "2 of 5 sentences are understood: 40.0%" in printed
+        and "1 of them name nothing" in printed
+        and "gasket" in printed
+    )
     written = json.loads(output.read_text())
     assert written["understood"] == 2 and written["missing"][0]["word"] == "gasket"
     assert written["missing"][0]["sentences"] == 2
     rows = list(csv.DictReader(output.with_suffix(".csv").open()))
-    assert [row["verdict"] for row in rows] == [UNDERSTOOD, UNDERSTOOD, UNKNOWN, UNKNOWN]
+    assert [row["verdict"] for row in rows] == [UNDERSTOOD, UNDERSTOOD, UNKNOWN, UNKNOWN, NOTHING]
     assert main(["evaluate", "vocabulary", str(path), "-o", str(output), "--at-least", "0.6"]) == 1
     assert main(["evaluate", "vocabulary", str(make_it2p(tmp_path / "it2p")), "-o", str(output)]) == 0
     of_it2p = json.loads(output.read_text())
     assert of_it2p["missing"] == [] and of_it2p["understood"] == of_it2p["sentences"] > 4
     assert main(["evaluate", "vocabulary", str(tmp_path / "nothing.txt"), "-o", str(output)]) == 2
+    path.write_text("# a note\n")
+    assert main(["evaluate", "vocabulary", str(path), "-o", str(output)]) == 2
