@@ -89,8 +89,8 @@ def serving(plan: Plan, host: str, port: int, address: Optional[str] = None) -> 
         os.environ.setdefault(name, seconds)  # Ray reads them when it is imported, in every process that it starts
     try:
         import ray  # pyright: ignore[reportMissingImports]  # optional
-        from ray import serve  # pyright: ignore[reportMissingImports]
-        from ray.serve.config import HTTPOptions, RequestRouterConfig  # pyright: ignore[reportMissingImports]
+        from ray import serve  # pyright: ignore[reportMissingImports]  # optional
+        from ray.serve.config import HTTPOptions, RequestRouterConfig  # pyright: ignore[reportMissingImports]  # optional
     except ImportError as error:
         raise ClueError(f"Ray is not installed ({error}): {INSTALL}") from error
     if address is None:

@@ -15,7 +15,7 @@ except ImportError:  # then nobody asks for the class below
     ConsistentHashRouter = object
 
 if TYPE_CHECKING:
-    from ray.serve.request_router import PendingRequest, ReplicaID, RunningReplica  # pyright: ignore[reportMissingImports]
+    from ray.serve.request_router import PendingRequest, ReplicaID, RunningReplica  # pyright: ignore[reportMissingImports]  # optional
 
 ROBOTS = 10_000  # remembered
 

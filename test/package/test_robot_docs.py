@@ -13,6 +13,7 @@ def texts_of_the_code():
     for path in [
         *(ROOT / "clue_ros" / "ros").rglob("*.py"),
         *(ROOT / "clue_ros" / "images").glob("*.py"),
+        *(ROOT / "clue_ros" / "fleet").glob("*.py"),
         ROOT / "scripts" / "executable.py.in",
     ]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8").replace("@MODULE@", "module"))):
