@@ -127,7 +127,7 @@ def test_every_error_code_can_be_had(serve, stack):
         status, result = stack.ground("the error " + name.lower().replace("_", " "))
         assert (status, result.error_code) == (ABORTED, code), name
         assert result.error_msg
-    assert len(CODES) == 17 and stack.ground("the unicorn")[1].error_code == Code.NOT_FOUND
+    assert len(CODES) == 18 and stack.ground("the unicorn")[1].error_code == Code.NOT_FOUND
 
 
 def test_a_slow_goal_can_be_canceled_and_superseded(serve, stack):
