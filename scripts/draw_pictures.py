@@ -1,6 +1,6 @@
 """Makes the documentation's pictures of the model that ships anew, into docs/images, and says how large they are.
 
-scripts/run.sh python scripts/draw_pictures.py                 # demo, console, photograph: 5 min on 2 cores
+scripts/run.sh python scripts/draw_pictures.py                 # demo, console, photograph: 2 min on 2 cores
 scripts/run.sh python scripts/draw_pictures.py --pack pack     # also its failures on the pack's photographs
 
 The console's need Chromium (scripts/browser.sh). Look at each before it is committed.
@@ -31,11 +31,12 @@ def run(*command: object, **variables: str) -> None:
     subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, env={**os.environ, **variables}, check=True)
 
 
-def scaled(source: Path, name: str, width: int, **options: Any) -> None:
-    """A picture at a width in pixels, under docs/images; options: of Pillow's save."""
+def scaled(source: Path, name: str, width: int, height: int = 10_000, **options: Any) -> None:
+    """A picture at a width in pixels, its upper `height` rows, under docs/images; options: of Pillow's save."""
     with Image.open(source) as image:
         size = width, round(image.height * width / image.width)
-        image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(IMAGES / name, **options)
+        picture = image.convert("RGB").resize(size, Image.Resampling.LANCZOS).crop((0, 0, width, min(height, size[1])))
+    (picture.quantize(256, kmeans=4) if name.endswith(".png") else picture).save(IMAGES / name, **options)
 
 
 def demo() -> None:
@@ -51,12 +52,12 @@ def console() -> None:
     shots.mkdir(parents=True, exist_ok=True)
     test = "test/ros/operator/test_console_browser.py"
     run("pytest", "-q", test, "-k", "embedded_model_on", CLUE_SHOTS=str(shots))
-    for shot, name, width in (
-        ("question_light", "console_question", 1360),
-        ("found_dark", "console_found_dark", 1360),
-        ("question_phone", "console_phone", 468),
+    for shot, name, width, height in (
+        ("question_light", "console_question", 1360, 1235),
+        ("found_dark", "console_found_dark", 1360, 1235),
+        ("question_phone", "console_phone", 468, 1206),
     ):
-        scaled(shots / f"{shot}.png", f"{name}.webp", width, quality=80, method=6)
+        scaled(shots / f"{shot}.png", f"{name}.webp", width, height, quality=80, method=6)
 
 
 def photograph() -> None:
@@ -69,7 +70,7 @@ def photograph() -> None:
         next(x for x in lines if json.loads(x)["id"] == "fruit/2") + "\n", "utf-8"
     )
     run("clue_ros.cli", "evaluate", "photographs", folder / "photographs.jsonl", "-o", folder / "run", "--fresh")
-    scaled(next((folder / "run").rglob("*.png")), "photograph.webp", 960, quality=80, method=6)
+    scaled(next((folder / "run" / "pictures").glob("*.webp")), "photograph.webp", 960, quality=80, method=6)
 
 
 def failures(pack: Path) -> None:
