@@ -208,13 +208,14 @@ def _feed(bench, bag):
         wait_until(lambda: bench.node.get_clock().now().nanoseconds == message.time, what="the bag's time in the node")
         begins = not bench.node.busy
         lines = len(bench.turns)
+        log = _Log(bench)  # before the words are out: the node may have repeated them a moment later
         publishers[message.topic].publish(message.data)
         if message.topic != topics.speech:
             stamp = header_stamp(message.data) * 1e-9
             wait_until(lambda: _newest(bench.node) == pytest.approx(stamp, abs=1e-6), what="the frame in the node")
             continue
         if begins:
-            dialogues.append(_Log(bench))
+            dialogues.append(log)
         # The person's line, and then the robot's: a question or the closing words.
         wait_until(lambda: len(bench.turns) >= lines + 2, what="the robot's reply")
         wait_until(lambda: not bench.node.busy or _asks(bench.node), what="the end, or an open question")
