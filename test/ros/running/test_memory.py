@@ -22,9 +22,9 @@ from clue_ros.ros.client import ClueClient
 from clue_ros.ros.running.spinning import Spinner
 
 MODELS = Path(clue_ros.__file__).parent / "models"
-CYCLES = 6
+CYCLES = 9
 # The first lives fill the heap and find its holes; from then on nothing may grow but by chance.
-SETTLED, MAX_GROWTH_MB = 3, 8.0
+SETTLED, MAX_GROWTH_MB = 3, 4.0
 
 
 def resident_mb(pid: int) -> float:
@@ -95,5 +95,6 @@ def test_cleanup_gives_the_models_memory_back_and_lives_leave_nothing(domain, tm
         weights_mb += sum(file.stat().st_size for file in (MODELS / "eyes").glob("*.safetensors")) / 1e6
     freed = [before - after for before, after in zip(active, cleaned)]
     assert min(freed) > weights_mb, f"freed {freed}, the weights alone are {weights_mb:.0f} MB"
-    # A leak grows with every life; one reading alone may catch memory that the system has not taken back yet.
-    assert min(cleaned[-2:]) - cleaned[SETTLED - 1] < MAX_GROWTH_MB, cleaned
+    # A leak grows with every life; the heap grows by leaps now and then (40 MB once in nine lives was seen).
+    growth = np.diff(cleaned[SETTLED - 1 :])
+    assert np.median(growth) < MAX_GROWTH_MB, cleaned
