@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from clue_ros.cli import evaluate_chat, evaluate_other, evaluate_vqa
+from clue_ros.cli.data import FORMATS
 from clue_ros.cli.figures import print_results
 from clue_ros.cli.loading import add_model_arguments, count, positive
 from clue_ros.types import ClueError
@@ -39,21 +40,6 @@ SUITES = {
     "interactive": "whole dialogues with a simulated person: success, questions, asked when nothing needs asking",
 }
 DECIDING = ("tabletop", "ambiguity", "photographs", "interactive")  # whether to ask, by --threshold
-# Those of clue_ros.data.formats.
-FORMATS = (
-    "auto",
-    "invig",
-    "parquet",
-    "it2p",
-    "refcoco",
-    "flickr30k",
-    "csv",
-    "jsonl",
-    "paligemma",
-    "ambres",
-    "ivm",
-    "scenes",
-)
 CONDITIONS = ("both", "in", "out")  # those of clue_ros.evaluation.tabletop_conditions
 GESTURES = ("click", "box", "recorded")  # of them, for photographs
 ORACLES = ("auto", "scene", "model", "recorded", "click", "box")  # those of clue_ros.evaluation.oracle

@@ -8,13 +8,13 @@ from typing import NamedTuple, Optional, Sequence
 from clue_ros.language.owners import OWNERS, without_owner
 from clue_ros.prompt import clean
 
-_LEAD = r"(?:(?:hey|ok|okay|look|robot|please|and|now|so|well)[ ,]+)*"
-_THIS = r"(?:this|that|it)(?: one| thing)?"
+_LEAD = r"(?:(?:hey|ok|okay|look|robot|please|and|from now on|now|so|well)[ ,]+)*"
+_THIS = r"(?:this|that|it)(?: one| thing)?(?: here| there)?"
 _CALLED = re.compile(
     rf"{_LEAD}(?:(?:you can |i |we |let's |from now on )*(?:call|name) {_THIS}|(?:remember|learn|save|know) {_THIS} as"
     rf"|(?:{_THIS} is|it's|that's|this is) (?:called|named)|(?:its|it's) name is|the name of {_THIS} is) (.+)"
 )
-_IS = re.compile(rf"{_LEAD}(?:(?:this|that)(?: one| thing)? is|that's|here is|here's|these are) (.+)")
+_IS = re.compile(rf"{_LEAD}(?:(?:this|that)(?: one| thing)?(?: here| there)? is|that's|here is|here's|these are) (.+)")
 _FORGET = re.compile(rf"{_LEAD}(?:you can |please )?(?:forget|unlearn|delete) (?:about )?(.+)")
 _KNOW = re.compile(
     rf"{_LEAD}(?:tell me )?(?:what|which things|what things)(?: all)? (?:do you know|have you learn(?:ed|t)"

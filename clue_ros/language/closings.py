@@ -23,11 +23,11 @@ _NODS = frozenset(
     "ok okay okey k yes yeah yep yup ya sure right alright fine good great nice perfect cool wonderful excellent "
     "awesome lovely super fantastic brilliant amazing terrific sweet neat splendid beautiful beautifully well oh "
     "ah aha hm hmm mm wow yay then indeed really absolutely exactly definitely certainly gotcha got understood "
-    "understand see know roger copy noted affirmative agreed correct clear course totally".split()
+    "understand see know roger copy noted affirmative agreed correct clear course totally righto acknowledged".split()
 )
 _LEAVES = frozenset(
     "bye goodbye byebye welcome pleasure glad happy enjoy wish moment coming done ready careful anytime problem "
-    "worries service farewell help helped day night evening morning afternoon later soon".split()
+    "worries service farewell help helped day night evening morning afternoon later soon yours".split()
 )
 _SERVES = frozenset(
     f"{verb}{end}"
@@ -41,7 +41,7 @@ _SMALL = frozenset(
     "just please with of as want wanted need needs like mean meant found find which able any time times way "
     "own everything job work robot next see seeing waiting wait hand gonna mind rush hurry mention quickly slowly "
     "fun care kind look looks yourself more best nothing ahead quick sounds sir madam buddy mate pal friend dude "
-    "dear man king star hero legend".split()
+    "dear man king star hero legend consider".split()
 )
 _PERSONS = _THANKS | _NODS | _LEAVES | _SERVES | _SMALL
 _ROBOTS = _PERSONS | {"one"}

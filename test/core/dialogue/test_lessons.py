@@ -30,6 +30,8 @@ def talk(taught=("my thermos",), **rules):
         ("it's called gizmo", "gizmo"),
         ("its name is grandma's cup", "grandma's cup"),
         ("remember this as my cap", "my cap"),
+        ("This here is my toolbox", "my toolbox"),
+        ("from now on this is called Fred", "fred"),
     ],
 )
 def test_words_that_teach(words, name):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import queue
 import signal
 import threading
 
@@ -48,19 +50,34 @@ def test_the_table_compares_the_same_dialogues(serve, tmp_path):
     assert len(lines) == 1 + speed["requests"] and (tmp_path / "fleet.png").stat().st_size > 1000
 
 
-def test_clue_serve_serves_until_it_is_told_to_stop(tiny_model_dir, capfd):
+class Heard(io.StringIO):
+    """A standard output whose lines are given to who waits for one. (capfd drops what is written while it is read.)"""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = queue.Queue()
+
+    def write(self, text):
+        self.lines.put(text)
+        return super().write(text)
+
+
+def test_clue_serve_serves_until_it_is_told_to_stop(tiny_model_dir, monkeypatch):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    asked = []
+    asked, out = [], Heard()
 
     def robot():
-        said = ""
-        while "serving on " not in said:
-            said += capfd.readouterr().out
-        grounder = RemoteGrounder.open(said.split("serving on ")[1].split()[0], "")
-        asked.append(grounder.ground(np.zeros((48, 64, 3), np.uint8), "the mug").outcome)
-        grounder.close()
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            line = ""
+            while "serving on " not in line:
+                line = out.lines.get(timeout=120.0)
+            grounder = RemoteGrounder.open(line.split("serving on ")[1].split()[0], "")
+            asked.append(grounder.ground(np.zeros((48, 64, 3), np.uint8), "the mug").outcome)
+            grounder.close()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
+    monkeypatch.setattr("sys.stdout", out)
     thread = threading.Thread(target=robot)
     thread.start()
     try:

@@ -17,7 +17,9 @@ CLOSED = [
     ("Goodbye.", ""),
     ("Yes. Please wait a moment.", "Okay."),
     # In other words: names of things are what counts, not a list of clauses.
-    ("OK, here you are.", "Thank you."),
+    ("Righto, it's yours.", "cheers mate"),
+    ("Consider it done.", "much obliged"),
+    ("Acknowledged. On my way.", "good robot"),
     ("Here it is!", "Thanks a bunch!"),
     ("Got it, one moment.", "Great, thanks!"),
     ("Alright, I'll get it for you.", "Cheers!"),
