@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.fleet.cut_line import CutLine
 from clue_ros.fleet.local import LocalServer
 from clue_ros.fleet.remote import RemoteGrounder
@@ -140,7 +141,7 @@ def speed(grounder: Any, url: str, robots: int, dialogues: int, seed: int, token
     say(f"{robots} x {dialogues} dialogues one by one")
     begun = time.perf_counter()
     for robot in alone:
-        play(grounder, scenes, seed, robot)
+        play(BeliefGrounder(grounder), scenes, seed, robot)  # as a node asks, and the server
     one_by_one = time.perf_counter() - begun
     lines = [RemoteGrounder.open(url, token, f"robot-{number}") for number in range(robots)]
     together = [Robot() for _ in range(robots)]

@@ -12,6 +12,7 @@ import pytest
 from grounder_contract import RGB
 
 from clue_ros.console.access import AccessError
+from clue_ros.console.server import bind
 from clue_ros.fleet import app, wire
 from clue_ros.fleet.keeper import Limits
 from clue_ros.fleet.local import LocalServer
@@ -169,6 +170,14 @@ def test_a_flood_is_told_that_it_is_one_and_others_are_served_in_turn(serve):
     for thread in threads:
         thread.join(120.0)
     assert server.http("GET", "/healthz").status == 200
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement():
+    """asyncio sets TCP_NODELAY only on connections whose socket says that it is TCP; each answer took 40 ms longer."""
+    with bind("127.0.0.1", 0) as listening:
+        listening.listen()
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
 
 
 def test_metrics_are_prometheus_lines(serve):
