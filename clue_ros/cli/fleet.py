@@ -19,7 +19,7 @@ their goals. Files: fleet.json, fleet.csv, fleet.png."""
 GOALS = (
     ("throughput", "at least", 1.6, "times one by one"), ("p99_over_p50", "at most", 3.0, "p99 over p50"),
     ("slowest_over_median", "at most", 1.5, "slowest robot over the median"),
-    ("overhead_ms", "at most", 8.0, "ms more than in this process"),
+    ("overhead_ms", "at most", 8.0, "ms more over HTTP than by a call"),
 )  # fmt: skip
 
 
