@@ -39,6 +39,20 @@ def test_no_dialogue_is_lost_on_a_line_that_is_cut(serve):
     assert ended == [load.FOUND] * 36
 
 
+def test_what_counts_as_the_same_decision():
+    box, other = Box(1.0, 2.0, 30.0, 40.0), Box(1.0, 2.3, 30.0, 40.0)
+    found = ("found", box, "", 0.9)
+    assert load.alike(
+        [found, ("ask", None, "which?", 0.0)], [("found", other, "", 0.905), ("ask", None, "which?", 0.0)]
+    )
+    for wrong in (
+        ("found", Box(1.0, 2.0, 31.0, 40.0), "", 0.9), ("found", box, "", 0.8), ("not_found", None, "", 0.9),
+        ("found", None, "", 0.9), ("found", box, "which?", 0.9),
+    ):  # fmt: skip
+        assert not load.alike([found], [wrong])
+    assert not load.alike([found], [found, found])
+
+
 def test_the_table_compares_the_same_dialogues(serve, tmp_path):
     server = serve(ScriptedGrounder())
     speed = load.speed(ScriptedGrounder(), server.url, 3, 2, 0, "", lambda text: None)
