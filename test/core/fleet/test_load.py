@@ -16,7 +16,7 @@ from clue_ros.fleet import load
 from clue_ros.fleet.cut_line import CutLine
 from clue_ros.fleet.remote import RemoteGrounder
 from clue_ros.testing.fake_grounder import Say, ScriptedGrounder
-from clue_ros.types import Answer, Turn
+from clue_ros.types import Answer, Box, Turn
 
 SCRIPT = {load.WORDS: [Say.ask(load.QUESTION, box=load.FOUND), Say.found(load.FOUND)]}
 
