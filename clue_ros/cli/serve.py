@@ -34,13 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        return _serve(args, stop)
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
+
+
+def _serve(args: argparse.Namespace, stop: threading.Event) -> int:
+    """Until `stop` is set."""
     from clue_ros.fleet.keeper import Limits
     from clue_ros.fleet.remote import read_token
 
     token, limits = read_token(args.token_file), Limits(images=args.images, waiting=args.waiting)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     if args.without_ray:
         from clue_ros.fleet.local import LocalServer, check_address
 

@@ -98,17 +98,15 @@ def test_clue_serve_serves_until_it_is_told_to_stop(tiny_model_dir, monkeypatch)
         assert cli.main(["serve", "--without-ray", "--port", "0", "--model", str(tiny_model_dir)]) == 0
     finally:
         thread.join(120.0)
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
-            signal.signal(number, handler)
     assert len(asked) == 1
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_serving_to_others_needs_a_token_and_ray_is_named(capsys, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
     assert cli.main(["serve", "--without-ray", "--host", "0.0.0.0"]) == 2
     assert "--token-file" in capsys.readouterr().err
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert cli.main(["serve"]) == 2
-    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
-        signal.signal(number, handler)
     assert "clue_ros[fleet]" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before  # or Ctrl-C ends nothing any more in this process
