@@ -13,7 +13,7 @@ PERSON ?=
 CAMERA ?=
 ANIMATE ?=
 ARGS ?=
-TESTS ?= test/core test/ros test/package
+TESTS ?=
 export PYTHON
 ROS ?=
 ifneq ($(ROS),)
@@ -52,7 +52,7 @@ console: setup  ## says what to open in a browser; logs land in out/console
 	@scripts/run.sh python -m clue_ros.ros.console_demo $(if $(SEED),--seed $(SEED)) $(if $(CAMERA),--camera "$(CAMERA)") $(ARGS)
 
 test: setup-for-tests
-	@scripts/run.sh python -m pytest $(TESTS) $(ARGS)
+	@scripts/test.sh $(if $(TESTS)$(ARGS),$(or $(TESTS),test/core test/ros test/package) $(ARGS))
 
 lint: setup-with-lint  ## the same as test/package/test_lint.py
 	@scripts/run.sh ruff check .
