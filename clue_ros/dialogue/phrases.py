@@ -99,6 +99,13 @@ def choice(names: Sequence[str]) -> str:
     return f"Do you mean {', '.join(names[:-1])} or {names[-1]}?" if len(names) > 1 else f"Do you mean {names[0]}?"
 
 
+def offer(unknown: Sequence[str], thing: str) -> str:
+    """(["coke"], "the can") -> The word "coke" is new to me. Do you mean the can?"""
+    quoted = " and ".join(f'"{shorten(word, 40)}"' for word in unknown)
+    new = f"The word {quoted} is new to me." if len(unknown) == 1 else f"The words {quoted} are new to me."
+    return f"{new} {choice([thing])}"
+
+
 def named_thing(expression: str) -> str:
     """The noun phrase of an instruction, from its first article on: "hand me the mug please" -> "the mug".
 

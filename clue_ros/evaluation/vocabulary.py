@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from clue_ros.dialogue.phrases import names_nothing
+from clue_ros.language.commands import target_of, without_modifiers
 from clue_ros.measures.metrics import wilson_interval
 from clue_ros.prompt import MAX_CHARACTERS, check_expression
 from clue_ros.types import ClueError, InvalidExpressionError
 
-UNDERSTOOD, UNKNOWN, NOTHING = "understood", "unknown words", "names nothing"
+UNDERSTOOD, ASKED, UNKNOWN, NOTHING = "understood", "asked about", "unknown words", "names nothing"
 MAX_BYTES = 64 << 20  # of a text file
 
 
@@ -28,6 +29,10 @@ class Coverage:
     @property
     def understood(self) -> int:
         return sum(row["verdict"] == UNDERSTOOD for row in self.rows)
+
+    @property
+    def asked(self) -> int:
+        return sum(row["verdict"] == ASKED for row in self.rows)
 
     @property
     def share(self) -> float:
@@ -47,6 +52,7 @@ class Coverage:
         return {
             "sentences": len(self.rows),
             "understood": self.understood,
+            "asked": self.asked,
             "share": self.share,
             "interval": list(self.interval),
             "missing": [
@@ -58,7 +64,8 @@ class Coverage:
 
 
 def coverage(sentences: Iterable[str], unknown_words: Callable[[str], Tuple[str, ...]]) -> Coverage:
-    """Judges sentences as `Grounder.ground` would before it looks at an image.
+    """Judges sentences as a BeliefGrounder would before it looks at an image: a sentence is ASKED about where words in
+    front of a known noun are new ("the coke can").
 
     sentences: as people say them; slips of the keyboard are repaired as in a dialogue
     unknown_words: of a cleaned text, `Backbone.unknown_words`
@@ -70,8 +77,10 @@ def coverage(sentences: Iterable[str], unknown_words: Callable[[str], Tuple[str,
         except InvalidExpressionError:
             verdict, missing = NOTHING, []
         else:
+            words = target_of(words) if unknown_words(words) else words
             missing = list(dict.fromkeys(unknown_words(words)))
-            verdict = UNKNOWN if missing else NOTHING if names_nothing(words) else UNDERSTOOD
+            kept = UNKNOWN if without_modifiers(words, missing) is None else ASKED
+            verdict = kept if missing else NOTHING if names_nothing(words) else UNDERSTOOD
         found.missing.update(missing)
         found.rows.append({"sentence": sentence, "verdict": verdict, "missing": missing})
     return found

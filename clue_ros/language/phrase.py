@@ -37,8 +37,9 @@ _SURE_VERBS = (
     "identify detect search put keep point look"
 ).split()
 _UNSURE_VERBS = (
-    "hand pick pass show place set move lift hold catch watch drop clean open close press push pull turn "
-    "throw use touch go see want need stand try start"
+    "hand pick pass show place set move hold catch watch drop clean open close press push pull turn "
+    "throw use touch go see want need stand try start slide lift pour toss insert stack hang store stow return shake "
+    "rotate flip"
 ).split()  # nouns or parts of names as well
 _PARTICLE = r"(?:up|out|over|back|down|away|at|for|on|to|toward|towards|off)"
 _PREFIXES = [
@@ -195,7 +196,7 @@ def parse_description(text: str) -> Optional[Request]:
 def _clause(text: str) -> Optional[Request]:
     text = " ".join(re.sub(r"[^\w\s'-]", " ", text).split())
     moved = bool(_PUT.search(text))
-    text, determined = _strip_front(text)
+    text, determined = without_front(text)
     text = _strip_back(text)
     text = _OF_SCENE.sub(" ", f" {text}").strip()
     if moved:
@@ -258,7 +259,7 @@ def phrase_noun(noun: str, phrase: str) -> str:
     return phrase[at:] if at >= 0 else noun
 
 
-def _strip_front(text: str) -> Tuple[str, bool]:
+def without_front(text: str) -> Tuple[str, bool]:
     """(text without politeness, verbs and article, whether there was an article)."""
     while True:
         if _DETERMINED.match(text) and not re.match(r"(?:that|this)(?: is|'s)\b", text):

@@ -9,7 +9,7 @@ import pytest
 from drawn_data import make_it2p
 
 from clue_ros.cli.main import main
-from clue_ros.evaluation.vocabulary import NOTHING, UNDERSTOOD, UNKNOWN, coverage, lines_of
+from clue_ros.evaluation.vocabulary import ASKED, NOTHING, UNDERSTOOD, UNKNOWN, coverage, lines_of
 from clue_ros.types import ClueError
 
 KNOWN = set("pick up the red mug on left please a".split())
@@ -38,6 +38,8 @@ def test_every_sentence_is_judged_and_every_missing_word_counted():
     # Wilson's interval of 2 of 7, worked out by hand.
     assert (low, high) == pytest.approx((0.0822, 0.6411), abs=1e-4)
     assert coverage([], unknown).share == 0.0
+    asked = coverage(["put the steel mug on the left", "the mug on the shelf", "Place the mug on the shelf"], unknown)
+    assert [row["verdict"] for row in asked.rows] == [ASKED, UNKNOWN, UNDERSTOOD] and asked.asked == 1
 
 
 def test_a_text_file(tmp_path):
