@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -200,6 +201,8 @@ def how_sure(decision: Decision, enough: float = 0.5) -> str:
         sure = "not sure" if decision.confidence < enough else "sure" if decision.confidence >= SURE else "fairly sure"
         return f"It is {sure} of this box: its confidence is {100 * decision.confidence:.0f} %."
     reading = decision.ambiguity
+    if decision.outcome is Outcome.ASK and decision.unknown_words:
+        return "It would have to guess what the new words mean, so it asks."
     if decision.outcome is Outcome.ASK:
         if reading is not None and reading.is_ambiguous:
             return f"The words fit more than one thing here, with a probability of {100 * reading.probability:.0f} %."
@@ -207,6 +210,11 @@ def how_sure(decision: Decision, enough: float = 0.5) -> str:
     if decision.outcome is Outcome.UNKNOWN_WORDS:
         return "Without these words it would have to guess, so it gives no box."
     return "Nothing here fits the words well enough for a box."
+
+
+def quoted(words: str) -> str:
+    """As one word of a shell, in the double quotes that most shells share where that is possible."""
+    return shlex.quote(words) if set(words) & set('"$`\\!') else f'"{words}"'
 
 
 SURE = 0.8  # confidence
@@ -245,4 +253,6 @@ def _print_decision(decision: Decision, enough: float, seconds: float, picture) 
         table.add_row("picture", Text(str(picture)))
     console.print(table)
     if decision.outcome is Outcome.ASK:
-        console.print(Text(f'Answer with: --turn "{decision.question}" "YOUR ANSWER"', style="dim"), soft_wrap=True)
+        console.print(
+            Text(f'Answer with: --turn {quoted(decision.question)} "YOUR ANSWER"', style="dim"), soft_wrap=True
+        )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clue_ros.cli.ground import quoted
 from clue_ros.cli.main import VERBS, main
 from clue_ros.types import Ambiguity, Box, ClueError, Decision, InvalidExpressionError, ModelLoadError, Outcome, Region
 
@@ -122,6 +123,12 @@ def test_json_of_every_other_outcome(grounder, photo, capsys, expression, outcom
 def test_one_sentence_says_how_sure_it_is(grounder, photo, capsys, expression, sentence):
     assert run("ground", photo, expression) == 0
     assert capsys.readouterr().out.splitlines()[1] == sentence
+
+
+@pytest.mark.parametrize("question", ["Which mug?", 'The word "a" is new to me.', "Whose $HOME`s`, Tom's? \\ !"])
+def test_the_turn_that_is_offered_is_one_word_of_a_shell(question):
+    shown = subprocess.run(["sh", "-c", f"printf %s {quoted(question)}"], capture_output=True, text=True, check=True)
+    assert shown.stdout == question
 
 
 def test_a_box_below_the_models_own_limit_is_not_called_sure(grounder, photo, capsys, monkeypatch):
