@@ -59,6 +59,7 @@ class Robot:
         self.patience = patience
         self.effort = effort
         self.output = output
+        self.device = device
         self._values = {"model": str(Path(model).resolve()) if model else "", "device": device}
         self._number = 0
         self._parameters: Dict[str, object] = {}

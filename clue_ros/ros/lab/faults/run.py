@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Callable, List, Optional, Sequence, Tuple
 
 from clue_ros.ros.demonstration.processes import ProcessDied
-from clue_ros.ros.lab.faults import crowd, life, sight, words
+from clue_ros.ros.lab.faults import crowd, life, server, sight, words
 from clue_ros.ros.lab.faults.robot import AFTERWARDS_S, Robot
 from clue_ros.ros.lab.faults.rows import CannotTry, Check, Fault, Rows
 from clue_ros.types import ClueError
@@ -30,6 +30,7 @@ FAULTS: Tuple[Fault, ...] = (
     Fault("fifty_clients", crowd.fifty_clients),
     Fault("cancel_storm", crowd.cancel_storm),
     Fault("node_killed", life.node_killed),
+    Fault("model_server", server.model_server),
     Fault("clock_jumps", life.clock_jumps),
     Fault("disk_full", life.disk_full),
     Fault("checkpoint_garbage", life.checkpoint_garbage),
