@@ -53,6 +53,11 @@ _VERB = re.compile(
     r"|gonna|hurts?|burns?|burning|breaks?|breaking|falls?|falling|fell|broke|looks?|seems?|smells?|moves?|moving|goes"
     r"|belongs?|sucks|works?|leaks?|tips?|spills?|stinks|came|comes|coming|needs?|got|gets?|stuck|wrong)\b"
 )
+_IN_THE_WAY = re.compile(
+    _LEAD_IN + r"(?:(?:there(?:s| is| are)?|he|shes?|hes|they|theyre|its|thats|a|the|my|your|his|her)\b.*?)?"
+    r"\b(?:someone|somebody|people|person|child|children|kids?|baby|dog|fire|smoke|hands?|fingers?|danger)(?:s|\b)"
+    r"(?! (?:towel|cream|soap|drill|saw|truck|food))"
+)
 
 
 def asks(said: str) -> bool:
@@ -69,12 +74,17 @@ def complains(sentence: str) -> bool:
     return found is not None and (not found[1] or _VERB.search(found[1]) is not None)
 
 
+def endangers(said: str) -> bool:
+    """True if the words tell of somebody or something in the way: "there's a child", "my hand is in there"."""
+    return _IN_THE_WAY.match(said) is not None
+
+
 def denies(said: str) -> bool:
     """True if the words deny a thing, and so may mean another: "that's not it"."""
     return re.search(r"\b(?:wrong|not)\b", said) is not None
 
 
 def goes_wrong(words: str) -> bool:
-    """True if "it", "that" or "this" does something: "that hurts", but not "it now" or "that mug"."""
-    found = re.match(r"(?:it|that|this)( \w+)", words)
+    """True if "it", "that", "this" or "there" does something: "that hurts", but not "it now" or "that mug"."""
+    found = re.match(r"(?:it|that|this|there(?= (?:is|are|was)\b))( \w+)", words)
     return found is not None and _VERB.search(found[1]) is not None

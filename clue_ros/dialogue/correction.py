@@ -17,35 +17,68 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import List, Optional, Tuple
 
+from clue_ros.dialogue.forbidding import forbidden
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import End, Policy
 from clue_ros.dialogue.stopping import after_stop, is_stop
+from clue_ros.language.kinds import disputed, fits, noun_of
+from clue_ros.language.phrase import ATTRIBUTES
+from clue_ros.language.positions import DIRECTION_OF
 from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.types import Answer, Box, Decision, Turn
 
 QUESTION = OPEN_QUESTION  # what the robot would have asked: the words of a correction answer it
 
-_FILLERS = frozenset("oh ok okay well please actually sorry hey robot so ah um uh hmm thanks thank you".split())
-_NO = frozenset("no nope nah".split())
+_FILLERS = frozenset("oh ok okay well please actually sorry hey robot so ah um uh er hmm thanks thank you".split())
+_NO = re.compile(r"(?:no+|(?:no){2,}|nope|nah|naw|na|nay|negative)$")
 # What may follow a "no" without a comma, which speech recognition leaves out: "no the left one", but not "no mugs".
 _AFTER_NO = frozenset("the that thats this it its a an not wrong i other another take pick give get hand bring".split())
-_REPAIR = r"(?:i (?:mean|meant|said|asked for|wanted)|i did mean)"
-_COMMAND = r"(?:(?:take|pick up|pick|grab|get me|get|give me|hand me|bring me|bring|pass me|i want|i need|its|it is) )?"
+_LOOKS = ATTRIBUTES | set(DIRECTION_OF)  # "no, left", "no, the blue"
+_REPAIR = r"(?:i (?:mean|meant|said|asked for|wanted|told you)|i did (?:mean|say)|didnt i (?:say|ask for))"
+_POLITE = (
+    r"(?:(?:can|could|may|would|will|ill|let) (?:i|we|you|me) (?:please )?(?:have|get|take|give me|bring me|pick|try)"
+    r"|(?:id|i would|ill) (?:rather|prefer|like|take)(?: to)?(?: have| take| get| see)?|(?:rather|try|better)"
+    r"|(?:make|change|switch)(?: it| that)?(?: to)?)"
+)
+_COMMAND = (
+    r"(?:(?:take|pick up|pick|grab|get me|get|give me|hand me|bring me|bring|pass me|i want|i need|its|it is"
+    rf"|{_POLITE}) )?"
+)
+_RIGHT = (
+    r"(?:th(?:at|is) one|it|this|that|right|correct|mine"
+    r"|the (?:right )?one(?: (?:that )?i (?:mean|meant|want|wanted|said|asked for))?"
+    r"(?! (?:on|in|at|to|next|near|by|with|behind|beside|under|above|below|from|that|which)\b)"
+    r"|what i (?:mean|meant|want|wanted|said|asked for))"
+)
+_ITS = r"(?:thats|that is|that was|this is|this was|its|it is|it was|th(?:at|is) one is)"
+_ARTICLE = r"(?:the|a|an|my|our|his|her)"
+_THING = rf"(?: (?!{_ARTICLE}\b|its\b|thats\b|i\b|but\b|take\b|give\b|{'|'.join(sorted(_LOOKS))})[a-z]+)"
 _DENIAL = re.compile(
-    r"(?:not (?:that|this|it|these|those)(?: one| thing)?|not what i (?:mean|meant|want|wanted|said)"
-    r"|(?:thats|that is|that was|this is|its|it is)(?: a| the)?"
-    r" (?:wrong(?: one)?|not (?:it|right|the one|the right one|that one|this one|what i (?:mean|meant|want|wanted)))"
-    r"|(?:that|this) one is (?:wrong|not (?:it|right|the one))|(?:the )?wrong(?: one| thing)?"
+    rf"(?:not (?:these|those|{_RIGHT})(?: one| thing)?|not (?:quite|really)"
+    rf"|{_ITS} (?:incorrect|not(?=$)|not {_RIGHT}|(?:a |the )?wrong{_THING}?)"
+    rf"|(?:th(?:at|is)(?: one)?|it) (?:isnt|is not|wasnt|was not|aint)(?: {_RIGHT}|(?=$))"
+    rf"|(?:{_ITS} not|(?:th(?:at|is)|it) (?:isnt|is not|wasnt)) {_ARTICLE}"
+    r"(?: (?!its\b|thats\b|i\b|take\b|give\b|but\b)\w+)+(?=$)"
+    r"|(?:(?:you|youve) )?(?:(?:have|got|picked|took|chose|found|grabbed|gave me|selected|taken|brought me|brought)"
+    rf"(?: up)? )*the wrong{_THING}|(?:the )?wrong{_THING}?|incorrect"
     r"|i (?:dont|do not|didnt|did not) (?:mean|want) (?:that|this|it)(?: one)?)(?:$| )"
 )
-_GOES_FOR = r"(?:take|pick up|pick|grab|get|give me|hand me|bring me|bring|want|mean|touch|use|go for|reach for)"
-_FORBIDS = re.compile(
-    rf"(?:(?:no|{'|'.join(sorted(_FILLERS))}|,) )*(?:(?:dont|do not) (?:{_GOES_FOR} )?|never mind |forget "
-    r"|forget about )"
-    r"(?=(?:the|that|this|those|these|my|a|an) )(.+)$"
+_AGREES = re.compile(
+    rf"(?:(?:(?:{_ITS}|youre|you are|all|everythings|everything is)(?: all| very| quite| perfectly| exactly)? )"
+    r"(?:right|good|enough|cool|done|lovely|it|all|the (?:right )?one|fine|perfect|correct|great|alright|okay|ok|yes)"
+    rf"|fine|perfect|correct|great|alright|{_ITS}|youre|keep (?:it|that|this)(?: one)?)$"
 )
-_INSTEAD = re.compile(rf" ?, (?:but |and )?| but | (?=(?:and )?{_GOES_FOR} (?:the|that|this|my|a|an)\b)")
-_OTHER = re.compile(rf"(?:{_REPAIR} )?{_COMMAND}(?:the other|another|a different)\b ?(.*)$")
+# Who says so goes on about the same things where no thing is named: "actually, the blue one".
+_CHANGES = re.compile(
+    r"(?:(?:oh|ok|okay|no|um|uh|er|hmm|well|wait) )*(?:actually|sorry|rather|instead(?: of th(?:at|is)(?: one)?)?"
+    r"|on second thoughts?|(?:id|i would) (?:rather|prefer)|(?:make|change|switch)(?: it| that)?(?: to)?)\b"
+)
+_NAMELESS = re.compile(rf"\bones?\b|^(?:the )?(?:{'|'.join(sorted(_LOOKS))})$")
+_INSTEAD_OF = re.compile(r"^(.+?) (?:instead of|rather than) (?:the|that|this)\b.*$")
+_OTHER = re.compile(
+    rf"(?:{_REPAIR} )?{_COMMAND}(?:(?:the )?(?:other|next|different)(?= one|$| please|\b.*\binstead)"
+    r"|the other|another|a different)\b ?(.*)$"
+)
 
 
 class Kind(Enum):
@@ -128,6 +161,8 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
     if not body:
         polite = "thank" in said.lower()  # "no, thanks": nothing at all
         return Correction(Kind.WITHDRAW if polite else Kind.REJECT, said=said) if denied else None
+    if (denied and _AGREES.match(body)) or re.match(r"not (?:bad|sure|today|again)\b", body):  # "no, that's right"
+        return None
     denial = _DENIAL.match(body)
     if denial is not None:
         denied, body = True, _trim(body[denial.end() :].split())
@@ -136,27 +171,43 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
     other = _OTHER.match(body)
     if other is not None:
         rest = other[1].removesuffix("instead").strip()
-        if len(rest.split()) <= 1:  # "the other one", "the other mug"
-            return Correction(Kind.OTHER, said=said)
+        if len(rest.split()) <= 1:  # "the other one", "the other mug"; but of a mug "another fork" is no other one
+            return Correction(Kind.OTHER, said=said) if past is None or _may_be(rest, past) else None
         return Correction(Kind.NAMED, Answer(f"the {rest}"), said)
-    words = re.sub(rf"^(?:but )?(?:{_REPAIR} )?{_COMMAND}", "", body)
+    plain = " ".join(re.sub(r"[^\w\s]", "", (wanted or said).lower().replace("-", " ")).split())
+    changes = _CHANGES.match(body)
+    words = body if changes is None else body[changes.end() :].strip() or body
+    words = re.sub(rf"^(?:but )?(?:{_REPAIR} )?{_COMMAND}", "", words)
     repaired = re.match(rf"(?:but )?{_REPAIR} ", body) is not None or body.startswith("not ")
+    repaired = repaired or (_CHANGES.match(plain) is not None and _NAMELESS.search(words) is not None)
     if body.endswith(" instead"):
         words, repaired = words.removesuffix(" instead"), True
+    in_place_of = _INSTEAD_OF.match(words)
+    if in_place_of is not None:
+        words, repaired = in_place_of[1], True
+    if _NO.match(words):  # "I said no"
+        return Correction(Kind.REJECT, said=said)
     return Correction(Kind.NAMED, Answer(words), said) if words and (denied or repaired) else None
 
 
-def forbidden(text: str) -> Optional[Tuple[str, str]]:
-    """What a person forbids, and what is wanted instead, empty if nothing: "don't take the red one, take the blue
-    one" -> ("the red one", "the blue one"). None for words that forbid nothing, as "don't forget the red one"."""
-    plain = re.sub(r"[.!?;,]+", " , ", re.sub("[’']", "", text.lower()))
-    found = _FORBIDS.match(" ".join(re.sub(r"[^\w\s,]", " ", plain).split()))
-    if found is None:
-        return None
-    first, *then = _INSTEAD.split(found[1], maxsplit=1)
-    instead = _trim(" ".join(then).replace(",", " ").split())
-    command = rf"^(?:and |but )?(?:{_REPAIR} |i want |i need )?(?:{_GOES_FOR} )?"
-    return _trim(first.split()), re.sub(command, "", instead)
+def refuses(text: str) -> bool:
+    """True if the words only say what is not wanted, so that nobody may look for it: "don't take the red one", "you
+    took the wrong one". False for "no" alone, and where something else is wanted."""
+    not_this, instead = forbidden(text) or ("", "")
+    found = understand(Answer(text))
+    return bool(not_this and not instead) or (found is not None and found.kind is Kind.REJECT)
+
+
+def _may_be(word: str, past: Concluded) -> bool:
+    """Whether a word ("one", "mug") may name the kind of thing that the dialogue was about."""
+    kind = noun_of(word)
+    spoken = [past.expression, *(text for turn in past.turns for text in (turn.question, turn.answer.text))]
+    known = {noun for text in spoken for said in re.findall(r"[\w-]+", text.lower()) if (noun := noun_of(said))}
+    return (
+        kind is None
+        or not known
+        or any(fits(kind, noun) or fits(noun, kind) or disputed(kind, noun) or disputed(noun, kind) for noun in known)
+    )
 
 
 def reopen(
@@ -179,10 +230,11 @@ def _without_no(said: str) -> Tuple[bool, str]:
     text = said.lower().replace("’", "'").replace("'", "")
     commas = re.sub(r"[^\w\s,]", " ", text).replace(",", " , ").split()
     denied = False
-    while commas and (commas[0] in _FILLERS or commas[0] in _NO or commas[0] == ","):
+    while commas and (commas[0] in _FILLERS or _NO.match(commas[0]) or commas[0] == ","):
         word, following = commas[0], commas[1:]
-        if word in _NO:
-            if following and following[0] not in (*_AFTER_NO, *_NO, *_FILLERS, ",") and following[-1] != "one":
+        if _NO.match(word):
+            alone = not following or following[0] in _AFTER_NO | _FILLERS | {","} or _NO.match(following[0])
+            if not alone and following[-1] != "one" and not set(following) <= _LOOKS | _FILLERS:
                 break
             denied = True
         commas = following

@@ -26,16 +26,32 @@ _OPEN_QUESTION = re.compile(
     r" (?:here|there|(?:on|in) (?:the|this|my) (?:table|desk|picture|image|photo))"
     r"|(?:do|can) you see(?: (?:here|there|now))?)$"
 )
-_NAMELESS_PHRASES = re.compile(r"\b(?:thank you|of course|all right)\b")
+_NAMELESS_PHRASES = re.compile(
+    r"\b(?:thank you(?: (?:so|very) much)?|of course|all right|well done"
+    r"|(?:good|great|nice) (?:job|work|robot|boy|girl|one)"
+    r"|no (?:problem|worries|idea|doubt|way|kidding)|not bad(?: at all)?|(?:i ?a?m )?not sure|not again|you ?a?re right"
+    r"|keep (?:it|that|this)(?: one)?|you are welcome|good (?:morning|evening|afternoon|night)"
+    r"|(?:(?:that|this|it) ?i?s|th(?:at|is) one is|all|everything ?i?s)(?: all| very| quite| perfectly| exactly)?"
+    r" (?:right|good|fine|it|all|enough|perfect|correct|great|alright|okay|ok|lovely|cool|the (?:right )?one|done)"
+    r"(?: (?:for (?:now|today)|folks))?|(?:perfect|great|correct|exactly|good|nice|excellent|wonderful|cool|bye|goodbye"
+    r"|nothing)(?: else)?)(?=$| (?:thanks|thank you|please|robot|yes|no|ok|okay|sorry|oh)\b)"
+)
+_THANKS = re.compile(
+    r"(?:oh |ok |okay )*(?:thank you|thanks|cheers)(?: (?:so|very) much| a lot)? for\b"
+    r"(?!.*\b(?:give|take|get|bring|hand|pass|now)\b)"
+)
 
 
 def names_nothing(text: str) -> bool:
     """True if `text` as a whole is no instruction: agreement, refusal, politeness ("yes", "no thanks", "ok"), or asks
     what there is ("what is on the table?")."""
     said = " ".join(text.lower().split())
-    words = re.sub(r"[^\w\s]", " ", _NAMELESS_PHRASES.sub(" ok ", said)).split()
+    plain = " ".join(re.sub(r"[^\w\s]", " ", re.sub("[’']", "", said)).split())
+    words = _NAMELESS_PHRASES.sub("ok", plain).split()
     asked = " ".join(re.sub(r"[^\w\s]", " ", said.replace("what's", "what is")).split())
-    return bool(words) and (all(word in _NAMELESS for word in words) or _OPEN_QUESTION.search(asked) is not None)
+    return bool(words) and (
+        all(word in _NAMELESS for word in words) or any(p.search(asked) for p in (_OPEN_QUESTION, _THANKS))
+    )
 
 
 _HERE = re.compile(r"\b(?:here|this|that|these|those|there)\b")

@@ -11,6 +11,7 @@ from typing import List, Sequence
 
 MAX_READ_CHARACTERS = 4000  # of an utterance; of a longer one the beginning is read
 BREAK = ","
+_CURSES = frozenset("damn damned bloody fucking goddamn blasted stupid".split())  # "stop the bloody robot"
 _PRONOUNS = frozenset("i it that this there what who he she they we you lets".split())
 
 
@@ -39,6 +40,8 @@ def plain_words(text: str) -> List[str]:
     text = re.sub(r"[.,!?;…—–\n¡¿‼⁉]|\s-+\s", f" {BREAK} ", text)
     plain: List[str] = []
     for word in re.findall(rf"{BREAK}|[^\W_]+", text):
+        if word in _CURSES:
+            continue
         word = re.sub(r"(.)\1{2,}", r"\1", word)  # "stoppp", "nooo"
         if word == BREAK and plain[-1:] == [BREAK]:
             continue

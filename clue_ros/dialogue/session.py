@@ -37,6 +37,7 @@ from clue_ros.dialogue.steps import (
     Utterance,
 )  # fmt: skip
 from clue_ros.dialogue.stopping import after_stop, is_stop
+from clue_ros.language.plain_answers import settled
 from clue_ros.language.questions import OPEN_QUESTION
 from clue_ros.types import Answer, Decision, Outcome, Turn
 
@@ -178,7 +179,8 @@ class DialogueSession:
         if late is not None:
             return late
         self._say(PERSON, phrases.describe_answer(answer), now)
-        self._turns.append(Turn(self._question, Answer(after_stop(text) or text, answer.point, answer.box)))
+        words = settled(self._question, after_stop(text) or text) if text else text
+        self._turns.append(Turn(self._question, Answer(words, answer.point, answer.box)))
         self._question = None
         self._state = _State.THINKING
         return Continue()

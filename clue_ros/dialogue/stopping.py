@@ -18,7 +18,7 @@ import re
 from functools import lru_cache
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from clue_ros.dialogue.complaints import asks, complains, denies, goes_wrong
+from clue_ros.dialogue.complaints import asks, complains, denies, endangers, goes_wrong
 from clue_ros.dialogue.plain_words import BREAK, beginning, in_sentences, plain_words
 from clue_ros.dialogue.stopping_words import (
     DROP,
@@ -33,6 +33,9 @@ from clue_ros.dialogue.stopping_words import (
     TAKES_OBJECT,
     TURNING,
 )  # fmt: skip
+from clue_ros.language.kinds import noun_of
+from clue_ros.language.phrase import ATTRIBUTES
+from clue_ros.language.positions import DIRECTION_OF
 
 _HARD = frozenset("stop stopp halt freeze abort whoa woah quit terminate emergency estop".split())
 _CALLED = frozenset("stop halt freeze wait whoa dont cancel abort quit".split())  # "Anna wait", but "large enough"
@@ -48,6 +51,14 @@ _ALARMED = re.compile(
     r"|(?:its|thats|is|are|youre|you|was|too|so|very|going|keeps) (?:hot|fast|close|far|bad|dangerous|\w\w+ing))$"
 )
 _REPEATED = frozenset("stop stopp halt freeze abort whoa woah wait dont".split())
+# Of things and of what is done: "stop sign", "stop when done", "stop motion", "stop asking".
+_BESIDE_STOP = frozenset(
+    """sign signs light lights lamp button buttons lever switch key knob valve symbol sticker card board bar block ring
+    cock gap motion codon loss order press over work payment bit word words mark logo icon label handle pedal clock
+    timer line watch watches signal sound sounds set volume side cap screw collar plug list when if until till before
+    after unless while for with without near next behind beside under on in at to from by is was were are has and or
+    one ones first second third last big bigger biggest small smaller smallest large larger tall short""".split()
+)
 _MAX_TAIL = 12  # words
 
 
@@ -161,9 +172,28 @@ def _tail(words: Sequence[str]) -> int:
 def _stops(words: Sequence[str]) -> int:
     """The effect of words that begin with words of stopping, a name in front apart, and ask for nothing after them."""
     for said in (words, *_after_names(words)):
-        effect = _cover(said) or _complaint(said)
+        effect = _cover(said) or _complaint(said) or _to_somebody(said)
         if effect > NOTHING:
             return effect
+    return NOTHING
+
+
+def _to_somebody(words: Sequence[str]) -> int:
+    """The effect of "stop" before a word or two that name no thing, so a name or what nobody foresaw: "stop dave"."""
+    head = _head(words)
+    if head is None or words[head.end - 1] not in ("stop", "halt"):
+        return NOTHING
+    for length in (1,) if BREAK in words[head.end : head.after] else (1, 2):
+        name, rest = words[head.after : head.after + length], words[head.after + length :]
+        known = any(w in _BESIDE_STOP or w in ATTRIBUTES or w in DIRECTION_OF or noun_of(w) for w in name)
+        if (
+            len(name) == length
+            and not known
+            and BREAK not in name
+            and name[0] not in NO_NAMES
+            and _reach(rest)[0][-1] is not None
+        ):
+            return HALTS
     return NOTHING
 
 
@@ -192,7 +222,9 @@ def _goes_on(words: Sequence[str], head: _Head, begin: int) -> int:
         if not (len(sentence) < len(words) and _stops(sentence)):
             return NOTHING
     # "Wait, that's not it" denies one thing and may mean another; "wait, I have it" is no stop.
-    asks_for_time = head.soft and (not head.set_off or denies(said) or rest[0] == "i" or rest[1:2] == ["i"])
+    asks_for_time = (
+        head.soft and not endangers(said) and (not head.set_off or denies(said) or rest[0] == "i" or rest[1:2] == ["i"])
+    )
     return NOTHING if asks_for_time else head.effect
 
 

@@ -19,6 +19,7 @@ def _with(heads: Iterable[str], tails: Iterable[str]) -> List[str]:
 _PLACES = ("here", "there", "now", "right there", "right here", "right now", "where you are")
 _MACHINES = (
     "robot", "arm", "arms", "gripper", "hand", "machine", "motor", "motors", "base", "wheels", "motion", "movement",
+    "lot", "madness", "nonsense", "whole thing",
     "action", "task", "program", "process", "search", "dialogue", "dialog", "conversation", "thing", "mission", "job",
 )  # fmt: skip
 _SOME_TIME = (
@@ -51,7 +52,19 @@ HALT: FrozenSet[str] = frozenset(
         shut it off | turn off | turn it off | switch off | switch it off | power off | power down | stop it all
         stop all of it | dont | do not | dont you dare | dont dare
         kill it | kill the power | no more | i mean stop | i mean wait
+        brake | brakes | hit the brakes | put the brakes on | put on the brakes | kill switch | hit the kill switch
+        hold your fire | hang fire | hang about | steady | steady on | easy tiger | whoa nelly | woah nelly
+        back away | step back | move back | keep back | keep off | keep away | keep away from me | keep your hands off
+        cut it | pack it in | leave off | lay off | give it a rest | thats enough of that | not so fast | mayday
+        let me go | release me | get off | get off me | let go of my hand | let go of my arm | let go of my finger
+        let go of my hair | let go of my sleeve | youre hurting me | you are hurting me | that hurts | it hurts
+        no moving | no touching | no more moving | cease all activity | cease all motion | cease fire
+        stop completely | stop entirely | stop altogether | stop in your tracks | stop dead in your tracks | dead stop
+        complete stop | come to a full stop | come to a complete stop | come to a dead stop | pull the plug
+        im pulling the plug | unplug it | go to sleep | stopit | quit moving
+        quit doing that | stopped | stoped | stopping | stpo | sotp | stp
         """),
+        *_with(("shut", "power", "turn", "switch"), ("yourself off", "yourself down")),
         *_with(("stop", "halt", "freeze", "pause", "wait", "hold it", "abort", "quit"), _PLACES),
         *_with(("stop", "halt", "freeze", "pause", "abort", "quit", "stop with"), ("it", "that", "this", "them")),
         *_with(("stop", "stop all", "stop any", "halt all"), ("movement", "movements", "motion", "motors", "actions")),
@@ -91,8 +104,10 @@ HALT: FrozenSet[str] = frozenset(
             touch me | touch them | touch anything | take it | take that | take this | take them | take anything
             take any | take any of them | pick it | pick it up | pick that up | pick up | pick this up
             pick them up | pick anything up | pick up anything | grab it | grab that | grab this | grab them
-            grab anything | grasp | grasp it | grasp that | grasp anything | get it | get that | get them | lift it
-            lift that | lift | push it | push | hit me | hit it | hurt me | hurt him | hurt her | try it | try that
+            grab anything | touch either | touch either of them | touch any of them | take either
+            take either of them | take both | touch both | grasp | grasp it | grasp that | grasp anything
+            get it | get that | get them | lift it | lift that | lift
+            push it | push | hit me | hit it | hurt me | hurt him | hurt her | try it | try that
             give it to me | hand it to me | bring it | bring it to me | bring that | bring anything | turn | drive
             """),
         ),
@@ -100,8 +115,12 @@ HALT: FrozenSet[str] = frozenset(
 )
 
 # The person wants this no longer: the dialogue or its target. What others asked for may go on.
-DROP: FrozenSet[str] = frozenset(
-    _phrases("""
+DROP: FrozenSet[str] = frozenset([
+    *_with(
+        ("abandon the", "terminate the", "end the", "end this", "drop the"),
+        ("task", "session", "conversation", "dialogue", "dialog", "search", "mission", "job", "request"),
+    ),
+    *_phrases("""
     never mind | nevermind | never mind it | never mind that | never mind this | nevermind it | nevermind that | nvm
     cancel | cancel it | cancel that | cancel this | cancel them | cancel please
     cancel my request | cancel the request | cancel the goal | cancel my order | cancel the order | forget it
@@ -115,8 +134,19 @@ DROP: FrozenSet[str] = frozenset(
     stop asking questions | stop asking me questions
     i dont need it | i dont need it anymore | i dont need it any more | i dont want it anymore
     i dont want it any more | i dont want anything | i do not want anything
-    """)
-)
+    i dont want it | i do not want it | dont want it | i no longer want it | i no longer need it | dont need it
+    dont need it anymore | i dont want that anymore | no longer needed | not needed | not needed anymore
+    no need to bother | dont bother with it | dont bother with that | forget the whole thing
+    forget about the whole thing | cancel the whole thing | forget all about it | lets not | lets not do that
+    leave them | leave them alone | leave them there | leave both | leave both alone | leave both of them
+    leave all of them | leave everything | leave everything alone | take nothing | take neither | take neither of them
+    take none | take none of them | put it back | put that back | put it away | take it back
+    drop that | ditch it | bin it | abandon | abandon it | abandon that | disregard | disregard that | disregard it
+    disregard what i said | disregard my request | ignore that | ignore it | ignore me | ignore what i said
+    ignore my request | ignore my last request | belay that | belay that order | not right now | not today
+    not this time | some other time | another time | maybe another time | maybe later | end task | end conversation
+    """),
+])  # fmt: skip
 
 # "Don't stop" asks to go on: its words are no word of stopping, though both of them are.
 GO_ON: FrozenSet[str] = frozenset(
@@ -159,10 +189,12 @@ FILLER_PHRASES: FrozenSet[str] = frozenset(
     didnt i say | cant you | why wont you | why cant you | when will you | you may | when you can
     as soon as you can | if possible | in place | on the spot | this very second | this very moment
     this very instant | around there | slow down | calm down | listen to me | go back
-    put it down | put that down | put it back
+    put it down | put that down
     let me think | let me see | let me check | i need a moment | i need a second | i need a minute | i need to think
     im not sure | i am not sure
-    thank you so much | all of you | both of you | all of it | is what i said
+    its ok | its okay | its fine | its alright | thats ok | thats okay | thats fine | or else | i made a mistake
+    my mistake | my bad | wrong button | wrong robot | i need to | we need to | i wish to | on second thought
+    on second thoughts | thank you so much | all of you | both of you | all of it | is what i said
     """)
 )
 

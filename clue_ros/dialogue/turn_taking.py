@@ -43,7 +43,7 @@ from clue_ros.dialogue.acts import (
     Teach,
     Why,
 )  # fmt: skip
-from clue_ros.dialogue.correction import Concluded, Correction, Kind, forbidden, understand
+from clue_ros.dialogue.correction import Concluded, Correction, Kind, refuses, understand
 from clue_ros.dialogue.lessons import QUESTION_S, Lessons, Report, Shown
 from clue_ros.dialogue.phrases import names_nothing, speaks_of_place, withdrawn
 from clue_ros.dialogue.steps import Finish, Ignored
@@ -339,8 +339,11 @@ class TurnTaking:
             return (Ignore(Why.MODE, f"{NO_QUESTION}, and speech_mode is answer"),)
         if names_nothing(text):  # late: no model may look for a thing called "yes"
             return (Ignore(Why.TURN, NOTHING_TO_STOP),)
-        not_this, instead = forbidden(after_stop(text) or text) or ("", "")
-        if not_this and not instead:
+        if refuses(after_stop(text) or text):  # what the model still works on is not wanted, whatever it is
+            if self._current is not None and not self._current.stopped:
+                step = self._current.session.take_back(text, now)
+                if isinstance(step, Finish):
+                    return (Proceed(self._current, step, Answer(text)),)
             return (Ignore(Why.TURN, "it forbids something, and asks for nothing"),)
         try:
             instruction = self._instruct_from(after_stop(text) or text)

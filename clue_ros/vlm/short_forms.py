@@ -17,6 +17,7 @@ _LONG: Dict[str, str] = {
     "gimme": "give me", "lemme": "let me", "wanna": "want to", "pls": "please", "plz": "please", "thx": "thanks",
     "dunno": "do not know", "idk": "i do not know", "yep": "yes", "yeah": "yes", "yup": "yes", "nope": "no",
     "nah": "no", "rear": "back",
+    "isn't": "is not", "isnt": "is not", "ain't": "is not", "aint": "is not", "dont": "don't",
 }  # fmt: skip
 # In two words, or with a hyphen; "the far mug" is another thing than "the mug", "the far left mug" is the left one.
 _PHRASES = (

@@ -7,7 +7,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 import pytest
 
-from clue_ros.dialogue.correction import QUESTION, Concluded, Kind, reopen, understand
+from clue_ros.dialogue.correction import QUESTION, Concluded, Kind, refuses, reopen, understand
 from clue_ros.dialogue.regrounding import Regrounding, correct
 from clue_ros.dialogue.session import DialogueSession
 from clue_ros.dialogue.steps import Ask, Continue, End, Policy
@@ -47,6 +47,10 @@ RED, BLUE, GREEN = Box(10, 10, 30, 30), Box(60, 10, 80, 30), Box(110, 10, 130, 3
                 "give me the other one instead",
                 "not that one, the other one",
                 "wait, no, the other",
+                "can I have the other one please",
+                "I'd rather have the other one",
+                "na other one",
+                "try the next one",
             ),
         ),
         (
@@ -68,6 +72,17 @@ RED, BLUE, GREEN = Box(10, 10, 30, 30), Box(60, 10, 80, 30), Box(110, 10, 130, 3
                 "hold on, wrong one",
                 "don't take that one",
                 "please don't take this one",
+                "you took the wrong one",
+                "You've got the wrong mug.",
+                "that isn't it",
+                "it's not that one",
+                "That's not the one I wanted!",
+                "that's not the one on the left",
+                "that isn't mine",
+                "wrong mug",
+                "not really",
+                "please leave that one alone",
+                "I said no",
             ),
         ),
     ],
@@ -98,6 +113,12 @@ def test_what_names_nothing(kind, texts):
         ("no, stop sign", "stop sign"), ("no left one", "left one"), ("no wait left one", "left one"),
         ("never mind take the blue one", "the blue one"), ("leave it and take the red one", "the red one"),
         ("wrong, the one next to the bowl", "the one next to the bowl"),
+        ("actually, the blue one", "the blue one"), ("make it the blue one", "the blue one"),
+        ("sorry, the left one", "the left one"), ("the blue one rather than the red one", "the blue one"),
+        ("I didn't say the red one, I said the blue one", "the blue one"), ("no left", "left"),
+        ("I don't want the red one", "not the red one"), ("leave the red one, the left one", "the left one"),
+        ("leave the red one, the one on the right", "the one on the right"),
+        ("could you not touch the red one please", "not the red one"), ("didn't I say the blue one", "the blue one"),
     ],
 )  # fmt: skip
 def test_what_is_named(text, words):
@@ -110,10 +131,37 @@ def test_what_is_named(text, words):
     "text",
     ["the left mug", "hand me the red mug", "no mugs the plate please", "I want the blue bowl", "thanks", "ok", "yes",
      "", "  ", "the one on the left", "is there a mug or no mug", "notice the mug", "the mother of all mugs", ",", "so",
+     "actually, the blue bowl", "sorry, could you hand me the bowl", "why don't you take the red mug",
+     "no, that's right", "no that's the one", "no it's ok", "no, keep it", "not bad", "that's it, thanks",
      "don't forget the red one", "the stop sign", "stop sign next to the mug", "hold the red mug", "hang on the hook"],
 )  # fmt: skip
 def test_a_new_instruction_is_no_correction(text):
     assert understand(Answer(text)) is None
+
+
+def test_another_one_of_another_kind_is_a_new_instruction():
+    for text in ("another fork", "the other bowl please", "can I have another plate"):
+        assert understand(Answer(text), past()) is None, text
+    for text in ("another mug", "the other cup", "the other thing"):
+        assert understand(Answer(text), past()).kind is Kind.OTHER, text
+
+
+REFUSALS = (
+    "I don't want the red mug", "you must not take the red mug", "never touch the red mug",
+    "leave the red mug where it is", "you took the wrong mug",
+    "can you not take the red mug", "no need for the red mug", "let go of the red mug", "nobody asked for the red mug",
+    "don't you dare touch the red mug", "stay away from the red mug", "that isn't the red mug",
+)  # fmt: skip
+REQUESTS = (
+    "don't forget the red mug", "why don't you take the red mug", "can't you take the red mug",
+    "I can't reach the red mug", "ignore the bowl and get me the mug on the right",
+    "leave the blue mug, take the red mug", "I wouldn't mind the red mug", "don't leave the red mug", "no, the red mug",
+    "the red mug, not the blue one", "not the red mug but the blue one",
+)  # fmt: skip
+
+
+def test_what_is_refused_is_not_looked_for_and_what_is_asked_for_is():
+    assert [text for text in REFUSALS if not refuses(text)] == [text for text in REQUESTS if refuses(text)] == []
 
 
 def test_a_click_or_a_box_points():

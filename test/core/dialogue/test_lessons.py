@@ -2,7 +2,7 @@
 
 import pytest
 
-from clue_ros.dialogue.acts import Begin, Forget, Ignore, Instruction, Recount, Rules, Say, TakeBack, Teach
+from clue_ros.dialogue.acts import Begin, Forget, Ignore, Instruction, Proceed, Recount, Rules, Say, TakeBack, Teach
 from clue_ros.dialogue.lesson_words import asks_what_is_known, forgotten_in, lesson_in
 from clue_ros.dialogue.lessons import Report, Told
 from clue_ros.dialogue.turn_taking import TurnTaking
@@ -134,6 +134,6 @@ def test_stopping_comes_first():
 def test_where_nothing_can_be_taught_words_are_what_they_were():
     for turns in (talk(taught=None), talk(speech_mode="answer")):
         for words in ("this is my thermos", "forget my thermos", "what do you know?"):
-            assert isinstance(turns.hear(words, 0.0)[-1], (Begin, Ignore))
+            assert isinstance(turns.hear(words, 0.0)[-1], (Begin, Ignore, Proceed))
     (said,) = talk().report(Teach("x"), Report(Told.REFUSED, why="no room"), 0.0)
     assert said.words == "I cannot do that: no room."

@@ -69,6 +69,24 @@ def test_newer_words_replace_words_that_have_asked_nothing_and_never_a_goal():
     assert turns.hear("the plate", 0.2)[0].why is Why.TURN
 
 
+@pytest.mark.parametrize("said", ["I don't want the mug", "no, leave the mug alone", "you took the wrong one"])
+def test_a_refusal_begins_nothing_and_ends_what_the_model_works_on(said):
+    turns = talk()
+    assert isinstance(turns.hear(said, 0.0)[0], Ignore) and turns.current is None
+    begun(turns.hear("the mug", 1.0))
+    (act,) = turns.hear(said, 1.1)
+    assert isinstance(act, Proceed) and act.step.end is End.ABANDONED
+
+
+def test_thanks_and_agreement_after_a_result_neither_correct_nor_begin():
+    turns = talk()
+    dialogue, _ = goal(turns)
+    dialogue.session.on_decision(FOUND, 1.0)
+    turns.close(dialogue, 1.0, "scene")
+    for said in ("That's it, thanks!", "no that's right", "well done", "thank you for the mug", "no, it's fine"):
+        assert isinstance(turns.hear(said, 2.0)[0], Ignore) and turns.target(2.0) is not None, said
+
+
 def test_goals_wait_in_their_order_and_words_do_not_replace_them():
     turns = talk()
     spoken = begun(turns.hear("the mug", 0.0))
