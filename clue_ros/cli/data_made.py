@@ -7,9 +7,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, cast
 
+from clue_ros.cli.loading import add_ray, positive, sharing
+from clue_ros.processes import in_processes
 from clue_ros.types import ClueError
 
 FORMATS = ("auto", "lines", "coco", "openimages", "sam", "scenes", "samples")  # those of clue_ros.data.instances
@@ -55,6 +58,8 @@ def add_parsers(verbs: Any) -> None:
     )
     made.add_argument("--model", type=Path, metavar="DIR", help="default: the embedded model")
     made.add_argument("--device", default="cpu")
+    made.add_argument("--processes", type=positive, metavar="N", help="share the images among N processes (default 1)")
+    add_ray(made)
     made.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")
     hook = made.add_mutually_exclusive_group()
     hook.add_argument("--paraphrase-file", type=Path, metavar="FILE.jsonl", help="paraphrases by sentence")
@@ -107,7 +112,7 @@ def run_dialogues(args: argparse.Namespace) -> int:
 
     from clue_ros.data.pictures import detect, open_pictures
     from clue_ros.evaluation.subject import Subject
-    from clue_ros.lab.annotation.maker import KEPT, Output, make
+    from clue_ros.lab.annotation.maker import KEPT, Maker, Output, make
     from clue_ros.problems import Problems
 
     if min(args.per_image, args.max_questions + 1) < 1 or (args.count is not None and args.count < 1):
@@ -118,13 +123,20 @@ def run_dialogues(args: argparse.Namespace) -> int:
     images = args.images or (args.path if args.path.is_dir() else args.path.parent)
     problems = Problems()
     subject = Subject.load(args.model, args.device)
-    maker = None
+    maker, shared = None, sharing(args.processes, args.ray)
     try:
         oracle = _oracle_name(args, form, subject)
         output = Output(args.output, _about(args, subject, form, oracle), images, args.fresh)
-        maker = _maker(args, subject, oracle)
+        if shared.alone:
+            maker = _maker(args, subject, oracle)
+            dialogues = partial(map, maker.dialogues)
+        else:
+            args.path, images = args.path.absolute(), images.absolute()
+            args.model = args.model and args.model.absolute()
+            dialogues = partial(in_processes, shared, partial(_maker_there, args, oracle), Maker.dialogues)
         with tqdm(total=args.count, unit="dialogue", file=sys.stderr, dynamic_ncols=True, disable=None) as bar:
-            counts = make(open_pictures(args.path, form, args.images, problems), maker, output, args.count, bar.update)
+            pictures = open_pictures(args.path, form, args.images and images, problems)
+            counts = make(pictures, dialogues, output, args.count, bar.update)
     except KeyboardInterrupt:
         print(f"\nclue: interrupted; the same command goes on where it stopped: {args.output}", file=sys.stderr)
         return 130
@@ -189,6 +201,13 @@ def _maker(args: argparse.Namespace, subject, oracle: str):
     return Maker(
         subject.grounder, captioner, person, paraphraser, args.max_questions, args.per_image, args.seed, args.asked_only
     )
+
+
+def _maker_there(args: argparse.Namespace, oracle: str):
+    """In a process of its own, with a model of its own."""
+    from clue_ros.evaluation.subject import Subject
+
+    return _maker(args, Subject.load(args.model, args.device), oracle)
 
 
 def _report(problems) -> None:

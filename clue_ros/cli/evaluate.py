@@ -93,16 +93,16 @@ def run(args: argparse.Namespace) -> int:
 
 def run_detectors(args: argparse.Namespace) -> int:
     """Score model directories on held-out scenes and print their table."""
-    import os
 
     from tqdm import tqdm
 
     from clue_ros.evaluation.detector_suite import evaluate, held_out_scenes, save
     from clue_ros.grounder import EMBEDDED_MODEL
+    from clue_ros.processes import Sharing
     from clue_ros.simulation.dataset import generate
 
     folder = args.data or Path("out/evaluate/scenes")
-    generate(folder, args.scenes, HELD_OUT_SEED, os.cpu_count() or 1)
+    generate(folder, args.scenes, HELD_OUT_SEED, Sharing.of_cores())
     scenes = held_out_scenes(folder, args.scenes)
     models = args.models or [args.model or EMBEDDED_MODEL]
     with tqdm(total=len(models) * len(scenes), unit="scene", file=sys.stderr, dynamic_ncols=True) as bar:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from clue_ros.cli import evaluate_chat, evaluate_other, evaluate_vqa
 from clue_ros.cli.data import FORMATS
 from clue_ros.cli.figures import print_results
-from clue_ros.cli.loading import add_model_arguments, count, positive
+from clue_ros.cli.loading import add_model_arguments, add_ray, count, positive, sharing
 from clue_ros.types import ClueError
 
 EXAMPLES = """  clue evaluate tabletop --scenes 500 --processes 2
@@ -90,10 +90,10 @@ def add_parsers(suites: Any) -> None:
             parser.add_argument(
                 "--processes",
                 type=positive,
-                default=1,
                 metavar="N",
                 help="share the scenes among N processes; the results are those of one (default 1)",
             )
+            add_ray(parser)
         if name in ("tabletop", "interactive", "photographs"):
             # With the instruction nine are ten turns, as many as are reported; the robot's own budget is three.
             budget = 9 if name == "interactive" else 3
@@ -254,7 +254,7 @@ def _suite(args: argparse.Namespace, subject, selection, answerer, judge):
             threshold=args.threshold,
             max_questions=args.max_questions,
             conditions=COLUMNS[args.condition],
-            processes=args.processes,
+            sharing=sharing(args.processes, args.ray),
         )
     if args.what == "chat":
         return evaluate_chat.suite(args, subject, judge)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from clue_ros.images.sample_bits import CHOICES as SAMPLE_BITS
+from clue_ros.processes import OWN_RAY, Sharing
 from clue_ros.types import ClueError
 
 DTYPES, QUANTIZATIONS = ("auto", "float32", "bfloat16"), ("none", "int8", "int4")  # those of vlm/, without torch
@@ -35,6 +36,20 @@ def count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
     return value
+
+
+def add_ray(parser: argparse.ArgumentParser) -> None:
+    """--ray, for `sharing`."""
+    parser.add_argument(
+        "--ray", nargs="?", const=OWN_RAY, metavar="ADDRESS",
+        help="share the work on Ray (extra fleet): the cluster at ADDRESS (auto: this machine's), or a Ray of its own; "
+        "the results are those of one process",
+    )  # fmt: skip
+
+
+def sharing(processes: Optional[int], cluster: Optional[str], default: int = 1) -> Sharing:
+    """processes: None for `default`, on Ray for one a core of the cluster."""
+    return Sharing(processes or (default if cluster is None else 0), cluster)
 
 
 def photo_path(text: str) -> Path:

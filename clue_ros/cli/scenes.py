@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Tuple
 
+from clue_ros.cli.loading import add_ray, sharing
 from clue_ros.language.kinds import noun_of
 from clue_ros.simulation.dataset import LARGEST_SIDE, SHARD, SMALLEST_SIDE, Size, generate
 from clue_ros.types import ClueError
@@ -73,8 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the images in pixels, such as 640x480; several take turns (default: three small shapes)",
     )
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: one a core)"
+        "--workers", type=int, metavar="N", help="processes (default: one a core of the machine, or of the cluster)"
     )
+    add_ray(parser)
     parser.epilog = EXAMPLES
 
 
@@ -82,13 +84,13 @@ def run(args: argparse.Namespace) -> int:
     if args.only_own and args.objects is None:
         raise ClueError("--only-own needs --objects DIR, the folder of your meshes")
     for name in ("count", "workers"):
-        if getattr(args, name) < 1:
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ClueError(f"--{name} is {getattr(args, name)}: give 1 or more")
     generate(
         args.output,
         args.count,
         args.seed,
-        args.workers,
+        sharing(args.workers, args.ray, os.cpu_count() or 1),
         objects=args.objects,
         only_own=args.only_own,
         varied=args.varied,

@@ -18,7 +18,6 @@ import numpy as np
 from clue_ros.evaluation import interaction
 from clue_ros.evaluation.ambiguity_suite import detector_report, terms, words_of
 from clue_ros.evaluation.episode_runner import picture_of
-from clue_ros.evaluation.processes import in_processes
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
@@ -28,6 +27,7 @@ from clue_ros.geometry import box_iou
 from clue_ros.measures.bootstrap import rate
 from clue_ros.measures.classification import f1_estimate
 from clue_ros.measures.results import Curve, Measure, Results, Table, together
+from clue_ros.processes import Sharing, in_processes
 from clue_ros.simulation.dataset import ASPECTS
 from clue_ros.simulation.scene import ImageSize, Scene
 from clue_ros.types import Box
@@ -53,13 +53,13 @@ class TabletopSuite:
         threshold: Optional[float] = None,
         max_questions: int = 3,
         conditions: Sequence[Condition] = CONDITIONS["both"],
-        processes: int = 1,
+        sharing: Sharing = Sharing(),
     ):
-        """processes: share the scenes among so many, each with its own model; the rows are those of one process but for
+        """sharing: of the scenes, each process with its own model; the rows are those of one process but for
         the last digits of P(ambiguous), which depend on how many threads a process has."""
         self._subject, self._scenes, self._conditions = subject, scenes, tuple(conditions)
         self._own_threshold = subject.grounder.threshold if threshold is None else threshold
-        self._max_questions, self._processes = max_questions, processes
+        self._max_questions, self._sharing = max_questions, sharing
         self._renderers = {c.name: _Renderers(c) for c in self._conditions}
 
     def about(self) -> Dict[str, Any]:
@@ -85,14 +85,14 @@ class TabletopSuite:
             if self._key(column, number) not in done
         ]
         try:
-            if self._processes == 1 or len(todo) < 2:
+            if self._sharing.alone or len(todo) < 2:
                 yield from (self._judge(*item) for item in todo)
                 return
             subject = self._subject
             device = str(subject.backbone.device)
             load = partial(Subject.load, subject.folder, device, subject.quantization, subject.dtype)
             prepare = partial(_suite_of, load, self._scenes, self._own_threshold, self._max_questions, self._conditions)
-            for item, judged in zip(todo, in_processes(min(self._processes, len(todo)), prepare, _judge_there, todo)):
+            for item, judged in zip(todo, in_processes(self._sharing, prepare, _judge_there, todo)):
                 # Pictures are few: they are drawn here, from the scene judged once more.
                 yield replace(judged, picture=partial(self._picture, *item))
         finally:

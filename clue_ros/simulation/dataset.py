@@ -17,17 +17,17 @@ shard bends the built-in shapes its own way (simulation/variety.py), which is wh
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
 
+from clue_ros.processes import Sharing, in_processes
 from clue_ros.simulation import own_scenes
 from clue_ros.simulation.own_objects import OwnObject
 from clue_ros.simulation.scene import Scene, SceneObject
@@ -85,7 +85,7 @@ def generate(
     output: Path,
     count: int,
     seed: int,
-    workers: int = 1,
+    sharing: Sharing = Sharing(),
     progress: bool = True,
     shard: int = SHARD,
     objects: Optional[Path] = None,
@@ -97,11 +97,12 @@ def generate(
     weights: own_scenes.Weights = (),
 ) -> int:
     """Render what is missing of a data set, in shards of `shard` scenes; returns how many it then holds. Safe to
-    interrupt. objects … weights: see World; sizes: empty for ASPECTS. Raises OwnObjectError for a folder that cannot be
+    interrupt. sharing: of the shards, whose machines all write to `output`; objects … weights: see World; sizes: empty
+    for ASPECTS. Raises OwnObjectError for a folder that cannot be
     used, or an output that was begun with another; ClueError for one begun with other options."""
     from tqdm import tqdm
 
-    output = Path(output)
+    output, objects = Path(output), objects if objects is None else Path(objects).absolute()
     own = _own_objects(objects) if objects is not None else ()
     if progress:
         for item in own:
@@ -115,7 +116,8 @@ def generate(
     for folder in ("images", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     shards = range((count + shard - 1) // shard)
-    todo = [(output, seed, s, shard, world) for s in shards if not (output / f"scenes-{s:05d}.jsonl").exists()]
+    jobs = [_Job(output.absolute(), seed, s, shard, world) for s in shards]
+    todo = [job for job in jobs if not job.lines.exists()]
     bar = tqdm(
         total=len(shards) * shard,
         initial=(len(shards) - len(todo)) * shard,
@@ -123,16 +125,14 @@ def generate(
         disable=not progress,
         file=sys.stderr,
     )
-    os.environ.setdefault("LP_NUM_THREADS", "1" if workers > 1 else str(os.cpu_count() or 1))
+    os.environ.setdefault("LP_NUM_THREADS", str(os.cpu_count() or 1))
     with bar:
-        if workers > 1 and len(todo) > 1:
-            # spawn: a forked child would inherit the parent's GL state and hang.
-            with multiprocessing.get_context("spawn").Pool(min(workers, len(todo))) as pool:
-                for done in pool.imap_unordered(_shard, todo):
-                    bar.update(done)
-        else:
-            for job in todo:
-                bar.update(_shard(job))
+        alone = sharing.alone or len(todo) < 2
+        for done in map(_shard, todo) if alone else in_processes(sharing, _nothing, _shard_there, todo):
+            bar.update(done)
+    missing = [job.shard for job in todo if not job.lines.exists()]
+    if missing:
+        raise ClueError(f"{len(missing)} shards are not in {output}: do all machines of the cluster share that folder?")
     return len(shards) * shard
 
 
@@ -160,7 +160,29 @@ def scene_for(seed: int, index: int, config: SceneConfig = SceneConfig()) -> Sce
     return sample_scene(np.random.default_rng([seed, index]), config)
 
 
-def _shard(job) -> int:
+class _Job(NamedTuple):
+    """size: scenes of the shard."""
+
+    output: Path
+    seed: int
+    shard: int
+    size: int
+    world: World
+
+    @property
+    def lines(self) -> Path:
+        return self.output / f"scenes-{self.shard:05d}.jsonl"
+
+
+def _nothing() -> None:
+    """A worker needs nothing before its first shard."""
+
+
+def _shard_there(_: None, job: _Job) -> int:
+    return _shard(job)
+
+
+def _shard(job: _Job) -> int:
     from clue_ros.simulation.renderer import TabletopRenderer
 
     output, seed, shard, size, world = job

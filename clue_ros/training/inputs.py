@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Optional
 
@@ -76,13 +75,14 @@ class Inputs:
     def scenes(self, validation: bool = False, base: Optional[Base] = None, enough: int = 0) -> SceneData:
         """base: whose image size counts, None for the recipe's (of eyes, where it names sets of pictures); enough: no
         more than so many need be rendered, 0 for all of the recipe's."""
+        from clue_ros.processes import Sharing
         from clue_ros.simulation.dataset import generate
 
         d, size = self._config.data, self._config.size
         folder = self._data / ("validation" if validation else "train")
         count, seed = (d.validation_scenes, d.validation_seed) if validation else (d.train_scenes, d.train_seed)
         with self._slot.interrupting():
-            generate(folder, min(count, enough or count), seed, os.cpu_count() or 1, varied=d.varied and not validation)
+            generate(folder, min(count, enough or count), seed, Sharing.of_cores(), varied=d.varied and not validation)
             if base:
                 return load(folder, base.side, base.patch)
             if d.sets:

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Set
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, Set
 
 import numpy as np
 
@@ -176,22 +176,29 @@ class Output:
             file.truncate(end)
 
 
+Tried = List[tuple]  # what Maker.dialogues returns
+
+
 def make(
     pictures: Iterable[Picture],
-    maker: Maker,
+    dialogues: Callable[[Iterator[Picture]], Iterable[Tried]],
     output: Output,
     wanted: Optional[int] = None,
     progress: Callable[[int], Any] = lambda kept: None,
 ) -> Counter:
     """Until `wanted` dialogues are kept or the pictures end; returns the counts of what came of every target. A picture
-    is done whole before anything of it is written. progress: called with dialogues just kept."""
+    is done whole before anything of it is written. dialogues: Maker.dialogues of every picture, in order; progress:
+    called with dialogues just kept."""
+
+    def enough() -> bool:
+        return wanted is not None and output.counts[KEPT] >= wanted
+
     progress(output.counts[KEPT])
-    for picture in pictures:
-        if wanted is not None and output.counts[KEPT] >= wanted:
-            break
-        if picture.key in output.done or not picture.instances:
-            continue
-        for key, outcome, sample, paraphrased in maker.dialogues(picture):
+    todo = (picture for picture in pictures if picture.key not in output.done and picture.instances)
+    for tried in () if enough() else dialogues(todo):
+        for key, outcome, sample, paraphrased in tried:
             output.add(key, outcome, sample, paraphrased)
             progress(int(outcome == KEPT))
+        if enough():
+            break
     return output.counts

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Tuple
@@ -20,6 +19,7 @@ from clue_ros.images.files import ImageFile
 from clue_ros.language.kinds import noun_called
 from clue_ros.photographs.annotations import Photograph, read_annotations, source_weights
 from clue_ros.photographs.patches import photo_patches
+from clue_ros.processes import Sharing
 from clue_ros.simulation.dataset import generate, object_from_dict, read_scenes
 from clue_ros.simulation.scene import SceneObject
 from clue_ros.simulation.scene_data import mirrored
@@ -128,7 +128,7 @@ def _rendered(settings: SetSettings, folder: Path) -> Path:
     sizes = tuple((int(w), int(h)) for w, h in (text.split("x") for text in s.sizes))
     own = Path(s.objects) if s.objects else None
     generate(
-        folder, s.count, s.seed, os.cpu_count() or 1,
+        folder, s.count, s.seed, Sharing.of_cores(),
         objects=own, only_own=s.only_own, varied=s.varied, sizes=sizes, any_camera=s.any_camera,
         more_colors=s.more_colors,
     )  # fmt: skip

@@ -1,10 +1,6 @@
 """`clue evaluate tabletop`: what is asked and by whom, both conditions by the command, several processes, the page."""
 
 import csv
-import operator
-import os
-import signal
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +8,6 @@ import pytest
 
 import clue_ros
 from clue_ros.cli.main import main
-from clue_ros.evaluation.processes import in_processes
 from clue_ros.evaluation.rows import read_rows
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import run_suite
@@ -27,9 +22,10 @@ from clue_ros.evaluation.tabletop_instructions import Instruction, instructions,
 from clue_ros.evaluation.tabletop_suite import TabletopSuite
 from clue_ros.measures.bootstrap import Estimate
 from clue_ros.measures.results import Curve, Measure, Series, by_condition, goal_text, load, together
+from clue_ros.processes import Sharing
 from clue_ros.simulation.renderer import SimulationError, TabletopRenderer
 from clue_ros.simulation.scene import ImageSize, SceneObject
-from clue_ros.types import Box, ClueError
+from clue_ros.types import Box
 
 MODEL = Path(clue_ros.__file__).parent / "models" / "tabletop"
 
@@ -145,7 +141,7 @@ def small(subject, **more):
 
 def test_several_processes_give_the_rows_of_one(subject, tmp_path, quick_processes):
     alone = run_suite(small(subject), tmp_path / "one", gallery=1)
-    shared = run_suite(small(subject, processes=2), tmp_path / "two", gallery=1)
+    shared = run_suite(small(subject, sharing=Sharing(2)), tmp_path / "two", gallery=1)
     first, second = (read_rows(tmp_path / name / "rows.jsonl") for name in ("one", "two"))
     assert first[0] == second[0]
     probabilities = [[r.pop("probability") for r in rows] for _, rows in (first, second)]
@@ -171,17 +167,6 @@ def test_the_conditions_take_turns_and_a_run_goes_on(subject, tmp_path):
     assert TabletopSuite(subject, 1, conditions=CONDITIONS["out"]).about()["conditions"] == {
         "held-out pairs, shapes, lights": 43
     }
-
-
-def test_work_comes_back_in_order_from_spawned_processes():
-    assert list(in_processes(2, partial(float, 6), operator.truediv, [1, 2, 3, 4, 6, 12])) == [6, 3, 2, 1.5, 1, 0.5]
-
-
-def test_an_error_in_a_process_is_raised_and_a_dead_process_is_named(quick_processes):
-    with pytest.raises(ZeroDivisionError):
-        list(in_processes(1, partial(float, 6), operator.truediv, [0]))
-    with pytest.raises(ClueError, match="fewer --processes"):
-        list(in_processes(1, os.getpid, os.kill, [signal.SIGKILL]))
 
 
 def test_conditions_stand_side_by_side(tmp_path):

@@ -5,6 +5,7 @@ comparison.
 import json
 import sys
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -222,14 +223,14 @@ def test_what_is_kept_and_what_is_not(tmp_path):
 def test_a_stopped_run_goes_on_and_the_trainers_read_it(tmp_path):
     shown = pictures_in(tmp_path, 4)
     whole = Output(tmp_path / "a", {"seed": 0}, tmp_path)
-    assert make(shown, maker_of(ASKED), whole)[KEPT] == 4
+    assert make(shown, partial(map, maker_of(ASKED).dialogues), whole)[KEPT] == 4
     part = Output(tmp_path / "b", {"seed": 0}, tmp_path)
-    make(shown, maker_of(ASKED), part, wanted=2)
+    make(shown, partial(map, maker_of(ASKED).dialogues), part, wanted=2)
     with open(part.dialogues, "a") as file, open(part.tried, "a") as tried:
         file.write('{"half a li')
         tried.write('{"key": "p/2/')
     again = Output(tmp_path / "b", {"seed": 0}, tmp_path)
-    assert again.counts[KEPT] == 2 and make(shown, maker_of(ASKED), again)[KEPT] == 4
+    assert again.counts[KEPT] == 2 and make(shown, partial(map, maker_of(ASKED).dialogues), again)[KEPT] == 4
     assert again.dialogues.read_bytes() == whole.dialogues.read_bytes()
     with pytest.raises(DataError, match="seed"):
         Output(tmp_path / "b", {"seed": 1}, tmp_path)
@@ -291,7 +292,7 @@ def test_dialogues_by_the_command_with_the_embedded_model(scenes, tmp_path, caps
 def test_the_comparison_trains_each_count_once(tiny_model_dir, tmp_path, capsys):
     shown = pictures_in(tmp_path, 4)
     output = Output(tmp_path / "m", {}, tmp_path)
-    make(shown, maker_of(ASKED), output)
+    make(shown, partial(map, maker_of(ASKED).dialogues), output)
     lines = [json.loads(line) for line in output.dialogues.read_text().splitlines()]
     write_lines(
         tmp_path / "true.jsonl",

@@ -5,6 +5,7 @@ geometry.
 import numpy as np
 import pytest
 
+from clue_ros.processes import Sharing
 from clue_ros.simulation.dataset import generate, read_scenes, scene_for
 from clue_ros.simulation.projection import foresee
 from clue_ros.simulation.renderer import SimulationError, TabletopRenderer
@@ -56,7 +57,7 @@ def test_data_set_bends_every_second_shard(tmp_path):
     generate(tmp_path / "bent", 8, 5, progress=False, shard=4, varied=True)
     plain, bent = (list(read_scenes(tmp_path / name)) for name in ("plain", "bent"))
     assert plain[:4] == bent[:4] and plain[4:] != bent[4:]
-    generate(tmp_path / "again", 8, 5, workers=2, progress=False, shard=4, varied=True)
+    generate(tmp_path / "again", 8, 5, sharing=Sharing(2), progress=False, shard=4, varied=True)
     assert list(read_scenes(tmp_path / "again")) == bent
 
 
