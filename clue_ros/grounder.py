@@ -25,6 +25,7 @@ from clue_ros import seams
 from clue_ros.ambiguity.kinds import head_files
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.deciding import Decider, Options, prefix_of
+from clue_ros.dialogue.correction import check_wanted
 from clue_ros.dialogue.phrases import names_nothing
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
@@ -231,6 +232,7 @@ class Grounder:
         times: Times = {}
         least = self.min_confidence if min_confidence is None else min_confidence
         words, turns = check_expression(expression), check_turns(turns)
+        check_wanted(expression)
         with timed(times, "image"):
             encoded = self.encode(image)
         stop_if(should_stop)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Optional, TextIO, Tuple
 
@@ -15,6 +16,7 @@ from clue_ros.belief.pointing import from_numbers
 from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import load_grounder
 from clue_ros.images.photos import read_photo
+from clue_ros.language.plain_answers import settled
 from clue_ros.seams import Grounder
 from clue_ros.types import Answer, Box, ClueError, Turn
 
@@ -119,7 +121,8 @@ def _turn(value: Any) -> Turn:
         value = [value["question"], value["answer"]]
     if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str):
         raise ClueError('a turn must be [question, answer] or {"question": ..., "answer": ...}')
-    return Turn(value[0], _answer(value[1]))
+    answer = _answer(value[1])
+    return Turn(value[0], replace(answer, text=settled(value[0], answer.text)))
 
 
 def _answer(value: Any) -> Answer:

@@ -20,6 +20,7 @@ from clue_ros.cli.decision_json import decision_to_dict
 from clue_ros.cli.loading import add_model_arguments, add_photo, add_sample_bits, load_grounder
 from clue_ros.dialogue.phrases import describe_answer
 from clue_ros.images.photos import read_photo
+from clue_ros.language.plain_answers import settled
 from clue_ros.seams import Capability, require
 from clue_ros.types import Answer, ClueError, Decision, Outcome, Turn
 
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         raise ClueError("--output belongs to --batch; the picture's name is --out FILE.png")
     rgb = read_photo(args.photo, args.sample_bits)
-    turns = [Turn(question, Answer(answer)) for question, answer in args.turns]
+    turns = [Turn(question, Answer(settled(question, answer))) for question, answer in args.turns]
     pointing = None if args.pointing is None else from_numbers(args.pointing)
     # Libraries that print while they load must not spoil the JSON on stdout.
     with contextlib.redirect_stdout(sys.stderr):
@@ -141,6 +142,8 @@ def _knowing(grounder: Any, args: argparse.Namespace) -> Any:
         return believing
     from clue_ros.taught.grounder import TaughtGrounder
 
+    if not args.taught.is_dir():
+        raise ClueError(f"{args.taught}: there is no such folder of taught things: clue teach makes one")
     return TaughtGrounder.around(believing, args.taught)
 
 

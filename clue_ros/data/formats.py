@@ -108,7 +108,7 @@ def detect(path: Path) -> str:
         return "it2p"
     elif (path / ENTITIES).is_dir() and (path / SENTENCES).is_dir():
         return "flickr30k"
-    elif files_named(path, AMBRES, 1):
+    elif any(_of_list(file) == "ambres" for file in files_named(path, AMBRES, 1)):  # others call theirs so too
         return "ambres"
     elif files_named(path, INVIG_PATTERN):
         return "invig"

@@ -31,14 +31,14 @@ def coco(path: Path, images: Optional[Path], problems: Problems) -> Iterator[Pic
             if not isinstance(item, dict):
                 continue
             if key == "images":
-                files[_of(item, "id")] = item
+                files[_key(_of(item, "id"))] = item
             elif key == "categories":
                 more = [s for s in item.get("synonyms", []) if isinstance(s, str)]
-                names[_of(item, "id")] = tuple(
+                names[_key(_of(item, "id"))] = tuple(
                     dict.fromkeys(n.replace("_", " ") for n in (str(_of(item, "name")), *more))
                 )
             elif key == "annotations" and not item.get("iscrowd"):
-                boxes[_of(item, "image_id")].append((_of(item, "bbox"), item.get("category_id")))
+                boxes[_key(_of(item, "image_id"))].append((_of(item, "bbox"), _key(item.get("category_id"))))
     for key, item in files.items():
         picture = None
         with reporting(problems, Place(path.name, int(key) if isinstance(key, int) else 0)):
@@ -48,6 +48,12 @@ def coco(path: Path, images: Optional[Path], problems: Problems) -> Iterator[Pic
             picture = Picture(f"{path.stem}/{key}", image, usable(found, image.size), split=split_in(path.name))
         if picture is not None:
             yield picture
+    with reporting(problems, Place(path.name, 0)):
+        if boxes:
+            raise ValueError(
+                f"{sum(map(len, boxes.values()))} boxes belong to images that are not listed, such as "
+                f"{next(iter(boxes))}"
+            )
 
 
 def openimages(path: Path, images: Optional[Path], problems: Problems) -> Iterator[Picture]:
@@ -137,6 +143,13 @@ def samples(path: Path, images: Optional[Path], problems: Problems) -> Iterator[
                 sample.source_id, sample.file, usable([Instance(b) for b in boxes], sample.size), split=sample.split
             )
     problems.counts.update(stream.problems.counts)
+
+
+def _key(value: Any) -> Any:
+    """An id as others refer to it: 7, 7.0 and "7" are one."""
+    if isinstance(value, str) and value.isdecimal() and str(int(value)) == value:
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _of(values: Any, name: str) -> Any:

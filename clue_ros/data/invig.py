@@ -112,8 +112,7 @@ def sample_of(entry: dict, source_id: str, split: str, root: ImageRoot) -> Sampl
         expression_of(field_of(annotation, "ref_exp")),
         turns,
         boxes_of(field_of(annotation, "ref_bboxes")),
-        # The person who played the robot could see the image: a question means that the instruction did not do.
-        label=Label.AMBIGUOUS if turns else Label.CLEAR,
+        label=label_of(len(annotation["questions"]), len(turns), len(closing)),
         split=split,
         objects=boxes_of(annotation.get("bboxes", [])),
         question_candidates=_candidates(annotation, "question_candidates", len(turns)),
@@ -131,6 +130,14 @@ def turns_of(questions: Any, answers: Any) -> Tuple[Tuple[Turn, ...], Tuple[Turn
     if len(answers) != len(questions):
         raise ValueError(f"{len(questions)} questions but {len(answers)} answers")
     return without_closing([Turn(q.strip(), Answer(a.strip())) for q, a in zip(questions, answers)])
+
+
+def label_of(questions: int, turns: int, closing: int) -> Label:
+    """The person who played the robot could see the image: a question means that the instruction did not do. One that
+    nobody answered leaves no turn, but no clear instruction either."""
+    if turns:
+        return Label.AMBIGUOUS
+    return Label.CLEAR if questions == closing else Label.UNKNOWN
 
 
 def _candidates(annotation: dict, key: str, turns: int) -> Tuple[Tuple[str, ...], ...]:

@@ -17,8 +17,8 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from clue_ros.data.invig import turns_of
-from clue_ros.data.sample import Label, Sample, box_of
+from clue_ros.data.invig import label_of, turns_of
+from clue_ros.data.sample import Sample, box_of
 from clue_ros.data.source import Record, Source, expression_of, field_of, files_named, reporting, split_in
 from clue_ros.images.files import ImageRoot, header_size, image_file, size_of
 from clue_ros.problems import BrokenDataError, BrokenImageError, MissingDataError, Place, Problems
@@ -97,7 +97,7 @@ class InvigParquetSource(Source):
                     expression_of(said[0][1]),
                     turns,
                     (box,),
-                    label=Label.AMBIGUOUS if turns else Label.CLEAR,
+                    label=label_of(len(said) - 1, len(turns), len(closing)),
                     split=record.split,
                     objects=tuple(other for n, other in enumerate(boxes) if n != number),
                     closing=closing,

@@ -17,7 +17,7 @@ from clue_ros.data.sample import Label, Sample
 from clue_ros.data.source import TRAIN, Record, Source, divided, expression_of, reporting, split_in, split_name
 from clue_ros.data.textfiles import read_table, text_of
 from clue_ros.images.files import ImageRoot, image_file
-from clue_ros.problems import MissingDataError, Place, Problems
+from clue_ros.problems import BrokenDataError, MissingDataError, Place, Problems
 
 COLUMNS = {
     "image": ("image", "image_path", "filename", "file"),
@@ -106,6 +106,9 @@ def _columns(file: Path) -> dict:
     columns = {
         name: header.index(alias) for name, aliases in COLUMNS.items() for alias in reversed(aliases) if alias in header
     }
+    twice = sorted({header[at] for at in columns.values() if header.count(header[at]) > 1})
+    if twice:
+        raise BrokenDataError(f"{file}: the header names {', '.join(twice)} twice: leave one of the columns out")
     missing = [name for name in ("image", "instruction", "label") if name not in columns]
     if missing:
         raise MissingDataError(

@@ -25,7 +25,7 @@ from clue_ros.language.kinds import disputed, fits, noun_of
 from clue_ros.language.phrase import ATTRIBUTES
 from clue_ros.language.positions import DIRECTION_OF
 from clue_ros.language.questions import OPEN_QUESTION
-from clue_ros.types import Answer, Box, Decision, Turn
+from clue_ros.types import Answer, Box, Decision, InvalidExpressionError, Turn
 
 QUESTION = OPEN_QUESTION  # what the robot would have asked: the words of a correction answer it
 
@@ -196,6 +196,12 @@ def refuses(text: str) -> bool:
     not_this, instead = forbidden(text) or ("", "")
     found = understand(Answer(text))
     return bool(not_this and not instead) or (found is not None and found.kind is Kind.REJECT)
+
+
+def check_wanted(expression: str) -> None:
+    """Raises InvalidExpressionError if the instruction `refuses`."""
+    if refuses(expression):
+        raise InvalidExpressionError(f"{expression.strip()[:80]!r} says what is not wanted: say what is")
 
 
 def _may_be(word: str, past: Concluded) -> bool:

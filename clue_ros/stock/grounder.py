@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Optional, Sequence, Unio
 
 import numpy as np
 
+from clue_ros.dialogue.correction import check_wanted
 from clue_ros.dialogue.phrases import speaks_of_likeness
 from clue_ros.geometry import as_rgb
 from clue_ros.language.phrase import GENERIC_NOUN, parse_instruction
@@ -167,6 +168,7 @@ class StockGrounder:
         Raises InvalidImageError, InvalidExpressionError, InvalidAnswerError, Cancelled.
         """
         check_expression(expression)
+        check_wanted(expression)
         if speaks_of_likeness(expression):  # a click would be taken for the target itself
             raise InvalidExpressionError(
                 'an untrained model cannot tell what is "like this": say what it is, as in "the red mug"'

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image
 
 from clue_ros.action import Ground
 from clue_ros.dialogue.acts import Instruction
-from clue_ros.dialogue.correction import refuses
+from clue_ros.dialogue.correction import check_wanted
 from clue_ros.dialogue.steps import Policy
 from clue_ros.dialogue.stopping import is_stop
 from clue_ros.ros.running.parameters import Parameters
@@ -74,8 +74,7 @@ def from_goal(goal: Ground.Goal, parameters: Parameters, dialogue: str = "") -> 
         raise InvalidExpressionError(
             f"{expression[:80]!r} are words of stopping and name nothing: say them on `speech` or `answer`"
         )
-    if refuses(expression):
-        raise InvalidExpressionError(f"{expression[:80]!r} says what is not wanted: say what is")
+    check_wanted(expression)
     if goal.ambiguity_policy not in _POLICIES:
         names = "ASK, BEST_GUESS, FAIL or ASK_UNTIL_CONFIDENT"
         raise InvalidGoalError(f"ambiguity_policy is {goal.ambiguity_policy}: give {names}")

@@ -47,6 +47,11 @@ def test_a_thing_is_taught_found_listed_and_forgotten(photo, capsys):
         (["teach", "--forget", "part 17"], "nobody taught"),
         (["teach", "part 17", "--list"], "leave NAME"),
         (["ground", "--batch", "x.jsonl", "--taught", "taught"], "leave --taught"),
+        (
+            ["ground", "table.png", "my thermos", "--taught", "tought", "--no-picture"],
+            "tought: there is no such folder",
+        ),
+        (["ground", "table.png", "leave the cup where it is", "--no-picture"], "what is not wanted"),
     ],
 )
 def test_wrong_use_is_named(photo, capsys, arguments, says):
