@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Dict, Iterator, List, Optional, TextIO, Tuple
 
-from clue_ros.belief.grounder import BeliefGrounder
 from clue_ros.belief.pointing import from_numbers
 from clue_ros.cli.decision_json import decision_to_dict
-from clue_ros.cli.loading import load_grounder
+from clue_ros.cli.loading import believing, load_grounder
 from clue_ros.images.photos import read_photo
 from clue_ros.language.plain_answers import settled
 from clue_ros.seams import Grounder
@@ -53,7 +52,7 @@ class _Decider:
     """Decides one line after the other and keeps the last image's features."""
 
     def __init__(self, grounder: Grounder, folder: Path, args: argparse.Namespace):
-        self._grounder, self._believing = grounder, BeliefGrounder(grounder, args.question_policy)
+        self._believing = believing(grounder, args)
         self._folder = folder
         self._args = args
         self._path: Optional[Path] = None
@@ -83,7 +82,7 @@ class _Decider:
     def _encode(self, path: Path) -> Any:
         if path != self._path:
             self._path = None
-            self._encoded = self._grounder.encode(read_photo(path, self._args.sample_bits))
+            self._encoded = self._believing.encode(read_photo(path, self._args.sample_bits))
             self._path = path
         return self._encoded
 

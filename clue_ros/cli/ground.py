@@ -10,14 +10,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
-from clue_ros.belief.grounder import QUESTION_POLICIES, BeliefGrounder
+from clue_ros.belief.grounder import QUESTION_POLICIES
 from clue_ros.belief.pointing import from_numbers, pointed_place
 from clue_ros.cli.decision_json import decision_to_dict
-from clue_ros.cli.loading import add_model_arguments, add_photo, add_sample_bits, load_grounder
+from clue_ros.cli.loading import add_model_arguments, add_photo, add_sample_bits, believing, load_grounder
 from clue_ros.dialogue.phrases import describe_answer
 from clue_ros.images.photos import read_photo
 from clue_ros.language.plain_answers import settled
@@ -89,8 +89,6 @@ def run(args: argparse.Namespace) -> int:
                 "--pointing, --out and"
                 " --mask away"
             )
-        if args.taught is not None:
-            raise ClueError("--batch does not know taught things yet: leave --taught away")
         from clue_ros.cli.batch import run_batch
 
         return run_batch(args)
@@ -110,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
             began = time.perf_counter()
             if args.mask is not None:
                 require(grounder.capabilities, Capability.MASKS)
-            decision = _knowing(grounder, args).ground(
+            decision = believing(grounder, args).ground(
                 rgb, args.expression, turns, pointing=pointing, may_ask=not args.no_ask, threshold=args.threshold,
                 mask=args.mask is not None,
             )  # fmt: skip
@@ -133,18 +131,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_decision(decision, enough, seconds, picture)
     return 0
-
-
-def _knowing(grounder: Any, args: argparse.Namespace) -> Any:
-    """With a belief, and what is taught where that was asked for."""
-    believing = BeliefGrounder(grounder, args.question_policy)
-    if args.taught is None:
-        return believing
-    from clue_ros.taught.grounder import TaughtGrounder
-
-    if not args.taught.is_dir():
-        raise ClueError(f"{args.taught}: there is no such folder of taught things: clue teach makes one")
-    return TaughtGrounder.around(believing, args.taught)
 
 
 def _save_picture(

@@ -114,3 +114,17 @@ def load_grounder(args: argparse.Namespace):
         )
     except (RuntimeError, AssertionError) as error:  # torch's errors for an unknown or missing device
         raise ClueError(f"cannot load the model on device {args.device!r}: {str(error).splitlines()[0]}") from error
+
+
+def believing(grounder: Any, args: argparse.Namespace) -> Any:
+    """With a belief, and what is taught where that was asked for. Raises ClueError."""
+    from clue_ros.belief.grounder import BeliefGrounder
+
+    around = BeliefGrounder(grounder, args.question_policy)
+    if args.taught is None:
+        return around
+    from clue_ros.taught.grounder import TaughtGrounder
+
+    if not args.taught.is_dir():
+        raise ClueError(f"{args.taught}: there is no such folder of taught things: clue teach makes one")
+    return TaughtGrounder.around(around, args.taught)

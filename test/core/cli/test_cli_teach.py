@@ -1,6 +1,7 @@
 """`clue teach` and `clue ground --taught`, with a model that sees colours."""
 
 import json
+from pathlib import Path
 
 import pytest
 from coloured_sight import BLUE, RED, ColourSight, CupBackbone, drawn
@@ -12,7 +13,7 @@ from clue_ros.stock.grounder import StockGrounder
 
 @pytest.fixture
 def photo(tmp_path, monkeypatch):
-    for module in ("loading", "ground"):
+    for module in ("loading", "ground", "batch"):
         monkeypatch.setattr(
             f"clue_ros.cli.{module}.load_grounder", lambda args: StockGrounder(CupBackbone(ColourSight()))
         )
@@ -29,6 +30,9 @@ def test_a_thing_is_taught_found_listed_and_forgotten(photo, capsys):
     assert main(["ground", photo, "hand me my thermos", "--taught", "taught", "--json", "--no-picture"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert row["outcome"] == "found" and row["box"] == pytest.approx([40, 50, 90, 120], abs=0.5)
+    Path("lines.jsonl").write_text(json.dumps({"image": str(photo), "expression": "hand me my thermos"}) + "\n")
+    assert main(["ground", "--batch", "lines.jsonl", "--taught", "taught"]) == 0
+    assert json.loads(capsys.readouterr().out)["outcome"] == "found"
     assert main(["teach", "--list"]) == 0 and capsys.readouterr().out.startswith("my thermos: 2 views, taught/views/")
     assert main(["teach", "--forget", "my thermos"]) == 0 and main(["teach", "--list"]) == 0
     assert "nothing is taught" in capsys.readouterr().out
@@ -46,7 +50,7 @@ def test_a_thing_is_taught_found_listed_and_forgotten(photo, capsys):
         (["teach", "part 17", "table.png", "--box", "1", "1", "2", "2"], "8 x 8"),
         (["teach", "--forget", "part 17"], "nobody taught"),
         (["teach", "part 17", "--list"], "leave NAME"),
-        (["ground", "--batch", "x.jsonl", "--taught", "taught"], "leave --taught"),
+        (["ground", "--batch", "table.png", "--taught", "tought"], "no such folder"),
         (
             ["ground", "table.png", "my thermos", "--taught", "tought", "--no-picture"],
             "tought: there is no such folder",
