@@ -88,7 +88,7 @@ _TABLE = {
     "sink": "basin, washbasin, wash basin",
     "refrigerator": "fridge, freezer",
     "book": "textbook, novel, notebook, magazine, paperback",
-    "clock": "clock face, alarm clock, wall clock, clock tower",
+    "clock": "clock face, alarm clock, wall clock",
     "vase": "flower vase",
     "scissors": "shears",
     "teddy bear": "stuffed bear, stuffed animal, teddy, plush, plush toy, stuffed toy, plush bear, toy bear",

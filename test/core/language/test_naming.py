@@ -43,6 +43,8 @@ MEANS = [
     ("a tall building", "building"),  # a name that COCO does not have
     ("the ball", "tennis_ball"),
     ("a vehicle", "truck"),
+    ("a bear-shaped hat", "hat"),
+    ("the old clock on the wall", "clock"),
 ]
 MEANS_NOT = [
     ("a hot dog", "dog"),
@@ -64,6 +66,8 @@ MEANS_NOT = [
     ("two", "person"),
     ("a computer mouse", "keyboard"),
     ("a truck", "car"),
+    ("a bear-shaped hat", "bear"),
+    ("a clock tower", "clock"),
 ]
 
 
