@@ -53,7 +53,8 @@ def add_oracle(parser: argparse.ArgumentParser) -> None:
 def answerer(args: argparse.Namespace, load: Callable[[Path, argparse.Namespace], Any]) -> Any:
     """The model or program of its own that plays the person, which somebody has to close; None for none."""
     model, command = getattr(args, "oracle_model", None), getattr(args, "oracle_command", None)
-    if command and (model is not None or getattr(args, "oracle", "auto") != "auto"):
+    kind = getattr(args, "oracle", "auto")
+    if (command and (model is not None or kind != "auto")) or (model is not None and kind not in ("auto", "model")):
         raise ClueError("give one of --oracle, --oracle-model and --oracle-command")
     if command:
         from clue_ros.evaluation.oracle_command import CommandOracle

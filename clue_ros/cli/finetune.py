@@ -198,7 +198,7 @@ def _variants(args: argparse.Namespace, order, source) -> int:
         for key in FIGURES:
             table.add_column(f"{name}\n{'F1' if key == 'f1' else key}", justify="right")
     for row in rows:
-        figures = [row[name][key] for name in set_names(rows) for key in FIGURES]
+        figures = [row.get(name, {}).get(key) for name in set_names(rows) for key in FIGURES]
         table.add_row(row["variant"], *("-" if v is None else f"{v:.3f}" for v in figures))
     console = Console()
     (console if console.is_terminal else Console(width=180)).print(table)  # piped output keeps whole lines

@@ -10,7 +10,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from clue_ros.data.sample import Sample
 from clue_ros.images.files import ImageRoot, digest
@@ -67,10 +67,7 @@ class Source:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits of what the annotation files hold; their names and their order do not matter."""
-        state = hashlib.blake2b(digest_size=16)
-        for content in sorted(digest(file) for file in self.annotation_files()):
-            state.update(content)
-        return state.hexdigest()
+        return fingerprint_of(self.annotation_files())
 
     def count(self, split: Optional[str] = None) -> Optional[int]:
         """How many records `records` gives, or None if counting takes as long as reading."""
@@ -85,6 +82,14 @@ class Source:
             have = ", ".join(self.splits) or "none of its own (give fractions to make some)"
             raise MissingDataError(f"this {self.name} data set has no split '{split}'; it has: {have}")
         return name
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """32 hexadecimal digits of what files hold, in any order, whatever they are called."""
+    state = hashlib.blake2b(digest_size=16)
+    for content in sorted(map(digest, files)):
+        state.update(content)
+    return state.hexdigest()
 
 
 def split_name(text: str) -> str:

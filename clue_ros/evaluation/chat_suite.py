@@ -19,6 +19,8 @@ import numpy as np
 from clue_ros.chat.answer import GroundedAnswer
 from clue_ros.data.instances import Picture
 from clue_ros.data.pictures import open_pictures
+from clue_ros.data.scenes import PATTERN
+from clue_ros.data.source import fingerprint_of
 from clue_ros.evaluation.given_answers import AskedAnswers, GivenAnswers
 from clue_ros.evaluation.grounded_figures import Matching, Means, Truth, by_names, count, scene_means
 from clue_ros.evaluation.rows import Row
@@ -85,6 +87,7 @@ class ChatSuite:
             return {
                 **about,
                 "data": str(self._data),
+                "annotations": fingerprint_of([self._data] if self._data.is_file() else self._data.rglob(PATTERN)),
                 "format": self._form,
                 "limit": self._limit,
                 "question": self._question,

@@ -17,6 +17,8 @@ from typing import Any, Callable, Container, Dict, Iterator, List, Optional, Seq
 import cv2
 import numpy as np
 
+from clue_ros.data.scenes import PATTERN
+from clue_ros.data.source import fingerprint_of
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
@@ -56,6 +58,7 @@ class MaskSuite:
             "suite": self.name,
             **self._subject.about(),
             "data": str(self._folder),
+            "annotations": fingerprint_of(self._folder.glob(PATTERN)),
             "scenes": len(self._lines),
             "data_seed": self._seed,
             "threshold": THRESHOLD,

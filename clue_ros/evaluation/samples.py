@@ -52,6 +52,7 @@ class Selection:
             "fractions": list(self.fractions) if self.fractions else None,
             "shuffle": self.shuffle,
             "data_seed": self.seed,
+            "annotations": self.source.fingerprint(),
         }
 
     def __iter__(self) -> Iterator[Sample]:

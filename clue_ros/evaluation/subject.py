@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -24,6 +25,7 @@ ANSWER_LIMIT = 48  # tokens
 ORACLES = (
     "train one with `clue finetune answer` and name it with --oracle-model DIR, name a program with --oracle-command"
 )
+_TOKEN = re.compile(r"<\w+>")
 HASHED_UP_TO = 1 << 28  # bytes of a file; larger ones are told apart by size and time
 
 
@@ -103,7 +105,9 @@ class Subject:
     def answer(self, image: Any, expression: str, turns: Sequence[Turn], question: str, target: Optional[Box]) -> str:
         """What a person who has `target` in mind would reply, in the model's words. Raises CannotAnswerError."""
         encoded, prefix = self._asked(image, expression, turns, question, target)
-        return self.backbone.complete(encoded, prefix, ANSWER_LIMIT, adapter=self.backbone.settings.answer_adapter).text
+        adapter = self.backbone.settings.answer_adapter
+        # A person has no location tokens: copied from the prefix, they would tell the guesser the box itself.
+        return _TOKEN.sub(" ", self.backbone.complete(encoded, prefix, ANSWER_LIMIT, adapter=adapter).text).strip()
 
     def answer_likelihoods(
         self,
@@ -152,10 +156,12 @@ def features_of(image: Any) -> EncodedImage:
 
 
 def fingerprint(folder: Path) -> str:
-    """16 hexadecimal digits that change when a model directory's weights or settings do."""
+    """16 hexadecimal digits that change when a model directory's weights or settings do; run folders and results in it
+    are neither."""
     digest = hashlib.blake2b(digest_size=8)
     kinds = (".safetensors", ".json", ".model")
-    for file in sorted(f for f in Path(folder).rglob("*") if f.suffix in kinds and f.is_file()):
+    inside = (f for f in Path(folder).rglob("*") if f.relative_to(folder).parts[0] not in ("training", "judged"))
+    for file in sorted(f for f in inside if f.suffix in kinds and f.is_file()):
         stat = file.stat()
         digest.update(str(file.relative_to(folder)).encode())
         small = stat.st_size <= HASHED_UP_TO

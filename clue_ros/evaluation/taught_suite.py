@@ -14,6 +14,8 @@ from typing import Any, Callable, Container, Dict, Iterator, List, NamedTuple, O
 import cv2
 import numpy as np
 
+from clue_ros.data.scenes import PATTERN
+from clue_ros.data.source import fingerprint_of
 from clue_ros.evaluation.comparison import Terms
 from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.subject import Subject
@@ -117,6 +119,7 @@ class TaughtSuite:
             "suite": self.name,
             **self._subject.about(),
             "data": str(self._folder),
+            "annotations": fingerprint_of(self._folder.glob(PATTERN)),
             "things": len(self.lessons),
             "data_seed": self._seed,
         }

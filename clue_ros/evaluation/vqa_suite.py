@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Container, Dict, Iterator, List, Optional, Sequence
 
 from clue_ros.data.line_program import LineProgram
-from clue_ros.data.source import field_of, reporting, texts_of
+from clue_ros.data.source import field_of, fingerprint_of, reporting, texts_of
 from clue_ros.data.textfiles import json_object, read_lines
 from clue_ros.evaluation.picture_paths import PicturePaths
 from clue_ros.evaluation.rows import Row
@@ -59,8 +59,8 @@ class VqaSuite:
             raise MissingDataError(f"{file} holds no question: its lines need image, text and label")
 
     def about(self) -> Dict[str, Any]:
-        asked = {"data": str(self._file), "answers": self._who, "limit": len(self._questions)}
-        return {"suite": self.name, **self._subject.about(), **asked}
+        asked = {"annotations": fingerprint_of([self._file]), "answers": self._who, "limit": len(self._questions)}
+        return {"suite": self.name, **self._subject.about(), "data": str(self._file), **asked}
 
     def total(self) -> int:
         return len(self._questions)

@@ -30,7 +30,7 @@ from clue_ros.measures.classification import figures_at, fitted_threshold
 from clue_ros.training.base import name_spare_tokens
 from clue_ros.training.loop import Run
 from clue_ros.training.optimizer import Optimizer
-from clue_ros.training.recipe_file import TrainingError, hold_recipe
+from clue_ros.training.recipe_file import STATE, TrainingError, hold_recipe
 from clue_ros.training.slot import Slot
 from clue_ros.training.sweep import write_sweep
 from clue_ros.vlm.dense import Precision
@@ -39,6 +39,7 @@ from clue_ros.vlm.memory import memory_guard
 from clue_ros.vlm.tokens import PromptTokens
 
 FOLDER = Path("training") / "layers"
+BEGUN = (STATE, "labels-*.npy")  # maps of other data must not be read as of these
 ALL = 1 << 40  # examples
 Kept = Tuple[np.ndarray, np.ndarray]  # float16[N,L,g,g], bool[N]
 
@@ -52,7 +53,9 @@ def sweep(base: Path, source: Source, output: Path, settings: DetectorTask, slot
     """
     folder, splits = Path(output) / FOLDER, choose_splits(source, settings)
     run = {"base": str(Path(base).resolve()), "annotations": source.fingerprint(), "splits": asdict(splits)}
-    hold_recipe(folder, "clue finetune layers", {"run": {**run, "data": source.name}, "detector": settings}, FREE)
+    hold_recipe(
+        folder, "clue finetune layers", {"run": {**run, "data": source.name}, "detector": settings}, FREE, BEGUN
+    )
     kept = _kept(base, source, splits, folder, settings, "cuda" if torch.cuda.is_available() and not cpu else "cpu")
     train, valid, test = kept
     if not len(train[1]) or not len(valid[1]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, cast
+from typing import Any, Dict, Tuple, cast
 
 import torch
 
@@ -34,7 +34,7 @@ from clue_ros.images.copies import save_looks
 from clue_ros.prompt import ANSWER
 from clue_ros.training.adapters import LoraSettings, load_adapter_weights
 from clue_ros.training.base import name_spare_tokens
-from clue_ros.training.recipe_file import TrainingError, hold_recipe
+from clue_ros.training.recipe_file import STATE, TrainingError, hold_recipe
 from clue_ros.training.slot import Slot, SlotOver
 from clue_ros.vlm.dense import Precision
 from clue_ros.vlm.loading import load_directory
@@ -81,12 +81,8 @@ def finetune(order: Order, source: Source, accelerator=None) -> Dict:
         folder.mkdir(parents=True, exist_ok=True)
         adopt(folder, chosen_metric(order.settings))
     accelerator.wait_for_everyone()
-    splits = choose_splits(source, order.settings)
-    if getattr(order.settings, "pos_weight", 1.0) == 0:
-        weight = round(balance(source, splits, order.settings), 4)
-        order = replace(order, settings=replace(cast(Any, order.settings), pos_weight=weight))
-    _hold_recipe(order, folder, source, splits)
-    if accelerator.is_main_process and not (folder / SEEN).exists():
+    order, splits = hold(order, source)
+    if accelerator.is_main_process and not ((folder / STATE).exists() and (folder / SEEN).exists()):
         stream = SampleStream(source, splits.train, fractions=splits.fractions)
         save_looks(folder / SEEN, [look for _, look in looks_of(stream)])
     trainer, tokenizer, new_words = build(order, folder, accelerator)
@@ -120,8 +116,13 @@ def make_accelerator(order: Order):
     return Accelerator(mixed_precision="bf16" if order.settings.precision == "bf16" else "no", cpu=order.cpu)
 
 
-def _hold_recipe(order: Order, folder: Path, source: Source, splits: Splits) -> None:
-    """What a run is made of; evaluation/held_out.py reads the fingerprint and the splits from it."""
+def hold(order: Order, source: Source) -> Tuple[Order, Splits]:
+    """What a run is made of, into its folder; evaluation/held_out.py reads the fingerprint and the splits from it.
+    Returns (the order with its weights counted, the splits). Raises TrainingError for another run's folder."""
+    splits = choose_splits(source, order.settings)
+    if getattr(order.settings, "pos_weight", 1.0) == 0:
+        weight = round(balance(source, splits, order.settings), 4)
+        order = replace(order, settings=replace(cast(Any, order.settings), pos_weight=weight))
     run = {
         "base": str(Path(order.base).resolve()),
         "data": source.name,
@@ -139,7 +140,8 @@ def _hold_recipe(order: Order, folder: Path, source: Source, splits: Splits) -> 
             for part in source.parts
         ]
     sections = {"run": run, order.task: order.settings, "lora": order.lora}
-    hold_recipe(folder, f"clue finetune {order.task}", sections, FREE)
+    hold_recipe(Path(order.output) / RUNS / order.task, f"clue finetune {order.task}", sections, FREE)
+    return order, splits
 
 
 def build(order: Order, folder: Path, accelerator):

@@ -7,7 +7,8 @@
     OUTPUT/table.json, table.csv
 
 The first set is what the runs held out of their training data, of all data sets together (the paper's Dataset 1). A
-variant that is done is passed over, so the command goes on where it stopped.
+variant that is done is passed over, so the command goes on where it stopped; other data is refused, and a further set
+is judged.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from clue_ros.evaluation.rows import FILE, Row, read_rows
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import run_suite
-from clue_ros.finetune.run import Order, finetune
+from clue_ros.finetune.run import Order, finetune, hold
 from clue_ros.measures.classification import estimates
 from clue_ros.training.variants import with_variant
 
@@ -54,10 +55,14 @@ def compare_variants(trial: Trial, names: Sequence[str], progress=lambda row: No
     file = output / "table.json"
     rows: List[Dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     for name in names:
-        if any(row["variant"] == name for row in rows):
-            continue
         order = replace(trial.order, output=output / name, settings=with_variant(trial.order.settings, name))
-        if not finetune(order, trial.source)["done"]:
+        done = next((row for row in rows if row["variant"] == name), None)
+        if done is not None:
+            hold(order, trial.source)
+            if {key: done[key]["annotations"] for key in set_names([done])} == _sets(trial):
+                continue
+            rows.remove(done)
+        elif not finetune(order, trial.source)["done"]:
             break
         rows.append({"variant": name, **_judged(output / name, trial)})
         file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -84,7 +89,13 @@ def _judged(model: Path, trial: Trial) -> Dict[str, Any]:
             found[name] = _figures(rows, threshold)
     finally:
         subject.close()
-    return {"threshold": threshold, **found}
+    return {"threshold": threshold, **{key: {**found[key], "annotations": own} for key, own in _sets(trial).items()}}
+
+
+def _sets(trial: Trial) -> Dict[str, str]:
+    """The fingerprint of each set's annotations."""
+    own = {name: selection.source.fingerprint() for name, selection in trial.tests.items()}
+    return {HELD_OUT: trial.source.fingerprint(), **own}
 
 
 def _rows(subject: Subject, selection: Selection, folder: Path) -> List[Row]:
@@ -107,5 +118,5 @@ def _write_csv(file: Path, rows: Sequence[Dict[str, Any]]) -> None:
         writer = csv.writer(out)
         writer.writerow(["variant", "threshold", *(f"{name}: {key}" for name in sets for key in ("count", *FIGURES))])
         for row in rows:
-            figures = [row[name].get(key) for name in sets for key in ("count", *FIGURES)]
+            figures = [row.get(name, {}).get(key) for name in sets for key in ("count", *FIGURES)]
             writer.writerow([row["variant"], row["threshold"], *figures])

@@ -12,7 +12,8 @@ from clue_ros.configuration import ConfigurationError, from_mapping
 from clue_ros.training.parallel import rank
 from clue_ros.types import ClueError
 
-RECORD = "recipe.yaml"
+RECORD, STATE = "recipe.yaml", "state.json"
+DATA_CHANGED = "are others: the data set's files do not hold what the run was made on"
 
 
 class Checked(Protocol):
@@ -74,12 +75,15 @@ def overridden(values: Any, overrides: Sequence[str]) -> Dict:
     return found
 
 
-def hold_recipe(folder: Path, command: str, sections: Mapping[str, Any], free: Sequence[str]) -> None:
+def hold_recipe(
+    folder: Path, command: str, sections: Mapping[str, Any], free: Sequence[str], begun: Sequence[str] = (STATE,)
+) -> None:
     """Write the sections of a recipe that a run uses into its folder (one process does).
 
     sections: dataclasses or mappings by name.
     free: keys that may change when the run goes on, because the loss curve of the steps that were made is none of
         theirs.
+    begun: patterns of files of which one stands in the folder once a run has begun.
     Raises TrainingError, naming what differs, if the folder holds a run that was made with others.
     """
     import yaml
@@ -87,10 +91,12 @@ def hold_recipe(folder: Path, command: str, sections: Mapping[str, Any], free: S
     new = json.loads(json.dumps({k: _mapping(v) for k, v in sections.items()}))
     folder = Path(folder)
     file = folder / RECORD
-    if file.is_file() and (folder / "state.json").exists():
+    if file.is_file() and any(any(folder.glob(name)) for name in begun):
         old = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         differing = [
-            f"{name}.{key} was {old[name][key]!r}, is {value!r}"
+            f"{name}.{key} {DATA_CHANGED}"
+            if key == "annotations"
+            else f"{name}.{key} was {old[name][key]!r}, is {value!r}"
             for name, part in new.items()
             for key, value in part.items()
             if key not in free and key in old.get(name, {}) and old[name][key] != value

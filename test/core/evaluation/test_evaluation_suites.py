@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn_data import draw, make_invig, make_it2p
+from drawn_data import draw, make_invig, make_it2p, write_lines
 
 import clue_ros
 from clue_ros.cli.main import main
@@ -50,6 +50,18 @@ def test_grounding_by_its_command(tiny_model_dir, dialogues, tmp_path, capsys):
     assert (tmp_path / "g" / "accuracy-over-iou.png").stat().st_size > 5000
     assert {m.name for m in results.measures} >= {"acc_at_50", "guesser_acc_at_50", "absent_recognised"}
     assert {r["measure"] for r in csv.DictReader((tmp_path / "g" / "summary.csv").open())} >= {"acc_at_50"}
+
+
+def test_a_run_on_a_file_whose_boxes_have_changed_is_another(dialogues, tmp_path, capsys):
+    data = tmp_path / "lines.jsonl"
+    line = {"image": "a.png", "size": [64, 48], "expression": "the mug", "boxes": [[1, 2, 30, 40]]}
+    write_lines(data, [line])
+    draw(tmp_path / "a.png")
+    write_lines(tmp_path / "given.jsonl", [{"id": "lines/1", "box": [1, 2, 30, 40]}])
+    run = ("grounding", data, "--predictions", tmp_path / "given.jsonl", "-o", tmp_path / "g")
+    assert evaluate(*run) == 0 and evaluate(*run) == 0
+    write_lines(data, [{**line, "boxes": [[40, 2, 60, 40]]}])
+    assert evaluate(*run) == 2 and "annotations was" in capsys.readouterr().err
 
 
 def test_histories_lose_their_last_turns():

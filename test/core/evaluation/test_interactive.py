@@ -59,6 +59,8 @@ def test_interactive_with_recorded_answers_and_without_a_person(tiny_model_dir, 
     assert rows["strange"]["outcome"] == "unknown_words" and "none.png" in rows["blind"]["skipped"]
     assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "model") == 2
     assert "nobody trained it to" in capsys.readouterr().err
+    assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "click", "--oracle-model", tiny_model_dir) == 2
+    assert "give one of --oracle" in capsys.readouterr().err
     assert evaluate(*common, "-o", tmp_path / "c") == 0
     assert "answered by a click" in capsys.readouterr().out and load(tmp_path / "c")[0].about["oracle"] == "click"
     assert evaluate(*common, "-o", tmp_path / "m", "--oracle", "scene") == 2

@@ -1,6 +1,8 @@
 """Detectors, dialogue adapters and oracles: what was trained decides as the trainer did."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +101,8 @@ def test_an_oracle_learns_what_it_is_asked_and_leaves_the_robot_as_it_was(base, 
     subject.backbone.complete = lambda *a, **k: asked.append((a[1], k["adapter"])) or complete(*a, **k)
     person.answer(sample.turns[1].question)
     assert asked == [(example.prefix, "answer")] and example.suffix == "the red one 1."
+    subject.backbone.complete = lambda *a, **k: SimpleNamespace(text="the one <loc0012><loc0034> left")
+    assert person.answer("which one?").split() == ["the", "one", "left"], "a box is not given away"
     told = person.likelihoods(sample.turns[1].question, [example.suffix, "no"])
     subject.backbone.adapters = frozenset()
     assert not subject.can_answer and len(told) == 2
@@ -139,3 +143,9 @@ def test_a_sweep_runs_the_frozen_model_once_and_reads_every_layer(base, yesno, t
     assert np.allclose(kept[:2, 2], wanted.maps.numpy(), atol=2e-3) and kept.shape[1] == 4
     monkeypatch.setattr("clue_ros.finetune.layer_sweep.load_directory", lambda *a: 1 / 0)
     assert main(command) == 0
+    # Maps that stand there before the first save are not read as those of other labels.
+    (folder / "state.json").unlink()
+    other = Path(yesno).with_name("other.csv")
+    other.write_text(yesno.read_text().replace(",no", ",yes", 1))
+    assert main([str(other) if part == str(yesno) else part for part in command]) == 2
+    assert "run.annotations" in capsys.readouterr().err

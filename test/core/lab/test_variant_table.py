@@ -39,3 +39,12 @@ def test_variants_are_trained_on_a_mixture_and_judged_on_what_was_held_out(tiny_
     assert "Detector variants" in told and "half-full-disambig-ar" in told
     record = (tmp_path / "out/half-last-detect-cnn/training/detector/recipe.yaml").read_text()
     assert "weight: 2" in record and "pos_weight: 0.0" not in record
+    # A further set is judged without training anew; other labels in the same file are refused.
+    further = table(tmp_path / "d", 6, 900)
+    one = [*where, *sets, "--variant", names.split(",")[0]]
+    assert main(["finetune", "variants", *one, "--test", str(further)]) == 0
+    rows = {row["variant"]: row for row in json.loads((tmp_path / "out/table.json").read_text())}
+    assert rows[names.split(",")[0]]["2-yesno"]["count"] == 6 and rows[names.split(",")[0]]["held out"]["count"] == held
+    first.write_text(first.read_text().replace(",no", ",yes", 1))
+    capsys.readouterr()
+    assert main(["finetune", "variants", *one]) == 2 and "run.annotations" in capsys.readouterr().err
