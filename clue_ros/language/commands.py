@@ -34,6 +34,7 @@ _NOT_OF_A_KIND = frozenset("all both every each any no not non un never other an
 _BETWEEN = frozenset("up down away back over out off me us please just".split())  # a verb and its thing
 _SIGNS = re.compile(r"[^\w\s'-]+")
 _CAN = re.compile(r"\bcan\b(?! (?:you|i|we|u|it|he|she|they)\b)")
+_POLITE = re.compile(r"\b(?:please|kindly|thanks|now|quickly|instead|again|too|then|though|robot)\b")
 _PARTS = re.compile(r"[\w']+")
 
 
@@ -74,7 +75,7 @@ def without_modifiers(text: str, unknown: Collection[str]) -> Optional[str]:
     text, left = clean(text), set(unknown)
     if left & _NOT_OF_A_KIND:
         return None
-    for phrase in reversed(noun_phrases(_CAN.sub("tin", text))):  # as long as the other, and never a verb
+    for phrase in reversed(noun_phrases(_plain(text))):
         words = text[phrase.start : phrase.end].split()
         lacks = [set(_PARTS.findall(word)) & left for word in words]
         if not any(lacks):
@@ -89,6 +90,11 @@ def without_modifiers(text: str, unknown: Collection[str]) -> Optional[str]:
             return None
         left -= set().union(*lacks)
     return None if left else text
+
+
+def _plain(text: str) -> str:
+    """As long as the text: with another noun for "can", which may be a verb, and signs for what ends a phrase."""
+    return _POLITE.sub(lambda match: "," * len(match[0]), _CAN.sub("tin", text))
 
 
 def names_kind(text: str) -> bool:
@@ -106,5 +112,5 @@ def _is_noun(words: Collection[str]) -> bool:
 
 
 def _ends_in_noun(text: str) -> bool:
-    phrases: List[NounPhrase] = noun_phrases(_CAN.sub("tin", text))
+    phrases: List[NounPhrase] = noun_phrases(_plain(text))
     return bool(phrases) and phrases[-1].end == len(text) and _is_noun(phrases[-1].head.split())

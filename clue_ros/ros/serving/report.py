@@ -9,7 +9,7 @@ from rclpy.node import Node
 
 from clue_ros.action import Ground
 from clue_ros.dialogue.session import DialogueSession
-from clue_ros.dialogue.steps import ROBOT, Finish
+from clue_ros.dialogue.steps import ROBOT, End, Finish
 from clue_ros.ros.running.errors import END_CODES, DialogueEnded, error_code
 from clue_ros.ros.serving.outputs import Outputs
 from clue_ros.ros.wire.messages import boxes_to_msgs, turn_msg
@@ -61,7 +61,8 @@ class Report:
         result = self._describe_first_reading()
         result.error_code = code
         if code != Code.NONE:
-            words = finish.decision.unknown_words if finish.decision is not None else ()
+            said = finish.decision if finish.end is End.UNKNOWN_WORDS else None
+            words = said.unknown_words if said is not None else ()
             advice = "use words of the model's card instead of: " + ", ".join(words) if words else _ADVICE.get(code)
             result.error_msg = finish.words if advice is None else f"{finish.words.rstrip('.')}: {advice}"
         if finish.decision is not None:

@@ -58,6 +58,8 @@ def test_a_command_in_doubt_stays_whole(command):
         ("the bag of chips", "chips", "the bag"),
         ("the can left of the metal bowl", "metal", "the can left of the bowl"),
         ("the Cheez-It box", "cheez", "the box"),
+        ("hand me the ceramic mug please", "ceramic", "hand me the mug please"),
+        ("robot bring the metal can now", "metal", "robot bring the can now"),
         ("grab coke can", "coke", "grab can"),
         ("the bottle cap", "cap", None),
         ("the metal one", "metal", None),

@@ -355,3 +355,15 @@ def test_never_mind(make_bench):
     bench.say("never mind")
     status, result = goal.finish()
     assert (status, result.error_code) == (ABORTED, Code.ABANDONED)
+
+
+def test_advice_about_new_words_is_given_only_where_they_were_the_reason(make_bench):
+    new = 'The word "steel" is new to me. Do you mean the mug?'
+    bench = make_bench({"the steel mug": Say.ask(new, unknown_words=("steel",)), "gizmo": Say.unknown("gizmo")})
+    goal = bench.goal("the steel mug")
+    bench.hear(new)
+    bench.say("never mind")
+    result = goal.finish()[1]
+    assert result.error_code == Code.ABANDONED and "steel" not in result.error_msg
+    result = bench.goal("gizmo").finish()[1]
+    assert result.error_code == Code.UNKNOWN_WORDS and result.error_msg.endswith("instead of: gizmo")
