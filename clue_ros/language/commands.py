@@ -66,10 +66,11 @@ def target_of(command: str) -> str:
 
 
 def without_modifiers(text: str, unknown: Collection[str]) -> Optional[str]:
-    """The text without unknown words in front of a noun that is known, and without an unknown "of …" behind one; None
-    if unknown words stand elsewhere too, or turn the meaning round.
+    """The text without unknown words in front of a noun that is known, and without an unknown "of …" or "with …" behind
+    one; None if unknown words stand elsewhere too, or turn the meaning round.
 
-    text: "the coke can" -> "the can", "the bag of chips" -> "the bag"; "the left gizmo", "the non red can" -> None.
+    text: "the coke can" -> "the can", "the mug with the handle" -> "the mug"; "the left gizmo", "the non red can" ->
+        None.
     unknown: lower case.
     """
     text, left = clean(text), set(unknown)
@@ -84,10 +85,12 @@ def without_modifiers(text: str, unknown: Collection[str]) -> Optional[str]:
         kept = [word for word, lack in zip(words, lacks) if not lack]
         if not lacks[-1] and _is_noun(kept):
             text = f"{text[: phrase.start]}{' '.join(kept)}{text[phrase.end :]}"
-        elif before.endswith(" of") and _ends_in_noun(before[: -len(" of")]):
-            text = before[: -len(" of")] + text[phrase.end :]
         else:
-            return None
+            thing, _, joined = before.rpartition(" ")
+            if joined not in ("of", "with") or not _ends_in_noun(thing):
+                return None
+            text = thing + text[phrase.end :]
+            left.discard(joined)
         left -= set().union(*lacks)
     return None if left else text
 
