@@ -121,7 +121,8 @@ def _turn(value: Any) -> Turn:
     if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str):
         raise ClueError('a turn must be [question, answer] or {"question": ..., "answer": ...}')
     answer = _answer(value[1])
-    return Turn(value[0], replace(answer, text=settled(value[0], answer.text)))
+    pointed = answer.point is not None or answer.box is not None
+    return Turn(value[0], answer if pointed else replace(answer, text=settled(value[0], answer.text)))
 
 
 def _answer(value: Any) -> Answer:

@@ -179,7 +179,7 @@ class DialogueSession:
         if late is not None:
             return late
         self._say(PERSON, phrases.describe_answer(answer), now)
-        words = settled(self._question, after_stop(text) or text) if text else text
+        words = settled(self._question, after_stop(text) or text) if text and not pointed else text
         self._turns.append(Turn(self._question, Answer(words, answer.point, answer.box)))
         self._question = None
         self._state = _State.THINKING

@@ -1,13 +1,14 @@
 """Answers whose words a model may take for their opposite, said in words that it knows. Pure functions.
 
 A model with a closed vocabulary leaves out what it lacks: of "the one that isn't red" it would read "the one that red",
-of "none of the above" what is above. And which thing "the second one" is only the question says.
+of "none of the above" what is above. And which thing "the second one" is only the question says, or that "this one" and
+"red or blue" choose none.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import Optional, Sequence
 
 from clue_ros.language.questions import options
 
@@ -28,6 +29,23 @@ _NOT = re.compile(
     r" (?:but|except|besides|apart from|other than)|(?:the )?non|(?:it|that|this) (?:isnt|is not|aint)) "
     rf"(.+?){_TAIL}"
 )
+_ANY = re.compile(
+    rf"{_LEAD}(?:just )?(?:(?:any|either|whichever|whatever)(?: one)?(?: of (?:them|these|those|the two|both))?"
+    r"(?: (?:is|would be|will be) (?:fine|ok|okay|good)| will do| works| you (?:like|want|prefer))?"
+    r"|(?:i )?(?:dont|do not) (?:care|mind)(?: which(?: one)?)?"
+    r"|(?:it )?(?:doesnt|does not) matter(?: to me| which(?: one)?)?"
+    r"|no preference|you (?:choose|decide|pick)|(?:its )?(?:your choice|up to you)|surprise me"
+    rf"|(?:pick|choose|take) (?:any|one)(?: of them)?|(?:they are|theyre) (?:all )?the same){_TAIL}"
+)
+# Neither tells one of several from the others.
+_UNDECIDED = re.compile(
+    r"(?:(?:the |that )?(?:other|opposite)(?: one)?"
+    r"|(?:this|that|these|those)(?: one| thing)?(?: (?:over )?(?:here|there))?"
+    r"|(?:over )?(?:here|there)"
+    r"|(?:(?:yes|yeah|yep|yup|sure|ok|okay|hmm?|um+|uh+|er+|huh|what|pardon|sorry|thanks|thank you"
+    rf"|please|exactly|correct|say again|repeat that) ?)+){_TAIL}"
+)
+_LINKS = frozenset("or and the a an one ones either both".split())  # "red or blue" says again what was asked
 _RANKS = {
     "first": 0, "1st": 0, "former": 0, "second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3,
     "last": -1, "latter": -1,
@@ -43,7 +61,8 @@ def settled(question: str, said: str) -> str:
     """The answer in plain words, as it was said where there are no plainer ones.
 
     question: what was asked; said: the person's words. "None of the above" becomes "neither", "the one that isn't red"
-    "not red", and "the second one" the second of exactly as many things as the question offers.
+    "not red", "the second one" the second of as many things as the question offers, "any of them" the first, and what
+    chooses none of them "i do not know".
     """
     plain = " ".join(re.sub(r"[^\w\s]", " ", re.sub("[’']", "", said.lower())).split())
     if _NONE.match(plain):
@@ -51,7 +70,18 @@ def settled(question: str, said: str) -> str:
     denied = _NOT.match(plain)
     if denied is not None:
         return f"not {denied[1]}"
-    return _offered(plain, question) or said
+    return _offered(plain, question) or (_chosen(plain, options(question)) if plain else None) or said
+
+
+def _chosen(plain: str, offered: Sequence[str]) -> Optional[str]:
+    if len(offered) < 2:
+        return None
+    if _ANY.match(plain):
+        return offered[0]
+    each = [set(option.split()) for option in offered]
+    said = set(plain.split())
+    repeats = said <= set.union(*each) | _LINKS and all((words - set.intersection(*each)) & said for words in each)
+    return "i do not know" if repeats or _UNDECIDED.match(plain) else None
 
 
 def _offered(plain: str, question: str) -> Optional[str]:
