@@ -71,7 +71,7 @@ def test_the_live_node_decides_the_same(domain, recorded, offline, look_ahead):
     live = play_live(recorded, factory=load_grounder, look_ahead=look_ahead)
     assert len(live) == len(offline)
     for row, seen in zip(offline, live):
-        assert seen.expression == row["expression"]
+        assert seen.expression == row["words"]
         assert seen.questions == row["questions"] and seen.answers == row["answers"], row["expression"]
         assert seen.probabilities == pytest.approx(
             [d["probability"] for d in row["decisions"] if d["probability"] is not None], abs=1e-4
