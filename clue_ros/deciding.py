@@ -18,9 +18,9 @@ from clue_ros.geometry import clip_box
 from clue_ros.language.questions import OPEN_QUESTION, is_broken, misleading_words, tidy
 from clue_ros.location import bins_to_box
 from clue_ros.perception.selection import choose_candidate
-from clue_ros.prompt import CLARIFY, build_prefix
+from clue_ros.prompt import CLARIFY, build_prefix, clean
 from clue_ros.timing import Times, timed
-from clue_ros.types import Ambiguity, Box, Decision, Outcome, Readings, StopTest, Turn, stop_if
+from clue_ros.types import Ambiguity, Answer, Box, Decision, Outcome, Readings, StopTest, Turn, stop_if
 from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.decoding import Branch, ConstrainedSequence
 from clue_ros.vlm.passes import EncodedImage, Prefill
@@ -148,3 +148,20 @@ class Decider:
 def prefix_of(task: str, image: EncodedImage, words: str, turns: Sequence[Turn]) -> str:
     """The model's prefix for a task about an image that has been encoded."""
     return build_prefix(task, words, turns, (image.width, image.height))
+
+
+def says_something(text: str) -> bool:
+    """False for what is left of words of which the model knew none."""
+    return any(c.isalnum() for c in text)
+
+
+def known_turns(backbone: Backbone, turns: Sequence[Turn]) -> Tuple[Tuple[Turn, ...], Tuple[str, ...]]:
+    """The turns without words that the model lacks, and the words of an answer that left nothing to go by."""
+    kept = []
+    for turn in turns:
+        answer = turn.answer
+        text = backbone.without_unknown(clean(answer.text))
+        if not says_something(text) and answer.point is None and answer.box is None:
+            return tuple(kept), backbone.unknown_words(clean(answer.text)) or (answer.text.strip(),)
+        kept.append(Turn(backbone.without_unknown(clean(turn.question)), Answer(text, answer.point, answer.box)))
+    return tuple(kept), ()

@@ -22,35 +22,22 @@ import numpy as np
 import torch
 
 from clue_ros import seams
-from clue_ros.ambiguity.kinds import head_files
+from clue_ros.ambiguity.kinds import is_stock
 from clue_ros.ambiguity.readers import AmbiguityReader
-from clue_ros.deciding import Decider, Options, prefix_of
+from clue_ros.deciding import Decider, Options, known_turns, prefix_of, says_something
 from clue_ros.dialogue.correction import check_wanted
 from clue_ros.dialogue.phrases import names_nothing
 from clue_ros.geometry import as_rgb
 from clue_ros.masks.masker import Masker
 from clue_ros.perception.perception import Perception, StockImage
-from clue_ros.prompt import ANSWER, CLARIFY, check_expression, check_turns, clean
+from clue_ros.prompt import CLARIFY, check_expression, check_turns
 from clue_ros.seams import Capability, require
 from clue_ros.timing import Times, timed
-from clue_ros.types import (
-    Ambiguity,
-    Answer,
-    Box,
-    Decision,
-    InvalidExpressionError,
-    ModelLoadError,
-    Outcome,
-    Readings,
-    StopTest,
-    Turn,
-    stop_if,
-)
+from clue_ros.types import Ambiguity, Box, Decision, InvalidExpressionError, Outcome, Readings, StopTest, Turn, stop_if
 from clue_ros.vlm.backbone import Backbone
 from clue_ros.vlm.memory import memory_guard, release
 from clue_ros.vlm.paligemma import PaliGemmaBackbone
 from clue_ros.vlm.passes import EncodedImage
-from clue_ros.vlm.settings import stated
 
 if TYPE_CHECKING:
     from clue_ros.chat.answer import GroundedAnswer
@@ -93,8 +80,6 @@ class Grounder:
         Raises ModelLoadError naming what is wrong, OutOfMemoryError.
         """
         folder = Path(path) if path else EMBEDDED_MODEL
-        if not folder.is_dir():
-            raise ModelLoadError(f"the model directory {folder} does not exist")
         backbone = PaliGemmaBackbone.from_pretrained(
             folder, device, dtype, quantization=quantization, merge=merge, glances=glances
         )
@@ -119,9 +104,7 @@ class Grounder:
     @property
     def capabilities(self) -> FrozenSet[Capability]:
         """What this checkpoint can do: MASKS and RELEVANCE depend on the files in its directory."""
-        masks = {Capability.MASKS} if self._masker.can_segment else set()
-        relevance = {Capability.RELEVANCE} if self._masker.head is not None else set()
-        return frozenset({Capability.READINGS, Capability.BACKBONE, Capability.BELIEF} | masks | relevance)
+        return self._masker.capabilities | {Capability.READINGS, Capability.BACKBONE, Capability.BELIEF}
 
     @property
     def backbone(self) -> Backbone:
@@ -188,9 +171,8 @@ class Grounder:
         known = self._backbone.without_unknown(words)
         if not known:
             raise InvalidExpressionError(f"the model knows none of the words in '{expression}'")
-        known_turns = self._known_turns(turns)[0]
         with memory_guard("detecting ambiguity"):
-            return self._decider.detect(encoded, known, known_turns, threshold)
+            return self._decider.detect(encoded, known, known_turns(self._backbone, turns)[0], threshold)
 
     def readings(self, image: Image, expression: str, turns: Sequence[Turn] = ()) -> Readings:
         """What the detector and the first token say, before anything fitted weighs it."""
@@ -237,26 +219,22 @@ class Grounder:
             encoded = self.encode(image)
         stop_if(should_stop)
         unknown = self._backbone.unknown_words(words)
-        turns, unknown_answer = self._known_turns(turns)
+        turns, unknown_answer = known_turns(self._backbone, turns)
         if unknown or unknown_answer:
             return Decision(Outcome.UNKNOWN_WORDS, expression, unknown_words=unknown or unknown_answer, latency_s=times)
         words = self._backbone.without_unknown(words)
-        if names_nothing(words) or not any(
-            c.isalnum() for c in words
-        ):  # "yes", "hello": or what is skipped, and no more
+        if names_nothing(words) or not says_something(words):  # "yes", "hello": or what is skipped, and no more
             raise InvalidExpressionError(
                 f"'{expression.strip()}' names nothing to look for: say, for example, \"the red mug\""
             )
         with memory_guard("grounding an instruction"):
             options = Options(expression, may_ask, threshold, tuple(candidates), least, should_stop)
             decision = self._decider.decide(encoded, words, turns, options, times)
-            box = decision.box
-            if mask and box is not None and self._masker.can_segment:
+            if not mask or decision.box is None or not self._masker.can_segment:
+                return decision
+            with timed(times, "mask"):
                 prefix = prefix_of(CLARIFY, encoded, words, turns)
-                with timed(times, "mask"):
-                    pixels = self._masker.target(encoded, prefix, words, box)
-                decision = replace(decision, mask=pixels)
-            return decision
+                return replace(decision, mask=self._masker.target(encoded, prefix, words, decision.box))
 
     def target_mask(self, image: Image, expression: str, turns: Sequence[Turn], box: Box) -> np.ndarray:
         """bool[H,W], the pixels of what the instruction means in a box that is known.
@@ -267,10 +245,7 @@ class Grounder:
         Raises MissingCapabilityError without masks, InvalidImageError, InvalidExpressionError, OutOfMemoryError.
         """
         require(self.capabilities, Capability.MASKS)
-        words, turns = (
-            self._backbone.without_unknown(check_expression(expression)),
-            self._known_turns(check_turns(turns))[0],
-        )
+        words, turns = self._known(expression, turns)
         encoded = self.encode(image)
         with memory_guard("finding the target's pixels"):
             return self._masker.target(encoded, prefix_of(CLARIFY, encoded, words, turns), words, box)
@@ -285,12 +260,9 @@ class Grounder:
         InvalidAnswerError, OutOfMemoryError.
         """
         require(self.capabilities, Capability.RELEVANCE)
-        words, turns = (
-            self._backbone.without_unknown(check_expression(instruction)),
-            self._known_turns(check_turns(turns))[0],
-        )
+        words, turns = self._known(instruction, turns)
         encoded = self.encode(image)
-        if not any(c.isalnum() for c in words):
+        if not says_something(words):
             raise InvalidExpressionError(f"the model knows none of the words in '{instruction}'")
         with memory_guard("finding what matters to an instruction"):
             return self._masker.relevance(encoded, prefix_of(CLARIFY, encoded, words, turns))
@@ -314,8 +286,7 @@ class Grounder:
     def warm_up(self) -> None:
         """Run every step once on a blank image, so that the first real goal is not the slow one."""
         blank = np.full((240, 320, 3), 127, np.uint8)
-        words = "the mug" if self.vocabulary is not None else "the object"
-        encoded = self.encode(blank)
+        encoded, words = self.encode(blank), "the object" if self.vocabulary is None else "the mug"
         self.detect_ambiguity(encoded, words)
         self.ground(encoded, words, may_ask=False)
 
@@ -324,25 +295,7 @@ class Grounder:
         del self._backbone, self._decider, self._masker, self._see
         release()
 
-    def _known_turns(self, turns: Sequence[Turn]) -> Tuple[Tuple[Turn, ...], Tuple[str, ...]]:
-        """The turns without words that the model lacks, and the words of an answer that left nothing to go by."""
-        kept = []
-        for turn in turns:
-            answer = turn.answer
-            text = self._backbone.without_unknown(clean(answer.text))
-            if not any(c.isalnum() for c in text) and answer.point is None and answer.box is None:
-                return tuple(kept), self._backbone.unknown_words(clean(answer.text)) or (answer.text.strip(),)
-            kept.append(
-                Turn(self._backbone.without_unknown(clean(turn.question)), Answer(text, answer.point, answer.box))
-            )
-        return tuple(kept), ()
-
-
-def is_stock(folder: Path) -> bool:
-    """True for a directory that nobody has trained to ground: neither adapters (an oracle's apart) nor a detector, nor
-    a clue.json that names one. Raises ModelLoadError if clue.json cannot be read."""
-    folder = Path(folder)
-    adapters = [f.name for f in (folder / "adapters").glob("*")]
-    if any((folder / file).exists() for file in head_files()) or any(name != ANSWER for name in adapters):
-        return False
-    return "detector" not in stated(folder)
+    def _known(self, expression: str, turns: Sequence[Turn]) -> Tuple[str, Tuple[Turn, ...]]:
+        """Instruction and dialogue in words that the model knows."""
+        words = self._backbone.without_unknown(check_expression(expression))
+        return words, known_turns(self._backbone, check_turns(turns))[0]

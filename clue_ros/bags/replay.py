@@ -157,6 +157,7 @@ class Replay:
             self._take_up(act, event, now)
 
     def _take_up(self, act: Act, event: Union[Heard, Pointed], now: int) -> None:
+        text = event.text if isinstance(event, Heard) else "(a gesture)"
         if isinstance(act, Begin):
             self._begin(act.dialogue, event, now)
         elif isinstance(act, TakeBack):
@@ -165,14 +166,14 @@ class Replay:
             for then in self._turns.report(act, self._learn(act), now / NS):
                 self._take_up(then, event, now)
         elif isinstance(act, Say):
-            self.lessons.append(
-                Lesson(event.time, event.text if isinstance(event, Heard) else "(a gesture)", act.words)
-            )
-            self._said.append(act.words)
-            self._said_at = now
+            self.lessons.append(Lesson(event.time, text, act.words))
+            self._says(act.words, now)
         elif isinstance(act, Ignore):
-            text = event.text if isinstance(event, Heard) else "(a gesture)"
             self.not_taken.append(NotTaken(event.time, text, act.reason))
+
+    def _says(self, words: str, now: int) -> None:
+        self._said.append(words)
+        self._said_at = now
 
     def _learn(self, act: Union[Teach, Forget, Recount]) -> Report:
         from clue_ros.taught.lesson import carry_out  # here: a scripted grounder needs no torch
@@ -217,8 +218,7 @@ class Replay:
         played = self._new(dialogue.session, event, number)
         played.image_stamp, played.outcome, played.reason = image_stamp, WITHDRAWN, act.words
         if act.words:
-            self._said.append(act.words)
-            self._said_at = now
+            self._says(act.words, now)
         self._finished.append(played)
 
     def _take_image(self, now: int) -> None:
@@ -260,8 +260,7 @@ class Replay:
         if isinstance(step, Finish):
             self._end(step.end.value, "", now)
         else:
-            self._said.append(session.open_question or "")
-            self._said_at = now
+            self._says(session.open_question or "", now)
 
     def _decide(self) -> Decision:
         _, dialogue = self._in_progress()
@@ -296,8 +295,7 @@ class Replay:
     def _why_no_image(self) -> str:
         if self._frame is None:
             return "no frame had been recorded before the instruction, and none came in time"
-        played, _ = self._in_progress()
-        age = (played.heard - (self._frame.stamp or self._frame.time)) / NS
+        age = (self._in_progress()[0].heard - (self._frame.stamp or self._frame.time)) / NS
         if age < 0:
             return f"the frames that came within {self._settings.wait_for_image_s:g} s were too old by their stamps"
         return (

@@ -11,8 +11,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from clue_ros import grounder as models
+from clue_ros.ambiguity.kinds import is_stock
 from clue_ros.data.sample import Sample
-from clue_ros.grounder import EMBEDDED_MODEL, is_stock
+from clue_ros.grounder import EMBEDDED_MODEL
 from clue_ros.prompt import CLARIFY, build_prefix, check_expression, clean, oracle_prefix
 from clue_ros.seams import Grounder
 from clue_ros.types import Box, ClueError, Turn

@@ -8,7 +8,7 @@ else.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import FrozenSet, Optional
 
 import numpy as np
 import torch
@@ -41,6 +41,12 @@ class Masker:
     def can_segment(self) -> bool:
         """Whether `target` gives a mask."""
         return self.head is not None or self.decoder is not None
+
+    @property
+    def capabilities(self) -> FrozenSet[Capability]:
+        """Which of MASKS and RELEVANCE the directory's files give."""
+        relevance = [Capability.RELEVANCE] if self.head is not None else []
+        return frozenset(([Capability.MASKS] if self.can_segment else []) + relevance)
 
     def relevance(self, image: EncodedImage, prefix: str) -> np.ndarray:
         """float32[H,W] in [0, 1], in pixels of the original image. Raises MissingCapabilityError without a

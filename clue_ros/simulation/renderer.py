@@ -169,14 +169,8 @@ class TabletopRenderer:
             type=kind.mjGEOM_PLANE, size=[3, 3, 0.1], pos=[1.5, 0, 0], quat=[0.7071, 0, -0.7071, 0], material="wall"
         )
         for i in range(LIGHTS):
-            world.add_light(
-                name=f"light{i}",
-                pos=[0, 0, 2],
-                dir=[0, 0, -1],
-                castshadow=i == 0,
-                specular=[0.3] * 3,
-                type=mj.mjtLightType.mjLIGHT_DIRECTIONAL,
-            )
+            look = dict(castshadow=i == 0, specular=[0.3] * 3, type=mj.mjtLightType.mjLIGHT_DIRECTIONAL)
+            world.add_light(name=f"light{i}", pos=[0, 0, 2], dir=[0, 0, -1], **look)
         world.add_camera(name="camera", pos=[0, 0, 1], fovy=48)
         for size, scale in shapes.SIZES.items():
             for category, variants in shapes.SHAPES.items():
@@ -236,15 +230,8 @@ class TabletopRenderer:
         for copy in range(COPIES):
             body = spec.worldbody.add_body(name=f"{OWN}/{item.name}/{item.size}/{copy}")
             for name, rgba in looks:
-                body.add_geom(
-                    type=mj.mjtGeom.mjGEOM_MESH,
-                    meshname=name,
-                    material=name,
-                    rgba=rgba,
-                    contype=0,
-                    conaffinity=0,
-                    group=HIDDEN_GROUP,
-                )
+                look = dict(material=name, rgba=rgba, contype=0, conaffinity=0, group=HIDDEN_GROUP)
+                body.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=name, **look)
 
     def _find_ids(self) -> None:
         m, name = self._model, self._mujoco.mj_id2name

@@ -71,9 +71,7 @@ class StockGrounder:
     def capabilities(self) -> FrozenSet[Capability]:
         """BACKBONE, MASKS with PaliGemma's mask decoder (masks/segment_codes.py) or a mask head in the model directory,
         and RELEVANCE with a head."""
-        masks = {Capability.MASKS} if self._masker.can_segment else set()
-        relevance = {Capability.RELEVANCE} if self._masker.head is not None else set()
-        return frozenset({Capability.BACKBONE} | masks | relevance)
+        return self._masker.capabilities | {Capability.BACKBONE}
 
     @property
     def backbone(self) -> Backbone:

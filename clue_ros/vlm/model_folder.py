@@ -14,9 +14,11 @@ _KIND = re.compile(r"paligemma2?-\d+b-(mix|pt)\b")
 
 
 def check_folder(path: Path) -> None:
-    """Raises ModelLoadError if a folder lacks one of the small files, or if its checkpoint is none that can be served:
+    """Raises ModelLoadError if a folder is none, lacks one of the small files, or its checkpoint cannot be served:
     not a PaliGemma 2, or quantised by others."""
     path = Path(path)
+    if not path.is_dir():
+        raise ModelLoadError(f"the model directory {path} does not exist")
     check_config(path / "config.json")
     if not (path / "tokenizer_config.json").is_file():
         raise ModelLoadError(f"{path / 'tokenizer_config.json'} is missing: {path} is not a model directory")

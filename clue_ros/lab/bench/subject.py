@@ -11,12 +11,12 @@ import numpy as np
 
 from clue_ros.ambiguity.detector import AmbiguityDetector
 from clue_ros.ambiguity.head import Head
-from clue_ros.ambiguity.kinds import kind_of
+from clue_ros.ambiguity.kinds import is_stock, kind_of
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.eyes.cost import weights_of, work_of
 from clue_ros.eyes.sight import Sight
 from clue_ros.eyes.tower import SightTower
-from clue_ros.grounder import Grounder, is_stock
+from clue_ros.grounder import Grounder
 from clue_ros.lab.bench import floor, paligemma2_3b
 from clue_ros.lab.bench.order import THREE_B, Order
 from clue_ros.lab.bench.plain import PlainPath

@@ -8,10 +8,10 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
+from clue_ros.ambiguity.kinds import is_stock
 from clue_ros.eyes.cost import weights_of
 from clue_ros.eyes.crops import SIDE
 from clue_ros.eyes.sight import FILE, read_sight_shape
-from clue_ros.grounder import is_stock
 from clue_ros.lab.bench.floor import image_tokens
 from clue_ros.lab.bench.order import THREE_B, Order
 from clue_ros.lab.bench.subject import memory_needed, weight_bytes, weight_count

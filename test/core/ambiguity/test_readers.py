@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from clue_ros.ambiguity.gate import calibrated
-from clue_ros.ambiguity.kinds import AUTOREGRESSIVE
+from clue_ros.ambiguity.kinds import AUTOREGRESSIVE, is_stock
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.belief.grounder import BeliefGrounder
-from clue_ros.grounder import Grounder, is_stock
+from clue_ros.grounder import Grounder
 from clue_ros.types import ModelLoadError, Outcome, OutOfMemoryError
 from clue_ros.vlm.decoder_plan import DecoderPlan
 from clue_ros.vlm.memory import memory_guard

@@ -10,7 +10,7 @@ import torch
 import yaml
 from finetune_runs import LORA, SMALL, features_of, order, started
 
-from clue_ros.ambiguity.kinds import KINDS, head_files
+from clue_ros.ambiguity.kinds import KINDS, head_files, is_stock
 from clue_ros.ambiguity.readers import AmbiguityReader
 from clue_ros.cli.main import main
 from clue_ros.data import open_data
@@ -21,7 +21,7 @@ from clue_ros.finetune.examples import examples_of, fixed_examples
 from clue_ros.finetune.passes import Route, run_batch
 from clue_ros.finetune.recipe import AnswerTask
 from clue_ros.finetune.run import finetune
-from clue_ros.grounder import Grounder, is_stock
+from clue_ros.grounder import Grounder
 from clue_ros.training.adapters import NamedParameters
 from clue_ros.training.checkpoint import load_modules
 from clue_ros.training.recipe_file import TrainingError
