@@ -63,6 +63,16 @@ def answerer(args: argparse.Namespace, load: Callable[[Path, argparse.Namespace]
     return None if model is None else load(model, args)
 
 
+def with_guesser(subject: Any, args: argparse.Namespace, load: Callable[[Path, argparse.Namespace], Any]) -> Any:
+    """The questioner and --guesser as one. Raises ClueError."""
+    from clue_ros.evaluation.subject import Subject
+    from clue_ros.evaluation.two_models import TwoModels
+
+    if not isinstance(subject, Subject):
+        raise ClueError("--guesser stands beside --model, not beside another model's program")
+    return TwoModels(subject, load(args.guesser, args))
+
+
 def split_commands(args: argparse.Namespace) -> None:
     """The first command on a line takes the rest of it; a second one's name stands among its arguments."""
     flags = {f"--{name.replace('_', '-')}": name for name in COMMANDS if hasattr(args, name)}

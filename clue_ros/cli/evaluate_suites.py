@@ -117,6 +117,13 @@ def add_parsers(suites: Any) -> None:
             evaluate_other.add_arguments(parser, files=name not in ("interactive", "photographs"))
         if name in ("interactive", "dialogue"):
             evaluate_other.add_oracle(parser)
+        if name == "interactive":
+            parser.add_argument(
+                "--guesser",
+                type=Path,
+                metavar="DIR",
+                help="the model whose boxes count; --model then only asks (InViG-Base)",
+            )
 
 
 def _add_scenes(parser: argparse.ArgumentParser) -> None:
@@ -158,6 +165,8 @@ def run(args: argparse.Namespace) -> int:
     evaluate_other.split_commands(args)
     selection = None if args.what in ("tabletop", "chat", "masks", "taught", "vqa") else _selection(args)
     subject = evaluate_other.other_model(args) or _load(args.model, args)
+    if getattr(args, "guesser", None) is not None:
+        subject = evaluate_other.with_guesser(subject, args, _load)
     answerer = judge = None
     try:
         answerer = evaluate_other.answerer(args, _load)
@@ -226,7 +235,11 @@ def _selection(args: argparse.Namespace):
         args.shuffle,
         args.seed,
     )
-    models = [model for model in (args.model, getattr(args, "oracle_model", None)) if model is not None]
+    models = [
+        model
+        for model in (args.model, getattr(args, "oracle_model", None), getattr(args, "guesser", None))
+        if model is not None
+    ]
     for model in models:
         selection, told = held_out(model, selection, args.allow_training_data)
         if told:

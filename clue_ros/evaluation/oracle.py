@@ -21,6 +21,7 @@ from clue_ros.data.sample import Sample
 from clue_ros.data.textfiles import read_lines
 from clue_ros.evaluation.other_model import OtherModel
 from clue_ros.evaluation.subject import ORACLES, CannotAnswerError, Subject
+from clue_ros.evaluation.two_models import TwoModels
 from clue_ros.geometry import box_iou
 from clue_ros.simulation.dataset import object_from_dict
 from clue_ros.simulation.person import SimulatedPerson
@@ -66,7 +67,7 @@ class Oracle(Protocol):
 
 def choose_oracle(
     kind: str,
-    subject: Union[Subject, OtherModel],
+    subject: Union[Subject, OtherModel, TwoModels],
     path: Path,
     form: str,
     seed: int = 0,

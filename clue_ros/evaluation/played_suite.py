@@ -14,6 +14,7 @@ from clue_ros.evaluation.sample_loop import judged_samples
 from clue_ros.evaluation.samples import Selection
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
+from clue_ros.evaluation.two_models import TwoModels
 from clue_ros.seams import Grounder
 from clue_ros.types import Box
 
@@ -26,7 +27,7 @@ class PlayedSuite:
 
     def __init__(
         self,
-        subject: Union[Subject, OtherModel],
+        subject: Union[Subject, OtherModel, TwoModels],
         selection: Selection,
         oracle: Oracle,
         *,

@@ -12,12 +12,13 @@ from clue_ros.evaluation.rows import Row
 from clue_ros.evaluation.samples import Selection, expression_type
 from clue_ros.evaluation.subject import Subject
 from clue_ros.evaluation.suite import Judged
+from clue_ros.evaluation.two_models import TwoModels
 from clue_ros.problems import BrokenImageError
 from clue_ros.types import InvalidExpressionError
 
 
 def judged_samples(
-    subject: Union[Subject, OtherModel],
+    subject: Union[Subject, OtherModel, TwoModels],
     selection: Selection,
     done: Container[str],
     unusable: Callable[[Sample], str],
