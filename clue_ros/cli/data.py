@@ -96,8 +96,9 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.action == "pairs":
         return data_pairs.run(args)
-    if args.action in ("filter", "dialogues"):
-        return (data_made.run_filter if args.action == "filter" else data_made.run_dialogues)(args)
+    made = {"filter": data_made.run_filter, "dialogues": data_made.run_dialogues, "chats": data_made.run_chats}
+    if args.action in made:
+        return made[args.action](args)
     from clue_ros.data.formats import open_data
 
     source = open_data(args.path, args.format, images=args.images, subset=args.subset, boxes=args.boxes)

@@ -61,6 +61,19 @@ def add_parsers(verbs: Any) -> None:
     made.add_argument("--processes", type=positive, metavar="N", help="share the images among N processes (default 1)")
     add_ray(made)
     made.add_argument("--fresh", action="store_true", help="throw away what a former run has left in the folder")
+    chats = verbs.add_parser("chats", help="a language model writes chats with boxes (LLaVA-Grounding's data)")
+    add_pictures(chats)
+    chats.add_argument("--captions", type=Path, metavar="FILE.json", help="captions_*.json of COCO")
+    chats.add_argument(
+        "--output", "-o", required=True, type=Path, metavar="FOLDER", help="chat.jsonl and phrases.jsonl; goes on"
+    )
+    chats.add_argument(
+        "--model-command",
+        required=True,
+        nargs=argparse.REMAINDER,
+        metavar="PROGRAM ARGUMENT",
+        help="last on the line: a local program, no shell; a line of JSON in, one out (docs/data.md)",
+    )
     hook = made.add_mutually_exclusive_group()
     hook.add_argument("--paraphrase-file", type=Path, metavar="FILE.jsonl", help="paraphrases by sentence")
     hook.add_argument(
@@ -149,6 +162,26 @@ def run_dialogues(args: argparse.Namespace) -> int:
         f"{counts[KEPT]} dialogues: {output.dialogues} (images: --images {images}); "
         + ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if what != KEPT and count)
     )
+    return 0
+
+
+def run_chats(args: argparse.Namespace) -> int:
+    from clue_ros.data.line_program import LineProgram
+    from clue_ros.data.pictures import open_pictures
+    from clue_ros.lab.annotation.chats import KEPT, captions_of, make_chats
+    from clue_ros.problems import Problems
+
+    problems, captions = Problems(), captions_of(args.captions) if args.captions else {}
+    program = LineProgram("model command", args.model_command, 600.0)  # a model is loaded before the first answer
+    try:
+        counts = make_chats(
+            open_pictures(args.path, args.format, args.images, problems), captions, program, args.output
+        )
+    finally:
+        program.close()
+    _report(problems)
+    rejected = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()) if what != KEPT)
+    print(f"{counts[KEPT]} chats: {args.output}/chat.jsonl, phrases.jsonl; rejected: {rejected or 'none'}")
     return 0
 
 

@@ -59,7 +59,7 @@ class FileParaphraser:
                 if (
                     not isinstance(entry["text"], str)
                     or not isinstance(others, list)
-                    or not all(map(_plausible, others))
+                    or not all(map(plausible, others))
                 ):
                     raise ValueError("'paraphrases' must be a list of texts")
                 self._known[entry["text"].strip().lower()] = others
@@ -82,9 +82,9 @@ class FileParaphraser:
 def checked(entry: Dict[str, Any], turns: int) -> Optional[Words]:
     """A line of the command's, None if it is no dialogue of that many turns."""
     said = entry.get("turns")
-    if not _plausible(entry.get("expression")) or not isinstance(said, list) or len(said) != turns:
+    if not plausible(entry.get("expression")) or not isinstance(said, list) or len(said) != turns:
         return None
-    if not all(isinstance(t, list) and len(t) == 2 and all(map(_plausible, t)) for t in said):
+    if not all(isinstance(t, list) and len(t) == 2 and all(map(plausible, t)) for t in said):
         return None
     try:
         check_expression(entry["expression"])
@@ -93,5 +93,6 @@ def checked(entry: Dict[str, Any], turns: int) -> Optional[Words]:
     return entry["expression"].strip(), tuple((q.strip(), a.strip()) for q, a in said)
 
 
-def _plausible(text: Any) -> bool:
-    return isinstance(text, str) and 0 < len(text.strip()) <= MAX_CHARACTERS and "\n" not in text
+def plausible(text: Any, most: int = MAX_CHARACTERS) -> bool:
+    """Whether it is text on one line, of at most `most` characters."""
+    return isinstance(text, str) and 0 < len(text.strip()) <= most and "\n" not in text
