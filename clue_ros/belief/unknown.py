@@ -19,8 +19,15 @@ from clue_ros.language.phrase import parse_description
 from clue_ros.prompt import clean
 from clue_ros.types import Answer, Decision, Outcome, Turn
 
-_YES = re.compile(r"(?:yes|yeah|yep|yup|sure|ok|okay|right|exactly|correct|i do|please)\b[,. ]*(.*)")
-_NO = re.compile(r"(?:no|nope|nah|not that|i don't|i do not)\b[,. ]*(.*)")
+_FILLERS = re.compile(r"^(?:(?:oh|um|uh|er|well|hmm|so|sorry|hey|robot)\b[,. ]*)+")
+_NO = re.compile(
+    r"(?:no|nope|nah|not|neither|none|nothing|wrong|i (?:don't|do not|didn't|did not) (?:mean|want)"
+    r"(?: that| it| this)?(?: one)?)\b[,. ]*(.*)"
+)
+_YES = re.compile(
+    r"(?:yes|yeah|yep|yup|sure|ok|okay|right|exactly|correct|please|of course|i (?:do|did)(?! not)|"
+    r"(?:that|this)(?: one|(?:'s| is) (?:it|right|correct))|any|do it|go ahead)\b[,. ]*(.*)"
+)
 
 Decide = Callable[[str, Sequence[Turn]], Decision]  # (expression, turns) -> what the grounder decides
 Near = Callable[[str], Optional[str]]  # a word -> the known noun that means nearly the same
@@ -53,15 +60,15 @@ def settle(
     offer = _offer(words, decision.unknown_words, near)
     if offer is None:
         return decision
-    asked = next((n for n, turn in enumerate(turns) if turn.question == offer.question), None)
-    if asked is None and may_ask:
-        there = decide(offer.meant, turns)
-        if there.outcome is Outcome.NOT_FOUND:  # no can at all, whatever "coke" means
-            return there
-        return replace(decision, outcome=Outcome.ASK, question=offer.question, ambiguity=there.ambiguity)
-    if asked is None:
-        return decision
-    return _answered(decision, decide, offer, turns[asked].answer, [*turns[:asked], *turns[asked + 1 :]])
+    rest = [turn for turn in turns if turn.question != offer.question]
+    answers = [turn.answer for turn in turns if turn.question == offer.question]
+    settled = _answered(decision, decide, offer, answers[-1], rest) if answers else None
+    if settled is not None or not may_ask:
+        return settled or decision
+    there = decide(offer.meant, rest)
+    if there.outcome is Outcome.NOT_FOUND:  # no can at all, whatever "coke" means
+        return there
+    return replace(decision, outcome=Outcome.ASK, question=offer.question, ambiguity=there.ambiguity)
 
 
 def _offer(words: str, unknown: Sequence[str], near: Optional[Near]) -> Optional[_Offer]:
@@ -76,18 +83,23 @@ def _offer(words: str, unknown: Sequence[str], near: Optional[Near]) -> Optional
     return _Offer(choice([f"the {noun}"]), re.sub(rf"\b{re.escape(unknown[0])}\b", noun, words))
 
 
-def _answered(decision: Decision, decide: Decide, offer: _Offer, answer: Answer, rest: Sequence[Turn]) -> Decision:
-    """decision: for a no."""
+def _answered(
+    decision: Decision, decide: Decide, offer: _Offer, answer: Answer, rest: Sequence[Turn]
+) -> Optional[Decision]:
+    """decision: for a no. None for an answer that is neither yes nor no and names nothing."""
     if answer.point is not None or answer.box is not None:
         return decide(offer.meant, [*rest, Turn(offer.question, Answer(point=answer.point, box=answer.box))])
-    said = clean(answer.text).strip(".! ")
-    agreed, refused = _YES.fullmatch(said), _NO.fullmatch(said)
-    more = agreed[1] if agreed is not None else refused[1] if refused is not None else said
-    if refused is not None and not more:
-        return decision
-    if agreed is None and names_kind(more):  # "no, the mug"
-        return decide(more, rest)
+    more = _FILLERS.sub("", clean(answer.text).strip(".! "))
+    agreed = _YES.fullmatch(more)
+    more = agreed[1] if agreed is not None else more  # "ok, no"
+    refused = _NO.fullmatch(more)
+    more = refused[1] if refused is not None else more
     described = parse_description(more)
-    if described is not None and (described.attributes or described.place or described.relation):  # "yes, the red one"
+    told = described is not None and bool(described.attributes or described.place or described.relation)
+    if names_kind(more) or (named_thing(more) and not (described is not None and described.generic)):
+        return decide(more, rest)  # "no, the mug"
+    if told and refused is None:  # "yes, the red one"
         return decide(offer.meant, [*rest, Turn(offer.question, Answer(more))])
-    return decide(offer.meant if agreed is not None else more, rest)
+    if refused is not None:
+        return decide(more, rest) if told else decision
+    return decide(offer.meant, rest) if agreed is not None else None

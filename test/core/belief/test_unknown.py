@@ -37,8 +37,17 @@ def test_a_new_word_in_front_of_a_known_one_is_asked_about(grounder):
         assert ask(grounder, "the steel cup", yes).outcome is Outcome.FOUND
     refused = ask(grounder, "the steel cup", "no")
     assert (refused.outcome, refused.unknown_words, refused.box) == (Outcome.UNKNOWN_WORDS, ("steel",), None)
+    for no in ("No thanks.", "ok, no", "not that", "i do not mean that one", "none of them", "I don't want it"):
+        assert ask(grounder, "the steel cup", no).unknown_words == ("steel",), no
     assert ask(grounder, "the steel cup", "no, the mug").outcome is Outcome.FOUND
     assert ask(grounder, "the steel cup", may_ask=False).outcome is Outcome.UNKNOWN_WORDS
+
+
+@pytest.mark.parametrize("said", ["what?", "hmm", "I don't know", "perhaps"])
+def test_what_is_neither_yes_nor_no_is_asked_again(grounder, said):
+    assert ask(grounder, "the steel cup", said).question == QUESTION
+    assert ask(grounder, "the steel cup", said, "Yes").outcome is Outcome.FOUND
+    assert ask(grounder, "the steel cup", said, may_ask=False).outcome is Outcome.UNKNOWN_WORDS
 
 
 def test_nothing_is_asked_about_a_thing_that_is_not_there(grounder):
