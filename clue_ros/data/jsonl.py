@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from clue_ros.data.box_forms import check_form, other_name, scale_of, to_pixels
-from clue_ros.data.sample import Label, Sample, box_of, boxes_of, point_of, without_closing
+from clue_ros.data.sample import Label, Sample, box_of, boxes_of, middle_of, point_of, without_closing
 from clue_ros.data.source import (
     TRAIN,
     Record,
@@ -232,13 +232,19 @@ def _turn(value: Any, measure: _Measure) -> Turn:
 
 
 def answer_of(value: Any) -> Answer:
-    """An answer as a line has it: text, or an object with 'text', 'point' or 'box'. Raises ValueError."""
+    """An answer as a line has it: text, or an object with 'text', 'point', 'box' or 'scribble' (points along a stroke:
+    the one nearest to their middle stands for it, which the thing under a bent stroke still holds). Raises ValueError.
+    """
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, dict):
-        raise ValueError("an answer must be text or an object with 'text', 'point' or 'box'")
+        raise ValueError("an answer must be text or an object with 'text', 'point', 'box' or 'scribble'")
     (text,) = texts_of([value.get("text", "")], "answer")
     point, box = value.get("point"), value.get("box")
+    if value.get("scribble") is not None:
+        if point is not None or box is not None:
+            raise ValueError("a 'scribble' stands alone, without 'point' and 'box'")
+        point = middle_of(value["scribble"])
     return Answer(text, None if point is None else point_of(point), None if box is None else box_of(box))
 
 

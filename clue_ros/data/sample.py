@@ -93,6 +93,15 @@ def point_of(values: Any) -> Tuple[float, float]:
     return x, y
 
 
+def middle_of(stroke: Any) -> Tuple[float, float]:
+    """The point of a stroke that is nearest to the mean of its points. Raises ValueError."""
+    if not isinstance(stroke, list) or not stroke:
+        raise ValueError("a 'scribble' must be a list of points [x, y]")
+    points = [point_of(point) for point in stroke]
+    mean = [sum(values) / len(points) for values in zip(*points)]
+    return min(points, key=lambda p: math.dist(p, mean))
+
+
 def boxes_of(values: Any, form: str = "xyxy") -> Tuple[Box, ...]:
     """Boxes of a list of boxes, or of one bare box."""
     if not isinstance(values, (list, tuple)):
