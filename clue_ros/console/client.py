@@ -41,15 +41,12 @@ class Page:
             self.take(self.socket.recv(timeout=max(0.01, end - time.monotonic())))
         return value
 
-    def read_for(self, seconds: float, acknowledge: bool = False) -> None:
-        """Reads what comes in that time; acknowledge: says of every live frame that it was seen."""
+    def read_for(self, seconds: float) -> None:
+        """Reads what comes in that time."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
-                shown = len(self.frames)
                 self.take(self.socket.recv(timeout=left))
-                if acknowledge and len(self.frames) > shown:
-                    self.send(type="seen", frame=self.frames[-1]["id"])
 
     def take(self, message: "str | bytes") -> None:
         """Keeps one message of the server."""

@@ -16,23 +16,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import List, NamedTuple, Optional, Sequence
 
 from clue_ros.dialogue.complaints import asks, complains, denies, endangers, goes_wrong
+from clue_ros.dialogue.covering import HALTS, NOTHING, cover, is_gerund, reach
 from clue_ros.dialogue.plain_words import BREAK, beginning, in_sentences, plain_words
-from clue_ros.dialogue.stopping_words import (
-    DROP,
-    FILLER_PHRASES,
-    FILLERS,
-    GO_ON,
-    GREETINGS,
-    HALT,
-    NO_GERUNDS,
-    NO_NAMES,
-    NO_TAILS,
-    TAKES_OBJECT,
-    TURNING,
-)  # fmt: skip
+from clue_ros.dialogue.stopping_words import FILLERS, GREETINGS, NO_NAMES, NO_TAILS, TAKES_OBJECT, TURNING
 from clue_ros.language.kinds import noun_of
 from clue_ros.language.phrase import ATTRIBUTES
 from clue_ros.language.positions import DIRECTION_OF
@@ -43,7 +32,6 @@ _NAMING = frozenset("the that this a an my other another take pick give get hand
 _TAKING = frozenset("take pick give get hand bring".split())
 _SAYS_WHERE = frozenset("there here what look you".split())
 _NO_VERBS = frozenset("stop halt wait whoa woah".split())  # of things: "wait the left one", but "hold the mug"
-NOTHING, DROPS, HALTS = 0, 1, 2  # what words do, the stronger the higher
 
 _QUOTES = re.compile(r"\b(?:says|saying|say|reads|labeled|labelled|called|named|marked|word|words|not|or|and)$")
 _ALARMED = re.compile(
@@ -59,6 +47,11 @@ _BESIDE_STOP = frozenset(
     after unless while for with without near next behind beside under on in at to from by is was were are has and or
     one ones first second third last big bigger biggest small smaller smallest large larger tall short""".split()
 )
+_TAIL_PHRASES = (
+    "never mind", "nevermind", "forget it", "forget about it", "cancel", "hold on", "holdon", "hang on", "stop it",
+    "scratch that", "i changed my mind", "wait a", "one moment", "just a moment", "just a second", "thats enough",
+    "abort", "whoa",
+)  # fmt: skip
 _MAX_TAIL = 12  # words
 
 
@@ -129,7 +122,7 @@ def _effect(text: str) -> int:
         return effect
     sentences = in_sentences(words)
     name = _name_at_the_end(text)
-    if name and _cover(words[: -len(plain_words(name))]) == HALTS:
+    if name and cover(words[: -len(plain_words(name))]) == HALTS:
         return HALTS
     for end in range(1, min(len(sentences), 4)):  # "the mug. No, stop! That's hot!"
         tail = [word for sentence in sentences[-end:] for word in (BREAK, *sentence)][1:]
@@ -153,13 +146,13 @@ def _tail(words: Sequence[str]) -> int:
     """
     for begin in range(max(1, len(words) - _MAX_TAIL), len(words)):
         tail, before = list(words[begin:]), words[begin - 1]
-        effect = _cover(tail)
+        effect = cover(tail)
         if effect == NOTHING:
             continue
         if before in TAKES_OBJECT or tail[0] in ("and", "then", "or") or _goes_with_request(tail):
             return NOTHING
-        reached, ends = _reach(tail)
-        first = max(at for at in range(min(ends)) if reached[at] == NOTHING and _cover(tail[at:]) > NOTHING)
+        reached, ends = reach(tail)
+        first = max(at for at in range(min(ends)) if reached[at] == NOTHING and cover(tail[at:]) > NOTHING)
         own = [word for word in tail[first : max(ends)] if word not in FILLERS]
         turned = any(word in TURNING for word in tail[:first])
         repeated = len(own) > 1 and own[0] in _REPEATED and own[1] in _REPEATED
@@ -172,7 +165,7 @@ def _tail(words: Sequence[str]) -> int:
 def _stops(words: Sequence[str]) -> int:
     """The effect of words that begin with words of stopping, a name in front apart, and ask for nothing after them."""
     for said in (words, *_after_names(words)):
-        effect = _cover(said) or _complaint(said) or _to_somebody(said)
+        effect = cover(said) or _complaint(said) or _to_somebody(said)
         if effect > NOTHING:
             return effect
     return NOTHING
@@ -191,7 +184,7 @@ def _to_somebody(words: Sequence[str]) -> int:
             and not known
             and BREAK not in name
             and name[0] not in NO_NAMES
-            and _reach(rest)[0][-1] is not None
+            and reach(rest)[0][-1] is not None
         ):
             return HALTS
     return NOTHING
@@ -213,10 +206,10 @@ def _goes_on(words: Sequence[str], head: _Head, begin: int) -> int:
     said = " ".join(word for word in rest if word != BREAK)
     if not rest or asks(said):
         return NOTHING
-    if begin > 1 and words[begin - 2] == "stop" and _is_gerund(words[begin - 1]):  # "stop grabbing my cup"
+    if begin > 1 and words[begin - 2] == "stop" and is_gerund(words[begin - 1]):  # "stop grabbing my cup"
         return NOTHING if BREAK in rest else head.effect
     for sentence in in_sentences(rest):
-        says_nothing = _reach(sentence)[0][-1] is not None
+        says_nothing = reach(sentence)[0][-1] is not None
         if says_nothing or complains(" ".join(sentence)):
             continue
         if not (len(sentence) < len(words) and _stops(sentence)):
@@ -230,7 +223,7 @@ def _goes_on(words: Sequence[str], head: _Head, begin: int) -> int:
 
 def _after_names(words: Sequence[str]) -> List[Sequence[str]]:
     """What follows "Anna", "hey Anna," or "hey little one"; one word that is nobody's name is "bus" in "bus stop"."""
-    begin = max(at for at, effect in enumerate(_reach(words)[0]) if effect is not None)
+    begin = max(at for at, effect in enumerate(reach(words)[0]) if effect is not None)
     if begin == len(words) or words[begin] in NO_NAMES:
         return []
     greeted = begin > 0 and words[begin - 1] in GREETINGS
@@ -249,7 +242,7 @@ def _name_at_the_end(text: str) -> str:
 
 def _head(words: Sequence[str]) -> Optional[_Head]:
     """The words of stopping that it begins with; None if there are none."""
-    reached, ends = _reach(words)
+    reached, ends = reach(words)
     if not ends:
         return None
     end = max(ends)
@@ -262,68 +255,3 @@ def _head(words: Sequence[str]) -> Optional[_Head]:
     set_off = repeated or BREAK in words[end : after + 1]
     soft = effect == HALTS and not any(word in _HARD for word in own)
     return _Head(end, after, effect, set_off, soft)
-
-
-def _cover(words: Sequence[str]) -> int:
-    """The effect of words that phrases and fillers cover without a rest."""
-    return _reach(words)[0][-1] or NOTHING
-
-
-def _reach(words: Sequence[str]) -> Tuple[List[Optional[int]], Set[int]]:
-    """For each number of words the strongest effect of phrases and fillers that cover exactly these, None where they
-    do not; and where words of stopping may end."""
-    best: List[Optional[int]] = [NOTHING] + [None] * len(words)
-    ends: Set[int] = set()
-    for at in range(len(words)):
-        sofar = best[at]
-        if sofar is None:
-            continue
-        for length, effect in _steps(words, at):
-            before = best[at + length]
-            best[at + length] = max(sofar, effect, NOTHING if before is None else before)
-            if effect > NOTHING:
-                ends.add(at + length)
-    return best, ends
-
-
-def _steps(words: Sequence[str], at: int) -> List[Tuple[int, int]]:
-    """(number of words, effect) of each phrase that begins here."""
-    first = words[at]
-    if first == BREAK:
-        return [(1, NOTHING)]
-    found: Dict[int, int] = {}
-    for phrase, effect in _BEGINNING.get(first, ()):
-        if tuple(words[at : at + len(phrase)]) == phrase:
-            if effect == NOTHING and phrase in _GO_ON:
-                return [(len(phrase), NOTHING)]
-            found[len(phrase)] = max(found.get(len(phrase), NOTHING), effect)
-    if first == "stop" and at + 1 < len(words) and _is_gerund(words[at + 1]):
-        found.setdefault(2, HALTS)  # not "stop asking"
-        if at + 2 < len(words) and words[at + 2] in ("it", "that", "this", "them", "me", "anything", "now"):
-            found.setdefault(3, HALTS)
-    return sorted(found.items())
-
-
-def _is_gerund(word: str) -> bool:
-    return len(word) > 4 and word.endswith("ing") and word not in NO_GERUNDS
-
-
-def _index() -> Dict[str, List[Tuple[Tuple[str, ...], int]]]:
-    index: Dict[str, List[Tuple[Tuple[str, ...], int]]] = {}
-    groups = ((GO_ON, NOTHING), (HALT, HALTS), (DROP, DROPS), (FILLERS, NOTHING), (FILLER_PHRASES, NOTHING))
-    for group, effect in groups:
-        for phrase in group:
-            words = tuple(phrase.split())
-            index.setdefault(words[0], []).append((words, effect))
-    return index
-
-
-_TAIL_PHRASES = (
-    "never mind", "nevermind", "forget it", "forget about it", "cancel", "hold on", "holdon", "hang on", "stop it",
-    "scratch that", "i changed my mind", "wait a", "one moment", "just a moment", "just a second", "thats enough",
-    "abort", "whoa",
-)  # fmt: skip
-_GO_ON: FrozenSet[Tuple[str, ...]] = frozenset(tuple(phrase.split()) for phrase in GO_ON)
-_BEGINNING = _index()
-for _found in _BEGINNING.values():
-    _found.sort(key=lambda pair: (pair[0] not in _GO_ON, -len(pair[0])))

@@ -82,9 +82,7 @@ def terms(rows: Sequence[Row]) -> Dict[str, Tuple[Values, Values]]:
     return {"accuracy": ((said == true) & there, there), "F1": classification.f1_terms(said, true)}
 
 
-def detector_report(
-    rows: Sequence[Row], own_threshold: float, curves_name: str = "detector"
-) -> Tuple[List[Measure], List[Table], List[Curve]]:
+def detector_report(rows: Sequence[Row], own_threshold: float) -> Tuple[List[Measure], List[Table], List[Curve]]:
     """Figures, tables and curves of rows with image, type, probability and ambiguous."""
     probability = np.array([r["probability"] for r in rows], float)
     label = np.array([r["ambiguous"] for r in rows], bool)
@@ -110,7 +108,7 @@ def detector_report(
         by_type(rows, own_threshold),
         _reliability_table(probability, label),
     ]
-    return measures, tables, _curves(probability, label, own_threshold, curves_name)
+    return measures, tables, _curves(probability, label, own_threshold)
 
 
 def by_type(rows: Sequence[Row], threshold: float) -> Table:
@@ -169,12 +167,12 @@ def _reliability_table(probability: np.ndarray, label: np.ndarray) -> Table:
     )
 
 
-def _curves(probability: np.ndarray, label: np.ndarray, threshold: float, name: str) -> List[Curve]:
+def _curves(probability: np.ndarray, label: np.ndarray, threshold: float) -> List[Curve]:
     alarms, recall, _ = classification.roc_curve(probability, label)
     bins = classification.reliability(probability, label)
     curves = [
         Curve(
-            f"{name}-reliability",
+            "detector-reliability",
             "Reliability of P(ambiguous)",
             "said",
             "truly ambiguous",
@@ -190,7 +188,7 @@ def _curves(probability: np.ndarray, label: np.ndarray, threshold: float, name: 
         curves.insert(
             0,
             Curve(
-                f"{name}-roc",
+                "detector-roc",
                 "ROC: ambiguous or not",
                 *axes,
                 (

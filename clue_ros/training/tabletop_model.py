@@ -53,6 +53,12 @@ class TabletopSize:
 def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
     """A word-level tokenizer with PaliGemma's special tokens; "\\n" survives pre-tokenisation as a token of its own."""
     vocabulary = [*SPECIAL, *(w for w in words if w not in SPECIAL)]
+    added = [token(i) for i in range(BINS)] + [f"<seg{i:03d}>" for i in range(SEGMENTS)]
+    return word_tokenizer(vocabulary, added)
+
+
+def word_tokenizer(vocabulary: Sequence[str], added: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Ids are the positions in `vocabulary`, which has SPECIAL; `added` are found within words."""
     inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(vocabulary)}, unk_token="<unk>"))
     inner.normalizer = normalizers.Lowercase()
     inner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -63,8 +69,7 @@ def build_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
         ]
     )
     inner.add_special_tokens([AddedToken(IMAGE_TOKEN, normalized=False, special=True)])
-    inner.add_tokens([AddedToken(token(i), normalized=False) for i in range(BINS)])
-    inner.add_tokens([AddedToken(f"<seg{i:03d}>", normalized=False) for i in range(SEGMENTS)])
+    inner.add_tokens([AddedToken(word, normalized=False) for word in added])
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
         pad_token="<pad>",

@@ -87,34 +87,14 @@ def _pattern(dtype: torch.dtype, device: str, seed: int) -> torch.Tensor:
 
 def build_tokenizer(words: Sequence[str]):
     """The stand-in tokenizer, which knows `words` (one token each) beside PaliGemma's special tokens."""
-    from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
     from clue_ros.location import BINS, token
+    from clue_ros.training.tabletop_model import SPECIAL, word_tokenizer
 
-    listed = list(dict.fromkeys(["<pad>", "<eos>", "<bos>", "<unk>", "\n", "yes", "no", "?", *words]))
+    listed = list(dict.fromkeys([*SPECIAL, "yes", "no", "?", *words]))
     # Positions are the ids: everything up to the first location is filled with names that no text can contain.
     listed += [f"<unused{i}>" for i in range(FIRST_LOCATION - len(listed))]
     listed += [token(i) for i in range(BINS)] + [f"<seg{i:03d}>" for i in range(IMAGE_TOKEN_ID - FIRST_LOCATION - BINS)]
-    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(listed)}, unk_token="<unk>"))
-    inner.normalizer = normalizers.Lowercase()
-    inner.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split("\n", "isolated"),
-            pre_tokenizers.Split(" ", "removed"),
-            pre_tokenizers.Split(Regex(r"[^\w'\n]"), "isolated"),
-        ]
-    )
-    inner.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
-    inner.add_tokens([AddedToken(token(i), normalized=False) for i in range(BINS)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        bos_token="<bos>",
-        unk_token="<unk>",
-        padding_side="left",
-    )
+    return word_tokenizer(listed, [token(i) for i in range(BINS)])
 
 
 def parameter_count(config, tower: bool = True) -> int:

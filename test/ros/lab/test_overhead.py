@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-from clue_ros.ros.lab import latency_ab, overhead
+from clue_ros.ros.lab import overhead
 from clue_ros.ros.serving import conversation
 
 PROGRAM = """
@@ -45,23 +43,3 @@ def test_the_next_frame_needs_no_new_pages():
     assert kept == "True" and int(faults) < 1000, "6 MB are 1,536 pages"
     left, _ = run(**os.environ, MALLOC_ARENA_MAX="2")
     assert left == "False", "what the user has set stays"
-
-
-def test_the_ratio_of_two_versions_is_that_within_the_pairs():
-    """Of a machine that grew slower and slower, where each pair still says that this one takes a tenth more."""
-    rows = [
-        {
-            "other": {"response": slow, "client": slow, "processor": 0.01},
-            "this": {"response": 1.1 * slow, "client": slow, "processor": 0.02},
-        }
-        for slow in (0.1, 0.2, 0.4, 0.8, 1.6)
-    ]
-    response, client, processor = latency_ab.summary(rows)
-    assert abs(response["ratio"] - 1.1) < 1e-9 and response["interval"][0] > 1.09 and response["other_ms"] == 400
-    assert client["ratio"] == 1 and processor["ratio"] == 2
-
-
-def test_a_folder_without_a_node_is_refused(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        latency_ab.main([str(tmp_path)])
-    assert "holds no clue_ros/ros/node.py" in capsys.readouterr().err
