@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from clue_ros.belief import marks
 from clue_ros.belief.around import GrounderAround
-from clue_ros.belief.belief import Belief
 from clue_ros.belief.pointing import check_within, is_pointed
 from clue_ros.belief.synonyms import Synonyms
 from clue_ros.belief.unknown import settle
@@ -127,7 +126,12 @@ class BeliefGrounder(GrounderAround):
                 image, expression, turns, may_ask=may_ask, candidates=candidates, **masked, **rest
             )
         if self._reasoner is None:
-            return self._plain(image, expression, turns, candidates, may_ask, {**masked, **rest})
+            return marks.numbered(  # without a model that can be read: about the candidates that it names itself
+                lambda turns, may_ask: self._grounder.ground(
+                    image, expression, turns, may_ask=may_ask, candidates=candidates, **masked, **rest
+                ),
+                turns, may_ask, self.question_policy == "numbers",
+            )  # fmt: skip
         begun = time.perf_counter()
         image = self._grounder.encode(image)
         if gesture is not None:
@@ -147,28 +151,3 @@ class BeliefGrounder(GrounderAround):
         return replace(
             decision, expression=expression, latency_s={**decision.latency_s, "belief": time.perf_counter() - begun}
         )
-
-    def _plain(self, image, expression, turns, candidates, may_ask, rest) -> Decision:
-        """Numbers without a model that can be read: about the candidates that the grounder names itself."""
-        if turns and marks.asked_about(turns[-1].question):
-            number = marks.number_in(turns[-1])
-            if number is not None:
-                before = self._grounder.ground(
-                    image, expression, turns[:-1], may_ask=True, candidates=candidates, **rest
-                )
-                boxes = Belief.of(before.candidates).ordered().boxes
-                if number <= len(boxes):
-                    return replace(
-                        before,
-                        outcome=Outcome.FOUND,
-                        box=boxes[number - 1],
-                        confidence=1.0,
-                        question="",
-                        candidates=boxes,
-                        mask=None,
-                    )
-        decision = self._grounder.ground(image, expression, turns, may_ask=may_ask, candidates=candidates, **rest)
-        boxes = Belief.of(decision.candidates[: marks.LIMIT]).ordered().boxes
-        if decision.outcome is Outcome.ASK and self.question_policy == "numbers" and len(boxes) > 1:
-            return replace(decision, question=marks.question(len(boxes)), candidates=boxes)
-        return decision

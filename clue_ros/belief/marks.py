@@ -7,10 +7,12 @@ left", which the model reads itself.
 from __future__ import annotations
 
 import re
-from typing import Optional
+from dataclasses import replace
+from typing import Callable, Optional, Sequence, Tuple
 
+from clue_ros.belief.belief import Belief
 from clue_ros.dialogue.phrases import choice
-from clue_ros.types import Turn
+from clue_ros.types import Box, Decision, Outcome, Turn
 
 LIMIT = 9  # more numbers nobody can tell apart on a picture
 _CARDINALS = "zero one two three four five six seven eight nine".split()
@@ -53,6 +55,34 @@ def number_said(text: str, count: int) -> Optional[int]:
         plain = not {"the", "that", "this"} & set(words)
         return 1 if len(ones) == 1 and plain and count >= 1 else None
     return numbers[0] if numbers[0] <= count else None
+
+
+def numbered(
+    decide: Callable[[Sequence[Turn], bool], Decision], turns: Sequence[Turn], may_ask: bool, asks: bool
+) -> Decision:
+    """What `decide` decides, with its questions asked in numbers and a number understood as an answer.
+
+    decide: turns and may_ask to a decision; asks: whether its own questions become questions of numbers.
+    """
+    number = number_in(turns[-1]) if turns and asked_about(turns[-1].question) else None
+    if number is not None:
+        before = decide(turns[:-1], True)
+        boxes = _offered(before)
+        if number <= len(boxes):
+            return replace(
+                before, outcome=Outcome.FOUND, box=boxes[number - 1], confidence=1.0, question="", candidates=boxes,
+                mask=None,
+            )  # fmt: skip
+    decision = decide(turns, may_ask)
+    boxes = _offered(decision)
+    if asks and decision.outcome is Outcome.ASK and len(boxes) > 1:
+        return replace(decision, question=question(len(boxes)), candidates=boxes)
+    return decision
+
+
+def _offered(decision: Decision) -> Tuple[Box, ...]:
+    """The candidates in the order of their numbers."""
+    return Belief.of(decision.candidates[:LIMIT]).ordered().boxes
 
 
 def _value(word: str, count: int) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 
 from clue_ros.belief.around import GrounderAround
 from clue_ros.belief.grounder import POINTED, BeliefGrounder
+from clue_ros.belief.marks import numbered
 from clue_ros.belief.pointing import is_pointed, pointed_place
 from clue_ros.dialogue.phrases import choice
 from clue_ros.eyes.sight import Sight
@@ -149,7 +150,12 @@ class TaughtGrounder(GrounderAround):
         if pointing is not None and is_pointed(pointing):
             turns = (Turn(POINTED, pointing), *turns)
         with memory_guard("deciding about a taught thing"):
-            decision = self._decide(seen, expression, turns, may_ask, threshold, candidates, least, times, should_stop)
+            decision = numbered(
+                lambda turns, may_ask: self._decide(
+                    seen, expression, turns, may_ask, threshold, candidates, least, times, should_stop
+                ),
+                turns, may_ask, self._believing.question_policy == "numbers",
+            )  # fmt: skip
         if mask and decision.box is not None and Capability.MASKS in self.capabilities:
             with timed(times, "mask"):
                 pixels = self.target_mask(seen, expression, turns, decision.box)

@@ -164,6 +164,18 @@ def test_another_question_policy_knows_the_same_things(grounder):
     assert Capability.TAUGHT in other.capabilities
 
 
+def test_with_the_policy_numbers_it_asks_in_numbers_and_takes_one(grounder):
+    other = grounder.asking("numbers")
+    asked = other.ground(TWO, "hand me my thermos")
+    assert asked.outcome is Outcome.ASK and asked.question == "Do you mean 1 or 2?"
+    for answer, box in (("two", (200, 60, 260, 140)), ("number 1", (60, 60, 100, 120))):
+        decision = other.ground(TWO, "hand me my thermos", [Turn(asked.question, Answer(answer))])
+        assert decision.outcome is Outcome.FOUND and same(decision.box, box)
+    said = other.ground(TWO, "hand me my thermos", [Turn(asked.question, Answer("the right one"))])
+    assert said.outcome is Outcome.FOUND and same(said.box, (200, 60, 260, 140))
+    assert grounder.ground(TWO, "hand me my thermos").question == "Do you mean the left thermos or the right thermos?"
+
+
 def test_a_picture_is_looked_at_once(grounder, monkeypatch):
     looked = []
     things = ColourSight.things
