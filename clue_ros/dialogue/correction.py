@@ -192,7 +192,7 @@ def understand(answer: Answer, past: Optional[Concluded] = None) -> Optional[Cor
 
 def refuses(text: str) -> bool:
     """True if the words only say what is not wanted, so that nobody may look for it: "don't take the red one", "you
-    took the wrong one". False for "no" alone, and where something else is wanted."""
+    took the wrong one", "no". False where something else is wanted."""
     not_this, instead = forbidden(text) or ("", "")
     found = understand(Answer(text))
     return bool(not_this and not instead) or (found is not None and found.kind is Kind.REJECT)

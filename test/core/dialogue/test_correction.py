@@ -149,11 +149,13 @@ def test_another_one_of_another_kind_is_a_new_instruction():
 REFUSALS = (
     "I don't want the red mug", "you must not take the red mug", "never touch the red mug",
     "leave the red mug where it is", "you took the wrong mug",
+    "I would rather you didn't take the red mug",
     "can you not take the red mug", "no need for the red mug", "let go of the red mug", "nobody asked for the red mug",
     "don't you dare touch the red mug", "stay away from the red mug", "that isn't the red mug",
 )  # fmt: skip
 REQUESTS = (
     "don't forget the red mug", "why don't you take the red mug", "can't you take the red mug",
+    "you did not give me the red mug", "I don't see the red mug", "the wrong way sign", "won't you take the red mug",
     "I can't reach the red mug", "ignore the bowl and get me the mug on the right",
     "leave the blue mug, take the red mug", "I wouldn't mind the red mug", "don't leave the red mug", "no, the red mug",
     "the red mug, not the blue one", "not the red mug but the blue one",
