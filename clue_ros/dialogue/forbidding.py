@@ -31,8 +31,8 @@ _LONG = (
 )
 _LEAD = (
     rf"(?:(?:{'|'.join(sorted(FILLERS))}|,|i said|i told you(?: to)?|i asked you(?: to)?|i want you(?: to)?"
-    r"|i need you(?: to)?|i would like you(?: to)?|i would (?:rather|prefer)(?: it| that)?(?: if)?(?: you did(?= not))?|can you|could you"
-    r"|would you|will you|you have to|you need to|you must|you should|lets) )*?"
+    r"|i need you(?: to)?|i would like you(?: to)?|i would (?:rather|prefer)(?: it| that)?(?: if)?(?: you did(?= not))?"
+    r"|can you|could you|would you|will you|you have to|you need to|you must|you should|lets) )*?"
 )
 _NOT = (
     r"(?:you )?(?:(?:do|can|could|would|will|must|should|may|shall|need|had better|better|are)"

@@ -148,6 +148,10 @@ def _tail(words: Sequence[str]) -> int:
         tail, before = list(words[begin:]), words[begin - 1]
         effect = cover(tail)
         if effect == NOTHING:
+            said_twice = tail[0] in TURNING | _REPEATED and tail[1:2] and tail[1] in _REPEATED
+            effect = _stops(tail) if said_twice and before not in TAKES_OBJECT else NOTHING
+            if effect > NOTHING:  # "the red one no stop anna stop"
+                return effect
             continue
         if before in TAKES_OBJECT or tail[0] in ("and", "then", "or") or _goes_with_request(tail):
             return NOTHING

@@ -165,7 +165,8 @@ NAMES = st.sampled_from(["Anna", "Robbie", "Stretch", "TIAGo", "Karl-Heinz", "Jo
 CASES = st.sampled_from([str, str.upper, str.lower, str.title, str.capitalize, str.swapcase])
 
 
-@settings(max_examples=150, deadline=None)
+# The same examples in every run: what a run draws by chance and finds wrong is no news about the change it tests.
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from(WORDS), SIGNS), min_size=1, max_size=6), CASES)
 def test_repetition_signs_and_case_change_nothing(parts, case):
     # "Don't" right before another word of stopping asks to go on, if nothing parts them.
@@ -173,13 +174,13 @@ def test_repetition_signs_and_case_change_nothing(parts, case):
     assert is_stop(case("".join(words + sign for words, sign in parts)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(FILLER, max_size=3), st.sampled_from(WORDS), st.lists(FILLER, max_size=3), CASES)
 def test_fillers_around_change_nothing(before, words, after, case):
     assert is_stop(case(" ".join([*before, words, *after])))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     NAMES,
     st.sampled_from(["", "hey ", "Oh, ", "okay "]),
