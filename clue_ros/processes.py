@@ -8,6 +8,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sized, Tuple
 
@@ -16,15 +17,17 @@ from clue_ros.types import ClueError
 OWN_RAY = "local"  # a Ray of its own on this machine
 INSTALL = "pip install 'clue_ros[fleet]'"
 
-_state: List[Any] = []  # of a worker process: what its `prepare` returned
+_state: List[Any] = []  # of a worker process: `prepare`, and what it returned
 
 
 class Sharing(NamedTuple):
-    """count: of processes, 0 for one a core of the cluster; cluster: of Ray, as `ray.init` takes its address ("auto":
+    """count: of processes, 0 for one a core of the cluster (one a GPU, if they want GPUs); gpus: of Ray's for each
+    process; cluster: of Ray, as `ray.init` takes its address ("auto":
     the one that runs here, "ray://HOST:10001"), OWN_RAY, or None for processes of this machine without Ray."""
 
     count: int = 1
     cluster: Optional[str] = None
+    gpus: float = 0.0
 
     @classmethod
     def of_cores(cls) -> "Sharing":
@@ -84,7 +87,7 @@ def _on_ray(sharing: Sharing, prepare: Callable, work: Callable, items: Iterable
     with _cluster(sharing) as (ray, count, threads):
         from ray.util import ActorPool  # pyright: ignore[reportMissingImports]  # optional
 
-        kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
+        kind = ray.remote(num_cpus=1, num_gpus=sharing.gpus, max_restarts=-1, max_task_retries=-1)(_Worker)
         pool = ActorPool([kind.remote(prepare, threads) for _ in range(count)])  # they end with this program
         begun = 0
         try:
@@ -111,6 +114,7 @@ def _cluster(sharing: Sharing) -> Iterator[Tuple[Any, int, int]]:
         raise ClueError(f"Ray is not installed: {INSTALL}, or leave --ray out")
     import ray  # pyright: ignore[reportMissingImports]  # optional
 
+    before = signal.getsignal(signal.SIGTERM)  # Ray takes it
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if sharing.cluster == OWN_RAY:
@@ -123,11 +127,16 @@ def _cluster(sharing: Sharing) -> Iterator[Tuple[Any, int, int]]:
             f"no Ray cluster at {sharing.cluster} ({str(error).splitlines()[0]}): ray start --head"
         ) from error
     try:
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        count = sharing.count or cores
+        there = ray.cluster_resources()
+        cores = int(there.get("CPU", 1))
+        count = sharing.count or (int(there.get("GPU", 0) / sharing.gpus) if sharing.gpus else cores)
+        if not count:
+            raise ClueError("no machine of the cluster has a GPU for Ray: give --processes N, or --device cpu")
         yield ray, count, max(1, cores // count)
     finally:
         ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 class _Worker:
@@ -146,8 +155,10 @@ def _begin(prepare: Callable[[], Any], threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-    _state[:] = [prepare()]
+    _state[:] = [prepare]
 
 
 def _do(work: Callable[[Any, Any], Any], item: Any) -> Any:
-    return work(_state[0], item)
+    if len(_state) == 1:  # with the first item, so that what goes wrong is raised as of the work
+        _state.append(_state[0]())
+    return work(_state[1], item)

@@ -136,7 +136,7 @@ def run_dialogues(args: argparse.Namespace) -> int:
     images = args.images or (args.path if args.path.is_dir() else args.path.parent)
     problems = Problems()
     subject = Subject.load(args.model, args.device)
-    maker, shared = None, sharing(args.processes, args.ray)
+    maker, shared = None, sharing(args.processes, args.ray, device=args.device)
     try:
         oracle = _oracle_name(args, form, subject)
         output = Output(args.output, _about(args, subject, form, oracle), images, args.fresh)

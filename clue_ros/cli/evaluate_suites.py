@@ -267,7 +267,7 @@ def _suite(args: argparse.Namespace, subject, selection, answerer, judge):
             threshold=args.threshold,
             max_questions=args.max_questions,
             conditions=COLUMNS[args.condition],
-            sharing=sharing(args.processes, args.ray),
+            sharing=sharing(args.processes, args.ray, device=args.device),
         )
     if args.what == "chat":
         return evaluate_chat.suite(args, subject, judge)

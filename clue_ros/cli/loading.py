@@ -47,9 +47,9 @@ def add_ray(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def sharing(processes: Optional[int], cluster: Optional[str], default: int = 1) -> Sharing:
-    """processes: None for `default`, on Ray for one a core of the cluster."""
-    return Sharing(processes or (default if cluster is None else 0), cluster)
+def sharing(processes: Optional[int], cluster: Optional[str], default: int = 1, device: str = "cpu") -> Sharing:
+    """processes: None for `default`, on Ray for one a core of the cluster, or a GPU if the device is one."""
+    return Sharing(processes or (default if cluster is None else 0), cluster, float(device.startswith("cuda")))
 
 
 def photo_path(text: str) -> Path:

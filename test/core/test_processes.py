@@ -24,6 +24,8 @@ def test_work_comes_back_in_order_from_spawned_processes():
 def test_an_error_in_a_process_is_raised_and_a_dead_process_is_named(quick_processes):
     with pytest.raises(ZeroDivisionError):
         list(in_processes(Sharing(1), partial(float, 6), operator.truediv, [0]))
+    with pytest.raises(ValueError, match="gizmo"):  # of what prepares the process
+        list(in_processes(Sharing(1), partial(float, "gizmo"), operator.truediv, [1]))
     with pytest.raises(ClueError, match="fewer --processes"):
         list(in_processes(Sharing(1), os.getpid, os.kill, [signal.SIGKILL]))
 
@@ -47,10 +49,13 @@ def test_without_ray_its_installation_is_named(monkeypatch):
 def test_the_same_on_a_ray_of_its_own(tmp_path):
     from clue_ros.simulation.dataset import generate
 
-    own = Sharing(2, OWN_RAY)
+    own, before = Sharing(2, OWN_RAY), signal.getsignal(signal.SIGTERM)
     assert list(in_processes(own, partial(float, 6), operator.truediv, [1, 2, 3, 4])) == [6, 3, 2, 1.5]
     with pytest.raises(ZeroDivisionError):
         list(in_processes(own, partial(float, 6), operator.truediv, [0]))
+    with pytest.raises(ValueError, match="gizmo"):
+        list(in_processes(own, partial(float, "gizmo"), operator.truediv, [1]))
+    assert signal.getsignal(signal.SIGTERM) is before
     for name, sharing in (("alone", Sharing()), ("shared", own)):
         generate(tmp_path / name, 8, 5, sharing, progress=False, shard=4)
     files = sorted(path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*.*"))
