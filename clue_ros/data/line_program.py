@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -43,11 +44,12 @@ class LineProgram:
     def ask(self, request: Mapping[str, Any]) -> Dict[str, Any]:
         """Raises ClueError if the program ends or is silent for `timeout_s`, ValueError for a line that is no JSON
         object."""
-        try:
+        with contextlib.suppress(OSError):  # it has ended: what it said before, if anything, waits to be read
             self._stdin.write(json.dumps(request) + "\n")
             self._stdin.flush()
+        try:
             line = self._lines.get(timeout=self._timeout_s)
-        except (OSError, queue.Empty) as error:
+        except queue.Empty as error:
             raise ClueError(f"{self._name} gave no line within {self._timeout_s:g} s") from error
         if not line:
             raise ClueError(f"{self._name} ended: exit status {self._process.wait(5)}")
