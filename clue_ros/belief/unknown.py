@@ -49,12 +49,12 @@ def settle(
     Grounder.ground; near: None without synonyms.
     """
     words = clean(expression)
-    if not all(word in words for word in decision.unknown_words):
+    if not _are_of(decision.unknown_words, words):
         return decision  # of an answer
     target = target_of(words)
     if target != words:
         found = decide(target, turns)
-        if found.outcome is not Outcome.UNKNOWN_WORDS or not all(word in target for word in found.unknown_words):
+        if found.outcome is not Outcome.UNKNOWN_WORDS or not _are_of(found.unknown_words, target):
             return found
         decision, words = found, target
     offer = _offer(words, decision.unknown_words, near)
@@ -69,6 +69,10 @@ def settle(
     if there.outcome is Outcome.NOT_FOUND:  # no can at all, whatever "coke" means
         return there
     return replace(decision, outcome=Outcome.ASK, question=offer.question, ambiguity=there.ambiguity)
+
+
+def _are_of(unknown: Sequence[str], words: str) -> bool:
+    return set(unknown) <= set(re.findall(r"[\w']+", words))
 
 
 def _offer(words: str, unknown: Sequence[str], near: Optional[Near]) -> Optional[_Offer]:
@@ -96,10 +100,10 @@ def _answered(
     more = refused[1] if refused is not None else more
     described = parse_description(more)
     told = described is not None and bool(described.attributes or described.place or described.relation)
+    if agreed is not None and refused is None:  # "yes, the red one"
+        return decide(offer.meant, [*rest, Turn(offer.question, Answer(more))] if told else rest)
     if names_kind(more) or (named_thing(more) and not (described is not None and described.generic)):
         return decide(more, rest)  # "no, the mug"
-    if told and refused is None:  # "yes, the red one"
-        return decide(offer.meant, [*rest, Turn(offer.question, Answer(more))])
     if refused is not None:
         return decide(more, rest) if told else decision
-    return decide(offer.meant, rest) if agreed is not None else None
+    return decide(offer.meant, [*rest, Turn(offer.question, Answer(more))]) if told else None  # "the red one"

@@ -26,6 +26,7 @@ _DESTINATIONS = (
     re.compile(rf"^(?P<thing>.*?\S) {_INTO} (?P<where>\S.*)$"),
     re.compile(rf"^(?P<thing>.*\S) (?P<how>{_AT}) (?P<where>\S.*)$"),  # the last one
 )
+_TO_OR_FROM = ("away from", "closer to")  # never which one
 _STARTS = re.compile(rf"(?:{_INTO}|{_AT}|there|here)\b")
 _ASIDE = re.compile(r" (?:away|back|down|aside|over there|there|here)$")
 _DIRECTION = re.compile(rf"(?:(?:the|your|my) )?(?:far |very )?(?:{'|'.join(DIRECTION_OF)})\b")
@@ -34,7 +35,9 @@ _NOT_OF_A_KIND = frozenset("all both every each any no not non un never other an
 _BETWEEN = frozenset("up down away back over out off me us please just".split())  # a verb and its thing
 _SIGNS = re.compile(r"[^\w\s'-]+")
 _CAN = re.compile(r"\bcan\b(?! (?:you|i|we|u|it|he|she|they)\b)")
-_POLITE = re.compile(r"\b(?:please|kindly|thanks|now|quickly|instead|again|too|then|though|robot)\b")
+_ENDS = re.compile(
+    r"\b(?:please|kindly|thanks|now|quickly|instead|again|too|then|though|robot|(?:left|right)(?= of))\b"
+)
 _PARTS = re.compile(r"[\w']+")
 
 
@@ -56,12 +59,13 @@ def target_of(command: str) -> str:
     if not set(front[at + 1 : -1]) <= _BETWEEN:  # "put it on the plate" is not about the plate
         return command
     thing = _ASIDE.sub("", rest)
-    for pattern in _DESTINATIONS:
-        found = pattern.match(thing)
-        attribute = found and front[at] in _MOVING and _DIRECTION.match(found["where"])  # "move the mug on the left"
-        if found and not (attribute and found.groupdict().get("how") in ("on", "in")):
-            thing = found["thing"]
-            break
+    into, there = (pattern.match(thing) for pattern in _DESTINATIONS)
+    if into is not None:
+        thing = into["thing"]
+    elif there is not None and (front[at] in _PLACING or there["how"] in _TO_OR_FROM):
+        thing = there["thing"]
+    elif there is not None and not (there["how"] in ("on", "in") and _DIRECTION.match(there["where"])):
+        return command  # "take the mug on the shelf" says which one; "move the mug in the sink" may
     return f"{front[-1]} {thing}"
 
 
@@ -97,7 +101,7 @@ def without_modifiers(text: str, unknown: Collection[str]) -> Optional[str]:
 
 def _plain(text: str) -> str:
     """As long as the text: with another noun for "can", which may be a verb, and signs for what ends a phrase."""
-    return _POLITE.sub(lambda match: "," * len(match[0]), _CAN.sub("tin", text))
+    return _ENDS.sub(lambda match: "," * len(match[0]), _CAN.sub("tin", text))
 
 
 def names_kind(text: str) -> bool:

@@ -4,8 +4,9 @@ import pytest
 from coloured_sight import GREEN, RED, ColourSight, CupBackbone, drawn
 
 from clue_ros.belief.grounder import BeliefGrounder
+from clue_ros.belief.unknown import settle
 from clue_ros.stock.grounder import StockGrounder
-from clue_ros.types import Answer, Outcome, Turn
+from clue_ros.types import Answer, Decision, Outcome, Turn
 
 CUP, NO_CUP = drawn((GREEN, 60, 60, 100, 120)), drawn((RED, 60, 60, 100, 120))
 QUESTION = 'The word "steel" is new to me. Do you mean the cup?'
@@ -26,6 +27,7 @@ def test_what_is_to_be_done_with_a_thing_need_not_be_known(grounder):
     for words in ("put the cup on the windowsill", "Pick up the cup and stow it in the locker."):
         found = ask(grounder, words)
         assert (found.outcome, found.box, found.expression) == (Outcome.FOUND, plain.box, words)
+    assert ask(grounder, "take the cup on the windowsill").unknown_words == ("windowsill",)  # says which one
     assert ask(grounder, "put the gizmo on the cup").unknown_words == ("gizmo",)
     assert ask(grounder, "never put the cup on the windowsill").outcome is Outcome.UNKNOWN_WORDS
 
@@ -41,6 +43,20 @@ def test_a_new_word_in_front_of_a_known_one_is_asked_about(grounder):
         assert ask(grounder, "the steel cup", no).unknown_words == ("steel",), no
     assert ask(grounder, "the steel cup", "no, the mug").outcome is Outcome.FOUND
     assert ask(grounder, "the steel cup", may_ask=False).outcome is Outcome.UNKNOWN_WORDS
+
+
+@pytest.mark.parametrize("yes", ["yes", "yes, the cup", "Sure, the cup please"])
+def test_a_yes_keeps_what_else_was_said_of_the_thing(yes):
+    heard = []
+
+    def decide(words, turns):
+        heard.append(words)
+        return Decision(Outcome.FOUND, words)
+
+    question = 'The word "steel" is new to me. Do you mean the cup left of the plate?'
+    unknown = Decision(Outcome.UNKNOWN_WORDS, "", unknown_words=("steel",))
+    settle(unknown, decide, "the steel cup left of the plate", [Turn(question, Answer(yes))], True, None)
+    assert heard == ["the cup left of the plate"]
 
 
 @pytest.mark.parametrize("said", ["what?", "hmm", "I don't know", "perhaps"])

@@ -34,6 +34,10 @@ def test_what_a_command_is_about(command, target):
     [
         "the mug on the plate",
         "pick up the mug on the plate",
+        "bring me the mug on the windowsill",
+        "take the bottle in the sink",
+        "lift the can next to the toaster",
+        "move the apple in the sink",
         "put it on the plate",
         "put that on the table",
         "put them in the box",
@@ -60,6 +64,7 @@ def test_a_command_in_doubt_stays_whole(command):
         ("the Cheez-It box", "cheez", "the box"),
         ("hand me the ceramic mug please", "ceramic", "hand me the mug please"),
         ("robot bring the metal can now", "metal", "robot bring the can now"),
+        ("the steel cup left of the plate", "steel", "the cup left of the plate"),
         ("grab coke can", "coke", "grab can"),
         ("the bottle cap", "cap", None),
         ("the metal one", "metal", None),
